@@ -1,0 +1,37 @@
+"""MASI scores of melasma from standardized facial photographs.
+
+    from masi_vision import score_photo
+
+    result = score_photo("front.jpg")
+    print(result.status, result.scores)
+"""
+
+from __future__ import annotations
+
+from masi_vision.config import Settings, load_settings
+from masi_vision.errors import MasiError, ModelError, NotScorable, PhotoUnreadable, SettingsError
+from masi_vision.photo import Photo, read_photo
+from masi_vision.scale import MasiScore, RegionGrade
+from masi_vision.version import __version__
+from masi_vision.visit.score import PhotoScore, RegionResult, Scores, VisitScore, score_photo, score_visit
+
+__all__ = [
+    "MasiError",
+    "MasiScore",
+    "ModelError",
+    "NotScorable",
+    "Photo",
+    "PhotoScore",
+    "PhotoUnreadable",
+    "RegionGrade",
+    "RegionResult",
+    "Scores",
+    "Settings",
+    "SettingsError",
+    "VisitScore",
+    "__version__",
+    "load_settings",
+    "read_photo",
+    "score_photo",
+    "score_visit",
+]

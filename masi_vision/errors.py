@@ -1,0 +1,65 @@
+"""One tree of errors.
+
+    MasiError                    everything this package raises on purpose
+    ├── SettingsError            a settings file or value that cannot be used
+    ├── ModelError               a model file is missing, altered or of another version
+    └── NotScorable              this photo or visit cannot be scored; carries a reason code
+        └── PhotoUnreadable      ... because the file does not decode to a colour photograph
+
+A message has three parts: what was found, what was expected, what to do.
+`NotScorable` never reaches a user as an exception: `score_photo` and `score_visit` turn it into
+a result with status ``not_scored``. A caller's mistake (a number out of range) is a `ValueError`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+ReasonCode = Literal[
+    "unreadable",
+    "unsupported_format",
+    "too_large",
+    "too_small",
+    "no_face",
+    "pose",
+    "region_hidden",
+    "not_colour",
+    "no_photo",
+    "ambiguous_view",
+]
+"""Why a photo or visit was not scored; `docs/outputs.md` explains each."""
+
+REASON_CODES: tuple[str, ...] = get_args(ReasonCode)
+
+
+class MasiError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class SettingsError(MasiError):
+    """A settings file or value that cannot be used."""
+
+
+class ModelError(MasiError):
+    """A model file is missing, altered or made for another version."""
+
+
+class NotScorable(MasiError):
+    """This photo or visit cannot be scored.
+
+    Parameters
+    ----------
+    reason : ReasonCode
+        Code for tables.
+    message : str
+        One sentence or three: found, expected, what to do. Names no folder outside the input.
+    """
+
+    def __init__(self, reason: ReasonCode, message: str) -> None:
+        super().__init__(message)
+        self.reason: ReasonCode = reason
+        self.message = message
+
+
+class PhotoUnreadable(NotScorable):
+    """The file does not decode to a colour photograph."""

@@ -1,0 +1,1 @@
+"""The face: where it is, how it is turned, which skin belongs to which subunit."""

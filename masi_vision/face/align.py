@@ -1,0 +1,162 @@
+"""The aligned frame: every face laid over the mean face, and back.
+
+Triangles between the landmarks carry the photo's skin into the frame (piecewise affine). The warp is
+exact both ways: what a triangle takes to the frame, the same triangle takes back. Triangles that face
+away from the camera carry nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.face.atlas import FaceAtlas, Floats, with_forehead
+
+Window = tuple[int, int, int, int]
+"""(top, left, bottom, right) in pixels, bottom and right exclusive."""
+
+_SHIFT = 4  # fractional bits of the corners handed to cv2.fillConvexPoly
+
+
+@dataclass(frozen=True)
+class _FrameGrid:
+    """What each pixel of the aligned frame is made of; the same for every photo."""
+
+    triangle: npt.NDArray[np.int32]  # (H, W), -1 outside the mesh
+    inside: npt.NDArray[np.int64]  # flat numbers of the pixels inside the mesh
+    corners: npt.NDArray[np.int32]  # (P, 3) nodes
+    weights: Floats  # (P, 3) barycentric
+
+
+@lru_cache(maxsize=4)
+def _atlas_grid(key: int) -> _FrameGrid:
+    atlas = _KNOWN[key]
+    height, width = atlas.labels.shape
+    order = np.arange(len(atlas.triangles))
+    triangle = _paint(atlas.nodes[atlas.triangles], order, (0, 0, height, width))
+    inside = np.flatnonzero(triangle >= 0)
+    of = triangle.ravel()[inside]
+    points = np.stack([inside % width, inside // width], axis=1).astype(np.float32)
+    weights = _barycentric(atlas.nodes[atlas.triangles][of], points)
+    return _FrameGrid(triangle, inside, atlas.triangles[of], weights)
+
+
+_KNOWN: dict[int, FaceAtlas] = {}
+
+
+def _grid(atlas: FaceAtlas) -> _FrameGrid:
+    _KNOWN.setdefault(id(atlas), atlas)
+    return _atlas_grid(id(atlas))
+
+
+def _barycentric(corners: Floats, points: Floats) -> Floats:
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    ab, ac, ap = b - a, c - a, points - a
+    area = _cross(ab, ac)
+    v = _cross(ap, ac) / area
+    w = _cross(ab, ap) / area
+    return np.stack([1 - v - w, v, w], axis=1).astype(np.float32)
+
+
+def _cross(u: Floats, v: Floats) -> Floats:
+    return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+
+
+def _paint(corners: Floats, order: npt.NDArray[np.int64], window: Window) -> npt.NDArray[np.int32]:
+    """Number of the triangle that covers each pixel of the window, -1 for none; later ones cover earlier."""
+    top, left, bottom, right = window
+    picture = np.full((bottom - top, right - left), -1, np.int32)
+    fixed = np.round((corners - (left, top)) * (1 << _SHIFT)).astype(np.int32)
+    for number in order:
+        cv2.fillConvexPoly(picture, fixed[number], int(number), cv2.LINE_8, _SHIFT)
+    return picture
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """One face laid over the mean face.
+
+    Parameters
+    ----------
+    atlas : FaceAtlas
+        The aligned frame.
+    landmarks : (478, 3) float32
+        The face's landmarks in pixels of the photo; z grows away from the camera.
+    """
+
+    atlas: FaceAtlas
+    landmarks: Floats
+
+    @property
+    def nodes(self) -> Floats:
+        """(504, 3) landmarks and forehead nodes in pixels of the photo."""
+        return with_forehead(self.landmarks)
+
+    def facing(self) -> npt.NDArray[np.float32]:
+        """(T,) photo area of each triangle per frame area; zero or less where it faces away."""
+        corners = self.nodes[:, :2][self.atlas.triangles]
+        mean = self.atlas.nodes[self.atlas.triangles]
+        return _signed_area(corners) / _signed_area(mean)
+
+    def photo_positions(self) -> Floats:
+        """(H, W, 2) photo x, y of every pixel of the aligned frame; NaN outside or facing away."""
+        grid = _grid(self.atlas)
+        height, width = self.atlas.labels.shape
+        positions = np.full((height * width, 2), np.nan, np.float32)
+        xy = np.ascontiguousarray(self.nodes[:, :2])
+        carried = np.einsum("pk,pkd->pd", grid.weights, xy[grid.corners])
+        hidden = self.facing()[grid.triangle.ravel()[grid.inside]] <= 0
+        carried[hidden] = np.nan
+        positions[grid.inside] = carried
+        return positions.reshape(height, width, 2)
+
+    def frame_positions(self, window: Window) -> Floats:
+        """(h, w, 2) frame x, y of every photo pixel in the window; NaN where no facing triangle lies.
+
+        Where triangles overlap, as on a turned head, the one nearest to the camera is taken.
+        """
+        top, left, bottom, right = window
+        corners = self.nodes[self.atlas.triangles]
+        facing = np.flatnonzero(self.facing() > 0)
+        far_first = facing[np.argsort(-corners[facing, :, 2].mean(axis=1), kind="stable")]
+        triangle = _paint(corners[:, :, :2], far_first, window)
+        positions = np.full((bottom - top, right - left, 2), np.nan, np.float32)
+        rows, columns = np.nonzero(triangle >= 0)
+        of = triangle[rows, columns]
+        affine = _affine(corners[:, :, :2], self.atlas.nodes[self.atlas.triangles])
+        points = np.stack([columns + left, rows + top, np.ones_like(rows)], axis=1).astype(np.float32)
+        positions[rows, columns] = np.einsum("pij,pj->pi", affine[of], points)
+        return positions
+
+    def to_frame(self, picture: npt.NDArray[np.generic], *, nearest: bool = False) -> npt.NDArray[np.generic]:
+        """Carry a picture of the photo's size into the aligned frame; what is hidden becomes 0."""
+        return _remap(picture, self.photo_positions(), nearest)
+
+    def to_photo(
+        self, picture: npt.NDArray[np.generic], window: Window, *, nearest: bool = False
+    ) -> npt.NDArray[np.generic]:
+        """Carry a picture of the aligned frame back onto a window of the photo; off the face it is 0."""
+        return _remap(picture, self.frame_positions(window), nearest)
+
+
+def _remap(picture: npt.NDArray[np.generic], positions: Floats, nearest: bool) -> npt.NDArray[np.generic]:
+    how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+    outside = np.nan_to_num(positions, nan=-1e4)
+    return cv2.remap(picture, outside, None, how, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+
+
+def _signed_area(corners: Floats) -> npt.NDArray[np.float32]:
+    return _cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) / 2
+
+
+def _affine(source: Floats, target: Floats) -> Floats:
+    """(T, 2, 3) affine maps that take each source triangle to its target."""
+    ones = np.ones((*source.shape[:2], 1), np.float64)
+    system = np.concatenate([source.astype(np.float64), ones], axis=2)
+    flat = np.abs(np.linalg.det(system)) < 1e-9
+    system[flat] = np.eye(3)
+    return np.linalg.solve(system, target.astype(np.float64)).transpose(0, 2, 1).astype(np.float32)

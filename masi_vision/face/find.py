@@ -1,0 +1,207 @@
+"""Finds the face of a photo: a coarse pass over the whole picture, a fine pass over the upright crop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.errors import NotScorable
+from masi_vision.face.align import Alignment, Window
+from masi_vision.face.atlas import FaceAtlas, Floats, Subunit
+from masi_vision.face.crop import (
+    FINDER_SIDE_PX,
+    KEY_LANDMARKS,
+    READER_SIDE_PX,
+    apply,
+    crop_template,
+    inverse,
+    photo_to_crop,
+)
+from masi_vision.face.models import FaceModels
+from masi_vision.face.pose import HeadPose, head_pose
+
+Pixels = npt.NDArray[np.uint8]
+Transform = npt.NDArray[np.float64]
+
+# The fine pass is made again on a better crop when its landmarks lie further than this from where the
+# first crop expected them (share of the crop's side). Chosen on the validation faces.
+_RECROP = 0.04
+# A face is believed when the fine pass puts the six key points where the coarse pass saw them, within
+# this share of the crop's side, and sees at least this much scored skin. Chosen on the validation faces.
+_AGREE = 0.12
+_LEAST_SKIN = 0.02
+
+
+@dataclass(frozen=True)
+class FaceRegions:
+    """A face in a photo.
+
+    Parameters
+    ----------
+    alignment : Alignment
+        Landmarks in photo pixels, and the way to the aligned frame and back.
+    crop : (2, 3) array
+        Photo pixels to pixels of the crop that the network read.
+    shares : (7, S, S) float32
+        Probability of each subunit on the crop.
+    pose : HeadPose
+    probability : float
+        That there is a face at all.
+    """
+
+    alignment: Alignment
+    crop: Transform
+    shares: Floats
+    pose: HeadPose
+    probability: float
+
+    @property
+    def atlas(self) -> FaceAtlas:
+        """The aligned frame."""
+        return self.alignment.atlas
+
+    @property
+    def face_width_px(self) -> float:
+        """Width of the face in photo pixels, foreshortening undone by its height."""
+        xy = self.alignment.landmarks[:, :2]
+        mean = self.atlas.landmark_mean
+        width = np.linalg.norm(xy[234] - xy[454])
+        height = np.linalg.norm(xy[10] - xy[152])
+        ratio = np.linalg.norm(mean[234, :2] - mean[454, :2]) / np.linalg.norm(mean[10, :2] - mean[152, :2])
+        return float(max(width, height * ratio))
+
+    def window(self, shape: tuple[int, ...]) -> Window:
+        """The part of a photo of this shape that holds the face, (top, left, bottom, right)."""
+        xy = self.alignment.nodes[:, :2]
+        left, top = np.floor(xy.min(axis=0)).astype(int) - 2
+        right, bottom = np.ceil(xy.max(axis=0)).astype(int) + 3
+        height, width = shape[:2]
+        return max(0, top), max(0, left), min(height, bottom), min(width, right)
+
+    def photo_codes(self, window: Window) -> Pixels:
+        """Subunit codes on visible skin for a window of the photo, (h, w) uint8."""
+        top, left, bottom, right = window
+        back = inverse(self.crop)
+        back[:, 2] -= (left, top)
+        size = (right - left, bottom - top)
+        shares = [
+            cv2.warpAffine(share, back, size, flags=cv2.INTER_LINEAR, borderValue=float(code == 0))
+            for code, share in enumerate(self.shares)
+        ]
+        return np.argmax(shares, axis=0).astype(np.uint8)
+
+    def frame_codes(self) -> Pixels:
+        """Subunit codes on visible skin in the aligned frame, (H, W) uint8; 0 where nothing faces us."""
+        positions = self.alignment.photo_positions()
+        linear = self.crop[:, :2].astype(np.float32)
+        at = positions @ linear.T + self.crop[:, 2].astype(np.float32)
+        at = np.nan_to_num(at, nan=-1e4)
+        stacked = np.ascontiguousarray(self.shares.transpose(1, 2, 0))
+        parts = [
+            cv2.remap(np.ascontiguousarray(stacked[..., channels]), at, None, cv2.INTER_LINEAR, borderValue=0)
+            for channels in (slice(0, 4), slice(4, 7))
+        ]
+        codes = np.argmax(np.concatenate(parts, axis=2), axis=2).astype(np.uint8)
+        codes[np.isnan(positions[..., 0])] = Subunit.NONE
+        return codes
+
+
+def find_face(picture: Pixels, models: FaceModels, *, min_probability: float) -> FaceRegions:
+    """Find and read the face.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8
+        sRGB, upright.
+    min_probability : float
+        Below it there is no face.
+
+    Raises
+    ------
+    NotScorable
+        ``no_face``.
+    """
+    probability, seen = _coarse(picture, models)
+    if probability < min_probability:
+        raise _no_face(probability, min_probability)
+    template = crop_template(models.atlas.landmark_mean)
+    crop = photo_to_crop(seen, template)
+    shares, landmarks = _fine(picture, crop, models)
+    seen_in_crop, keys = apply(crop, seen), apply(crop, landmarks)[list(KEY_LANDMARKS), :2]
+    astray = float(np.median(np.linalg.norm(seen_in_crop - keys, axis=1))) / READER_SIDE_PX
+    skin = float((shares.argmax(axis=0) > 0).mean())
+    if astray > _AGREE or skin < _LEAST_SKIN:
+        raise _no_face(probability, min_probability)
+    better = photo_to_crop(landmarks[list(KEY_LANDMARKS), :2], template)
+    if _moved(crop, better) > _RECROP * READER_SIDE_PX:
+        crop = better
+        shares, landmarks = _fine(picture, crop, models)
+    pose = head_pose(landmarks, models.atlas.landmark_mean)
+    return FaceRegions(Alignment(models.atlas, landmarks), crop, shares, pose, probability)
+
+
+def _no_face(probability: float, least: float) -> NotScorable:
+    return NotScorable(
+        "no_face",
+        f"No face was found (probability {probability:.2f}). Expected one face, at least {least:g} sure, upright and "
+        "filling a third of the frame or more. Check that this is the right photo, or take it again.",
+    )
+
+
+def _coarse(picture: Pixels, models: FaceModels) -> tuple[float, Floats]:
+    """Presence and the six key points in photo pixels, (6, 2)."""
+    height, width = picture.shape[:2]
+    scale = FINDER_SIDE_PX / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = np.zeros((FINDER_SIDE_PX, FINDER_SIDE_PX, 3), np.uint8)
+    left, top = (FINDER_SIDE_PX - size[0]) // 2, (FINDER_SIDE_PX - size[1]) // 2
+    small[top : top + size[1], left : left + size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    probability, heat = models.find(small)
+    at = np.stack([_peak(one) for one in heat])
+    in_photo = ((at - (left, top)) + 0.5) * (width / size[0], height / size[1]) - 0.5
+    return probability, in_photo.astype(np.float32)
+
+
+def _peak(heat: Floats) -> Floats:
+    """Position of the highest peak in input pixels, refined by the mass around it."""
+    stride = FINDER_SIDE_PX // heat.shape[0]
+    row, column = np.unravel_index(int(np.argmax(heat)), heat.shape)
+    top, left = max(0, int(row) - 2), max(0, int(column) - 2)
+    near = heat[top : int(row) + 3, left : int(column) + 3].astype(np.float64)
+    weight = np.exp(near - near.max())
+    rows, columns = np.mgrid[top : top + near.shape[0], left : left + near.shape[1]]
+    x, y = (weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()
+    return np.array([(x + 0.5) * stride - 0.5, (y + 0.5) * stride - 0.5], np.float32)
+
+
+def _fine(picture: Pixels, crop: Transform, models: FaceModels) -> tuple[Floats, Floats]:
+    """Subunit probabilities on the crop, and landmarks in photo pixels (478, 3)."""
+    side = READER_SIDE_PX
+    scale = float(np.hypot(crop[0, 0], crop[1, 0]))
+    if scale < 0.5:  # a plain warp would skip pixels: shrink by averaging first
+        picture, shrink = _shrunk(picture, 1 / (2 * scale))
+        upright = cv2.warpAffine(picture, crop @ shrink, (side, side), flags=cv2.INTER_LINEAR)
+    else:
+        upright = cv2.warpAffine(picture, crop, (side, side), flags=cv2.INTER_LINEAR)
+    shares, landmarks = models.read(upright)
+    return shares, apply(inverse(crop), landmarks)
+
+
+def _shrunk(picture: Pixels, factor: float) -> tuple[Pixels, Transform]:
+    """The picture made smaller by area, and the (3, 3) way from its pixels to the original's."""
+    height, width = picture.shape[:2]
+    size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    x, y = width / size[0], height / size[1]
+    way = np.array([[x, 0, x / 2 - 0.5], [0, y, y / 2 - 0.5], [0, 0, 1]])
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8), way
+
+
+def _moved(crop: Transform, better: Transform) -> float:
+    """How far the corners of the middle half of the crop move between two crops, px."""
+    side = READER_SIDE_PX
+    corners = np.array([[side / 4, side / 4], [3 * side / 4, side / 4], [side / 2, 3 * side / 4]], np.float32)
+    there = apply(better, apply(inverse(crop), corners))
+    return float(np.linalg.norm(there - corners, axis=1).max())

@@ -1,0 +1,202 @@
+"""From a file's bytes to upright sRGB pixels. Refuses in sentences; the libraries' own errors pass.
+
+JPEG and 16-bit files are decoded by OpenCV (the same pixels as Pillow at twice the speed, and 16 bits
+kept), everything else by Pillow. Pillow's plug-ins are called one by one, past its global limit on pixels.
+"""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from masi_vision.photo import exif as exif_
+from masi_vision.photo.colour import Numbers, Pixels
+from masi_vision.photo.formats import UndecodableError, format_of, missing_extra
+from masi_vision.photo.pixels import GRAY, Decoded, Limits, check_colour, check_opaque, reduce, upright
+from masi_vision.photo.profile import BadProfileError, icc_to_srgb, known_space
+from masi_vision.photo.raw import decode_raw
+
+_PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,  # also the first picture of a multi-picture (MPO) file
+    "PNG": PngImagePlugin.PngImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+}
+_SHRINK_FLAGS = {  # OpenCV's names say gray, but together with IMREAD_COLOR_RGB they only shrink
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    1: 0,
+}
+_GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
+_COLOUR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "YCbCr")
+_BAD_PROFILE = (
+    "carries a colour profile that is damaged or not one for RGB, so its colours are unknown. "
+    "Expected a profile such as sRGB or Display P3. Use the camera's original file."
+)
+
+
+def decode(data: bytes, suffix: str, limits: Limits) -> Decoded:
+    """Decode a picture of any supported format."""
+    kind = format_of(data, suffix)
+    if kind == "RAW":
+        return decode_raw(data, limits)
+    if kind == "TIFF" and _is_raw(exif_.parse_exif(data)):
+        return decode_raw(data, limits)
+    image = _open(kind, data)
+    width, height = image.size
+    limits.check(width, height)
+    _check_kind(image, kind)
+    pixels = reduce(_pixels(image, kind, data, limits), limits)
+    exif = exif_.exif_of(image)
+    check_colour(pixels)
+    pixels, space = _to_srgb(pixels, image, exif)
+    turn = 1 if kind == "TIFF" else exif_.orientation_of(exif)  # both decoders turn a TIFF upright
+    full_size = (width, height) if turn > 4 else (height, width)
+    facts = exif_.facts_of(exif, bits=pixels.itemsize * 8, colour_space=space)
+    return Decoded(upright(pixels, turn), full_size, facts)
+
+
+def _open(kind: str, data: bytes) -> ImageFile.ImageFile:
+    """Read the header alone."""
+    stream = io.BytesIO(data)
+    return _heif_plugin()(stream) if kind == "HEIC" else _PLUGINS[kind](stream)
+
+
+def _heif_plugin() -> type[ImageFile.ImageFile]:
+    try:
+        from pi_heif import HeifImageFile
+    except ImportError as error:
+        raise missing_extra("HEIC photo", "heic") from error
+    plugin: type[ImageFile.ImageFile] = HeifImageFile
+    return plugin
+
+
+def _check_kind(image: ImageFile.ImageFile, kind: str) -> None:
+    """Refuse what is no single colour photograph, by its header."""
+    if kind in ("PNG", "TIFF", "WEBP") and getattr(image, "n_frames", 1) > 1:
+        raise UndecodableError(
+            "unsupported_format",
+            "holds several pictures (pages or an animation). "
+            "Expected one photograph per file. Save each by itself.",
+        )
+    if image.mode in _GRAY_MODES:
+        raise UndecodableError("not_colour", GRAY)
+    if image.mode not in _COLOUR_MODES:
+        raise UndecodableError(
+            "unsupported_format",
+            f"is a {image.mode} image, made for printing or editing. "
+            "Expected RGB. Use the camera's original file, or export it as sRGB.",
+        )
+
+
+def _pixels(image: ImageFile.ImageFile, kind: str, data: bytes, limits: Limits) -> Pixels:
+    """Decode to RGB."""
+    if kind == "JPEG":
+        return _jpeg_pixels(image, data, limits)
+    deep = _is_16_bit(image)
+    if kind == "PNG":
+        _check_png_chunks(data)
+    image.load()
+    if deep:
+        return _deep_pixels(data)
+    if image.mode not in ("RGB", "YCbCr") or "transparency" in image.info:
+        return check_opaque(np.asarray(image.convert("RGBA")))
+    return np.asarray(image.convert("RGB"))
+
+
+def _jpeg_pixels(image: ImageFile.ImageFile, data: bytes, limits: Limits) -> npt.NDArray[np.uint8]:
+    """Decode a JPEG, at 1/2, 1/4 or 1/8 where that leaves pixels enough.
+
+    The end marker cannot occur inside the coded picture, so without one behind the header the file was
+    cut off, or filled up with zeros.
+    """
+    assert image.fp is not None
+    if data.rfind(b"\xff\xd9") < image.fp.tell():
+        raise OSError("the end of the picture is missing")
+    factor = limits.factor(*image.size)
+    shrink = next(flag for step, flag in _SHRINK_FLAGS.items() if step <= factor)
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | shrink
+    return _decoded_by_opencv(data, flags).astype(np.uint8, copy=False)
+
+
+def _check_png_chunks(data: bytes) -> None:
+    """Walk to the end marker; OpenCV would search for minutes behind a chunk longer than the file."""
+    place = 8
+    while data[place + 4 : place + 8] != b"IEND":
+        place += 12 + int.from_bytes(data[place : place + 4], "big")
+        if place >= len(data):
+            raise OSError("the end of the picture is missing")
+
+
+def _deep_pixels(data: bytes) -> Pixels:
+    """Decode 16 bits per channel; Pillow has found the file whole before."""
+    bgr = _decoded_by_opencv(data, cv2.IMREAD_UNCHANGED)
+    if bgr.dtype != np.uint16 or bgr.ndim != 3:
+        raise OSError(f"decoded to {bgr.dtype}")
+    has_alpha = bgr.shape[2] == 4
+    rgb = cv2.cvtColor(bgr, cv2.COLOR_BGRA2RGBA if has_alpha else cv2.COLOR_BGR2RGB).astype(
+        np.uint16, copy=False
+    )
+    return check_opaque(rgb) if has_alpha else rgb
+
+
+def _decoded_by_opencv(data: bytes, flags: int) -> Numbers:
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if pixels is None:
+        raise OSError("the picture is damaged")
+    return pixels
+
+
+def _is_16_bit(image: ImageFile.ImageFile) -> bool:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return bool(max(image.tag_v2.get(258, (8,))) == 16)
+    return image.format == "PNG" and any("16" in str(tile.args) for tile in image.tile)
+
+
+def _is_raw(directory: Image.Exif) -> bool:
+    """Tell a camera RAW: a DNG version, a colour mosaic, or a first picture that only previews another."""
+    kind = directory.get(254)
+    is_preview = isinstance(kind, int) and kind % 2 == 1
+    return is_preview or 50706 in directory or directory.get(262) == 32803
+
+
+def _to_srgb(pixels: Pixels, image: ImageFile.ImageFile, exif: Image.Exif) -> tuple[Pixels, str]:
+    """Convert by the embedded profile, else by what HEIC or EXIF declare; name where it came from."""
+    if "icc_profile" in image.info and not (image.format == "HEIF" and not image.info["icc_profile"]):
+        try:
+            return icc_to_srgb(pixels, bytes(image.info["icc_profile"] or b""))
+        except BadProfileError as error:
+            raise UndecodableError("unreadable", _BAD_PROFILE) from error
+    space = _heif_space(image) or exif_.colour_space_of(exif)
+    if space in (None, "sRGB"):
+        return pixels, space or "untagged (taken as sRGB)"
+    return known_space(space).to_srgb(pixels), space
+
+
+def _heif_space(image: ImageFile.ImageFile) -> str | None:
+    """Read HEIC's colour codes (ITU-T H.273: primaries 1 BT.709, 12 P3, 2 unspecified; transfer 13 sRGB)."""
+    codes = image.info.get("nclx_profile") or {}
+    primaries, transfer = codes.get("color_primaries", 2), codes.get("transfer_characteristics", 2)
+    if primaries == 2 and transfer == 2:
+        return None
+    if primaries in (1, 2, 12) and transfer in (1, 2, 6, 13):
+        return "Display P3" if primaries == 12 else "sRGB"
+    raise UndecodableError(
+        "unsupported_format",
+        "is a high-dynamic-range or wide-gamut HEIC photo. Expected sRGB or Display P3. "
+        "Turn HDR off in the camera, or export it as JPEG.",
+    )

@@ -1,0 +1,46 @@
+"""Camera RAW, developed by LibRaw (extra `raw`)."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from masi_vision.photo.exif import CaptureFacts, facts_of, parse_exif
+from masi_vision.photo.formats import missing_extra
+from masi_vision.photo.pixels import Decoded, Limits, check_colour, reduce
+
+
+def decode_raw(data: bytes, limits: Limits) -> Decoded:
+    """Develop a camera RAW: camera white balance, sRGB, 16 bits, no automatic brightness."""
+    try:
+        import rawpy
+    except ImportError as error:
+        raise missing_extra("camera RAW photo", "raw") from error
+    with rawpy.imread(io.BytesIO(data)) as raw:
+        limits.check(raw.sizes.width, raw.sizes.height)
+        facts = _raw_facts(raw, data)
+        curve = (2.4, 12.92)  # sRGB; LibRaw's own default is BT.709
+        pixels = raw.postprocess(
+            use_camera_wb=True,
+            output_color=rawpy.ColorSpace.sRGB,
+            output_bps=16,
+            no_auto_bright=True,
+            gamma=curve,
+        )
+    check_colour(pixels)
+    return Decoded(reduce(pixels, limits), pixels.shape[:2], facts)
+
+
+def _raw_facts(raw: object, data: bytes) -> CaptureFacts:
+    """Take the facts from the TIFF directory most RAW files begin with, else from LibRaw."""
+    facts = facts_of(parse_exif(data), bits=16, colour_space="camera RAW")
+    other = getattr(raw, "other", None)
+    if facts.exposure_s is not None or other is None:
+        return facts
+    return replace(
+        facts,
+        exposure_s=other.shutter_speed or None,
+        f_number=other.aperture or None,
+        iso=other.iso_speed or None,
+        focal_length_mm=other.focal_length or None,
+    )

@@ -1,0 +1,1 @@
+"""The optics of skin: density, its pigments, and its tone."""

@@ -1,0 +1,100 @@
+"""Makes one training face into many: other cameras, light, positions, turned heads, things in the way."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.face.atlas import Floats
+
+Pixels = npt.NDArray[np.uint8]
+Rng = np.random.Generator
+
+_COARSE = 24
+_RIM = (10, 338, 284, 356, 454, 361, 397, 378, 152, 149, 172, 132, 234, 127, 54, 109)
+_KNOTS = tuple(dict.fromkeys((*_RIM, *range(0, 468, 12))))
+"""Landmarks that carry the warp of a turned head: the rim and every twelfth."""
+
+
+def turned(landmarks: Floats, yaw_deg: float, pitch_deg: float) -> Floats:
+    """Turn a head about its own centre; (478, 3) px, the depth taken at face value."""
+    yaw, pitch = np.deg2rad([yaw_deg, pitch_deg])
+    about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
+    centre = landmarks.mean(axis=0)
+    return np.asarray((landmarks - centre) @ (about_x @ about_y).T + centre, np.float32)
+
+
+def backward_map(
+    crop_to_photo: npt.NDArray[np.float64], side_px: int, before: Floats, after: Floats
+) -> tuple[Floats, Floats]:
+    """Photo x and y for every pixel of a crop, through the warp that moved landmarks before -> after.
+
+    The displacement is interpolated between the landmarks by normalized Gaussian weights and fades
+    away from the face. ``before is after`` leaves the plain similarity.
+    """
+    axis = np.linspace(-0.5, side_px - 0.5, _COARSE + 1)[:-1] + side_px / _COARSE / 2
+    columns, rows = np.meshgrid(axis, axis)
+    grid = np.stack([columns.ravel(), rows.ravel()], axis=1) @ crop_to_photo[:, :2].T + crop_to_photo[:, 2]
+    if after is not before:
+        knots = after[list(_KNOTS), :2]
+        shift = before[list(_KNOTS), :2] - knots
+        span = float(np.ptp(knots, axis=0).max())
+        nearness = -((grid[:, None] - knots[None]) ** 2).sum(axis=2) / (2 * (0.07 * span) ** 2)
+        weight = np.exp(nearness - nearness.max(axis=1, keepdims=True))
+        weight /= weight.sum(axis=1, keepdims=True)
+        fade = np.exp(np.minimum(nearness.max(axis=1) / 12 + 0.35, 0))
+        grid = grid + fade[:, None] * (weight @ shift)
+    coarse = grid.reshape(_COARSE, _COARSE, 2).astype(np.float32)
+    fine = cv2.resize(coarse, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(fine[..., 0]), np.ascontiguousarray(fine[..., 1])
+
+
+def something_in_the_way(picture: Pixels, labels: Pixels, other: Pixels, rng: Rng) -> None:
+    """Cover part of the face with a shape cut from another photo; covered skin is not skin. In place."""
+    side = len(picture)
+    patch = cv2.resize(other, (side, side), interpolation=cv2.INTER_AREA)
+    angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(4, 9)))
+    radius = side * rng.uniform(0.06, 0.24) * rng.uniform(0.6, 1.4, len(angles))
+    stretch = rng.uniform(0.4, 1.6)
+    centre = rng.uniform(0.1, 0.9, 2) * side
+    outline = centre + np.stack([np.cos(angles) * radius * stretch, np.sin(angles) * radius / stretch], axis=1)
+    mask = np.zeros((side, side), np.uint8)
+    cv2.fillPoly(mask, [outline.astype(np.int32)], 255, cv2.LINE_AA)
+    alpha = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 2))[..., None] / 255.0
+    picture[:] = (picture * (1 - alpha) + patch * alpha).astype(np.uint8)
+    labels[mask > 127] = 0
+
+
+def other_camera(picture: Pixels, rng: Rng) -> Pixels:
+    """Exposure, white balance, tone, saturation, grayscale, uneven light, blur, size, noise, JPEG."""
+    tone = (picture.astype(np.float32) + 0.5) / 256
+    tone = tone ** np.exp(rng.uniform(-0.4, 0.4)).astype(np.float32)
+    tone *= np.exp(rng.normal(0, 0.1, 3) + rng.uniform(-0.5, 0.35)).astype(np.float32)
+    grey = tone.mean(axis=2, keepdims=True)
+    saturation = 0.0 if rng.random() < 0.08 else rng.uniform(0.45, 1.4)
+    tone = grey + saturation * (tone - grey)
+    if rng.random() < 0.35:
+        tone *= _light_from_one_side(len(picture), rng)[..., None]
+    out = np.clip(tone * 255, 0, 255).astype(np.uint8)
+    if rng.random() < 0.35:
+        out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.8))
+    if rng.random() < 0.3:
+        small = round(len(out) * rng.uniform(0.3, 0.8))
+        out = cv2.resize(cv2.resize(out, (small, small), interpolation=cv2.INTER_AREA), out.shape[1::-1])
+    if rng.random() < 0.35:
+        noise = cv2.randn(np.empty(out.shape, np.int16), 0, rng.uniform(1, 12))
+        out = np.clip(out + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.4:
+        _, coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))])
+        out = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+    return out
+
+
+def _light_from_one_side(side_px: int, rng: Rng) -> Floats:
+    axis = np.linspace(-1, 1, side_px, dtype=np.float32)
+    angle = rng.uniform(0, 2 * np.pi)
+    ramp = axis[None] * np.cos(angle) + axis[:, None] * np.sin(angle) + rng.uniform(-0.5, 0.5)
+    strength = rng.uniform(0.2, 0.9)
+    return np.exp(strength * np.tanh(ramp * rng.uniform(0.7, 4))).astype(np.float32)

@@ -1,0 +1,214 @@
+"""Training samples without end: faces read once, then drawn anew each time they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import IterableDataset, get_worker_info
+
+from masi_vision.face.atlas import MIRRORED_CODE, Floats
+from masi_vision.face.crop import (
+    FINDER_SIDE_PX,
+    KEY_LANDMARKS,
+    READER_SIDE_PX,
+    apply,
+    crop_template,
+    inverse,
+    photo_to_crop,
+)
+from masi_vision.training.atlas import face_span
+from masi_vision.training.augment import backward_map, other_camera, something_in_the_way, turned
+
+Pixels = npt.NDArray[np.uint8]
+Sample = dict[str, npt.NDArray[Any]]
+
+HEAT_STRIDE = 4
+_HEAT_SIGMA = 1.2  # cells of the heat map
+
+
+@dataclass(frozen=True)
+class LabelledFace:
+    """One photo with its landmarks and subunit codes, all of one size."""
+
+    id: str
+    pixels: Pixels
+    labels: Pixels
+    landmarks: Floats
+    yaw_deg: float
+
+    @property
+    def weight(self) -> float:
+        """How often it is drawn: turned heads are rare in the data and are drawn more often."""
+        return 1.0 if abs(self.yaw_deg) < 15 else 2.0 if abs(self.yaw_deg) < 20 else 3.0
+
+
+class FaceSamples(IterableDataset[Sample]):
+    """Endless stream of samples of one kind; every worker draws its own.
+
+    Parameters
+    ----------
+    faces : list of LabelledFace
+    landmark_mean, mirror
+        Mean landmarks (478, 3) and opposite landmark of each.
+    seed : int
+        Start of the stream, so that a resumed run goes on with other samples, not the same ones.
+    """
+
+    def __init__(
+        self, faces: list[LabelledFace], landmark_mean: Floats, mirror: npt.NDArray[np.int64], *, seed: int
+    ) -> None:
+        self.faces = faces
+        self.template = crop_template(landmark_mean)
+        self.mirror = mirror
+        self.seed = seed
+        weights = np.array([face.weight for face in faces])
+        self.share = weights / weights.sum()
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Draw for ever."""
+        cv2.setNumThreads(1)
+        worker = get_worker_info()
+        rng = np.random.default_rng((self.seed, worker.id if worker else 0))
+        while True:
+            yield self.draw(rng)
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """One sample."""
+        raise NotImplementedError
+
+    def pick(self, rng: np.random.Generator) -> LabelledFace:
+        """A face, turned heads more often."""
+        return self.faces[rng.choice(len(self.faces), p=self.share)]
+
+
+class ReaderSamples(FaceSamples):
+    """Upright crops with region codes and landmarks, as the fine pass meets them."""
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """Crop (3, S, S), codes (S, S), landmarks (478, 3) in crop pixels."""
+        face = self.pick(rng)
+        before = after = face.landmarks
+        if rng.random() < 0.4:
+            yaw = np.clip(face.yaw_deg + rng.uniform(-28, 28), -55, 55) - face.yaw_deg
+            after = turned(before, float(yaw), float(rng.uniform(-12, 12)))
+        to_crop = photo_to_crop(after[list(KEY_LANDMARKS), :2], self.template) if len(after) else None
+        to_crop = _jitter(to_crop, READER_SIDE_PX, rng)
+        x, y = backward_map(inverse(to_crop), READER_SIDE_PX, before, after)
+        border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
+        picture = cv2.remap(face.pixels, x, y, cv2.INTER_LINEAR, borderMode=border, borderValue=_paint(rng))
+        labels = cv2.remap(face.labels, x, y, cv2.INTER_NEAREST, borderValue=0)
+        if rng.random() < 0.3:
+            something_in_the_way(picture, labels, self.pick(rng).pixels, rng)
+        landmarks = apply(to_crop, after)
+        landmarks[:, 2] -= landmarks[:, 2].mean()
+        picture = other_camera(picture, rng)
+        if rng.random() < 0.5:
+            picture, labels = picture[:, ::-1], MIRRORED_CODE[labels[:, ::-1]]
+            landmarks = landmarks[self.mirror]
+            landmarks[:, 0] = READER_SIDE_PX - 1 - landmarks[:, 0]
+        return {
+            "image": np.ascontiguousarray(picture.transpose(2, 0, 1)),
+            "labels": np.ascontiguousarray(labels).astype(np.int64),
+            "landmarks": landmarks,
+        }
+
+
+class FinderSamples(FaceSamples):
+    """Whole photos, small, the face anywhere and of any size, or no face at all."""
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """Photo (3, S, S), presence 0 or 1, heat maps (6, S/4, S/4) that each sum to one."""
+        face = self.pick(rng)
+        no_face = rng.random() < 0.3
+        key_points = face.landmarks[list(KEY_LANDMARKS), :2]
+        to_frame = _no_face_view(face, rng) if no_face else _face_view(face, rng)
+        picture = cv2.warpAffine(
+            face.pixels,
+            to_frame,
+            (FINDER_SIDE_PX, FINDER_SIDE_PX),
+            flags=cv2.INTER_AREA,
+            borderMode=cv2.BORDER_REPLICATE if rng.random() < 0.3 else cv2.BORDER_CONSTANT,
+            borderValue=_paint(rng),
+        )
+        if no_face:
+            _destroy_face(picture, apply(to_frame, face.landmarks[:, :2]), self.pick(rng).pixels, rng)
+        elif rng.random() < 0.2:
+            something_in_the_way(picture, np.zeros_like(picture[..., 0]), self.pick(rng).pixels, rng)
+        picture, key_points = other_camera(picture, rng), apply(to_frame, key_points)
+        if rng.random() < 0.5:
+            picture = np.ascontiguousarray(picture[:, ::-1])
+            key_points = key_points[[1, 0, 2, 4, 3, 5]]
+            key_points[:, 0] = FINDER_SIDE_PX - 1 - key_points[:, 0]
+        return {
+            "image": np.ascontiguousarray(picture.transpose(2, 0, 1)),
+            "present": np.float32(not no_face),
+            "heat": heat_maps(key_points),
+        }
+
+
+def heat_maps(points: Floats) -> Floats:
+    """Gaussian bumps at the points, (N, S/4, S/4), each summing to one."""
+    cells = (np.arange(FINDER_SIDE_PX // HEAT_STRIDE, dtype=np.float32) + 0.5) * HEAT_STRIDE - 0.5
+    bump = np.exp(-((cells[None] - points[:, :, None].reshape(-1, 1)) ** 2) / (2 * (_HEAT_SIGMA * HEAT_STRIDE) ** 2))
+    bump = bump.reshape(len(points), 2, -1)
+    heat = bump[:, 1, :, None] * bump[:, 0, None, :]
+    return np.asarray(heat / np.maximum(heat.sum(axis=(1, 2), keepdims=True), 1e-6), np.float32)
+
+
+def _paint(rng: np.random.Generator) -> tuple[float, float, float]:
+    level = rng.choice([0, 128, 255, rng.uniform(0, 255)])
+    return (float(level),) * 3
+
+
+def _jitter(to_crop: npt.NDArray[np.float64], side: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """The crop as an imperfect coarse pass would cut it."""
+    angle, scale = np.deg2rad(rng.normal(0, 8)), np.exp(rng.normal(0, 0.08))
+    shift = rng.normal(0, 0.035 * side, 2)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = np.array([side / 2, side / 2])
+    linear = turn @ to_crop[:, :2]
+    return np.column_stack([linear, turn @ (to_crop[:, 2] - middle) + middle + shift])
+
+
+def _face_view(face: LabelledFace, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """The face at 0.25 to 1 of the frame, turned, most of it inside."""
+    span = face_span(face.landmarks) * 1.25
+    scale = FINDER_SIDE_PX * np.exp(rng.uniform(np.log(0.25), np.log(1.0))) / span
+    angle = np.deg2rad(rng.normal(0, 14) if rng.random() < 0.85 else rng.uniform(-60, 60))
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    room = max(FINDER_SIDE_PX - scale * span, 0.1 * FINDER_SIDE_PX)
+    target = FINDER_SIDE_PX / 2 + rng.uniform(-0.5, 0.5, 2) * room
+    return np.column_stack([turn, target - turn @ face.landmarks[:, :2].mean(axis=0)])
+
+
+def _no_face_view(face: LabelledFace, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Somewhere in the photo, at any scale; what is left of the face is destroyed afterwards."""
+    height, width = face.pixels.shape[:2]
+    scale = FINDER_SIDE_PX / min(height, width) * np.exp(rng.uniform(0, 1.6))
+    angle = rng.uniform(-np.pi, np.pi)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    at = rng.uniform(0, 1, 2) * (width, height)
+    return np.column_stack([turn, FINDER_SIDE_PX / 2 - turn @ at])
+
+
+def _destroy_face(picture: Pixels, landmarks: Floats, other: Pixels, rng: np.random.Generator) -> None:
+    """Leave nothing of a face: shuffled tiles, or a patch of another photo's border laid over it. In place."""
+    low = np.clip(landmarks.min(axis=0) - 0.15 * np.ptp(landmarks), 0, FINDER_SIDE_PX).astype(int)
+    high = np.clip(landmarks.max(axis=0) + 0.15 * np.ptp(landmarks), 0, FINDER_SIDE_PX).astype(int)
+    if (high - low).min() <= 0:
+        return
+    if rng.random() < 0.5:
+        tile = int(rng.choice([8, 16, 32]))
+        tiles = picture.reshape(FINDER_SIDE_PX // tile, tile, FINDER_SIDE_PX // tile, tile, 3).swapaxes(1, 2)
+        flat = tiles.reshape(-1, tile, tile, 3)[rng.permutation((FINDER_SIDE_PX // tile) ** 2)]
+        if (high - low).max() > 1.5 * tile:
+            picture[:] = flat.reshape(tiles.shape).swapaxes(1, 2).reshape(picture.shape)
+            return
+    size = (int(high[0] - low[0]), int(high[1] - low[1]))
+    corner = other[: max(8, other.shape[0] // 6), : max(8, other.shape[1] // 3)]
+    picture[low[1] : high[1], low[0] : high[0]] = cv2.resize(corner, size, interpolation=cv2.INTER_LINEAR)

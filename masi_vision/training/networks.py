@@ -1,0 +1,107 @@
+"""The two networks of the face: one finds it in the photo, one draws its regions and landmarks.
+
+Both take sRGB in [0, 1] and standardize it themselves, so that exposure drops out before the first
+filter and the exported models need no companion arithmetic.
+"""
+
+from __future__ import annotations
+
+from masi_vision.training import torchvision_compat  # isort: skip
+
+import segmentation_models_pytorch as smp
+import torch
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
+from torch import Tensor, nn
+
+from masi_vision.face.atlas import N_LANDMARKS, Subunit
+
+torchvision_compat.make_importable()
+
+FINDER_POINTS = 6
+
+
+class _UNet(nn.Module):
+    """A segmentation-models-pytorch encoder of depth 4 with U-Net blocks up to half resolution."""
+
+    def __init__(self, encoder: str, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.encoder = smp.encoders.get_encoder(encoder, in_channels=3, depth=4, weights=None)
+        if hasattr(self.encoder, "layer4"):  # ResNets keep the stage that depth 4 never runs
+            self.encoder.layer4 = nn.Identity()
+        widths = self.encoder.out_channels
+        inputs, skips = [widths[-1], *channels[:-1]], list(widths[1:-1])[::-1]
+        self.blocks = nn.ModuleList(
+            UnetDecoderBlock(i, s, o) for i, s, o in zip(inputs, skips, channels, strict=False)
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Bottleneck, then the output of every block."""
+        mean = image.mean(dim=(1, 2, 3), keepdim=True)
+        spread = (image - mean).square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        features = self.encoder((image - mean) / (spread + 0.02))
+        out = [features[-1]]
+        for block, skip in zip(self.blocks, features[1:-1][::-1], strict=False):
+            out.append(block(out[-1], skip.shape[-2], skip.shape[-1], skip))
+        return out
+
+
+class FaceFinder(nn.Module):
+    """Coarse pass: is there a face, and where are six of its points.
+
+    ``forward`` maps (B, 3, 128, 128) to presence logits (B,) and heat maps (B, 6, 32, 32), stride 4.
+    """
+
+    def __init__(self, encoder: str = "tu-mobilenetv3_small_100") -> None:
+        super().__init__()
+        self.unet = _UNet(encoder, (64, 32))
+        width = self.unet.encoder.out_channels[-1]
+        self.presence = nn.Sequential(nn.Linear(2 * width, 64), nn.ReLU(), nn.Linear(64, 1))
+        self.heat = nn.Conv2d(32, FINDER_POINTS, 1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Presence logits and heat maps."""
+        features = self.unet(image)
+        bottom = features[0]
+        pooled = torch.cat([bottom.mean(dim=(2, 3)), bottom.amax(dim=(2, 3))], dim=1)
+        return self.presence(pooled)[:, 0], self.heat(features[-1])
+
+
+class FaceReader(nn.Module):
+    """Fine pass: subunits on visible skin and all landmarks of an upright face crop.
+
+    ``forward`` maps (B, 3, S, S) to region logits (B, 7, S, S) and landmarks (B, 478, 3) in crop
+    pixels. The landmarks come from soft-argmax heat maps of ``len(anchors)`` of them at quarter
+    resolution, spread to all 478 by one linear map, which starts as the ridge regression of the
+    training shapes.
+    """
+
+    def __init__(self, anchors: list[int], encoder: str = "resnet18") -> None:
+        super().__init__()
+        self.anchors = anchors
+        self.unet = _UNet(encoder, (128, 64, 48))
+        self.regions = nn.Conv2d(48, len(Subunit), 3, padding=1)
+        self.heat = nn.Conv2d(64, len(anchors), 1)
+        self.spread = nn.Linear(2 * len(anchors), 3 * N_LANDMARKS)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Region logits, landmarks and the anchors' own positions (B, A, 2)."""
+        features = self.unet(image)
+        logits = nn.functional.interpolate(
+            self.regions(features[3]).float(), scale_factor=2.0, mode="bilinear", align_corners=False
+        )
+        anchors = soft_argmax(self.heat(features[2]).float(), stride=4)
+        size = float(image.shape[-1])
+        flat = (anchors / size - 0.5).flatten(1)
+        landmarks = (self.spread(flat).float().reshape(-1, N_LANDMARKS, 3) + 0.5) * size
+        return logits, landmarks, anchors
+
+
+def soft_argmax(heat: Tensor, *, stride: int) -> Tensor:
+    """Expected position of each heat map, (B, A, 2) as x, y in pixels of the input image."""
+    _, _, height, width = heat.shape
+    weight = heat.flatten(2).softmax(dim=2).unflatten(2, (height, width))
+    columns = torch.arange(width, device=heat.device, dtype=torch.float32)
+    rows = torch.arange(height, device=heat.device, dtype=torch.float32)
+    x = (weight.sum(dim=2) * columns).sum(dim=2)
+    y = (weight.sum(dim=3) * rows).sum(dim=2)
+    return (torch.stack([x, y], dim=2) + 0.5) * stride - 0.5

@@ -1,0 +1,1 @@
+"""Photos of one visit, measured, merged and graded."""

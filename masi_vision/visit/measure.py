@@ -1,0 +1,158 @@
+"""One photo, measured: reading, face, pigment, and the measures of every region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from os import PathLike
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.config import FaceSettings, ScaleSettings, Settings
+from masi_vision.errors import NotScorable
+from masi_vision.face.atlas import MASI_SUBUNITS, Floats, Subunit
+from masi_vision.face.find import FaceRegions, find_face
+from masi_vision.face.models import FaceModels
+from masi_vision.photo import Photo, read_photo, srgb_to_linear
+from masi_vision.pigment.map import PigmentMap, find_pigment
+from masi_vision.pigment.measure import RegionMeasure, measure_region
+
+View = Literal["front", "left", "right"]
+"""The patient's side that faces the camera."""
+
+READ_SIDE_PX = 720
+"""Short side to which a photo may be reduced while it is read: a face that fills 45 % of it has the
+pixels of the aligned frame. A smaller face makes the photo be read again, larger."""
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoMeasures:
+    """Everything measured in one photo.
+
+    Parameters
+    ----------
+    photo : Photo
+    view : {"front", "left", "right"}
+    face : FaceRegions
+    pigment : PigmentMap
+        In the aligned frame.
+    codes : (H, W) uint8
+        Subunit codes in the aligned frame.
+    regions : dict
+        Name of each subunit to its measure; None where none of it is visible.
+    """
+
+    photo: Photo
+    view: View
+    face: FaceRegions
+    pigment: PigmentMap
+    codes: npt.NDArray[np.uint8]
+    regions: dict[str, RegionMeasure | None]
+
+
+def measure_photo(source: str | PathLike[str] | Photo, view: View, settings: Settings, models: FaceModels) -> PhotoMeasures:
+    """Read a photo, find the face, map its pigment and measure every region.
+
+    Raises
+    ------
+    NotScorable
+        With the reason; `score_photo` and `score_visit` turn it into a result.
+    """
+    photo, face = _photo_and_face(source, settings, models)
+    _check_face(face, photo, view, settings.face)
+    codes = face.frame_codes()
+    pigment = find_pigment(
+        linear_face(photo, face),
+        codes > 0,
+        face_width_px=models.atlas.face_width_px,
+        shading_scale_fraction=settings.pigment.shading_scale_fraction,
+    )
+    threshold = settings.pigment.detection_threshold_od
+    regions = {
+        name: measure_region(
+            pigment,
+            np.isin(codes, members),
+            whole_px=int(np.isin(models.atlas.labels, members).sum()),
+            threshold_od=threshold,
+        )
+        for name, members in region_members(settings.scale).items()
+    }
+    return PhotoMeasures(photo, view, face, pigment, codes, regions)
+
+
+def region_members(scale: ScaleSettings) -> dict[str, list[int]]:
+    """Subunit codes that make up each region; nose and upper lip may count toward a MASI region too."""
+    members = {subunit.name.lower(): [int(subunit)] for subunit in (*MASI_SUBUNITS, Subunit.NOSE, Subunit.UPPER_LIP)}
+    for subunit, toward in ((Subunit.NOSE, scale.nose_counts_toward), (Subunit.UPPER_LIP, scale.upper_lip_counts_toward)):
+        if toward is not None:
+            members[toward].append(int(subunit))
+    return members
+
+
+def _photo_and_face(
+    source: str | PathLike[str] | Photo, settings: Settings, models: FaceModels
+) -> tuple[Photo, FaceRegions]:
+    """Read no more pixels than the aligned frame needs."""
+    if isinstance(source, Photo):
+        return source, _find(source, settings, models)
+    limit = settings.reading.max_megapixels
+    photo = read_photo(source, min_side_px=READ_SIDE_PX, max_megapixels=limit)
+    face = _find(photo, settings, models)
+    lacking = models.atlas.face_width_px / face.face_width_px
+    if lacking > 1.1 and photo.scale < 1:
+        larger = ceil(min(photo.srgb.shape[:2]) * lacking)
+        photo = read_photo(source, min_side_px=larger, max_megapixels=limit)
+        face = _find(photo, settings, models)
+    return photo, face
+
+
+def _find(photo: Photo, settings: Settings, models: FaceModels) -> FaceRegions:
+    return find_face(srgb8(photo), models, min_probability=settings.face.min_face_probability)
+
+
+def srgb8(photo: Photo) -> npt.NDArray[np.uint8]:
+    """The photo's pixels with 8 bits, for the networks and for pictures."""
+    if photo.srgb.dtype == np.uint8:
+        return np.asarray(photo.srgb, np.uint8)
+    return np.asarray((photo.srgb.astype(np.uint32) * 255 + 32767) // 65535, np.uint8)
+
+
+def _check_face(face: FaceRegions, photo: Photo, view: View, limits: FaceSettings) -> None:
+    width = face.face_width_px / photo.scale
+    if width < limits.min_face_width_px:
+        raise NotScorable(
+            "too_small",
+            f"The face is {width:.0f} px wide. Expected at least {limits.min_face_width_px} px. "
+            "Use the camera's original file, or photograph from nearer.",
+        )
+    most = limits.max_abs_yaw_deg_front if view == "front" else limits.max_abs_yaw_deg_oblique
+    if abs(face.pose.yaw_deg) > most:
+        raise NotScorable(
+            "pose",
+            f"The head is turned {abs(face.pose.yaw_deg):.0f} degrees sideways. Expected at most {most:g} in the "
+            f"{view} view. Take the photo again, or name it by the side that faces the camera.",
+        )
+    if abs(face.pose.pitch_deg) > limits.max_abs_pitch_deg:
+        raise NotScorable(
+            "pose",
+            f"The head is tilted {abs(face.pose.pitch_deg):.0f} degrees up or down. Expected at most "
+            f"{limits.max_abs_pitch_deg:g}. Take the photo again with the camera at eye level.",
+        )
+
+
+def linear_face(photo: Photo, face: FaceRegions) -> Floats:
+    """The face in the aligned frame, linear RGB (H, W, 3); pixels are averaged, not skipped, on the way."""
+    top, left, bottom, right = face.window(photo.srgb.shape)
+    positions = face.alignment.photo_positions() - np.array([left, top], np.float32)
+    skin = srgb_to_linear(np.ascontiguousarray(photo.srgb[top:bottom, left:right]))
+    shrink = face.face_width_px / face.atlas.face_width_px
+    if shrink > 1.2:
+        size = (max(1, round((right - left) / shrink)), max(1, round((bottom - top) / shrink)))
+        scale = np.array([size[0] / (right - left), size[1] / (bottom - top)], np.float32)
+        skin = cv2.resize(skin, size, interpolation=cv2.INTER_AREA)
+        positions = (positions + 0.5) * scale - 0.5
+    at = np.nan_to_num(positions, nan=-1e4).astype(np.float32)
+    return np.asarray(cv2.remap(skin, at, None, cv2.INTER_LINEAR, borderValue=0), np.float32)

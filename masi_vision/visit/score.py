@@ -1,0 +1,349 @@
+"""Scores of photos and visits, and the results that carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from masi_vision.config import ScaleSettings, Settings, load_settings
+from masi_vision.errors import NotScorable, ReasonCode
+from masi_vision.face.models import FaceModels, face_models
+from masi_vision.photo import Photo, printable_name
+from masi_vision.pigment.map import METHOD
+from masi_vision.pigment.measure import RegionMeasure
+from masi_vision.scale import (
+    ABSENT,
+    MASI_REGIONS,
+    ContinuousGrade,
+    MasiRegion,
+    RegionGrade,
+    area_grade,
+    continuous_area,
+    continuous_darkness,
+    continuous_homogeneity,
+    darkness_grade,
+    homogeneity_grade,
+    masi_continuous,
+    masi_score,
+    mmasi_continuous,
+)
+from masi_vision.version import __version__
+from masi_vision.visit.measure import PhotoMeasures, View, measure_photo
+
+Status = Literal["scored", "not_scored"]
+
+# Where a region is looked at first. The malar regions are seen squarely from their own side.
+_PREFERRED: Mapping[str, tuple[View, ...]] = {"right_malar": ("right", "front"), "left_malar": ("left", "front")}
+_FRONT: tuple[View, ...] = ("front",)
+
+
+@dataclass(frozen=True)
+class RegionResult:
+    """One region of a photo or visit.
+
+    Parameters
+    ----------
+    view : {"front", "left", "right"} or None
+        The photo it was measured in; None where it was measured in none.
+    measure : RegionMeasure or None
+    grade : RegionGrade or None
+        None for nose and upper lip, which MASI does not grade, and where too little skin is visible.
+    flag : str
+        ``region_hidden``, ``other_view`` (not the view that faces the region), or empty.
+    """
+
+    view: View | None
+    measure: RegionMeasure | None
+    grade: RegionGrade | None
+    flag: str = ""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """MASI and mMASI, graded and continuous.
+
+    `mmasi_low` and `mmasi_high` are the grades of the measures at their low and high ends taken together:
+    how much hangs on the detection threshold, not a confidence interval.
+    """
+
+    mmasi: float
+    masi: float | None
+    mmasi_continuous: float
+    masi_continuous: float | None
+    mmasi_low: float
+    mmasi_high: float
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a score: two scores compare only where all of this is equal but the photos."""
+
+    version: str
+    settings_sha256: str
+    models_sha256: Mapping[str, str]
+    atlas: str
+    pigment_method: str
+
+
+@dataclass(frozen=True)
+class PhotoScore:
+    """Result of one photo, with the pictures behind it in `measures` (None if it was not scored)."""
+
+    name: str
+    view: View
+    status: Status
+    reason: ReasonCode | None
+    message: str
+    scores: Scores | None
+    regions: Mapping[str, RegionResult]
+    provenance: Provenance
+    photo_sha256: str | None
+    measures: PhotoMeasures | None = field(repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values with the keys of ``scores.json``."""
+        return _plain(self) | {"photo": self.name, "view": self.view, "quality": quality(self)}
+
+
+@dataclass(frozen=True)
+class VisitScore:
+    """Result of a visit: the regions of its photos, merged."""
+
+    patient: str
+    visit: str
+    status: Status
+    reason: ReasonCode | None
+    message: str
+    scores: Scores | None
+    regions: Mapping[str, RegionResult]
+    photos: tuple[PhotoScore, ...]
+    provenance: Provenance
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values with the keys of ``scores.json``."""
+        views = {
+            photo.view: {"photo": photo.name, "status": photo.status, "reason": photo.reason, "message": photo.message}
+            | {"sha256": photo.photo_sha256, "quality": quality(photo)}
+            for photo in self.photos
+        }
+        return {"patient": self.patient, "visit": self.visit} | _plain(self) | {"views": views}
+
+
+def score_photo(
+    source: str | PathLike[str] | Photo,
+    settings: Settings | None = None,
+    *,
+    view: View = "front",
+    models: FaceModels | None = None,
+) -> PhotoScore:
+    """Score one photo.
+
+    Parameters
+    ----------
+    source : path or Photo
+    settings : Settings, optional
+        The shipped ones where omitted.
+    view : {"front", "left", "right"}
+        The patient's side that faces the camera.
+
+    Returns
+    -------
+    PhotoScore
+        With status ``not_scored`` and a reason where it cannot be scored: bad photos raise nothing.
+    """
+    settings, models = settings or load_settings(), models or face_models()
+    name = source.name if isinstance(source, Photo) else printable_name(source)
+    provenance = _provenance(settings, models)
+    try:
+        measures = measure_photo(source, view, settings, models)
+    except NotScorable as why:
+        sha256 = source.sha256 if isinstance(source, Photo) else None
+        return PhotoScore(name, view, "not_scored", why.reason, why.message, None, {}, provenance, sha256, None)
+    regions = {
+        region: _region_result(region, view, measure, settings) for region, measure in measures.regions.items()
+    }
+    scores, reason, message = _total(regions, settings.scale)
+    status: Status = "scored" if scores else "not_scored"
+    return PhotoScore(
+        name, view, status, reason, message, scores, regions, provenance, measures.photo.sha256, measures
+    )
+
+
+def score_visit(
+    paths: Mapping[View, str | PathLike[str]] | str | PathLike[str],
+    settings: Settings | None = None,
+    *,
+    patient: str = "",
+    visit: str = "",
+    models: FaceModels | None = None,
+) -> VisitScore:
+    """Score the photos of one visit together.
+
+    Parameters
+    ----------
+    paths : mapping of view to path, or a path
+        A lone path is a visit folder or a front photo.
+
+    Notes
+    -----
+    Forehead and chin come from the front; each malar region from the view of its own side, or else from
+    the front, flagged ``other_view`` when a side view was there but could not be used. Measures are
+    merged before anything is graded.
+    """
+    settings, models = settings or load_settings(), models or face_models()
+    if not isinstance(paths, Mapping):
+        from masi_vision.visit.folder import one_visit
+
+        found = one_visit(Path(paths), settings.views)
+        paths, visit, patient = found.photos, visit or found.visit, patient or found.patient
+    photos = tuple(score_photo(path, settings, view=view, models=models) for view, path in paths.items())
+    by_view = {photo.view: photo for photo in photos}
+    names = dict.fromkeys(name for photo in photos for name in photo.regions)
+    regions = {name: _merged(name, by_view) for name in names}
+    scores, reason, message = _total(regions, settings.scale)
+    status: Status = "scored" if scores else "not_scored"
+    front = by_view.get("front")
+    if scores is None and front is None:
+        reason, message = "no_photo", "There is no front photo. Expected one: name it front. Forehead and chin need it."
+    elif scores is None and front is not None and not front.regions:
+        reason, message = front.reason, front.message
+    provenance = _provenance(settings, models)
+    return VisitScore(patient, visit, status, reason, message, scores, regions, photos, provenance)
+
+
+def _merged(region: str, by_view: Mapping[View, PhotoScore]) -> RegionResult:
+    """The region from the first of its preferred views that shows enough of it."""
+    preferred = _PREFERRED.get(region, _FRONT)
+    results = [by_view[view].regions.get(region) for view in preferred if view in by_view]
+    usable = [result for result in results if result is not None and result.flag != "region_hidden"]
+    if not usable:
+        seen = [result for result in results if result is not None]
+        return seen[-1] if seen else RegionResult(None, None, None, "region_hidden")
+    best = usable[0]
+    if best.view != preferred[0] and preferred[0] in by_view:
+        return RegionResult(best.view, best.measure, best.grade, "other_view")
+    return best
+
+
+def _region_result(region: str, view: View, measure: RegionMeasure | None, settings: Settings) -> RegionResult:
+    if measure is None or measure.visible_fraction < settings.regions.min_visible_fraction:
+        return RegionResult(view, measure, None, "region_hidden")
+    graded = region in MASI_REGIONS
+    return RegionResult(view, measure, grade(measure, settings.scale) if graded else None)
+
+
+def grade(measure: RegionMeasure, scale: ScaleSettings) -> RegionGrade:
+    """Grades of a region's measure."""
+    return _grade(measure.pigmented_fraction, measure.contrast_od, measure.largest_patch_fraction, scale)
+
+
+def _grade(fraction: float, contrast_od: float, patch: float, scale: ScaleSettings) -> RegionGrade:
+    area = area_grade(fraction, noise_floor=scale.noise_floor)
+    if area == 0:
+        return ABSENT
+    return RegionGrade(
+        area,
+        darkness_grade(contrast_od, scale.darkness_cut_points_od),
+        homogeneity_grade(patch, scale.homogeneity_cut_points),
+    )
+
+
+def _continuous(measure: RegionMeasure, scale: ScaleSettings) -> ContinuousGrade:
+    return ContinuousGrade(
+        continuous_area(measure.pigmented_fraction),
+        continuous_darkness(measure.contrast_od, scale.darkness_cut_points_od),
+        continuous_homogeneity(measure.largest_patch_fraction, scale.homogeneity_cut_points),
+    )
+
+
+def _total(
+    regions: Mapping[str, RegionResult], scale: ScaleSettings
+) -> tuple[Scores | None, ReasonCode | None, str]:
+    """Scores if all four MASI regions were graded; else the reason and what to do."""
+    if hidden := [name for name in MASI_REGIONS if name not in regions or regions[name].grade is None]:
+        seen = ", ".join(f"{name.replace('_', ' ')} {_visible(regions.get(name)):.0%} visible" for name in hidden)
+        return (
+            None,
+            "region_hidden",
+            f"Too little skin to grade: {seen}. Expected more, see min_visible_fraction in the settings. "
+            "Uncover hair, glasses or hands, or add the view of that side.",
+        )
+    grades = {name: cast(RegionGrade, regions[name].grade) for name in MASI_REGIONS}
+    measures = {name: cast(RegionMeasure, regions[name].measure) for name in MASI_REGIONS}
+    continuous = {name: _continuous(measure, scale) for name, measure in measures.items()}
+    low = {n: _grade(m.pigmented_fraction_low, m.contrast_od_low, 0, scale) for n, m in measures.items()}
+    high = {n: _grade(m.pigmented_fraction_high, m.contrast_od_high, 0, scale) for n, m in measures.items()}
+    total = masi_score(grades)
+    return (
+        Scores(
+            total.mmasi,
+            total.masi,
+            round(mmasi_continuous(continuous), 3),
+            _rounded(masi_continuous(continuous)),
+            masi_score(low).mmasi,
+            masi_score(high).mmasi,
+        ),
+        None,
+        "",
+    )
+
+
+def _visible(result: RegionResult | None) -> float:
+    return result.measure.visible_fraction if result is not None and result.measure is not None else 0.0
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _provenance(settings: Settings, models: FaceModels) -> Provenance:
+    return Provenance(__version__, settings.sha256, models.sha256, models.atlas.version, METHOD)
+
+
+def quality(photo: PhotoScore) -> dict[str, Any]:
+    """Facts of a photo that tell how far to trust it; never when it was taken."""
+    measures = photo.measures
+    if measures is None:
+        return {}
+    height, width = measures.photo.full_size
+    capture = measures.photo.capture
+    return {
+        "width_px": width,
+        "height_px": height,
+        "face_width_px": round(measures.face.face_width_px / measures.photo.scale, 1),
+        "yaw_deg": round(measures.face.pose.yaw_deg, 1),
+        "pitch_deg": round(measures.face.pose.pitch_deg, 1),
+        "roll_deg": round(measures.face.pose.roll_deg, 1),
+        "face_probability": round(measures.face.probability, 3),
+        "bits": capture.bits,
+        "colour_space": capture.colour_space,
+    }
+
+
+def _plain(result: PhotoScore | VisitScore) -> dict[str, Any]:
+    empty = dict.fromkeys(Scores.__dataclass_fields__)
+    return {
+        "status": result.status,
+        "reason": result.reason,
+        "message": result.message,
+        **(asdict(result.scores) if result.scores else empty),
+        "regions": {name: region_values(region) for name, region in result.regions.items()},
+        "provenance": asdict(result.provenance),
+    }
+
+
+def region_values(region: RegionResult) -> dict[str, Any]:
+    """Plain values of a region; measures that do not exist are None, never zero."""
+    measures = dict.fromkeys(RegionMeasure.__dataclass_fields__)
+    if region.measure is not None:
+        measures = {name: round(value, 5) for name, value in asdict(region.measure).items()}
+    grades: dict[str, int | None] = {"area": None, "darkness": None, "homogeneity": None}
+    if region.grade is not None:
+        grades = asdict(region.grade)
+    return {"view": region.view, "flag": region.flag, **measures, **grades}
+
+
+__all__ = ["MasiRegion", "PhotoScore", "Provenance", "RegionResult", "Scores", "VisitScore", "score_photo", "score_visit"]

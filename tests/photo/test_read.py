@@ -1,0 +1,610 @@
+"""Photographs come in upright, in sRGB and in colour, or are refused in a sentence."""
+
+import base64
+import io
+import os
+import struct
+import sys
+import threading
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from masi_vision.errors import PhotoUnreadable
+from masi_vision.photo import Photo, read_photo
+
+ORIENTATION, MAKE, MODEL, EXIF_IFD, INTEROP_IFD = 274, 271, 272, 0x8769, 0xA005
+HEIC = base64.b64decode(  # 80 x 64 px, left half (200, 120, 90), right half (60, 80, 160)
+    "AAAAHGZ0eXBoZWl4AAAAAG1pZjFoZWl4bWlhZgAAAVVtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAA"
+    "ACJpbG9jAAAAAERAAAEAAQAAAAABeQABAAAAAAAAAJsAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRt"
+    "AAAAAAABAAAA1WlwcnAAAAC2aXBjbwAAAHdodmNDAQQIAAAAnjgAAAAAHvAA/P/4+AAADwNgAAEAF0ABDAH//wQIAAADAJ44AAAD"
+    "AAAeugJAYQABACpCAQEECAAAAwCeOAAAAwAAHpAFECCy3UklNc3AQ0GBAAADABkAAAMAAQhiAAEACEQBwXKGDAIkAAAAE2NvbHJu"
+    "Y2x4AAEADQAGgAAAABRpc3BlAAAAAAAAAFAAAABAAAAAEHBpeGkAAAAAAwgICAAAABdpcG1hAAAAAAAAAAEAAQSBAgMEAAAAo21k"
+    "YXQAAACXKAGvBPjteXSdcv/GH///6eXdl+0vevncVbt+G/+R9NP//vQwY1Ne82tkkpPQD7CAMwFtV4qmQUP4v1Cc6GgkkauUSBFD"
+    "WS+//k+e6NF5QKrVNGvfMA//hezKKsDFX5G9X7oGD3vjqePYPcrRlw9H9dD7OucQ3UFRv4GmniEoL6srmQ+KpmBVf+3f+/f/ND/q"
+    "vredZMr6wA=="
+)
+
+
+def skin(height=96, width=128, dtype=np.uint8):
+    """A smooth coloured picture whose upper left corner is white."""
+    y, x = np.mgrid[0:height, 0:width]
+    picture = np.stack([150 + 60 * x / width, 110 + 50 * y / height, 90 + 0 * x], axis=-1)
+    picture[:16, :16] = 255
+    return np.rint(picture * (np.iinfo(dtype).max // 255)).astype(dtype)
+
+
+def encode(picture, kind="PNG", **options):
+    stream = io.BytesIO()
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def exif(**tags):
+    block = Image.Exif()
+    block.update({globals()[key.upper()]: value for key, value in tags.items()})
+    return block
+
+
+def saved(tmp_path, data, name="left.jpg"):
+    path = tmp_path / name
+    path.write_bytes(data)
+    return path
+
+
+def refusal(path, **options):
+    with pytest.raises(PhotoUnreadable) as caught:
+        read_photo(path, **options)
+    assert str(path.parent) not in caught.value.message
+    return caught.value
+
+
+# --- formats and sizes
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
+def test_lossless_formats_give_the_pixels_themselves(tmp_path, kind):
+    photo = read_photo(saved(tmp_path, encode(skin(), kind), "front.any"))
+    assert np.array_equal(photo.srgb, skin())
+    assert (photo.full_size, photo.scale, photo.name) == ((96, 128), 1.0, "front.any")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_lossy_formats_come_close(tmp_path, kind):
+    photo = read_photo(saved(tmp_path, encode(skin(), kind, quality=95)))
+    assert np.abs(photo.srgb.astype(int) - skin()).mean() < 2
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_are_kept(tmp_path, suffix):
+    path = tmp_path / f"front{suffix}"
+    deep = skin(dtype=np.uint16) + 7
+    path.write_bytes(cv2.imencode(suffix, deep[..., ::-1])[1].tobytes())
+    photo = read_photo(path)
+    assert np.array_equal(photo.srgb, deep)
+    assert photo.capture.bits == 16
+
+
+def test_pixels_cannot_be_changed(tmp_path):
+    photo = read_photo(saved(tmp_path, encode(skin())))
+    with pytest.raises(ValueError, match="read-only"):
+        photo.srgb[0, 0] = 0
+
+
+def test_a_window_is_the_same_light_as_the_whole(tmp_path):
+    photo = read_photo(saved(tmp_path, encode(skin())))
+    assert np.array_equal(photo.linear((10, 20, 50, 60)), photo.linear()[10:50, 20:60])
+    with pytest.raises(ValueError, match=r"within \(0, 0, 96, 128\).*got \(0, 0, 97, 128\)"):
+        photo.linear((0, 0, 97, 128))
+
+
+def test_a_jpeg_decoded_small_looks_like_the_whole_averaged(tmp_path):
+    path = saved(tmp_path, encode(skin(960, 1280), "JPEG", quality=95))
+    small = read_photo(path, min_side_px=200)
+    whole = read_photo(path)
+    assert (small.srgb.shape, small.full_size, small.scale) == ((240, 320, 3), (960, 1280), 0.25)
+    averaged = cv2.resize(whole.srgb, (320, 240), interpolation=cv2.INTER_AREA)
+    assert np.abs(small.srgb.astype(int) - averaged).mean() < 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("side", [64, 100, 241, 479, 481, 5000])
+def test_the_short_side_never_falls_below_what_is_asked(tmp_path, kind, side):
+    photo = read_photo(saved(tmp_path, encode(skin(481, 643), kind)), min_side_px=side)
+    assert min(photo.srgb.shape[:2]) >= min(side, 481)
+    assert photo.srgb.shape[1] == -(-643 // round(1 / photo.scale))
+
+
+def test_a_heic_is_told_by_its_content(tmp_path):
+    pytest.importorskip("pi_heif")
+    photo = read_photo(saved(tmp_path, HEIC))
+    assert (photo.full_size, photo.capture.colour_space) == ((64, 80), "sRGB")
+    assert np.abs(photo.srgb[32, [20, 60]].astype(int) - [(200, 120, 90), (60, 80, 160)]).max() < 8
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "data"), [("pi_heif", "heic", HEIC), ("rawpy", "raw", b"FUJIFILMCCD-RAW 0201")]
+)
+def test_a_missing_extra_is_named(tmp_path, monkeypatch, module, extra, data):
+    monkeypatch.setitem(sys.modules, module, None)
+    refused = refusal(saved(tmp_path, data))
+    assert refused.reason == "unsupported_format"
+    assert f'pip install "masi-vision[{extra}]"' in refused.message
+
+
+@pytest.mark.parametrize("name", ["front.dng", "front.jpg"])
+def test_a_camera_raw_is_developed_in_its_own_white_balance(tmp_path, name):
+    pytest.importorskip("rawpy")
+    photo = read_photo(saved(tmp_path, dng(128, 96), name))
+    assert photo.srgb.dtype == np.uint16
+    assert (photo.capture.camera, photo.capture.bits) == ("Test Cam", 16)
+    light = np.array([26000, 16000, 9000]) / 65535  # this camera's primaries are those of sRGB
+    assert photo.srgb[48, 64] / 65535 == pytest.approx(1.055 * light ** (1 / 2.4) - 0.055, abs=0.003)
+
+
+def dng(width, height):
+    """The smallest camera RAW: an RGGB mosaic, uncompressed, of the colour of skin."""
+    mosaic = np.full((height, width), 16000, "<u2")
+    mosaic[::2, ::2], mosaic[1::2, 1::2] = 26000, 9000
+    matrix = [part for number in np.linalg.inv(to_xyz(SRGB)).ravel() for part in (round(1e6 * number), 10**6)]
+    tags = [
+        (254, "I", [0]), (256, "I", [width]), (257, "I", [height]), (258, "H", [16]), (259, "H", [1]),
+        (262, "H", [32803]), (271, "s", b"Test\0"), (272, "s", b"Cam\0\0"), (273, "I", [0]), (274, "H", [1]),
+        (277, "H", [1]), (278, "I", [height]), (279, "I", [mosaic.nbytes]), (33421, "H", [2, 2]),
+        (33422, "B", [0, 1, 1, 2]), (50706, "B", [1, 4, 0, 0]), (50708, "s", b"Test Cam\0"),
+        (50717, "H", [65535]), (50721, "r", matrix), (50728, "R", [1, 1] * 3), (50778, "H", [21]),
+    ]  # fmt: skip
+    codes = {"I": (4, 4), "H": (3, 2), "B": (1, 1), "s": (2, 1), "r": (10, 8), "R": (5, 8)}
+    start = 8 + 2 + 12 * len(tags) + 4
+    heap, entries = b"", b""
+    packed = []
+    for tag, kind, values in tags:
+        item = {"s": "B", "r": "i", "R": "I"}.get(kind, kind)
+        raw = struct.pack(f"<{len(values)}{item}", *values)
+        packed.append((tag, codes[kind][0], len(raw) // codes[kind][1], raw))
+    size = sum(len(raw) + len(raw) % 2 for *_, raw in packed if len(raw) > 4)
+    for tag, code, count, raw in packed:
+        if tag == 273:
+            raw = struct.pack("<I", start + size)
+        inline = raw.ljust(4, b"\0") if len(raw) <= 4 else struct.pack("<I", start + len(heap))
+        heap += raw + b"\0" * (len(raw) % 2) if len(raw) > 4 else b""
+        entries += struct.pack("<HHI", tag, code, count) + inline
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + b"\0" * 4 + heap + mosaic.tobytes()
+
+
+# --- orientation and facts
+
+SEEN = {  # what numpy does to the stored picture so that it stands upright (CIPA DC-008, Orientation)
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
+def test_the_photo_stands_upright_however_the_camera_was_held(tmp_path, kind, orientation):
+    options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
+    data = encode(skin(), kind, exif=exif(orientation=orientation), **options)
+    photo = read_photo(saved(tmp_path, data))
+    upright = SEEN[orientation](skin())
+    assert photo.full_size == upright.shape[:2]
+    assert photo.srgb.shape == upright.shape
+    assert np.abs(photo.srgb.astype(int) - upright).max() <= (4 if kind == "JPEG" else 0)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_16_bit_tiff_stands_upright_too(tmp_path, orientation):
+    tifffile = pytest.importorskip("tifffile")
+    path = tmp_path / "front.tif"
+    deep = skin(dtype=np.uint16)
+    tags = [(ORIENTATION, "H", 1, orientation, True)]
+    tifffile.imwrite(path, deep, photometric="rgb", extratags=tags, metadata=None)
+    assert np.array_equal(read_photo(path).srgb, SEEN[orientation](deep))
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_a_senseless_orientation_is_taken_as_upright(tmp_path, orientation):
+    data = encode(skin(), "JPEG", exif=exif(orientation=orientation))
+    assert read_photo(saved(tmp_path, data)).srgb.shape == (96, 128, 3)
+
+
+def test_the_facts_of_the_capture_are_read(tmp_path):
+    block = exif(make="Canon", model="Canon EOS 90D")
+    details = {33434: 0.005, 33437: 8.0, 34855: 200, 37386: 60.0, 37385: 9, 42036: "EF-S 60mm", 40961: 1}
+    block.get_ifd(EXIF_IFD).update({**details, 36867: "2024:05:06 07:08:09"})
+    facts = read_photo(saved(tmp_path, encode(skin(), "JPEG", exif=block))).capture
+    assert (facts.camera, facts.lens, facts.flash) == ("Canon EOS 90D", "EF-S 60mm", True)
+    assert (facts.exposure_s, facts.f_number, facts.iso, facts.focal_length_mm) == (0.005, 8, 200, 60)
+    assert (facts.colour_space, facts.taken_at) == ("sRGB", "2024:05:06 07:08:09")
+
+
+def test_damaged_exif_never_keeps_the_pixels_back(tmp_path):
+    for block in (
+        b"Exif\0\0garbage",
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x87" * 40,
+    ):
+        photo = read_photo(saved(tmp_path, encode(skin(), "JPEG", exif=block)))
+        assert (photo.capture.camera, photo.capture.exposure_s) == (None, None)
+
+
+# --- colour
+
+SRGB, P3, ADOBE = (
+    ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)),
+    ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06)),
+    ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06)),
+)
+BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+D65, D50 = np.array([0.95047, 1, 1.08883]), np.array([0.9642, 1, 0.8249])
+
+
+def to_xyz(primaries):
+    columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in primaries]).T
+    return columns * np.linalg.solve(columns, D65)
+
+
+def srgb_curve(x):
+    return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+
+
+def in_srgb(picture, primaries, curve):
+    """Independent of the package: through XYZ, by the formula."""
+    linear = (
+        curve(picture / np.iinfo(picture.dtype).max) @ to_xyz(primaries).T @ np.linalg.inv(to_xyz(SRGB)).T
+    )
+    linear = np.clip(linear, 0, 1)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def fixed(values):
+    """Three numbers as ICC writes them."""
+    return struct.pack(">3i", *np.rint(np.asarray(values) * 65536).astype(int))
+
+
+def icc_profile(primaries, trc, name):
+    """A matrix profile, version 2.1, by hand."""
+    adapt = np.linalg.inv(BRADFORD) @ np.diag((BRADFORD @ D50) / (BRADFORD @ D65)) @ BRADFORD
+    colorants = (adapt @ to_xyz(primaries)).T
+    text = name.encode() + b"\0"
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + b"\0" * 78,
+        b"cprt": b"text\0\0\0\0none\0",
+        b"wtpt": b"XYZ \0\0\0\0" + fixed(D50),
+        **{key + b"XYZ": b"XYZ \0\0\0\0" + fixed(colorants[i]) for i, key in enumerate((b"r", b"g", b"b"))},
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), trc),
+    }
+    table, body = b"", b""
+    for key, tag in tags.items():
+        table += struct.pack(">4sII", key, 132 + 12 * len(tags) + len(body), len(tag))
+        body += tag + b"\0" * (-len(tag) % 4)
+    head = struct.pack(
+        ">I4sI4s4s4s12x4s4s",
+        132 + len(table) + len(body),
+        b"lcms",
+        0x02400000,
+        b"mntr",
+        b"RGB ",
+        b"XYZ ",
+        b"acsp",
+        b"APPL",
+    )
+    head = head.ljust(68, b"\0") + fixed(D50)
+    return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
+
+
+SRGB_PARA = b"para\0\0\0\0\0\x03\0\0" + struct.pack(
+    ">5i", *(round(value * 65536) for value in (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045))
+)
+SRGB_TABLE = b"curv\0\0\0\0" + struct.pack(
+    ">I1024H", 1024, *np.rint(65535 * srgb_curve(np.linspace(0, 1, 1024))).astype(int)
+)
+GAMMA = b"curv\0\0\0\0\0\0\0\x01\x02\x33"
+SPACES = {
+    "Display P3": (P3, SRGB_PARA, srgb_curve),
+    "P3 by table": (P3, SRGB_TABLE, srgb_curve),
+    "Adobe RGB (1998)": (ADOBE, GAMMA, lambda x: x ** (563 / 256)),
+}
+
+
+@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_embedded_profiles_are_converted_as_the_primaries_say(tmp_path, name, dtype):
+    tifffile = pytest.importorskip("tifffile")
+    primaries, trc, curve = SPACES[name]
+    path = tmp_path / "front.tif"
+    tifffile.imwrite(path, skin(dtype=dtype), photometric="rgb", iccprofile=icc_profile(primaries, trc, name))
+    photo = read_photo(path)
+    exact = in_srgb(skin(dtype=dtype), primaries, curve)
+    assert photo.capture.colour_space == name
+    assert photo.srgb.dtype == dtype
+    top = np.iinfo(dtype).max
+    assert np.abs(photo.srgb - top * exact).max() < (1.1 if dtype == np.uint8 else 40)
+
+
+def test_a_16_bit_photo_whose_profile_is_made_of_tables_comes_in_at_8_bits(tmp_path, monkeypatch):
+    tifffile = pytest.importorskip("tifffile")
+    monkeypatch.setattr("masi_vision.photo.profile.matrix_space", lambda icc, name: None)
+    path = tmp_path / "front.tif"
+    profile = icc_profile(P3, SRGB_PARA, "as if made of tables")
+    tifffile.imwrite(path, skin(dtype=np.uint16), photometric="rgb", iccprofile=profile)
+    photo = read_photo(path)
+    assert (photo.srgb.dtype, photo.capture.bits) == (np.uint8, 8)
+    assert np.abs(photo.srgb - 255 * in_srgb(skin(), P3, srgb_curve)).max() < 2
+
+
+def test_a_camera_set_to_adobe_rgb_without_a_profile_is_converted(tmp_path):
+    block = exif(make="Canon")
+    block.get_ifd(EXIF_IFD)[40961] = 65535
+    block.get_ifd(EXIF_IFD)[INTEROP_IFD] = {1: "R03"}
+    photo = read_photo(saved(tmp_path, encode(skin(), "PNG", exif=block)))
+    assert photo.capture.colour_space == "Adobe RGB (1998)"
+    assert np.abs(photo.srgb - 255 * in_srgb(skin(), ADOBE, lambda x: x ** (563 / 256))).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), icc_profile(SRGB, SRGB_TABLE, "c2")],
+)
+def test_an_srgb_profile_of_whatever_make_leaves_the_pixels_alone(tmp_path, profile):
+    photo = read_photo(saved(tmp_path, encode(skin(), icc_profile=profile)))
+    assert np.array_equal(photo.srgb, skin())
+    assert photo.capture.colour_space == "sRGB"
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        b"not a profile",
+        icc_profile(P3, GAMMA, "cut")[:150],
+        ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes(),
+    ],
+)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_a_damaged_profile_is_refused(tmp_path, profile, kind):
+    refused = refusal(saved(tmp_path, encode(skin(), kind, icc_profile=profile)))
+    assert refused.reason == "unreadable"
+    assert "left.jpg carries a colour profile that is damaged or not one for RGB" in refused.message
+
+
+# --- refusals
+
+COLOUR = Image.fromarray(skin())
+
+
+def with_alpha(value):
+    alpha = np.full((96, 128, 1), 255, np.uint8)
+    alpha[50, 50] = value
+    return np.concatenate([skin(), alpha], axis=2)
+
+
+def png_16_bit():
+    return cv2.imencode(".png", skin(dtype=np.uint16))[1].tobytes()
+
+
+def png_with_a_chunk_longer_than_the_file():
+    data = png_16_bit()
+    place = data.index(b"IDAT") - 4
+    return data[:place] + struct.pack(">I", 0x200049) + data[place + 4 :]
+
+
+def gray_rgb():
+    return np.repeat(skin()[..., :1], 3, axis=2)
+
+
+def png_declaring(width, height):
+    data = bytearray(encode(skin()))
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+def compressed_text_bomb():
+    chunk = b"zTXtComment\0\0" + zlib.compress(b"x" * 80_000_000, 9)
+    data = encode(skin())
+    return (
+        data[:33]
+        + struct.pack(">I", len(chunk) - 4)
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + data[33:]
+    )
+
+
+REFUSED = {
+    "empty": (b"", "unreadable", "is empty"),
+    "text": (b"Dear colleague, the photos follow.", "unreadable", "is not a picture"),
+    "zeros": (bytes(5000), "unreadable", "is not a picture"),
+    "jpeg cut in half": (encode(skin(), "JPEG")[:900], "unreadable", "is damaged or incomplete"),
+    "jpeg header only": (b"\xff\xd8\xff\xe0", "unreadable", "is damaged or incomplete"),
+    "jpeg filled with zeros": (encode(skin(), "JPEG")[:900] + bytes(900), "unreadable", "end of the picture"),
+    "png cut in half": (encode(skin())[:-200], "unreadable", "is damaged or incomplete"),
+    "16-bit png cut": (png_16_bit()[:-300], "unreadable", "is damaged or incomplete"),
+    "png chunk too long": (png_with_a_chunk_longer_than_the_file(), "unreadable", "end of the picture"),
+    "tiff cut in half": (encode(skin(), "TIFF")[:20000], "unreadable", "is damaged or incomplete"),
+    "webp cut in half": (encode(skin(), "WEBP")[:150], "unreadable", "is damaged or incomplete"),
+    "heic cut in half": (HEIC[:400], "unreadable", "is damaged or incomplete"),
+    "text bomb": (compressed_text_bomb(), "unreadable", "is damaged or incomplete"),
+    "bomb": (png_declaring(60000, 60000), "too_large", "is 60000 x 60000 px. Expected at most 200 mega"),
+    "absurd": (png_declaring(2**31 - 1, 2**31 - 1), "too_large", "Expected at most 200 megapixels"),
+    "no width": (png_declaring(0, 50), "unreadable", "is damaged or incomplete"),
+    "tiny": (encode(skin(63, 200)), "too_small", "is 200 x 63 px. Expected at least 64 px"),
+    "cmyk": (encode(COLOUR.convert("CMYK"), "JPEG"), "unsupported_format", "is a CMYK image"),
+    "lab": (encode(COLOUR.convert("LAB"), "TIFF"), "unsupported_format", "is a LAB image"),
+    "gray": (encode(COLOUR.convert("L"), "JPEG"), "not_colour", "is a grayscale image; pigment and redness"),
+    "gray png": (encode(COLOUR.convert("L")), "not_colour", "is a grayscale image"),
+    "gray and alpha": (encode(COLOUR.convert("LA")), "not_colour", "is a grayscale image"),
+    "black and white": (encode(COLOUR.convert("1")), "not_colour", "is a grayscale image"),
+    "gray 16 bit": (encode(skin(dtype=np.uint16)[..., 0]), "not_colour", "is a grayscale image"),
+    "gray stored as colour": (encode(gray_rgb(), "JPEG"), "not_colour", "is a grayscale image"),
+    "half transparent": (encode(with_alpha(100)), "unsupported_format", "has transparent parts"),
+    "gif": (encode(COLOUR.convert("P"), "GIF"), "unsupported_format", "is a GIF image"),
+    "avif": (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miaf", "unsupported_format", "is an AVIF image"),
+    "video": (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "unsupported_format", "is a video"),
+    "pdf": (b"%PDF-1.7", "unsupported_format", "is a PDF document"),
+    "dicom": (bytes(128) + b"DICM" + bytes(50), "unsupported_format", "is a DICOM file"),
+    "pages": (encode(COLOUR, "TIFF", save_all=True, append_images=[COLOUR]), "unsupported_format", "several"),
+    "moving": (
+        encode(COLOUR, "PNG", save_all=True, append_images=[Image.fromarray(255 - skin())]),
+        "unsupported_format",
+        "holds several pictures",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_colour_photograph_is_refused_in_a_sentence(tmp_path, case):
+    data, reason, words = REFUSED[case]
+    refused = refusal(saved(tmp_path, data))
+    assert refused.reason == reason
+    assert refused.message.startswith("left.jpg ")
+    assert words in refused.message
+    assert "Expected" in refused.message
+
+
+def test_a_limit_on_megapixels_can_be_set(tmp_path):
+    path = saved(tmp_path, encode(skin()))
+    assert refusal(path, max_megapixels=0.01).reason == "too_large"
+
+
+def test_a_phone_photo_with_a_second_picture_behind_it_is_the_first(tmp_path):
+    second = Image.fromarray(255 - skin())
+    data = encode(COLOUR, "MPO", save_all=True, append_images=[second], quality=95)
+    assert np.abs(read_photo(saved(tmp_path, data)).srgb.astype(int) - skin()).mean() < 2
+
+
+def test_pillow_keeps_its_own_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert read_photo(saved(tmp_path, encode(skin()))).srgb.shape == (96, 128, 3)
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def test_an_opaque_alpha_channel_or_palette_is_no_obstacle(tmp_path):
+    assert np.array_equal(read_photo(saved(tmp_path, encode(with_alpha(255)))).srgb, skin())
+    deep = np.concatenate([skin(dtype=np.uint16), np.full((96, 128, 1), 65535, np.uint16)], axis=2)
+    photo = read_photo(saved(tmp_path, cv2.imencode(".png", deep)[1].tobytes()))
+    assert np.array_equal(photo.srgb, skin(dtype=np.uint16)[..., ::-1])
+    palette = COLOUR.convert("P", palette=Image.Palette.ADAPTIVE)
+    assert np.array_equal(
+        read_photo(saved(tmp_path, encode(palette))).srgb, np.asarray(palette.convert("RGB"))
+    )
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    (tmp_path / "dangling.jpg").symlink_to(tmp_path / "gone.jpg")
+    expected = {
+        ".": "is a folder",
+        "missing.jpg": "cannot be opened",
+        "dangling.jpg": "cannot be opened",
+        "nul\0.jpg": "cannot be opened",
+        "x" * 300: "cannot be opened",
+    }
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.jpg")
+        expected["pipe.jpg"] = "is a pipe or device"
+    for name, words in expected.items():
+        refused = refusal(tmp_path / name)
+        assert refused.reason == "unreadable"
+        assert words in refused.message
+
+
+def test_a_file_without_permission_is_refused(tmp_path, monkeypatch):
+    def forbid(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    path = saved(tmp_path, encode(skin()))
+    monkeypatch.setattr(Path, "read_bytes", forbid)  # a test run as root may read everything
+    assert "cannot be opened (permission denied)" in refusal(path).message
+
+
+@pytest.mark.parametrize(
+    "name", ["фото é 顔.jpg", "a\nb.jpg", "sp ace;'\".JPG", os.fsdecode(b"latin\xe9.jpg")]
+)
+def test_any_file_name_is_read_and_can_be_printed(tmp_path, name):
+    photo = read_photo(saved(tmp_path, encode(skin()), name))
+    assert photo.name.isprintable()
+    assert photo.name.encode("utf-8")
+
+
+def test_a_senseless_argument_is_a_mistake_of_the_caller(tmp_path):
+    with pytest.raises(ValueError, match="min_side_px must be at least 1, got 0"):
+        read_photo(tmp_path, min_side_px=0)
+    with pytest.raises(ValueError, match=r"shape \(H, W, 3\), got float64 \(2, 2, 3\)"):
+        Photo.from_srgb(np.zeros((2, 2, 3)))
+
+
+def test_photos_can_be_read_side_by_side(tmp_path):
+    path = saved(tmp_path, encode(skin(), icc_profile=icc_profile(P3, SRGB_PARA, "Display P3")))
+    alone, found = read_photo(path).srgb, []
+    threads = [threading.Thread(target=lambda: found.append(read_photo(path).srgb)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert all(np.array_equal(alone, one) for one in found)
+
+
+WHOLE = {
+    "jpeg": encode(
+        skin(), "JPEG", exif=exif(orientation=6, make="x"), icc_profile=icc_profile(P3, GAMMA, "P3")
+    ),
+    "png": encode(skin(), exif=exif(orientation=6)),
+    "16-bit png": png_16_bit(),
+    "tiff": encode(skin(), "TIFF", compression="tiff_lzw"),
+    "16-bit tiff": cv2.imencode(".tif", skin(dtype=np.uint16))[1].tobytes(),
+    "webp": encode(skin(), "WEBP"),
+    "bmp": encode(skin(), "BMP"),
+    "heic": HEIC,
+    "dng": dng(128, 96),
+}
+HEADS = [
+    b"",
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"II*\0",
+    b"BM",
+    b"RIFF0000WEBP",
+    b"\0\0\0\x18ftypheic",
+    b"IIU\0",
+]
+
+
+def photo_or_refusal(folder, data):
+    try:
+        assert isinstance(read_photo(saved(folder, data), max_megapixels=5), Photo)
+    except PhotoUnreadable as refused:
+        assert refused.message.startswith("left.jpg ")
+
+
+@settings(max_examples=150, deadline=None)
+@given(head=st.sampled_from(HEADS), body=st.binary(max_size=400))
+def test_random_bytes_never_raise_anything_else(tmp_path_factory, head, body):
+    photo_or_refusal(tmp_path_factory.getbasetemp(), head + body)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(WHOLE)),
+    cut=st.floats(0.02, 1),
+    wounds=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), max_size=6),
+)
+def test_a_damaged_file_never_raises_anything_else(tmp_path_factory, kind, cut, wounds):
+    data = bytearray(WHOLE[kind][: int(len(WHOLE[kind]) * cut)])
+    for place, value in wounds:
+        start = int(place**3 * len(data))  # most wounds in the headers
+        data[start : start + len(value)] = value
+    photo_or_refusal(tmp_path_factory.getbasetemp(), bytes(data))

@@ -1,0 +1,247 @@
+"""Settings: what is shipped loads, what is mistyped is refused with its key."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from masi_vision import config
+from masi_vision.config import Settings, load_settings, shipped_file
+from masi_vision.errors import SettingsError
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+SHIPPED = (CONFIGS / "scoring.yaml").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def edited(tmp_path):
+    """Write the shipped settings with one text replaced and give the path."""
+
+    def edit(old, new):
+        assert SHIPPED.count(old) == 1
+        file = tmp_path / "site.yaml"
+        file.write_text(SHIPPED.replace(old, new), encoding="utf-8")
+        return file
+
+    return edit
+
+
+def test_the_shipped_settings_load():
+    settings = load_settings()
+    assert settings.scale.noise_floor == 0.01
+    assert settings.scale.darkness_cut_points_od[0] == settings.pigment.detection_threshold_od
+    assert settings.scale.nose_counts_toward is None
+    assert settings.severity_bands is None
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.name)
+def test_every_file_in_configs_loads(file):
+    assert load_settings(file).sha256
+
+
+def test_every_value_says_where_it_is_from():
+    above = ""
+    for line in SHIPPED.splitlines():
+        text = line.strip()
+        above = above + text if text.startswith("#") else above
+        if ": " in text and not text.startswith("#"):
+            assert "hosen here" in above or "published" in above or "made up" in above, line
+        if not text:
+            above = ""
+
+
+def test_settings_cannot_be_changed_after_reading():
+    with pytest.raises(ValidationError, match="frozen"):
+        load_settings().scale.noise_floor = 0.02
+
+
+# the hash
+
+
+def test_comments_order_and_file_leave_the_hash_alone(tmp_path):
+    file = tmp_path / "mesures étude.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(SHIPPED), sort_keys=True), encoding="utf-8")
+    assert load_settings(file) == load_settings()
+    assert load_settings(file).sha256 == load_settings().sha256
+    assert len(load_settings().sha256) == len(hashlib.sha256().hexdigest())
+
+
+def test_another_value_is_another_hash(edited):
+    assert load_settings(edited("noise_floor: 0.01", "noise_floor: 0.02")).sha256 != load_settings().sha256
+
+
+def test_a_whole_number_hashes_like_the_same_number_with_a_point(edited):
+    assert (
+        load_settings(edited("max_megapixels: 200", "max_megapixels: 200.0")).sha256 == load_settings().sha256
+    )
+
+
+@hypothesis_settings(deadline=None, max_examples=50)  # reads files
+@given(
+    floor=st.floats(0, 0.0999),
+    points=st.lists(st.floats(0.001, 3), min_size=4, max_size=4, unique=True).map(sorted),
+    words=st.lists(st.from_regex(r"[a-zé_0-9]{1,8}", fullmatch=True), min_size=3, max_size=3, unique=True),
+)
+def test_settings_survive_writing_and_reading(tmp_path_factory, floor, points, words):
+    values = yaml.safe_load(SHIPPED)
+    values["scale"] |= {"noise_floor": floor, "darkness_cut_points_od": points}
+    values["views"] = {view: [word] for view, word in zip(("front", "left", "right"), words, strict=True)}
+    file = tmp_path_factory.getbasetemp() / "round_trip.yaml"
+    file.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+    settings = load_settings(file)
+    assert settings.scale.darkness_cut_points_od == tuple(points)
+    file.write_text(yaml.safe_dump(settings.model_dump(mode="json"), allow_unicode=True), encoding="utf-8")
+    assert load_settings(file) == settings
+    assert load_settings(file).sha256 == settings.sha256
+
+
+# refusals
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "  noise_floor:",
+            "  noise_flor:",
+            r"scale\.noise_flor: found a key that is not a setting\. Expected",
+        ),
+        ("  noise_floor:", "  noise_flor:", r"scale\.noise_floor: found nothing\. Expected a value"),
+        ("pigment:\n", "pigments:\n", r"pigments: found a key that is not a setting"),
+        (
+            "noise_floor: 0.01",
+            "noise_floor: 0.1",
+            r"scale\.noise_floor: found 0\.1\. Expected less than 0\.1",
+        ),
+        ("noise_floor: 0.01", "noise_floor: .nan", r"scale\.noise_floor: found"),
+        (
+            "0.03, 0.06",
+            "0.06, 0.03",
+            r"cut_points_od: found \[0\.06, .*\]\. Expected each number above the one",
+        ),
+        ("0.03, 0.06", "0.03", r"scale\.darkness_cut_points_od\.3: found nothing"),
+        ("0.60, 0.90]", "0.60, 1.0]", r"homogeneity_cut_points\.3: found 1\.0\. Expected less than 1"),
+        (
+            "nose_counts_toward: null",
+            "nose_counts_toward: nose",
+            r'found "nose"\. Expected \'forehead\' or \'chin\'',
+        ),
+        (
+            "threshold_od: 0.03",
+            "threshold_od: yes",
+            r"pigment\.detection_threshold_od: found true\. Expected a valid n",
+        ),
+        ("threshold_od: 0.03", "threshold_od: '0.03'", r'pigment\.detection_threshold_od: found "0\.03"\.'),
+        (
+            "width_px: 80",
+            "width_px: 80.5",
+            r"face\.min_face_width_px: found 80\.5\. Expected a valid integer",
+        ),
+        (
+            "yaw_deg_front: 25",
+            "yaw_deg_front: 250",
+            r"yaw_deg_front: found 250\. Expected less than or equal to 90",
+        ),
+        ("left: [left]", "left: []", r"views\.left: found \[\]\."),
+        ("left: [left]", "left: [left, FRONT]", r"views: found .*each word once, not twice front"),
+        ("left: [left]", "left: ['*left*']", r'views\.left\.0: found "\*left\*"'),
+    ],
+)
+def test_a_mistyped_setting_is_refused_with_its_key(edited, old, new, message):
+    with pytest.raises(SettingsError, match=message) as refusal:
+        load_settings(edited(old, new))
+    assert "site.yaml does not hold usable settings" in str(refusal.value)
+    assert "configs/scoring.yaml explains every value" in str(refusal.value)
+
+
+def test_every_mistake_is_named_at_once(edited):
+    file = edited("max_abs_pitch_deg: 35", "max_abs_pitch_deg: -1\n  max_roll_deg: 3")
+    with pytest.raises(SettingsError, match=r"(?s)max_abs_pitch_deg: found -1.*max_roll_deg: found a key"):
+        load_settings(file)
+
+
+def test_a_key_given_twice_is_refused(edited):
+    with pytest.raises(SettingsError, match="a key stands twice in the block at line"):
+        load_settings(edited("  noise_floor: 0.01", "  noise_floor: 0.01\n  noise_floor: 0.05"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no settings. Expected sections such as scale"),
+        (b"- 1", "holds no settings"),
+        (b"scale: [", "is not YAML"),
+        (b"\xff\xfe\x00scale", "cannot be read"),
+        (b"scale: 3", r"scale: found 3\."),
+        (b"scale: 2024-01-01", r'scale: found "2024-01-01"'),
+    ],
+)
+def test_a_file_that_is_no_settings_file_is_refused(tmp_path, content, message):
+    file = tmp_path / "broken.yaml"
+    file.write_bytes(content)
+    with pytest.raises(SettingsError, match=message):
+        load_settings(file)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match=r"absent\.yaml cannot be read .* Expected a YAML file"):
+        load_settings(tmp_path / "absent.yaml")
+
+
+def test_a_file_from_windows_notepad_loads(tmp_path):
+    file = tmp_path / "notepad.yaml"
+    file.write_bytes(b"\xef\xbb\xbf" + SHIPPED.replace("\n", "\r\n").encode())
+    assert load_settings(str(file)) == load_settings()
+
+
+# severity words
+
+
+def test_severity_words_need_a_citation(edited):
+    bands = "severity_bands:\n  mmasi_from: {light: 0, heavy: 10}"
+    with pytest.raises(SettingsError, match=r"severity_bands\.citation: found nothing"):
+        load_settings(edited("\nseverity_bands: null", f"\n{bands}"))
+    with pytest.raises(SettingsError, match=r"severity_bands\.citation: found"):
+        load_settings(edited("\nseverity_bands: null", f"\n{bands}\n  citation: '            '"))
+
+
+def test_severity_words_with_a_citation_are_accepted(edited):
+    bands = "severity_bands:\n  citation: A made-up table for this test\n  mmasi_from: {light: 0, heavy: 10}"
+    settings = load_settings(edited("\nseverity_bands: null", f"\n{bands}"))
+    assert settings.severity_bands.mmasi_from == {"light": 0, "heavy": 10}
+
+
+@pytest.mark.parametrize("bands", ["{}", "{light: 1}", "{light: 0, heavy: 0}", "{light: 0, a: 9, b: 8}"])
+def test_severity_words_must_cover_the_scale_upward(edited, bands):
+    text = f"severity_bands:\n  citation: A made-up table for this test\n  mmasi_from: {bands}"
+    with pytest.raises(SettingsError, match=r"severity_bands: found .*bands from 0 upward|each number above"):
+        load_settings(edited("\nseverity_bands: null", f"\n{text}"))
+
+
+# shipped files
+
+
+def test_a_wheel_carries_its_own_configs(tmp_path, monkeypatch):
+    inside = tmp_path / "site-packages" / "masi_vision" / "configs" / "scoring.yaml"
+    inside.parent.mkdir(parents=True)
+    inside.write_text(SHIPPED, encoding="utf-8")
+    monkeypatch.setattr(config, "__file__", str(inside.parent.parent / "config.py"))
+    assert shipped_file("configs", "scoring.yaml") == inside.resolve()
+    assert load_settings().sha256 == Settings.model_validate(load_settings(inside)).sha256
+
+
+def test_a_checkout_finds_configs_beside_the_package():
+    assert shipped_file("configs", "scoring.yaml").is_file()
+
+
+def test_a_file_that_should_have_come_along_is_named_with_its_places():
+    message = r"(?s)models/none\.onnx was not found\. Expected at .* or .*\. Install masi_vision again"
+    with pytest.raises(SettingsError, match=message):
+        shipped_file("models", "none.onnx")

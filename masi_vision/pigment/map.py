@@ -1,8 +1,8 @@
 """The pigment map: density above this person's own normal skin, in the aligned frame.
 
-First version, by rules. It is rough on ordinary photographs: light that changes quickly across the
-face, stubble and make-up come through, and pigment that covers most of a region is partly taken for
-normal skin. It stands behind one function, `find_pigment`.
+First version, by rules, and rough on ordinary photographs: folds, shadow that changes quickly, stubble
+and make-up look like pigment to it, and pigment that covers most of a region is partly taken for normal
+skin. `docs/pigment.md` has its measured error. It stands behind one function, `find_pigment`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,6 @@ from masi_vision.skin.density import Floats, melanin_filter, optical_density
 
 METHOD = "classical-1"
 
-# Skin darker than the running estimate of normal skin by more than this counts little in the next
-# round: pigment only darkens, so normal skin is the lighter part. Chosen here.
-_TOLERANCE_OD = 0.02
-_DARK_WEIGHT = 0.08
-_ROUNDS = 4
 _SHRINK = 8
 # Pigment is seen through a blur of this share of the face width: pores and noise are finer. Chosen here.
 _GRAIN = 0.008
@@ -39,6 +34,9 @@ class PigmentMap:
         Where there is visible skin.
     normal_rgb : (H, W, 3) float32
         Linear RGB that normal skin would have there, under the light that falls there.
+    spread_od : float
+        How much this face's own skin varies, in the same unit (1.4826 times the median absolute
+        deviation, a standard deviation if it were normal): less than this is not told from normal skin.
     method : str
         Which estimator made it.
     """
@@ -46,6 +44,7 @@ class PigmentMap:
     density_od: Floats
     skin: npt.NDArray[np.bool_]
     normal_rgb: Floats
+    spread_od: float
     method: str = METHOD
 
     def __post_init__(self) -> None:
@@ -60,7 +59,7 @@ class PigmentMap:
 
 
 def find_pigment(
-    linear_rgb: Floats, skin: npt.NDArray[np.bool_], *, face_width_px: float, shading_scale_fraction: float = 0.25
+    linear_rgb: Floats, skin: npt.NDArray[np.bool_], *, face_width_px: float, shading_scale_fraction: float = 0.12
 ) -> PigmentMap:
     """Estimate the pigment map of a face in the aligned frame.
 
@@ -77,39 +76,31 @@ def find_pigment(
 
     Notes
     -----
-    od(x) = -log10 of the photo; slow(x) = its running mean over skin, in which skin darker than the
-    mean counts little (asymmetric least squares), so that it follows normal skin and the light on it;
-    density = max(0, w . (od - slow)), w the filter that tells melanin from redness and shading.
+    od(x) = -log10 of the photo; slow(x) = its running mean over visible skin, which is the light and
+    this person's tone; m = w . (od - slow), w the filter that tells melanin from redness and shading;
+    density = max(0, m - median of m).
     """
-    density = optical_density(linear_rgb)
-    density = _smooth(density, skin, _GRAIN * face_width_px)
-    slow = _normal_skin(density, skin, shading_scale_fraction * face_width_px)
-    pigment = np.where(skin, np.maximum((density - slow) @ melanin_filter(), 0), 0)
-    return PigmentMap(pigment.astype(np.float32), skin, (10**-slow).astype(np.float32))
-
-
-def _smooth(values: Floats, where: npt.NDArray[np.bool_], sigma_px: float) -> Floats:
-    """Gaussian mean over the marked pixels only."""
-    weight = where.astype(np.float32)
-    return _weighted(values, weight, sigma_px)
+    density = _weighted(optical_density(linear_rgb), skin.astype(np.float32), _GRAIN * face_width_px)
+    slow = _slow(density, skin, shading_scale_fraction * face_width_px)
+    excess = (density - slow) @ melanin_filter()
+    of_skin = excess[skin] if skin.any() else np.zeros(1, np.float32)
+    normal = float(np.median(of_skin))
+    spread = 1.4826 * float(np.median(np.abs(of_skin - normal)))
+    pigment = np.where(skin, np.maximum(excess - normal, 0), 0).astype(np.float32)
+    return PigmentMap(pigment, skin, (10**-slow).astype(np.float32), spread)
 
 
 def _weighted(values: Floats, weight: Floats, sigma_px: float) -> Floats:
+    """Gaussian mean of the values, each counted by its weight."""
     over = cv2.GaussianBlur(values * weight[..., None], (0, 0), sigma_px, borderType=cv2.BORDER_CONSTANT)
     under = cv2.GaussianBlur(weight, (0, 0), sigma_px, borderType=cv2.BORDER_CONSTANT)
     return np.asarray(over / np.maximum(under, 1e-6)[..., None], np.float32)
 
 
-def _normal_skin(density: Floats, skin: npt.NDArray[np.bool_], sigma_px: float) -> Floats:
-    """Slow optical density of normal skin, (H, W, 3), fitted at an eighth of the size."""
+def _slow(density: Floats, skin: npt.NDArray[np.bool_], sigma_px: float) -> Floats:
+    """Slow optical density of skin, (H, W, 3), found at an eighth of the size."""
     size = (skin.shape[1] // _SHRINK, skin.shape[0] // _SHRINK)
     weight = cv2.resize(skin.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     masked = cv2.resize(density * skin[..., None], size, interpolation=cv2.INTER_AREA)
-    small = masked / np.maximum(weight, 1e-6)[..., None]
-    counts = weight
-    for _ in range(_ROUNDS):
-        slow = _weighted(small, counts, sigma_px / _SHRINK)
-        darker = (small - slow) @ melanin_filter()
-        counts = weight * np.where(darker > _TOLERANCE_OD, _DARK_WEIGHT, 1).astype(np.float32)
-    slow = _weighted(small, counts, sigma_px / _SHRINK)
+    slow = _weighted(masked / np.maximum(weight, 1e-6)[..., None], weight, sigma_px / _SHRINK)
     return np.asarray(cv2.resize(slow, skin.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)

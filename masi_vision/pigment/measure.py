@@ -74,7 +74,7 @@ def measure_region(
     whole_px : int
         Pixels that the region has on the mean face, hidden or not.
     threshold_od : float
-        Density from which skin counts as pigmented.
+        Density from which skin counts as pigmented; see `detection_threshold_od`.
     """
     visible = region & pigment.skin
     n_visible = int(visible.sum())
@@ -97,6 +97,11 @@ def measure_region(
         contrast_od_low=min(s[1] for s in swings),
         contrast_od_high=max(s[1] for s in swings),
     )
+
+
+def detection_threshold_od(pigment: PigmentMap, threshold_od: float) -> float:
+    """Density from which skin of this face counts as pigmented: the setting, or the face's own spread if larger."""
+    return max(threshold_od, pigment.spread_od)
 
 
 def _amount(pigment: PigmentMap, visible: npt.NDArray[np.bool_], threshold_od: float) -> tuple[float, float]:

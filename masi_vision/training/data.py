@@ -126,7 +126,10 @@ class FinderSamples(FaceSamples):
         face = self.pick(rng)
         no_face = rng.random() < 0.3
         key_points = face.landmarks[list(KEY_LANDMARKS), :2]
-        to_frame = _no_face_view(face, rng) if no_face else _face_view(face, rng)
+        # Half of the views without a face are framed as those with one: the frame must not give it away.
+        kind = rng.random()
+        framing = _no_face_view if no_face and kind < 0.4 else _full_view if kind < 0.75 else _face_view
+        to_frame = framing(face, rng)
         picture = cv2.warpAffine(
             face.pixels,
             to_frame,
@@ -169,21 +172,36 @@ def _jitter(to_crop: npt.NDArray[np.float64], side: int, rng: np.random.Generato
     """The crop as an imperfect coarse pass would cut it."""
     angle, scale = np.deg2rad(rng.normal(0, 8)), np.exp(rng.normal(0, 0.08))
     shift = rng.normal(0, 0.035 * side, 2)
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = _turn(scale, angle)
     middle = np.array([side / 2, side / 2])
     linear = turn @ to_crop[:, :2]
     return np.column_stack([linear, turn @ (to_crop[:, 2] - middle) + middle + shift])
 
 
+def _turn(scale: float, angle: float) -> npt.NDArray[np.float64]:
+    return scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
 def _face_view(face: LabelledFace, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """The face at 0.25 to 1 of the frame, turned, most of it inside."""
+    """The face at 0.25 to 1 of the frame, turned, most of it inside; the photo may end within the frame."""
     span = face_span(face.landmarks) * 1.25
     scale = FINDER_SIDE_PX * np.exp(rng.uniform(np.log(0.25), np.log(1.0))) / span
-    angle = np.deg2rad(rng.normal(0, 14) if rng.random() < 0.85 else rng.uniform(-60, 60))
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = _turn(scale, np.deg2rad(rng.normal(0, 14) if rng.random() < 0.85 else rng.uniform(-60, 60)))
     room = max(FINDER_SIDE_PX - scale * span, 0.1 * FINDER_SIDE_PX)
     target = FINDER_SIDE_PX / 2 + rng.uniform(-0.5, 0.5, 2) * room
     return np.column_stack([turn, target - turn @ face.landmarks[:, :2].mean(axis=0)])
+
+
+def _full_view(face: LabelledFace, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """A part of the photo that fills the frame and holds the face, hardly turned: as photos are taken."""
+    height, width = face.pixels.shape[:2]
+    cover, close = FINDER_SIDE_PX / min(height, width), FINDER_SIDE_PX / (1.25 * face_span(face.landmarks))
+    scale = cover * np.exp(rng.uniform(0, max(0.02, np.log(max(close / cover, 1)))))
+    turn = _turn(scale, np.deg2rad(rng.normal(0, 5)))
+    centre = face.landmarks[:, :2].mean(axis=0)
+    half = FINDER_SIDE_PX / 2 / scale
+    middle = np.clip(centre + rng.uniform(-0.4, 0.4, 2) * half, half, np.maximum(np.array([width, height]) - half, half))
+    return np.column_stack([turn, FINDER_SIDE_PX / 2 - turn @ middle])
 
 
 def _no_face_view(face: LabelledFace, rng: np.random.Generator) -> npt.NDArray[np.float64]:
@@ -191,24 +209,34 @@ def _no_face_view(face: LabelledFace, rng: np.random.Generator) -> npt.NDArray[n
     height, width = face.pixels.shape[:2]
     scale = FINDER_SIDE_PX / min(height, width) * np.exp(rng.uniform(0, 1.6))
     angle = rng.uniform(-np.pi, np.pi)
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = _turn(scale, angle)
     at = rng.uniform(0, 1, 2) * (width, height)
     return np.column_stack([turn, FINDER_SIDE_PX / 2 - turn @ at])
 
 
 def _destroy_face(picture: Pixels, landmarks: Floats, other: Pixels, rng: np.random.Generator) -> None:
-    """Leave nothing of a face: shuffled tiles, or a patch of another photo's border laid over it. In place."""
-    low = np.clip(landmarks.min(axis=0) - 0.15 * np.ptp(landmarks), 0, FINDER_SIDE_PX).astype(int)
-    high = np.clip(landmarks.max(axis=0) + 0.15 * np.ptp(landmarks), 0, FINDER_SIDE_PX).astype(int)
+    """Leave nothing of a face: tiles shuffled, or the border of another photo laid over it. In place."""
+    reach = 0.12 * float(np.ptp(landmarks, axis=0).max())
+    low = np.clip(landmarks.min(axis=0) - (reach, 3 * reach), 0, FINDER_SIDE_PX).astype(int)
+    high = np.clip(landmarks.max(axis=0) + reach, 0, FINDER_SIDE_PX).astype(int)
     if (high - low).min() <= 0:
         return
-    if rng.random() < 0.5:
-        tile = int(rng.choice([8, 16, 32]))
-        tiles = picture.reshape(FINDER_SIDE_PX // tile, tile, FINDER_SIDE_PX // tile, tile, 3).swapaxes(1, 2)
-        flat = tiles.reshape(-1, tile, tile, 3)[rng.permutation((FINDER_SIDE_PX // tile) ** 2)]
-        if (high - low).max() > 1.5 * tile:
-            picture[:] = flat.reshape(tiles.shape).swapaxes(1, 2).reshape(picture.shape)
-            return
-    size = (int(high[0] - low[0]), int(high[1] - low[1]))
-    corner = other[: max(8, other.shape[0] // 6), : max(8, other.shape[1] // 3)]
-    picture[low[1] : high[1], low[0] : high[0]] = cv2.resize(corner, size, interpolation=cv2.INTER_LINEAR)
+    kind, tile = rng.random(), int(rng.choice([8, 16, 32]))
+    if kind < 0.35 and (high - low).max() > 2 * tile:
+        cells = FINDER_SIDE_PX // tile
+        tiles = picture.reshape(cells, tile, cells, tile, 3).swapaxes(1, 2).reshape(-1, tile, tile, 3)
+        shuffled = tiles[rng.permutation(cells**2)].reshape(cells, cells, tile, tile, 3)
+        picture[:] = shuffled.swapaxes(1, 2).reshape(picture.shape)
+        return
+    height, width = int(high[1] - low[1]), int(high[0] - low[0])
+    rows, columns = other.shape[0], other.shape[1]
+    patch = other[: rows // 6, : columns // 3] if rng.random() < 0.5 else other[rows * 5 // 6 :, : columns // 2]
+    patch = cv2.resize(patch, (width, height), interpolation=cv2.INTER_LINEAR)
+    mask = np.zeros((height, width), np.float32)
+    if rng.random() < 0.6:
+        cv2.ellipse(mask, (width // 2, height // 2), (width // 2 + 1, height // 2 + 1), 0, 0, 360, 1.0, -1)
+    else:
+        mask[:] = 1
+    alpha = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.3, 2.0))[..., None]
+    target = picture[low[1] : high[1], low[0] : high[0]]
+    target[:] = (target * (1 - alpha) + patch * alpha).astype(np.uint8)

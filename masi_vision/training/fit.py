@@ -93,9 +93,7 @@ def fit(network: nn.Module, samples: FaceSamples, loss_of: Loss, schedule: Sched
     folder.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.to(device, memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
-    )
+    average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_running_mean, use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), schedule.peak_rate, weight_decay=schedule.weight_decay)
     spent_s, step = _resume(folder, network, average, optimizer)
     samples.seed = schedule.seed + 1000 * step
@@ -123,6 +121,12 @@ def fit(network: nn.Module, samples: FaceSamples, loss_of: Loss, schedule: Sched
             saved = now
     _save(folder, network, average, optimizer, spent_s, step)
     return average.module.eval()
+
+
+def _running_mean(average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
+    """Exponential mean over 500 steps; over fewer at first, so that the untrained start is soon forgotten."""
+    share = max(1 / 500, 9 / (10 + float(steps)))
+    return current if not average.is_floating_point() else average + share * (current - average)
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:

@@ -18,7 +18,7 @@ from masi_vision.face.find import FaceRegions, find_face
 from masi_vision.face.models import FaceModels
 from masi_vision.photo import Photo, read_photo, srgb_to_linear
 from masi_vision.pigment.map import PigmentMap, find_pigment
-from masi_vision.pigment.measure import RegionMeasure, measure_region
+from masi_vision.pigment.measure import RegionMeasure, detection_threshold_od, measure_region
 
 View = Literal["front", "left", "right"]
 """The patient's side that faces the camera."""
@@ -43,6 +43,8 @@ class PhotoMeasures:
         Subunit codes in the aligned frame.
     regions : dict
         Name of each subunit to its measure; None where none of it is visible.
+    threshold_od : float
+        Density from which skin counted as pigmented.
     """
 
     photo: Photo
@@ -51,6 +53,7 @@ class PhotoMeasures:
     pigment: PigmentMap
     codes: npt.NDArray[np.uint8]
     regions: dict[str, RegionMeasure | None]
+    threshold_od: float
 
 
 def measure_photo(source: str | PathLike[str] | Photo, view: View, settings: Settings, models: FaceModels) -> PhotoMeasures:
@@ -70,7 +73,7 @@ def measure_photo(source: str | PathLike[str] | Photo, view: View, settings: Set
         face_width_px=models.atlas.face_width_px,
         shading_scale_fraction=settings.pigment.shading_scale_fraction,
     )
-    threshold = settings.pigment.detection_threshold_od
+    threshold = detection_threshold_od(pigment, settings.pigment.detection_threshold_od)
     regions = {
         name: measure_region(
             pigment,
@@ -80,7 +83,7 @@ def measure_photo(source: str | PathLike[str] | Photo, view: View, settings: Set
         )
         for name, members in region_members(settings.scale).items()
     }
-    return PhotoMeasures(photo, view, face, pigment, codes, regions)
+    return PhotoMeasures(photo, view, face, pigment, codes, regions, threshold)
 
 
 def region_members(scale: ScaleSettings) -> dict[str, list[int]]:

@@ -1,0 +1,107 @@
+"""`masi doctor`: is this installation whole, and does it measure as it should?"""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import typer
+
+from masi_vision.cli.door import DONE, MUST_CHANGE, verb
+from masi_vision.errors import MasiError
+from masi_vision.version import __version__
+
+Check = tuple[str, bool, str]
+"""Name, whether all is well, and what was found."""
+
+_LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "pydantic", "typer", "rich")
+# Extra of pyproject.toml to the module that tells whether it is there, and what it is for.
+_EXTRAS = {"heic": ("pi_heif", "HEIC photos"), "raw": ("rawpy", "camera RAW"), "train": ("torch", "training")}
+
+
+@verb
+def doctor() -> int:
+    """Say versions, models and settings, and run a self-test."""
+    typer.echo(f"masi_vision {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for line in (*libraries(), *extras()):
+        typer.echo(line)
+    well = True
+    for name, passed, found in _checks():
+        typer.echo(f"[{'ok' if passed else 'FAILED'}] {name}: {found}")
+        well &= passed
+    typer.echo("All is well." if well else "Something is wrong: see FAILED above. Install masi_vision again.")
+    return DONE if well else MUST_CHANGE
+
+
+def libraries() -> Iterator[str]:
+    """One line per library, with its version."""
+    for name in _LIBRARIES:
+        try:
+            yield f"  {name} {version(name)}"
+        except PackageNotFoundError:  # another build of the same library, as conda's py-opencv
+            yield f"  {name}: not installed under this name"
+
+
+def extras() -> Iterator[str]:
+    """One line per extra: there, or how to get it."""
+    for extra, (module, purpose) in _EXTRAS.items():
+        there = find_spec(module) is not None
+        yield f"  {purpose}: " + ("yes" if there else f'no. Run: pip install "masi-vision[{extra}]"')
+
+
+def _checks() -> Iterator[Check]:
+    yield settings_check()
+    yield from model_checks()
+    yield temporary_files_check()
+    try:
+        from masi_vision.phantom.selftest import run_selftest
+
+        yield from run_selftest()
+    except Exception as error:  # whatever is wrong here is what a person asked to know
+        yield "self-test", False, f"{type(error).__name__}: {error}"
+
+
+def settings_check() -> Check:
+    """The shipped settings are there and usable."""
+    from masi_vision.config import load_settings, shipped_file
+
+    try:
+        file, settings = shipped_file("configs", "scoring.yaml"), load_settings()
+    except MasiError as error:
+        return "settings", False, str(error)
+    return "settings", True, f"{file}, SHA-256 {settings.sha256}"
+
+
+def model_checks() -> Iterator[Check]:
+    """Every model file is the one its card describes."""
+    from masi_vision.config import shipped_file
+    from masi_vision.face.models import CARD, verified
+
+    try:
+        card = shipped_file("models", CARD)
+        digests = json.loads(card.read_text(encoding="utf-8"))["sha256"]
+    except (MasiError, OSError, ValueError, KeyError) as error:
+        yield "models", False, f"the card {CARD} cannot be read: {error}"
+        return
+    for name, digest in digests.items():
+        try:
+            verified(card.with_name(name), digest)
+        except MasiError as error:
+            yield f"model {name}", False, str(error)
+        else:
+            yield f"model {name}", True, f"SHA-256 {digest}"
+
+
+def temporary_files_check() -> Check:
+    """Files can be written."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "written.txt").write_text("masi")
+    except OSError as error:
+        return "temporary files", False, f"cannot be written: {error}"
+    return "temporary files", True, "can be written"

@@ -1,0 +1,68 @@
+"""The door of every verb: turns errors into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import ParamSpec
+
+import typer
+
+from masi_vision.errors import MasiError
+from masi_vision.version import __version__
+
+# The codes of docs/outputs.md. 70 is EX_SOFTWARE of sysexits.h, 130 what shells give for Ctrl-C.
+DONE, SOME_NOT_SCORED, MUST_CHANGE, BUG, STOPPED = 0, 1, 2, 70, 130
+
+_P = ParamSpec("_P")
+
+
+def verb(run: Callable[_P, int]) -> Callable[_P, None]:
+    """Make a verb of a function that returns its exit code."""
+
+    @functools.wraps(run)
+    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # "Corrupt EXIF data"
+        try:
+            code = run(*args, **kwargs)
+        except MasiError as error:
+            typer.echo(f"masi: {error}", err=True)
+            code = MUST_CHANGE
+        except KeyboardInterrupt:
+            typer.echo("masi: stopped.", err=True)
+            code = STOPPED
+        except BrokenPipeError:
+            _leave_pipe()
+            code = DONE
+        except Exception:
+            typer.echo(_bug_sentence(), err=True)
+            code = BUG
+        raise typer.Exit(code)
+
+    guarded.__annotations__ = {**run.__annotations__, "return": "None"}
+    return guarded
+
+
+def _leave_pipe() -> None:
+    """The reader of our output has gone (`masi ... | head`): let Python's own last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _bug_sentence() -> str:
+    """Write the traceback to a file and say where it lies."""
+    error = sys.exc_info()[1]
+    words = f"masi: this is a bug in masi_vision: {type(error).__name__}."
+    facts = f"masi_vision {__version__}, Python {platform.python_version()}, {platform.platform()}\n\n"
+    try:
+        handle, place = tempfile.mkstemp(prefix="masi-bug-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as report:
+            report.write(facts + traceback.format_exc())
+    except OSError:
+        return f"{words} Its report could not be written and stands here:\n{facts}{traceback.format_exc()}"
+    return f"{words} A report lies at {place}; it may name files and folders. Please send it to the authors."

@@ -1,0 +1,45 @@
+"""The command `masi`: its verbs, gathered. What a verb needs is imported when it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from masi_vision.cli.config import config
+from masi_vision.cli.demo import demo
+from masi_vision.cli.doctor import doctor
+from masi_vision.cli.score import score
+from masi_vision.version import __version__
+
+app = typer.Typer(
+    help="MASI scores of melasma from standardized facial photographs. Nothing leaves this machine.",
+    epilog="Exit codes: 0 done; 1 done, some visits not scored; 2 change something; 70 a bug; 130 stopped.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(score)
+app.command()(demo)
+app.command()(doctor)
+app.add_typer(config, name="config")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"masi_vision {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _masi(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the verb."""
+
+
+def main() -> None:
+    """Run the command line: the entry point `masi`."""
+    app(prog_name="masi")

@@ -1,0 +1,206 @@
+"""A run over visits: find them, score each, write its pictures at once and the tables at the end."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import file_digest
+from importlib.metadata import version
+from pathlib import Path
+
+from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
+from masi_vision.cli.names import FileNames
+from masi_vision.config import Settings
+from masi_vision.errors import MasiError
+from masi_vision.face.models import FaceModels, face_models
+from masi_vision.report.masks import write_masks
+from masi_vision.report.overlay import write_overlay
+from masi_vision.report.tables import (
+    RUN_JSON,
+    TABLES,
+    RunFacts,
+    RunState,
+    VisitRows,
+    json_text,
+    run_record,
+    visit_rows,
+    write_file,
+    write_tables,
+    writing,
+)
+from masi_vision.visit.folder import VisitFiles, find_visits
+from masi_vision.visit.score import PhotoScore, VisitScore, score_visit
+
+OVERLAYS, MASKS = "overlays", "masks"
+# What a run makes, and --overwrite takes away, beside the tables; anything else in the folder stays.
+_PICTURES = {OVERLAYS: ("*.jpg",), MASKS: ("*_regions.png", "*_pigment.png")}
+_LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "pillow")
+
+Progress = Callable[[int, int], None]
+"""Called with the visits done and found."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person asked for."""
+
+    paths: tuple[Path, ...]
+    out: Path
+    settings: Settings
+    save_masks: bool = False
+    overlays: bool = True
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to; `state` is not "finished" where it was stopped."""
+
+    visits: tuple[VisitRows, ...]
+    state: RunState
+
+    @property
+    def exit_code(self) -> int:
+        """Code for the shell."""
+        if self.state == "interrupted":
+            return STOPPED
+        scored = all(visit.score["status"] == "scored" for visit in self.visits)
+        return DONE if scored else SOME_NOT_SCORED
+
+
+def score_and_show(order: Order, *, as_json: bool = False) -> int:
+    """Score, show the table (or print scores.json), and give the exit code."""
+    from masi_vision.cli import screen
+
+    with screen.progress() as progress:
+        outcome = score_visits(order, progress)
+    if as_json:
+        screen.print_json([visit.nested for visit in outcome.visits])
+    else:
+        screen.show(outcome, order)
+    return outcome.exit_code
+
+
+def score_visits(order: Order, progress: Progress = lambda done, found: None) -> Outcome:
+    """Score every visit and write the results; stopped by Ctrl-C, it keeps what is done.
+
+    Raises
+    ------
+    MasiError
+        The results folder cannot be used, or the models cannot.
+    """
+    models = face_models()
+    found = find_visits(order.paths, order.settings.views)
+    prepare(order)
+    book = _Book(order, models, len(found))
+    names = FileNames()
+    with book.kept():
+        for files in found:
+            progress(len(book.visits), len(found))
+            result = _scored(files, order.settings, models)
+            _write_pictures(result, order, names.of(files.patient, files.visit))
+            book.visits.append(visit_rows(result, files.remarks))
+    return Outcome(tuple(book.visits), book.state)
+
+
+class _Book:
+    """Keeps what a run has done, and writes it whatever ends the run."""
+
+    def __init__(self, order: Order, models: FaceModels, visits_found: int) -> None:
+        self.visits: list[VisitRows] = []
+        self.state: RunState = "running"
+        self._order, self._found = order, visits_found
+        self._provenance = score_visit({}, order.settings, models=models).provenance
+        self._started, self._clock = datetime.now(UTC), time.monotonic()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Mark the folder as results from the start; write the tables at the end, however it comes."""
+        write_file(self._order.out / RUN_JSON, json_text(run_record(self._facts(), [])))
+        try:
+            yield
+            self.state = "finished"
+        except KeyboardInterrupt:
+            self.state = "interrupted"
+        except BaseException:
+            self.state = "failed"
+            raise
+        finally:
+            write_tables(self._order.out, self.visits, self._facts())
+
+    def _facts(self) -> RunFacts:
+        libraries = {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
+        return RunFacts(
+            self._order.settings,
+            self._provenance,
+            self.state,
+            self._found,
+            self._started.isoformat(timespec="seconds"),
+            time.monotonic() - self._clock,
+            libraries,
+        )
+
+
+def prepare(order: Order) -> None:
+    """Make the results folder, or refuse it."""
+    out = order.out
+    if out.resolve() in {path.resolve() for path in order.paths}:
+        raise MasiError(
+            f"{out} is both read and written. Expected a folder of its own. Name another with --out."
+        )
+    if out.exists() and not out.is_dir():
+        raise MasiError(f"{out} is a file. Expected a folder. Name another with --out.")
+    held = [name for name in (*TABLES, *_PICTURES) if (out / name).exists()]
+    if held and not order.overwrite:
+        raise MasiError(
+            f"{out} already holds {', '.join(held)}. Expected a new or empty folder. "
+            "Name another with --out, or add --overwrite to replace the results."
+        )
+    with writing(out):
+        for old in _old_results(out):
+            old.unlink(missing_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
+        for folder in [OVERLAYS] * order.overlays + [MASKS] * order.save_masks:
+            (out / folder).mkdir(exist_ok=True)
+
+
+def _old_results(out: Path) -> list[Path]:
+    pictures = [
+        file for folder, kinds in _PICTURES.items() for kind in kinds for file in (out / folder).glob(kind)
+    ]
+    return [*pictures, *(out / name for name in TABLES)]
+
+
+def _scored(files: VisitFiles, settings: Settings, models: FaceModels) -> VisitScore:
+    result = score_visit(files.photos, settings, patient=files.patient, visit=files.visit, models=models)
+    if files.problem is not None:
+        return replace(result, reason=files.problem.reason, message=files.problem.message)
+    photos = [_with_hash(photo, files.photos[photo.view]) for photo in result.photos]
+    return replace(result, photos=tuple(photos))
+
+
+def _with_hash(photo: PhotoScore, file: Path) -> PhotoScore:
+    """The photo with the SHA-256 of its file, which a photo that was not scored lacks."""
+    if photo.photo_sha256 is not None or not file.is_file():
+        return photo
+    try:
+        with file.open("rb") as stream:
+            return replace(photo, photo_sha256=file_digest(stream, "sha256").hexdigest())
+    except OSError:
+        return photo
+
+
+def _write_pictures(result: VisitScore, order: Order, name: str) -> None:
+    for photo in result.photos:
+        if photo.measures is None:
+            continue
+        if order.overlays:
+            file = order.out / OVERLAYS / f"{name}_{photo.view}.jpg"
+            with writing(file):
+                write_overlay(photo, file)
+        if order.save_masks:
+            write_masks(photo.measures, order.out / MASKS, f"{name}_{photo.view}")

@@ -1,0 +1,115 @@
+"""What a person sees of a run: progress on stderr, the table on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from masi_vision.pigment.map import METHOD
+from masi_vision.report.tables import VisitRows, json_text, refusals
+from masi_vision.scale import MASI_REGIONS
+
+if TYPE_CHECKING:
+    from masi_vision.cli.run import Order, Outcome
+
+# Width of the table where there is no terminal to ask.
+_WIDTH = 140
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that prints names as they are, and no colour where there is no terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="replace")
+    terminal = stream.isatty()
+    return Console(
+        file=stream,
+        width=None if terminal else _WIDTH,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        soft_wrap=False,
+    )
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, gone when done; nothing where stderr is no terminal."""
+    columns = (TextColumn("Scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    screen = console(stderr=True)
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("visits", total=None)
+        yield lambda done, found: bar.update(task, completed=done, total=found)
+
+
+def print_json(values: object) -> None:
+    """Print values as scores.json holds them, in UTF-8 whatever the terminal's script."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")
+    sys.stdout.write(json_text(values))
+    sys.stdout.flush()
+
+
+def show(outcome: Outcome, order: Order) -> None:
+    """Print the table, what was not scored and why, and where the results lie."""
+    screen = console()
+    screen.print(score_table(outcome.visits))
+    for visit in outcome.visits:
+        for line in notes(visit):
+            screen.print(line, soft_wrap=True)
+    scored = sum(visit.score["status"] == "scored" for visit in outcome.visits)
+    stopped = " Stopped before the end: what was done is kept." if outcome.state == "interrupted" else ""
+    screen.print(f"{scored} of {len(outcome.visits)} visits scored.{stopped}", soft_wrap=True)
+    if scored:
+        screen.print(
+            f"The pigment map of this version ({METHOD}) is a rough estimate by rules: look at the pictures "
+            "before you use a score.",
+            soft_wrap=True,
+        )
+    pictures = f"  Pictures: {order.out / 'overlays'}" if order.overlays else ""
+    screen.print(f"Tables: {order.out / 'scores.csv'}{pictures}", soft_wrap=True)
+
+
+def score_table(visits: tuple[VisitRows, ...]) -> Table:
+    """One line per visit: scores, and per region area x darkness with the pigmented share of the skin."""
+    table = Table(caption="Per region: area x darkness, and how much of its visible skin is pigmented.")
+    patients = any(visit.nested["patient"] for visit in visits)
+    for heading in ("Patient",) * patients + ("Visit", "Status", "mMASI (low-high)", "MASI"):
+        table.add_column(heading, justify="right" if "MASI" in heading else "left")
+    for region in MASI_REGIONS:
+        table.add_column(region.replace("_", " ").capitalize(), justify="right", no_wrap=True)
+    for visit in visits:
+        names = [visit.nested["patient"]] * patients + [visit.nested["visit"]]
+        table.add_row(*names, *_scores(visit), *(_region(visit, region) for region in MASI_REGIONS))
+    return table
+
+
+def _scores(visit: VisitRows) -> tuple[str, str, str]:
+    row = visit.score
+    if row["status"] != "scored":
+        return f"not scored: {row['reason']}", "", ""
+    return "scored", f"{row['mmasi']} ({row['mmasi_low']}-{row['mmasi_high']})", row["masi"]
+
+
+def _region(visit: VisitRows, name: str) -> str:
+    region = visit.nested["regions"].get(name)
+    if region is None or region["pigmented_fraction"] is None:
+        return ""
+    grades = "hidden" if region["area"] is None else f"{region['area']} x {region['darkness']}"
+    return f"{grades} {region['pigmented_fraction']:4.0%}"
+
+
+def notes(visit: VisitRows) -> list[str]:
+    """Sentences on a visit: why it, or one of its photos, was not scored; what was passed over."""
+    name = "/".join(part for part in (visit.nested["patient"], visit.nested["visit"]) if part)
+    refused = [
+        f"{name}: {why['view'] + ', ' if why['view'] else ''}{why['reason']}. {why['message']}"
+        for why in refusals(visit.nested)
+    ]
+    return refused + [f"{name}: {remark}" for remark in visit.remarks]

@@ -1,0 +1,176 @@
+"""The picture that shows what was measured: region outlines, pigment outline, grades."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.face.atlas import MASI_SUBUNITS, SUBUNITS, Subunit
+from masi_vision.visit.measure import PhotoMeasures, srgb8
+from masi_vision.visit.score import PhotoScore, RegionResult
+
+Picture = npt.NDArray[np.uint8]
+
+_FACE_HEIGHT_PX = 900
+_MARGIN = 0.12
+_COLOURS: dict[
+    Subunit, tuple[int, int, int]
+] = {  # Okabe and Ito's palette: told apart by colour-blind readers
+    Subunit.FOREHEAD: (240, 228, 66),
+    Subunit.RIGHT_MALAR: (86, 180, 233),
+    Subunit.LEFT_MALAR: (230, 159, 0),
+    Subunit.CHIN: (0, 190, 140),
+    Subunit.NOSE: (160, 160, 160),
+    Subunit.UPPER_LIP: (160, 160, 160),
+}
+_PIGMENT = (255, 0, 160)
+_INK, _PAPER = (20, 20, 20), (255, 255, 255)
+_FONT = cv2.FONT_HERSHEY_DUPLEX
+_STRIP_PX = 96
+_SHORT = {
+    Subunit.FOREHEAD: "Forehead",
+    Subunit.RIGHT_MALAR: "Right malar",
+    Subunit.LEFT_MALAR: "Left malar",
+    Subunit.CHIN: "Chin",
+}
+
+
+def draw_overlay(result: PhotoScore) -> Picture:
+    """The face of a measured photo with outlines and grades, beside it the face alone; (H, W, 3) sRGB.
+
+    Parameters
+    ----------
+    result : PhotoScore
+        Of a photo in which a face was measured.
+
+    Raises
+    ------
+    ValueError
+        Nothing was measured in this photo.
+    """
+    measures = result.measures
+    if measures is None:
+        raise ValueError(f"{result.name} was not measured ({result.reason}), so there is nothing to draw")
+    window = _window(measures)
+    plain = _enlarged(srgb8(measures.photo), window)
+    codes = _scaled(measures.face.photo_codes(window), plain.shape)
+    pigmented = _pigmented(measures, window, plain.shape) & (codes > 0)
+    marked = plain.copy()
+    for subunit in SUBUNITS:
+        thick = 2 if subunit in MASI_SUBUNITS else 1
+        _outline(marked, codes == subunit, _COLOURS[subunit], thick)
+    _outline(marked, pigmented, _PIGMENT, 1)
+    for subunit in MASI_SUBUNITS:
+        _label(marked, codes == subunit, result.regions[subunit.name.lower()], _COLOURS[subunit])
+    both = np.concatenate([plain, np.full((len(plain), 8, 3), 255, np.uint8), marked], axis=1)
+    return np.concatenate([both, _strip(result, both.shape[1])], axis=0)
+
+
+def write_overlay(result: PhotoScore, file: Path) -> None:
+    """Draw and write one overlay as JPEG, whole or not at all; no metadata."""
+    done, coded = cv2.imencode(".jpg", draw_overlay(result)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    if not done:
+        raise OSError(f"{file.name} could not be encoded")
+    part = file.with_suffix(".part")
+    part.write_bytes(coded.tobytes())
+    os.replace(part, file)
+
+
+def _window(measures: PhotoMeasures) -> tuple[int, int, int, int]:
+    top, left, bottom, right = measures.face.window(measures.photo.srgb.shape)
+    height, width = measures.photo.srgb.shape[:2]
+    free = round(_MARGIN * max(bottom - top, right - left))
+    return max(0, top - free), max(0, left - free), min(height, bottom + free), min(width, right + free)
+
+
+def _enlarged(picture: Picture, window: tuple[int, int, int, int]) -> Picture:
+    top, left, bottom, right = window
+    part = picture[top:bottom, left:right]
+    scale = _FACE_HEIGHT_PX / len(part)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    size = (round(part.shape[1] * scale), _FACE_HEIGHT_PX)
+    return np.asarray(cv2.resize(np.ascontiguousarray(part), size, interpolation=how), np.uint8)
+
+
+def _scaled(codes: Picture, shape: tuple[int, ...]) -> Picture:
+    """Codes at the size of the picture, their borders smooth: each code is enlarged by itself."""
+    size = (shape[1], shape[0])
+    shares = [
+        cv2.resize(
+            cv2.GaussianBlur((codes == code).astype(np.float32), (0, 0), 1.0),
+            size,
+            interpolation=cv2.INTER_LINEAR,
+        )
+        for code in range(len(Subunit))
+    ]
+    return np.argmax(shares, axis=0).astype(np.uint8)
+
+
+def _pigmented(
+    measures: PhotoMeasures, window: tuple[int, int, int, int], shape: tuple[int, ...]
+) -> npt.NDArray[np.bool_]:
+    density = measures.face.alignment.to_photo(measures.pigment.density_od, window)
+    large = cv2.resize(np.asarray(density, np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large > measures.threshold_od, np.bool_)
+
+
+def _outline(picture: Picture, mask: npt.NDArray[np.bool_], colour: tuple[int, int, int], thick: int) -> None:
+    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    large = [contour for contour in found if cv2.contourArea(contour) > 40]
+    if thick > 1:
+        cv2.drawContours(picture, large, -1, (0, 0, 0), thick + 2, cv2.LINE_AA)
+    cv2.drawContours(picture, large, -1, colour, thick, cv2.LINE_AA)
+
+
+def _label(
+    picture: Picture, mask: npt.NDArray[np.bool_], region: RegionResult, colour: tuple[int, int, int]
+) -> None:
+    """Area x darkness in a small tag on the region's border, where it hides least skin."""
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return
+    text = "hidden" if region.grade is None else f"A{region.grade.area} D{region.grade.darkness}"
+    (wide, high), _ = cv2.getTextSize(text, _FONT, 0.6, 1)
+    x = int(np.clip(np.median(columns) - wide / 2, 2, picture.shape[1] - wide - 10))
+    below = region.grade is not None and rows.mean() > 0.75 * picture.shape[0]
+    y = int(np.clip(rows.max() + high + 10 if below else rows.min() - 8, high + 6, picture.shape[0] - 8))
+    cv2.rectangle(picture, (x - 5, y - high - 5), (x + wide + 5, y + 5), _INK, -1)
+    cv2.rectangle(picture, (x - 5, y - high - 5), (x + wide + 5, y + 5), colour, 1, cv2.LINE_AA)
+    cv2.putText(picture, text, (x, y), _FONT, 0.6, _PAPER, 1, cv2.LINE_AA)
+
+
+def _strip(result: PhotoScore, width: int) -> Picture:
+    """Below the faces: one line per MASI region, the score, and what the colours mean."""
+    strip = np.full((_STRIP_PX, width, 3), 255, np.uint8)
+    step = width / len(MASI_SUBUNITS)
+    for place, subunit in enumerate(MASI_SUBUNITS):
+        region = result.regions[subunit.name.lower()]
+        x = round(place * step) + 10
+        cv2.rectangle(strip, (x, 12), (x + 14, 26), _COLOURS[subunit], -1)
+        cv2.rectangle(strip, (x, 12), (x + 14, 26), _INK, 1)
+        cv2.putText(strip, _SHORT[subunit], (x + 22, 25), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
+        cv2.putText(strip, _facts(region), (x, 48), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
+    total = (
+        f"mMASI {result.scores.mmasi:.1f} ({result.scores.mmasi_low:.1f} to {result.scores.mmasi_high:.1f})"
+        if (result.scores)
+        else f"Not scored: {result.reason}"
+    )
+    cv2.putText(strip, total, (10, 82), _FONT, 0.65, _INK, 1, cv2.LINE_AA)
+    note = "pigment, by rules: a rough estimate"
+    (wide, _), _ = cv2.getTextSize(note, _FONT, 0.5, 1)
+    x = width - wide - 12
+    cv2.line(strip, (x - 34, 77), (x - 8, 77), _PIGMENT, 2, cv2.LINE_AA)
+    cv2.putText(strip, note, (x, 82), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
+    return strip
+
+
+def _facts(region: RegionResult) -> str:
+    if region.measure is None:
+        return "not visible"
+    if region.grade is None:
+        return f"{region.measure.visible_fraction:.0%} visible: not graded"
+    return f"{region.measure.pigmented_fraction:.0%} of skin, {region.measure.contrast_od:.3f} OD"

@@ -1,0 +1,240 @@
+"""The tables of a run: scores.csv, regions.csv, scores.json and run.json; docs/outputs.md explains them.
+
+What was not measured is blank, never 0. Names are those below the named folder; no date of a visit and
+no path of the machine comes in, so that a coded set does not tell where it came from.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from masi_vision.config import Settings
+from masi_vision.errors import MasiError
+from masi_vision.face.atlas import SUBUNITS
+from masi_vision.visit.folder import RESULTS_MARK
+from masi_vision.visit.score import Provenance, RegionResult, VisitScore, region_values
+
+Row = dict[str, str]
+RunState = Literal["running", "finished", "interrupted", "failed"]
+
+# Column of a score to its decimals: graded scores are whole tenths.
+_SCORES = {
+    "mmasi": 1,
+    "masi": 1,
+    "mmasi_continuous": 3,
+    "masi_continuous": 3,
+    "mmasi_low": 1,
+    "mmasi_high": 1,
+}
+_PROVENANCE = (
+    "version",
+    "settings_sha256",
+    "models_sha256",
+    "atlas",
+    "pigment_method",
+    "photos",
+    "photos_sha256",
+)
+SCORE_COLUMNS = ("patient", "visit", "status", "reason", *_SCORES, *_PROVENANCE)
+_MEASURED = (
+    *("visible_fraction", "pigmented_fraction", "contrast_od", "contrast_delta_l", "contrast_ita_deg"),
+    "largest_patch_fraction",
+)
+_GRADES = ("area", "darkness", "homogeneity")
+_INTERVALS = ("pigmented_fraction_low", "pigmented_fraction_high", "contrast_od_low", "contrast_od_high")
+REGION_COLUMNS = (
+    *("patient", "visit", "region", "view", "flag"),
+    *(*_MEASURED, *_GRADES, "normal_ita_deg", *_INTERVALS),
+)
+REGIONS = tuple(subunit.name.lower() for subunit in SUBUNITS)
+"""Every visit has one row for each of these in regions.csv, measured or not."""
+
+SCORES_CSV, REGIONS_CSV, SCORES_JSON, RUN_JSON = "scores.csv", "regions.csv", "scores.json", RESULTS_MARK
+TABLES = (SCORES_CSV, REGIONS_CSV, SCORES_JSON, RUN_JSON)
+
+
+@dataclass(frozen=True)
+class VisitRows:
+    """A visit as it stands in the tables; light, where a `VisitScore` holds its photos.
+
+    Parameters
+    ----------
+    score : dict
+        Its row of scores.csv.
+    regions : tuple of dict
+        Its rows of regions.csv.
+    nested : dict
+        Its object in scores.json.
+    remarks : tuple of str
+        From finding its files.
+    """
+
+    score: Row
+    regions: tuple[Row, ...]
+    nested: dict[str, Any]
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What run.json says of the run as a whole; `started_utc` is when the scoring began, no visit's date."""
+
+    settings: Settings
+    provenance: Provenance
+    state: RunState
+    visits_found: int
+    started_utc: str
+    seconds: float
+    libraries: Mapping[str, str]
+
+
+def visit_rows(result: VisitScore, remarks: Sequence[str] = ()) -> VisitRows:
+    """Lay a visit out for the tables."""
+    names = {"patient": _text(result.patient), "visit": _text(result.visit)}
+    regions = tuple(names | _region_row(name, result.regions.get(name)) for name in REGIONS)
+    return VisitRows(names | _score_row(result), regions, result.to_dict(), tuple(remarks))
+
+
+def _score_row(result: VisitScore) -> Row:
+    scores = asdict(result.scores) if result.scores else {}
+    provenance = result.provenance
+    return {
+        "status": result.status,
+        "reason": result.reason or "",
+        **{name: _number(scores.get(name), decimals) for name, decimals in _SCORES.items()},
+        "version": provenance.version,
+        "settings_sha256": provenance.settings_sha256,
+        "models_sha256": models_hash(provenance.models_sha256),
+        "atlas": provenance.atlas,
+        "pigment_method": provenance.pigment_method,
+        "photos": _text(";".join(f"{photo.view}={photo.name}" for photo in result.photos)),
+        "photos_sha256": ";".join(f"{photo.view}={photo.photo_sha256 or ''}" for photo in result.photos),
+    }
+
+
+def _region_row(name: str, region: RegionResult | None) -> Row:
+    values = region_values(region or RegionResult(None, None, None))
+    measures = {column: _number(values[column], 5) for column in (*_MEASURED, "normal_ita_deg", *_INTERVALS)}
+    grades = {column: _number(values[column], 0) for column in _GRADES}
+    return {"region": name, "view": values["view"] or "", "flag": values["flag"], **measures, **grades}
+
+
+def models_hash(models_sha256: Mapping[str, str]) -> str:
+    """SHA-256 of the lines "NAME HASH" of all model files, by name: one value to compare."""
+    lines = "".join(f"{name} {digest}\n" for name, digest in sorted(models_sha256.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return "" if value is None else f"{round(value, decimals) + 0.0:.{decimals}f}"  # + 0.0: no "-0"
+
+
+def _text(value: str) -> str:
+    """A name as text: a spreadsheet takes one that begins with = + - @ for a formula and runs it."""
+    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def csv_text(columns: Sequence[str], rows: Sequence[Row]) -> str:
+    """Lay rows out as CSV (RFC 4180, but with lines ended by LF)."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def json_text(values: object) -> str:
+    """Lay values out as JSON; NaN is refused."""
+    return json.dumps(values, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def run_record(facts: RunFacts, visits: Sequence[VisitRows]) -> dict[str, Any]:
+    """What run.json holds."""
+    reasons = Counter(visit.score["reason"] for visit in visits if visit.score["status"] == "not_scored")
+    return {
+        "program": "masi_vision",
+        "version": facts.provenance.version,
+        "state": facts.state,
+        "started_utc": facts.started_utc,
+        "seconds": round(facts.seconds, 2),
+        "counts": {
+            "visits_found": facts.visits_found,
+            "scored": sum(visit.score["status"] == "scored" for visit in visits),
+            "not_scored": sum(reasons.values()),
+            "not_scored_by_reason": dict(sorted(reasons.items())),
+        },
+        "refused": [_named(visit.nested) | why for visit in visits for why in refusals(visit.nested)],
+        "remarks": [
+            _named(visit.nested) | {"remark": remark} for visit in visits for remark in visit.remarks
+        ],
+        "inputs": [
+            _named(visit.nested) | {"view": view, "photo": photo["photo"], "sha256": photo["sha256"]}
+            for visit in visits
+            for view, photo in visit.nested["views"].items()
+        ],
+        "atlas": facts.provenance.atlas,
+        "pigment_method": facts.provenance.pigment_method,
+        "models_sha256": dict(facts.provenance.models_sha256),
+        "settings_sha256": facts.settings.sha256,
+        "settings": facts.settings.model_dump(mode="json"),
+        "libraries": dict(facts.libraries),
+    }
+
+
+def refusals(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Why the visit was not scored, and each of its photos that could not be used; nothing said twice.
+
+    A region hidden in one photo is no refusal: a side view hides the other side. `flag` in regions.csv tells.
+    """
+    if nested["status"] == "not_scored":
+        yield {"view": None, "reason": nested["reason"], "message": nested["message"]}
+    for view, photo in nested["views"].items():
+        said = photo["reason"] == "region_hidden" or photo["message"] == nested["message"]
+        if photo["status"] == "not_scored" and not said:
+            yield {"view": view, "reason": photo["reason"], "message": photo["message"]}
+
+
+def _named(nested: Mapping[str, Any]) -> dict[str, Any]:
+    return {"patient": nested["patient"], "visit": nested["visit"]}
+
+
+def write_tables(folder: Path, visits: Sequence[VisitRows], facts: RunFacts) -> None:
+    """Write all four tables; run.json last, so that it never speaks of tables that are not there."""
+    regions = [row for visit in visits for row in visit.regions]
+    write_file(folder / SCORES_CSV, csv_text(SCORE_COLUMNS, [visit.score for visit in visits]))
+    write_file(folder / REGIONS_CSV, csv_text(REGION_COLUMNS, regions))
+    write_file(folder / SCORES_JSON, json_text([visit.nested for visit in visits]))
+    write_file(folder / RUN_JSON, json_text(run_record(facts, visits)))
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: a reader never sees half of it."""
+    part = path.with_name(f".{path.name}.part")
+    with writing(path):
+        try:
+            part.write_bytes(content.encode() if isinstance(content, str) else content)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what a disk can answer into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        words = (error.strerror or str(error)).lower()
+        raise MasiError(
+            f"{path} cannot be written ({words}). Expected free space and the permission to write. "
+            "Name another folder, or close the program that holds the file open."
+        ) from error

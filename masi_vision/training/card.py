@@ -1,0 +1,141 @@
+"""The model card: written from the run and the evaluation, never by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from masi_vision.config import shipped_file
+from masi_vision.face.models import CARD, FaceModels
+from masi_vision.training.data import Pixels
+from masi_vision.training.evaluation import false_faces
+
+# Pictures of scikit-image without a human face; "astronaut" and "camera" show people.
+_FACELESS = (
+    *("brick", "cell", "chelsea", "chessboard_GRAY", "chessboard_RGB", "clock_motion", "coffee", "coins", "color"),
+    *("grass", "gravel", "horse", "hubble_deep_field", "ihc", "logo", "microaneurysms", "moon", "motorcycle_left"),
+    *("motorcycle_right", "page", "phantom", "retina", "rocket", "text"),
+)
+
+Table = dict[str, dict[str, float]]
+
+
+def faceless_pictures() -> list[Pixels]:
+    """The pictures that scikit-image carries, in colour, without a face."""
+    import skimage.data
+    from PIL import Image
+
+    folder = Path(skimage.data.__file__).parent
+    files = [file for name in _FACELESS for file in sorted(folder.glob(f"{name}.*"))]
+    return [np.asarray(Image.open(file).convert("RGB"), np.uint8) for file in files]
+
+
+def false_faces_in_skimage(models: FaceModels) -> dict[str, int]:
+    """How many faces are found where there are none."""
+    pictures = faceless_pictures()
+    return {"pictures": len(pictures), "found": false_faces(pictures, models)}
+
+
+def markdown_table(table: Table) -> str:
+    """The evaluation as a Markdown table."""
+    head = (
+        "| photos | n | found | mean IoU (95 % interval) | per-photo mean | forehead | right malar | left malar "
+        "| chin | landmarks, % of eye distance | yaw error, deg | sides swapped | round trip, px |"
+    )
+    lines = [head, "|" + " --- |" * head.count(" | ") + " --- |"]
+    for name, row in table.items():
+        lines.append(
+            f"| {name} | {row['photos']:.0f} | {row['found']:.1%} | {row['mean_iou']:.3f} "
+            f"({row['mean_iou_low']:.3f} to {row['mean_iou_high']:.3f}) | {row['photo_mean_iou']:.3f} "
+            f"| {row['iou_forehead']:.3f} | {row['iou_right_malar']:.3f} | {row['iou_left_malar']:.3f} "
+            f"| {row['iou_chin']:.3f} | {row['landmark_error']:.2%} | {row['yaw_error_deg']:.1f} "
+            f"| {row['swapped']:.0f} | {row['round_trip_px']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def write(table: Table, wrong: dict[str, int]) -> None:
+    """Put the table into the card of the shipped models, as JSON and as Markdown."""
+    file = shipped_file("models", CARD)
+    card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    card["evaluation"] = table
+    card["faces_found_where_there_are_none"] = wrong
+    file.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    file.with_suffix(".md").write_text(markdown(card), encoding="utf-8")
+
+
+def markdown(card: dict[str, Any]) -> str:
+    """The card for people."""
+    photos, drawn, wrong = card["photos"], card["samples_drawn"], card["faces_found_where_there_are_none"]
+    hashes = "\n".join(f"| `{name}` | `{digest}` |" for name, digest in card["sha256"].items())
+    return _TEMPLATE.format(
+        table=markdown_table(card["evaluation"]),
+        hashes=hashes,
+        train=photos["train"],
+        validation=photos["validation"],
+        test=photos["test"],
+        finder=drawn["finder"],
+        reader=drawn["reader"],
+        wrong=wrong["found"],
+        pictures=wrong["pictures"],
+        torch=card["versions"]["torch"],
+        smp=card["versions"]["segmentation-models-pytorch"],
+        parity=max(card["largest_difference_to_pytorch"].values()),
+        trained_on=card["trained_on"],
+        licence=card["licence"],
+        atlas=card["atlas"],
+    )
+
+
+_TEMPLATE = """# Face models
+
+Written by `scripts/evaluate.py regions --write-card` from the training run and the evaluation.
+
+| file | SHA-256 |
+| --- | --- |
+{hashes}
+
+- **face_finder**: coarse pass. A 128 px picture of the whole photo to the probability of a face and heat maps of six
+  points (segmentation-models-pytorch encoder `tu-mobilenetv3_small_100`, depth 4, U-Net blocks to quarter resolution).
+- **face_reader**: fine pass. A 192 px upright crop to seven region probabilities (none, forehead, right malar, left
+  malar, chin, nose, upper lip: *visible skin only*, sides are the patient's own) and 478 landmarks with depth
+  (encoder `resnet18`, depth 4, U-Net blocks to half resolution; landmarks by soft-argmax of 128 heat maps and one
+  linear map to all 478).
+- **face_atlas**: the aligned frame `{atlas}`: mean face, triangles, and the map of subunits.
+
+Licence: {licence}. Trained with torch {torch}, segmentation-models-pytorch {smp}; ONNX Runtime and PyTorch differ by at
+most {parity:.1e} (probability, or pixel of a landmark).
+
+## Data
+{trained_on}: {train} photos to train, {validation} to choose, {test} to test, split by person (look-alike faces count as
+one person). No photograph of a real person, and none with melasma. Landmarks come with the photos. Which skin is
+*visible* is found from each photo by rules (`masi_vision/training/labels.py`: GrabCut, beard by roughness), for training
+and for testing alike, so the figures below say how well the networks agree with those labels, which have errors of
+their own: thin spectacle frames and clear lenses often count as skin, light beards too, and hard shadow and hands
+are sometimes taken the wrong way. {finder:,} samples were drawn for the finder and {reader:,} for the reader.
+
+    python scripts/train_regions.py finder --faces FACES --run runs/finder --minutes 9
+    python scripts/train_regions.py reader --faces FACES --run runs/reader --minutes 75
+    python scripts/train_regions.py export --faces FACES --run runs --out models
+    python scripts/evaluate.py regions --faces FACES --write-card
+
+## Figures on the test photos
+Intersection over union with the labels in the photo's own pixels. *Mean IoU*: areas summed over the photos, each
+photo scaled by its face's size, then the mean over forehead, malars and chin; in the bootstrap photos are drawn with
+replacement. *Per-photo mean*: mean over the photos of each photo's mean. A face that was not found counts as no overlap.
+*Round trip*: the worst photo's 95th percentile of how far skin moves to the aligned frame and back.
+
+{table}
+
+Faces found in {pictures} pictures without one: {wrong}.
+
+## Limits
+- Synthetic faces, most of them lit for effect. Clinical photographs were not at hand: check the overlays on yours.
+- Heads turned beyond 45 degrees: figures above; the far side is not drawn.
+- Children are in the training data; a trial has adults only.
+- Tone classes are of the skin as photographed: the light is in them.
+- One face per photo: with two, the more certain one is read.
+"""

@@ -1,0 +1,266 @@
+"""Finds the visits among the files and folders that a person names.
+
+- A file is a visit of its own, named by its stem, in front view.
+- A folder in which a file name tells a view (``P01_front.jpg``) is one visit, named by the folder.
+- A folder with one photo is a visit too, and that photo is the front.
+- In any other folder each photo is a visit, named by its stem: a set of photos.
+
+Folders below are searched as well. The folders between the named one and the visit are the patient, so
+STUDY/PATIENT/VISIT needs no list. Hidden files and the results of earlier runs are passed over.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+from masi_vision.config import ViewSettings
+from masi_vision.errors import NotScorable
+from masi_vision.photo import printable_name
+from masi_vision.photo.formats import RAW_SUFFIXES
+from masi_vision.visit.measure import View
+
+PHOTO_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".bmp", ".webp", ".heic", ".heif", *RAW_SUFFIXES)
+)
+RESULTS_MARK = "run.json"
+"""A folder that holds a file of this name holds results, not photos."""
+
+VIEWS: tuple[View, ...] = get_args(View)
+
+
+@dataclass(frozen=True)
+class VisitFiles:
+    """The photos of one visit, before any of them is read.
+
+    Parameters
+    ----------
+    patient : str
+        Folders between the named one and the visit; empty where there are none.
+    visit : str
+        Never leaves the named folder: nothing above it shows.
+    photos : dict of View to Path
+    problem : NotScorable or None
+        Why there is nothing to score.
+    remarks : tuple of str
+        What a person should know, a sentence each: a photo passed over, a visit renamed.
+    """
+
+    patient: str
+    visit: str
+    photos: dict[View, Path]
+    problem: NotScorable | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def find_visits(paths: Sequence[Path], words: ViewSettings) -> list[VisitFiles]:
+    """Find the visits in files and folders, in the order given and by name within a folder (2 before 10).
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        One that does not exist, or holds no photo, comes back as a visit with a problem, so that it has
+        its row. A visit reached twice is found once.
+    words : ViewSettings
+        Words that tell a view.
+
+    Notes
+    -----
+    No two visits share patient and visit: the second of a name is called "NAME (2)", with a remark.
+    """
+    found: dict[object, VisitFiles] = {}
+    for path in paths:
+        for key, visit in _visits_at(path, words):
+            found.setdefault(key, visit)
+    return _distinct(list(found.values()))
+
+
+def one_visit(path: Path, words: ViewSettings) -> VisitFiles:
+    """Find the one visit of a file or folder; ValueError if there are more."""
+    found = find_visits([path], words)
+    if len(found) != 1:
+        raise ValueError(
+            f"{_own_name(path)} holds {len(found)} visits. Expected one. Name one of its folders, or use "
+            "`masi score`, which takes them all."
+        )
+    return found[0]
+
+
+_Found = tuple[object, VisitFiles]  # what makes a visit the same visit, and the visit
+
+
+def _visits_at(path: Path, words: ViewSettings) -> list[_Found]:
+    name = _own_name(path)
+    if _is_folder(path):
+        return list(_visits_below(path, (), frozenset(), words)) or [
+            _problem(path, "", name, _no_photo(path))
+        ]
+    if not os.path.exists(path):  # noqa: PTH110 (Path.exists raises where access is denied)
+        return [_problem(path, "", name, NotScorable("unreadable", f"{name} was not found. Check the path."))]
+    return [_lone_photo(path, "", _stem(path), words)]
+
+
+def _visits_below(
+    folder: Path, parts: tuple[str, ...], above: frozenset[str], words: ViewSettings
+) -> Iterator[_Found]:
+    """Visits of a folder and of the folders in it; a link back to a folder above is not followed."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    name, patient = _own_name(folder), "/".join(parts[:-1])
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name))
+    except OSError as error:
+        words_of_system = (error.strerror or "no access").lower()
+        why = f"The folder {name} cannot be opened ({words_of_system}). Check its permissions."
+        yield _problem(folder, patient, name, NotScorable("unreadable", why))
+        return
+    if any(entry.name == RESULTS_MARK for entry in entries):
+        return
+    shown = [entry for entry in entries if not entry.name.startswith(".")]
+    folders = [entry for entry in shown if _is_folder(entry)]
+    photos = [entry for entry in shown if entry.suffix.lower() in PHOTO_SUFFIXES and not _is_folder(entry)]
+    yield from _visits_in(folder, photos, parts, words)
+    for below in folders:
+        yield from _visits_below(below, (*parts, printable_name(below)), above | {real}, words)
+
+
+def _visits_in(
+    folder: Path, photos: Sequence[Path], parts: tuple[str, ...], words: ViewSettings
+) -> Iterator[_Found]:
+    """Visits of the photos that lie directly in one folder."""
+    told = {photo: views_told(photo.stem, words) for photo in photos}
+    if any(told.values()):
+        yield _visit_by_views(folder, "/".join(parts[:-1]), told)
+    elif len(photos) == 1:
+        visit = VisitFiles("/".join(parts[:-1]), _own_name(folder), {"front": photos[0]})
+        yield _key(visit), visit
+    else:
+        stems = Counter(_stem(photo) for photo in photos)
+        for photo in photos:
+            name = _stem(photo) if stems[_stem(photo)] == 1 else printable_name(photo)
+            yield _lone_photo(photo, "/".join(parts), name, words)
+
+
+def _visit_by_views(folder: Path, patient: str, told: dict[Path, list[View]]) -> _Found:
+    name = _own_name(folder)
+    for photo, views in told.items():
+        if len(views) > 1:
+            why = f"{printable_name(photo)} tells two views, {' and '.join(views)}. Expected one. Rename it."
+            return _problem(folder, patient, name, NotScorable("ambiguous_view", why))
+    photos: dict[View, Path] = {}
+    for view in VIEWS:
+        alike = [photo for photo, views in told.items() if views == [view]]
+        if len(alike) > 1:
+            names = _listed([printable_name(photo) for photo in alike])
+            why = (
+                f"{name} holds {len(alike)} photos of the {view} view: {names}. Expected one. "
+                "Keep the one to be scored, and give each visit its own folder."
+            )
+            return _problem(folder, patient, name, NotScorable("ambiguous_view", why))
+        photos.update((view, photo) for photo in alike)
+    remarks = [
+        f"{printable_name(photo)} was passed over: its name tells no view. Rename it, such as left.jpg."
+        for photo, views in told.items()
+        if not views
+    ]
+    visit = VisitFiles(patient, name, photos, None, tuple(remarks))
+    return _key(visit), visit
+
+
+def _lone_photo(photo: Path, patient: str, name: str, words: ViewSettings) -> _Found:
+    sides = [view for view in views_told(photo.stem, words) if view != "front"]
+    remark = f"{printable_name(photo)} is scored alone, as a front. Name its folder to score all its views."
+    visit = VisitFiles(patient, name, {"front": photo}, None, (remark,) if sides else ())
+    return _key(visit), visit
+
+
+def views_told(stem: str, words: ViewSettings) -> list[View]:
+    """Views whose words stand in a file's stem; letters may not touch the word, digits and _ may."""
+    text = _folded(stem)
+    return [view for view in VIEWS if any(re.search(_whole(word), text) for word in getattr(words, view))]
+
+
+def _whole(word: str) -> str:
+    """Pattern of a word that no letter touches, nor a digit where the word itself ends in one."""
+    word = _folded(word)
+    before, after = (r"\d" if word[end].isdigit() else r"[^\W\d_]" for end in (0, -1))
+    return f"(?<!{before}){re.escape(word)}(?!{after})"
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def natural_key(name: str) -> tuple[object, ...]:
+    """Order names as people do: visit2 before visit10."""
+    pieces = re.split(r"([0-9]+)", _folded(name))
+    return (*((int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces), (-1, name))
+
+
+def _key(visit: VisitFiles) -> object:
+    return tuple((view, _absolute(photo)) for view, photo in visit.photos.items())
+
+
+def _problem(path: Path, patient: str, name: str, why: NotScorable) -> _Found:
+    return _absolute(path), VisitFiles(patient, name, {}, why)
+
+
+def _no_photo(folder: Path) -> NotScorable:
+    name = _own_name(folder)
+    if (folder / RESULTS_MARK).exists():
+        return NotScorable("no_photo", f"{name} holds results. Expected photos. Name the folder they lie in.")
+    return NotScorable(
+        "no_photo", f"{name} holds no photo. Expected one to three: front, left, right. Check the folder."
+    )
+
+
+def _own_name(path: Path) -> str:
+    """The name a path was given under; a link keeps its own, for a coded set must not tell where it leads."""
+    return printable_name(_absolute(path))
+
+
+def _stem(photo: Path) -> str:
+    return printable_name(photo.with_name(photo.stem))
+
+
+def _absolute(path: Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 (Path.resolve would follow links)
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises where access is denied)
+
+
+def _listed(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _distinct(visits: Sequence[VisitFiles]) -> list[VisitFiles]:
+    """Number the second and later visits of one name."""
+    taken = {(visit.patient, visit.visit) for visit in visits}
+    first: set[tuple[str, str]] = set()
+    distinct = []
+    for visit in visits:
+        if (visit.patient, visit.visit) in first:
+            visit = _renamed(visit, taken)
+            taken.add((visit.patient, visit.visit))
+        first.add((visit.patient, visit.visit))
+        distinct.append(visit)
+    return distinct
+
+
+def _renamed(visit: VisitFiles, taken: set[tuple[str, str]]) -> VisitFiles:
+    number = 2
+    while (visit.patient, f"{visit.visit} ({number})") in taken:
+        number += 1
+    name = f"{visit.visit} ({number})"
+    remark = f"Another visit is called {visit.visit} too; this one is called {name}, in the order given."
+    return replace(visit, visit=name, remarks=(*visit.remarks, remark))

@@ -1,0 +1,143 @@
+"""What several tests share: the shipped atlas, faces made of it, the demo photographs, the training faces."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import masi_vision
+from masi_vision.config import load_settings, shipped_file
+from masi_vision.face.align import Alignment
+from masi_vision.face.atlas import Subunit
+from masi_vision.face.models import read_atlas
+from masi_vision.phantom.demo import demo_folder
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SIX_POINTS = [33, 263, 1, 61, 291, 152]  # eyes' outer corners, nose, corners of the mouth, chin
+SKIN_SRGB = (205, 165, 140)
+
+cv2.setNumThreads(1)
+
+
+@pytest.fixture(scope="session")
+def atlas():
+    return read_atlas(shipped_file("models", "face_atlas.npz"))
+
+
+@pytest.fixture(scope="session")
+def settings():
+    return load_settings()
+
+
+@pytest.fixture(scope="session")
+def faces_folder():
+    """The synthetic face photographs; a stranger's clone has none."""
+    folder = Path(os.environ.get("MASI_FACES", REPOSITORY.parent / "shared" / "faces"))
+    if not (folder / "index.csv").is_file():
+        pytest.skip(f"needs the synthetic training faces: none at {folder} (set MASI_FACES to their folder)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_visits():
+    """The folders of the demo study's visits."""
+    return sorted({photo.parent for photo in demo_folder().glob("*/*/front.jpg")})
+
+
+@pytest.fixture(scope="session")
+def fresh_python():
+    """Run a piece of Python in a process of its own; gives back what it printed."""
+
+    def run(code):
+        place = str(Path(masi_vision.__file__).resolve().parents[1])
+        path = os.pathsep.join(p for p in (place, os.environ.get("PYTHONPATH", "")) if p)
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def placed(atlas):
+    """The mean face in a photo: centre of the eyes at x, y, leaning clockwise; (478, 3) px."""
+
+    def place(x, y, eye_distance_px, lean_deg=0.0):
+        angle = np.deg2rad(lean_deg)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        face = atlas.landmark_mean.astype(np.float64) - atlas.landmark_mean[[33, 263]].mean(axis=0)
+        face[:, :2] = face[:, :2] @ turn.T
+        return (face * eye_distance_px + (x, y, 0)).astype(np.float32)
+
+    return place
+
+
+class KnownFace:
+    """Stands in for the face models where their arithmetic is tested: it knows where the mean face is.
+
+    The networks' contract: `find` sees the whole photo in 128 x 128 px, its long side filling it, centred;
+    `read` sees the upright crop, in which the mean face always lies at one place.
+    """
+
+    sha256: dict[str, str] = {"known.onnx": "0" * 64}
+
+    def __init__(self, atlas, landmarks, shape, probability=0.99):
+        self.atlas, self.probability = atlas, probability
+        height, width = shape
+        scale = 128 / max(height, width)
+        margin = (128 - np.array([round(width * scale), round(height * scale)])) // 2
+        self.seen = (landmarks[SIX_POINTS, :2] + 0.5) * scale - 0.5 + margin
+        self.in_crop = self._in_crop()
+        drawn = Alignment(atlas, self.in_crop).to_photo(atlas.labels, (0, 0, 192, 192), nearest=True)
+        self.shares = (drawn[None] == np.arange(len(Subunit))[:, None, None]).astype(np.float32)
+
+    def _in_crop(self):
+        """The mean face where 62 of the crop's 192 px are the eye distance, its nodes' box in the middle."""
+        mean = self.atlas.landmark_mean
+        nodes = Alignment(self.atlas, mean).nodes[:, :2]
+        middle = (nodes.min(axis=0) + nodes.max(axis=0)) / 2
+        return ((mean - (*middle, mean[:, 2].mean())) * 62 + (95.5, 95.5, 0)).astype(np.float32)
+
+    def find(self, picture):
+        assert picture.shape == (128, 128, 3)
+        assert picture.dtype == np.uint8
+        cells = (np.arange(32) + 0.5) * 4 - 0.5
+        away = (cells[None, None, :] - self.seen[:, 0, None, None]) ** 2
+        away = away + (cells[None, :, None] - self.seen[:, 1, None, None]) ** 2
+        return self.probability, (-away / (2 * 2.6**2)).astype(np.float32)
+
+    def read(self, picture):
+        assert picture.shape == (192, 192, 3)
+        return self.shares, self.in_crop
+
+
+@pytest.fixture(scope="session")
+def known_face(atlas):
+    """Make stand-in models that know where the mean face lies in a photo of this shape."""
+
+    def make(landmarks, shape, **options):
+        return KnownFace(atlas, landmarks, shape, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def plain_skin():
+    """Pixels of one skin colour with a fine grain, 8-bit sRGB."""
+
+    def make(height, width, colour=SKIN_SRGB):
+        grain = np.random.default_rng(4).normal(0, 1.2, (height, width, 1))
+        return np.clip(np.rint(np.array(colour) + grain), 0, 255).astype(np.uint8)
+
+    return make

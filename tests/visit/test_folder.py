@@ -1,0 +1,200 @@
+"""Visits are found in whatever a clinic calls its files and folders."""
+
+import os
+import random
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from masi_vision.config import ViewSettings, load_settings
+from masi_vision.visit.folder import find_visits, natural_key, one_visit, views_told
+
+WORDS = load_settings().views
+
+
+def photos(folder, *names):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+def found(*paths):
+    return find_visits(paths, WORDS)
+
+
+def names(*paths):
+    return [(visit.patient, visit.visit) for visit in found(*paths)]
+
+
+def views(visit):
+    return {view: photo.name for view, photo in visit.photos.items()}
+
+
+def test_a_study_holds_patients_and_their_visits_in_the_order_people_count(tmp_path):
+    for visit in ("P2/visit10", "P2/visit2", "P10/visit1"):
+        photos(tmp_path / visit, "front.jpg")
+    assert names(tmp_path) == [("P2", "visit2"), ("P2", "visit10"), ("P10", "visit1")]
+
+
+def test_sites_above_the_patients_are_part_of_the_patient(tmp_path):
+    photos(tmp_path / "Lyon/P01/V1", "front.jpg")
+    photos(tmp_path / "Pune/P01/V1", "front.jpg")
+    assert names(tmp_path) == [("Lyon/P01", "V1"), ("Pune/P01", "V1")]
+
+
+def test_a_folder_whose_names_tell_views_is_one_visit(tmp_path):
+    photos(tmp_path / "V1", "P01_FRONT.JPG", "left-2.png", "Right.tiff")
+    (visit,) = found(tmp_path / "V1")
+    assert (visit.patient, visit.visit, visit.problem) == ("", "V1", None)
+    assert views(visit) == {"front": "P01_FRONT.JPG", "left": "left-2.png", "right": "Right.tiff"}
+
+
+def test_a_lone_photo_is_the_front_of_a_visit_named_by_its_folder(tmp_path):
+    (visit,) = found(photos(tmp_path / "V1", "DSC0001.jpg"))
+    assert (visit.visit, views(visit)) == ("V1", {"front": "DSC0001.jpg"})
+
+
+def test_a_set_of_photos_is_a_visit_each(tmp_path):
+    assert names(photos(tmp_path / "set", "b.jpg", "a.jpg", "ünï 皮膚.png")) == [
+        ("", "a"),
+        ("", "b"),
+        ("", "ünï 皮膚"),
+    ]
+
+
+def test_photos_of_a_set_that_share_a_stem_keep_their_endings(tmp_path):
+    assert names(photos(tmp_path / "set", "a.jpg", "a.png", "b.png")) == [
+        ("", "a.jpg"),
+        ("", "a.png"),
+        ("", "b"),
+    ]
+
+
+def test_a_file_is_a_front_photo_of_its_own_and_says_so_if_its_name_tells_a_side(tmp_path):
+    photos(tmp_path, "left.jpg", "front.jpg")
+    side, front = found(tmp_path / "left.jpg", tmp_path / "front.jpg")
+    assert (side.visit, views(side)) == ("left", {"front": "left.jpg"})
+    assert "scored alone, as a front" in side.remarks[0]
+    assert front.remarks == ()
+
+
+def test_two_photos_of_one_view_make_the_visit_ambiguous(tmp_path):
+    (visit,) = found(photos(tmp_path / "V1", "front.jpg", "front_2.jpg", "left.jpg"))
+    assert (visit.problem.reason, visit.photos) == ("ambiguous_view", {})
+    assert "2 photos of the front view: front.jpg, front_2.jpg" in visit.problem.message
+
+
+def test_a_photo_that_tells_two_views_makes_the_visit_ambiguous(tmp_path):
+    (visit,) = found(photos(tmp_path / "V1", "front_left.jpg", "right.jpg"))
+    assert visit.problem.reason == "ambiguous_view"
+
+
+def test_a_photo_that_tells_no_view_among_others_that_do_is_passed_over_aloud(tmp_path):
+    (visit,) = found(photos(tmp_path / "V1", "front.jpg", "IMG_7.jpg"))
+    assert views(visit) == {"front": "front.jpg"}
+    assert visit.remarks[0].startswith("IMG_7.jpg was passed over: its name tells no view.")
+
+
+@pytest.mark.parametrize("stem", ["front", "P01_Front", "front2", "01front", "x-FRONT.v2", "frontal"])
+def test_words_tell_the_view_between_anything_but_letters(stem):
+    assert views_told(stem, WORDS) == ["front"]
+
+
+@pytest.mark.parametrize("stem", ["confront", "leftover", "Wright", "fronts", ""])
+def test_a_word_within_a_word_tells_no_view(stem):
+    assert views_told(stem, WORDS) == []
+
+
+def test_a_word_of_the_site_may_end_in_a_digit_or_be_written_in_another_script():
+    words = ViewSettings(front=("正面",), left=("l45",), right=("gauche_é",))
+    assert views_told("P1_l45", words) == ["left"]
+    assert views_told("P1_l450", words) == []
+    assert views_told("王_正面_1", words) == ["front"]
+    assert views_told("P1-GAUCHE_E\u0301", words) == ["right"]  # as macOS writes it
+
+
+def test_hidden_files_results_and_other_files_are_passed_over(tmp_path):
+    photos(tmp_path / "V1", "front.jpg", "._front.jpg", "notes.txt", "front.xmp")
+    photos(tmp_path / ".cache", "front.jpg")
+    photos(tmp_path / "results", "run.json")
+    photos(tmp_path / "results/overlays", "V1_front.jpg")
+    assert names(tmp_path) == [("", "V1")]
+
+
+def test_a_folder_without_photos_has_its_row(tmp_path):
+    (visit,) = found(photos(tmp_path / "V3", "notes.txt"))
+    assert (visit.visit, visit.problem.reason) == ("V3", "no_photo")
+
+
+def test_a_folder_of_results_is_named_as_such(tmp_path):
+    (visit,) = found(photos(tmp_path / "out", "run.json"))
+    assert "holds results" in visit.problem.message
+
+
+def test_a_path_that_is_not_there_has_its_row_and_names_no_folder_above(tmp_path):
+    (visit,) = found(tmp_path / "secret" / "V9")
+    assert (visit.visit, visit.problem.reason) == ("V9", "unreadable")
+    assert "secret" not in visit.problem.message
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may open every folder")
+def test_a_closed_folder_has_its_row(tmp_path):
+    closed = photos(tmp_path / "P1/V1", "front.jpg")
+    closed.chmod(0)
+    (visit,) = found(tmp_path)
+    closed.chmod(0o700)
+    assert visit.problem.reason == "unreadable"
+
+
+def test_the_same_path_twice_is_one_visit(tmp_path):
+    study = photos(tmp_path / "S/P1/V1", "front.jpg").parents[1]
+    assert names(study, study, study / "P1" / ".." / "P1") == [("P1", "V1")]
+    assert names(study / "P1/V1/front.jpg", study / "P1/V1/front.jpg") == [("", "front")]
+
+
+def test_visits_of_one_name_from_two_places_are_told_apart(tmp_path):
+    first, second = (photos(tmp_path / place / "V1", "front.jpg") for place in "ab")
+    visits = found(first, second)
+    assert [visit.visit for visit in visits] == ["V1", "V1 (2)"]
+    assert "Another visit is called V1" in visits[1].remarks[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+class TestLinks:
+    def test_a_link_to_a_folder_above_ends(self, tmp_path):
+        photos(tmp_path / "P1/V1", "front.jpg")
+        (tmp_path / "P1/again").symlink_to(tmp_path, target_is_directory=True)
+        assert names(tmp_path) == [("P1", "V1")]
+
+    def test_a_coded_link_does_not_tell_where_it_leads(self, tmp_path):
+        real = photos(tmp_path / "real/P1/V1", "front.jpg")
+        coded = tmp_path / "coded"
+        coded.mkdir()
+        (coded / "C07").symlink_to(real, target_is_directory=True)
+        (coded / "C31").symlink_to(real, target_is_directory=True)  # a hidden repeat is scored again
+        assert names(coded) == [("", "C07"), ("", "C31")]
+        assert names(coded / "C07") == [("", "C07")]
+
+    def test_a_photo_whose_link_leads_nowhere_is_still_a_photo(self, tmp_path):
+        visit = tmp_path / "V1"
+        visit.mkdir()
+        (visit / "front.jpg").symlink_to(tmp_path / "not-fetched")
+        assert views(found(visit)[0]) == {"front": "front.jpg"}
+
+
+def test_one_visit_refuses_a_study(tmp_path):
+    photos(tmp_path / "S/P1/V1", "front.jpg")
+    assert one_visit(tmp_path / "S", WORDS).visit == "V1"
+    photos(tmp_path / "S/P1/V2", "front.jpg")
+    with pytest.raises(ValueError, match=r"S holds 2 visits\. Expected one"):
+        one_visit(tmp_path / "S", WORDS)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=12), st.integers())
+def test_the_order_of_names_does_not_hang_on_the_order_the_disk_gives(some, seed):
+    shuffled = some.copy()
+    random.Random(seed).shuffle(shuffled)
+    assert sorted(some, key=natural_key) == sorted(shuffled, key=natural_key)

@@ -1,9 +1,9 @@
 """MASI scores of melasma from standardized facial photographs.
 
-    from masi_vision import score_photo
+from masi_vision import score_photo
 
-    result = score_photo("front.jpg")
-    print(result.status, result.scores)
+result = score_photo("front.jpg")
+print(result.status, result.scores)
 """
 
 from __future__ import annotations

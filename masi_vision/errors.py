@@ -3,6 +3,7 @@
     MasiError                    everything this package raises on purpose
     ├── SettingsError            a settings file or value that cannot be used
     ├── ModelError               a model file is missing, altered or of another version
+    ├── OutputError              results cannot be written there
     └── NotScorable              this photo or visit cannot be scored; carries a reason code
         └── PhotoUnreadable      ... because the file does not decode to a colour photograph
 
@@ -44,6 +45,10 @@ class ModelError(MasiError):
     """A model file is missing, altered or made for another version."""
 
 
+class OutputError(MasiError):
+    """Results cannot be written there."""
+
+
 class NotScorable(MasiError):
     """This photo or visit cannot be scored.
 
@@ -53,12 +58,15 @@ class NotScorable(MasiError):
         Code for tables.
     message : str
         One sentence or three: found, expected, what to do. Names no folder outside the input.
+    photo_sha256 : str, optional
+        Of the photo's file, where it could be read.
     """
 
-    def __init__(self, reason: ReasonCode, message: str) -> None:
+    def __init__(self, reason: ReasonCode, message: str, photo_sha256: str | None = None) -> None:
         super().__init__(message)
         self.reason: ReasonCode = reason
         self.message = message
+        self.photo_sha256 = photo_sha256
 
 
 class PhotoUnreadable(NotScorable):

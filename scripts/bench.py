@@ -1,6 +1,6 @@
 """Time and memory of scoring, as ratios to the bare decode of the same file, in one run on one core.
 
-    python scripts/bench.py [--rounds 9]
+python scripts/bench.py [--rounds 9]
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -54,10 +56,14 @@ def main() -> None:
             file = make_photo(Path(folder), demo_folder() / "demo-01" / "visit-1" / "front.jpg", megapixels)
             result = score_photo(file)
             if result.measures is None:
-                raise SystemExit(f"the demo photo at {megapixels} megapixels was not measured: {result.message}")
+                raise SystemExit(
+                    f"the demo photo at {megapixels} megapixels was not measured: {result.message}"
+                )
             coded = np.frombuffer(file.read_bytes(), np.uint8)
             decode, score = alternate(
-                lambda coded=coded: cv2.imdecode(coded, cv2.IMREAD_COLOR), lambda file=file: score_photo(file), arguments.rounds
+                lambda coded=coded: cv2.imdecode(coded, cv2.IMREAD_COLOR),
+                lambda file=file: score_photo(file),
+                arguments.rounds,
             )
             figures[f"{megapixels} MP: score / decode"] = round(score / decode, 2)
             figures[f"{megapixels} MP: decode, ms"] = round(decode * 1e3, 1)
@@ -104,7 +110,9 @@ def alternate(one: Callable[[], object], other: Callable[[], object], rounds: in
 
 
 def run(code: str, file: Path) -> str:
-    return subprocess.run([sys.executable, "-c", code, str(file)], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code, str(file)], check=True, capture_output=True, text=True
+    ).stdout
 
 
 if __name__ == "__main__":

@@ -35,17 +35,26 @@ SITES = [
     Site((0.50, 0.14), (0.17, 0.055), 0.8),
     Site((0.50, 0.67), (0.07, 0.016), 0.9),
 ]
-VISITS = [("demo-01", "visit-1", "light", 0.085), ("demo-01", "visit-2", "light", 0.045), ("demo-02", "visit-1", "dark", 0.11)]
+VISITS = [
+    ("demo-01", "visit-1", "light", 0.085),
+    ("demo-01", "visit-2", "light", 0.045),
+    ("demo-02", "visit-1", "dark", 0.11),
+]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     data = prepare(arguments.faces, arguments.cache)
-    persons = {tone: {view: average(data, tone, view) for view in ("front", "left", "right")} for tone in ("light", "dark")}
+    persons = {
+        tone: {view: average(data, tone, view) for view in ("front", "left", "right")}
+        for tone in ("light", "dark")
+    }
     truth = {}
     for patient, visit, tone, density in VISITS:
         pigment = pigment_of(data.atlas, patient, density)
@@ -55,7 +64,8 @@ def main() -> None:
             even = toned(picture, landmarks, persons[tone]["front"])
             write_photo(folder / f"{view}.jpg", even, landmarks, pigment, data.atlas)
         truth[f"{patient}/{visit}"] = {
-            s.name.lower(): round(float((pigment[data.atlas.labels == s] > 0.03).mean()), 4) for s in MASI_SUBUNITS
+            s.name.lower(): round(float((pigment[data.atlas.labels == s] > 0.03).mean()), 4)
+            for s in MASI_SUBUNITS
         }
     (arguments.out / "truth.json").write_text(json.dumps({"fraction_above_0.03_od": truth}, indent=1) + "\n")
 
@@ -67,7 +77,7 @@ def pigment_of(atlas: FaceAtlas, patient: str, density: float) -> np.ndarray:
 
 
 def average(data: TrainingSet, tone: str, view: str) -> tuple[np.ndarray, np.ndarray]:
-    """Mean linear photo and mean landmarks of the lightest or darkest third of the fitting faces of a view."""
+    """Mean linear photo and landmarks of the lightest or darkest third of the fitting faces of a view."""
     mirror = symmetric_mirror(data.polygons.mirror)
     fitting = [face for face in data.faces if fits(face, data.labelled[face.id], view)]
     fitting.sort(key=lambda face: skin_ita_deg(data.labelled[face.id]), reverse=tone == "light")
@@ -100,16 +110,20 @@ def skin_ita_deg(face: LabelledFace) -> float:
 
 
 def toned(picture: np.ndarray, landmarks: np.ndarray, front: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """A side view in the colour of the front: one factor per channel, from the skin of the nose and cheeks."""
+    """A side view in the colour of the front: a factor per channel, from the skin of nose and cheeks."""
     patch = [5, 195, 197, 50, 280, 101, 330, 118, 347]
     ours, theirs = (
-        np.median([cv2.getRectSubPix(p, (25, 25), tuple(map(float, m[n, :2]))) for n in patch], axis=(0, 1, 2))
+        np.median(
+            [cv2.getRectSubPix(p, (25, 25), tuple(map(float, m[n, :2]))) for n in patch], axis=(0, 1, 2)
+        )
         for p, m in ((picture, landmarks), front)
     )
     return (picture * (theirs / ours)).astype(np.float32)
 
 
-def place(pixels: np.ndarray, landmarks: np.ndarray, mirror: np.ndarray, flip: bool) -> tuple[np.ndarray, np.ndarray]:
+def place(
+    pixels: np.ndarray, landmarks: np.ndarray, mirror: np.ndarray, flip: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """One photo and its landmarks on the canvas, eyes level and at a set distance, mirrored if asked."""
     if flip:
         pixels = np.ascontiguousarray(pixels[:, ::-1])
@@ -119,14 +133,22 @@ def place(pixels: np.ndarray, landmarks: np.ndarray, mirror: np.ndarray, flip: b
     target *= HEAD_PX / np.linalg.norm(target[10, :2] - target[152, :2])  # heights are not foreshortened
     target[:, :2] += np.array(EYES_AT) - (target[33, :2] + target[263, :2]) / 2
     moved = similarity(landmarks[:, :2], target[:, :2])
-    canvas = cv2.warpAffine(pixels, moved, (HEIGHT, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    canvas = cv2.warpAffine(
+        pixels, moved, (HEIGHT, HEIGHT), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
     return canvas, target.astype(np.float32)
 
 
-def write_photo(file: Path, picture: np.ndarray, landmarks: np.ndarray, pigment: np.ndarray, atlas: FaceAtlas) -> None:
+def write_photo(
+    file: Path, picture: np.ndarray, landmarks: np.ndarray, pigment: np.ndarray, atlas: FaceAtlas
+) -> None:
     density = Alignment(atlas, landmarks).to_photo(pigment, (0, 0, HEIGHT, WIDTH))
     rng = np.random.default_rng(3)
-    grain = 1 + 0.02 * cv2.GaussianBlur(rng.standard_normal((HEIGHT, WIDTH, 1)).astype(np.float32), (0, 0), 0.8)[..., None]
+    grain = (
+        1
+        + 0.02
+        * cv2.GaussianBlur(rng.standard_normal((HEIGHT, WIDTH, 1)).astype(np.float32), (0, 0), 0.8)[..., None]
+    )
     out = planted(picture, np.asarray(density, np.float32)) * grain
     cv2.imwrite(str(file), linear_to_srgb8(out)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
 

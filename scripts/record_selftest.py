@@ -1,6 +1,6 @@
 """Record what the demo's first visit measures with the shipped models, for `masi doctor` to compare with.
 
-    python scripts/record_selftest.py
+python scripts/record_selftest.py
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ def main() -> None:
     if result.scores is None:
         raise SystemExit(f"the demo visit was not scored: {result.message}")
     fractions = {
-        name: round(region.measure.pigmented_fraction, 5) for name, region in result.regions.items() if region.measure
+        name: round(region.measure.pigmented_fraction, 5)
+        for name, region in result.regions.items()
+        if region.measure
     }
     expected = {"visit": visit, "mmasi": result.scores.mmasi, "pigmented_fraction": fractions}
     (demo_folder() / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")

@@ -1,8 +1,8 @@
 """Train the two face networks and ship them: the command that made models/face_*.onnx.
 
-    python scripts/train_regions.py finder --faces FACES --run runs/finder --minutes 12
-    python scripts/train_regions.py reader --faces FACES --run runs/reader --minutes 75
-    python scripts/train_regions.py export --faces FACES --run runs --out models
+python scripts/train_regions.py finder --faces FACES --run runs/finder --minutes 12
+python scripts/train_regions.py reader --faces FACES --run runs/reader --minutes 75
+python scripts/train_regions.py export --faces FACES --run runs --out models
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from pathlib import Path
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["labels", "finder", "reader", "export"])
     parser.add_argument("--faces", type=Path, required=True, help="folder of the synthetic faces")
     parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints and log")
@@ -30,7 +32,12 @@ def main() -> None:
         regions.export(arguments.faces, arguments.cache, arguments.run, arguments.out)
     else:
         regions.train(
-            arguments.what, arguments.faces, arguments.cache, arguments.run, arguments.minutes, arguments.threads
+            arguments.what,
+            arguments.faces,
+            arguments.cache,
+            arguments.run,
+            arguments.minutes,
+            arguments.threads,
         )
 
 

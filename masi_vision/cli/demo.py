@@ -17,7 +17,9 @@ def demo(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; masi-demo, made anew, where omitted.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the results in the folder.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the results in the folder.")
+    ] = False,
 ) -> int:
     """Score photos of people who do not exist, with planted pigment, and say where to look."""
     from masi_vision.cli.run import Order, score_and_show

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from hashlib import file_digest
 from importlib.metadata import version
 from pathlib import Path
 
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
 from masi_vision.cli.names import FileNames
 from masi_vision.config import Settings
-from masi_vision.errors import MasiError
+from masi_vision.errors import OutputError
 from masi_vision.face.models import FaceModels, face_models
 from masi_vision.report.masks import write_masks
 from masi_vision.report.overlay import write_overlay
@@ -33,7 +32,7 @@ from masi_vision.report.tables import (
     writing,
 )
 from masi_vision.visit.folder import VisitFiles, find_visits
-from masi_vision.visit.score import PhotoScore, VisitScore, score_visit
+from masi_vision.visit.score import VisitScore, score_visit
 
 OVERLAYS, MASKS = "overlays", "masks"
 # What a run makes, and --overwrite takes away, beside the tables; anything else in the folder stays.
@@ -90,7 +89,7 @@ def score_visits(order: Order, progress: Progress = lambda done, found: None) ->
 
     Raises
     ------
-    MasiError
+    OutputError, ModelError
         The results folder cannot be used, or the models cannot.
     """
     models = face_models()
@@ -147,25 +146,29 @@ class _Book:
 
 def prepare(order: Order) -> None:
     """Make the results folder, or refuse it."""
+    with writing(order.out):
+        _check_out(order)
+        for old in _old_results(order.out):
+            old.unlink(missing_ok=True)
+        order.out.mkdir(parents=True, exist_ok=True)
+        for folder in [OVERLAYS] * order.overlays + [MASKS] * order.save_masks:
+            (order.out / folder).mkdir(exist_ok=True)
+
+
+def _check_out(order: Order) -> None:
     out = order.out
     if out.resolve() in {path.resolve() for path in order.paths}:
-        raise MasiError(
+        raise OutputError(
             f"{out} is both read and written. Expected a folder of its own. Name another with --out."
         )
     if out.exists() and not out.is_dir():
-        raise MasiError(f"{out} is a file. Expected a folder. Name another with --out.")
+        raise OutputError(f"{out} is a file. Expected a folder. Name another with --out.")
     held = [name for name in (*TABLES, *_PICTURES) if (out / name).exists()]
     if held and not order.overwrite:
-        raise MasiError(
+        raise OutputError(
             f"{out} already holds {', '.join(held)}. Expected a new or empty folder. "
             "Name another with --out, or add --overwrite to replace the results."
         )
-    with writing(out):
-        for old in _old_results(out):
-            old.unlink(missing_ok=True)
-        out.mkdir(parents=True, exist_ok=True)
-        for folder in [OVERLAYS] * order.overlays + [MASKS] * order.save_masks:
-            (out / folder).mkdir(exist_ok=True)
 
 
 def _old_results(out: Path) -> list[Path]:
@@ -179,28 +182,17 @@ def _scored(files: VisitFiles, settings: Settings, models: FaceModels) -> VisitS
     result = score_visit(files.photos, settings, patient=files.patient, visit=files.visit, models=models)
     if files.problem is not None:
         return replace(result, reason=files.problem.reason, message=files.problem.message)
-    photos = [_with_hash(photo, files.photos[photo.view]) for photo in result.photos]
-    return replace(result, photos=tuple(photos))
-
-
-def _with_hash(photo: PhotoScore, file: Path) -> PhotoScore:
-    """The photo with the SHA-256 of its file, which a photo that was not scored lacks."""
-    if photo.photo_sha256 is not None or not file.is_file():
-        return photo
-    try:
-        with file.open("rb") as stream:
-            return replace(photo, photo_sha256=file_digest(stream, "sha256").hexdigest())
-    except OSError:
-        return photo
+    return result
 
 
 def _write_pictures(result: VisitScore, order: Order, name: str) -> None:
+    """Overlays and masks of the visit's measured photos, named PATIENT_VISIT_VIEW."""
     for photo in result.photos:
         if photo.measures is None:
             continue
-        if order.overlays:
-            file = order.out / OVERLAYS / f"{name}_{photo.view}.jpg"
-            with writing(file):
-                write_overlay(photo, file)
-        if order.save_masks:
-            write_masks(photo.measures, order.out / MASKS, f"{name}_{photo.view}")
+        picture = f"{name}_{photo.view}"
+        with writing(order.out):
+            if order.overlays:
+                write_overlay(photo, order.out / OVERLAYS / f"{picture}.jpg")
+            if order.save_masks:
+                write_masks(photo.measures, order.out / MASKS, picture)

@@ -8,7 +8,7 @@ away from the camera carry nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -104,6 +104,10 @@ class Alignment:
 
     def photo_positions(self) -> Floats:
         """(H, W, 2) photo x, y of every pixel of the aligned frame; NaN outside or facing away."""
+        return self._photo_positions
+
+    @cached_property
+    def _photo_positions(self) -> Floats:
         grid = _grid(self.atlas)
         height, width = self.atlas.labels.shape
         positions = np.full((height * width, 2), np.nan, np.float32)
@@ -112,6 +116,7 @@ class Alignment:
         hidden = self.facing()[grid.triangle.ravel()[grid.inside]] <= 0
         carried[hidden] = np.nan
         positions[grid.inside] = carried
+        positions.flags.writeable = False
         return positions.reshape(height, width, 2)
 
     def frame_positions(self, window: Window) -> Floats:
@@ -146,11 +151,11 @@ class Alignment:
 def _remap(picture: npt.NDArray[np.generic], positions: Floats, nearest: bool) -> npt.NDArray[np.generic]:
     how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
     outside = np.nan_to_num(positions, nan=-1e4)
-    return cv2.remap(picture, outside, None, how, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.asarray(cv2.remap(picture, outside, None, how, borderMode=cv2.BORDER_CONSTANT, borderValue=0))
 
 
 def _signed_area(corners: Floats) -> npt.NDArray[np.float32]:
-    return _cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) / 2
+    return np.asarray(_cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) / 2, np.float32)
 
 
 def _affine(source: Floats, target: Floats) -> Floats:

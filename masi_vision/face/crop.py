@@ -21,7 +21,9 @@ def crop_template(landmark_mean: Floats) -> Floats:
     """Where the six key landmarks of the mean face lie in the crop, (6, 2) in shares of its side."""
     nodes = with_forehead(landmark_mean)[:, :2]
     centre = (nodes.min(axis=0) + nodes.max(axis=0)) / 2
-    return np.asarray((landmark_mean[list(KEY_LANDMARKS), :2] - centre) * _EYE_DISTANCE_SHARE + 0.5, np.float32)
+    return np.asarray(
+        (landmark_mean[list(KEY_LANDMARKS), :2] - centre) * _EYE_DISTANCE_SHARE + 0.5, np.float32
+    )
 
 
 def similarity(source: Floats, target: Floats) -> npt.NDArray[np.float64]:
@@ -39,7 +41,9 @@ def similarity(source: Floats, target: Floats) -> npt.NDArray[np.float64]:
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
-def photo_to_crop(key_points: Floats, template: Floats, side_px: int = READER_SIDE_PX) -> npt.NDArray[np.float64]:
+def photo_to_crop(
+    key_points: Floats, template: Floats, side_px: int = READER_SIDE_PX
+) -> npt.NDArray[np.float64]:
     """(2, 3) transform from photo pixels to crop pixels, from the six key points in the photo."""
     return similarity(key_points, template * side_px - 0.5)
 

@@ -91,7 +91,7 @@ class FaceRegions:
             cv2.warpAffine(share, back, size, flags=cv2.INTER_LINEAR, borderValue=float(code == 0))
             for code, share in enumerate(self.shares)
         ]
-        return np.argmax(shares, axis=0).astype(np.uint8)
+        return np.asarray(np.argmax(shares, axis=0), np.uint8)
 
     def frame_codes(self) -> Pixels:
         """Subunit codes on visible skin in the aligned frame, (H, W) uint8; 0 where nothing faces us."""
@@ -104,7 +104,7 @@ class FaceRegions:
             cv2.remap(np.ascontiguousarray(stacked[..., channels]), at, None, cv2.INTER_LINEAR, borderValue=0)
             for channels in (slice(0, 4), slice(4, 7))
         ]
-        codes = np.argmax(np.concatenate(parts, axis=2), axis=2).astype(np.uint8)
+        codes = np.asarray(np.argmax(np.concatenate(parts, axis=2), axis=2), np.uint8)
         codes[np.isnan(positions[..., 0])] = Subunit.NONE
         return codes
 
@@ -146,7 +146,8 @@ def find_face(picture: Pixels, models: FaceModels, *, min_probability: float) ->
 def _no_face(probability: float, least: float) -> NotScorable:
     return NotScorable(
         "no_face",
-        f"No face was found (probability {probability:.2f}). Expected one face, at least {least:g} sure, upright and "
+        f"No face was found (probability {probability:.2f}). "
+        f"Expected one face, at least {least:g} sure, upright and "
         "filling a third of the frame or more. Check that this is the right photo, or take it again.",
     )
 
@@ -158,7 +159,9 @@ def _coarse(picture: Pixels, models: FaceModels) -> tuple[float, Floats]:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = np.zeros((FINDER_SIDE_PX, FINDER_SIDE_PX, 3), np.uint8)
     left, top = (FINDER_SIDE_PX - size[0]) // 2, (FINDER_SIDE_PX - size[1]) // 2
-    small[top : top + size[1], left : left + size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    small[top : top + size[1], left : left + size[0]] = cv2.resize(
+        picture, size, interpolation=cv2.INTER_AREA
+    )
     probability, heat = models.find(small)
     at = np.stack([_peak(one) for one in heat])
     in_photo = ((at - (left, top)) + 0.5) * (width / size[0], height / size[1]) - 0.5

@@ -82,7 +82,9 @@ def face_models() -> FaceModels:
 def verified(file: Path, sha256: str) -> Path:
     """Refuse a model file that is not the one its card describes."""
     if not file.is_file():
-        raise ModelError(f"models/{file.name} is missing. Expected it beside its card. Install masi_vision again.")
+        raise ModelError(
+            f"models/{file.name} is missing. Expected it beside its card. Install masi_vision again."
+        )
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     if found != sha256:
         raise ModelError(
@@ -96,7 +98,11 @@ def read_atlas(file: Path) -> FaceAtlas:
     """Read the atlas from its .npz file."""
     with np.load(file, allow_pickle=False) as stored:
         return FaceAtlas(
-            stored["nodes"], stored["triangles"], stored["labels"], stored["landmark_mean"], str(stored["version"])
+            stored["nodes"],
+            stored["triangles"],
+            stored["labels"],
+            stored["landmark_mean"],
+            str(stored["version"]),
         )
 
 

@@ -9,7 +9,31 @@ import numpy as np
 from masi_vision.face.atlas import N_MESH, Floats
 
 # Landmarks that hardly move with expression: forehead, temples, nose, cheekbones, ear side.
-_STIFF = (10, 338, 297, 109, 67, 21, 251, 127, 356, 234, 454, 168, 6, 197, 195, 5, 4, 33, 133, 362, 263, 117, 346)
+_STIFF = (
+    10,
+    338,
+    297,
+    109,
+    67,
+    21,
+    251,
+    127,
+    356,
+    234,
+    454,
+    168,
+    6,
+    197,
+    195,
+    5,
+    4,
+    33,
+    133,
+    362,
+    263,
+    117,
+    346,
+)
 
 
 @dataclass(frozen=True)

@@ -6,5 +6,5 @@ from pathlib import Path
 
 
 def demo_folder() -> Path:
-    """Folder PATIENT/VISIT/VIEW.jpg of people who do not exist, with planted pigment; truth.json beside it."""
+    """Folder PATIENT/VISIT/VIEW.jpg of people who do not exist; truth.json says what was planted."""
     return Path(__file__).with_name("demo_study")

@@ -48,9 +48,14 @@ def pigment_patches(shape: tuple[int, int], sites: list[Site], rng: Rng, *, grai
     density = np.zeros(shape, np.float32)
     for site in sites:
         away = np.hypot(
-            (columns / width - site.centre[0]) / site.radius[0], (rows / height - site.centre[1]) / site.radius[1]
+            (columns / width - site.centre[0]) / site.radius[0],
+            (rows / height - site.centre[1]) / site.radius[1],
         )
-        ragged = away + 0.28 * smooth_noise(shape, grain * width, rng) + 0.2 * smooth_noise(shape, grain * width / 4, rng)
+        ragged = (
+            away
+            + 0.28 * smooth_noise(shape, grain * width, rng)
+            + 0.2 * smooth_noise(shape, grain * width / 4, rng)
+        )
         mottled = 1 + 0.15 * smooth_noise(shape, grain * width / 3, rng)
         patch = 1 / (1 + np.exp(np.minimum((ragged - 0.85) / 0.1, 50)))
         density = np.maximum(density, site.density_od * patch * mottled)

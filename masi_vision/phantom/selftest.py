@@ -37,7 +37,11 @@ def _planted_pigment() -> Check:
     photo = planted(np.full((*shape, 3), (0.45, 0.28, 0.2), np.float32), density)
     found = find_pigment(photo, np.ones(shape, np.bool_), face_width_px=320).density_od
     truth, measured = float((density > 0.05).mean()), float((found > 0.05).mean())
-    return "planted pigment", abs(truth - measured) < 0.02, f"planted {truth:.1%}, measured {measured:.1%} of the skin"
+    return (
+        "planted pigment",
+        abs(truth - measured) < 0.02,
+        f"planted {truth:.1%}, measured {measured:.1%} of the skin",
+    )
 
 
 def _demo() -> Check:

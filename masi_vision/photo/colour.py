@@ -94,7 +94,7 @@ def _look_up(values: Numbers, table: Numbers) -> Numbers:
     """`table[values]`, about three times as fast as NumPy."""
     if values.size == 0:
         return np.zeros(values.shape, table.dtype)
-    return cv2.LUT(_as_rows(values), table).reshape(values.shape)
+    return np.asarray(cv2.LUT(_as_rows(values), table), table.dtype).reshape(values.shape)
 
 
 def _as_rows(values: Numbers) -> Numbers:

@@ -158,7 +158,7 @@ def _decoded_by_opencv(data: bytes, flags: int) -> Numbers:
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None:
         raise OSError("the picture is damaged")
-    return pixels
+    return np.asarray(pixels)
 
 
 def _is_16_bit(image: ImageFile.ImageFile) -> bool:

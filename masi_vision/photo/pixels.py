@@ -79,7 +79,7 @@ def reduce(pixels: Pixels, limits: Limits) -> Pixels:
     down, right = -height % factor, -width % factor
     filled = cv2.copyMakeBorder(pixels, 0, down, 0, right, cv2.BORDER_REPLICATE)
     size = (filled.shape[1] // factor, filled.shape[0] // factor)
-    return cv2.resize(filled, size, interpolation=cv2.INTER_AREA).astype(pixels.dtype, copy=False)
+    return np.asarray(cv2.resize(filled, size, interpolation=cv2.INTER_AREA), pixels.dtype)
 
 
 def check_colour(pixels: Pixels) -> None:

@@ -128,18 +128,23 @@ def read_photo(
         raise ValueError(f"max_megapixels must be above 0, got {max_megapixels}")
     file, name = Path(path), printable_name(path)
     limits = Limits(max_megapixels * 1e6, min_side_px)
+    data = b""
     try:
         data = _bytes_of(file, limits)
         decoded = decode(data, file.suffix.lower(), limits)
     except UndecodableError as why:
-        raise PhotoUnreadable(why.reason, f"{name} {why.sentence}") from why
+        raise PhotoUnreadable(why.reason, f"{name} {why.sentence}", _sha256(data)) from why
     except MemoryError as error:
         sentence = "needs more memory than is free. Expected a photograph. Close other programs."
-        raise PhotoUnreadable("too_large", f"{name} {sentence}") from error
+        raise PhotoUnreadable("too_large", f"{name} {sentence}", _sha256(data)) from error
     except Exception as error:  # decoders raise anything on damaged content: this is the one door
-        raise PhotoUnreadable("unreadable", f"{name} {_damage(error)}") from error
-    digest = hashlib.sha256(data).hexdigest()
-    return Photo(decoded.srgb, decoded.full_size, name, digest, decoded.capture)
+        raise PhotoUnreadable("unreadable", f"{name} {_damage(error)}", _sha256(data)) from error
+    return Photo(decoded.srgb, decoded.full_size, name, _sha256(data) or "", decoded.capture)
+
+
+def _sha256(data: bytes) -> str | None:
+    """Hash of a file's bytes; None where none could be read."""
+    return hashlib.sha256(data).hexdigest() if data else None
 
 
 def printable_name(path: str | os.PathLike[str]) -> str:

@@ -59,7 +59,11 @@ class PigmentMap:
 
 
 def find_pigment(
-    linear_rgb: Floats, skin: npt.NDArray[np.bool_], *, face_width_px: float, shading_scale_fraction: float = 0.12
+    linear_rgb: Floats,
+    skin: npt.NDArray[np.bool_],
+    *,
+    face_width_px: float,
+    shading_scale_fraction: float = 0.12,
 ) -> PigmentMap:
     """Estimate the pigment map of a face in the aligned frame.
 

@@ -81,7 +81,9 @@ def measure_region(
     if n_visible == 0:
         return None
     fraction, contrast = _amount(pigment, visible, threshold_od)
-    swings = [_amount(pigment, visible, threshold_od * (1 + s)) for s in (-THRESHOLD_SWING, 0, THRESHOLD_SWING)]
+    swings = [
+        _amount(pigment, visible, threshold_od * (1 + s)) for s in (-THRESHOLD_SWING, 0, THRESHOLD_SWING)
+    ]
     normal = np.median(pigment.normal_rgb[visible], axis=0)
     before, after = lab(normal), lab(normal * 10 ** (-contrast * MELANIN))
     return RegionMeasure(
@@ -100,7 +102,7 @@ def measure_region(
 
 
 def detection_threshold_od(pigment: PigmentMap, threshold_od: float) -> float:
-    """Density from which skin of this face counts as pigmented: the setting, or the face's own spread if larger."""
+    """Density from which skin counts as pigmented: the setting, or the face's own spread if that is larger."""
     return max(threshold_od, pigment.spread_od)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import cv2
@@ -77,7 +76,7 @@ def write_overlay(result: PhotoScore, file: Path) -> None:
         raise OSError(f"{file.name} could not be encoded")
     part = file.with_suffix(".part")
     part.write_bytes(coded.tobytes())
-    os.replace(part, file)
+    part.replace(file)
 
 
 def _window(measures: PhotoMeasures) -> tuple[int, int, int, int]:
@@ -107,7 +106,7 @@ def _scaled(codes: Picture, shape: tuple[int, ...]) -> Picture:
         )
         for code in range(len(Subunit))
     ]
-    return np.argmax(shares, axis=0).astype(np.uint8)
+    return np.asarray(np.argmax(shares, axis=0), np.uint8)
 
 
 def _pigmented(

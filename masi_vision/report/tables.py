@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from masi_vision.config import Settings
-from masi_vision.errors import MasiError
+from masi_vision.errors import OutputError
 from masi_vision.face.atlas import SUBUNITS
 from masi_vision.visit.folder import RESULTS_MARK
 from masi_vision.visit.score import Provenance, RegionResult, VisitScore, region_values
@@ -234,7 +234,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         words = (error.strerror or str(error)).lower()
-        raise MasiError(
+        raise OutputError(
             f"{path} cannot be written ({words}). Expected free space and the permission to write. "
             "Name another folder, or close the program that holds the file open."
         ) from error

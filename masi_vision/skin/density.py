@@ -41,8 +41,8 @@ def melanin_filter() -> Floats:
     Notes
     -----
     The difference is taken as m * MELANIN + h * HAEMOGLOBIN + s * SHADING + noise, all four normal
-    with the spreads above; the weights give the expectation of m (Wiener filter), scaled to give pure melanin its full value:
-    w = (A S A' + N)^-1 A S e_m. Redness and light so count against, as far as three channels can tell.
+    with the spreads above; the weights give the expectation of m (Wiener filter), scaled so that pure
+    melanin keeps its value: w = (A S A' + N)^-1 A S e_m. Redness and light so count against, as far as three channels can tell.
     """
     parts = np.stack([MELANIN, HAEMOGLOBIN, SHADING], axis=1).astype(np.float64)
     spread = np.diag([_SPREAD_OD[name] ** 2 for name in ("melanin", "haemoglobin", "shading")])

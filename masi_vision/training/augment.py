@@ -59,7 +59,9 @@ def something_in_the_way(picture: Pixels, labels: Pixels, other: Pixels, rng: Rn
     radius = side * rng.uniform(0.06, 0.24) * rng.uniform(0.6, 1.4, len(angles))
     stretch = rng.uniform(0.4, 1.6)
     centre = rng.uniform(0.1, 0.9, 2) * side
-    outline = centre + np.stack([np.cos(angles) * radius * stretch, np.sin(angles) * radius / stretch], axis=1)
+    outline = centre + np.stack(
+        [np.cos(angles) * radius * stretch, np.sin(angles) * radius / stretch], axis=1
+    )
     mask = np.zeros((side, side), np.uint8)
     cv2.fillPoly(mask, [outline.astype(np.int32)], 255, cv2.LINE_AA)
     alpha = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 2))[..., None] / 255.0

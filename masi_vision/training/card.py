@@ -15,8 +15,28 @@ from masi_vision.training.evaluation import false_faces
 
 # Pictures of scikit-image without a human face; "astronaut" and "camera" show people.
 _FACELESS = (
-    *("brick", "cell", "chelsea", "chessboard_GRAY", "chessboard_RGB", "clock_motion", "coffee", "coins", "color"),
-    *("grass", "gravel", "horse", "hubble_deep_field", "ihc", "logo", "microaneurysms", "moon", "motorcycle_left"),
+    *(
+        "brick",
+        "cell",
+        "chelsea",
+        "chessboard_GRAY",
+        "chessboard_RGB",
+        "clock_motion",
+        "coffee",
+        "coins",
+        "color",
+    ),
+    *(
+        "grass",
+        "gravel",
+        "horse",
+        "hubble_deep_field",
+        "ihc",
+        "logo",
+        "microaneurysms",
+        "moon",
+        "motorcycle_left",
+    ),
     *("motorcycle_right", "page", "phantom", "retina", "rocket", "text"),
 )
 

@@ -96,7 +96,7 @@ class ReaderSamples(FaceSamples):
         if rng.random() < 0.4:
             yaw = np.clip(face.yaw_deg + rng.uniform(-28, 28), -55, 55) - face.yaw_deg
             after = turned(before, float(yaw), float(rng.uniform(-12, 12)))
-        to_crop = photo_to_crop(after[list(KEY_LANDMARKS), :2], self.template) if len(after) else None
+        to_crop = photo_to_crop(after[list(KEY_LANDMARKS), :2], self.template)
         to_crop = _jitter(to_crop, READER_SIDE_PX, rng)
         x, y = backward_map(inverse(to_crop), READER_SIDE_PX, before, after)
         border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
@@ -149,7 +149,7 @@ class FinderSamples(FaceSamples):
             key_points[:, 0] = FINDER_SIDE_PX - 1 - key_points[:, 0]
         return {
             "image": np.ascontiguousarray(picture.transpose(2, 0, 1)),
-            "present": np.float32(not no_face),
+            "present": np.array(not no_face, np.float32),
             "heat": heat_maps(key_points),
         }
 
@@ -157,7 +157,9 @@ class FinderSamples(FaceSamples):
 def heat_maps(points: Floats) -> Floats:
     """Gaussian bumps at the points, (N, S/4, S/4), each summing to one."""
     cells = (np.arange(FINDER_SIDE_PX // HEAT_STRIDE, dtype=np.float32) + 0.5) * HEAT_STRIDE - 0.5
-    bump = np.exp(-((cells[None] - points[:, :, None].reshape(-1, 1)) ** 2) / (2 * (_HEAT_SIGMA * HEAT_STRIDE) ** 2))
+    bump = np.exp(
+        -((cells[None] - points[:, :, None].reshape(-1, 1)) ** 2) / (2 * (_HEAT_SIGMA * HEAT_STRIDE) ** 2)
+    )
     bump = bump.reshape(len(points), 2, -1)
     heat = bump[:, 1, :, None] * bump[:, 0, None, :]
     return np.asarray(heat / np.maximum(heat.sum(axis=(1, 2), keepdims=True), 1e-6), np.float32)
@@ -200,7 +202,9 @@ def _full_view(face: LabelledFace, rng: np.random.Generator) -> npt.NDArray[np.f
     turn = _turn(scale, np.deg2rad(rng.normal(0, 5)))
     centre = face.landmarks[:, :2].mean(axis=0)
     half = FINDER_SIDE_PX / 2 / scale
-    middle = np.clip(centre + rng.uniform(-0.4, 0.4, 2) * half, half, np.maximum(np.array([width, height]) - half, half))
+    middle = np.clip(
+        centre + rng.uniform(-0.4, 0.4, 2) * half, half, np.maximum(np.array([width, height]) - half, half)
+    )
     return np.column_stack([turn, FINDER_SIDE_PX / 2 - turn @ middle])
 
 
@@ -230,7 +234,9 @@ def _destroy_face(picture: Pixels, landmarks: Floats, other: Pixels, rng: np.ran
         return
     height, width = int(high[1] - low[1]), int(high[0] - low[0])
     rows, columns = other.shape[0], other.shape[1]
-    patch = other[: rows // 6, : columns // 3] if rng.random() < 0.5 else other[rows * 5 // 6 :, : columns // 2]
+    patch = (
+        other[: rows // 6, : columns // 3] if rng.random() < 0.5 else other[rows * 5 // 6 :, : columns // 2]
+    )
     patch = cv2.resize(patch, (width, height), interpolation=cv2.INTER_LINEAR)
     mask = np.zeros((height, width), np.float32)
     if rng.random() < 0.6:

@@ -25,7 +25,12 @@ from masi_vision.training.data import LabelledFace, Pixels
 _LEAST_AREA = 0.003
 # Skin-tone classes by ITA (degrees); the published six cut points are 55, 41, 28, 10, -30. The photos'
 # own light is in the angle, so these are classes of how light the skin is in the photo.
-_TONES = (("light (ITA > 41)", 41.0), ("intermediate (28 to 41)", 28.0), ("tan (10 to 28)", 10.0), ("brown and dark (< 10)", -181.0))
+_TONES = (
+    ("light (ITA > 41)", 41.0),
+    ("intermediate (28 to 41)", 28.0),
+    ("tan (10 to 28)", 10.0),
+    ("brown and dark (< 10)", -181.0),
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,23 @@ def evaluate_photo(face: LabelledFace, view: str, hidden: bool, models: FaceMode
         found = find_face(face.pixels, models, min_probability=0.5)
     except NotScorable:
         nothing = {s.name.lower(): 0.0 for s in SUBUNITS if (face.labels == s).any()}
-        area = {s.name.lower(): float((face.labels == s).sum()) / face_span(face.landmarks) ** 2 for s in SUBUNITS}
-        return PhotoFigures(face.id, False, view, tone, hidden, nothing, dict.fromkeys(area, 0.0), area, np.nan, np.nan, False, np.nan)
+        area = {
+            s.name.lower(): float((face.labels == s).sum()) / face_span(face.landmarks) ** 2 for s in SUBUNITS
+        }
+        return PhotoFigures(
+            face.id,
+            False,
+            view,
+            tone,
+            hidden,
+            nothing,
+            dict.fromkeys(area, 0.0),
+            area,
+            np.nan,
+            np.nan,
+            False,
+            np.nan,
+        )
     height, width = face.labels.shape
     drawn = found.photo_codes((0, 0, height, width))
     iou, overlap, union = _overlap(drawn, face)
@@ -75,7 +95,9 @@ def evaluate_photo(face: LabelledFace, view: str, hidden: bool, models: FaceMode
     )
 
 
-def _overlap(drawn: Pixels, face: LabelledFace) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+def _overlap(
+    drawn: Pixels, face: LabelledFace
+) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
     iou, overlaps, unions = {}, {}, {}
     for subunit in SUBUNITS:
         ours, truth = drawn == subunit, face.labels == subunit
@@ -92,7 +114,8 @@ def _swapped(drawn: Pixels, truth: Pixels) -> bool:
     """Whether either malar region lies more on the other's label than on its own."""
     right, left = Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR
     return any(
-        ((drawn == a) & (truth == b)).sum() > ((drawn == a) & (truth == a)).sum() for a, b in ((right, left), (left, right))
+        ((drawn == a) & (truth == b)).sum() > ((drawn == a) & (truth == a)).sum()
+        for a, b in ((right, left), (left, right))
     )
 
 
@@ -153,7 +176,9 @@ def summary(figures: list[PhotoFigures]) -> dict[str, float]:
     for name in [s.name.lower() for s in SUBUNITS]:
         total = sum(f.union[name] for f in figures)
         per_region[f"iou_{name}"] = sum(f.overlap[name] for f in figures) / total if total else np.nan
-    photo_means = [np.mean([f.iou[name] for name in masi if name in f.iou]) for f in figures if set(masi) & set(f.iou)]
+    photo_means = [
+        np.mean([f.iou[name] for name in masi if name in f.iou]) for f in figures if set(masi) & set(f.iou)
+    ]
     return {
         "photos": len(figures),
         "found": len(seen) / max(1, len(figures)),

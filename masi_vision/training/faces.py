@@ -50,7 +50,9 @@ class Face:
         """(H, W, 3) sRGB pixels."""
         pixels = cv2.imread(str(self.photo), cv2.IMREAD_COLOR_RGB)
         if pixels is None:
-            raise FileNotFoundError(f"{self.photo.name} does not decode. Expected the face photos' folder as delivered.")
+            raise FileNotFoundError(
+                f"{self.photo.name} does not decode. Expected the face photos' folder as delivered."
+            )
         return np.asarray(pixels, np.uint8)
 
 
@@ -94,7 +96,9 @@ def inner_face(face: Face) -> Floats:
     from_points = face.landmarks[[33, 263, 152], :2].astype(np.float32)
     to_points = np.array([[12, 14], [35, 14], [23.5, 44]], np.float32)
     grey = cv2.cvtColor(face.read(), cv2.COLOR_RGB2GRAY)
-    small = cv2.warpAffine(grey, cv2.getAffineTransform(from_points, to_points), (_SIZE, _SIZE), flags=cv2.INTER_AREA)
+    small = cv2.warpAffine(
+        grey, cv2.getAffineTransform(from_points, to_points), (_SIZE, _SIZE), flags=cv2.INTER_AREA
+    )
     tone = np.log(small.astype(np.float32) + 8)
     tone -= cv2.GaussianBlur(tone, (0, 0), 8)
     inner = tone[8:44, 6:42]
@@ -130,7 +134,9 @@ def split_by_person(faces: list[Face], *, seed: int = 1) -> dict[str, Split]:
     split: dict[str, Split] = {}
     split_of: dict[int, Split] = {}
     for view in ("turned", "profile", "between", "frontal"):
-        here = sorted({n for n, face in zip(number, faces, strict=True) if face.view == view and n not in split_of})
+        here = sorted(
+            {n for n, face in zip(number, faces, strict=True) if face.view == view and n not in split_of}
+        )
         shuffled = rng.permutation(here)
         n_test, n_validation = round(0.20 * len(here)), round(0.08 * len(here))
         for place, person in enumerate(shuffled):
@@ -140,4 +146,3 @@ def split_by_person(faces: list[Face], *, seed: int = 1) -> dict[str, Split]:
     for n, face in zip(number, faces, strict=True):
         split[face.id] = split_of[n]
     return split
-

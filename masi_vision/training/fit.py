@@ -80,7 +80,9 @@ def finder_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, flo
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, float]]]
 
 
-def fit(network: nn.Module, samples: FaceSamples, loss_of: Loss, schedule: Schedule, folder: Path) -> nn.Module:
+def fit(
+    network: nn.Module, samples: FaceSamples, loss_of: Loss, schedule: Schedule, folder: Path
+) -> nn.Module:
     """Fit for the scheduled minutes, going on from ``folder/checkpoint.pt`` if it is there.
 
     Returns
@@ -94,7 +96,9 @@ def fit(network: nn.Module, samples: FaceSamples, loss_of: Loss, schedule: Sched
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.to(device, memory_format=torch.channels_last)
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_running_mean, use_buffers=True)
-    optimizer = torch.optim.AdamW(network.parameters(), schedule.peak_rate, weight_decay=schedule.weight_decay)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), schedule.peak_rate, weight_decay=schedule.weight_decay
+    )
     spent_s, step = _resume(folder, network, average, optimizer)
     samples.seed = schedule.seed + 1000 * step
     loader = iter(DataLoader(samples, schedule.batch, num_workers=schedule.workers, prefetch_factor=6))
@@ -137,13 +141,20 @@ def _to_device(batch: Batch, device: torch.device) -> Batch:
 
 
 def _log(folder: Path, step: int, seen: int, spent_s: float, facts: dict[str, float]) -> None:
-    line = {"step": step, "samples": seen, "minutes": round(spent_s / 60, 2)} | {k: round(v, 4) for k, v in facts.items()}
+    line = {"step": step, "samples": seen, "minutes": round(spent_s / 60, 2)} | {
+        k: round(v, 4) for k, v in facts.items()
+    }
     with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
 def _save(
-    folder: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, spent_s: float, step: int
+    folder: Path,
+    network: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    spent_s: float,
+    step: int,
 ) -> None:
     state = {
         "network": network.state_dict(),

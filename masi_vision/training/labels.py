@@ -62,8 +62,10 @@ def label_face(face: Face, pixels: Pixels, atlas: FaceAtlas, polygons: AtlasPoly
 def visible_skin(pixels: Pixels, landmarks: Floats, polygons: AtlasPolygons) -> Mask:
     """Bare skin of the face, (H, W) uint8 0 or 1; eyes, brows, lips and nostrils count as not skin."""
     to_crop = _crop(landmarks)
-    crop = cv2.warpAffine(pixels, to_crop, (_SIDE, _SIDE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
-    points = landmarks[:, :2] @ to_crop[:, :2].T + to_crop[:, 2]
+    crop = cv2.warpAffine(
+        pixels, to_crop, (_SIDE, _SIDE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
+    )
+    points = (landmarks[:, :2] @ to_crop[:, :2].T + to_crop[:, 2]).astype(np.float32)
     span = face_span(np.c_[points, landmarks[:, 2]])
     never = np.zeros((_SIDE, _SIDE), np.uint8)
     for numbers in polygons.exclude.values():
@@ -110,7 +112,9 @@ def _grow_skin(bare: Pixels, points: Floats, span: float, never: Mask) -> Mask:
         seeds |= _polygon(points[list(patch)])
     seeds &= 1 - never
     face = _face_outline(points)
-    neck = _polygon(np.concatenate([points[list(_JAW)], points[list(_JAW)][::-1] + (0, 0.5 * span)]))
+    neck = _polygon(
+        np.concatenate([points[list(_JAW)], points[list(_JAW)][::-1] + np.array([0, 0.5 * span], np.float32)])
+    )
     above = face & (1 - _polygon(points[list(_OVAL)]))
     guess = np.full((_SIDE, _SIDE), cv2.GC_BGD, np.uint8)
     guess[cv2.dilate(face, _disk(0.05 * span)) > 0] = cv2.GC_PR_BGD

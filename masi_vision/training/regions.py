@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -19,8 +20,16 @@ from masi_vision.face.models import CARD, FORMAT
 from masi_vision.training.atlas import symmetric_mirror
 from masi_vision.training.cache import TrainingSet, prepare
 from masi_vision.training.data import FinderSamples, ReaderSamples
-from masi_vision.training.fit import Schedule, choose_anchors, finder_loss, fit, new_finder, new_reader, reader_loss
-from masi_vision.training.networks import FaceFinder, FaceReader, smp
+from masi_vision.training.fit import (
+    Schedule,
+    choose_anchors,
+    finder_loss,
+    fit,
+    new_finder,
+    new_reader,
+    reader_loss,
+)
+from masi_vision.training.networks import FaceFinder, FaceReader
 
 N_ANCHORS = 128
 FINDER_BATCH, READER_BATCH = 64, 24
@@ -74,13 +83,17 @@ def export(faces: Path, cache: Path, runs: Path, out: Path) -> None:
     )
     finder, steps_finder = _averaged(new_finder(), runs / "finder")
     reader, steps_reader = _averaged(untrained_reader(data), runs / "reader")
-    checks = ReaderSamples(data.part("validation"), atlas.landmark_mean, symmetric_mirror(data.polygons.mirror), seed=7)
+    checks = ReaderSamples(
+        data.part("validation"), atlas.landmark_mean, symmetric_mirror(data.polygons.mirror), seed=7
+    )
     rng = np.random.default_rng(7)
     crops = torch.stack([torch.from_numpy(checks.draw(rng)["image"]).float() / 255 for _ in range(8)])
     small = nn.functional.interpolate(crops, size=(FINDER_SIDE_PX, FINDER_SIDE_PX), mode="area")
     parity = {
         "face_finder.onnx": write_onnx(finder, small, ["presence", "heat"], out / "face_finder.onnx"),
-        "face_reader.onnx": write_onnx(_Delivered(reader), crops, ["shares", "landmarks"], out / "face_reader.onnx"),
+        "face_reader.onnx": write_onnx(
+            _Delivered(reader), crops, ["shares", "landmarks"], out / "face_reader.onnx"
+        ),
     }
     if max(parity.values()) > 1e-2:
         raise ValueError(f"the exported networks differ from the trained ones by {parity}")
@@ -93,8 +106,13 @@ def export(faces: Path, cache: Path, runs: Path, out: Path) -> None:
         "test_ids": [face.id for face in data.faces if data.split[face.id] == "test"],
         "samples_drawn": {"finder": steps_finder * FINDER_BATCH, "reader": steps_reader * READER_BATCH},
         "largest_difference_to_pytorch": parity,
-        "versions": {"torch": torch.__version__, "segmentation-models-pytorch": smp.__version__},
-        "sha256": {name: _sha256(out / name) for name in ("face_atlas.npz", "face_finder.onnx", "face_reader.onnx")},
+        "versions": {
+            "torch": torch.__version__,
+            "segmentation-models-pytorch": version("segmentation-models-pytorch"),
+        },
+        "sha256": {
+            name: _sha256(out / name) for name in ("face_atlas.npz", "face_finder.onnx", "face_reader.onnx")
+        },
     }
     (out / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
@@ -142,7 +160,9 @@ def write_onnx(network: nn.Module, pictures: Tensor, outputs: list[str], file: P
         for picture in pictures:
             ours = network(picture[None])
             theirs = session.run(None, {"image": picture[None].numpy()})
-            worst = max(worst, *(float(np.abs(o.numpy() - t).max()) for o, t in zip(ours, theirs, strict=True)))
+            worst = max(
+                worst, *(float(np.abs(o.numpy() - t).max()) for o, t in zip(ours, theirs, strict=True))
+            )
     return worst
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from os import PathLike
@@ -56,7 +58,9 @@ class PhotoMeasures:
     threshold_od: float
 
 
-def measure_photo(source: str | PathLike[str] | Photo, view: View, settings: Settings, models: FaceModels) -> PhotoMeasures:
+def measure_photo(
+    source: str | PathLike[str] | Photo, view: View, settings: Settings, models: FaceModels
+) -> PhotoMeasures:
     """Read a photo, find the face, map its pigment and measure every region.
 
     Raises
@@ -65,7 +69,8 @@ def measure_photo(source: str | PathLike[str] | Photo, view: View, settings: Set
         With the reason; `score_photo` and `score_visit` turn it into a result.
     """
     photo, face = _photo_and_face(source, settings, models)
-    _check_face(face, photo, view, settings.face)
+    with _named(photo):
+        _check_face(face, photo, view, settings.face)
     codes = face.frame_codes()
     pigment = find_pigment(
         linear_face(photo, face),
@@ -88,8 +93,13 @@ def measure_photo(source: str | PathLike[str] | Photo, view: View, settings: Set
 
 def region_members(scale: ScaleSettings) -> dict[str, list[int]]:
     """Subunit codes that make up each region; nose and upper lip may count toward a MASI region too."""
-    members = {subunit.name.lower(): [int(subunit)] for subunit in (*MASI_SUBUNITS, Subunit.NOSE, Subunit.UPPER_LIP)}
-    for subunit, toward in ((Subunit.NOSE, scale.nose_counts_toward), (Subunit.UPPER_LIP, scale.upper_lip_counts_toward)):
+    members = {
+        subunit.name.lower(): [int(subunit)] for subunit in (*MASI_SUBUNITS, Subunit.NOSE, Subunit.UPPER_LIP)
+    }
+    for subunit, toward in (
+        (Subunit.NOSE, scale.nose_counts_toward),
+        (Subunit.UPPER_LIP, scale.upper_lip_counts_toward),
+    ):
         if toward is not None:
             members[toward].append(int(subunit))
     return members
@@ -113,7 +123,18 @@ def _photo_and_face(
 
 
 def _find(photo: Photo, settings: Settings, models: FaceModels) -> FaceRegions:
-    return find_face(srgb8(photo), models, min_probability=settings.face.min_face_probability)
+    with _named(photo):
+        return find_face(srgb8(photo), models, min_probability=settings.face.min_face_probability)
+
+
+@contextmanager
+def _named(photo: Photo) -> Iterator[None]:
+    """A refusal names the photo by its hash."""
+    try:
+        yield
+    except NotScorable as why:
+        why.photo_sha256 = photo.sha256
+        raise
 
 
 def srgb8(photo: Photo) -> npt.NDArray[np.uint8]:
@@ -135,13 +156,14 @@ def _check_face(face: FaceRegions, photo: Photo, view: View, limits: FaceSetting
     if abs(face.pose.yaw_deg) > most:
         raise NotScorable(
             "pose",
-            f"The head is turned {abs(face.pose.yaw_deg):.0f} degrees sideways. Expected at most {most:g} in the "
-            f"{view} view. Take the photo again, or name it by the side that faces the camera.",
+            f"The head is turned {abs(face.pose.yaw_deg):.1f} degrees sideways. "
+            f"Expected at most {most:g} in the {view} view. "
+            "Take the photo again, or name it by the side that faces the camera.",
         )
     if abs(face.pose.pitch_deg) > limits.max_abs_pitch_deg:
         raise NotScorable(
             "pose",
-            f"The head is tilted {abs(face.pose.pitch_deg):.0f} degrees up or down. Expected at most "
+            f"The head is tilted {abs(face.pose.pitch_deg):.1f} degrees up or down. Expected at most "
             f"{limits.max_abs_pitch_deg:g}. Take the photo again with the camera at eye level.",
         )
 

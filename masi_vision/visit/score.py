@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -36,7 +37,10 @@ from masi_vision.visit.measure import PhotoMeasures, View, measure_photo
 Status = Literal["scored", "not_scored"]
 
 # Where a region is looked at first. The malar regions are seen squarely from their own side.
-_PREFERRED: Mapping[str, tuple[View, ...]] = {"right_malar": ("right", "front"), "left_malar": ("left", "front")}
+_PREFERRED: Mapping[str, tuple[View, ...]] = {
+    "right_malar": ("right", "front"),
+    "left_malar": ("left", "front"),
+}
 _FRONT: tuple[View, ...] = ("front",)
 
 
@@ -124,11 +128,11 @@ class VisitScore:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values with the keys of ``scores.json``."""
-        views = {
-            photo.view: {"photo": photo.name, "status": photo.status, "reason": photo.reason, "message": photo.message}
-            | {"sha256": photo.photo_sha256, "quality": quality(photo)}
-            for photo in self.photos
-        }
+        views: dict[str, dict[str, Any]] = {}
+        for photo in self.photos:
+            facts = {"photo": photo.name, "sha256": photo.photo_sha256, "quality": quality(photo)}
+            outcome = {"status": photo.status, "reason": photo.reason, "message": photo.message}
+            views[photo.view] = facts | outcome
         return {"patient": self.patient, "visit": self.visit} | _plain(self) | {"views": views}
 
 
@@ -154,18 +158,20 @@ def score_photo(
     PhotoScore
         With status ``not_scored`` and a reason where it cannot be scored: bad photos raise nothing.
     """
-    settings, models = settings or load_settings(), models or face_models()
+    settings, models = settings or _shipped_settings(), models or face_models()
     name = source.name if isinstance(source, Photo) else printable_name(source)
     provenance = _provenance(settings, models)
     try:
         measures = measure_photo(source, view, settings, models)
     except NotScorable as why:
-        sha256 = source.sha256 if isinstance(source, Photo) else None
-        return PhotoScore(name, view, "not_scored", why.reason, why.message, None, {}, provenance, sha256, None)
+        return PhotoScore(
+            name, view, "not_scored", why.reason, why.message, None, {}, provenance, why.photo_sha256, None
+        )
     regions = {
-        region: _region_result(region, view, measure, settings) for region, measure in measures.regions.items()
+        region: _region_result(region, view, measure, settings)
+        for region, measure in measures.regions.items()
     }
-    scores, reason, message = _total(regions, settings.scale)
+    scores, reason, message = _total(regions, settings)
     status: Status = "scored" if scores else "not_scored"
     return PhotoScore(
         name, view, status, reason, message, scores, regions, provenance, measures.photo.sha256, measures
@@ -193,25 +199,40 @@ def score_visit(
     the front, flagged ``other_view`` when a side view was there but could not be used. Measures are
     merged before anything is graded.
     """
-    settings, models = settings or load_settings(), models or face_models()
+    settings, models = settings or _shipped_settings(), models or face_models()
     if not isinstance(paths, Mapping):
         from masi_vision.visit.folder import one_visit
 
         found = one_visit(Path(paths), settings.views)
-        paths, visit, patient = found.photos, visit or found.visit, patient or found.patient
+        visit, patient, provenance = (
+            visit or found.visit,
+            patient or found.patient,
+            _provenance(settings, models),
+        )
+        if why := found.problem:
+            return VisitScore(patient, visit, "not_scored", why.reason, why.message, None, {}, (), provenance)
+        paths = found.photos
     photos = tuple(score_photo(path, settings, view=view, models=models) for view, path in paths.items())
     by_view = {photo.view: photo for photo in photos}
     names = dict.fromkeys(name for photo in photos for name in photo.regions)
     regions = {name: _merged(name, by_view) for name in names}
-    scores, reason, message = _total(regions, settings.scale)
+    scores, reason, message = _total(regions, settings)
     status: Status = "scored" if scores else "not_scored"
     front = by_view.get("front")
     if scores is None and front is None:
-        reason, message = "no_photo", "There is no front photo. Expected one: name it front. Forehead and chin need it."
+        reason, message = (
+            "no_photo",
+            "There is no front photo. Expected one: name it front. Forehead and chin need it.",
+        )
     elif scores is None and front is not None and not front.regions:
         reason, message = front.reason, front.message
     provenance = _provenance(settings, models)
     return VisitScore(patient, visit, status, reason, message, scores, regions, photos, provenance)
+
+
+@lru_cache(maxsize=1)
+def _shipped_settings() -> Settings:
+    return load_settings()
 
 
 def _merged(region: str, by_view: Mapping[View, PhotoScore]) -> RegionResult:
@@ -228,7 +249,9 @@ def _merged(region: str, by_view: Mapping[View, PhotoScore]) -> RegionResult:
     return best
 
 
-def _region_result(region: str, view: View, measure: RegionMeasure | None, settings: Settings) -> RegionResult:
+def _region_result(
+    region: str, view: View, measure: RegionMeasure | None, settings: Settings
+) -> RegionResult:
     if measure is None or measure.visible_fraction < settings.regions.min_visible_fraction:
         return RegionResult(view, measure, None, "region_hidden")
     graded = region in MASI_REGIONS
@@ -260,17 +283,21 @@ def _continuous(measure: RegionMeasure, scale: ScaleSettings) -> ContinuousGrade
 
 
 def _total(
-    regions: Mapping[str, RegionResult], scale: ScaleSettings
+    regions: Mapping[str, RegionResult], settings: Settings
 ) -> tuple[Scores | None, ReasonCode | None, str]:
     """Scores if all four MASI regions were graded; else the reason and what to do."""
     if hidden := [name for name in MASI_REGIONS if name not in regions or regions[name].grade is None]:
-        seen = ", ".join(f"{name.replace('_', ' ')} {_visible(regions.get(name)):.0%} visible" for name in hidden)
+        seen = ", ".join(
+            f"{name.replace('_', ' ')} {_visible(regions.get(name)):.0%} visible" for name in hidden
+        )
         return (
             None,
             "region_hidden",
-            f"Too little skin to grade: {seen}. Expected more, see min_visible_fraction in the settings. "
+            f"Too little skin to grade: {seen}. "
+            f"Expected {settings.regions.min_visible_fraction:.0%} or more. "
             "Uncover hair, glasses or hands, or add the view of that side.",
         )
+    scale = settings.scale
     grades = {name: cast(RegionGrade, regions[name].grade) for name in MASI_REGIONS}
     measures = {name: cast(RegionMeasure, regions[name].measure) for name in MASI_REGIONS}
     continuous = {name: _continuous(measure, scale) for name, measure in measures.items()}
@@ -317,6 +344,7 @@ def quality(photo: PhotoScore) -> dict[str, Any]:
         "yaw_deg": round(measures.face.pose.yaw_deg, 1),
         "pitch_deg": round(measures.face.pose.pitch_deg, 1),
         "roll_deg": round(measures.face.pose.roll_deg, 1),
+        "detection_threshold_od": round(measures.threshold_od, 5),
         "face_probability": round(measures.face.probability, 3),
         "bits": capture.bits,
         "colour_space": capture.colour_space,
@@ -346,4 +374,13 @@ def region_values(region: RegionResult) -> dict[str, Any]:
     return {"view": region.view, "flag": region.flag, **measures, **grades}
 
 
-__all__ = ["MasiRegion", "PhotoScore", "Provenance", "RegionResult", "Scores", "VisitScore", "score_photo", "score_visit"]
+__all__ = [
+    "MasiRegion",
+    "PhotoScore",
+    "Provenance",
+    "RegionResult",
+    "Scores",
+    "VisitScore",
+    "score_photo",
+    "score_visit",
+]

@@ -1,0 +1,155 @@
+"""The verbs beside `masi score`, and the file names of pictures."""
+
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from masi_vision import __version__
+from masi_vision.cli import door
+from masi_vision.cli.main import app
+from masi_vision.cli.names import FileNames, safe_name
+from masi_vision.config import load_settings, shipped_file
+from masi_vision.face import models
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def masi(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def selftest(monkeypatch):
+    """A self-test that finds what the test says."""
+    module = types.ModuleType("masi_vision.phantom.selftest")
+    module.run_selftest = lambda: [("planted pigment", True, "found")]
+    monkeypatch.setitem(sys.modules, "masi_vision.phantom.selftest", module)
+    return module
+
+
+def test_the_version_is_said():
+    assert masi("--version").stdout == f"masi_vision {__version__}\n"
+
+
+def test_shown_settings_are_a_file_that_validates(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(masi("config", "show").stdout, encoding="utf-8")
+    done = masi("config", "validate", mine)
+    assert done.exit_code == 0
+    assert load_settings().sha256 in done.stdout
+
+
+def test_a_settings_file_with_a_mistake_is_refused_in_a_sentence(tmp_path):
+    done = masi("config", "validate", tmp_path / "gone.yaml")
+    assert done.exit_code == 2
+    assert "gone.yaml cannot be read" in done.stderr
+
+
+def test_the_doctor_names_versions_models_and_settings(selftest):
+    done = masi("doctor")
+    assert done.exit_code == 0, done.output
+    for word in (__version__, "onnxruntime", "face_reader.onnx", load_settings().sha256, "planted pigment"):
+        assert word in done.stdout
+    assert "All is well." in done.stdout
+
+
+def test_the_doctor_says_how_to_get_an_extra(selftest, monkeypatch):
+    monkeypatch.setattr("masi_vision.cli.doctor.find_spec", lambda name: None)
+    assert 'camera RAW: no. Run: pip install "masi-vision[raw]"' in masi("doctor").stdout
+
+
+def test_the_doctor_finds_an_altered_model(selftest, monkeypatch):
+    def altered(file, sha256):
+        raise models.ModelError(f"models/{file.name} has SHA-256 00. Expected {sha256[:12]}.")
+
+    monkeypatch.setattr(models, "verified", altered)
+    done = masi("doctor")
+    assert done.exit_code == 2
+    assert "[FAILED] model face_finder.onnx" in done.stdout
+
+
+@pytest.mark.parametrize("finds", [lambda: [("demo visit", False, "off by 0.1")], lambda: 1 / 0])
+def test_the_doctor_fails_with_its_self_test(selftest, finds):
+    selftest.run_selftest = finds
+    done = masi("doctor")
+    assert done.exit_code == 2
+    assert "[FAILED]" in done.stdout
+
+
+def test_the_demo_scores_its_photos_and_can_be_run_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photos = tmp_path / "package" / "demo-01" / "visit-1"
+    photos.mkdir(parents=True)
+    (photos / "front.jpg").write_text("no photo")
+    module = types.ModuleType("masi_vision.phantom.demo")
+    module.demo_folder = lambda: tmp_path / "package"
+    monkeypatch.setitem(sys.modules, "masi_vision.phantom.demo", module)
+    for _ in range(2):
+        done = masi("demo")
+        assert done.exit_code == 1
+        assert "Tables: masi-demo" in done.stdout
+    assert "already holds" in masi("demo", "--out", "masi-demo").stderr
+    assert masi("demo", "--out", "masi-demo", "--overwrite").exit_code == 1
+
+
+def test_help_loads_neither_the_measuring_verbs_nor_torch():
+    code = (
+        "import sys; from masi_vision.cli.main import main; sys.argv = ['masi', '--help']\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([name for name in ('torch', 'masi_vision.cli.run', 'rich.progress') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_exit_code_stands_in_the_manual():
+    manual = (REPOSITORY / "docs" / "outputs.md").read_text(encoding="utf-8")
+    codes = re.findall(r"^\| (\d+) \|", manual, re.MULTILINE)
+    assert [int(code) for code in codes] == [
+        door.DONE,
+        door.SOME_NOT_SCORED,
+        door.MUST_CHANGE,
+        door.BUG,
+        door.STOPPED,
+    ]
+
+
+def test_the_shipped_settings_are_the_ones_shown():
+    assert masi("config", "show").stdout == shipped_file("configs", "scoring.yaml").read_text(
+        encoding="utf-8"
+    )
+
+
+@given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=300)), max_size=8))
+def test_names_of_pictures_are_safe_and_never_the_same(visits):
+    names = FileNames()
+    given_names = [names.of(patient, visit) for patient, visit in visits]
+    assert len({name.casefold() for name in given_names}) == len(visits)
+    for name in given_names:
+        assert name and len(name.encode()) < 200
+        assert not re.search(r'[<>:"/\\|?*;\x00-\x1f]', name)
+        assert name == name.strip(" .")
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("V1", "V1"),
+        ("a/b:c", "a-b-c"),
+        ("CON", "CON-"),
+        ("..", "visit"),
+        ("王芳", "王芳"),
+        ("nul.x", "nul.x-"),
+    ],
+)
+def test_names_keep_what_every_file_system_takes(name, file):
+    assert safe_name(name) == file

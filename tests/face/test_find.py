@@ -1,0 +1,278 @@
+"""Finding the face: the arithmetic of both passes, pictures without a face, and the demo photographs."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from masi_vision.errors import ModelError, NotScorable
+from masi_vision.face.atlas import Subunit
+from masi_vision.face.find import _coarse, find_face
+from masi_vision.face.models import face_models, verified
+from masi_vision.photo import read_photo
+
+SHAPES = st.sampled_from([(480, 640), (640, 480), (512, 512), (900, 300), (301, 997), (128, 128), (96, 70)])
+
+
+class ReadsPositions:
+    """Stands in for the networks on a picture whose colours say where each pixel is: red x, green y.
+
+    It knows landmarks of the photo, and from the colours where they lie in what it is shown.
+    """
+
+    def __init__(self, atlas, landmarks, shape):
+        self.atlas, self.landmarks, self.size = atlas, landmarks, np.array(shape[::-1], np.float64)
+        height, width = shape
+        x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
+        self.picture = np.rint(np.stack([x * 255, y * 255, np.full(shape, 255.0)], axis=-1)).astype(np.uint8)
+
+    def _shown(self, picture):
+        """(2, 3) from photo pixels to pixels of the picture shown, by least squares on its inner pixels."""
+        inside = cv2.erode((picture[..., 2] == 255).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+        colours = picture[..., :2].astype(np.float64)
+        inside &= ((colours > 3) & (colours < 252)).all(axis=2)
+        rows, columns = np.nonzero(inside)
+        at = colours[rows, columns] / 255 * self.size - 0.5
+        fitted, *_ = np.linalg.lstsq(np.column_stack([at, np.ones(len(at))]), np.stack([columns, rows], axis=1))
+        return fitted.T
+
+    def find(self, picture):
+        way = self._shown(picture)
+        points = self.landmarks[[33, 263, 1, 61, 291, 152], :2] @ way[:, :2].T + way[:, 2]
+        cells = (np.arange(32) + 0.5) * 4 - 0.5
+        away = (cells[None, None, :] - points[:, 0, None, None]) ** 2
+        away = away + (cells[None, :, None] - points[:, 1, None, None]) ** 2
+        return 1.0, (-away / (2 * 2.6**2)).astype(np.float32)
+
+    def read(self, picture):
+        way = self._shown(picture)
+        scale = np.hypot(way[0, 0], way[1, 0])
+        placed = np.column_stack([self.landmarks[:, :2] @ way[:, :2].T + way[:, 2], self.landmarks[:, 2] * scale])
+        shares = np.zeros((7, 192, 192), np.float32)
+        shares[1] = 1
+        return shares, placed.astype(np.float32)
+
+
+def models_of(atlas, placed, shape, lean_deg=0.0):
+    height, width = shape
+    short = min(shape)
+    return ReadsPositions(atlas, placed(0.5 * width, 0.45 * height, 0.28 * short, lean_deg), shape)
+
+
+@settings(max_examples=14, deadline=None)
+@given(SHAPES)
+def test_the_coarse_pass_places_the_points_in_the_photo_s_own_pixels(atlas, placed, shape):
+    models = models_of(atlas, placed, shape)
+    probability, seen = _coarse(models.picture, models)
+    assert probability == 1
+    expected = models.landmarks[[33, 263, 1, 61, 291, 152], :2]
+    np.testing.assert_allclose(seen, expected, atol=0.25 * max(shape) / 128 + 0.3)
+    assert np.abs((seen - expected).mean(axis=0)).max() < 0.12 * max(shape) / 128 + 0.2  # no shift of half a pixel
+
+
+@settings(max_examples=14, deadline=None)
+@given(SHAPES, st.floats(-30, 30))
+def test_landmarks_come_back_in_the_photo_s_own_pixels(atlas, placed, shape, lean):
+    models = models_of(atlas, placed, shape, lean)
+    found = find_face(models.picture, models, min_probability=0.5)
+    off = found.alignment.landmarks[:, :2] - models.landmarks[:, :2]
+    assert np.abs(off.mean(axis=0)).max() < 0.15 + 0.0006 * max(shape)
+    assert np.abs(off).max() < 0.3 + 0.0015 * max(shape)
+    assert abs(found.pose.yaw_deg) < 0.5
+
+
+def test_a_large_photo_is_read_without_a_shift(atlas, placed):
+    """The face is far larger than the crop: the photo is shrunk on the way, half a pixel is half a crop pixel."""
+    models = models_of(atlas, placed, (1500, 1200), 10)
+    found = find_face(models.picture, models, min_probability=0.5)
+    off = found.alignment.landmarks[:, :2] - models.landmarks[:, :2]
+    assert np.abs(off.mean(axis=0)).max() < 0.5
+
+
+def test_the_face_width_is_that_between_the_ears(atlas, placed, known_face, plain_skin):
+    landmarks = placed(350, 300, 150)
+    found = find_face(plain_skin(700, 700), known_face(landmarks, (700, 700)), min_probability=0.5)
+    expected = np.linalg.norm(landmarks[234, :2] - landmarks[454, :2])
+    assert found.face_width_px == pytest.approx(expected, rel=0.02)
+
+
+def test_regions_are_drawn_where_the_face_is(atlas, placed, known_face, plain_skin):
+    landmarks = placed(260, 400, 150, lean_deg=15)
+    found = find_face(plain_skin(800, 600), known_face(landmarks, (800, 600)), min_probability=0.5)
+    codes = found.photo_codes((0, 0, 800, 600))
+    for landmark, subunit in (
+        (151, Subunit.FOREHEAD),
+        (50, Subunit.RIGHT_MALAR),
+        (280, Subunit.LEFT_MALAR),
+        (199, Subunit.CHIN),
+        (5, Subunit.NOSE),
+    ):
+        x, y = np.rint(landmarks[landmark, :2]).astype(int)
+        assert codes[y, x] == subunit
+    window = found.window((800, 600))
+    assert (codes > 0).sum() == (found.photo_codes(window) > 0).sum()
+
+
+def test_regions_in_the_frame_are_those_of_the_atlas(atlas, placed, known_face, plain_skin):
+    landmarks = placed(300, 280, 130, lean_deg=-12)
+    found = find_face(plain_skin(600, 600), known_face(landmarks, (600, 600)), min_probability=0.5)
+    codes = found.frame_codes()
+    for subunit in Subunit:
+        ours, theirs = atlas.labels == subunit, codes == subunit
+        assert (ours & theirs).sum() / (ours | theirs).sum() > 0.93
+
+
+def test_a_face_at_the_edge_has_its_window_within_the_photo(placed, known_face, plain_skin):
+    landmarks = placed(60, 250, 120)
+    found = find_face(plain_skin(500, 400), known_face(landmarks, (500, 400)), min_probability=0.5)
+    top, left, bottom, right = found.window((500, 400, 3))
+    assert left == 0
+    assert 0 <= top < bottom <= 500
+    assert left < right <= 400
+
+
+def no_face(picture, models=None):
+    with pytest.raises(NotScorable, match="No face was found") as why:
+        find_face(picture, models or face_models(), min_probability=0.5)
+    return why.value.reason == "no_face"
+
+
+def test_below_the_least_probability_there_is_no_face(placed, known_face, plain_skin):
+    models = known_face(placed(250, 250, 120), (500, 500), probability=0.49)
+    assert no_face(plain_skin(500, 500), models)
+
+
+def test_a_fine_pass_that_disagrees_with_the_coarse_one_is_no_face(atlas, placed, known_face, plain_skin):
+    models = known_face(placed(250, 250, 120), (500, 500))
+    models.in_crop = models.in_crop + np.array([60, 0, 0], np.float32)
+    assert no_face(plain_skin(500, 500), models)
+
+
+def test_a_face_without_any_skin_is_no_face(placed, known_face, plain_skin):
+    models = known_face(placed(250, 250, 120), (500, 500))
+    models.shares = np.zeros_like(models.shares)
+    models.shares[0] = 1
+    assert no_face(plain_skin(500, 500), models)
+
+
+def test_six_points_in_one_place_are_no_face(placed, known_face, plain_skin):
+    """What a network may say of a picture that it never met; it must not end in a traceback."""
+    models = known_face(placed(250, 250, 120), (500, 500))
+    models.seen[:] = models.seen[0]
+    assert no_face(plain_skin(500, 500), models)
+
+
+def pictures_without_a_face():
+    rng = np.random.default_rng(5)
+    ramp = np.linspace(0, 255, 300)
+    yield "black", np.zeros((200, 300, 3), np.uint8)
+    yield "white", np.full((200, 300, 3), 255, np.uint8)
+    yield "skin colour", np.full((300, 300, 3), (205, 165, 140), np.uint8)
+    yield "noise", rng.integers(0, 256, (256, 256, 3), np.uint8)
+    yield "coarse noise", cv2.resize(rng.integers(0, 256, (12, 12, 3), np.uint8), (300, 300))
+    yield "gradient", np.repeat(np.tile(ramp, (300, 1))[..., None], 3, axis=2).astype(np.uint8)
+    yield "slanted gradient", np.stack([np.add.outer(ramp, ramp) / 2] * 3, axis=2).astype(np.uint8)
+    yield "stripes", np.repeat(np.tile((np.arange(300) // 20 % 2) * 255, (300, 1))[..., None], 3, 2).astype(np.uint8)
+    yield "one pixel", np.full((1, 1, 3), 90, np.uint8)
+    yield "a line", rng.integers(0, 256, (2, 900, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("what", "picture"), list(pictures_without_a_face()), ids=lambda v: v if isinstance(v, str) else "")
+def test_no_face_is_found_in(what, picture):
+    assert no_face(picture)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "camera", "cat", "coffee", "rocket", "page", "brick", "retina"])
+def test_photographs_without_a_face_are_refused_and_the_astronaut_is_not(name):
+    data = pytest.importorskip("skimage.data", reason="needs scikit-image, extra dev")
+    try:
+        picture = getattr(data, name)()
+    except (OSError, ModuleNotFoundError, ConnectionError) as error:
+        pytest.skip(f"this picture is not installed with scikit-image: {error}")
+    picture = np.dstack([picture] * 3) if picture.ndim == 2 else np.ascontiguousarray(picture[..., :3])
+    if name == "astronaut":
+        assert find_face(picture, face_models(), min_probability=0.5).probability > 0.5
+    elif name != "camera":  # the cameraman has a face, in profile and in gray: either answer is right
+        assert no_face(picture)
+
+
+def demo(visit, view="front"):
+    return read_photo(visit / f"{view}.jpg").srgb
+
+
+def test_the_face_of_every_demo_photo_is_found(demo_visits):
+    assert demo_visits
+    for visit in demo_visits:
+        for view in ("front", "left", "right"):
+            assert find_face(demo(visit, view), face_models(), min_probability=0.5).probability > 0.5
+
+
+def test_demo_faces_look_at_the_camera_or_turn_the_side_they_are_named_by(demo_visits):
+    for visit in demo_visits:
+        poses = {
+            view: find_face(demo(visit, view), face_models(), min_probability=0.5).pose.yaw_deg
+            for view in ("front", "left", "right")
+        }
+        assert abs(poses["front"]) < 12
+        assert poses["right"] > 12
+        assert poses["left"] < -12
+
+
+def middle_column(codes, subunit):
+    return np.nonzero(codes == subunit)[1].mean()
+
+
+def test_the_right_cheek_lies_on_the_left_of_a_front_photo_and_of_its_mirror_image(demo_visits):
+    """Sides are the patient's own: the mirrored photo shows another person's right cheek on the same side."""
+    for visit in demo_visits:
+        for picture in (demo(visit), np.ascontiguousarray(demo(visit)[:, ::-1])):
+            height, width = picture.shape[:2]
+            codes = find_face(picture, face_models(), min_probability=0.5).photo_codes((0, 0, height, width))
+            assert middle_column(codes, Subunit.RIGHT_MALAR) < width / 2 < middle_column(codes, Subunit.LEFT_MALAR)
+
+
+def test_a_mirrored_photo_has_the_mirrored_regions_with_the_sides_swapped(demo_visits):
+    picture = demo(demo_visits[0])
+    height, width = picture.shape[:2]
+    whole = (0, 0, height, width)
+    plain = find_face(picture, face_models(), min_probability=0.5).photo_codes(whole)
+    mirror = find_face(np.ascontiguousarray(picture[:, ::-1]), face_models(), min_probability=0.5).photo_codes(whole)
+    swapped = {Subunit.RIGHT_MALAR: Subunit.LEFT_MALAR, Subunit.LEFT_MALAR: Subunit.RIGHT_MALAR}
+    for subunit in (Subunit.FOREHEAD, Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR, Subunit.CHIN):
+        ours, theirs = plain == subunit, mirror[:, ::-1] == swapped.get(subunit, subunit)
+        assert (ours & theirs).sum() / (ours | theirs).sum() > 0.85
+
+
+@pytest.mark.parametrize("lean_deg", [-20, 20])
+def test_a_leaning_head_is_found_and_its_regions_lean_with_it(demo_visits, lean_deg):
+    picture = demo(demo_visits[0])
+    height, width = picture.shape[:2]
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -lean_deg, 0.8)
+    leaning = cv2.warpAffine(picture, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    upright, found = (find_face(p, face_models(), min_probability=0.5) for p in (picture, leaning))
+    expected = upright.alignment.landmarks[:, :2] @ turn[:, :2].T + turn[:, 2]
+    off = np.linalg.norm(found.alignment.landmarks[:, :2] - expected, axis=1).mean()
+    assert off < 0.06 * np.linalg.norm(expected[33] - expected[263])
+
+
+@pytest.mark.parametrize("size", [0.5, 0.8, 1.5])
+def test_a_photo_of_another_size_has_its_landmarks_in_the_same_places(demo_visits, size):
+    picture = demo(demo_visits[0])
+    other = cv2.resize(picture, None, fx=size, fy=size, interpolation=cv2.INTER_AREA if size < 1 else cv2.INTER_CUBIC)
+    plain, scaled = (find_face(p, face_models(), min_probability=0.5).alignment.landmarks for p in (picture, other))
+    back = (scaled[:, :2] + 0.5) / size - 0.5
+    off = np.linalg.norm(back - plain[:, :2], axis=1).mean()
+    assert off < 0.03 * np.linalg.norm(plain[33, :2] - plain[263, :2])
+
+
+def test_an_altered_model_file_is_refused(tmp_path):
+    file = tmp_path / "face_reader.onnx"
+    file.write_bytes(b"not the model")
+    with pytest.raises(ModelError, match=r"face_reader\.onnx has SHA-256 .* Expected 000000000000"):
+        verified(file, "0" * 64)
+
+
+def test_a_missing_model_file_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"face_reader\.onnx is missing"):
+        verified(tmp_path / "face_reader.onnx", "0" * 64)

@@ -1,0 +1,114 @@
+"""The measures of a region, on maps drawn here."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from masi_vision.pigment.map import find_pigment
+from masi_vision.pigment.measure import RegionMeasure, measure_region
+
+SHAPE = (40, 50)
+WHOLE = SHAPE[0] * SHAPE[1]
+NORMAL = np.array([0.45, 0.28, 0.20], np.float32)
+EVERYWHERE = np.ones(SHAPE, np.bool_)
+_EVEN = find_pigment(np.full((*SHAPE, 3), NORMAL, np.float32), EVERYWHERE, face_width_px=40.0)
+
+
+def map_of(density, skin=EVERYWHERE):
+    normal = np.full((*SHAPE, 3), NORMAL, np.float32)
+    return replace(_EVEN, density_od=np.asarray(density, np.float32), skin=skin, normal_rgb=normal)
+
+
+def patch(rows, columns, density):
+    drawn = np.zeros(SHAPE, np.float32)
+    drawn[rows, columns] = density
+    return drawn
+
+
+def measure(density, region=EVERYWHERE, skin=EVERYWHERE, whole_px=WHOLE, threshold_od=0.03):
+    return measure_region(map_of(density, skin), region, whole_px=whole_px, threshold_od=threshold_od)
+
+
+def test_a_quarter_of_the_skin_is_a_fraction_of_a_quarter():
+    found = measure(patch(slice(0, 20), slice(0, 25), 0.08))
+    assert found.pigmented_fraction == 0.25
+    assert found.contrast_od == pytest.approx(0.08)
+    assert found.largest_patch_fraction == 1
+    assert found.visible_fraction == 1
+
+
+def test_a_free_region_has_measures_of_zero():
+    found = measure(np.zeros(SHAPE))
+    assert (found.pigmented_fraction, found.contrast_od, found.largest_patch_fraction) == (0, 0, 0)
+    assert found.contrast_delta_l == pytest.approx(0)
+    assert found.contrast_ita_deg == pytest.approx(0)
+
+
+def test_a_region_without_visible_skin_is_none_and_not_zero():
+    assert measure(np.zeros(SHAPE), skin=~EVERYWHERE) is None
+    assert measure(np.zeros(SHAPE), region=~EVERYWHERE) is None
+
+
+def test_what_lies_outside_the_region_does_not_count():
+    region = patch(slice(0, 40), slice(0, 25), 1) > 0
+    inside = patch(slice(0, 10), slice(0, 25), 0.08)
+    everywhere = inside + patch(slice(0, 40), slice(25, 50), 0.3)
+    assert measure(everywhere, region) == measure(inside, region)
+
+
+def test_half_a_region_under_hair_is_half_visible():
+    skin = patch(slice(0, 40), slice(0, 25), 1) > 0
+    assert measure(np.zeros(SHAPE), skin=skin).visible_fraction == 0.5
+
+
+def test_two_patches_of_one_size_hold_half_each():
+    both = patch(slice(0, 10), slice(0, 10), 0.1) + patch(slice(20, 30), slice(0, 10), 0.1)
+    assert measure(both).largest_patch_fraction == 0.5
+
+
+def test_contrast_is_the_median_of_the_pigmented_skin():
+    stripes = patch(slice(0, 10), slice(0, 50), 0.05) + patch(slice(10, 25), slice(0, 50), 0.12)
+    assert measure(stripes).contrast_od == pytest.approx(0.12)
+
+
+@given(st.floats(0.031, 0.5), st.floats(1.001, 2))
+def test_a_darker_lesion_has_more_contrast_in_every_unit(density, factor):
+    light, dark = (measure(patch(slice(0, 9), slice(0, 9), d)) for d in (density, density * factor))
+    assert dark.contrast_od > light.contrast_od
+    assert dark.contrast_delta_l > light.contrast_delta_l > 0
+    assert dark.contrast_ita_deg > light.contrast_ita_deg > 0
+    assert dark.pigmented_fraction == light.pigmented_fraction
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 0.1))
+def test_the_interval_holds_the_measure(seed, threshold_od):
+    density = np.random.default_rng(seed).gamma(1.0, 0.04, SHAPE)
+    found = measure(density, threshold_od=threshold_od)
+    assert found.pigmented_fraction_low <= found.pigmented_fraction <= found.pigmented_fraction_high
+    assert found.contrast_od_low <= found.contrast_od <= found.contrast_od_high
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 0.1), st.floats(1, 3))
+def test_a_higher_threshold_never_finds_more_skin_pigmented(seed, threshold_od, factor):
+    density = np.random.default_rng(seed).gamma(1.0, 0.04, SHAPE)
+    low, high = (measure(density, threshold_od=t) for t in (threshold_od, factor * threshold_od))
+    assert high.pigmented_fraction <= low.pigmented_fraction
+
+
+@pytest.mark.parametrize("name", sorted(RegionMeasure.__dataclass_fields__))
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_measure_that_is_no_number_is_refused(name, value):
+    good = measure(patch(slice(0, 10), slice(0, 10), 0.08))
+    with pytest.raises(ValueError, match=rf"{name} must be a number, got (nan|inf)"):
+        replace(good, **{name: value})
+
+
+@pytest.mark.parametrize("name", [n for n in RegionMeasure.__dataclass_fields__ if "fraction" in n])
+@pytest.mark.parametrize("value", [-0.1, 1.2])
+def test_a_fraction_outside_zero_to_one_is_refused(name, value):
+    good = measure(patch(slice(0, 10), slice(0, 10), 0.08))
+    with pytest.raises(ValueError, match=rf"{name} must be in \[0, 1\], got {value}"):
+        replace(good, **{name: value})

@@ -90,10 +90,9 @@ class KnownFace:
     `read` sees the upright crop, in which the mean face always lies at one place.
     """
 
-    sha256: dict[str, str] = {"known.onnx": "0" * 64}
-
     def __init__(self, atlas, landmarks, shape, probability=0.99):
         self.atlas, self.probability = atlas, probability
+        self.sha256 = {"known.onnx": "0" * 64}
         height, width = shape
         scale = 128 / max(height, width)
         margin = (128 - np.array([round(width * scale), round(height * scale)])) // 2

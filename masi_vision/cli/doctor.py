@@ -51,7 +51,9 @@ def extras() -> Iterator[str]:
     """One line per extra: there, or how to get it."""
     for extra, (module, purpose) in _EXTRAS.items():
         there = find_spec(module) is not None
-        yield f"  {purpose}: " + ("yes" if there else f'no. Run: pip install "masi-vision[{extra}]"')
+        yield f"  {purpose}: " + (
+            "yes" if there else f'no. In the checkout of masi_vision run: pip install ".[{extra}]"'
+        )
 
 
 def _checks() -> Iterator[Check]:
@@ -59,7 +61,7 @@ def _checks() -> Iterator[Check]:
     yield from model_checks()
     yield temporary_files_check()
     try:
-        from masi_vision.phantom.selftest import run_selftest
+        from masi_vision.cli.selftest import run_selftest
 
         yield from run_selftest()
     except Exception as error:  # whatever is wrong here is what a person asked to know

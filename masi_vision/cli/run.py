@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
@@ -132,7 +132,7 @@ class _Book:
             write_tables(self._order.out, self.visits, self._facts())
 
     def _facts(self) -> RunFacts:
-        libraries = {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
+        libraries = {"python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES}
         return RunFacts(
             self._order.settings,
             self._provenance,
@@ -142,6 +142,13 @@ class _Book:
             time.monotonic() - self._clock,
             libraries,
         )
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:  # another build of the same library, as conda's py-opencv
+        return "installed under another name"
 
 
 def prepare(order: Order) -> None:

@@ -1,8 +1,8 @@
 """The aligned frame: every face laid over the mean face, and back.
 
-Triangles between the landmarks carry the photo's skin into the frame (piecewise affine). The warp is
-exact both ways: what a triangle takes to the frame, the same triangle takes back. Triangles that face
-away from the camera carry nothing.
+Triangles between the landmarks carry the photo's skin into the frame (piecewise affine). What a triangle
+takes to the frame, the same triangle takes back; only along folds, where on a turned head one triangle
+hides another, do some pixels come back elsewhere. Triangles that face away from the camera carry nothing.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ KEY_LANDMARKS = (33, 263, 1, 61, 291, 152)
 """Outer eye corners, tip of the nose, corners of the mouth, chin: the six points of the coarse pass."""
 
 # The mean outer eye distance spans this share of the crop; the whole face with its forehead then
-# fills about three quarters of it.
+# fills about two thirds of it.
 _EYE_DISTANCE_SHARE = 62 / 192
 
 

@@ -32,6 +32,7 @@ _RECROP = 0.04
 # A face is believed when the fine pass puts the six key points where the coarse pass saw them, within
 # this share of the crop's side, and sees at least this much scored skin. Chosen on the validation faces.
 _AGREE = 0.12
+_LEAST_SPREAD = 0.02  # six points nearer together than this share of the photo are no face
 _LEAST_SKIN = 0.02
 
 
@@ -128,12 +129,14 @@ def find_face(picture: Pixels, models: FaceModels, *, min_probability: float) ->
     if probability < min_probability:
         raise _no_face(probability, min_probability)
     template = crop_template(models.atlas.landmark_mean)
+    if float(np.ptp(seen, axis=0).max()) < _LEAST_SPREAD * max(picture.shape[:2]):
+        raise _no_face(probability, min_probability)
     crop = photo_to_crop(seen, template)
     shares, landmarks = _fine(picture, crop, models)
     seen_in_crop, keys = apply(crop, seen), apply(crop, landmarks)[list(KEY_LANDMARKS), :2]
     astray = float(np.median(np.linalg.norm(seen_in_crop - keys, axis=1))) / READER_SIDE_PX
     skin = float((shares.argmax(axis=0) > 0).mean())
-    if astray > _AGREE or skin < _LEAST_SKIN:
+    if not (astray <= _AGREE and skin >= _LEAST_SKIN):  # NaN is no face either
         raise _no_face(probability, min_probability)
     better = photo_to_crop(landmarks[list(KEY_LANDMARKS), :2], template)
     if _moved(crop, better) > _RECROP * READER_SIDE_PX:

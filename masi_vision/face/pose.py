@@ -68,7 +68,8 @@ def head_pose(landmarks: Floats, landmark_mean: Floats) -> HeadPose:
     Notes
     -----
     Rotation of least squares over 23 points that hardly move with expression (Kabsch 1976,
-    DOI 10.1107/S0567739476001873), then R = Rz(roll) Rx(pitch) Ry(yaw).
+    DOI 10.1107/S0567739476001873), then R = Rz(roll) Rx(pitch) Ry(yaw), with
+    Ry = [[cos, 0, -sin], [0, 1, 0], [sin, 0, cos]]: a positive yaw turns the nose to the patient's left.
     """
     assert max(_STIFF) < N_MESH
     face, mean = landmarks[list(_STIFF)].astype(np.float64), landmark_mean[list(_STIFF)].astype(np.float64)
@@ -77,5 +78,5 @@ def head_pose(landmarks: Floats, landmark_mean: Floats) -> HeadPose:
     r = u @ flip @ vt
     pitch = np.arcsin(np.clip(r[2, 1], -1, 1))
     yaw = np.arctan2(r[2, 0], r[2, 2])
-    roll = np.arctan2(r[0, 1], r[1, 1])
+    roll = np.arctan2(-r[0, 1], r[1, 1])
     return HeadPose(*(float(np.degrees(angle)) for angle in (yaw, pitch, roll)))

@@ -88,5 +88,5 @@ def missing_extra(words: str, extra: str) -> UndecodableError:
     return UndecodableError(
         "unsupported_format",
         f"is a {words}, which this installation cannot read. Expected JPEG, PNG or TIFF, "
-        f'or the extra for it. Run: pip install "masi-vision[{extra}]"',
+        f'or the extra for it. In the checkout of masi_vision run: pip install ".[{extra}]"',
     )

@@ -102,7 +102,7 @@ def measure_region(
 
 
 def detection_threshold_od(pigment: PigmentMap, threshold_od: float) -> float:
-    """Density from which skin counts as pigmented: the setting, or the face's own spread if that is larger."""
+    """Density from which skin counts as pigmented: the setting, or the larger spread of this face."""
     return max(threshold_od, pigment.spread_od)
 
 

@@ -11,16 +11,18 @@ from masi_vision.face.atlas import Floats
 Pixels = npt.NDArray[np.uint8]
 Rng = np.random.Generator
 
-_COARSE = 24
+_COARSE = 32
 _RIM = (10, 338, 284, 356, 454, 361, 397, 378, 152, 149, 172, 132, 234, 127, 54, 109)
-_KNOTS = tuple(dict.fromkeys((*_RIM, *range(0, 468, 12))))
-"""Landmarks that carry the warp of a turned head: the rim and every twelfth."""
+_NOSE_AND_EYES = (*(1, 4, 5, 195, 197, 6, 2, 98, 327, 48, 278, 64, 294, 19, 94), *(33, 263, 61, 291, 50, 280))
+_KNOTS = tuple(dict.fromkeys((*_RIM, *_NOSE_AND_EYES, *range(0, 468, 4))))
+"""Landmarks that carry the warp of a turned head: the rim, what stands out, and every fourth."""
+_REACH = 0.035  # of one knot, as a share of the face
 
 
 def turned(landmarks: Floats, yaw_deg: float, pitch_deg: float) -> Floats:
     """Turn a head about its own centre; (478, 3) px, the depth taken at face value."""
     yaw, pitch = np.deg2rad([yaw_deg, pitch_deg])
-    about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    about_y = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
     centre = landmarks.mean(axis=0)
     return np.asarray((landmarks - centre) @ (about_x @ about_y).T + centre, np.float32)
@@ -34,21 +36,32 @@ def backward_map(
     The displacement is interpolated between the landmarks by normalized Gaussian weights and fades
     away from the face. ``before is after`` leaves the plain similarity.
     """
-    axis = np.linspace(-0.5, side_px - 0.5, _COARSE + 1)[:-1] + side_px / _COARSE / 2
+    columns, rows = np.meshgrid(np.arange(side_px, dtype=np.float32), np.arange(side_px, dtype=np.float32))
+    turn = crop_to_photo.astype(np.float32)
+    x = turn[0, 0] * columns + turn[0, 1] * rows + turn[0, 2]
+    y = turn[1, 0] * columns + turn[1, 1] * rows + turn[1, 2]
+    if after is before:
+        return x, y
+    shift = cv2.resize(_displacement(crop_to_photo, side_px, before, after), (side_px, side_px))
+    return x + shift[..., 0], y + shift[..., 1]
+
+
+def _displacement(
+    crop_to_photo: npt.NDArray[np.float64], side_px: int, before: Floats, after: Floats
+) -> Floats:
+    """Where from minus where to, in photo pixels, on a coarse grid over the crop (32, 32, 2)."""
+    axis = (np.arange(_COARSE) + 0.5) * side_px / _COARSE - 0.5
     columns, rows = np.meshgrid(axis, axis)
     grid = np.stack([columns.ravel(), rows.ravel()], axis=1) @ crop_to_photo[:, :2].T + crop_to_photo[:, 2]
-    if after is not before:
-        knots = after[list(_KNOTS), :2]
-        shift = before[list(_KNOTS), :2] - knots
-        span = float(np.ptp(knots, axis=0).max())
-        nearness = -((grid[:, None] - knots[None]) ** 2).sum(axis=2) / (2 * (0.07 * span) ** 2)
-        weight = np.exp(nearness - nearness.max(axis=1, keepdims=True))
-        weight /= weight.sum(axis=1, keepdims=True)
-        fade = np.exp(np.minimum(nearness.max(axis=1) / 12 + 0.35, 0))
-        grid = grid + fade[:, None] * (weight @ shift)
-    coarse = grid.reshape(_COARSE, _COARSE, 2).astype(np.float32)
-    fine = cv2.resize(coarse, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
-    return np.ascontiguousarray(fine[..., 0]), np.ascontiguousarray(fine[..., 1])
+    knots = after[list(_KNOTS), :2]
+    span = float(np.ptp(knots, axis=0).max())
+    nearness = -((grid[:, None] - knots[None]) ** 2).sum(axis=2) / (2 * (_REACH * span) ** 2)
+    nearest = nearness.max(axis=1)
+    weight = np.exp(nearness - nearest[:, None])
+    weight /= weight.sum(axis=1, keepdims=True)
+    fade = np.exp(np.minimum(nearest * (_REACH / 0.07) ** 2 / 12 + 0.35, 0))
+    moved = fade[:, None] * (weight @ (before[list(_KNOTS), :2] - knots))
+    return np.asarray(moved.reshape(_COARSE, _COARSE, 2), np.float32)
 
 
 def something_in_the_way(picture: Pixels, labels: Pixels, other: Pixels, rng: Rng) -> None:
@@ -86,6 +99,7 @@ def other_camera(picture: Pixels, rng: Rng) -> Pixels:
         small = round(len(out) * rng.uniform(0.3, 0.8))
         out = cv2.resize(cv2.resize(out, (small, small), interpolation=cv2.INTER_AREA), out.shape[1::-1])
     if rng.random() < 0.35:
+        cv2.setRNGSeed(int(rng.integers(2**31)))
         noise = cv2.randn(np.empty(out.shape, np.int16), 0, rng.uniform(1, 12))
         out = np.clip(out + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.4:

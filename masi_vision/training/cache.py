@@ -9,7 +9,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import yaml
 
+from masi_vision.config import shipped_file
 from masi_vision.face.atlas import FaceAtlas
 from masi_vision.training.atlas import build_atlas
 from masi_vision.training.data import LabelledFace, Pixels
@@ -17,6 +19,7 @@ from masi_vision.training.faces import AtlasPolygons, Face, Split, load_faces, l
 from masi_vision.training.labels import label_face
 
 LONGEST_SIDE_PX = 512
+DOUBTFUL = "training/doubtful_labels.yaml"
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,22 @@ class TrainingSet:
     split: dict[str, Split]
     atlas: FaceAtlas
     polygons: AtlasPolygons
+    doubtful: frozenset[str]
 
     def part(self, split: Split) -> list[LabelledFace]:
-        """The labelled faces of one split, in the order of the index."""
-        return [self.labelled[face.id] for face in self.faces if self.split[face.id] == split]
+        """The faces of one split in the order of the index, without those whose labels are doubtful."""
+        ids = [face.id for face in self.faces if self.split[face.id] == split]
+        return [self.labelled[one] for one in ids if one not in self.doubtful]
+
+    def doubtful_in(self, split: Split) -> int:
+        """How many photos of a split are left out for their labels."""
+        return sum(self.split[face.id] == split for face in self.faces if face.id in self.doubtful)
+
+
+def doubtful_labels() -> frozenset[str]:
+    """Photos whose labels were found plainly wrong when every label was looked at."""
+    listed = yaml.safe_load(shipped_file("configs", DOUBTFUL).read_text(encoding="utf-8"))
+    return frozenset(one for ids in listed.values() for one in ids)
 
 
 def _label(face: Face, atlas: FaceAtlas, polygons: AtlasPolygons) -> tuple[str, Pixels]:
@@ -53,7 +68,9 @@ def prepare(folder: Path, cache: Path, *, workers: int = 2) -> TrainingSet:
             labels = dict(pool.map(partial(_label, atlas=atlas, polygons=polygons), faces, chunksize=16))
         cache.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(labels_file, **labels)
-    return TrainingSet(faces, {f.id: _labelled(f, labels[f.id]) for f in faces}, split, atlas, polygons)
+    return TrainingSet(
+        faces, {f.id: _labelled(f, labels[f.id]) for f in faces}, split, atlas, polygons, doubtful_labels()
+    )
 
 
 def _labelled(face: Face, labels: Pixels) -> LabelledFace:

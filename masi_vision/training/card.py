@@ -97,13 +97,15 @@ def markdown(card: dict[str, Any]) -> str:
         train=photos["train"],
         validation=photos["validation"],
         test=photos["test"],
+        **{f"doubtful_{part}": number for part, number in card["doubtful"].items()},
         finder=drawn["finder"],
         reader=drawn["reader"],
         wrong=wrong["found"],
         pictures=wrong["pictures"],
         torch=card["versions"]["torch"],
         smp=card["versions"]["segmentation-models-pytorch"],
-        parity=max(card["largest_difference_to_pytorch"].values()),
+        shares=card["largest_difference_to_pytorch"]["shares"],
+        landmarks=card["largest_difference_to_pytorch"]["landmarks"],
         trained_on=card["trained_on"],
         licence=card["licence"],
         atlas=card["atlas"],
@@ -127,11 +129,13 @@ Written by `scripts/evaluate.py regions --write-card` from the training run and 
 - **face_atlas**: the aligned frame `{atlas}`: mean face, triangles, and the map of subunits.
 
 Licence: {licence}. Trained with torch {torch}, segmentation-models-pytorch {smp}; ONNX Runtime and PyTorch differ by at
-most {parity:.1e} (probability, or pixel of a landmark).
+most {shares:.0e} in a probability and {landmarks:.0e} px in a landmark.
 
 ## Data
 {trained_on}: {train} photos to train, {validation} to choose, {test} to test, split by person (look-alike faces count as
-one person). No photograph of a real person, and none with melasma. Landmarks come with the photos. Which skin is
+one person). Every label was looked at by eye, and {doubtful_train}, {doubtful_validation} and {doubtful_test} photos more, whose labels are plainly wrong over more than a
+quarter of a region (`configs/training/doubtful_labels.yaml`), are left out of the three parts; rows of their own
+give the figures with them. No photograph of a real person, and none with melasma. Landmarks come with the photos. Which skin is
 *visible* is found from each photo by rules (`masi_vision/training/labels.py`: GrabCut, beard by roughness), for training
 and for testing alike, so the figures below say how well the networks agree with those labels, which have errors of
 their own: thin spectacle frames and clear lenses often count as skin, light beards too, and hard shadow and hands

@@ -38,6 +38,7 @@ class PhotoFigures:
     """What was found in one photo."""
 
     id: str
+    doubtful: bool
     found: bool
     view: str
     tone: str
@@ -51,7 +52,9 @@ class PhotoFigures:
     round_trip_px: float
 
 
-def evaluate_photo(face: LabelledFace, view: str, hidden: bool, models: FaceModels) -> PhotoFigures:
+def evaluate_photo(
+    face: LabelledFace, view: str, hidden: bool, doubtful: bool, models: FaceModels
+) -> PhotoFigures:
     """Find the face in one labelled photo and compare with its label."""
     tone = _tone(face)
     try:
@@ -63,6 +66,7 @@ def evaluate_photo(face: LabelledFace, view: str, hidden: bool, models: FaceMode
         }
         return PhotoFigures(
             face.id,
+            doubtful,
             False,
             view,
             tone,
@@ -81,6 +85,7 @@ def evaluate_photo(face: LabelledFace, view: str, hidden: bool, models: FaceMode
     off = np.linalg.norm(found.alignment.landmarks[:, :2] - face.landmarks[:, :2], axis=1).mean()
     return PhotoFigures(
         face.id,
+        doubtful,
         True,
         view,
         tone,
@@ -151,7 +156,9 @@ def evaluate(data: TrainingSet, models: FaceModels, progress: Callable[[int], No
     for number, face in enumerate(data.faces):
         if data.split[face.id] == "test":
             hidden = "Glasses" in face.sheet or face.sheet in ("Hats", "Facial_Hair", "Accessories")
-            figures.append(evaluate_photo(data.labelled[face.id], face.view, hidden, models))
+            figures.append(
+                evaluate_photo(data.labelled[face.id], face.view, hidden, face.id in data.doubtful, models)
+            )
             progress(number)
     return figures
 
@@ -197,7 +204,7 @@ def summary(figures: list[PhotoFigures]) -> dict[str, float]:
 def interval(figures: list[PhotoFigures], names: list[str], *, draws: int = 500) -> tuple[float, float]:
     """95 % bootstrap interval of the mean IoU, photos drawn with replacement."""
     both = np.array([[f.overlap[name] for name in names] for f in figures])
-    either = np.array([[f.union[name] for name in names] for f in figures])
+    either = np.array([[f.union[name] for name in names] for f in figures]) + 1e-9
     rng = np.random.default_rng(0)
     picks = rng.integers(0, len(figures), (draws, len(figures)))
     means = (both[picks].sum(axis=1) / either[picks].sum(axis=1)).mean(axis=1)
@@ -206,7 +213,8 @@ def interval(figures: list[PhotoFigures], names: list[str], *, draws: int = 500)
 
 
 def groups(figures: list[PhotoFigures]) -> dict[str, dict[str, float]]:
-    """The table: by view, then by tone and by things in the way on frontal faces."""
+    """The table: by view, then by tone and by things in the way on frontal faces; doubtful labels apart."""
+    everything, figures = figures, [f for f in figures if not f.doubtful]
     frontal = [f for f in figures if f.view == "frontal"]
     parts = {
         "frontal (yaw < 15)": frontal,
@@ -217,6 +225,8 @@ def groups(figures: list[PhotoFigures]) -> dict[str, dict[str, float]]:
     parts |= {f"frontal, {name}": [f for f in frontal if f.tone == name] for name, _ in _TONES}
     parts["frontal, glasses, hat or beard sheet"] = [f for f in frontal if f.hidden]
     parts["frontal, other sheets"] = [f for f in frontal if not f.hidden]
+    parts["frontal, doubtful labels too"] = [f for f in everything if f.view == "frontal"]
+    parts["turned, doubtful labels too"] = [f for f in everything if f.view == "turned"]
     return {name: summary(part) for name, part in parts.items() if part}
 
 

@@ -60,9 +60,11 @@ def reader_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, flo
 
 
 def _dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    share = logits.softmax(dim=1)
-    hot = nn.functional.one_hot(labels, len(Subunit)).permute(0, 3, 1, 2).float()
-    both, either = (share * hot).sum(dim=(0, 2, 3)), (share + hot).sum(dim=(0, 2, 3))
+    """One less the mean Dice of the subunits over the batch; sums by label, so no one-hot copy is made."""
+    share, flat = logits.softmax(dim=1), labels.flatten()
+    of_label = share.gather(1, labels[:, None]).flatten()
+    both = torch.zeros(len(Subunit), device=share.device).index_add(0, flat, of_label)
+    either = share.sum(dim=(0, 2, 3)) + torch.bincount(flat, minlength=len(Subunit))
     return 1 - (2 * both[1:] / (either[1:] + 1)).mean()
 
 
@@ -101,7 +103,14 @@ def fit(
     )
     spent_s, step = _resume(folder, network, average, optimizer)
     samples.seed = schedule.seed + 1000 * step
-    loader = iter(DataLoader(samples, schedule.batch, num_workers=schedule.workers, prefetch_factor=6))
+    loader = iter(
+        DataLoader(
+            samples,
+            schedule.batch,
+            num_workers=schedule.workers,
+            prefetch_factor=6 if schedule.workers else None,
+        )
+    )
     network.train()
     last = saved = time.monotonic()
     while spent_s < 60 * schedule.minutes:

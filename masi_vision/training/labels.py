@@ -45,9 +45,10 @@ _CHIN_CORE = (
     *(57, 43, 106, 182, 83, 18, 313, 406, 335, 273, 287, 432, 430, 394, 379, 400),
     *(152, 176, 150, 169, 210, 212),
 )
-# Median roughness of the middle of the chin (log grey) from which a chin is taken to be bearded:
-# 34 of 36 photos of the sheet "Facial_Hair" lie above, 4 of 21 of "Makeup". Chosen here.
-_BEARDED = 0.08
+# Median fine detail of the middle of the chin (log grey) from which a chin is taken to be bearded. Hair has
+# it throughout, lips and jaw line only at their edges: most photos of the sheet "Facial_Hair" lie above
+# 0.022, bare chins below 0.015. Chosen here.
+_BEARDED = 0.019
 _CHEEKS = ((50, 101, 36, 205, 118, 117), (280, 330, 266, 425, 347, 346))
 
 
@@ -73,6 +74,7 @@ def visible_skin(pixels: Pixels, landmarks: Floats, polygons: AtlasPolygons) -> 
     never = cv2.dilate(never, _disk(0.012 * span))
     bare = cv2.inpaint(crop, cv2.dilate(never, _disk(1)), 5, cv2.INPAINT_TELEA)
     skin = _grow_skin(bare, points, span, never)
+    skin |= _shaded_skin(bare, points, span, skin)
     skin &= 1 - _beard(bare, points, span, skin)
     skin &= 1 - never
     back = cv2.invertAffineTransform(to_crop)
@@ -130,6 +132,31 @@ def _grow_skin(bare: Pixels, points: Floats, span: float, never: Mask) -> Mask:
     return _without_specks(skin & face, 0.004 * float(face.sum()))
 
 
+def _shaded_skin(bare: Pixels, points: Floats, span: float, skin: Mask) -> Mask:
+    """Smooth parts of the lower face in the hue of this face's skin: GrabCut gives shade away too easily.
+
+    The forehead is left as it is: there what is smooth and dark is hair.
+    """
+    tone = np.log(bare.astype(np.float32) + 8)
+    slow = cv2.GaussianBlur(tone, (0, 0), 0.02 * span)
+    rough = np.sqrt(cv2.GaussianBlur(((tone - slow) ** 2).mean(axis=2), (0, 0), 0.025 * span))
+    hue = np.stack([slow[..., 0] - slow[..., 1], slow[..., 1] - slow[..., 2]], axis=2)
+    known = skin > 0
+    if known.sum() < 200:
+        return np.zeros_like(skin)
+    centre, light = np.median(hue[known], axis=0), np.median(slow[known].mean(axis=1))
+    spread = 1.4826 * np.median(np.abs(hue[known] - centre), axis=0) + 0.03
+    same_hue = (np.abs(hue - centre) < 2.5 * spread).all(axis=2)
+    not_black = slow.mean(axis=2) > light - 1.1
+    zone = (
+        _polygon(points[list(_BEARD_ZONE)])
+        | _polygon(points[list(_SEEDS[0])])
+        | _polygon(points[list(_SEEDS[1])])
+    )
+    shaded = (same_hue & not_black & (rough < 0.06) & (zone > 0)).astype(np.uint8)
+    return np.asarray(cv2.morphologyEx(shaded, cv2.MORPH_OPEN, _disk(0.015 * span)), np.uint8)
+
+
 def _consensus(lab: Floats, seeds: Mask) -> npt.NDArray[np.bool_]:
     """Seed pixels whose colour agrees with most seeds: sunglasses over a seed do not teach skin."""
     away = np.abs(lab - np.median(lab[seeds > 0], axis=0))
@@ -151,7 +178,8 @@ def _beard(bare: Pixels, points: Floats, span: float, skin: Mask) -> Mask:
     rough = np.sqrt(cv2.GaussianBlur((tone - slow) ** 2, (0, 0), 0.025 * span))
     cheeks = skin & (_polygon(points[list(_CHEEKS[0])]) | _polygon(points[list(_CHEEKS[1])]))
     chin = skin & cv2.erode(_polygon(points[list(_CHIN_CORE)]), _disk(0.03 * span))
-    if not chin.any() or cheeks.sum() < 30 or np.median(rough[chin > 0]) < _BEARDED:
+    fine = np.abs(tone - cv2.GaussianBlur(tone, (0, 0), 0.008 * span))
+    if not chin.any() or cheeks.sum() < 30 or np.median(fine[chin > 0]) < _BEARDED:
         return np.zeros_like(skin)
     smooth, darker = float(np.median(rough[cheeks > 0])), np.median(slow[cheeks > 0]) - slow
     hairy = (rough > max(0.13, 2 * smooth)) | ((rough > max(0.065, 1.6 * smooth)) & (darker > 0.15))

@@ -89,13 +89,9 @@ def export(faces: Path, cache: Path, runs: Path, out: Path) -> None:
     rng = np.random.default_rng(7)
     crops = torch.stack([torch.from_numpy(checks.draw(rng)["image"]).float() / 255 for _ in range(8)])
     small = nn.functional.interpolate(crops, size=(FINDER_SIDE_PX, FINDER_SIDE_PX), mode="area")
-    parity = {
-        "face_finder.onnx": write_onnx(finder, small, ["presence", "heat"], out / "face_finder.onnx"),
-        "face_reader.onnx": write_onnx(
-            _Delivered(reader), crops, ["shares", "landmarks"], out / "face_reader.onnx"
-        ),
-    }
-    if max(parity.values()) > 1e-2:
+    parity = write_onnx(finder, small, ["presence", "heat"], out / "face_finder.onnx")
+    parity |= write_onnx(_Delivered(reader), crops, ["shares", "landmarks"], out / "face_reader.onnx")
+    if parity["shares"] > 1e-4 or parity["landmarks"] > 1e-2:
         raise ValueError(f"the exported networks differ from the trained ones by {parity}")
     card = {
         "format": FORMAT,
@@ -103,6 +99,7 @@ def export(faces: Path, cache: Path, runs: Path, out: Path) -> None:
         "licence": "Apache-2.0",
         "trained_on": "synthetic faces of SFHQ and SFHQ-T2I (David Beniaguev, MIT)",
         "photos": {part: len(data.part(part)) for part in ("train", "validation", "test")},
+        "doubtful": {part: data.doubtful_in(part) for part in ("train", "validation", "test")},
         "test_ids": [face.id for face in data.faces if data.split[face.id] == "test"],
         "samples_drawn": {"finder": steps_finder * FINDER_BATCH, "reader": steps_reader * READER_BATCH},
         "largest_difference_to_pytorch": parity,
@@ -141,8 +138,8 @@ def _averaged(network: _Network, run: Path) -> tuple[_Network, int]:
     return network.eval(), int(state["step"])
 
 
-def write_onnx(network: nn.Module, pictures: Tensor, outputs: list[str], file: Path) -> float:
-    """Export with a batch of one and return the largest difference to PyTorch over the pictures."""
+def write_onnx(network: nn.Module, pictures: Tensor, outputs: list[str], file: Path) -> dict[str, float]:
+    """Export with a batch of one; return each output's largest difference to PyTorch over the pictures."""
     with torch.inference_mode():
         torch.onnx.export(
             network.eval(),
@@ -156,13 +153,12 @@ def write_onnx(network: nn.Module, pictures: Tensor, outputs: list[str], file: P
             verbose=False,
         )
         session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-        worst = 0.0
+        worst = dict.fromkeys(outputs, 0.0)
         for picture in pictures:
             ours = network(picture[None])
             theirs = session.run(None, {"image": picture[None].numpy()})
-            worst = max(
-                worst, *(float(np.abs(o.numpy() - t).max()) for o, t in zip(ours, theirs, strict=True))
-            )
+            for name, our, their in zip(outputs, ours, theirs, strict=True):
+                worst[name] = max(worst[name], float(np.abs(our.numpy() - their).max()))
     return worst
 
 

@@ -25,6 +25,9 @@ from masi_vision.pigment.measure import RegionMeasure, detection_threshold_od, m
 View = Literal["front", "left", "right"]
 """The patient's side that faces the camera."""
 
+_WRONG_SIDE_DEG = 12.0
+"""A side view turned further than this to the other side is named wrongly. Chosen here."""
+
 READ_SIDE_PX = 720
 """Short side to which a photo may be reduced while it is read: a face that fills 45 % of it has the
 pixels of the aligned frame. A smaller face makes the photo be read again, larger."""
@@ -71,10 +74,10 @@ def measure_photo(
     photo, face = _photo_and_face(source, settings, models)
     with _named(photo):
         _check_face(face, photo, view, settings.face)
-    codes = face.frame_codes()
+    codes = np.where(_within(photo, face), face.frame_codes(), Subunit.NONE).astype(np.uint8)
     pigment = find_pigment(
         linear_face(photo, face),
-        codes > 0,
+        codes,
         face_width_px=models.atlas.face_width_px,
         shading_scale_fraction=settings.pigment.shading_scale_fraction,
     )
@@ -137,6 +140,14 @@ def _named(photo: Photo) -> Iterator[None]:
         raise
 
 
+def _within(photo: Photo, face: FaceRegions) -> npt.NDArray[np.bool_]:
+    """Where the aligned frame shows a part of the photo: beyond its edge there is no skin to see."""
+    x, y = np.moveaxis(face.alignment.photo_positions(), -1, 0)
+    height, width = photo.srgb.shape[:2]
+    with np.errstate(invalid="ignore"):  # NaN: nothing faces us there
+        return np.asarray((x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1))
+
+
 def srgb8(photo: Photo) -> npt.NDArray[np.uint8]:
     """The photo's pixels with 8 bits, for the networks and for pictures."""
     if photo.srgb.dtype == np.uint8:
@@ -151,6 +162,13 @@ def _check_face(face: FaceRegions, photo: Photo, view: View, limits: FaceSetting
             "too_small",
             f"The face is {width:.0f} px wide. Expected at least {limits.min_face_width_px} px. "
             "Use the camera's original file, or photograph from nearer.",
+        )
+    shown = {"left": -face.pose.yaw_deg, "right": face.pose.yaw_deg}.get(view, 0.0)
+    if shown < -_WRONG_SIDE_DEG:
+        raise NotScorable(
+            "pose",
+            f"The photo named {view} shows the patient's other side, turned by {-shown:.1f} degrees. "
+            "Expected the side that faces the camera, the patient's own. Rename the photos.",
         )
     most = limits.max_abs_yaw_deg_front if view == "front" else limits.max_abs_yaw_deg_oblique
     if abs(face.pose.yaw_deg) > most:

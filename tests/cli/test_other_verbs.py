@@ -28,9 +28,9 @@ def masi(*arguments):
 @pytest.fixture
 def selftest(monkeypatch):
     """A self-test that finds what the test says."""
-    module = types.ModuleType("masi_vision.phantom.selftest")
+    module = types.ModuleType("masi_vision.cli.selftest")
     module.run_selftest = lambda: [("planted pigment", True, "found")]
-    monkeypatch.setitem(sys.modules, "masi_vision.phantom.selftest", module)
+    monkeypatch.setitem(sys.modules, "masi_vision.cli.selftest", module)
     return module
 
 
@@ -62,7 +62,7 @@ def test_the_doctor_names_versions_models_and_settings(selftest):
 
 def test_the_doctor_says_how_to_get_an_extra(selftest, monkeypatch):
     monkeypatch.setattr("masi_vision.cli.doctor.find_spec", lambda name: None)
-    assert 'camera RAW: no. Run: pip install "masi-vision[raw]"' in masi("doctor").stdout
+    assert 'camera RAW: no. In the checkout of masi_vision run: pip install ".[raw]"' in masi("doctor").stdout
 
 
 def test_the_doctor_finds_an_altered_model(selftest, monkeypatch):

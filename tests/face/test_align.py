@@ -69,9 +69,10 @@ def test_landmarks_lie_in_the_frame_where_the_mean_face_has_them(atlas, lean, ey
     positions = alignment.photo_positions()
     for landmark in (1, 50, 280, 151, 199):
         x, y = atlas.nodes[landmark]
-        found = cv2.getRectSubPix(positions[..., 0], (1, 1), (x, y))[0, 0], cv2.getRectSubPix(
-            positions[..., 1], (1, 1), (x, y)
-        )[0, 0]
+        found = (
+            cv2.getRectSubPix(positions[..., 0], (1, 1), (x, y))[0, 0],
+            cv2.getRectSubPix(positions[..., 1], (1, 1), (x, y))[0, 0],
+        )
         np.testing.assert_allclose(found, alignment.landmarks[landmark, :2], atol=0.1 + 0.004 * eye_px)
 
 

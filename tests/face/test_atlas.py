@@ -85,7 +85,11 @@ def test_all_labelled_skin_lies_in_the_mesh(atlas):
 
 
 @given(
-    st.floats(-180, 180), st.floats(0.2, 900), st.floats(-2000, 2000), st.floats(-2000, 2000), st.integers(0, 99)
+    st.floats(-180, 180),
+    st.floats(0.2, 900),
+    st.floats(-2000, 2000),
+    st.floats(-2000, 2000),
+    st.integers(0, 99),
 )
 def test_the_forehead_moves_with_the_face(angle_deg, size, x, y, seed):
     """Carrying the forehead up, then turning, scaling and shifting is the same as the other way round."""

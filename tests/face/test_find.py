@@ -34,7 +34,9 @@ class ReadsPositions:
         inside &= ((colours > 3) & (colours < 252)).all(axis=2)
         rows, columns = np.nonzero(inside)
         at = colours[rows, columns] / 255 * self.size - 0.5
-        fitted, *_ = np.linalg.lstsq(np.column_stack([at, np.ones(len(at))]), np.stack([columns, rows], axis=1))
+        fitted, *_ = np.linalg.lstsq(
+            np.column_stack([at, np.ones(len(at))]), np.stack([columns, rows], axis=1)
+        )
         return fitted.T
 
     def find(self, picture):
@@ -48,7 +50,9 @@ class ReadsPositions:
     def read(self, picture):
         way = self._shown(picture)
         scale = np.hypot(way[0, 0], way[1, 0])
-        placed = np.column_stack([self.landmarks[:, :2] @ way[:, :2].T + way[:, 2], self.landmarks[:, 2] * scale])
+        placed = np.column_stack(
+            [self.landmarks[:, :2] @ way[:, :2].T + way[:, 2], self.landmarks[:, 2] * scale]
+        )
         shares = np.zeros((7, 192, 192), np.float32)
         shares[1] = 1
         return shares, placed.astype(np.float32)
@@ -68,7 +72,9 @@ def test_the_coarse_pass_places_the_points_in_the_photo_s_own_pixels(atlas, plac
     assert probability == 1
     expected = models.landmarks[[33, 263, 1, 61, 291, 152], :2]
     np.testing.assert_allclose(seen, expected, atol=0.25 * max(shape) / 128 + 0.3)
-    assert np.abs((seen - expected).mean(axis=0)).max() < 0.12 * max(shape) / 128 + 0.2  # no shift of half a pixel
+    assert (
+        np.abs((seen - expected).mean(axis=0)).max() < 0.12 * max(shape) / 128 + 0.2
+    )  # no shift of half a pixel
 
 
 @settings(max_examples=14, deadline=None)
@@ -83,7 +89,7 @@ def test_landmarks_come_back_in_the_photo_s_own_pixels(atlas, placed, shape, lea
 
 
 def test_a_large_photo_is_read_without_a_shift(atlas, placed):
-    """The face is far larger than the crop: the photo is shrunk on the way, half a pixel is half a crop pixel."""
+    """The face is far larger than the crop: the photo is shrunk on the way, no half pixel is lost."""
     models = models_of(atlas, placed, (1500, 1200), 10)
     found = find_face(models.picture, models, min_probability=0.5)
     off = found.alignment.landmarks[:, :2] - models.landmarks[:, :2]
@@ -173,17 +179,24 @@ def pictures_without_a_face():
     yield "coarse noise", cv2.resize(rng.integers(0, 256, (12, 12, 3), np.uint8), (300, 300))
     yield "gradient", np.repeat(np.tile(ramp, (300, 1))[..., None], 3, axis=2).astype(np.uint8)
     yield "slanted gradient", np.stack([np.add.outer(ramp, ramp) / 2] * 3, axis=2).astype(np.uint8)
-    yield "stripes", np.repeat(np.tile((np.arange(300) // 20 % 2) * 255, (300, 1))[..., None], 3, 2).astype(np.uint8)
+    yield (
+        "stripes",
+        np.repeat(np.tile((np.arange(300) // 20 % 2) * 255, (300, 1))[..., None], 3, 2).astype(np.uint8),
+    )
     yield "one pixel", np.full((1, 1, 3), 90, np.uint8)
     yield "a line", rng.integers(0, 256, (2, 900, 3), np.uint8)
 
 
-@pytest.mark.parametrize(("what", "picture"), list(pictures_without_a_face()), ids=lambda v: v if isinstance(v, str) else "")
+@pytest.mark.parametrize(
+    ("what", "picture"), list(pictures_without_a_face()), ids=lambda v: v if isinstance(v, str) else ""
+)
 def test_no_face_is_found_in(what, picture):
     assert no_face(picture)
 
 
-@pytest.mark.parametrize("name", ["astronaut", "camera", "cat", "coffee", "rocket", "page", "brick", "retina"])
+@pytest.mark.parametrize(
+    "name", ["astronaut", "camera", "cat", "coffee", "rocket", "page", "brick", "retina"]
+)
 def test_photographs_without_a_face_are_refused_and_the_astronaut_is_not(name):
     data = pytest.importorskip("skimage.data", reason="needs scikit-image, extra dev")
     try:
@@ -229,7 +242,11 @@ def test_the_right_cheek_lies_on_the_left_of_a_front_photo_and_of_its_mirror_ima
         for picture in (demo(visit), np.ascontiguousarray(demo(visit)[:, ::-1])):
             height, width = picture.shape[:2]
             codes = find_face(picture, face_models(), min_probability=0.5).photo_codes((0, 0, height, width))
-            assert middle_column(codes, Subunit.RIGHT_MALAR) < width / 2 < middle_column(codes, Subunit.LEFT_MALAR)
+            assert (
+                middle_column(codes, Subunit.RIGHT_MALAR)
+                < width / 2
+                < middle_column(codes, Subunit.LEFT_MALAR)
+            )
 
 
 def test_a_mirrored_photo_has_the_mirrored_regions_with_the_sides_swapped(demo_visits):
@@ -237,7 +254,9 @@ def test_a_mirrored_photo_has_the_mirrored_regions_with_the_sides_swapped(demo_v
     height, width = picture.shape[:2]
     whole = (0, 0, height, width)
     plain = find_face(picture, face_models(), min_probability=0.5).photo_codes(whole)
-    mirror = find_face(np.ascontiguousarray(picture[:, ::-1]), face_models(), min_probability=0.5).photo_codes(whole)
+    mirror = find_face(
+        np.ascontiguousarray(picture[:, ::-1]), face_models(), min_probability=0.5
+    ).photo_codes(whole)
     swapped = {Subunit.RIGHT_MALAR: Subunit.LEFT_MALAR, Subunit.LEFT_MALAR: Subunit.RIGHT_MALAR}
     for subunit in (Subunit.FOREHEAD, Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR, Subunit.CHIN):
         ours, theirs = plain == subunit, mirror[:, ::-1] == swapped.get(subunit, subunit)
@@ -259,8 +278,12 @@ def test_a_leaning_head_is_found_and_its_regions_lean_with_it(demo_visits, lean_
 @pytest.mark.parametrize("size", [0.5, 0.8, 1.5])
 def test_a_photo_of_another_size_has_its_landmarks_in_the_same_places(demo_visits, size):
     picture = demo(demo_visits[0])
-    other = cv2.resize(picture, None, fx=size, fy=size, interpolation=cv2.INTER_AREA if size < 1 else cv2.INTER_CUBIC)
-    plain, scaled = (find_face(p, face_models(), min_probability=0.5).alignment.landmarks for p in (picture, other))
+    other = cv2.resize(
+        picture, None, fx=size, fy=size, interpolation=cv2.INTER_AREA if size < 1 else cv2.INTER_CUBIC
+    )
+    plain, scaled = (
+        find_face(p, face_models(), min_probability=0.5).alignment.landmarks for p in (picture, other)
+    )
     back = (scaled[:, :2] + 0.5) / size - 0.5
     off = np.linalg.norm(back - plain[:, :2], axis=1).mean()
     assert off < 0.03 * np.linalg.norm(plain[33, :2] - plain[263, :2])

@@ -136,7 +136,7 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch, module, extra, data):
     monkeypatch.setitem(sys.modules, module, None)
     refused = refusal(saved(tmp_path, data))
     assert refused.reason == "unsupported_format"
-    assert f'pip install "masi-vision[{extra}]"' in refused.message
+    assert f'pip install ".[{extra}]"' in refused.message
 
 
 @pytest.mark.parametrize("name", ["front.dng", "front.jpg"])

@@ -14,7 +14,9 @@ SHAPE = (40, 50)
 WHOLE = SHAPE[0] * SHAPE[1]
 NORMAL = np.array([0.45, 0.28, 0.20], np.float32)
 EVERYWHERE = np.ones(SHAPE, np.bool_)
-_EVEN = find_pigment(np.full((*SHAPE, 3), NORMAL, np.float32), EVERYWHERE, face_width_px=40.0)
+_EVEN = find_pigment(
+    np.full((*SHAPE, 3), NORMAL, np.float32), EVERYWHERE.astype(np.uint8), face_width_px=40.0
+)
 
 
 def map_of(density, skin=EVERYWHERE):

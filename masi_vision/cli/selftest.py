@@ -33,9 +33,9 @@ def _planted_pigment() -> Check:
     from masi_vision.pigment.map import find_pigment
 
     shape = (400, 320)
-    density = 0.12 * pigment_patches(shape, [Site((0.5, 0.5), (0.2, 0.15), 1.0)], np.random.default_rng(1))
+    density = 0.12 * pigment_patches(shape, [Site((0.5, 0.5), (0.12, 0.1), 1.0)], np.random.default_rng(1))
     photo = planted(np.full((*shape, 3), (0.45, 0.28, 0.2), np.float32), density)
-    found = find_pigment(photo, np.ones(shape, np.bool_), face_width_px=320).density_od
+    found = find_pigment(photo, np.ones(shape, np.uint8), face_width_px=320).density_od
     truth, measured = float((density > 0.05).mean()), float((found > 0.05).mean())
     return (
         "planted pigment",
@@ -49,7 +49,14 @@ def _demo() -> Check:
     from masi_vision.visit.score import score_visit
 
     folder = demo_folder()
-    expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+    record = folder / "expected.json"
+    if not record.is_file():
+        return (
+            "demo visit",
+            False,
+            f"{record.name} is missing. Expected it with the demo. Install masi_vision again.",
+        )
+    expected = json.loads(record.read_text(encoding="utf-8"))
     result = score_visit(folder / expected["visit"])
     if result.status != "scored":
         return "demo visit", False, f"not scored: {result.message}"

@@ -1,0 +1,111 @@
+"""The picture that an assessor looks at: it shows the face it was measured on, marked, and nothing else."""
+
+import cv2
+import numpy as np
+import pytest
+
+from masi_vision import score_photo
+from masi_vision.photo import Photo
+from masi_vision.report.overlay import draw_overlay, write_overlay
+
+
+@pytest.fixture(scope="module")
+def result(placed, known_face, plain_skin, settings):
+    """Even skin with a dark patch on the right cheek, on a face whose place is known."""
+    landmarks = placed(320, 330, 190)
+    picture = plain_skin(720, 640)
+    x, y = np.rint(landmarks[50, :2]).astype(int)
+    cv2.circle(picture, (int(x), int(y)), 22, (135, 95, 75), -1, cv2.LINE_AA)
+    photo = Photo.from_srgb(picture, name="front.jpg")
+    return score_photo(photo, settings, models=known_face(landmarks, (720, 640)))
+
+
+@pytest.fixture(scope="module")
+def halves(result):
+    """The face alone, and the face with its marks."""
+    drawn = draw_overlay(result)
+    width = (drawn.shape[1] - 8) // 2
+    return drawn[:900, :width], drawn[:900, width + 8 :]
+
+
+def test_the_overlay_has_the_face_twice_and_a_strip_below(result):
+    drawn = draw_overlay(result)
+    assert drawn.dtype == np.uint8
+    assert drawn.shape[2] == 3
+    assert 900 < drawn.shape[0] < 1100
+    assert drawn.shape[1] % 2 == 0
+    assert drawn.shape[1] > 900
+
+
+def test_the_face_beside_it_is_left_alone(halves):
+    plain, _ = halves
+    assert abs(plain[..., 0].astype(int) - plain[..., 2]).mean() < 80
+    assert not np.all(plain == (255, 0, 160), axis=2).any()  # no mark's colour
+
+
+def test_the_marked_face_differs_from_the_plain_one_only_by_thin_lines(halves):
+    plain, marked = halves
+    assert plain.shape == marked.shape
+    touched = (plain != marked).any(axis=2).mean()
+    assert 0.005 < touched < 0.12
+
+
+def test_pigment_is_outlined_on_the_right_cheek_and_nowhere_else(halves):
+    plain, marked = halves
+    width = plain.shape[1]
+    pink = (np.abs(marked.astype(int) - (255, 0, 160)).sum(axis=2) < 60) & (plain != marked).any(axis=2)
+    columns = np.nonzero(pink)[1]
+    assert len(columns) > 50
+    assert (columns < width / 2).all()  # the patient's right is on the left
+
+
+def test_each_malar_region_is_outlined_on_its_own_side_in_its_own_colour(halves):
+    plain, marked = halves
+    width = plain.shape[1]
+    for colour, on_the_left in (((86, 180, 233), True), ((230, 159, 0), False)):
+        drawn = (np.abs(marked.astype(int) - colour).sum(axis=2) < 30) & (plain != marked).any(axis=2)
+        columns = np.nonzero(drawn)[1]
+        assert len(columns) > 200
+        assert ((columns < width / 2) == on_the_left).mean() > 0.99
+
+
+def test_a_photo_without_a_measured_face_is_refused(settings, known_face, placed, plain_skin):
+    models = known_face(placed(320, 330, 190), (720, 640), probability=0.1)
+    unmeasured = score_photo(Photo.from_srgb(plain_skin(720, 640), name="wall.jpg"), settings, models=models)
+    with pytest.raises(ValueError, match=r"wall\.jpg was not measured \(no_face\)"):
+        draw_overlay(unmeasured)
+
+
+def test_a_photo_that_is_measured_but_not_scored_is_drawn_too(known_face, placed, plain_skin, settings):
+    """The assessor sees which region is hidden."""
+    models = known_face(placed(320, 330, 190), (720, 640))
+    models.shares = models.shares.copy()
+    models.shares[0] += 2 * models.shares[4]
+    models.shares[4] = 0  # a beard covers the chin
+    hidden = score_photo(Photo.from_srgb(plain_skin(720, 640)), settings, models=models)
+    assert hidden.reason == "region_hidden"
+    assert draw_overlay(hidden).shape[0] > 900
+
+
+def test_drawing_twice_gives_the_same_picture(result):
+    np.testing.assert_array_equal(draw_overlay(result), draw_overlay(result))
+
+
+def test_the_written_file_is_that_picture_without_metadata_and_without_leftovers(result, tmp_path):
+    file = tmp_path / "Müller front.jpg"
+    write_overlay(result, file)
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    data = file.read_bytes()
+    assert b"Exif" not in data
+    back = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    drawn = draw_overlay(result)
+    assert back.shape == drawn.shape
+    assert np.abs(back.astype(int) - drawn).mean() < 4
+
+
+def test_every_demo_photo_gives_an_overlay(demo_visits, settings):
+    for visit in demo_visits:
+        drawn = draw_overlay(score_photo(visit / "front.jpg", settings))
+        width = (drawn.shape[1] - 8) // 2
+        plain, marked = drawn[:900, :width], drawn[:900, width + 8 :]
+        assert 0.01 < (plain != marked).any(axis=2).mean() < 0.25

@@ -1,0 +1,67 @@
+"""The package's face: light to import, its names in one sorted list."""
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+
+import pytest
+
+import masi_vision
+
+
+def test_importing_the_package_loads_no_training_stack_and_takes_less_than_a_second(fresh_python):
+    printed = fresh_python(
+        """
+import sys, time
+start = time.perf_counter()
+import masi_vision
+seconds = time.perf_counter() - start
+heavy = {"torch", "torchvision", "skimage", "scipy", "matplotlib", "pandas", "timm", "rawpy", "pi_heif"}
+print(sorted(heavy & set(sys.modules)), seconds)
+"""
+    )
+    loaded, seconds = printed.rsplit(maxsplit=1)
+    assert loaded == "[]"
+    assert float(seconds) < 1
+
+
+def test_importing_the_training_labels_needs_no_torch(fresh_python):
+    """Face geometry and labels are shared with scripts that run without the training stack."""
+    code = "import sys, masi_vision.training.augment; print('torch' in sys.modules)"
+    assert fresh_python(code).strip() == "False"
+
+
+def test_the_public_names_are_sorted_and_importable():
+    assert masi_vision.__all__ == sorted(masi_vision.__all__)
+    assert len(set(masi_vision.__all__)) == len(masi_vision.__all__)
+    for name in masi_vision.__all__:
+        assert getattr(masi_vision, name) is not None
+
+
+def test_star_import_brings_exactly_the_public_names():
+    names: dict[str, object] = {}
+    exec("from masi_vision import *", names)
+    assert set(names) - {"__builtins__"} == set(masi_vision.__all__)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in masi_vision.__all__ if n[0].isupper() or n.startswith(("score", "read", "load"))]
+)
+def test_every_public_name_says_what_it_is(name):
+    assert len((getattr(masi_vision, name).__doc__ or "").strip()) > 10
+
+
+def test_the_installed_version_is_the_package_s_own():
+    try:
+        installed = version("masi-vision")
+    except PackageNotFoundError:
+        pytest.skip("masi-vision is not installed here, only importable")
+    assert masi_vision.__version__ == installed
+
+
+@pytest.mark.parametrize("package", ["cli", "face", "photo", "pigment", "report", "skin", "visit"])
+def test_every_subpackage_says_in_a_sentence_what_it_is(package):
+    try:
+        module = importlib.import_module(f"masi_vision.{package}")
+    except ModuleNotFoundError:
+        pytest.skip(f"masi_vision.{package} is not there yet")
+    assert module.__doc__

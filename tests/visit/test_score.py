@@ -1,0 +1,441 @@
+"""Scores of photos and visits: which view counts, what hides a region, and what a result says of itself."""
+
+import json
+from dataclasses import FrozenInstanceError, replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from masi_vision import score_photo, score_visit
+from masi_vision.config import Settings
+from masi_vision.errors import NotScorable
+from masi_vision.photo import Photo, read_photo
+from masi_vision.pigment.measure import RegionMeasure
+from masi_vision.scale import RegionGrade
+from masi_vision.visit import score as under_test
+from masi_vision.visit.score import grade, region_values
+
+SHAPE = (720, 640)
+MASI = ("forehead", "right_malar", "left_malar", "chin")
+REGIONS = (*MASI, "nose", "upper_lip")
+
+
+def region(fraction=0.2, contrast=0.08, patch=0.5, visible=0.9, **changes):
+    values = {
+        "visible_fraction": visible,
+        "pigmented_fraction": fraction,
+        "contrast_od": contrast,
+        "contrast_delta_l": 60 * contrast,
+        "contrast_ita_deg": 100 * contrast,
+        "largest_patch_fraction": patch,
+        "normal_ita_deg": 35.0,
+        "pigmented_fraction_low": 0.8 * fraction,
+        "pigmented_fraction_high": min(1.0, 1.2 * fraction),
+        "contrast_od_low": 0.9 * contrast,
+        "contrast_od_high": 1.1 * contrast,
+    }
+    return RegionMeasure(**(values | changes))
+
+
+FREE = region(0.0, 0.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def models(known_face, placed):
+    return known_face(placed(320, 330, 190.0), SHAPE)
+
+
+@pytest.fixture(scope="module")
+def measured(plain_skin, settings, models):
+    """A really measured photo of even skin, whose regions tests replace."""
+    return score_photo(Photo.from_srgb(plain_skin(*SHAPE)), settings, models=models).measures
+
+
+@pytest.fixture
+def visit_of(monkeypatch, measured, settings, models):
+    """Score a visit whose photos measure as given: per view the regions, or why it cannot be scored."""
+
+    def score(views, chosen=settings):
+        def measure(source, view, *_):
+            found = views[view]
+            if isinstance(found, NotScorable):
+                raise found
+            return replace(measured, view=view, regions=dict.fromkeys(REGIONS, FREE) | found)
+
+        monkeypatch.setattr(under_test, "measure_photo", measure)
+        return score_visit({view: f"{view}.jpg" for view in views}, chosen, models=models)
+
+    return score
+
+
+def test_malar_regions_come_from_their_own_side_and_the_rest_from_the_front(visit_of):
+    result = visit_of({"front": {}, "left": {}, "right": {}})
+    assert {name: r.view for name, r in result.regions.items()} == {
+        "forehead": "front",
+        "right_malar": "right",
+        "left_malar": "left",
+        "chin": "front",
+        "nose": "front",
+        "upper_lip": "front",
+    }
+    assert {r.flag for r in result.regions.values()} == {""}
+
+
+def test_the_side_view_s_measure_is_the_one_that_is_graded(visit_of):
+    result = visit_of(
+        {
+            "front": {"right_malar": region(0.95, 0.3), "left_malar": region(0.95, 0.3)},
+            "right": {"right_malar": region(0.2, 0.08), "left_malar": region(0.95, 0.3)},
+            "left": {},
+        }
+    )
+    assert result.regions["right_malar"].measure == region(0.2, 0.08)
+    assert result.regions["left_malar"].measure == FREE
+    assert result.scores.mmasi == pytest.approx(0.3 * 2 * 2)
+
+
+def test_a_lone_front_photo_scores_every_region_without_a_flag(visit_of):
+    result = visit_of({"front": {"chin": region(0.2, 0.08)}})
+    assert result.status == "scored"
+    assert {r.view for r in result.regions.values()} == {"front"}
+    assert {r.flag for r in result.regions.values()} == {""}
+    assert result.scores.mmasi == pytest.approx(0.1 * 2 * 2)  # the chin alone counts one tenth
+
+
+@pytest.mark.parametrize(
+    "bad", [NotScorable("no_face", "No face."), {"right_malar": region(visible=0.3)}, {"right_malar": None}]
+)
+def test_a_side_view_that_cannot_be_used_is_replaced_by_the_front_and_flagged(visit_of, bad):
+    result = visit_of({"front": {"right_malar": region()}, "right": bad})
+    malar = result.regions["right_malar"]
+    assert (malar.view, malar.flag) == ("front", "other_view")
+    assert malar.measure == region()
+    assert result.status == "scored"
+
+
+def test_the_far_side_view_is_never_used_for_a_malar_region(visit_of):
+    result = visit_of({"front": {"right_malar": region(visible=0.2)}, "left": {"right_malar": region()}})
+    assert result.status == "not_scored"
+    assert result.regions["right_malar"].flag == "region_hidden"
+
+
+@pytest.mark.parametrize("name", MASI)
+@pytest.mark.parametrize("hidden", [None, region(visible=0.49)])
+def test_a_hidden_region_makes_the_visit_not_scored_and_never_zero(visit_of, name, hidden):
+    result = visit_of({"front": {name: hidden}})
+    assert (result.status, result.reason, result.scores) == ("not_scored", "region_hidden", None)
+    assert name.replace("_", " ") in result.message
+    assert ("0% visible" if hidden is None else "49% visible") in result.message
+    values = result.to_dict()
+    assert values["mmasi"] is values["masi"] is values["mmasi_continuous"] is values["mmasi_low"] is None
+    assert values["regions"][name]["area"] is None
+    assert values["regions"][name]["flag"] == "region_hidden"
+    if hidden is None:
+        assert values["regions"][name]["pigmented_fraction"] is None
+        assert values["regions"][name]["visible_fraction"] is None
+
+
+def test_a_region_just_visible_enough_is_graded(visit_of):
+    assert visit_of({"front": {"chin": region(visible=0.5)}}).status == "scored"
+
+
+@pytest.mark.parametrize("name", ["nose", "upper_lip"])
+def test_a_hidden_nose_or_lip_does_not_keep_a_visit_from_its_score(visit_of, name):
+    result = visit_of({"front": {name: None}})
+    assert result.status == "scored"
+    assert result.regions[name].flag == "region_hidden"
+
+
+def test_nose_and_upper_lip_are_measured_and_not_graded(visit_of):
+    result = visit_of({"front": {"nose": region(0.9, 0.3), "upper_lip": region(0.9, 0.3)}})
+    assert result.scores.mmasi == 0
+    assert result.regions["nose"].measure.pigmented_fraction == 0.9
+    assert result.regions["nose"].grade is None
+
+
+def test_without_a_front_photo_the_reason_is_that_it_is_missing(visit_of):
+    result = visit_of({"right": {}, "left": {}})
+    assert (result.status, result.reason) == ("not_scored", "no_photo")
+    assert "front" in result.message
+
+
+def test_a_bad_front_photo_gives_its_own_reason_to_the_visit(visit_of):
+    result = visit_of({"front": NotScorable("pose", "The head is turned."), "left": {}, "right": {}})
+    assert (result.status, result.reason, result.message) == ("not_scored", "pose", "The head is turned.")
+    assert result.to_dict()["views"]["front"]["reason"] == "pose"
+    assert result.regions["forehead"].view is None or result.regions["forehead"].grade is None
+
+
+fractions, contrasts = st.floats(0, 1), st.floats(0, 0.6)
+amounts = st.tuples(fractions, contrasts, st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.3))
+
+
+def made(amount):
+    fraction, contrast, patch, spread, swing = amount
+    if fraction == 0 or contrast == 0:
+        return FREE
+    return region(
+        fraction,
+        contrast,
+        patch,
+        pigmented_fraction_low=fraction * (1 - 0.5 * spread),
+        pigmented_fraction_high=min(1.0, fraction * (1 + spread)),
+        contrast_od_low=max(0.0, contrast - swing),
+        contrast_od_high=contrast + swing,
+    )
+
+
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(amounts, min_size=4, max_size=4))
+def test_low_never_exceeds_the_score_nor_the_score_high(visit_of, amounts):
+    result = visit_of({"front": dict(zip(MASI, map(made, amounts), strict=True))})
+    assert 0 <= result.scores.mmasi_low <= result.scores.mmasi <= result.scores.mmasi_high <= 24
+    assert 0 <= result.scores.mmasi_continuous <= 24
+    assert 0 <= result.scores.mmasi <= result.scores.masi <= 48
+
+
+@given(fractions, contrasts, st.floats(0, 1), st.floats(1, 3))
+def test_a_darker_lesion_never_lowers_its_grade(settings, fraction, contrast, patch, factor):
+    lighter, darker = (
+        grade(region(fraction, c, patch), settings.scale) for c in (contrast, factor * contrast)
+    )
+    assert darker.area * darker.darkness >= lighter.area * lighter.darkness
+
+
+@given(st.floats(0, 0.0099), contrasts, st.floats(0, 1))
+def test_traces_below_the_noise_floor_are_a_region_without_melasma(settings, fraction, contrast, patch):
+    assert grade(region(fraction, contrast, patch), settings.scale) == RegionGrade(0, 0, 0)
+
+
+def test_the_plain_values_have_the_keys_of_scores_json(visit_of):
+    values = visit_of({"front": {}, "left": {}, "right": {}}).to_dict()
+    assert list(values) == [
+        "patient",
+        "visit",
+        "status",
+        "reason",
+        "message",
+        "mmasi",
+        "masi",
+        "mmasi_continuous",
+        "masi_continuous",
+        "mmasi_low",
+        "mmasi_high",
+        "regions",
+        "provenance",
+        "views",
+    ]
+    assert list(values["views"]) == ["front", "left", "right"]
+    assert set(values["regions"]) == set(REGIONS)
+    named_in_the_design = {
+        "view",
+        "visible_fraction",
+        "pigmented_fraction",
+        "contrast_od",
+        "contrast_delta_l",
+        "contrast_ita_deg",
+        "largest_patch_fraction",
+        "area",
+        "darkness",
+        "homogeneity",
+    }
+    for values_of in values["regions"].values():
+        assert named_in_the_design <= set(values_of)
+
+
+def test_a_scored_and_an_unscored_result_have_the_same_keys(visit_of):
+    scored, unscored = visit_of({"front": {}}).to_dict(), visit_of({"front": {"chin": None}}).to_dict()
+    assert list(scored) == list(unscored)
+    assert list(scored["regions"]["chin"]) == list(unscored["regions"]["chin"])
+
+
+def test_the_plain_values_are_json_and_hold_no_nan(visit_of):
+    values = visit_of(
+        {"front": {"chin": None, "nose": region()}, "left": NotScorable("no_face", "No face.")}
+    ).to_dict()
+    assert json.loads(json.dumps(values, allow_nan=False)) == json.loads(json.dumps(values))
+
+
+def test_a_result_says_what_made_it(visit_of, settings, models, atlas):
+    from masi_vision import __version__
+
+    provenance = visit_of({"front": {}}).to_dict()["provenance"]
+    assert provenance["version"] == __version__
+    assert provenance["settings_sha256"] == settings.sha256
+    assert provenance["models_sha256"] == models.sha256
+    assert provenance["atlas"] == atlas.version
+    assert provenance["pigment_method"]
+    assert all(provenance.values())
+
+
+def test_other_settings_have_another_provenance(visit_of, settings):
+    values = settings.model_dump(mode="json")
+    values["regions"]["min_visible_fraction"] = 0.4
+    other = Settings.model_validate_json(json.dumps(values))
+    plain = visit_of({"front": {"chin": region(visible=0.45)}})
+    looser = visit_of({"front": {"chin": region(visible=0.45)}}, other)
+    assert (plain.status, looser.status) == ("not_scored", "scored")
+    assert plain.provenance != looser.provenance
+
+
+def test_a_region_that_was_not_measured_has_no_numbers_at_all():
+    values = region_values(under_test.RegionResult(None, None, None, "region_hidden"))
+    assert {value for name, value in values.items() if name != "flag"} == {None}
+
+
+BAD_FILES = {
+    "text": b"this is not a photograph\n" * 20,
+    "empty": b"",
+    "half a JPEG header": b"\xff\xd8\xff\xe0\x00\x10JFIF\x00",
+    "zeros": bytes(5000),
+}
+
+
+@pytest.mark.parametrize("what", sorted(BAD_FILES))
+def test_a_bad_file_named_jpg_is_not_scored_and_raises_nothing(tmp_path, settings, models, what):
+    file = tmp_path / "front.jpg"
+    file.write_bytes(BAD_FILES[what])
+    result = score_photo(file, settings, models=models)
+    assert (result.status, result.scores, result.measures) == ("not_scored", None, None)
+    assert result.reason in ("unreadable", "unsupported_format")
+    assert "front.jpg" in result.message
+    assert str(tmp_path) not in result.message
+    json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_a_truncated_photo_is_not_scored(tmp_path, settings, models, demo_visits):
+    file = tmp_path / "front.jpg"
+    file.write_bytes((demo_visits[0] / "front.jpg").read_bytes()[:20_000])
+    result = score_photo(file, settings, models=models)
+    assert (result.status, result.reason) == ("not_scored", "unreadable")
+
+
+def test_a_missing_file_is_not_scored(tmp_path, settings, models):
+    result = score_photo(tmp_path / "nowhere.png", settings, models=models)
+    assert (result.status, result.reason, result.name) == ("not_scored", "unreadable", "nowhere.png")
+
+
+def test_a_photo_that_was_read_but_not_scored_keeps_its_fingerprint(tmp_path, settings, known_face, placed):
+    """What was refused must be traceable to the file that was refused."""
+    file = tmp_path / "front.png"
+    cv2.imwrite(str(file), np.random.default_rng(2).integers(0, 256, (300, 300, 3), np.uint8))
+    models = known_face(placed(150, 150, 70), (300, 300), probability=0.1)
+    result = score_photo(file, settings, models=models)
+    assert result.reason == "no_face"
+    assert result.photo_sha256 == read_photo(file).sha256
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3000), (3000, 2), (17, 33)])
+def test_a_picture_of_hardly_any_pixels_is_not_scored(settings, shape):
+    picture = np.random.default_rng(3).integers(0, 256, (*shape, 3), np.uint8)
+    assert score_photo(Photo.from_srgb(picture), settings).status == "not_scored"
+
+
+def test_a_result_is_frozen_and_prints_without_pixels(settings, models, plain_skin):
+    result = score_photo(Photo.from_srgb(plain_skin(*SHAPE), name="front.jpg"), settings, models=models)
+    with pytest.raises(FrozenInstanceError):
+        result.status = "scored"
+    assert "front.jpg" in repr(result)
+    assert "array" not in repr(result)
+    assert len(repr(result)) < 8000
+
+
+def test_the_same_photo_gives_the_same_result_twice(demo_visits, settings):
+    first, second = (score_photo(demo_visits[0] / "front.jpg", settings) for _ in range(2))
+    assert first == second
+    assert first.to_dict() == second.to_dict()
+    np.testing.assert_array_equal(first.measures.pigment.density_od, second.measures.pigment.density_od)
+
+
+def test_a_photo_and_its_file_give_the_same_result(demo_visits, settings):
+    file = demo_visits[0] / "front.jpg"
+    assert (
+        score_photo(read_photo(file, min_side_px=720), settings).scores == score_photo(file, settings).scores
+    )
+
+
+# From here on the shipped networks read the demo photographs.
+
+
+def test_the_demo_photos_are_scored_with_nearly_all_skin_visible(demo_visits, settings):
+    for visit in demo_visits:
+        result = score_photo(visit / "front.jpg", settings)
+        assert result.status == "scored", result.message
+        assert all(result.regions[name].measure.visible_fraction > 0.7 for name in MASI)
+        assert abs(result.measures.face.pose.yaw_deg) < 12
+        assert result.photo_sha256 == read_photo(visit / "front.jpg").sha256
+
+
+def test_the_demo_visits_are_scored_from_all_three_views(demo_visits, settings):
+    for visit in demo_visits:
+        result = score_visit(visit, settings)
+        assert result.status == "scored", result.message
+        assert (result.regions["right_malar"].view, result.regions["left_malar"].view) == ("right", "left")
+        assert [photo.view for photo in result.photos] == ["front", "left", "right"]
+        json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_the_demo_patient_is_better_at_the_second_visit(demo_visits, settings):
+    """The same patches were planted at half the density."""
+    first, second = (score_visit(visit, settings) for visit in demo_visits[:2])
+    assert second.scores.mmasi_continuous < first.scores.mmasi_continuous
+    for name in ("right_malar", "left_malar", "forehead"):
+        before, after = (r.regions[name].measure.pigmented_fraction for r in (first, second))
+        assert after < before + 0.02
+
+
+def test_planted_pigment_of_the_demo_is_found_where_it_was_planted(demo_visits, settings):
+    truth = json.loads((demo_visits[0].parents[1] / "truth.json").read_text())["fraction_above_0.03_od"]
+    for visit in demo_visits:
+        planted = truth[f"{visit.parent.name}/{visit.name}"]
+        found = score_photo(visit / "front.jpg", settings).regions
+        assert found["chin"].measure.pigmented_fraction < 0.15  # nothing was planted: folds and shadow
+        for name in ("right_malar", "left_malar"):
+            assert found[name].measure.pigmented_fraction == pytest.approx(planted[name], abs=0.15)
+
+
+def test_a_16_bit_copy_gives_nearly_the_same_measures(demo_visits, settings, tmp_path):
+    pixels = cv2.imread(str(demo_visits[0] / "front.jpg"), cv2.IMREAD_COLOR)
+    cv2.imwrite(str(tmp_path / "front.png"), pixels.astype(np.uint16) * 257)
+    eight, sixteen = (
+        score_photo(f, settings) for f in (demo_visits[0] / "front.jpg", tmp_path / "front.png")
+    )
+    assert sixteen.to_dict()["quality"]["bits"] == 16
+    for name in MASI:
+        ours, theirs = (r.regions[name].measure.pigmented_fraction for r in (eight, sixteen))
+        assert theirs == pytest.approx(ours, abs=0.02)
+
+
+def test_a_mirrored_photo_swaps_the_malar_measures(demo_visits, settings):
+    picture = np.array(read_photo(demo_visits[0] / "front.jpg").srgb)
+    plain, mirror = (
+        score_photo(Photo.from_srgb(p), settings).regions for p in (picture, picture[:, ::-1].copy())
+    )
+    swapped = {
+        "right_malar": "left_malar",
+        "left_malar": "right_malar",
+        "forehead": "forehead",
+        "chin": "chin",
+    }
+    for name, other in swapped.items():
+        ours, theirs = plain[name].measure, mirror[other].measure
+        assert theirs.pigmented_fraction == pytest.approx(ours.pigmented_fraction, abs=0.05)
+        assert theirs.visible_fraction == pytest.approx(ours.visible_fraction, abs=0.08)
+
+
+def test_a_photo_is_scored_where_no_socket_can_be_opened(demo_visits, fresh_python):
+    printed = fresh_python(
+        f"""
+import socket
+def refuse(*_, **__):
+    raise OSError("no network here")
+socket.socket = socket.create_connection = socket.getaddrinfo = refuse
+from masi_vision import score_photo
+print(score_photo({str(demo_visits[0] / "front.jpg")!r}).status)
+"""
+    )
+    assert printed.strip() == "scored"

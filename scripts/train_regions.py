@@ -1,7 +1,7 @@
 """Train the two face networks and ship them: the command that made models/face_*.onnx.
 
-python scripts/train_regions.py finder --faces FACES --run runs/finder --minutes 12
-python scripts/train_regions.py reader --faces FACES --run runs/reader --minutes 75
+python scripts/train_regions.py finder --faces FACES --run runs/finder --minutes 15
+python scripts/train_regions.py reader --faces FACES --run runs/reader --minutes 70
 python scripts/train_regions.py export --faces FACES --run runs --out models
 """
 

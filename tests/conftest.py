@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 import masi_vision
 from masi_vision.config import load_settings, shipped_file
@@ -15,6 +16,10 @@ from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import Subunit
 from masi_vision.face.models import read_atlas
 from masi_vision.phantom.demo import demo_folder
+
+# A busy machine is no failure: examples have no time limit of their own.
+hypothesis_settings.register_profile("masi", deadline=None)
+hypothesis_settings.load_profile("masi")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SIX_POINTS = [33, 263, 1, 61, 291, 152]  # eyes' outer corners, nose, corners of the mouth, chin

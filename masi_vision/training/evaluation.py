@@ -227,6 +227,7 @@ def groups(figures: list[PhotoFigures]) -> dict[str, dict[str, float]]:
     parts["frontal, other sheets"] = [f for f in frontal if not f.hidden]
     parts["frontal, doubtful labels too"] = [f for f in everything if f.view == "frontal"]
     parts["turned, doubtful labels too"] = [f for f in everything if f.view == "turned"]
+    parts["all, doubtful labels too"] = everything
     return {name: summary(part) for name, part in parts.items() if part}
 
 

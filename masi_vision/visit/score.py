@@ -288,7 +288,7 @@ def _total(
     """Scores if all four MASI regions were graded; else the reason and what to do."""
     if hidden := [name for name in MASI_REGIONS if name not in regions or regions[name].grade is None]:
         seen = ", ".join(
-            f"{name.replace('_', ' ')} {_visible(regions.get(name)):.0%} visible" for name in hidden
+            f"{name.replace('_', ' ')} {_visible(regions.get(name)):.1%} visible" for name in hidden
         )
         return (
             None,

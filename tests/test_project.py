@@ -132,8 +132,8 @@ def test_a_wheel_carries_models_settings_and_the_demo(wheel):
     expected = {
         f"masi_vision/{file.relative_to(REPOSITORY).as_posix()}"
         for folder in ("models", "configs")
-        for file in (REPOSITORY / folder).iterdir()
-        if not file.name.startswith(".")
+        for file in (REPOSITORY / folder).rglob("*")
+        if file.is_file() and not file.name.startswith(".")
     } | {
         file.relative_to(REPOSITORY).as_posix()
         for file in demo_folder().rglob("*")

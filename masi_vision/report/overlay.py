@@ -153,11 +153,7 @@ def _strip(result: PhotoScore, width: int) -> Picture:
         cv2.rectangle(strip, (x, 12), (x + 14, 26), _INK, 1)
         cv2.putText(strip, _SHORT[subunit], (x + 22, 25), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
         cv2.putText(strip, _facts(region), (x, 48), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
-    total = (
-        f"mMASI {result.scores.mmasi:.1f} ({result.scores.mmasi_low:.1f} to {result.scores.mmasi_high:.1f})"
-        if (result.scores)
-        else f"Not scored: {result.reason}"
-    )
+    total = _verdict(result)
     cv2.putText(strip, total, (10, 82), _FONT, 0.65, _INK, 1, cv2.LINE_AA)
     note = "pigment, by rules: a rough estimate"
     (wide, _), _ = cv2.getTextSize(note, _FONT, 0.5, 1)
@@ -165,6 +161,15 @@ def _strip(result: PhotoScore, width: int) -> Picture:
     cv2.line(strip, (x - 34, 77), (x - 8, 77), _PIGMENT, 2, cv2.LINE_AA)
     cv2.putText(strip, note, (x, 82), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
     return strip
+
+
+def _verdict(result: PhotoScore) -> str:
+    """The score; for a side view, whose far side is always hidden, what it is for."""
+    if (scores := result.scores) is not None:
+        return f"mMASI {scores.mmasi:.1f} ({scores.mmasi_low:.1f} to {scores.mmasi_high:.1f})"
+    if result.view != "front":
+        return f"{result.view.capitalize()} view: for the {result.view} malar region of the visit"
+    return f"Not scored: {result.reason}"
 
 
 def _facts(region: RegionResult) -> str:

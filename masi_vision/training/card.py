@@ -165,5 +165,7 @@ Faces found in {pictures} pictures without one: {wrong}.
 - Heads turned beyond 45 degrees: figures above; the far side is not drawn.
 - Children are in the training data; a trial has adults only.
 - Tone classes are of the skin as photographed: the light is in them.
+- The limits of the gate that refuses pictures without a face were set with the pictures counted above in view.
+- Beards: light ones and stubble count as skin. Sunglasses: a rim of the lens may count to the cheek.
 - One face per photo: with two, the more certain one is read.
 """

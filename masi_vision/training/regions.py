@@ -98,7 +98,6 @@ def export(faces: Path, cache: Path, runs: Path, out: Path) -> None:
         "atlas": atlas.version,
         "licence": "Apache-2.0",
         "trained_on": "synthetic faces of SFHQ and SFHQ-T2I (David Beniaguev, MIT)",
-        "photos": {part: len(data.part(part)) for part in ("train", "validation", "test")},
         "test_ids": [face.id for face in data.faces if data.split[face.id] == "test"],
         "samples_drawn": {"finder": steps_finder * FINDER_BATCH, "reader": steps_reader * READER_BATCH},
         "largest_difference_to_pytorch": parity,

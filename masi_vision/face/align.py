@@ -33,8 +33,7 @@ class _FrameGrid:
 
 
 @lru_cache(maxsize=4)
-def _atlas_grid(key: int) -> _FrameGrid:
-    atlas = _KNOWN[key]
+def _grid(atlas: FaceAtlas) -> _FrameGrid:
     height, width = atlas.labels.shape
     order = np.arange(len(atlas.triangles))
     triangle = _paint(atlas.nodes[atlas.triangles], order, (0, 0, height, width))
@@ -43,14 +42,6 @@ def _atlas_grid(key: int) -> _FrameGrid:
     points = np.stack([inside % width, inside // width], axis=1).astype(np.float32)
     weights = _barycentric(atlas.nodes[atlas.triangles][of], points)
     return _FrameGrid(triangle, inside, atlas.triangles[of], weights)
-
-
-_KNOWN: dict[int, FaceAtlas] = {}
-
-
-def _grid(atlas: FaceAtlas) -> _FrameGrid:
-    _KNOWN.setdefault(id(atlas), atlas)
-    return _atlas_grid(id(atlas))
 
 
 def _barycentric(corners: Floats, points: Floats) -> Floats:

@@ -84,7 +84,7 @@ def outer_eye_distance(landmarks: Floats) -> float:
     return float(np.linalg.norm(landmarks[RIGHT_EYE_OUTER, :2] - landmarks[LEFT_EYE_OUTER, :2]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceAtlas:
     """The mean face, its triangles and its map of subunits.
 

@@ -145,8 +145,11 @@ most {shares:.0e} in a probability and {landmarks:.0e} px in a landmark.
 one person). No photograph of a real person, and none with melasma. Landmarks come with the photos.
 
 Which skin is *visible* is found from each photo by rules (`masi_vision/training/labels.py`: GrabCut, shade by hue, beard
-by fine detail), and the rules err. The training labels were looked at by eye and {left_out_of_training} photos with plainly wrong ones left out
-(`configs/training/doubtful_labels.yaml`). The test labels were looked at by eye, blind to any prediction: in {test_photos_corrected} photos
+by fine detail), and the rules err. They were mended
+after predictions had been seen beside the labels of some test photos (bare chins and shaded cheeks were lost), so the
+rules are not blind to the networks. The training labels were looked at one by one, not by a dermatologist, and {left_out_of_training} photos with plainly wrong ones left out
+(`configs/training/doubtful_labels.yaml`). The test labels were looked at in the same way,
+without sight of any prediction: in {test_photos_corrected} photos
 {test_regions_corrected} regions were set to the whole region or to none, and {test_regions_unclear} regions of which no such label is right count nowhere
 (`configs/training/label_corrections.yaml`). The last two rows of the table stand against the labels as the rules made
 them. What is left are errors of the labels as well as of the networks: thin spectacle frames, clear lenses and light
@@ -176,7 +179,8 @@ Faces found in {pictures} pictures without one: {wrong}.
 - Heads turned beyond 45 degrees: figures above; the far side is not drawn.
 - Children are in the training data; a trial has adults only.
 - Tone classes are of the skin as photographed: the light is in them.
-- The limits of the gate that refuses pictures without a face were set with the pictures counted above in view.
+- The limits of the gate that refuses pictures without a face were set with the pictures counted above, and the share of
+  test photos found, in view: take both figures as those of a choice, not of a blind test.
 - Beards: light ones and stubble count as skin. Sunglasses: a rim of the lens may count to the cheek.
 - One face per photo: with two, the more certain one is read.
 """

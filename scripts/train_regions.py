@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where labels are kept")
     parser.add_argument("--minutes", type=float, default=75)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--shipped", type=Path, help="let the reader start from this exported one")
     parser.add_argument("--out", type=Path, default=Path("models"))
     arguments = parser.parse_args()
 
@@ -38,6 +39,7 @@ def main() -> None:
             arguments.run,
             arguments.minutes,
             arguments.threads,
+            shipped=arguments.shipped,
         )
 
 

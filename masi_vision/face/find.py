@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from masi_vision.errors import NotScorable
 from masi_vision.face.align import Alignment, Window
-from masi_vision.face.atlas import FaceAtlas, Floats, Subunit
+from masi_vision.face.atlas import MIRRORED_CODE, FaceAtlas, Floats, Subunit
 from masi_vision.face.crop import (
     FINDER_SIDE_PX,
     KEY_LANDMARKS,
@@ -40,6 +40,10 @@ _LEAST_SURE = {"whole": 0.5, "part": 0.8}
 _LEAST_SKIN = 0.02
 _SURE = 0.8
 _LEAST_SPREAD = 0.02  # six points nearer together than this share of the photo are no face
+# How the landmarks' subunits weigh on what the network saw: the width of their borders in px of the crop,
+# the weight of a subunit outside its own place, and by how much they speak against hidden skin inside
+# it. Chosen on the validation faces, together, by mean IoU.
+_BORDER_PX, _ASTRAY, _TRUST = 1.3, 0.15, 0.5
 # Where no face is seen in the whole photo, it is looked for in five parts of this share of its sides.
 _PART = 0.62
 
@@ -55,7 +59,7 @@ class FaceRegions:
     crop : (2, 3) array
         Photo pixels to pixels of the crop that the network read.
     shares : (7, S, S) float32
-        Probability of each subunit on the crop.
+        Probability of each subunit on the crop, given where the landmarks put it.
     pose : HeadPose
     probability : float
         That there is a face at all.
@@ -174,7 +178,28 @@ def _read(
         crop = better
         shares, landmarks = _fine(picture, crop, models)
     pose = head_pose(landmarks, models.atlas.landmark_mean)
+    shares = _where_it_belongs(shares, Alignment(models.atlas, apply(crop, landmarks)))
     return FaceRegions(Alignment(models.atlas, landmarks), crop, shares, pose, probability), astray
+
+
+def _where_it_belongs(shares: Floats, in_crop: Alignment) -> Floats:
+    """Weigh what the network saw by where the landmarks put each subunit.
+
+    The border of a subunit is drawn by the atlas, not by anything to be seen in the skin: landmarks
+    know it better than pixels. What is skin and what hides it, the pixels know.
+    """
+    side = shares.shape[1]
+    drawn = in_crop.to_photo(in_crop.atlas.labels, (0, 0, side, side), nearest=True)
+    belongs = np.stack(
+        [
+            cv2.GaussianBlur((drawn == code).astype(np.float32), (0, 0), _BORDER_PX)
+            for code in range(len(shares))
+        ]
+    )
+    weight = _ASTRAY + belongs
+    weight[Subunit.NONE] = _ASTRAY + 1 - _TRUST * belongs[1:].sum(axis=0)
+    weighted = shares * weight
+    return np.asarray(weighted / weighted.sum(axis=0), np.float32)
 
 
 def _is_believed(face: FaceRegions, astray: float, look: Literal["whole", "part"]) -> bool:
@@ -230,8 +255,17 @@ def _fine(picture: Pixels, crop: Transform, models: FaceModels) -> tuple[Floats,
         upright = cv2.warpAffine(picture, crop @ shrink, (side, side), flags=cv2.INTER_LINEAR)
     else:
         upright = cv2.warpAffine(picture, crop, (side, side), flags=cv2.INTER_LINEAR)
-    shares, landmarks = models.read(upright)
+    shares, landmarks = _both_ways(upright, models)
     return shares, apply(inverse(crop), landmarks)
+
+
+def _both_ways(upright: Pixels, models: FaceModels) -> tuple[Floats, Floats]:
+    """The mean of what the network reads in the crop and in its mirror image; it has no better side."""
+    shares, landmarks = models.read(upright)
+    flipped_shares, flipped = models.read(np.ascontiguousarray(upright[:, ::-1]))
+    flipped = flipped[models.atlas.mirror]
+    flipped[:, 0] = upright.shape[1] - 1 - flipped[:, 0]
+    return (shares + flipped_shares[MIRRORED_CODE][..., ::-1]) / 2, (landmarks + flipped) / 2
 
 
 def _shrunk(picture: Pixels, factor: float) -> tuple[Pixels, Transform]:

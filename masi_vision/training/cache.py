@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from masi_vision.config import shipped_file
 from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import FaceAtlas, Subunit
 from masi_vision.training.atlas import build_atlas
-from masi_vision.training.data import LabelledFace, Pixels
+from masi_vision.training.data import UNKNOWN, LabelledFace, Pixels
 from masi_vision.training.faces import AtlasPolygons, Face, Split, load_faces, load_polygons, split_by_person
 from masi_vision.training.labels import label_face
 
@@ -35,12 +36,25 @@ class TrainingSet:
     doubtful: frozenset[str]
 
     def part(self, split: Split) -> list[LabelledFace]:
-        """The faces of one split in the order of the index, without those whose labels are doubtful."""
+        """The faces of one split in the order of the index, to learn from.
+
+        Labels are as corrected by eye, what is unclear marked `UNKNOWN`; doubtful photos that nobody
+        judged region by region are left out.
+        """
         ids = [face.id for face in self.faces if self.split[face.id] == split]
-        return [self.labelled[one] for one in ids if one not in self.doubtful]
+        judged = label_corrections()
+        return [self._to_learn(one) for one in ids if one in judged or one not in self.doubtful]
+
+    def _to_learn(self, one: str) -> LabelledFace:
+        face, unclear = self.judged(one)
+        if not unclear:
+            return face
+        regions = np.array([Subunit[region.upper()] for region in unclear], np.uint8)
+        labels = np.where(np.isin(drawn_codes(face, self.atlas), regions), UNKNOWN, face.labels)
+        return replace(face, labels=labels.astype(np.uint8))
 
     def judged(self, one: str) -> tuple[LabelledFace, frozenset[str]]:
-        """A test photo with its label as corrected by eye, and the regions of which no label is right."""
+        """A photo with its label as corrected by eye, and the regions of which no label is right."""
         verdicts = label_corrections().get(one, {})
         face = self.labelled[one]
         labels = corrected(face, verdicts, self.atlas) if verdicts else face.labels
@@ -50,15 +64,14 @@ class TrainingSet:
 
 @lru_cache(maxsize=1)
 def label_corrections() -> dict[str, dict[str, str]]:
-    """By test photo and region: whole, hidden or unclear, where the label made by rules is plainly wrong."""
+    """By photo and region: whole, hidden or unclear, where the label made by rules is plainly wrong."""
     listed = yaml.safe_load(shipped_file("configs", CORRECTIONS).read_text(encoding="utf-8"))
     return {str(one): dict(verdicts) for one, verdicts in listed.items()}
 
 
 def corrected(face: LabelledFace, verdicts: dict[str, str], atlas: FaceAtlas) -> Pixels:
     """The label with the regions judged whole filled and those judged hidden cleared."""
-    height, width = face.labels.shape
-    drawn = Alignment(atlas, face.landmarks).to_photo(atlas.labels, (0, 0, height, width), nearest=True)
+    drawn = drawn_codes(face, atlas)
     labels = face.labels.copy()
     for region, verdict in verdicts.items():
         code = Subunit[region.upper()]
@@ -67,6 +80,13 @@ def corrected(face: LabelledFace, verdicts: dict[str, str], atlas: FaceAtlas) ->
         if verdict == "whole":
             labels[drawn == code] = code
     return labels
+
+
+def drawn_codes(face: LabelledFace, atlas: FaceAtlas) -> Pixels:
+    """The whole subunits where the landmarks put them, whatever is visible of them."""
+    height, width = face.labels.shape
+    drawn = Alignment(atlas, face.landmarks).to_photo(atlas.labels, (0, 0, height, width), nearest=True)
+    return np.asarray(drawn, np.uint8)
 
 
 def doubtful_labels() -> frozenset[str]:
@@ -90,7 +110,8 @@ def prepare(folder: Path, cache: Path, *, workers: int = 2) -> TrainingSet:
         with np.load(labels_file) as stored:
             labels = {name: stored[name] for name in stored.files}
     else:
-        with ProcessPoolExecutor(workers) as pool:
+        # Started afresh, not forked: OpenCV's thread pool, in use by now, does not survive a fork.
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             labels = dict(pool.map(partial(_label, atlas=atlas, polygons=polygons), faces, chunksize=16))
         cache.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(labels_file, **labels)

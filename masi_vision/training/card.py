@@ -84,13 +84,15 @@ def write(table: Table, wrong: dict[str, int], data: TrainingSet) -> None:
     card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     card["evaluation"] = table
     card["photos"] = {part: len(data.part(part)) for part in ("train", "validation", "test")}
-    verdicts = [verdict for one in label_corrections().values() for verdict in one.values()]
-    card["labels"] = {
-        "left_out_of_training": len(data.doubtful),
-        "test_photos_corrected": len(label_corrections()),
-        "test_regions_corrected": sum(verdict != "unclear" for verdict in verdicts),
-        "test_regions_unclear": verdicts.count("unclear"),
-    }
+    card["labels"] = {"left_out_of_training": len(data.doubtful - set(label_corrections()))}
+    for part in ("train", "test"):
+        judged = [verdicts for one, verdicts in label_corrections().items() if data.split[one] == part]
+        verdicts = [verdict for one in judged for verdict in one.values()]
+        card["labels"] |= {
+            f"{part}_photos_corrected": len(judged),
+            f"{part}_regions_corrected": sum(verdict != "unclear" for verdict in verdicts),
+            f"{part}_regions_unclear": verdicts.count("unclear"),
+        }
     card["faces_found_where_there_are_none"] = wrong
     file.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     file.with_suffix(".md").write_text(markdown(card), encoding="utf-8")
@@ -145,24 +147,31 @@ most {shares:.0e} in a probability and {landmarks:.0e} px in a landmark.
 one person). No photograph of a real person, and none with melasma. Landmarks come with the photos.
 
 Which skin is *visible* is found from each photo by rules (`masi_vision/training/labels.py`: GrabCut, shade by hue, beard
-by fine detail), and the rules err. They were mended
-after predictions had been seen beside the labels of some test photos (bare chins and shaded cheeks were lost), so the
-rules are not blind to the networks. The training labels were looked at one by one, not by a dermatologist, and {left_out_of_training} photos with plainly wrong ones left out
-(`configs/training/doubtful_labels.yaml`). The test labels were looked at in the same way,
-without sight of any prediction: in {test_photos_corrected} photos
-{test_regions_corrected} regions were set to the whole region or to none, and {test_regions_unclear} regions of which no such label is right count nowhere
-(`configs/training/label_corrections.yaml`). The last two rows of the table stand against the labels as the rules made
-them. What is left are errors of the labels as well as of the networks: thin spectacle frames, clear lenses and light
-beards often count as skin. {finder:,} samples were drawn for the finder and {reader:,} for the reader.
+by fine detail), and the rules err. They were mended after predictions had been seen beside the labels of some test
+photos (bare chins and shaded cheeks were lost), so the rules are not blind to the networks. The labels were then looked
+at, one by one, without sight of any prediction and not by a dermatologist (`configs/training/label_corrections.yaml`):
+
+- test: in {test_photos_corrected} photos {test_regions_corrected} regions were set to the whole region or to none, and {test_regions_unclear} regions of which no such label is
+  right count nowhere. The last two rows of the table stand against the labels as the rules made them;
+- training: in {train_photos_corrected} photos {train_regions_corrected} regions were set in the same way, and from {train_regions_unclear} nothing is learned; {left_out_of_training} photos are
+  left out (`configs/training/doubtful_labels.yaml`, less those judged).
+
+What is left are errors of the labels as well as of the networks: thin spectacle frames, clear lenses and light beards
+often count as skin.
+
+{finder:,} samples were drawn for the finder. The reader was trained twice: 108,600 samples from nothing, of which the
+first 38,400 with labels that missed shaded skin and with heads turned a little wrongly, and none with the training
+labels corrected; then {reader:,} from where that ended, with labels and code as they stand:
 
     python scripts/train_regions.py finder --faces FACES --run runs/finder --minutes 15
-    python scripts/train_regions.py reader --faces FACES --run runs/reader --minutes 70
+    python scripts/train_regions.py reader --faces FACES --run runs/first/reader --minutes 70
+    python scripts/train_regions.py export --faces FACES --run runs/first --out runs/first
+    python scripts/train_regions.py reader --faces FACES --run runs/reader --shipped runs/first/face_reader.onnx --minutes 85
     python scripts/train_regions.py export --faces FACES --run runs --out models
     python scripts/evaluate.py regions --faces FACES --write-card
 
-These commands make such models, on two processor cores in an hour and a half. The shipped ones came about in resumed
-runs of them while the label maker and the augmentation were being mended: the first 38,400 samples of the reader were
-drawn with labels that missed shaded skin and with heads turned a little wrongly, the rest as the code stands.
+The minutes are of two processor cores. What the landmarks say weighs on what the network saw, and the network reads
+every crop twice, as it is and mirrored (`masi_vision/face/find.py`): the figures are of that whole.
 
 ## Figures on the test photos
 Intersection over union with the labels in the photo's own pixels. *Mean IoU*: areas summed over the photos, each

@@ -27,6 +27,11 @@ from masi_vision.training.augment import backward_map, other_camera, something_i
 Pixels = npt.NDArray[np.uint8]
 Sample = dict[str, npt.NDArray[Any]]
 
+UNKNOWN = 255
+"""Code of training pixels of which nobody knows whether they are visible skin; nothing is learned there."""
+_MIRRORED = np.full(256, UNKNOWN, np.uint8)
+_MIRRORED[: len(MIRRORED_CODE)] = MIRRORED_CODE
+
 HEAT_STRIDE = 4
 _HEAT_SIGMA = 1.2  # cells of the heat map
 
@@ -108,7 +113,7 @@ class ReaderSamples(FaceSamples):
         landmarks[:, 2] -= landmarks[:, 2].mean()
         picture = other_camera(picture, rng)
         if rng.random() < 0.5:
-            picture, labels = picture[:, ::-1], MIRRORED_CODE[labels[:, ::-1]]
+            picture, labels = picture[:, ::-1], _MIRRORED[labels[:, ::-1]]
             landmarks = landmarks[self.mirror]
             landmarks[:, 0] = READER_SIDE_PX - 1 - landmarks[:, 0]
         return {

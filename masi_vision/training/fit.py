@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from masi_vision.face.atlas import Floats, Subunit
 from masi_vision.face.crop import READER_SIDE_PX
-from masi_vision.training.data import FaceSamples
+from masi_vision.training.data import UNKNOWN, FaceSamples
 from masi_vision.training.networks import FaceFinder, FaceReader
 
 Batch = dict[str, Tensor]
@@ -48,7 +48,7 @@ def reader_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, flo
     """Cross-entropy and Dice on the regions, mean distance on landmarks and anchors."""
     logits, landmarks, anchors = network(batch["image"])
     target = batch["landmarks"]
-    cross = nn.functional.cross_entropy(logits, batch["labels"])
+    cross = nn.functional.cross_entropy(logits, batch["labels"], ignore_index=UNKNOWN)
     dice = _dice_loss(logits, batch["labels"])
     unit = READER_SIDE_PX * 62 / 192
     off = nn.functional.smooth_l1_loss(landmarks / unit, target / unit, beta=0.02)
@@ -61,8 +61,10 @@ def reader_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, flo
 
 def _dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """One less the mean Dice of the subunits over the batch; sums by label, so no one-hot copy is made."""
-    share, flat = logits.softmax(dim=1), labels.flatten()
-    of_label = share.gather(1, labels[:, None]).flatten()
+    known = labels != UNKNOWN
+    share = logits.softmax(dim=1) * known[:, None]
+    labels = labels * known
+    flat, of_label = labels.flatten(), share.gather(1, labels[:, None]).flatten()
     both = torch.zeros(len(Subunit), device=share.device).index_add(0, flat, of_label)
     either = share.sum(dim=(0, 2, 3)) + torch.bincount(flat, minlength=len(Subunit))
     return 1 - (2 * both[1:] / (either[1:] + 1)).mean()
@@ -117,7 +119,7 @@ def fit(
         batch = _to_device(next(loader), device)
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(spent_s / (60 * schedule.minutes))
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(device)):
             loss, facts = loss_of(network, batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -134,6 +136,12 @@ def fit(
             saved = now
     _save(folder, network, average, optimizer, spent_s, step)
     return average.module.eval()
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16: a processor that only emulates it is ten times slower."""
+    can = torch.cpu.get_capabilities()
+    return device.type != "cpu" or bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
 
 def _running_mean(average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -30,15 +30,26 @@ from masi_vision.training.fit import (
     reader_loss,
 )
 from masi_vision.training.networks import FaceFinder, FaceReader
+from masi_vision.training.shipped import load_shipped
 
 N_ANCHORS = 128
 FINDER_BATCH, READER_BATCH = 64, 24
 
 
 def train(
-    what: Literal["finder", "reader"], faces: Path, cache: Path, run: Path, minutes: float, threads: int
+    what: Literal["finder", "reader"],
+    faces: Path,
+    cache: Path,
+    run: Path,
+    minutes: float,
+    threads: int,
+    *,
+    shipped: Path | None = None,
 ) -> FaceFinder | FaceReader:
-    """Fit one of the two networks; a run that was stopped goes on from its checkpoint."""
+    """Fit one of the two networks; a run that was stopped goes on from its checkpoint.
+
+    With ``shipped``, a reader that was exported, the reader starts from that one, at half the rate.
+    """
     cv2.setNumThreads(1)  # before any picture is touched: OpenCV's thread pool does not survive a fork
     data = prepare(faces, cache)
     mirror = symmetric_mirror(data.polygons.mirror)
@@ -46,8 +57,17 @@ def train(
     if what == "finder":
         schedule = Schedule(minutes, batch=FINDER_BATCH, peak_rate=3e-3, threads=threads)
         return fit(new_finder(), FinderSamples(part, mean, mirror, seed=1), finder_loss, schedule, run)
-    schedule = Schedule(minutes, batch=READER_BATCH, peak_rate=2e-3, threads=threads)
-    return fit(untrained_reader(data), ReaderSamples(part, mean, mirror, seed=1), reader_loss, schedule, run)
+    samples, reader = ReaderSamples(part, mean, mirror, seed=1), untrained_reader(data)
+    if shipped is not None:
+        load_shipped(reader, shipped, pictures(samples, 96, np.random.default_rng(1)))
+    rate = 2e-3 if shipped is None else 1e-3
+    schedule = Schedule(minutes, batch=READER_BATCH, peak_rate=rate, threads=threads)
+    return fit(reader, samples, reader_loss, schedule, run)
+
+
+def pictures(samples: ReaderSamples, count: int, rng: np.random.Generator) -> Tensor:
+    """Pictures as the reader meets them, (N, 3, S, S) in [0, 1]."""
+    return torch.stack([torch.from_numpy(samples.draw(rng)["image"]).float() / 255 for _ in range(count)])
 
 
 def untrained_reader(data: TrainingSet) -> FaceReader:
@@ -63,16 +83,20 @@ def _in_crop(landmarks: Floats, mean: Floats) -> Floats:
 
 
 def export(faces: Path, cache: Path, runs: Path, out: Path) -> None:
-    """Write the atlas, both networks as ONNX and the card with their hashes; metrics are added by evaluation.
+    """Write the atlas, the networks that were trained as ONNX, and the card with their hashes.
+
+    A network without a checkpoint in ``runs`` stays as it lies in ``out``, with what its card says of it.
+    Metrics are added by evaluation.
 
     Raises
     ------
     ValueError
-        ONNX Runtime and PyTorch differ by more than 1e-4 in a probability or 0.01 px in a landmark.
+        Nothing was trained, or ONNX Runtime and PyTorch differ by more than 1e-4 in a probability or
+        0.01 px in a landmark.
     """
     data = prepare(faces, cache)
     out.mkdir(parents=True, exist_ok=True)
-    atlas = data.atlas
+    atlas, before = data.atlas, _card_there(out)
     np.savez_compressed(
         out / "face_atlas.npz",
         nodes=atlas.nodes,
@@ -81,16 +105,24 @@ def export(faces: Path, cache: Path, runs: Path, out: Path) -> None:
         landmark_mean=atlas.landmark_mean,
         version=np.array(atlas.version),
     )
-    finder, steps_finder = _averaged(new_finder(), runs / "finder")
-    reader, steps_reader = _averaged(untrained_reader(data), runs / "reader")
     checks = ReaderSamples(
         data.part("validation"), atlas.landmark_mean, symmetric_mirror(data.polygons.mirror), seed=7
     )
-    rng = np.random.default_rng(7)
-    crops = torch.stack([torch.from_numpy(checks.draw(rng)["image"]).float() / 255 for _ in range(8)])
-    small = nn.functional.interpolate(crops, size=(FINDER_SIDE_PX, FINDER_SIDE_PX), mode="area")
-    parity = write_onnx(finder, small, ["presence", "heat"], out / "face_finder.onnx")
-    parity |= write_onnx(_Delivered(reader), crops, ["shares", "landmarks"], out / "face_reader.onnx")
+    crops = pictures(checks, 8, np.random.default_rng(7))
+    drawn: dict[str, int] = dict(before.get("samples_drawn", {}))
+    parity: dict[str, float] = dict(before.get("largest_difference_to_pytorch", {}))
+    trained = [what for what in ("finder", "reader") if (runs / what / "checkpoint.pt").exists()]
+    if not trained:
+        raise ValueError(f"{runs} holds no checkpoint. Expected finder/ or reader/ there: train one first.")
+    if "finder" in trained:
+        finder, steps = _averaged(new_finder(), runs / "finder")
+        small = nn.functional.interpolate(crops, size=(FINDER_SIDE_PX, FINDER_SIDE_PX), mode="area")
+        parity |= write_onnx(finder, small, ["presence", "heat"], out / "face_finder.onnx")
+        drawn["finder"] = steps * FINDER_BATCH
+    if "reader" in trained:
+        reader, steps = _averaged(untrained_reader(data), runs / "reader")
+        parity |= write_onnx(_Delivered(reader), crops, ["shares", "landmarks"], out / "face_reader.onnx")
+        drawn["reader"] = steps * READER_BATCH
     if parity["shares"] > 1e-4 or parity["landmarks"] > 1e-2:
         raise ValueError(f"the exported networks differ from the trained ones by {parity}")
     card = {
@@ -99,7 +131,7 @@ def export(faces: Path, cache: Path, runs: Path, out: Path) -> None:
         "licence": "Apache-2.0",
         "trained_on": "synthetic faces of SFHQ and SFHQ-T2I (David Beniaguev, MIT)",
         "test_ids": [face.id for face in data.faces if data.split[face.id] == "test"],
-        "samples_drawn": {"finder": steps_finder * FINDER_BATCH, "reader": steps_reader * READER_BATCH},
+        "samples_drawn": drawn,
         "largest_difference_to_pytorch": parity,
         "versions": {
             "torch": torch.__version__,
@@ -110,6 +142,11 @@ def export(faces: Path, cache: Path, runs: Path, out: Path) -> None:
         },
     }
     (out / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def _card_there(folder: Path) -> dict[str, Any]:
+    file = folder / CARD
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
 
 
 class _Delivered(nn.Module):

@@ -1,6 +1,7 @@
 """Labels and splits of the training faces: only visible skin, only the atlas' regions, no person twice."""
 
 import csv
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 pytest.importorskip("scipy", reason="needs the extra train")
 
 from masi_vision.face.align import Alignment
-from masi_vision.face.atlas import Subunit
+from masi_vision.face.atlas import SUBUNITS, Subunit
 from masi_vision.training.atlas import build_atlas, mirrored, symmetric_mirror, upright
 from masi_vision.training.faces import Face, load_faces, load_polygons, persons, split_by_person
 from masi_vision.training.labels import label_face
@@ -165,5 +166,29 @@ def test_every_listed_correction_names_a_region_and_a_verdict():
     cache = pytest.importorskip("masi_vision.training.cache")
     for verdicts in cache.label_corrections().values():
         assert verdicts
-        assert set(verdicts) <= {"forehead", "right_malar", "left_malar", "chin"}
+        assert set(verdicts) <= {s.name.lower() for s in SUBUNITS}
         assert set(verdicts.values()) <= {"whole", "hidden", "unclear"}
+
+
+def test_nothing_is_learned_from_an_unclear_region_and_the_rest_is(atlas, monkeypatch):
+    cache = pytest.importorskip("masi_vision.training.cache")
+    data = pytest.importorskip("masi_vision.training.data")
+    landmarks = (atlas.landmark_mean * 100 + (160, 190, 0)).astype(np.float32)
+    blank = np.zeros((400, 320), np.uint8)
+    made = [data.LabelledFace(one, np.dstack([blank] * 3), blank, landmarks, 0.0) for one in "abc"]
+    faces = [Face(one.id, Path(), landmarks, 0.0, 0.0, 0.0, "Plain", True) for one in made]
+    whole = cache.TrainingSet(
+        faces,
+        {one.id: one for one in made},
+        dict.fromkeys("abc", "train"),
+        atlas,
+        None,
+        frozenset("ab"),
+    )
+    monkeypatch.setattr(cache, "label_corrections", lambda: {"a": {"chin": "unclear", "forehead": "whole"}})
+    learned = {face.id: face.labels for face in whole.part("train")}
+    assert set(learned) == {"a", "c"}  # b is doubtful, and nobody judged it
+    drawn = cache.drawn_codes(made[0], atlas)
+    assert (learned["a"][drawn == Subunit.CHIN] == data.UNKNOWN).all()
+    assert (learned["a"][drawn == Subunit.FOREHEAD] == Subunit.FOREHEAD).all()
+    assert not learned["c"].any()

@@ -22,6 +22,7 @@ from masi_vision.training.fit import (  # noqa: E402
     reader_loss,
 )
 from masi_vision.training.networks import FaceFinder, FaceReader, soft_argmax  # noqa: E402
+from masi_vision.training.shipped import load_shipped  # noqa: E402
 
 SHORT = Schedule(minutes=0.02, batch=2, peak_rate=1e-3, workers=0, threads=1)
 
@@ -192,3 +193,55 @@ def test_the_delivered_regions_are_probabilities(crops, anchors):
     np.testing.assert_allclose(shares.sum(dim=1), 1, atol=1e-5)
     assert landmarks.shape == (1, 478, 3)
     assert isinstance(new_reader(crops, anchors), FaceReader)
+
+
+def test_a_shipped_reader_is_trained_on_from_where_it_was(
+    drawn_faces, atlas, mirror, crops, anchors, tmp_path
+):
+    """The export folds batch normalization away; it comes back without changing what the network says."""
+    regions = pytest.importorskip("masi_vision.training.regions")
+    samples = ReaderSamples(drawn_faces, atlas.landmark_mean, mirror, seed=0)
+    trained = fit(new_reader(crops, anchors), samples, reader_loss, SHORT, tmp_path)
+    seen = regions.pictures(samples, 6, np.random.default_rng(5))
+    regions.write_onnx(regions._Delivered(trained), seen[:1], ["shares", "landmarks"], tmp_path / "r.onnx")
+    again = new_reader(crops[::-1] * 0.9, anchors)
+    load_shipped(again, tmp_path / "r.onnx", seen)
+    with torch.inference_mode():
+        before, after = trained(seen)[0].softmax(1), again.eval()(seen)[0].softmax(1)
+        learning = again.train()(seen)[0].softmax(1)
+    torch.testing.assert_close(after, before, atol=1e-3, rtol=0)
+    torch.testing.assert_close(learning, before, atol=1e-3, rtol=0)  # these pictures are the statistics
+    assert all(weight.requires_grad for weight in again.parameters())
+
+
+def test_a_shipped_network_of_another_design_is_refused(crops, anchors, tmp_path):
+    regions = pytest.importorskip("masi_vision.training.regions")
+    pictures = torch.rand(2, 3, 192, 192)
+    reader = regions._Delivered(new_reader(crops, anchors))
+    regions.write_onnx(reader, pictures, ["shares", "landmarks"], tmp_path / "r.onnx")
+    with pytest.raises(ValueError, match="same design"):
+        load_shipped(new_reader(crops, anchors[:12]), tmp_path / "r.onnx", pictures)
+
+
+def test_the_loss_does_not_look_at_unknown_pixels(drawn_faces, atlas, mirror):
+    class Says(torch.nn.Module):
+        anchors = (0, 1)
+
+        def __init__(self, logits):
+            super().__init__()
+            self.logits = logits
+
+        def forward(self, image):
+            return self.logits, torch.zeros(2, 478, 3), torch.zeros(2, 2, 2)
+
+    torch.manual_seed(3)
+    labels = torch.randint(0, 7, (2, 192, 192))
+    labels[:, 50:100] = 255
+    logits = torch.randn(2, 7, 192, 192)
+    other = logits.clone()
+    other[:, :, 50:100] = torch.randn(2, 7, 50, 192) * 4
+    batch = {"image": torch.zeros(1), "labels": labels, "landmarks": torch.zeros(2, 478, 3)}
+    ours, theirs = reader_loss(Says(logits), batch)[0], reader_loss(Says(other), batch)[0]
+    torch.testing.assert_close(ours, theirs)
+    other[:, :, 120:] = 0
+    assert reader_loss(Says(other), batch)[0] != theirs

@@ -52,27 +52,17 @@ class LabelledFace:
         return 1.0 if abs(self.yaw_deg) < 15 else 2.0 if abs(self.yaw_deg) < 20 else 3.0
 
 
-class FaceSamples(IterableDataset[Sample]):
+class Samples(IterableDataset[Sample]):
     """Endless stream of samples of one kind; every worker draws its own.
 
     Parameters
     ----------
-    faces : list of LabelledFace
-    landmark_mean, mirror
-        Mean landmarks (478, 3) and opposite landmark of each.
     seed : int
         Start of the stream, so that a resumed run goes on with other samples, not the same ones.
     """
 
-    def __init__(
-        self, faces: list[LabelledFace], landmark_mean: Floats, mirror: npt.NDArray[np.int64], *, seed: int
-    ) -> None:
-        self.faces = faces
-        self.template = crop_template(landmark_mean)
-        self.mirror = mirror
+    def __init__(self, seed: int) -> None:
         self.seed = seed
-        weights = np.array([face.weight for face in faces])
-        self.share = weights / weights.sum()
 
     def __iter__(self) -> Iterator[Sample]:
         """Draw for ever."""
@@ -85,6 +75,27 @@ class FaceSamples(IterableDataset[Sample]):
     def draw(self, rng: np.random.Generator) -> Sample:
         """One sample."""
         raise NotImplementedError
+
+
+class FaceSamples(Samples):
+    """Samples of whole photos or crops of faces.
+
+    Parameters
+    ----------
+    faces : list of LabelledFace
+    landmark_mean, mirror
+        Mean landmarks (478, 3) and opposite landmark of each.
+    """
+
+    def __init__(
+        self, faces: list[LabelledFace], landmark_mean: Floats, mirror: npt.NDArray[np.int64], *, seed: int
+    ) -> None:
+        super().__init__(seed)
+        self.faces = faces
+        self.template = crop_template(landmark_mean)
+        self.mirror = mirror
+        weights = np.array([face.weight for face in faces])
+        self.share = weights / weights.sum()
 
     def pick(self, rng: np.random.Generator) -> LabelledFace:
         """A face, turned heads more often."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from masi_vision.face.atlas import Floats, Subunit
 from masi_vision.face.crop import READER_SIDE_PX
-from masi_vision.training.data import UNKNOWN, FaceSamples
+from masi_vision.training.data import UNKNOWN, Samples
 from masi_vision.training.networks import FaceFinder, FaceReader
 
 Batch = dict[str, Tensor]
@@ -84,9 +85,7 @@ def finder_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, flo
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, float]]]
 
 
-def fit(
-    network: nn.Module, samples: FaceSamples, loss_of: Loss, schedule: Schedule, folder: Path
-) -> nn.Module:
+def fit(network: nn.Module, samples: Samples, loss_of: Loss, schedule: Schedule, folder: Path) -> nn.Module:
     """Fit for the scheduled minutes, going on from ``folder/checkpoint.pt`` if it is there.
 
     Returns
@@ -152,7 +151,8 @@ def _running_mean(average: Tensor, current: Tensor, steps: Tensor | int) -> Tens
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:
     moved = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-    image = moved["image"].float() / 255
+    image = moved["image"]
+    image = image.float() / 255 if image.dtype == torch.uint8 else image
     moved["image"] = image.contiguous(memory_format=torch.channels_last)
     return moved
 
@@ -195,6 +195,18 @@ def _resume(
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
     return float(state["spent_s"]), int(state["step"])
+
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+def averaged(network: _Network, run: Path) -> tuple[_Network, int]:
+    """The averaged weights of a run's checkpoint, and after how many steps they were saved."""
+    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    prefix = "module."
+    weights = {k.removeprefix(prefix): v for k, v in state["average"].items() if k.startswith(prefix)}
+    network.load_state_dict(weights)
+    return network.eval(), int(state["step"])
 
 
 def choose_anchors(landmark_mean: Floats, count: int) -> list[int]:

@@ -1,7 +1,8 @@
-"""The two networks of the face: one finds it in the photo, one draws its regions and landmarks.
+"""The networks: one finds the face in the photo, one draws its regions and landmarks, one its pigment.
 
-Both take sRGB in [0, 1] and standardize it themselves, so that exposure drops out before the first
-filter and the exported models need no companion arithmetic.
+The first two take sRGB in [0, 1] and standardize it themselves, so that exposure drops out before the
+first filter and the exported models need no companion arithmetic. The third takes what
+`masi_vision.pigment.learned` makes of a face in the aligned frame, where exposure has dropped out already.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
 from torch import Tensor, nn
 
 from masi_vision.face.atlas import N_LANDMARKS, Subunit
+from masi_vision.pigment.learned import INPUT_CHANNELS
 
 torchvision_compat.make_importable()
 
@@ -23,9 +25,9 @@ FINDER_POINTS = 6
 class _UNet(nn.Module):
     """A segmentation-models-pytorch encoder of depth 4 with U-Net blocks up to half resolution."""
 
-    def __init__(self, encoder: str, channels: tuple[int, ...]) -> None:
+    def __init__(self, encoder: str, channels: tuple[int, ...], *, in_channels: int = 3) -> None:
         super().__init__()
-        self.encoder = smp.encoders.get_encoder(encoder, in_channels=3, depth=4, weights=None)
+        self.encoder = smp.encoders.get_encoder(encoder, in_channels=in_channels, depth=4, weights=None)
         if hasattr(self.encoder, "layer4"):  # ResNets keep the stage that depth 4 never runs
             self.encoder.layer4 = nn.Identity()
         widths = self.encoder.out_channels
@@ -36,13 +38,17 @@ class _UNet(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Bottleneck, then the output of every block."""
-        mean = image.mean(dim=(1, 2, 3), keepdim=True)
-        spread = (image - mean).square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        features = self.encoder((image - mean) / (spread + 0.02))
+        features = self.encoder(image)
         out = [features[-1]]
         for block, skip in zip(self.blocks, features[1:-1][::-1], strict=False):
             out.append(block(out[-1], skip.shape[-2], skip.shape[-1], skip))
         return out
+
+
+def _standardized(image: Tensor) -> Tensor:
+    mean = image.mean(dim=(1, 2, 3), keepdim=True)
+    spread = (image - mean).square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    return (image - mean) / (spread + 0.02)
 
 
 class FaceFinder(nn.Module):
@@ -60,7 +66,7 @@ class FaceFinder(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Presence logits and heat maps."""
-        features = self.unet(image)
+        features = self.unet(_standardized(image))
         bottom = features[0]
         pooled = torch.cat([bottom.mean(dim=(2, 3)), bottom.amax(dim=(2, 3))], dim=1)
         return self.presence(pooled)[:, 0], self.heat(features[-1])
@@ -85,7 +91,7 @@ class FaceReader(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Region logits, landmarks and the anchors' own positions (B, A, 2)."""
-        features = self.unet(image)
+        features = self.unet(_standardized(image))
         logits = nn.functional.interpolate(
             self.regions(features[3]).float(), scale_factor=2.0, mode="bilinear", align_corners=False
         )
@@ -94,6 +100,26 @@ class FaceReader(nn.Module):
         flat = (anchors / size - 0.5).flatten(1)
         landmarks = (self.spread(flat).float().reshape(-1, N_LANDMARKS, 3) + 0.5) * size
         return logits, landmarks, anchors
+
+
+class PigmentReader(nn.Module):
+    """Lesion and pigment of a face in the aligned frame.
+
+    ``forward`` maps (B, 6, H, W), as `masi_vision.pigment.learned.network_input` makes it, to lesion logits
+    and density in units of 0.1 OD, (B, 2, H, W); the density is never negative.
+    """
+
+    def __init__(self, encoder: str = "resnet18") -> None:
+        super().__init__()
+        self.unet = _UNet(encoder, (64, 48, 32), in_channels=INPUT_CHANNELS)
+        self.out = nn.Conv2d(32, 2, 3, padding=1)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        """Lesion logits and density."""
+        both = nn.functional.interpolate(
+            self.out(self.unet(frame)[-1]).float(), scale_factor=2.0, mode="bilinear", align_corners=False
+        )
+        return torch.stack([both[:, 0], nn.functional.softplus(both[:, 1])], dim=1)
 
 
 def soft_argmax(heat: Tensor, *, stride: int) -> Tensor:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from masi_vision.training.cache import TrainingSet, prepare
 from masi_vision.training.data import FinderSamples, ReaderSamples
 from masi_vision.training.fit import (
     Schedule,
+    averaged,
     choose_anchors,
     finder_loss,
     fit,
@@ -115,12 +116,12 @@ def export(faces: Path, cache: Path, runs: Path, out: Path) -> None:
     if not trained:
         raise ValueError(f"{runs} holds no checkpoint. Expected finder/ or reader/ there: train one first.")
     if "finder" in trained:
-        finder, steps = _averaged(new_finder(), runs / "finder")
+        finder, steps = averaged(new_finder(), runs / "finder")
         small = nn.functional.interpolate(crops, size=(FINDER_SIDE_PX, FINDER_SIDE_PX), mode="area")
         parity |= write_onnx(finder, small, ["presence", "heat"], out / "face_finder.onnx")
         drawn["finder"] = steps * FINDER_BATCH
     if "reader" in trained:
-        reader, steps = _averaged(untrained_reader(data), runs / "reader")
+        reader, steps = averaged(untrained_reader(data), runs / "reader")
         parity |= write_onnx(_Delivered(reader), crops, ["shares", "landmarks"], out / "face_reader.onnx")
         drawn["reader"] = steps * READER_BATCH
     if parity["shares"] > 1e-4 or parity["landmarks"] > 1e-2:
@@ -159,18 +160,6 @@ class _Delivered(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         logits, landmarks, _ = self.reader(image)
         return logits.softmax(dim=1), landmarks
-
-
-_Network = TypeVar("_Network", FaceFinder, FaceReader)
-
-
-def _averaged(network: _Network, run: Path) -> tuple[_Network, int]:
-    """The averaged weights of a run's checkpoint, and after how many steps they were saved."""
-    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    prefix = "module."
-    weights = {k.removeprefix(prefix): v for k, v in state["average"].items() if k.startswith(prefix)}
-    network.load_state_dict(weights)
-    return network.eval(), int(state["step"])
 
 
 def write_onnx(network: nn.Module, pictures: Tensor, outputs: list[str], file: Path) -> dict[str, float]:

@@ -1,0 +1,115 @@
+"""The network that draws the pigment map: fitted on phantoms, measured on people never seen, exported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from masi_vision.face.atlas import Subunit
+from masi_vision.training.cache import prepare
+from masi_vision.training.fit import Batch, Schedule, averaged, fit
+from masi_vision.training.networks import PigmentReader
+from masi_vision.training.pigment_data import PigmentSamples, frame_faces
+
+BATCH = 24
+_OUTPUT = ["lesion", "density"]
+
+
+def pigment_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    """Lesion and density per pixel of visible skin, and the pigmented fraction of every region.
+
+    Notes
+    -----
+    cross-entropy + Dice of the lesion + smooth L1 of the density + twice the absolute error of each region's
+    fraction: the fraction is what is graded, and errors of pixels that cancel are forgiven there.
+    """
+    logit, density = network(batch["image"]).unbind(dim=1)
+    skin = (batch["codes"] > 0).float()
+    lesion, n_skin = batch["lesion"], skin.sum().clamp(min=1)
+    cross = (
+        nn.functional.binary_cross_entropy_with_logits(logit, lesion, reduction="none") * skin
+    ).sum() / n_skin
+    share = logit.sigmoid() * skin
+    truth = lesion * skin
+    both, either = (share * truth).sum(dim=(1, 2)), share.sum(dim=(1, 2)) + truth.sum(dim=(1, 2))
+    dice = (
+        1 - ((2 * both + 20) / (either + 20)).mean()
+    )  # 20 px: a clear face with hardly any false pixel is right
+    off = (
+        nn.functional.smooth_l1_loss(density, batch["density"], reduction="none", beta=0.2) * skin
+    ).sum() / n_skin
+    members = nn.functional.one_hot(batch["codes"], len(Subunit))[..., 1:].flatten(1, 2).float()
+    size = members.sum(dim=1)
+    difference = torch.einsum("bp,bpr->br", (share - truth).flatten(1), members) / size.clamp(min=1)
+    fraction = (difference.abs() * (size > 50)).sum() / (size > 50).sum().clamp(min=1)
+    loss = cross + 0.5 * dice + off + 2 * fraction
+    facts = {"cross": cross, "dice": dice, "density": off, "fraction": fraction}
+    return loss, {name: float(value.detach()) for name, value in facts.items()}
+
+
+def train(faces: Path, cache: Path, run: Path, minutes: float, threads: int, *, reader: Path | None) -> None:
+    """Fit the network on phantoms; a run that was stopped goes on from its checkpoint.
+
+    With ``reader``, an exported face reader, the encoder starts from that one's, but for its first layer.
+    """
+    cv2.setNumThreads(1)  # before any picture is touched: OpenCV's thread pool does not survive a fork
+    samples = PigmentSamples(frame_faces(prepare(faces, cache), "train", cache), seed=1)
+    network = PigmentReader()
+    if reader is not None:
+        borrow_encoder(network, reader)
+    fit(network, samples, pigment_loss, Schedule(minutes, BATCH, peak_rate=2e-3, threads=threads), run)
+
+
+def borrow_encoder(network: PigmentReader, reader: Path) -> None:
+    """Start the encoder with the filters of an exported face reader, where shapes agree. In place."""
+    stored = {one.name: one for one in onnx.load(reader).graph.initializer}
+    with torch.no_grad():
+        for name, weight in network.unet.encoder.named_parameters():
+            one = stored.get(f"reader.unet.encoder.{name}")
+            if one is not None and tuple(one.dims) == tuple(weight.shape):
+                weight.copy_(torch.tensor(numpy_helper.to_array(one)))
+
+
+def validate(faces: Path, cache: Path, run: Path, *, count: int = 300, seed: int = 11) -> dict[str, float]:
+    """Figures of the averaged weights on phantoms of the validation faces, training families."""
+    network, _ = averaged(PigmentReader(), run)
+    samples = PigmentSamples(frame_faces(prepare(faces, cache), "validation", cache), seed=seed)
+    rng = np.random.default_rng(seed)
+    rows = []
+    with torch.inference_mode():
+        for _ in range(count):
+            sample = samples.draw(rng)
+            logit, density = network(torch.from_numpy(sample["image"])[None])[0].numpy()
+            skin = sample["codes"] > 0
+            share = 1 / (1 + np.exp(-logit[skin]))
+            rows.append(
+                (
+                    share.mean(),
+                    (share > 0.5).mean(),
+                    sample["lesion"][skin].mean(),
+                    density[skin].mean(),
+                    sample["density"][skin].mean(),
+                )
+            )
+    soft, hard, truth, amount, planted = np.array(rows).T
+    clear = planted == 0
+    return {
+        "phantoms": len(rows),
+        "false_fraction": float(hard[clear].mean()),
+        "fraction_error": float(np.abs(hard - truth)[~clear].mean()),
+        "fraction_error_soft": float(np.abs(soft - truth)[~clear].mean()),
+        "amount_r": float(np.corrcoef(amount, planted)[0, 1]),
+    }
+
+
+def log_validation(file: Path, figures: dict[str, float]) -> None:
+    """Append a line of figures to a log."""
+    with file.open("a", encoding="utf-8") as log:
+        log.write(json.dumps({name: round(value, 4) for name, value in figures.items()}) + "\n")

@@ -1,0 +1,173 @@
+"""Phantoms without end: training faces in the aligned frame, melasma and distractors planted anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import cv2
+import numpy as np
+
+from masi_vision.face.align import Alignment
+from masi_vision.face.atlas import MIRRORED_CODE, FaceAtlas, Floats
+from masi_vision.phantom.capture import Capture, taken
+from masi_vision.phantom.colour import colour_from_lab_shift, density_for_delta_l
+from masi_vision.phantom.distractor import Distractor, distraction
+from masi_vision.phantom.melasma import Melasma, draw_melasma, no_melasma
+from masi_vision.phantom.pattern import Distribution, Pattern
+from masi_vision.photo import srgb_to_linear
+from masi_vision.pigment.learned import LEAST_SKIN_PX, NETWORK_SHAPE, density_input
+from masi_vision.skin.density import optical_density
+from masi_vision.training.cache import TrainingSet
+from masi_vision.training.data import UNKNOWN, LabelledFace, Pixels, Sample, Samples
+from masi_vision.training.faces import Split
+
+DENSITY_UNIT_OD = 0.1
+"""One unit of the network's density output."""
+
+_P_CLEAR = 0.2
+_P_SECOND_SITE = 0.3
+_P_DISTRACTOR = 0.22
+_LEAST_SATURATION = 12.0  # mean difference of the channels, 8 bits: below it a photo has no colour
+
+
+@dataclass(frozen=True)
+class FrameFace:
+    """A training face in the aligned frame, at the network's size.
+
+    Parameters
+    ----------
+    linear_rgb : (192, 160, 3) float32
+    codes : (192, 160) uint8
+        Region of every pixel of visible skin.
+    skin_rgb : (3,) float32
+        Median of the visible skin.
+    """
+
+    id: str
+    linear_rgb: Floats
+    codes: Pixels
+    skin_rgb: Floats
+
+
+def frame_face(face: LabelledFace, atlas: FaceAtlas) -> FrameFace | None:
+    """Lay a face over the mean face; None if it has no colour or hardly any visible skin."""
+    if np.ptp(face.pixels.astype(np.int16), axis=2).mean() < _LEAST_SATURATION:
+        return None
+    alignment = Alignment(atlas, face.landmarks)
+    positions = alignment.photo_positions()
+    linear = np.asarray(alignment.to_frame(srgb_to_linear(face.pixels)), np.float32)
+    labels = np.where(face.labels == UNKNOWN, 0, face.labels).astype(np.uint8)
+    codes = np.asarray(alignment.to_frame(labels, nearest=True), np.uint8)
+    codes[np.isnan(positions[..., 0])] = 0
+    size = NETWORK_SHAPE[::-1]
+    small = np.asarray(cv2.resize(linear, size, interpolation=cv2.INTER_AREA), np.float32)
+    codes = np.asarray(cv2.resize(codes, size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    if (codes > 0).sum() < 20 * LEAST_SKIN_PX:
+        return None
+    return FrameFace(face.id, small, codes, np.median(small[codes > 0], axis=0).astype(np.float32))
+
+
+def frame_faces(data: TrainingSet, split: Split, cache: Path) -> list[FrameFace]:
+    """The faces of a split in the aligned frame, made once and kept in the cache."""
+    file = cache / f"frames-{split}-{data.atlas.version}-{NETWORK_SHAPE[0]}.npz"
+    if not file.exists():
+        made = [frame_face(face, data.atlas) for face in data.part(split)]
+        faces = [face for face in made if face is not None]
+        np.savez_compressed(
+            file,
+            ids=np.array([face.id for face in faces]),
+            linear=np.stack([face.linear_rgb for face in faces]).astype(np.float16),
+            codes=np.stack([face.codes for face in faces]),
+        )
+    with np.load(file) as stored:
+        ids, linear, codes = stored["ids"], stored["linear"].astype(np.float32), stored["codes"]
+    return [
+        FrameFace(str(one), rgb, code, np.median(rgb[code > 0], axis=0))
+        for one, rgb, code in zip(ids, linear, codes, strict=True)
+    ]
+
+
+class PigmentSamples(Samples):
+    """Phantoms drawn from the training families of pattern and colour."""
+
+    def __init__(self, faces: list[FrameFace], *, seed: int) -> None:
+        super().__init__(seed)
+        self.faces = faces
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """Input (6, H, W); lesion, density in units of 0.1 OD and region codes, each (H, W)."""
+        face = self.faces[rng.integers(len(self.faces))]
+        linear, codes = face.linear_rgb, face.codes
+        if rng.random() < 0.5:
+            linear, codes = linear[:, ::-1], MIRRORED_CODE[codes[:, ::-1]]
+        melasma = draw_phantom(face.skin_rgb, rng)
+        picture = linear * 10**-melasma.taken_od
+        for kind in get_args(Distractor):
+            if rng.random() < _P_DISTRACTOR:
+                picture = distraction(kind, NETWORK_SHAPE, rng, strength=rng.uniform(0.3, 1.2)).laid_on(
+                    picture
+                )
+        pixels = taken(picture, _frame_capture(rng), rng)
+        density = optical_density(srgb_to_linear(pixels))
+        x, y = _misplaced(rng)
+        density = cv2.remap(density, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        codes = cv2.remap(np.ascontiguousarray(codes), x, y, cv2.INTER_NEAREST)
+        lesion = cv2.remap(melasma.lesion.astype(np.float32), x, y, cv2.INTER_LINEAR)
+        planted = cv2.remap(melasma.density_od, x, y, cv2.INTER_LINEAR)
+        return {
+            "image": density_input(density, codes > 0),
+            "lesion": lesion,
+            "density": planted / np.float32(DENSITY_UNIT_OD),
+            "codes": codes.astype(np.int64),
+        }
+
+
+def draw_phantom(skin_rgb: Floats, rng: np.random.Generator) -> Melasma:
+    """Melasma of any site, pattern, colour and density of the training families, or none."""
+    if rng.random() < _P_CLEAR:
+        return no_melasma(NETWORK_SHAPE)
+    skin = np.maximum(skin_rgb, np.float32(0.02))
+    colour = colour_from_lab_shift(skin, rng)
+    delta_l = float(np.exp(rng.uniform(np.log(2.5), np.log(16))))
+    density = min(0.5, density_for_delta_l(skin, colour, min(delta_l, 0.8 * lightness(skin))))
+    whole = _one_site(colour, density, rng)
+    if rng.random() < _P_SECOND_SITE:
+        other = _one_site(colour, density, rng)
+        whole = Melasma(np.maximum(whole.density_od, other.density_od), whole.lesion | other.lesion, colour)
+    return whole
+
+
+def lightness(linear_rgb: Floats) -> float:
+    """L* of a colour."""
+    luminance = float(linear_rgb @ np.array([0.2126, 0.7152, 0.0722]))
+    return float(116 * np.cbrt(luminance) - 16) if luminance > 0.008856 else 903.3 * luminance
+
+
+def _one_site(colour: Floats, density_od: float, rng: np.random.Generator) -> Melasma:
+    distribution: Distribution = rng.choice(get_args(Distribution), p=[0.4, 0.3, 0.14, 0.1, 0.06])
+    pattern: Pattern = rng.choice(get_args(Pattern), p=[0.3, 0.25, 0.2, 0.12, 0.13])
+    symmetric = bool(rng.random() < 0.75)
+    return draw_melasma(NETWORK_SHAPE, distribution, pattern, colour, density_od, rng, symmetric=symmetric)
+
+
+def _frame_capture(rng: np.random.Generator) -> Capture:
+    """What a camera does to the colours, and so much blur as is left at the network's size."""
+    return Capture(
+        exposure=float(np.exp(rng.uniform(-0.4, 0.25))),
+        balance=tuple(float(f) for f in np.exp(rng.normal(0, 0.08, 3))),  # type: ignore[arg-type]
+        tone=float(np.exp(rng.normal(0, 0.12))),
+        blur_px=float(rng.uniform(0.2, 0.9)) if rng.random() < 0.5 else 0.0,
+        noise=float(rng.uniform(0, 2)),
+        jpeg_quality=int(rng.integers(75, 97)) if rng.random() < 0.3 else None,
+    )
+
+
+def _misplaced(rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Where each pixel is from when the landmarks lie a little wrong: a smooth, small displacement."""
+    height, width = NETWORK_SHAPE
+    coarse = rng.normal(0, 1.2, (6, 5, 2)).astype(np.float32) + rng.normal(0, 1.0, 2).astype(np.float32)
+    shift = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    return x + shift[..., 0], y + shift[..., 1]

@@ -1,0 +1,159 @@
+"""The pigment network: its phantoms, its loss, its first steps."""
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra train")
+if find_spec("segmentation_models_pytorch") is None:
+    pytest.skip("needs the extra train", allow_module_level=True)
+
+from masi_vision.face.atlas import Subunit  # noqa: E402
+from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE  # noqa: E402
+from masi_vision.training.networks import PigmentReader  # noqa: E402
+from masi_vision.training.pigment import borrow_encoder, pigment_loss  # noqa: E402
+from masi_vision.training.pigment_data import (  # noqa: E402
+    PigmentSamples,
+    draw_phantom,
+    frame_face,
+    lightness,
+)
+
+SKIN = np.array([0.45, 0.28, 0.2], np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def samples(drawn_faces, atlas):
+    faces = [frame_face(face, atlas) for face in drawn_faces]
+    assert all(face is not None for face in faces)
+    return PigmentSamples(faces, seed=1)
+
+
+def drawn(samples, count, seed=0):
+    rng = np.random.default_rng(seed)
+    return [samples.draw(rng) for _ in range(count)]
+
+
+def batch_of(samples, count, seed=0):
+    made = drawn(samples, count, seed)
+    return {name: torch.from_numpy(np.stack([one[name] for one in made])) for name in made[0]}
+
+
+def test_a_face_in_the_frame_keeps_its_regions_in_their_places(drawn_faces, atlas):
+    import cv2
+
+    expected = cv2.resize(atlas.labels, NETWORK_SHAPE[::-1], interpolation=cv2.INTER_NEAREST)
+    for face in drawn_faces:
+        codes = frame_face(face, atlas).codes
+        both = (codes > 0) & (expected > 0)
+        assert (codes == expected)[both].mean() > 0.97
+
+
+def test_a_photo_without_colour_is_left_out(drawn_faces, atlas):
+    from dataclasses import replace
+
+    grey = np.repeat(drawn_faces[0].pixels[..., :1], 3, axis=2)
+    assert frame_face(replace(drawn_faces[0], pixels=grey), atlas) is None
+
+
+def test_a_phantom_s_truth_lies_on_lesions_and_clear_faces_have_none(samples):
+    made = drawn(samples, 60)
+    clear = [one for one in made if not one["density"].any()]
+    assert 3 < len(clear) < 30
+    assert not any(one["lesion"].any() for one in clear)
+    for one in made:
+        assert one["image"].shape == (INPUT_CHANNELS, *NETWORK_SHAPE)
+        assert np.isfinite(one["image"]).all()
+        assert one["density"].min() >= 0
+        lesion = one["lesion"] > 0.9
+        if lesion.sum() > 50:
+            assert np.median(one["density"][lesion]) > 2 * np.median(one["density"][one["lesion"] < 0.1])
+
+
+def test_lesions_are_darker_than_the_skin_beside_them(samples):
+    differences = []
+    for one in drawn(samples, 80, seed=5):
+        skin = one["codes"] > 0
+        lesion = skin & (one["lesion"] > 0.9) & (one["density"] > 0.8)
+        if lesion.sum() > 100:
+            for region in np.unique(one["codes"][lesion]):
+                here = one["codes"] == region
+                beside = here & (one["lesion"] < 0.05)
+                if beside.sum() > 50 and (lesion & here).sum() > 50:
+                    of = one["image"][:3].mean(axis=0)
+                    differences.append(of[lesion & here].mean() - of[beside].mean())
+    assert len(differences) > 10
+    assert np.median(differences) > 0.2  # 0.06 OD
+
+
+def test_phantoms_are_as_dark_as_melasma_is():
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        melasma = draw_phantom(SKIN, rng)
+        if melasma.lesion.any():
+            typical = np.median(melasma.density_od[melasma.lesion])
+            drop = lightness(SKIN) - lightness(SKIN * 10 ** (-typical * melasma.colour))
+            assert 0.2 < drop < 20
+
+
+def test_a_right_answer_costs_less_than_a_blank_one_or_a_full_one(samples):
+    batch = batch_of(samples, 8)
+
+    def loss_of(lesion, density):
+        answer = torch.stack([lesion, density], dim=1)
+        return pigment_loss(lambda image: answer, batch)[0]
+
+    right = loss_of(8 * (2 * batch["lesion"] - 1), batch["density"])
+    blank = loss_of(torch.full_like(batch["lesion"], -8.0), torch.zeros_like(batch["density"]))
+    full = loss_of(torch.full_like(batch["lesion"], 8.0), torch.ones_like(batch["density"]))
+    assert right < 0.2 * blank
+    assert right < 0.2 * full
+
+
+def test_what_lies_off_the_skin_costs_nothing(samples):
+    batch = batch_of(samples, 4)
+    off = batch["codes"] == Subunit.NONE
+
+    def loss_of(filled):
+        lesion = torch.where(off, torch.tensor(filled), 4 * (2 * batch["lesion"] - 1))
+        density = torch.where(off, torch.tensor(filled), batch["density"])
+        answer = torch.stack([lesion, density], dim=1)
+        return pigment_loss(lambda image: answer, batch)[0]
+
+    torch.testing.assert_close(loss_of(-3.0), loss_of(5.0))
+
+
+def test_a_few_steps_lower_the_loss(samples):
+    torch.manual_seed(0)
+    batch = batch_of(samples, 4)
+    network = PigmentReader().train()
+    optimizer = torch.optim.AdamW(network.parameters(), 2e-3)
+    losses = []
+    for _ in range(10):
+        loss, facts = pigment_loss(network, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert np.mean(losses[-3:]) < 0.9 * losses[0]
+    assert set(facts) == {"cross", "dice", "density", "fraction"}
+
+
+def test_the_encoder_starts_with_the_filters_of_the_shipped_reader():
+    from masi_vision.config import shipped_file
+
+    network = PigmentReader()
+    before = {name: weight.clone() for name, weight in network.unet.encoder.named_parameters()}
+    borrow_encoder(network, shipped_file("models", "face_reader.onnx"))
+    changed = {n for n, weight in network.unet.encoder.named_parameters() if (weight != before[n]).any()}
+    assert len(changed) >= 14
+    assert "conv1.weight" not in changed  # six channels there, three here

@@ -38,12 +38,10 @@ class TrainingSet:
     def part(self, split: Split) -> list[LabelledFace]:
         """The faces of one split in the order of the index, to learn from.
 
-        Labels are as corrected by eye, what is unclear marked `UNKNOWN`; doubtful photos that nobody
-        judged region by region are left out.
+        Labels are as corrected by eye, what is unclear marked `UNKNOWN`; doubtful photos are left out.
         """
         ids = [face.id for face in self.faces if self.split[face.id] == split]
-        judged = label_corrections()
-        return [self._to_learn(one) for one in ids if one in judged or one not in self.doubtful]
+        return [self._to_learn(one) for one in ids if one not in self.doubtful]
 
     def _to_learn(self, one: str) -> LabelledFace:
         face, unclear = self.judged(one)

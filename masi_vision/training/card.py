@@ -84,7 +84,7 @@ def write(table: Table, wrong: dict[str, int], data: TrainingSet) -> None:
     card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     card["evaluation"] = table
     card["photos"] = {part: len(data.part(part)) for part in ("train", "validation", "test")}
-    card["labels"] = {"left_out_of_training": len(data.doubtful - set(label_corrections()))}
+    card["labels"] = {"left_out_of_training": len(data.doubtful)}
     for part in ("train", "test"):
         judged = [verdicts for one, verdicts in label_corrections().items() if data.split[one] == part]
         verdicts = [verdict for one in judged for verdict in one.values()]
@@ -154,7 +154,7 @@ at, one by one, without sight of any prediction and not by a dermatologist (`con
 - test: in {test_photos_corrected} photos {test_regions_corrected} regions were set to the whole region or to none, and {test_regions_unclear} regions of which no such label is
   right count nowhere. The last two rows of the table stand against the labels as the rules made them;
 - training: in {train_photos_corrected} photos {train_regions_corrected} regions were set in the same way, and from {train_regions_unclear} nothing is learned; {left_out_of_training} photos are
-  left out (`configs/training/doubtful_labels.yaml`, less those judged).
+  left out (`configs/training/doubtful_labels.yaml`).
 
 What is left are errors of the labels as well as of the networks: thin spectacle frames, clear lenses and light beards
 often count as skin.
@@ -170,7 +170,7 @@ labels corrected; then {reader:,} from where that ended, with labels and code as
     python scripts/train_regions.py export --faces FACES --run runs --out models
     python scripts/evaluate.py regions --faces FACES --write-card
 
-The minutes are of two processor cores. What the landmarks say weighs on what the network saw, and the network reads
+The minutes are of two processor cores, the second reader's without bfloat16. What the landmarks say weighs on what the network saw, and the network reads
 every crop twice, as it is and mirrored (`masi_vision/face/find.py`): the figures are of that whole.
 
 ## Figures on the test photos

@@ -183,11 +183,11 @@ def test_nothing_is_learned_from_an_unclear_region_and_the_rest_is(atlas, monkey
         dict.fromkeys("abc", "train"),
         atlas,
         None,
-        frozenset("ab"),
+        frozenset("b"),
     )
     monkeypatch.setattr(cache, "label_corrections", lambda: {"a": {"chin": "unclear", "forehead": "whole"}})
     learned = {face.id: face.labels for face in whole.part("train")}
-    assert set(learned) == {"a", "c"}  # b is doubtful, and nobody judged it
+    assert set(learned) == {"a", "c"}  # b is doubtful
     drawn = cache.drawn_codes(made[0], atlas)
     assert (learned["a"][drawn == Subunit.CHIN] == data.UNKNOWN).all()
     assert (learned["a"][drawn == Subunit.FOREHEAD] == Subunit.FOREHEAD).all()

@@ -190,6 +190,8 @@ Faces found in {pictures} pictures without one: {wrong}.
 - Tone classes are of the skin as photographed: the light is in them.
 - The limits of the gate that refuses pictures without a face were set with the pictures counted above, and the share of
   test photos found, in view: take both figures as those of a choice, not of a blind test.
+- Two readers were compared before this one was shipped, with the test figures of both in view (frontal 0.863 and 0.866).
+  Against labels as the rules made them the one before agrees better (frontal 0.848; above, 0.840): it learned their errors too.
 - Beards: light ones and stubble count as skin. Sunglasses: a rim of the lens may count to the cheek.
 - One face per photo: with two, the more certain one is read.
 """

@@ -163,7 +163,7 @@ often count as skin.
 first 38,400 with labels that missed shaded skin and with heads turned a little wrongly, and none with the training
 labels corrected; then {reader:,} from where that ended, with labels and code as they stand:
 
-    python scripts/train_regions.py finder --faces FACES --run runs/finder --minutes 15
+    python scripts/train_regions.py finder --faces FACES --run runs/first/finder --minutes 15
     python scripts/train_regions.py reader --faces FACES --run runs/first/reader --minutes 70
     python scripts/train_regions.py export --faces FACES --run runs/first --out runs/first
     python scripts/train_regions.py reader --faces FACES --run runs/reader --shipped runs/first/face_reader.onnx --minutes 85

@@ -92,7 +92,7 @@ def export(faces: Path, cache: Path, runs: Path, out: Path) -> None:
     Raises
     ------
     ValueError
-        Nothing was trained, or ONNX Runtime and PyTorch differ by more than 1e-4 in a probability or
+        Nothing was trained, a network is nowhere, or ONNX Runtime and PyTorch differ by more than 1e-4 in a probability or
         0.01 px in a landmark.
     """
     data = prepare(faces, cache)
@@ -115,6 +115,9 @@ def export(faces: Path, cache: Path, runs: Path, out: Path) -> None:
     trained = [what for what in ("finder", "reader") if (runs / what / "checkpoint.pt").exists()]
     if not trained:
         raise ValueError(f"{runs} holds no checkpoint. Expected finder/ or reader/ there: train one first.")
+    lacking = [what for what in ("finder", "reader") if what not in trained and what not in drawn]
+    if lacking:
+        raise ValueError(f"neither {runs} nor {out} holds a {lacking[0]}. Expected one: train it first.")
     if "finder" in trained:
         finder, steps = averaged(new_finder(), runs / "finder")
         small = nn.functional.interpolate(crops, size=(FINDER_SIDE_PX, FINDER_SIDE_PX), mode="area")

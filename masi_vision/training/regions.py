@@ -92,8 +92,8 @@ def export(faces: Path, cache: Path, runs: Path, out: Path) -> None:
     Raises
     ------
     ValueError
-        Nothing was trained, a network is nowhere, or ONNX Runtime and PyTorch differ by more than 1e-4 in a probability or
-        0.01 px in a landmark.
+        Nothing was trained, a network is nowhere, or ONNX Runtime and PyTorch differ by more than 1e-4 in a
+        probability or 0.01 px in a landmark.
     """
     data = prepare(faces, cache)
     out.mkdir(parents=True, exist_ok=True)

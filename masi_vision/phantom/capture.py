@@ -94,19 +94,17 @@ def taken(linear_rgb: Floats, capture: Capture, rng: Rng) -> npt.NDArray[np.uint
     if capture.blur_px:
         picture = cv2.GaussianBlur(picture, (0, 0), max(capture.blur_px, 0.2))
     light = np.clip(picture * np.float32(capture.exposure) * np.array(capture.balance, np.float32), 0, 1)
-    coded = 255 * _srgb(light ** np.float32(capture.tone))
+    coded = 255 * _srgb(cv2.pow(light, capture.tone))
     if capture.noise:
-        coded = coded + rng.normal(0, capture.noise, coded.shape).astype(np.float32)
+        coded = coded + np.float32(capture.noise) * rng.standard_normal(coded.shape, dtype=np.float32)
     pixels = np.clip(np.rint(coded), 0, 255).astype(np.uint8)
     return pixels if capture.jpeg_quality is None else _through_jpeg(pixels, capture.jpeg_quality)
 
 
 def _srgb(light: Floats) -> Floats:
     """The transfer curve of sRGB (IEC 61966-2-1)."""
-    return np.asarray(
-        np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055),
-        np.float32,
-    )
+    curved = np.float32(1.055) * cv2.pow(light, 1 / 2.4) - np.float32(0.055)
+    return np.where(light <= 0.0031308, np.float32(12.92) * light, curved)
 
 
 def _through_jpeg(pixels: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from masi_vision.phantom.pattern import Shape
-from masi_vision.phantom.plant import Floats, Rng, smooth_noise
+from masi_vision.phantom.plant import Floats, Rng, smooth_noise, transmitted
 
 Distractor = Literal[
     "shading",
@@ -50,7 +50,7 @@ class Distraction:
 
     def laid_on(self, linear_rgb: Floats) -> Floats:
         """The face with this distractor, (H, W, 3) linear RGB."""
-        return np.asarray(linear_rgb * 10**-self.taken_od + self.added_light, np.float32)
+        return np.asarray(linear_rgb * transmitted(self.taken_od) + self.added_light, np.float32)
 
 
 def distraction(kind: Distractor, shape: Shape, rng: Rng, *, strength: float = 1.0) -> Distraction:
@@ -70,9 +70,9 @@ def _axes(shape: Shape) -> tuple[Floats, Floats]:
 def _spot(shape: Shape, x: float, y: float, radius_x: float, radius_y: float) -> Floats:
     """A soft round spot; positions and radii in shares of the frame."""
     height, width = shape
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    away = ((columns / width - x) / radius_x) ** 2 + ((rows / height - y) / radius_y) ** 2
-    return np.asarray(np.exp(-away / 2), np.float32)
+    across = np.exp(-(((np.arange(width, dtype=np.float32) / width - x) / radius_x) ** 2) / 2)
+    down = np.exp(-(((np.arange(height, dtype=np.float32) / height - y) / radius_y) ** 2) / 2)
+    return np.asarray(np.outer(down, across), np.float32)
 
 
 def _grey(field: Floats) -> Floats:

@@ -109,12 +109,14 @@ def membership(
 def _depth(shape: Shape, within: list[Ellipse]) -> tuple[Floats, Floats]:
     """One in the middle of a place, 0 at its rim, negative outside; and the strength of the deepest place."""
     height, width = shape
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    x, y = (x + 0.5) / width, (y + 0.5) / height
+    x = (np.arange(width, dtype=np.float32)[None] + 0.5) / width
+    y = (np.arange(height, dtype=np.float32)[:, None] + 0.5) / height
     deepest = np.full(shape, -np.inf, np.float32)
     strength = np.zeros(shape, np.float32)
     for place in within:
-        depth = 1 - np.hypot((x - place.x) / place.radius_x, (y - place.y) / place.radius_y)
+        across = ((x - np.float32(place.x)) / np.float32(place.radius_x)) ** 2
+        down = ((y - np.float32(place.y)) / np.float32(place.radius_y)) ** 2
+        depth = 1 - np.sqrt(across + down)
         strength = np.where(depth > deepest, np.float32(place.strength), strength)
         deepest = np.maximum(deepest, depth)
     return deepest, cv2.GaussianBlur(strength, (0, 0), 0.03 * width)

@@ -64,8 +64,13 @@ def pigment_patches(shape: tuple[int, int], sites: list[Site], rng: Rng, *, grai
 
 def smooth_noise(shape: tuple[int, int], sigma_px: float, rng: Rng) -> Floats:
     """Gaussian noise of unit spread, smooth over sigma_px."""
-    noise = cv2.GaussianBlur(rng.standard_normal(shape).astype(np.float32), (0, 0), max(sigma_px, 0.5))
+    noise = cv2.GaussianBlur(rng.standard_normal(shape, dtype=np.float32), (0, 0), max(sigma_px, 0.5))
     return np.asarray((noise - noise.mean()) / noise.std(), np.float32)
+
+
+def transmitted(taken_od: Floats) -> Floats:
+    """Share of the light that is left, 10 ** -taken_od."""
+    return np.asarray(np.exp(np.float32(-np.log(10)) * taken_od), np.float32)
 
 
 def planted(linear_rgb: Floats, density_od: Floats) -> Floats:

@@ -55,13 +55,13 @@ def test_mandibular_melasma_lies_below_malar_melasma():
 def test_symmetric_melasma_lies_on_both_sides_and_the_other_sometimes_on_one():
     def balance(symmetric):
         shares = []
-        for seed in range(40):
+        for seed in range(80):
             lesion = drawn(seed=seed, symmetric=symmetric).lesion
             right = lesion[:, : SHAPE[1] // 2].sum()
             shares.append(abs(right / max(1, lesion.sum()) - 0.5))
         return np.mean(shares)
 
-    assert balance(True) < 0.15 < balance(False)
+    assert balance(True) < 0.7 * balance(False)
 
 
 @given(st.sampled_from(get_args(Distribution)), st.integers(0, 10_000), st.booleans())

@@ -1,0 +1,188 @@
+"""`masi calibrate`: a settings file whose cut points are those of a panel of readers."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from masi_vision.cli.door import DONE, verb
+from masi_vision.errors import OutputError, SettingsError
+
+if TYPE_CHECKING:
+    from masi_vision.config import Settings
+    from masi_vision.stats.calibration import Calibration
+
+Key = tuple[str, str, str]
+"""Patient, visit, region."""
+Line = dict[str, str]
+_KEY = ("patient", "visit", "region")
+
+
+@verb
+def calibrate(
+    reads: Annotated[
+        Path, typer.Argument(metavar="READS.csv", help="patient,visit,region,area,darkness of every read.")
+    ],
+    measures: Annotated[Path, typer.Option(metavar="regions.csv", help="Of masi score, of the same visits.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Settings file to write.")],
+    settings: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings by which it was scored; else the shipped.")
+    ] = None,
+) -> int:
+    """Fit the cut points of area and darkness to a panel's grades and write a settings file."""
+    if find_spec("scipy") is None:
+        raise SettingsError(
+            'The extra "stats" is not installed. Expected it for fitting. '
+            'In the checkout of masi_vision run: pip install ".[stats]"'
+        )
+    from masi_vision.config import load_settings, shipped_file
+    from masi_vision.report.tables import write_file
+
+    if out.exists():
+        raise OutputError(f"{out} is there already. Expected a new file. Name another with --out.")
+    base = settings or shipped_file("configs", "scoring.yaml")
+    read = _rows(reads, (*_KEY, "area", "darkness"))
+    pairs = joined(read, _rows(measures, (*_KEY, "area", "pigmented_fraction", "contrast_od")))
+    if left_out := len(read) - len(pairs):
+        typer.echo(f"{left_out} reads are of regions that were not graded; they are left out.")
+    found = fitted(pairs, load_settings(base))
+    write_file(out, rewritten(base.read_text(encoding="utf-8"), found))
+    for name, fit in found.items():
+        typer.echo(f"{name}: {_points(fit)} ({_facts(fit)})")
+    typer.echo(f"Settings: {out}")
+    return DONE
+
+
+@dataclass(frozen=True)
+class ReadRegion:
+    """A region as it was read and as it was measured."""
+
+    patient: str
+    area: int
+    darkness: int
+    pigmented_fraction: float
+    contrast_od: float
+
+
+def joined(reads: list[Line], measures: list[Line]) -> list[ReadRegion]:
+    """Every read with the measure of the region that was read, where that was graded.
+
+    Raises
+    ------
+    SettingsError
+        A grade is none of the scale, or most of what was read was not measured.
+    """
+    by_key = {_key(row): row for row in measures if row["area"]}
+    wanted = {_key(row) for row in reads}
+    lost = sorted(wanted - set(by_key))
+    if len(lost) > len(wanted) / 2:
+        raise SettingsError(
+            f"{len(lost)} regions that were read were not measured, among them {'/'.join(lost[0])}. Expected "
+            "the same names in both files. Score the photos that the panel read, and name visits alike."
+        )
+    return [
+        ReadRegion(
+            row["patient"],
+            _grade(row, "area", 6),
+            _grade(row, "darkness", 4),
+            float(by_key[_key(row)]["pigmented_fraction"]),
+            float(by_key[_key(row)]["contrast_od"]),
+        )
+        for row in reads
+        if _key(row) in by_key
+    ]
+
+
+def _grade(row: Line, name: str, highest: int) -> int:
+    text = (row[name] or "").strip()
+    if not text.isdigit() or int(text) > highest:
+        raise SettingsError(
+            f"The read of {'/'.join(_key(row))} has {name} {text!r}. "
+            f"Expected a whole number from 0 to {highest}."
+        )
+    return int(text)
+
+
+def fitted(pairs: list[ReadRegion], settings: Settings) -> dict[str, Calibration]:
+    """Cut points of area (grades 1 to 6) and darkness (1 to 4), from regions found and read as pigmented."""
+    import numpy as np
+
+    from masi_vision.stats.calibration import calibrate as fit
+
+    scale = settings.scale
+    marked = [pair for pair in pairs if pair.area and pair.pigmented_fraction >= max(scale.noise_floor, 1e-6)]
+    dark = [pair for pair in marked if pair.darkness and pair.contrast_od > 0]
+    try:
+        return {
+            "area_cut_points": fit(
+                np.array([pair.pigmented_fraction for pair in marked]),
+                np.array([pair.area for pair in marked]),
+                [pair.patient for pair in marked],
+                scale.area_cut_points,
+                lowest=1,
+            ),
+            "darkness_cut_points_od": fit(
+                np.array([pair.contrast_od for pair in dark]),
+                np.array([pair.darkness for pair in dark]),
+                [pair.patient for pair in dark],
+                scale.darkness_cut_points_od[1:],
+                lowest=1,
+            ),
+        }
+    except ValueError as error:
+        raise SettingsError(f"The cut points cannot be fitted: {error}.") from error
+
+
+def rewritten(text: str, found: dict[str, Calibration]) -> str:
+    """The settings with new cut points, each with its origin beside it."""
+    day = datetime.now(UTC).date().isoformat()
+    for name, fit in found.items():
+        points, note = _points(fit), ""
+        if name == "darkness_cut_points_od":
+            first = re.search(rf"{name}: \[([\d.]+)", text)
+            kept = min(float(first.group(1)) if first else 0.03, 0.9 * fit.cut_points[0])
+            points, note = f"[{kept:.4g}, {points[1:]}", ", but for the first, the detection threshold"
+        line = (
+            "  # What stands above was said of the shipped values.\n"
+            f"  # Fitted by masi calibrate on {day}{note}:\n  # {_facts(fit)}.\n  {name}: {points}"
+        )
+        text, changed = re.subn(rf"^  {name}: .*$", line, text, flags=re.MULTILINE)
+        if changed != 1:
+            raise SettingsError(
+                f"The settings hold {changed} lines {name}. Expected one, as in the shipped file."
+            )
+    return text
+
+
+def _points(fit: Calibration) -> str:
+    return f"[{', '.join(f'{point:.4g}' for point in fit.cut_points)}]"
+
+
+def _facts(fit: Calibration) -> str:
+    return (
+        f"{fit.reads} reads of {fit.patients} patients; mean error {fit.error:.2f} grades, cross-validated "
+        f"by patient, {fit.error_before:.2f} before; exact {fit.exact:.0%}, within one {fit.within_one:.0%}"
+    )
+
+
+def _key(row: Line) -> Key:
+    return row["patient"], row["visit"], row["region"]
+
+
+def _rows(file: Path, columns: tuple[str, ...]) -> list[Line]:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream, restval=""))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SettingsError(f"{file} cannot be read ({error}). Expected a CSV file in UTF-8.") from error
+    lacking = [name for name in columns if not rows or name not in rows[0]]
+    if lacking:
+        raise SettingsError(f"{file} has no column {lacking[0]}, or no row. Expected {', '.join(columns)}.")
+    return rows

@@ -1,0 +1,56 @@
+"""`masi phantom`: a study whose truth is known, to try everything on."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from masi_vision.cli.door import DONE, verb
+from masi_vision.errors import SettingsError
+
+if TYPE_CHECKING:
+    from masi_vision.phantom.cohort import Arm
+
+
+@verb
+def phantom(
+    out: Annotated[Path, typer.Option(help="Folder of the study; made. Truth goes to OUT-truth beside it.")],
+    faces: Annotated[
+        Path | None,
+        typer.Option(help="Folder of face photographs with landmarks; without it, truth and reads alone."),
+    ] = None,
+    patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 80,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same study.")] = 1,
+    effects: Annotated[
+        str, typer.Option(help="Mean share of pigment that is gone in the end, by arm.")
+    ] = "0.10,0.25,0.40,0.55",
+) -> int:
+    """Make a study of people who do not exist: planted melasma, visits, treatment effects by arm, reads."""
+    if find_spec("scipy") is None or find_spec("torch") is None:
+        raise SettingsError(
+            'The extra "train" is not installed. Expected it for making phantoms. '
+            'In the checkout of masi_vision run: pip install ".[train]"'
+        )
+    from masi_vision.config import load_settings
+    from masi_vision.training.phantom_study import StudyPlan, write_study
+
+    plan = StudyPlan(patients, seed, _arms(effects))
+    made = write_study(plan, faces, out, load_settings())
+    typer.echo(f"{made['patients']} patients, {made['photos']} photos, {made['reads']} reads.")
+    where = f"Photos: {out}  " if made["photos"] else ""
+    typer.echo(f"{where}Truth, arms and reads: {out.with_name(out.name + '-truth')}")
+    return DONE
+
+
+def _arms(effects: str) -> tuple[Arm, ...]:
+    from masi_vision.phantom.cohort import Arm
+
+    try:
+        return tuple(Arm(chr(ord("A") + n), float(e)) for n, e in enumerate(effects.split(",")))
+    except ValueError as error:
+        raise SettingsError(
+            f"--effects is {effects!r} ({error}). Expected numbers from 0 to 1 with commas between."
+        ) from error

@@ -1,0 +1,1 @@
+"""Statistics of reads and scores: numbers in, numbers out."""

@@ -1,0 +1,234 @@
+"""Writes a study that never was: photographs of patients by visits, truth apart, reads by made readers."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from masi_vision.config import Settings, shipped_file
+from masi_vision.errors import OutputError, SettingsError
+from masi_vision.face.align import Alignment
+from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas
+from masi_vision.face.models import read_atlas
+from masi_vision.phantom.capture import draw_capture
+from masi_vision.phantom.cohort import (
+    VISITS,
+    Arm,
+    Codes,
+    Patient,
+    Reader,
+    allocation,
+    draw_patient,
+    draw_readers,
+    read,
+    truth_of,
+)
+from masi_vision.phantom.melasma import RegionTruth
+from masi_vision.photo import srgb_to_linear
+from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, RegionGrade, area_grade, darkness_grade, mmasi
+from masi_vision.training.data import LabelledFace
+from masi_vision.training.faces import load_faces, load_polygons, split_by_person
+from masi_vision.training.labels import label_face
+from masi_vision.training.phantom_photos import Scene, can_be_planted, photographed
+
+TRUTH, READS, STUDY = "truth.csv", "reads.csv", "phantom.json"
+_READERS = 3
+_REGIONS: dict[MasiRegion, int] = {
+    name: int(subunit) for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True)
+}
+# Skin of patients without a photograph: from light to dark, linear RGB.
+_LIGHT, _DARK = np.array([0.52, 0.34, 0.26]), np.array([0.12, 0.062, 0.036])
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What to make: how many patients, in which arms, from which seed."""
+
+    patients: int
+    seed: int
+    arms: tuple[Arm, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a study without patients."""
+        if self.patients < 1:
+            raise ValueError(f"patients must be at least 1, got {self.patients}")
+
+
+def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settings) -> dict[str, int]:
+    """Write ``out`` (photographs), ``out-truth`` (arms, truth, reads) and say how many of each.
+
+    Parameters
+    ----------
+    faces : Path or None
+        Folder of face photographs with landmarks; None makes truth and reads without photographs.
+
+    Raises
+    ------
+    OutputError
+        A folder is there already.
+    SettingsError
+        There are too few usable faces.
+    """
+    apart = out.with_name(f"{out.name}-truth")
+    for folder in (out, apart):
+        if folder.exists():
+            raise OutputError(f"{folder} is there already. Expected a new folder. Name another with --out.")
+    of_trial, of_faces, *of_patients = np.random.SeedSequence(plan.seed).spawn(2 + plan.patients)
+    rng = np.random.default_rng(of_trial)
+    atlas = read_atlas(shipped_file("models", "face_atlas.npz"))
+    arms, readers = allocation(plan.patients, plan.arms, rng), draw_readers(_READERS, rng)
+    drawn = np.random.default_rng(of_faces)
+    people = _photographed(faces, atlas, plan, drawn) if faces else _imagined(atlas, plan, drawn)
+    rows: list[dict[str, object]] = []
+    reads: list[dict[str, object]] = []
+    photos = 0
+    for number, (arm, (face, codes, skin)) in enumerate(zip(arms, people, strict=True)):
+        own = np.random.default_rng(of_patients[number])
+        patient = draw_patient(f"P{number + 1:03d}", arm, skin, atlas.labels, own)
+        for place, visit in enumerate(VISITS):
+            truth = truth_of(patient.at(place), codes, _REGIONS)
+            rows += _truth_rows(patient, visit, truth, settings)
+            reads += _read_rows(patient, visit, truth, readers, settings, own)
+            if face is not None:
+                pixels = photographed(Scene(face, patient.at(place)), atlas, draw_capture(own), own)
+                _write_photo(out / patient.name / visit / "front.jpg", pixels)
+                photos += 1
+    apart.mkdir(parents=True)
+    truth_text = _csv(rows)
+    (apart / TRUTH).write_text(truth_text, encoding="utf-8")
+    (apart / READS).write_text(_csv(reads), encoding="utf-8")
+    if photos:
+        facts = {
+            "phantom": "synthetic faces with planted pigment; no patient",
+            "patients": plan.patients,
+            "seed": plan.seed,
+            "truth_sha256": hashlib.sha256(truth_text.encode()).hexdigest(),
+        }
+        (out / STUDY).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    (apart / STUDY).write_text(json.dumps(asdict(plan), indent=1) + "\n", encoding="utf-8")
+    return {"patients": plan.patients, "photos": photos, "reads": len(reads)}
+
+
+Person = tuple[LabelledFace | None, Codes, np.ndarray]
+"""Face, visible subunits in the aligned frame, skin colour."""
+
+
+def _photographed(folder: Path, atlas: FaceAtlas, plan: StudyPlan, rng: np.random.Generator) -> list[Person]:
+    """Even frontal faces in colour, each one patient; of the test part, to which no model was fitted."""
+    if not (folder / "index.csv").is_file():
+        raise SettingsError(
+            f"{folder} holds no index.csv. Expected a folder of face photographs with landmarks."
+        )
+    faces, polygons = load_faces(folder), load_polygons(folder)
+    split = split_by_person(faces)
+    chosen = [face for face in faces if face.even_frontal and split[face.id] == "test"]
+    people: list[Person] = []
+    for place in rng.permutation(len(chosen)):
+        if len(people) == plan.patients:
+            break
+        face = chosen[place]
+        pixels = face.read()
+        labels = label_face(face, pixels, atlas, polygons)
+        labelled = LabelledFace(face.id, pixels, labels, face.landmarks, face.yaw_deg)
+        codes = np.asarray(Alignment(atlas, face.landmarks).to_frame(labels, nearest=True), np.uint8)
+        if can_be_planted(labelled) and all((codes == code).sum() > 500 for code in _REGIONS.values()):
+            skin = np.median(srgb_to_linear(pixels[labels > 0][None]), axis=(0, 1))
+            people.append((labelled, codes, skin.astype(np.float32)))
+    if len(people) < plan.patients:
+        raise SettingsError(
+            f"{folder} holds {len(people)} usable faces. Expected {plan.patients}, one for each patient. "
+            "Ask for fewer with --patients."
+        )
+    return people
+
+
+def _imagined(atlas: FaceAtlas, plan: StudyPlan, rng: np.random.Generator) -> list[Person]:
+    """Skin of every tone, no photographs."""
+    shares = rng.random(plan.patients)
+    skins = [np.exp(share * np.log(_LIGHT) + (1 - share) * np.log(_DARK)) for share in shares]
+    return [(None, atlas.labels, skin.astype(np.float32)) for skin in skins]
+
+
+def _grades(truth: dict[MasiRegion, RegionTruth], settings: Settings) -> dict[MasiRegion, RegionGrade]:
+    scale, grades = settings.scale, {}
+    for name in MASI_REGIONS:
+        true = truth.get(name)
+        area = _area(true, settings) if true else 0
+        dark = darkness_grade(true.contrast_od, scale.darkness_cut_points_od) if true and area else 0
+        grades[name] = RegionGrade(area, dark, 0) if area else ABSENT
+    return grades
+
+
+def _area(true: RegionTruth, settings: Settings) -> int:
+    scale = settings.scale
+    return area_grade(true.pigmented_fraction, noise_floor=scale.noise_floor, edges=scale.area_cut_points)
+
+
+def _truth_rows(
+    patient: Patient, visit: str, truth: dict[MasiRegion, RegionTruth], settings: Settings
+) -> Iterator[dict[str, object]]:
+    grades = _grades(truth, settings)
+    total = mmasi(grades)
+    for name, true in truth.items():
+        yield {
+            "patient": patient.name,
+            "arm": patient.arm.name,
+            "visit": visit,
+            "region": name,
+            "pigmented_fraction": round(true.pigmented_fraction, 5),
+            "contrast_od": round(true.contrast_od, 5),
+            "amount_od": round(true.amount_od, 6),
+            "area": grades[name].area,
+            "darkness": grades[name].darkness,
+            "mmasi": total,
+        }
+
+
+def _read_rows(
+    patient: Patient,
+    visit: str,
+    truth: dict[MasiRegion, RegionTruth],
+    readers: Sequence[Reader],
+    settings: Settings,
+    rng: np.random.Generator,
+) -> Iterator[dict[str, object]]:
+    for reader in readers:
+        scale = settings.scale
+        given = list(read(reader, truth, scale.area_cut_points, scale.darkness_cut_points_od, rng))
+        grades = dict.fromkeys(MASI_REGIONS, ABSENT) | {
+            one.region: RegionGrade(one.area, one.darkness, 0) for one in given if one.area
+        }
+        total = mmasi(grades)
+        for one in given:
+            yield {
+                "reader": reader.name,
+                "patient": patient.name,
+                "visit": visit,
+                "region": one.region,
+                "area": one.area,
+                "darkness": one.darkness,
+                "mmasi": total,
+            }
+
+
+def _csv(rows: Sequence[dict[str, object]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def _write_photo(file: Path, pixels: np.ndarray) -> None:
+    """As a JPEG of high quality: the camera's own compression is in the pixels already."""
+    file.parent.mkdir(parents=True)
+    if not cv2.imwrite(str(file), pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 97]):
+        raise OutputError(f"{file} cannot be written. Expected free space and the permission to write.")

@@ -1,0 +1,117 @@
+"""`masi calibrate`: a settings file with the cut points of a panel."""
+
+import csv
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from masi_vision.cli.main import app
+from masi_vision.config import load_settings
+
+pytest.importorskip("scipy", reason="needs the extra stats")
+
+AREA = (0.08, 0.2, 0.35, 0.55, 0.8)
+DARKNESS = (0.05, 0.09, 0.14)
+
+
+def write(file, rows):
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return file
+
+
+@pytest.fixture(scope="module")
+def panel():
+    """Measures of 150 visits, and two readers whose own cut points are others than the shipped."""
+    rng = np.random.default_rng(0)
+    measures, reads = [], []
+    for number in range(150):
+        for region in ("forehead", "right_malar", "left_malar", "chin"):
+            fraction = float(np.exp(rng.uniform(np.log(0.02), np.log(0.98))))
+            contrast = float(np.exp(rng.uniform(np.log(0.03), np.log(0.3))))
+            key = {"patient": f"P{number // 2:03d}", "visit": f"visit-{number % 2}", "region": region}
+            measures.append(key | {"area": 2, "pigmented_fraction": fraction, "contrast_od": contrast})
+            for _ in range(2):
+                seen = fraction * np.exp(rng.logistic(0, 0.12)), contrast * np.exp(rng.logistic(0, 0.12))
+                area = 1 + int(np.searchsorted(AREA, seen[0]))
+                reads.append(key | {"area": area, "darkness": 1 + int(np.searchsorted(DARKNESS, seen[1]))})
+    measures.append(key | {"region": "nose", "area": "", "pigmented_fraction": "", "contrast_od": ""})
+    return reads, measures
+
+
+def calibrate(*words):
+    return CliRunner().invoke(app, ["calibrate", *map(str, words)])
+
+
+def test_the_settings_have_the_panel_s_cut_points_with_their_origin(panel, tmp_path):
+    reads, measures = write(tmp_path / "reads.csv", panel[0]), write(tmp_path / "regions.csv", panel[1])
+    out = tmp_path / "mine.yaml"
+    done = calibrate(reads, "--measures", measures, "--out", out)
+    assert done.exit_code == 0, done.output
+    scale = load_settings(out).scale
+    np.testing.assert_allclose(scale.area_cut_points, AREA, rtol=0.12)
+    np.testing.assert_allclose(scale.darkness_cut_points_od[1:], DARKNESS, rtol=0.12)
+    assert scale.darkness_cut_points_od[0] == 0.03
+    text = out.read_text(encoding="utf-8")
+    assert f"Fitted by masi calibrate on {datetime.now(UTC).date()}" in text
+    assert "# 1200 reads of 75 patients; mean error 0." in text
+    assert load_settings(out).pigment == load_settings().pigment
+    assert "cross-validated" in done.stdout
+
+
+def test_reads_of_other_visits_are_refused(panel, tmp_path):
+    reads = write(tmp_path / "reads.csv", [row | {"patient": "X" + row["patient"]} for row in panel[0]])
+    measures = write(tmp_path / "regions.csv", panel[1])
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert done.exit_code == 2
+    assert "600 regions that were read were not measured, among them XP000/visit-0/chin" in done.output
+    assert not (tmp_path / "mine.yaml").exists()
+
+
+def test_too_few_reads_are_refused_in_a_sentence(panel, tmp_path):
+    reads = write(tmp_path / "reads.csv", panel[0][:20])
+    measures = write(tmp_path / "regions.csv", panel[1])
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert done.exit_code == 2
+    assert "The cut points cannot be fitted: grade" in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("area", "7"), ("area", ""), ("darkness", "2.0"), ("darkness", "-1")]
+)
+def test_a_grade_that_is_none_is_refused_with_its_region(panel, tmp_path, name, value):
+    reads = write(tmp_path / "reads.csv", [panel[0][0] | {name: value}, *panel[0][1:]])
+    measures = write(tmp_path / "regions.csv", panel[1])
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert done.exit_code == 2
+    assert f"The read of P000/visit-0/forehead has {name} '{value}'. Expected a whole number" in done.output
+
+
+def test_a_region_read_as_pigmented_but_without_darkness_is_left_out_of_darkness(panel, tmp_path):
+    reads = write(tmp_path / "reads.csv", [panel[0][0] | {"darkness": 0}, *panel[0][1:]])
+    measures = write(tmp_path / "regions.csv", panel[1])
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert done.exit_code == 0
+    assert "(1199 reads" in done.stdout
+
+
+@pytest.mark.parametrize("content", ["patient,visit\nP1,V1\n", "patient,visit,region,area,darkness\n"])
+def test_a_table_without_columns_or_rows_is_refused(panel, tmp_path, content):
+    file = tmp_path / "reads.csv"
+    file.write_text(content, encoding="utf-8")
+    measures = write(tmp_path / "regions.csv", panel[1])
+    done = calibrate(file, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert done.exit_code == 2
+    assert "has no column" in done.output
+
+
+def test_a_file_that_is_there_stays_as_it_is(panel, tmp_path):
+    reads, measures = write(tmp_path / "reads.csv", panel[0]), write(tmp_path / "regions.csv", panel[1])
+    out = tmp_path / "mine.yaml"
+    out.write_text("mine", encoding="utf-8")
+    assert calibrate(reads, "--measures", measures, "--out", out).exit_code == 2
+    assert out.read_text(encoding="utf-8") == "mine"

@@ -1,0 +1,103 @@
+"""A trial that never was: its arms do what they were set to do, and its readers err as people do."""
+
+import numpy as np
+import pytest
+
+from masi_vision.phantom.cohort import (
+    ARMS,
+    VISITS,
+    Arm,
+    allocation,
+    draw_patient,
+    draw_readers,
+    read,
+    truth_of,
+)
+from masi_vision.scale import ABSENT, AREA_EDGES, MASI_REGIONS, RegionGrade, mmasi
+
+SKIN = np.array([0.45, 0.28, 0.2], np.float32)
+CUTS = (0.03, 0.06, 0.10, 0.17)
+REGIONS = dict(zip(MASI_REGIONS, (1, 2, 3, 4), strict=True))
+
+
+@pytest.fixture(scope="module")
+def small(atlas):
+    """Every fourth pixel of the mean face: fast."""
+    return np.ascontiguousarray(atlas.labels[::4, ::4])
+
+
+@pytest.fixture(scope="module")
+def patients(small):
+    rng = np.random.default_rng(0)
+    return [
+        draw_patient(f"P{n}", arm, SKIN, small, np.random.default_rng((1, n)))
+        for n, arm in enumerate(allocation(80, ARMS, rng))
+    ]
+
+
+def amount(melasma, codes):
+    return float(melasma.density_od[codes > 0].mean())
+
+
+def test_every_block_of_four_holds_every_arm_once():
+    drawn = allocation(82, ARMS, np.random.default_rng(3))
+    assert len(drawn) == 82
+    for first in range(0, 80, 4):
+        assert {arm.name for arm in drawn[first : first + 4]} == {"A", "B", "C", "D"}
+
+
+def test_all_come_with_melasma_and_arms_lose_what_they_were_set_to_lose(patients, small):
+    lost = {arm.name: [] for arm in ARMS}
+    for patient in patients:
+        before, after = (amount(patient.at(visit), small) for visit in (0, 2))
+        assert before > 0.004
+        lost[patient.arm.name].append(1 - after / before)
+    for arm in ARMS:
+        assert np.mean(lost[arm.name]) == pytest.approx(arm.effect, abs=0.12)
+    means = [np.mean(lost[arm.name]) for arm in ARMS]
+    assert means == sorted(means)
+
+
+def test_a_visit_between_lies_between(patients, small):
+    for patient in patients[:20]:
+        first, second, third = (amount(patient.at(visit), small) for visit in range(len(VISITS)))
+        assert min(first, third) - 1e-6 <= second <= max(first, third) + 1e-6
+
+
+def test_regions_answer_each_for_itself(patients, small):
+    spreads = [
+        np.ptp([patient.remaining[small == code].mean() for code in (1, 2, 3)]) for patient in patients
+    ]
+    assert np.median(spreads) > 0.05
+
+
+def test_readers_agree_as_trained_readers_do(patients, small):
+    """ICC(2,1) of the mMASI near the published 0.82."""
+    rng = np.random.default_rng(4)
+    readers = draw_readers(3, rng)
+    table = []
+    for patient in patients:
+        truth = truth_of(patient.at(0), small, REGIONS)
+        row = []
+        for reader in readers:
+            grades = dict.fromkeys(MASI_REGIONS, ABSENT)
+            for one in read(reader, truth, AREA_EDGES, CUTS, rng):
+                assert (one.area == 0) == (one.darkness == 0)
+                if one.area:
+                    grades[one.region] = RegionGrade(one.area, one.darkness, 0)
+            row.append(mmasi(grades))
+        table.append(row)
+    x = np.array(table)
+    n, k = x.shape
+    rows, columns = x.mean(axis=1), x.mean(axis=0)
+    between = k * ((rows - x.mean()) ** 2).sum() / (n - 1)
+    of_readers = n * ((columns - x.mean()) ** 2).sum() / (k - 1)
+    left = ((x - rows[:, None] - columns + x.mean()) ** 2).sum() / ((n - 1) * (k - 1))
+    icc = (between - left) / (between + (k - 1) * left + k * (of_readers - left) / n)
+    assert 0.7 < icc < 0.92
+
+
+@pytest.mark.parametrize("effect", [-0.1, 1.1])
+def test_an_effect_that_no_treatment_has_is_refused(effect):
+    with pytest.raises(ValueError, match="effect must be in"):
+        Arm("A", effect)

@@ -38,6 +38,10 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Contrast = Annotated[float, Field(gt=0, le=3)]
 InnerFraction = Annotated[float, Field(gt=0, lt=1)]
 DarknessCutPoints = Annotated[tuple[Contrast, Contrast, Contrast, Contrast], AfterValidator(_increasing)]
+AreaCutPoints = Annotated[
+    tuple[InnerFraction, InnerFraction, InnerFraction, InnerFraction, InnerFraction],
+    AfterValidator(_increasing),
+]
 HomogeneityCutPoints = Annotated[
     tuple[InnerFraction, InnerFraction, InnerFraction, InnerFraction], AfterValidator(_increasing)
 ]
@@ -55,15 +59,25 @@ class ScaleSettings(_Section):
     """How a measure becomes a grade; see `masi_vision.scale`."""
 
     noise_floor: Annotated[float, Field(ge=0, lt=0.10)]
+    area_cut_points: AreaCutPoints
     darkness_cut_points_od: DarknessCutPoints
     homogeneity_cut_points: HomogeneityCutPoints
     nose_counts_toward: MidlineRegion | None
     upper_lip_counts_toward: MidlineRegion | None
 
+    @model_validator(mode="after")
+    def _floor_below_area(self) -> ScaleSettings:
+        if self.noise_floor >= self.area_cut_points[0]:
+            raise ValueError("a noise_floor below the first of area_cut_points")
+        return self
+
 
 class PigmentSettings(_Section):
-    """What counts as pigment."""
+    """What counts as pigment: by the learned map, or by rules."""
 
+    method: Literal["learned", "classical"]
+    lesion_probability: InnerFraction
+    disagreement_fraction: InnerFraction
     detection_threshold_od: Annotated[float, Field(gt=0, le=0.5)]
     shading_scale_fraction: Annotated[float, Field(ge=0.02, le=1)]
 

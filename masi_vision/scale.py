@@ -160,7 +160,7 @@ class MasiScore:
         return None if self.masi_tenths is None else self.masi_tenths / 10
 
 
-def area_grade(fraction: float, *, noise_floor: float = 0.01) -> int:
+def area_grade(fraction: float, *, noise_floor: float = 0.01, edges: Sequence[float] = AREA_EDGES) -> int:
     """Grade the pigmented fraction of a region from 0 to 6.
 
     Parameters
@@ -169,6 +169,8 @@ def area_grade(fraction: float, *, noise_floor: float = 0.01) -> int:
         Pigmented skin over visible skin of the region, 0 to 1.
     noise_floor : float
         Below this fraction the region counts as free. Default 0.01, from the wording "1-9 %" of grade 1.
+    edges : sequence of 5 floats
+        Where grades 2 to 6 begin; as published where omitted.
 
     Notes
     -----
@@ -176,10 +178,10 @@ def area_grade(fraction: float, *, noise_floor: float = 0.01) -> int:
     0.90 is grade 6 and 0.8999 is grade 5. A fraction of 0 is grade 0 whatever the floor.
     """
     _check_between("fraction", fraction, 1)
-    _check_between("noise_floor", noise_floor, AREA_EDGES[0])
+    _check_between("noise_floor", noise_floor, edges[0])
     if fraction == 0 or fraction < noise_floor:
         return 0
-    return 1 + bisect_right(AREA_EDGES, fraction)
+    return 1 + bisect_right(edges, fraction)
 
 
 def darkness_grade(contrast: float, cut_points: Sequence[float]) -> int:
@@ -200,7 +202,7 @@ def homogeneity_grade(value: float, cut_points: Sequence[float]) -> int:
     return _grade("homogeneity value", value, 1, cut_points)
 
 
-def continuous_area(fraction: float) -> float:
+def continuous_area(fraction: float, edges: Sequence[float] = AREA_EDGES) -> float:
     """Place the pigmented fraction of a region on the area scale, 0 to 6, without banding.
 
     Notes
@@ -210,7 +212,7 @@ def continuous_area(fraction: float) -> float:
     rounding gives back the published grade, save for traces (under 0.033). There is no noise floor.
     """
     _check_between("fraction", fraction, 1)
-    return float(np.interp(fraction, (0, *AREA_EDGES, 1), (0, 1.5, 2.5, 3.5, 4.5, 5.5, 6)))
+    return float(np.interp(fraction, (0, *edges, 1), (0, 1.5, 2.5, 3.5, 4.5, 5.5, 6)))
 
 
 def continuous_darkness(contrast: float, cut_points: Sequence[float]) -> float:

@@ -1,7 +1,8 @@
 """Measure what is shipped, on people it never saw.
 
 python scripts/evaluate.py regions --faces FACES [--cache runs/cache] [--write-card]
-python scripts/evaluate.py pigment --faces FACES [--cache runs/cache]
+
+The pigment map is measured by benchmarks/pigment.py.
 """
 
 from __future__ import annotations
@@ -15,22 +16,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["regions", "pigment"])
+    parser.add_argument("what", choices=["regions"])
     parser.add_argument("--faces", type=Path, required=True, help="folder of the synthetic faces")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where labels are kept")
     parser.add_argument("--write-card", action="store_true", help="write the table into the model card")
     parser.add_argument("--json", type=Path, help="write the figures of every photo here")
     arguments = parser.parse_args()
 
-    from masi_vision.config import load_settings
     from masi_vision.face.models import face_models
-    from masi_vision.training import card, evaluation, pigment_check
+    from masi_vision.training import card, evaluation
     from masi_vision.training.cache import prepare
 
     data, models = prepare(arguments.faces, arguments.cache), face_models()
-    if arguments.what == "pigment":
-        print(pigment_check.pigment_table(pigment_check.check_pigment(data, models, load_settings())))
-        return
     figures = evaluation.evaluate(data, models)
     table = evaluation.groups(figures, evaluation.evaluate(data, models, as_made=True))
     wrong = card.false_faces_in_skimage(models)

@@ -1,4 +1,4 @@
-"""Record what the demo's first visit measures with the shipped models, for `masi doctor` to compare with.
+"""Record what the phantoms of `masi selftest` measure with the shipped models, for it to compare with.
 
 python scripts/record_selftest.py
 """
@@ -7,22 +7,15 @@ from __future__ import annotations
 
 import json
 
-from masi_vision import score_visit
+from masi_vision.cli.selftest import RECORD, measured_phantoms
 from masi_vision.phantom.demo import demo_folder
 
 
 def main() -> None:
-    visit = "demo-01/visit-1"
-    result = score_visit(demo_folder() / visit)
-    if result.scores is None:
-        raise SystemExit(f"the demo visit was not scored: {result.message}")
-    fractions = {
-        name: round(region.measure.pigmented_fraction, 5)
-        for name, region in result.regions.items()
-        if region.measure
-    }
-    expected = {"visit": visit, "mmasi": result.scores.mmasi, "pigmented_fraction": fractions}
-    (demo_folder() / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
+    expected = dict(measured_phantoms())
+    if refused := [name for name, numbers in expected.items() if not numbers]:
+        raise SystemExit(f"{refused[0]} was not scored; expected every phantom of the demo to be")
+    (demo_folder() / RECORD).write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(expected, indent=1))
 
 

@@ -16,6 +16,7 @@ from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import MIRRORED_CODE, Subunit
 from masi_vision.face.models import read_atlas
 from masi_vision.phantom.demo import demo_folder
+from masi_vision.visit.models import Models, shipped_models
 
 # A busy machine is no failure: examples have no time limit of their own.
 hypothesis_settings.register_profile("masi", deadline=None)
@@ -36,6 +37,14 @@ def atlas():
 @pytest.fixture(scope="session")
 def settings():
     return load_settings()
+
+
+@pytest.fixture(scope="session")
+def by_rules():
+    """Settings that measure by rules: on faces made of even skin, of which no network learned anything."""
+    shipped = load_settings()
+    pigment = shipped.pigment.model_copy(update={"method": "classical"})
+    return shipped.model_copy(update={"pigment": pigment})
 
 
 @pytest.fixture(scope="session")
@@ -138,6 +147,16 @@ def known_face(atlas):
 
     def make(landmarks, shape, **options):
         return KnownFace(atlas, landmarks, shape, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def known_models(known_face):
+    """The same beside the shipped pigment network, as scoring takes them."""
+
+    def make(landmarks, shape, **options):
+        return Models(known_face(landmarks, shape, **options), shipped_models().pigment)
 
     return make
 

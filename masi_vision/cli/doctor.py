@@ -21,7 +21,12 @@ Check = tuple[str, bool, str]
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "pydantic", "typer", "rich")
 # Extra of pyproject.toml to the module that tells whether it is there, and what it is for.
-_EXTRAS = {"heic": ("pi_heif", "HEIC photos"), "raw": ("rawpy", "camera RAW"), "train": ("torch", "training")}
+_EXTRAS = {
+    "heic": ("pi_heif", "HEIC photos"),
+    "raw": ("rawpy", "camera RAW"),
+    "stats": ("scipy", "masi calibrate"),
+    "train": ("torch", "training, masi phantom"),
+}
 
 
 @verb
@@ -82,14 +87,22 @@ def settings_check() -> Check:
 def model_checks() -> Iterator[Check]:
     """Every model file is the one its card describes."""
     from masi_vision.config import shipped_file
-    from masi_vision.face.models import CARD, verified
+    from masi_vision.face.models import CARD
+    from masi_vision.visit.models import PIGMENT_CARD
 
-    try:
-        card = shipped_file("models", CARD)
-        digests = json.loads(card.read_text(encoding="utf-8"))["sha256"]
-    except (MasiError, OSError, ValueError, KeyError) as error:
-        yield "models", False, f"the card {CARD} cannot be read: {error}"
-        return
+    for name in (CARD, PIGMENT_CARD):
+        try:
+            card = shipped_file("models", name)
+            digests = json.loads(card.read_text(encoding="utf-8"))["sha256"]
+        except (MasiError, OSError, ValueError, KeyError) as error:
+            yield "models", False, f"the card {name} cannot be read: {error}"
+        else:
+            yield from _file_checks(card, digests)
+
+
+def _file_checks(card: Path, digests: dict[str, str]) -> Iterator[Check]:
+    from masi_vision.face.models import verified
+
     for name, digest in digests.items():
         try:
             verified(card.with_name(name), digest)

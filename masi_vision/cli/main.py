@@ -6,10 +6,13 @@ from typing import Annotated
 
 import typer
 
+from masi_vision.cli.calibrate import calibrate
 from masi_vision.cli.config import config
 from masi_vision.cli.demo import demo
 from masi_vision.cli.doctor import doctor
+from masi_vision.cli.phantom import phantom
 from masi_vision.cli.score import score
+from masi_vision.cli.selftest import selftest
 from masi_vision.version import __version__
 
 app = typer.Typer(
@@ -22,6 +25,9 @@ app = typer.Typer(
 app.command()(score)
 app.command()(demo)
 app.command()(doctor)
+app.command()(selftest)
+app.command()(calibrate)
+app.command()(phantom)
 app.add_typer(config, name="config")
 
 

@@ -15,7 +15,6 @@ from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
 from masi_vision.cli.names import FileNames
 from masi_vision.config import Settings
 from masi_vision.errors import OutputError
-from masi_vision.face.models import FaceModels, face_models
 from masi_vision.report.masks import write_masks
 from masi_vision.report.overlay import write_overlay
 from masi_vision.report.tables import (
@@ -32,6 +31,7 @@ from masi_vision.report.tables import (
     writing,
 )
 from masi_vision.visit.folder import VisitFiles, find_visits
+from masi_vision.visit.models import Models, shipped_models
 from masi_vision.visit.score import VisitScore, score_visit
 
 OVERLAYS, MASKS = "overlays", "masks"
@@ -92,7 +92,7 @@ def score_visits(order: Order, progress: Progress = lambda done, found: None) ->
     OutputError, ModelError
         The results folder cannot be used, or the models cannot.
     """
-    models = face_models()
+    models = shipped_models()
     found = find_visits(order.paths, order.settings.views)
     prepare(order)
     book = _Book(order, models, len(found))
@@ -109,7 +109,7 @@ def score_visits(order: Order, progress: Progress = lambda done, found: None) ->
 class _Book:
     """Keeps what a run has done, and writes it whatever ends the run."""
 
-    def __init__(self, order: Order, models: FaceModels, visits_found: int) -> None:
+    def __init__(self, order: Order, models: Models, visits_found: int) -> None:
         self.visits: list[VisitRows] = []
         self.state: RunState = "running"
         self._order, self._found = order, visits_found
@@ -185,7 +185,7 @@ def _old_results(out: Path) -> list[Path]:
     return [*pictures, *(out / name for name in TABLES)]
 
 
-def _scored(files: VisitFiles, settings: Settings, models: FaceModels) -> VisitScore:
+def _scored(files: VisitFiles, settings: Settings, models: Models) -> VisitScore:
     result = score_visit(files.photos, settings, patient=files.patient, visit=files.visit, models=models)
     if files.problem is not None:
         return replace(result, reason=files.problem.reason, message=files.problem.message)

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from masi_vision.pigment.map import METHOD
 from masi_vision.report.tables import VisitRows, json_text, refusals
 from masi_vision.scale import MASI_REGIONS
 
@@ -66,10 +65,10 @@ def show(outcome: Outcome, order: Order) -> None:
     scored = sum(visit.score["status"] == "scored" for visit in outcome.visits)
     stopped = " Stopped before the end: what was done is kept." if outcome.state == "interrupted" else ""
     screen.print(f"{scored} of {len(outcome.visits)} visits scored.{stopped}", soft_wrap=True)
-    if scored:
+    if scored and order.settings.pigment.method == "classical":
         screen.print(
-            f"The pigment map of this version ({METHOD}) is a rough estimate by rules: look at the pictures "
-            "before you use a score.",
+            "The classical pigment map is a rough estimate by rules: look at the pictures before "
+            "you use a score.",
             soft_wrap=True,
         )
     pictures = f"  Pictures: {order.out / 'overlays'}" if order.overlays else ""

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,20 +64,33 @@ def face_models() -> FaceModels:
     ModelError
         A file is missing, was altered, or is for another version of the code.
     """
-    card_file = shipped_file("models", CARD)
-    card = json.loads(card_file.read_text(encoding="utf-8"))
-    if card["format"] != FORMAT:
-        raise ModelError(
-            f"models/{CARD} has format {card['format']}. Expected format {FORMAT}. "
-            "Install the models that belong to this version of masi_vision."
-        )
-    files = {name: verified(card_file.with_name(name), digest) for name, digest in card["sha256"].items()}
+    card, files = read_card(CARD, FORMAT)
     return FaceModels(
         read_atlas(files["face_atlas.npz"]),
-        _session(files["face_finder.onnx"]),
-        _session(files["face_reader.onnx"]),
+        open_session(files["face_finder.onnx"]),
+        open_session(files["face_reader.onnx"]),
         dict(card["sha256"]),
     )
+
+
+def read_card(name: str, expected_format: int) -> tuple[dict[str, Any], dict[str, Path]]:
+    """A model card, and the verified files that it names.
+
+    Raises
+    ------
+    ModelError
+        A file is missing, was altered, or is for another version of the code.
+    """
+    card_file = shipped_file("models", name)
+    card = json.loads(card_file.read_text(encoding="utf-8"))
+    if card["format"] != expected_format:
+        raise ModelError(
+            f"models/{name} has format {card['format']}. Expected format {expected_format}. "
+            "Install the models that belong to this version of masi_vision."
+        )
+    return card, {
+        file: verified(card_file.with_name(file), digest) for file, digest in card["sha256"].items()
+    }
 
 
 def verified(file: Path, sha256: str) -> Path:
@@ -106,7 +120,7 @@ def read_atlas(file: Path) -> FaceAtlas:
         )
 
 
-def _session(file: Path) -> ort.InferenceSession:
+def open_session(file: Path) -> ort.InferenceSession:
     """One thread per process: results do not depend on the number of threads, and processes do not fight."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

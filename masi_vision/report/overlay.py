@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from masi_vision.face.atlas import MASI_SUBUNITS, SUBUNITS, Subunit
+from masi_vision.pigment import learned, rules
 from masi_vision.visit.measure import PhotoMeasures, srgb8
 from masi_vision.visit.score import PhotoScore, RegionResult
 
@@ -28,6 +29,7 @@ _COLOURS: dict[
 }
 _PIGMENT = (255, 0, 160)
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
+_NOTES = {rules.METHOD: "pigment, by rules: a rough estimate", learned.METHOD: "pigment"}
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _STRIP_PX = 96
 _SHORT = {
@@ -112,9 +114,9 @@ def _scaled(codes: Picture, shape: tuple[int, ...]) -> Picture:
 def _pigmented(
     measures: PhotoMeasures, window: tuple[int, int, int, int], shape: tuple[int, ...]
 ) -> npt.NDArray[np.bool_]:
-    density = measures.face.alignment.to_photo(measures.pigment.density_od, window)
-    large = cv2.resize(np.asarray(density, np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(large > measures.threshold_od, np.bool_)
+    lesion = measures.face.alignment.to_photo(measures.pigment.lesion.astype(np.float32), window)
+    large = cv2.resize(np.asarray(lesion, np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large > 0.5, np.bool_)
 
 
 def _outline(picture: Picture, mask: npt.NDArray[np.bool_], colour: tuple[int, int, int], thick: int) -> None:
@@ -155,7 +157,7 @@ def _strip(result: PhotoScore, width: int) -> Picture:
         cv2.putText(strip, _facts(region), (x, 48), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
     total = _verdict(result)
     cv2.putText(strip, total, (10, 82), _FONT, 0.65, _INK, 1, cv2.LINE_AA)
-    note = "pigment, by rules: a rough estimate"
+    note = _NOTES.get(result.provenance.pigment_method, "pigment")
     (wide, _), _ = cv2.getTextSize(note, _FONT, 0.5, 1)
     x = width - wide - 12
     cv2.line(strip, (x - 34, 77), (x - 8, 77), _PIGMENT, 2, cv2.LINE_AA)

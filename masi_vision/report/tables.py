@@ -53,7 +53,7 @@ _GRADES = ("area", "darkness", "homogeneity")
 _INTERVALS = ("pigmented_fraction_low", "pigmented_fraction_high", "contrast_od_low", "contrast_od_high")
 REGION_COLUMNS = (
     *("patient", "visit", "region", "view", "flag"),
-    *(*_MEASURED, *_GRADES, "normal_ita_deg", *_INTERVALS),
+    *(*_MEASURED, *_GRADES, "normal_ita_deg", *_INTERVALS, "second_opinion_fraction"),
 )
 REGIONS = tuple(subunit.name.lower() for subunit in SUBUNITS)
 """Every visit has one row for each of these in regions.csv, measured or not."""
@@ -123,7 +123,8 @@ def _score_row(result: VisitScore) -> Row:
 
 def _region_row(name: str, region: RegionResult | None) -> Row:
     values = region_values(region or RegionResult(None, None, None))
-    measures = {column: _number(values[column], 5) for column in (*_MEASURED, "normal_ita_deg", *_INTERVALS)}
+    numbers = (*_MEASURED, "normal_ita_deg", *_INTERVALS, "second_opinion_fraction")
+    measures = {column: _number(values[column], 5) for column in numbers}
     grades = {column: _number(values[column], 0) for column in _GRADES}
     return {"region": name, "view": values["view"] or "", "flag": values["flag"], **measures, **grades}
 

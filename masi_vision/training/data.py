@@ -69,6 +69,10 @@ class Samples(IterableDataset[Sample]):
         cv2.setNumThreads(1)
         worker = get_worker_info()
         rng = np.random.default_rng((self.seed, worker.id if worker else 0))
+        yield from self.stream(rng)
+
+    def stream(self, rng: np.random.Generator) -> Iterator[Sample]:
+        """Samples for ever, in the order in which they are learnt from."""
         while True:
             yield self.draw(rng)
 

@@ -55,7 +55,7 @@ def evaluate_photo(
     face: LabelledFace, unclear: frozenset[str], view: str, hidden: bool, models: FaceModels
 ) -> PhotoFigures:
     """Find the face in one labelled photo and compare with its label."""
-    tone = _tone(face)
+    tone = tone_of(face)
     try:
         found = find_face(face.pixels, models, min_probability=0.5)
     except NotScorable:
@@ -121,7 +121,8 @@ def _swapped(drawn: Pixels, truth: Pixels) -> bool:
     )
 
 
-def _tone(face: LabelledFace) -> str:
+def tone_of(face: LabelledFace) -> str:
+    """Class of skin tone by ITA, of the skin that the label shows."""
     skin = srgb_to_linear(np.ascontiguousarray(face.pixels))[face.labels > 0]
     angle = float(ita_deg(lab(np.median(skin, axis=0)))) if len(skin) else -180.0
     return next(name for name, least in _TONES if angle > least)

@@ -1,4 +1,4 @@
-"""Fits the face networks: a plain loop with a cosine schedule, averaged weights, checkpoints and resume."""
+"""Fits the networks: a plain loop with a cosine schedule, averaged weights, checkpoints and resume."""
 
 from __future__ import annotations
 
@@ -113,6 +113,7 @@ def fit(network: nn.Module, samples: Samples, loss_of: Loss, schedule: Schedule,
         )
     )
     network.train()
+    since: list[dict[str, float]] = []
     last = saved = time.monotonic()
     while spent_s < 60 * schedule.minutes:
         batch = _to_device(next(loader), device)
@@ -126,10 +127,13 @@ def fit(network: nn.Module, samples: Samples, loss_of: Loss, schedule: Schedule,
         optimizer.step()
         average.update_parameters(network)
         step += 1
+        since.append(facts)
         now = time.monotonic()
         spent_s, last = spent_s + now - last, now
         if step % 50 == 0:
-            _log(folder, step, step * schedule.batch, spent_s, facts)
+            means = {name: float(np.mean([one[name] for one in since])) for name in facts}
+            _log(folder, step, step * schedule.batch, spent_s, means)
+            since.clear()
         if now - saved > 120:
             _save(folder, network, average, optimizer, spent_s, step)
             saved = now
@@ -201,7 +205,7 @@ _Network = TypeVar("_Network", bound=nn.Module)
 
 
 def averaged(network: _Network, run: Path) -> tuple[_Network, int]:
-    """The averaged weights of a run's checkpoint, and after how many steps they were saved."""
+    """The network with the averaged weights of a run's checkpoint, and how many steps that took."""
     state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
     prefix = "module."
     weights = {k.removeprefix(prefix): v for k, v in state["average"].items() if k.startswith(prefix)}

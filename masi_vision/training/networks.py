@@ -15,7 +15,7 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
 from torch import Tensor, nn
 
 from masi_vision.face.atlas import N_LANDMARKS, Subunit
-from masi_vision.pigment.learned import INPUT_CHANNELS
+from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE
 
 torchvision_compat.make_importable()
 
@@ -105,21 +105,51 @@ class FaceReader(nn.Module):
 class PigmentReader(nn.Module):
     """Lesion and pigment of a face in the aligned frame.
 
-    ``forward`` maps (B, 6, H, W), as `masi_vision.pigment.learned.network_input` makes it, to lesion logits
-    and density in units of 0.1 OD, (B, 2, H, W); the density is never negative.
+    ``forward`` maps (B, 15, H, W), as `masi_vision.pigment.learned.network_input` makes it, to lesion logits
+    and density in units of 0.1 OD, (B, 2, H, W); the density is never negative. Beside its input the network
+    sees how far each pixel is from its mirror image: light from one side shows there, and so does a patch.
+
+    A coarse part, the encoder with its U-Net blocks, works at half the size: what is natural in a face is
+    learned there, four times as fast. A fine part of a few filters draws the borders at full size. A frame of
+    half the size goes through the coarse part alone.
     """
 
     def __init__(self, encoder: str = "resnet18") -> None:
         super().__init__()
-        self.unet = _UNet(encoder, (64, 48, 32), in_channels=INPUT_CHANNELS)
-        self.out = nn.Conv2d(32, 2, 3, padding=1)
+        seen = INPUT_CHANNELS + 3
+        self.unet = _UNet(encoder, (64, 32, 24), in_channels=seen)
+        self.out = nn.Conv2d(24, 2, 3, padding=1)
+        self.middle = _filtered(24 + seen, 24)
+        self.fine = nn.Sequential(_filtered(24 + seen, 16), _filtered(16, 16), nn.Conv2d(16, 2, 1))
+        nn.init.zeros_(self.fine[-1].weight)  # it begins with what the coarse part draws
+        nn.init.zeros_(self.fine[-1].bias)
 
     def forward(self, frame: Tensor) -> Tensor:
         """Lesion logits and density."""
-        both = nn.functional.interpolate(
-            self.out(self.unet(frame)[-1]).float(), scale_factor=2.0, mode="bilinear", align_corners=False
-        )
+        skin = frame[:, 3:4]
+        density = frame[:, :3] * skin
+        uneven = (density - density.flip(-1)) * skin.flip(-1)
+        seen = torch.cat([density, frame[:, 3:], uneven], dim=1)
+        whole = seen.shape[-2] == NETWORK_SHAPE[0]
+        small = nn.functional.avg_pool2d(seen, 2) if whole else seen
+        features = self.unet(small)[-1]
+        both = _enlarged(self.out(features).float(), seen)
+        if whole:
+            middle = self.middle(torch.cat([_enlarged(features, small), small], dim=1))
+            both = both + self.fine(torch.cat([_enlarged(middle, seen), seen], dim=1)).float()
         return torch.stack([both[:, 0], nn.functional.softplus(both[:, 1])], dim=1)
+
+
+def _filtered(inputs: int, outputs: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+def _enlarged(picture: Tensor, like: Tensor) -> Tensor:
+    """A picture at the size of another."""
+    size = like.shape[-2:]
+    return nn.functional.interpolate(picture, size=size, mode="bilinear", align_corners=False)
 
 
 def soft_argmax(heat: Tensor, *, stride: int) -> Tensor:

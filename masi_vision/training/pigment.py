@@ -12,13 +12,15 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from masi_vision.config import shipped_file
 from masi_vision.face.atlas import Subunit
 from masi_vision.training.cache import prepare
 from masi_vision.training.fit import Batch, Schedule, averaged, fit
 from masi_vision.training.networks import PigmentReader
 from masi_vision.training.pigment_data import PigmentSamples, frame_faces
 
-BATCH = 24
+BATCH = 16
+RECIPE = "recipe.json"
 _OUTPUT = ["lesion", "density"]
 
 
@@ -28,7 +30,8 @@ def pigment_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, fl
     Notes
     -----
     cross-entropy + Dice of the lesion + smooth L1 of the density + twice the absolute error of each region's
-    fraction: the fraction is what is graded, and errors of pixels that cancel are forgiven there.
+    fraction + that of its mean density: these two are what is graded, and errors of pixels that cancel are
+    forgiven there.
     """
     logit, density = network(batch["image"]).unbind(dim=1)
     skin = (batch["codes"] > 0).float()
@@ -48,23 +51,65 @@ def pigment_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, fl
     members = nn.functional.one_hot(batch["codes"], len(Subunit))[..., 1:].flatten(1, 2).float()
     size = members.sum(dim=1)
     difference = torch.einsum("bp,bpr->br", (share - truth).flatten(1), members) / size.clamp(min=1)
-    fraction = (difference.abs() * (size > 50)).sum() / (size > 50).sum().clamp(min=1)
-    loss = cross + 0.5 * dice + off + 2 * fraction
-    facts = {"cross": cross, "dice": dice, "density": off, "fraction": fraction}
+    counted = (size > 50) / (size > 50).sum().clamp(min=1)
+    fraction = (difference.abs() * counted).sum()
+    surplus = ((density - batch["density"]) * skin).flatten(1)
+    amount = ((torch.einsum("bp,bpr->br", surplus, members) / size.clamp(min=1)).abs() * counted).sum()
+    loss = cross + 0.5 * dice + off + 2 * fraction + amount
+    facts = {"cross": cross, "dice": dice, "density": off, "fraction": fraction, "amount": amount}
     return loss, {name: float(value.detach()) for name, value in facts.items()}
 
 
-def train(faces: Path, cache: Path, run: Path, minutes: float, threads: int, *, reader: Path | None) -> None:
+def train(
+    faces: Path,
+    cache: Path,
+    run: Path,
+    minutes: float,
+    threads: int,
+    *,
+    shrink: int = 1,
+    darker: float = 1.0,
+    rate: float = 2e-3,
+    start: Path | None = None,
+) -> None:
     """Fit the network on phantoms; a run that was stopped goes on from its checkpoint.
 
-    With ``reader``, an exported face reader, the encoder starts from that one's, but for its first layer.
+    A new network starts with the filters of the shipped face reader.
+
+    Parameters
+    ----------
+    shrink : int
+        2 halves the frame: four times as many phantoms in the same time, for the first, coarse part.
+    darker : float
+        Factor on the planted dL*, to begin with what is plainly to be seen.
+    rate : float
+        Highest learning rate.
+    start : Path, optional
+        An earlier run whose averaged weights to start from.
     """
     cv2.setNumThreads(1)  # before any picture is touched: OpenCV's thread pool does not survive a fork
-    samples = PigmentSamples(frame_faces(prepare(faces, cache), "train", cache), seed=1)
+    frames = frame_faces(prepare(faces, cache), "train", cache)
     network = PigmentReader()
-    if reader is not None:
-        borrow_encoder(network, reader)
-    fit(network, samples, pigment_loss, Schedule(minutes, BATCH, peak_rate=2e-3, threads=threads), run)
+    if start is None:
+        borrow_encoder(network, shipped_file("models", "face_reader.onnx"))
+    else:
+        network, _ = averaged(network, start)
+    samples = PigmentSamples(frames, seed=1, shrink=shrink, darker=darker)
+    _write_recipe(run, start, {"minutes": minutes, "shrink": shrink, "darker": darker, "rate": rate})
+    fit(network, samples, pigment_loss, Schedule(minutes, BATCH, peak_rate=rate, threads=threads), run)
+
+
+def _write_recipe(run: Path, start: Path | None, part: dict[str, float]) -> None:
+    """Write down how a run is fitted, behind how the run was fitted where it starts."""
+    before = recipe_of(start, averaged(PigmentReader(), start)[1]) if start is not None else []
+    run.mkdir(parents=True, exist_ok=True)
+    (run / RECIPE).write_text(json.dumps([*before, part]) + "\n", encoding="utf-8")
+
+
+def recipe_of(run: Path, steps: int) -> list[dict[str, float]]:
+    """The parts of a training in their order, each with the phantoms that it saw."""
+    parts: list[dict[str, float]] = json.loads((run / RECIPE).read_text(encoding="utf-8"))
+    return [*parts[:-1], parts[-1] | {"phantoms": steps * BATCH}]
 
 
 def borrow_encoder(network: PigmentReader, reader: Path) -> None:
@@ -77,10 +122,14 @@ def borrow_encoder(network: PigmentReader, reader: Path) -> None:
                 weight.copy_(torch.tensor(numpy_helper.to_array(one)))
 
 
-def validate(faces: Path, cache: Path, run: Path, *, count: int = 300, seed: int = 11) -> dict[str, float]:
+def validate(
+    faces: Path, cache: Path, run: Path, *, count: int = 300, seed: int = 11, shrink: int = 1
+) -> dict[str, float]:
     """Figures of the averaged weights on phantoms of the validation faces, training families."""
     network, _ = averaged(PigmentReader(), run)
-    samples = PigmentSamples(frame_faces(prepare(faces, cache), "validation", cache), seed=seed)
+    samples = PigmentSamples(
+        frame_faces(prepare(faces, cache), "validation", cache), seed=seed, shrink=shrink
+    )
     rng = np.random.default_rng(seed)
     rows = []
     with torch.inference_mode():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -15,20 +16,19 @@ from masi_vision.phantom.capture import Capture, taken
 from masi_vision.phantom.colour import colour_from_lab_shift, density_for_delta_l
 from masi_vision.phantom.distractor import Distractor, distraction
 from masi_vision.phantom.melasma import Melasma, draw_melasma, no_melasma
-from masi_vision.phantom.pattern import Distribution, Pattern
+from masi_vision.phantom.pattern import Distribution, Pattern, Shape
+from masi_vision.phantom.plant import transmitted
 from masi_vision.photo import srgb_to_linear
-from masi_vision.pigment.learned import LEAST_SKIN_PX, NETWORK_SHAPE, density_input
+from masi_vision.pigment.learned import DENSITY_UNIT_OD, LEAST_SKIN_PX, NETWORK_SHAPE, density_input
 from masi_vision.skin.density import optical_density
+from masi_vision.skin.tone import lab
 from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import UNKNOWN, LabelledFace, Pixels, Sample, Samples
 from masi_vision.training.faces import Split
 
-DENSITY_UNIT_OD = 0.1
-"""One unit of the network's density output."""
-
 _P_CLEAR = 0.2
 _P_SECOND_SITE = 0.3
-_P_DISTRACTOR = 0.22
+_P_DISTRACTOR = 0.1
 _LEAST_SATURATION = 12.0  # mean difference of the channels, 8 bits: below it a photo has no colour
 
 
@@ -38,8 +38,8 @@ class FrameFace:
 
     Parameters
     ----------
-    linear_rgb : (192, 160, 3) float32
-    codes : (192, 160) uint8
+    linear_rgb : (144, 128, 3) float32
+    codes : (144, 128) uint8
         Region of every pixel of visible skin.
     skin_rgb : (3,) float32
         Median of the visible skin.
@@ -51,9 +51,14 @@ class FrameFace:
     skin_rgb: Floats
 
 
+def in_colour(pixels: Pixels) -> bool:
+    """Whether a photo has colour: not grey, not toned in one."""
+    return bool(np.ptp(pixels.astype(np.int16), axis=2).mean() >= _LEAST_SATURATION)
+
+
 def frame_face(face: LabelledFace, atlas: FaceAtlas) -> FrameFace | None:
     """Lay a face over the mean face; None if it has no colour or hardly any visible skin."""
-    if np.ptp(face.pixels.astype(np.int16), axis=2).mean() < _LEAST_SATURATION:
+    if not in_colour(face.pixels):
         return None
     alignment = Alignment(atlas, face.landmarks)
     positions = alignment.photo_positions()
@@ -90,28 +95,52 @@ def frame_faces(data: TrainingSet, split: Split, cache: Path) -> list[FrameFace]
 
 
 class PigmentSamples(Samples):
-    """Phantoms drawn from the training families of pattern and colour."""
+    """Phantoms drawn from the training families of pattern and colour.
 
-    def __init__(self, faces: list[FrameFace], *, seed: int) -> None:
+    Parameters
+    ----------
+    shrink : int
+        2 halves both sides of the frame.
+    darker : float
+        Factor on the drawn dL*: what is plainly to be seen is learnt first.
+    """
+
+    def __init__(self, faces: list[FrameFace], *, seed: int, shrink: int = 1, darker: float = 1.0) -> None:
         super().__init__(seed)
-        self.faces = faces
+        self.darker = darker
+        self.faces = [_shrunk(face, shrink) for face in faces]
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """Input (6, H, W); lesion, density in units of 0.1 OD and region codes, each (H, W)."""
-        face = self.faces[rng.integers(len(self.faces))]
+        return self._taken(int(rng.integers(2**62)), rng)
+
+    def stream(self, rng: np.random.Generator) -> Iterator[Sample]:
+        """Twins: the same face on the same occasion, with another melasma or none.
+
+        Whatever differs between the two is pigment: learnt side by side, it is the difference that is learnt.
+        """
+        while True:
+            occasion = int(rng.integers(2**62))
+            yield self._taken(occasion, rng)
+            yield self._taken(occasion, rng)
+
+    def _taken(self, occasion: int, rng: np.random.Generator) -> Sample:
+        """A phantom: its pigment drawn from ``rng``, face, distractors and camera from the occasion."""
+        same = np.random.default_rng(occasion)
+        face = self.faces[same.integers(len(self.faces))]
         linear, codes = face.linear_rgb, face.codes
-        if rng.random() < 0.5:
+        shape = (codes.shape[0], codes.shape[1])
+        if same.random() < 0.5:
             linear, codes = linear[:, ::-1], MIRRORED_CODE[codes[:, ::-1]]
-        melasma = draw_phantom(face.skin_rgb, rng)
-        picture = linear * 10**-melasma.taken_od
+        melasma = draw_phantom(face.skin_rgb, rng, shape, darker=self.darker)
+        picture = linear * transmitted(melasma.taken_od)
         for kind in get_args(Distractor):
-            if rng.random() < _P_DISTRACTOR:
-                picture = distraction(kind, NETWORK_SHAPE, rng, strength=rng.uniform(0.3, 1.2)).laid_on(
-                    picture
-                )
-        pixels = taken(picture, _frame_capture(rng), rng)
+            if same.random() < _P_DISTRACTOR:
+                strength = same.uniform(0.3, 1.2)
+                picture = distraction(kind, shape, same, strength=strength).laid_on(picture)
+        pixels = taken(picture, _frame_capture(same), same)
         density = optical_density(srgb_to_linear(pixels))
-        x, y = _misplaced(rng)
+        x, y = _misplaced(shape, same)
         density = cv2.remap(density, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         codes = cv2.remap(np.ascontiguousarray(codes), x, y, cv2.INTER_NEAREST)
         lesion = cv2.remap(melasma.lesion.astype(np.float32), x, y, cv2.INTER_LINEAR)
@@ -124,32 +153,36 @@ class PigmentSamples(Samples):
         }
 
 
-def draw_phantom(skin_rgb: Floats, rng: np.random.Generator) -> Melasma:
+def _shrunk(face: FrameFace, by: int) -> FrameFace:
+    if by == 1:
+        return face
+    size = (face.codes.shape[1] // by, face.codes.shape[0] // by)
+    linear = cv2.resize(face.linear_rgb, size, interpolation=cv2.INTER_AREA)
+    return FrameFace(face.id, linear, np.ascontiguousarray(face.codes[::by, ::by]), face.skin_rgb)
+
+
+def draw_phantom(
+    skin_rgb: Floats, rng: np.random.Generator, shape: Shape = NETWORK_SHAPE, *, darker: float = 1.0
+) -> Melasma:
     """Melasma of any site, pattern, colour and density of the training families, or none."""
     if rng.random() < _P_CLEAR:
-        return no_melasma(NETWORK_SHAPE)
+        return no_melasma(shape)
     skin = np.maximum(skin_rgb, np.float32(0.02))
     colour = colour_from_lab_shift(skin, rng)
-    delta_l = float(np.exp(rng.uniform(np.log(2.5), np.log(16))))
-    density = min(0.5, density_for_delta_l(skin, colour, min(delta_l, 0.8 * lightness(skin))))
-    whole = _one_site(colour, density, rng)
+    delta_l = darker * float(np.exp(rng.uniform(np.log(2.5), np.log(16))))
+    density = min(0.5 * darker, density_for_delta_l(skin, colour, min(delta_l, 0.8 * float(lab(skin)[0]))))
+    whole = _one_site(shape, colour, density, rng)
     if rng.random() < _P_SECOND_SITE:
-        other = _one_site(colour, density, rng)
+        other = _one_site(shape, colour, density, rng)
         whole = Melasma(np.maximum(whole.density_od, other.density_od), whole.lesion | other.lesion, colour)
     return whole
 
 
-def lightness(linear_rgb: Floats) -> float:
-    """L* of a colour."""
-    luminance = float(linear_rgb @ np.array([0.2126, 0.7152, 0.0722]))
-    return float(116 * np.cbrt(luminance) - 16) if luminance > 0.008856 else 903.3 * luminance
-
-
-def _one_site(colour: Floats, density_od: float, rng: np.random.Generator) -> Melasma:
+def _one_site(shape: Shape, colour: Floats, density_od: float, rng: np.random.Generator) -> Melasma:
     distribution: Distribution = rng.choice(get_args(Distribution), p=[0.4, 0.3, 0.14, 0.1, 0.06])
     pattern: Pattern = rng.choice(get_args(Pattern), p=[0.3, 0.25, 0.2, 0.12, 0.13])
     symmetric = bool(rng.random() < 0.75)
-    return draw_melasma(NETWORK_SHAPE, distribution, pattern, colour, density_od, rng, symmetric=symmetric)
+    return draw_melasma(shape, distribution, pattern, colour, density_od, rng, symmetric=symmetric)
 
 
 def _frame_capture(rng: np.random.Generator) -> Capture:
@@ -164,10 +197,10 @@ def _frame_capture(rng: np.random.Generator) -> Capture:
     )
 
 
-def _misplaced(rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _misplaced(shape: Shape, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Where each pixel is from when the landmarks lie a little wrong: a smooth, small displacement."""
-    height, width = NETWORK_SHAPE
-    coarse = rng.normal(0, 1.2, (6, 5, 2)).astype(np.float32) + rng.normal(0, 1.0, 2).astype(np.float32)
+    height, width = shape
+    coarse = (rng.normal(0, 0.0075, (6, 5, 2)) + rng.normal(0, 0.006, 2)).astype(np.float32) * width
     shift = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     return x + shift[..., 0], y + shift[..., 1]

@@ -13,14 +13,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.config import FaceSettings, ScaleSettings, Settings
+from masi_vision.config import FaceSettings, PigmentSettings, ScaleSettings, Settings
 from masi_vision.errors import NotScorable
 from masi_vision.face.atlas import MASI_SUBUNITS, Floats, Subunit
 from masi_vision.face.find import FaceRegions, find_face
-from masi_vision.face.models import FaceModels
 from masi_vision.photo import Photo, read_photo, srgb_to_linear
-from masi_vision.pigment.map import PigmentMap, find_pigment
-from masi_vision.pigment.measure import RegionMeasure, detection_threshold_od, measure_region
+from masi_vision.pigment.learned import LEAST_SKIN_PX, map_by_network
+from masi_vision.pigment.map import PigmentMap
+from masi_vision.pigment.measure import RegionMeasure, measure_region
+from masi_vision.pigment.rules import map_by_rules
+from masi_vision.visit.models import Models
 
 View = Literal["front", "left", "right"]
 """The patient's side that faces the camera."""
@@ -48,8 +50,8 @@ class PhotoMeasures:
         Subunit codes in the aligned frame.
     regions : dict
         Name of each subunit to its measure; None where none of it is visible.
-    threshold_od : float
-        Density from which skin counted as pigmented.
+    second_fraction : dict
+        Name of each subunit to its pigmented fraction by the second opinion; None where there is none.
     """
 
     photo: Photo
@@ -58,11 +60,11 @@ class PhotoMeasures:
     pigment: PigmentMap
     codes: npt.NDArray[np.uint8]
     regions: dict[str, RegionMeasure | None]
-    threshold_od: float
+    second_fraction: dict[str, float | None]
 
 
 def measure_photo(
-    source: str | PathLike[str] | Photo, view: View, settings: Settings, models: FaceModels
+    source: str | PathLike[str] | Photo, view: View, settings: Settings, models: Models
 ) -> PhotoMeasures:
     """Read a photo, find the face, map its pigment and measure every region.
 
@@ -75,23 +77,43 @@ def measure_photo(
     with _named(photo):
         _check_face(face, photo, view, settings.face)
     codes = np.where(_within(photo, face), face.frame_codes(), Subunit.NONE).astype(np.uint8)
-    pigment = find_pigment(
-        linear_face(photo, face),
+    with _named(photo):
+        pigment, second = pigment_maps(linear_face(photo, face), codes, settings.pigment, models)
+    error = models.pigment.errors[pigment.method]
+    whole = models.face.atlas.labels
+    regions, opinions = {}, {}
+    for name, members in region_members(settings.scale).items():
+        region = np.isin(codes, members)
+        whole_px = int(np.isin(whole, members).sum())
+        regions[name] = measure_region(pigment, region, whole_px=whole_px, error=error)
+        opinions[name] = float(second.lesion[region].mean()) if second and region.any() else None
+    return PhotoMeasures(photo, view, face, pigment, codes, regions, opinions)
+
+
+def pigment_maps(
+    linear_rgb: Floats, codes: npt.NDArray[np.uint8], settings: PigmentSettings, models: Models
+) -> tuple[PigmentMap, PigmentMap | None]:
+    """The pigment map by the chosen method, and by rules as a second opinion beside the learned one."""
+    by_rules = map_by_rules(
+        linear_rgb,
         codes,
-        face_width_px=models.atlas.face_width_px,
-        shading_scale_fraction=settings.pigment.shading_scale_fraction,
+        face_width_px=models.face.atlas.face_width_px,
+        shading_scale_fraction=settings.shading_scale_fraction,
+        detection_threshold_od=settings.detection_threshold_od,
     )
-    threshold = detection_threshold_od(pigment, settings.pigment.detection_threshold_od)
-    regions = {
-        name: measure_region(
-            pigment,
-            np.isin(codes, members),
-            whole_px=int(np.isin(models.atlas.labels, members).sum()),
-            threshold_od=threshold,
+    if settings.method == "classical":
+        return by_rules, None
+    try:
+        learned = map_by_network(
+            linear_rgb, codes, models.pigment.read, lesion_probability=settings.lesion_probability
         )
-        for name, members in region_members(settings.scale).items()
-    }
-    return PhotoMeasures(photo, view, face, pigment, codes, regions, threshold)
+    except ValueError as why:
+        raise NotScorable(
+            "region_hidden",
+            f"Hardly any facial skin is visible ({why}). Expected at least {LEAST_SKIN_PX} pixels of it on "
+            "the aligned face. Uncover hair, glasses or hands.",
+        ) from why
+    return learned, by_rules
 
 
 def region_members(scale: ScaleSettings) -> dict[str, list[int]]:
@@ -109,7 +131,7 @@ def region_members(scale: ScaleSettings) -> dict[str, list[int]]:
 
 
 def _photo_and_face(
-    source: str | PathLike[str] | Photo, settings: Settings, models: FaceModels
+    source: str | PathLike[str] | Photo, settings: Settings, models: Models
 ) -> tuple[Photo, FaceRegions]:
     """Read no more pixels than the aligned frame needs."""
     if isinstance(source, Photo):
@@ -117,7 +139,7 @@ def _photo_and_face(
     limit = settings.reading.max_megapixels
     photo = read_photo(source, min_side_px=READ_SIDE_PX, max_megapixels=limit)
     face = _find(photo, settings, models)
-    lacking = models.atlas.face_width_px / face.face_width_px
+    lacking = models.face.atlas.face_width_px / face.face_width_px
     if lacking > 1.1 and photo.scale < 1:
         larger = ceil(min(photo.srgb.shape[:2]) * lacking)
         photo = read_photo(source, min_side_px=larger, max_megapixels=limit)
@@ -125,9 +147,9 @@ def _photo_and_face(
     return photo, face
 
 
-def _find(photo: Photo, settings: Settings, models: FaceModels) -> FaceRegions:
+def _find(photo: Photo, settings: Settings, models: Models) -> FaceRegions:
     with _named(photo):
-        return find_face(srgb8(photo), models, min_probability=settings.face.min_face_probability)
+        return find_face(srgb8(photo), models.face, min_probability=settings.face.min_face_probability)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -11,9 +11,8 @@ from typing import Any, Literal, cast
 
 from masi_vision.config import ScaleSettings, Settings, load_settings
 from masi_vision.errors import NotScorable, ReasonCode
-from masi_vision.face.models import FaceModels, face_models
 from masi_vision.photo import Photo, printable_name
-from masi_vision.pigment.map import METHOD
+from masi_vision.pigment import learned, rules
 from masi_vision.pigment.measure import RegionMeasure
 from masi_vision.scale import (
     ABSENT,
@@ -33,8 +32,12 @@ from masi_vision.scale import (
 )
 from masi_vision.version import __version__
 from masi_vision.visit.measure import PhotoMeasures, View, measure_photo
+from masi_vision.visit.models import Models, shipped_models
 
 Status = Literal["scored", "not_scored"]
+
+METHODS: Mapping[str, str] = {"learned": learned.METHOD, "classical": rules.METHOD}
+"""Method in the settings to the version of its map, as it stands beside every score."""
 
 # Where a region is looked at first. The malar regions are seen squarely from their own side.
 _PREFERRED: Mapping[str, tuple[View, ...]] = {
@@ -56,21 +59,25 @@ class RegionResult:
     grade : RegionGrade or None
         None for nose and upper lip, which MASI does not grade, and where too little skin is visible.
     flag : str
-        ``region_hidden``, ``other_view`` (not the view that faces the region), or empty.
+        ``region_hidden``, ``other_view`` (not the view that faces the region), ``disagreement`` (the second
+        opinion finds much more or less pigment), both of the last two with a ``;`` between, or empty.
+    second_opinion_fraction : float or None
+        Pigmented fraction by the classical map, where the learned one is measured.
     """
 
     view: View | None
     measure: RegionMeasure | None
     grade: RegionGrade | None
     flag: str = ""
+    second_opinion_fraction: float | None = None
 
 
 @dataclass(frozen=True)
 class Scores:
     """MASI and mMASI, graded and continuous.
 
-    `mmasi_low` and `mmasi_high` are the grades of the measures at their low and high ends taken together:
-    how much hangs on the detection threshold, not a confidence interval.
+    `mmasi_low` and `mmasi_high` are a 90 % interval: the grades of the measures moved toward their low and
+    high ends, all together, by the share that held the truth of nine phantoms in ten.
     """
 
     mmasi: float
@@ -141,7 +148,7 @@ def score_photo(
     settings: Settings | None = None,
     *,
     view: View = "front",
-    models: FaceModels | None = None,
+    models: Models | None = None,
 ) -> PhotoScore:
     """Score one photo.
 
@@ -158,7 +165,7 @@ def score_photo(
     PhotoScore
         With status ``not_scored`` and a reason where it cannot be scored: bad photos raise nothing.
     """
-    settings, models = settings or _shipped_settings(), models or face_models()
+    settings, models = settings or _shipped_settings(), models or shipped_models()
     name = source.name if isinstance(source, Photo) else printable_name(source)
     provenance = _provenance(settings, models)
     try:
@@ -168,10 +175,10 @@ def score_photo(
             name, view, "not_scored", why.reason, why.message, None, {}, provenance, why.photo_sha256, None
         )
     regions = {
-        region: _region_result(region, view, measure, settings)
+        region: _region_result(region, view, measure, measures.second_fraction[region], settings)
         for region, measure in measures.regions.items()
     }
-    scores, reason, message = _total(regions, settings)
+    scores, reason, message = _total(regions, settings, models)
     status: Status = "scored" if scores else "not_scored"
     return PhotoScore(
         name, view, status, reason, message, scores, regions, provenance, measures.photo.sha256, measures
@@ -184,7 +191,7 @@ def score_visit(
     *,
     patient: str = "",
     visit: str = "",
-    models: FaceModels | None = None,
+    models: Models | None = None,
 ) -> VisitScore:
     """Score the photos of one visit together.
 
@@ -199,7 +206,7 @@ def score_visit(
     the front, flagged ``other_view`` when a side view was there but could not be used. Measures are
     merged before anything is graded.
     """
-    settings, models = settings or _shipped_settings(), models or face_models()
+    settings, models = settings or _shipped_settings(), models or shipped_models()
     if not isinstance(paths, Mapping):
         from masi_vision.visit.folder import one_visit
 
@@ -216,7 +223,7 @@ def score_visit(
     by_view = {photo.view: photo for photo in photos}
     names = dict.fromkeys(name for photo in photos for name in photo.regions)
     regions = {name: _merged(name, by_view) for name in names}
-    scores, reason, message = _total(regions, settings)
+    scores, reason, message = _total(regions, settings, models)
     status: Status = "scored" if scores else "not_scored"
     front = by_view.get("front")
     if scores is None and front is None:
@@ -245,17 +252,19 @@ def _merged(region: str, by_view: Mapping[View, PhotoScore]) -> RegionResult:
         return seen[-1] if seen else RegionResult(None, None, None, "region_hidden")
     best = usable[0]
     if best.view != preferred[0] and preferred[0] in by_view:
-        return RegionResult(best.view, best.measure, best.grade, "other_view")
+        return replace(best, flag=";".join(filter(None, ("other_view", best.flag))))
     return best
 
 
 def _region_result(
-    region: str, view: View, measure: RegionMeasure | None, settings: Settings
+    region: str, view: View, measure: RegionMeasure | None, second: float | None, settings: Settings
 ) -> RegionResult:
     if measure is None or measure.visible_fraction < settings.regions.min_visible_fraction:
-        return RegionResult(view, measure, None, "region_hidden")
-    graded = region in MASI_REGIONS
-    return RegionResult(view, measure, grade(measure, settings.scale) if graded else None)
+        return RegionResult(view, measure, None, "region_hidden", second)
+    graded = grade(measure, settings.scale) if region in MASI_REGIONS else None
+    apart = 0.0 if second is None else abs(second - measure.pigmented_fraction)
+    flag = "disagreement" if apart > settings.pigment.disagreement_fraction else ""
+    return RegionResult(view, measure, graded, flag, second)
 
 
 def grade(measure: RegionMeasure, scale: ScaleSettings) -> RegionGrade:
@@ -264,7 +273,7 @@ def grade(measure: RegionMeasure, scale: ScaleSettings) -> RegionGrade:
 
 
 def _grade(fraction: float, contrast_od: float, patch: float, scale: ScaleSettings) -> RegionGrade:
-    area = area_grade(fraction, noise_floor=scale.noise_floor)
+    area = area_grade(fraction, noise_floor=scale.noise_floor, edges=scale.area_cut_points)
     if area == 0:
         return ABSENT
     return RegionGrade(
@@ -276,14 +285,14 @@ def _grade(fraction: float, contrast_od: float, patch: float, scale: ScaleSettin
 
 def _continuous(measure: RegionMeasure, scale: ScaleSettings) -> ContinuousGrade:
     return ContinuousGrade(
-        continuous_area(measure.pigmented_fraction),
+        continuous_area(measure.pigmented_fraction, scale.area_cut_points),
         continuous_darkness(measure.contrast_od, scale.darkness_cut_points_od),
         continuous_homogeneity(measure.largest_patch_fraction, scale.homogeneity_cut_points),
     )
 
 
 def _total(
-    regions: Mapping[str, RegionResult], settings: Settings
+    regions: Mapping[str, RegionResult], settings: Settings, models: Models
 ) -> tuple[Scores | None, ReasonCode | None, str]:
     """Scores if all four MASI regions were graded; else the reason and what to do."""
     if hidden := [name for name in MASI_REGIONS if name not in regions or regions[name].grade is None]:
@@ -301,8 +310,7 @@ def _total(
     grades = {name: cast(RegionGrade, regions[name].grade) for name in MASI_REGIONS}
     measures = {name: cast(RegionMeasure, regions[name].measure) for name in MASI_REGIONS}
     continuous = {name: _continuous(measure, scale) for name, measure in measures.items()}
-    low = {n: _grade(m.pigmented_fraction_low, m.contrast_od_low, 0, scale) for n, m in measures.items()}
-    high = {n: _grade(m.pigmented_fraction_high, m.contrast_od_high, 0, scale) for n, m in measures.items()}
+    low, high = _interval(measures, models.pigment.errors[METHODS[settings.pigment.method]].share, scale)
     total = masi_score(grades)
     return (
         Scores(
@@ -310,12 +318,41 @@ def _total(
             total.masi,
             round(mmasi_continuous(continuous), 3),
             _rounded(masi_continuous(continuous)),
-            masi_score(low).mmasi,
-            masi_score(high).mmasi,
+            low,
+            high,
         ),
         None,
         "",
     )
+
+
+def _interval(
+    measures: Mapping[MasiRegion, RegionMeasure], share: float, scale: ScaleSettings
+) -> tuple[float, float]:
+    low, high = (
+        mmasi_of(
+            {
+                name: (
+                    moved(m.pigmented_fraction, getattr(m, f"pigmented_fraction_{end}"), share),
+                    moved(m.contrast_od, getattr(m, f"contrast_od_{end}"), share),
+                )
+                for name, m in measures.items()
+            },
+            scale,
+        )
+        for end in ("low", "high")
+    )
+    return low, high
+
+
+def moved(value: float, end: float, share: float) -> float:
+    """A value moved by a share of the way to the end of its interval."""
+    return value + share * (end - value)
+
+
+def mmasi_of(amounts: Mapping[MasiRegion, tuple[float, float]], scale: ScaleSettings) -> float:
+    """The mMASI of four regions, each by its pigmented fraction and its contrast in OD."""
+    return masi_score({name: _grade(*amount, 0, scale) for name, amount in amounts.items()}).mmasi
 
 
 def _visible(result: RegionResult | None) -> float:
@@ -326,8 +363,9 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def _provenance(settings: Settings, models: FaceModels) -> Provenance:
-    return Provenance(__version__, settings.sha256, models.sha256, models.atlas.version, METHOD)
+def _provenance(settings: Settings, models: Models) -> Provenance:
+    method = METHODS[settings.pigment.method]
+    return Provenance(__version__, settings.sha256, models.sha256, models.face.atlas.version, method)
 
 
 def quality(photo: PhotoScore) -> dict[str, Any]:
@@ -344,7 +382,6 @@ def quality(photo: PhotoScore) -> dict[str, Any]:
         "yaw_deg": round(measures.face.pose.yaw_deg, 1),
         "pitch_deg": round(measures.face.pose.pitch_deg, 1),
         "roll_deg": round(measures.face.pose.roll_deg, 1),
-        "detection_threshold_od": round(measures.threshold_od, 5),
         "face_probability": round(measures.face.probability, 3),
         "bits": capture.bits,
         "colour_space": capture.colour_space,
@@ -371,7 +408,9 @@ def region_values(region: RegionResult) -> dict[str, Any]:
     grades: dict[str, int | None] = {"area": None, "darkness": None, "homogeneity": None}
     if region.grade is not None:
         grades = asdict(region.grade)
-    return {"view": region.view, "flag": region.flag, **measures, **grades}
+    second = region.second_opinion_fraction
+    opinion = {"second_opinion_fraction": None if second is None else round(second, 5)}
+    return {"view": region.view, "flag": region.flag, **measures, **grades, **opinion}
 
 
 __all__ = [

@@ -1,36 +1,112 @@
 """The self-test that a site runs: it passes here, and it notices when something is broken."""
 
+import json
+
 import pytest
+from typer.testing import CliRunner
 
 from masi_vision.cli import selftest
-from masi_vision.pigment import map as pigment_map
+from masi_vision.cli.main import app
+from masi_vision.pigment import rules
 
 
-def test_every_check_of_the_self_test_passes():
-    checks = selftest.run_selftest()
-    assert [name for name, _, _ in checks] == [
-        "scale",
-        "planted pigment",
-        "demo visit",
-        "picture without a face",
-    ]
+@pytest.fixture(scope="module")
+def checks():
+    return list(selftest.run_selftest())
+
+
+def test_every_check_of_the_self_test_passes(checks):
+    names = [name for name, _, _ in checks]
+    assert names[:2] == ["scale", "planted pigment"]
+    assert names[-2:] == ["more pigment measures more", "picture without a face"]
+    assert {"demo-01/visit-1", "demo-01/visit-2", "demo-02/visit-1", "dose 0.10 OD"} <= set(names)
     for name, passed, found in checks:
         assert passed, f"{name}: {found}"
 
 
-@pytest.mark.parametrize("name", ["_scale", "_planted_pigment", "_no_face"])
-def test_a_check_says_what_it_found(name):
-    _, passed, found = getattr(selftest, name)()
-    assert passed, found
-    assert found
+def test_the_verb_says_what_it_found_and_that_all_is_well(monkeypatch, checks):
+    monkeypatch.setattr(selftest, "run_selftest", lambda: iter(checks))
+    done = CliRunner().invoke(app, ["selftest"])
+    assert done.exit_code == 0
+    assert "All is as expected." in done.stdout
+    assert "both cheeks" in done.stdout
 
 
-def test_the_self_test_notices_a_pigment_map_that_finds_nothing(monkeypatch):
-    real = pigment_map.find_pigment
+def test_the_verb_fails_when_a_check_does(monkeypatch):
+    monkeypatch.setattr(selftest, "run_selftest", lambda: iter([("scale", False, "worst mMASI 23")]))
+    done = CliRunner().invoke(app, ["selftest"])
+    assert done.exit_code == 2
+    assert "[FAILED] scale: worst mMASI 23" in done.stdout
+
+
+def test_the_self_test_notices_a_map_by_rules_that_finds_nothing(monkeypatch):
+    real = rules.map_by_rules
 
     def blind(linear_rgb, skin, **options):
         return real(linear_rgb * 0 + 0.3, skin, **options)
 
-    monkeypatch.setattr(pigment_map, "find_pigment", blind)
+    monkeypatch.setattr(rules, "map_by_rules", blind)
     _, passed, _ = selftest._planted_pigment()
     assert not passed
+
+
+def recorded(tmp_path, monkeypatch, numbers, measured):
+    (tmp_path / selftest.RECORD).write_text(json.dumps(numbers), encoding="utf-8")
+    monkeypatch.setattr(selftest, "demo_folder", lambda: tmp_path)
+    monkeypatch.setattr(selftest, "measured_phantoms", lambda: iter(measured.items()))
+    return {name: (passed, found) for name, passed, found in selftest._phantoms()}
+
+
+def doses(*fractions):
+    return {
+        f"dose {dose:.2f} OD": {
+            "continuous mMASI": 1.0,
+            "right_malar fraction": fraction,
+            "left_malar fraction": fraction,
+            "right_malar contrast": 0.1,
+        }
+        for dose, fraction in zip(selftest._DOSES_OD, fractions, strict=True)
+    }
+
+
+def test_a_fraction_that_differs_is_noticed_with_its_difference(tmp_path, monkeypatch):
+    expected = doses(0.1, 0.2, 0.3, 0.4)
+    found = recorded(tmp_path, monkeypatch, expected, doses(0.1, 0.2, 0.35, 0.4))
+    assert found["dose 0.05 OD"][0]
+    said = "mMASI 1.00; largest difference 0.0500 (right_malar fraction)"
+    assert found["dose 0.10 OD"] == (False, said)
+
+
+@pytest.mark.parametrize(("key", "other"), [("continuous mMASI", 1.2), ("right_malar contrast", 0.11)])
+def test_a_score_or_a_contrast_that_differs_is_noticed(tmp_path, monkeypatch, key, other):
+    expected, measured = doses(0.1, 0.2, 0.3, 0.4), doses(0.1, 0.2, 0.3, 0.4)
+    measured["dose 0.05 OD"][key] = other
+    found = recorded(tmp_path, monkeypatch, expected, measured)
+    assert not found["dose 0.05 OD"][0]
+    assert key in found["dose 0.05 OD"][1]
+
+
+def test_a_recorded_phantom_that_is_gone_is_noticed(tmp_path, monkeypatch):
+    expected = doses(0.1, 0.2, 0.3, 0.4)
+    found = recorded(tmp_path, monkeypatch, expected | {"gone": {}}, expected)
+    assert found["gone"] == (False, "recorded, but not measured")
+
+
+def test_pigment_that_is_measured_as_less_is_noticed(tmp_path, monkeypatch):
+    wrong = doses(0.1, 0.3, 0.2, 0.4)
+    found = recorded(tmp_path, monkeypatch, wrong, wrong)
+    assert not found["more pigment measures more"][0]
+
+
+def test_a_phantom_that_is_not_scored_is_noticed(tmp_path, monkeypatch):
+    expected = doses(0.1, 0.2, 0.3, 0.4)
+    found = recorded(tmp_path, monkeypatch, expected, expected | {"dose 0.05 OD": {}})
+    assert not found["dose 0.05 OD"][0]
+    assert not found["more pigment measures more"][0]
+
+
+def test_a_missing_record_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(selftest, "demo_folder", lambda: tmp_path)
+    ((name, passed, found),) = selftest._phantoms()
+    assert (name, passed) == ("phantoms", False)
+    assert "expected.json is missing" in found

@@ -7,21 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masi_vision.pigment.map import find_pigment
+from masi_vision.pigment.interval import Band, MeasureError
+from masi_vision.pigment.map import PigmentMap
 from masi_vision.pigment.measure import RegionMeasure, measure_region
 
 SHAPE = (40, 50)
 WHOLE = SHAPE[0] * SHAPE[1]
 NORMAL = np.array([0.45, 0.28, 0.20], np.float32)
 EVERYWHERE = np.ones(SHAPE, np.bool_)
-_EVEN = find_pigment(
-    np.full((*SHAPE, 3), NORMAL, np.float32), EVERYWHERE.astype(np.uint8), face_width_px=40.0
+ERROR = MeasureError(
+    Band((0.0, 0.2), (0.0, 0.05), (0.03, 0.1)), Band((0.0, 0.1), (0.0, 0.02), (0.01, 0.03)), 0.6
 )
 
 
-def map_of(density, skin=EVERYWHERE):
+def map_of(density, skin=EVERYWHERE, threshold_od=0.03):
+    density = np.asarray(density, np.float32)
     normal = np.full((*SHAPE, 3), NORMAL, np.float32)
-    return replace(_EVEN, density_od=np.asarray(density, np.float32), skin=skin, normal_rgb=normal)
+    return PigmentMap(density, (density > threshold_od) & skin, skin, normal, "drawn")
 
 
 def patch(rows, columns, density):
@@ -31,7 +33,7 @@ def patch(rows, columns, density):
 
 
 def measure(density, region=EVERYWHERE, skin=EVERYWHERE, whole_px=WHOLE, threshold_od=0.03):
-    return measure_region(map_of(density, skin), region, whole_px=whole_px, threshold_od=threshold_od)
+    return measure_region(map_of(density, skin, threshold_od), region, whole_px=whole_px, error=ERROR)
 
 
 def test_a_quarter_of_the_skin_is_a_fraction_of_a_quarter():
@@ -85,10 +87,12 @@ def test_a_darker_lesion_has_more_contrast_in_every_unit(density, factor):
     assert dark.pigmented_fraction == light.pigmented_fraction
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(0.01, 0.1))
+@given(st.integers(0, 2**32 - 1), st.floats(0.0, 0.2))
 def test_the_interval_holds_the_measure(seed, threshold_od):
     density = np.random.default_rng(seed).gamma(1.0, 0.04, SHAPE)
     found = measure(density, threshold_od=threshold_od)
+    assert found.pigmented_fraction_low >= 0
+    assert found.pigmented_fraction_high <= 1
     assert found.pigmented_fraction_low <= found.pigmented_fraction <= found.pigmented_fraction_high
     assert found.contrast_od_low <= found.contrast_od <= found.contrast_od_high
 

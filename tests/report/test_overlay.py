@@ -10,14 +10,14 @@ from masi_vision.report.overlay import draw_overlay, write_overlay
 
 
 @pytest.fixture(scope="module")
-def result(placed, known_face, plain_skin, settings):
+def result(placed, known_models, plain_skin, settings):
     """Even skin with a dark patch on the right cheek, on a face whose place is known."""
     landmarks = placed(320, 330, 190)
     picture = plain_skin(720, 640)
     x, y = np.rint(landmarks[50, :2]).astype(int)
     cv2.circle(picture, (int(x), int(y)), 22, (135, 95, 75), -1, cv2.LINE_AA)
     photo = Photo.from_srgb(picture, name="front.jpg")
-    return score_photo(photo, settings, models=known_face(landmarks, (720, 640)))
+    return score_photo(photo, settings, models=known_models(landmarks, (720, 640)))
 
 
 @pytest.fixture(scope="module")
@@ -69,19 +69,20 @@ def test_each_malar_region_is_outlined_on_its_own_side_in_its_own_colour(halves)
         assert ((columns < width / 2) == on_the_left).mean() > 0.99
 
 
-def test_a_photo_without_a_measured_face_is_refused(settings, known_face, placed, plain_skin):
-    models = known_face(placed(320, 330, 190), (720, 640), probability=0.1)
+def test_a_photo_without_a_measured_face_is_refused(settings, known_models, placed, plain_skin):
+    models = known_models(placed(320, 330, 190), (720, 640), probability=0.1)
     unmeasured = score_photo(Photo.from_srgb(plain_skin(720, 640), name="wall.jpg"), settings, models=models)
     with pytest.raises(ValueError, match=r"wall\.jpg was not measured \(no_face\)"):
         draw_overlay(unmeasured)
 
 
-def test_a_photo_that_is_measured_but_not_scored_is_drawn_too(known_face, placed, plain_skin, settings):
+def test_a_photo_that_is_measured_but_not_scored_is_drawn_too(known_models, placed, plain_skin, settings):
     """The assessor sees which region is hidden."""
-    models = known_face(placed(320, 330, 190), (720, 640))
-    models.shares = models.shares.copy()
-    models.shares[0] += 2 * models.shares[4]
-    models.shares[4] = 0  # a beard covers the chin
+    models = known_models(placed(320, 330, 190), (720, 640))
+    face = models.face
+    face.shares = face.shares.copy()
+    face.shares[0] += 2 * face.shares[4]
+    face.shares[4] = 0  # a beard covers the chin
     hidden = score_photo(Photo.from_srgb(plain_skin(720, 640)), settings, models=models)
     assert hidden.reason == "region_hidden"
     assert draw_overlay(hidden).shape[0] > 900

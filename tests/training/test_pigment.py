@@ -11,13 +11,13 @@ if find_spec("segmentation_models_pytorch") is None:
 
 from masi_vision.face.atlas import Subunit  # noqa: E402
 from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE  # noqa: E402
+from masi_vision.skin.tone import lab  # noqa: E402
 from masi_vision.training.networks import PigmentReader  # noqa: E402
 from masi_vision.training.pigment import borrow_encoder, pigment_loss  # noqa: E402
 from masi_vision.training.pigment_data import (  # noqa: E402
     PigmentSamples,
     draw_phantom,
     frame_face,
-    lightness,
 )
 
 SKIN = np.array([0.45, 0.28, 0.2], np.float32)
@@ -79,6 +79,37 @@ def test_a_phantom_s_truth_lies_on_lesions_and_clear_faces_have_none(samples):
             assert np.median(one["density"][lesion]) > 2 * np.median(one["density"][one["lesion"] < 0.1])
 
 
+def test_twins_differ_in_their_pigment_alone(samples):
+    stream = samples.stream(np.random.default_rng(2))
+    differing = 0
+    for _ in range(10):
+        one, other = next(stream), next(stream)
+        np.testing.assert_array_equal(one["codes"], other["codes"])
+        skin = one["codes"] > 0
+        pigment = (one["density"] - other["density"])[skin]
+        if np.abs(pigment).max() > 1.5:
+            differing += 1
+            darker = (one["image"][:3] - other["image"][:3]).mean(axis=0)[skin]
+            assert np.corrcoef(darker, pigment)[0, 1] > 0.8
+    assert differing > 2
+
+
+def test_half_the_size_is_the_same_face(drawn_faces, atlas):
+    faces = [frame_face(face, atlas) for face in drawn_faces]
+    small = PigmentSamples(faces, seed=1, shrink=2).draw(np.random.default_rng(0))
+    assert small["image"].shape == (INPUT_CHANNELS, NETWORK_SHAPE[0] // 2, NETWORK_SHAPE[1] // 2)
+    assert small["lesion"].shape == small["codes"].shape == small["image"].shape[1:]
+
+
+def test_darker_phantoms_are_darker(samples):
+    def typical(factor):
+        rng = np.random.default_rng(9)
+        drawn = [draw_phantom(SKIN, rng, darker=factor) for _ in range(60)]
+        return np.median([d.density_od.max() for d in drawn if d.lesion.any()])
+
+    assert typical(2.0) > 1.5 * typical(1.0)
+
+
 def test_lesions_are_darker_than_the_skin_beside_them(samples):
     differences = []
     for one in drawn(samples, 80, seed=5):
@@ -101,7 +132,7 @@ def test_phantoms_are_as_dark_as_melasma_is():
         melasma = draw_phantom(SKIN, rng)
         if melasma.lesion.any():
             typical = np.median(melasma.density_od[melasma.lesion])
-            drop = lightness(SKIN) - lightness(SKIN * 10 ** (-typical * melasma.colour))
+            drop = float(lab(SKIN)[0] - lab(SKIN * 10 ** (-typical * melasma.colour))[0])
             assert 0.2 < drop < 20
 
 
@@ -145,7 +176,33 @@ def test_a_few_steps_lower_the_loss(samples):
         optimizer.step()
         losses.append(loss.item())
     assert np.mean(losses[-3:]) < 0.9 * losses[0]
-    assert set(facts) == {"cross", "dice", "density", "fraction"}
+    assert set(facts) == {"cross", "dice", "density", "fraction", "amount"}
+
+
+def test_a_new_network_draws_what_its_coarse_part_does():
+    torch.manual_seed(3)
+    network = PigmentReader().eval()
+    frame = torch.randn(1, INPUT_CHANNELS, *NETWORK_SHAPE)
+    frame[:, 3] = 1
+    with torch.inference_mode():
+        whole = network(frame)
+        coarse = network(torch.nn.functional.avg_pool2d(frame, 2))
+    assert coarse.shape[-2:] == (NETWORK_SHAPE[0] // 2, NETWORK_SHAPE[1] // 2)
+    small = torch.nn.functional.avg_pool2d(whole, 2)
+    assert np.corrcoef(small[:, 0].flatten(), coarse[:, 0].flatten())[0, 1] > 0.8
+
+
+def test_a_recipe_tells_every_part_of_a_training(tmp_path, monkeypatch):
+    from masi_vision.training import pigment
+
+    monkeypatch.setattr(pigment, "averaged", lambda network, run: (network, 10))
+    first, second = tmp_path / "first", tmp_path / "second"
+    pigment._write_recipe(first, None, {"minutes": 3, "shrink": 2})
+    pigment._write_recipe(second, first, {"minutes": 5, "shrink": 1})
+    assert pigment.recipe_of(second, 7) == [
+        {"minutes": 3, "shrink": 2, "phantoms": 10 * pigment.BATCH},
+        {"minutes": 5, "shrink": 1, "phantoms": 7 * pigment.BATCH},
+    ]
 
 
 def test_the_encoder_starts_with_the_filters_of_the_shipped_reader():
@@ -156,4 +213,4 @@ def test_the_encoder_starts_with_the_filters_of_the_shipped_reader():
     borrow_encoder(network, shipped_file("models", "face_reader.onnx"))
     changed = {n for n, weight in network.unet.encoder.named_parameters() if (weight != before[n]).any()}
     assert len(changed) >= 14
-    assert "conv1.weight" not in changed  # six channels there, three here
+    assert "conv1.weight" not in changed  # more channels here

@@ -1,6 +1,7 @@
 """One photo, measured: on a face whose place is known, so that only the package's own steps are tested."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -23,8 +24,8 @@ def landmarks(placed):
 
 
 @pytest.fixture(scope="module")
-def models(known_face, landmarks):
-    return known_face(landmarks, SHAPE)
+def models(known_models, landmarks):
+    return known_models(landmarks, SHAPE)
 
 
 def with_patch(picture, landmarks, landmark, density_od=0.15, radius_px=24):
@@ -89,41 +90,43 @@ def test_exposure_hardly_moves_the_measures(plain_skin, settings, models, landma
     assert dark.contrast_od == pytest.approx(plain.contrast_od, abs=0.005)
 
 
-def test_skin_is_averaged_and_not_skipped_on_the_way_to_a_smaller_frame(known_face, placed, settings):
+def test_skin_is_averaged_and_not_skipped_on_the_way_to_a_smaller_frame(known_models, placed, settings):
     """A face far larger than the frame, in a checkerboard of single pixels: its mean is what is seen."""
     shape = (2400, 2200)
     landmarks = placed(1100, 1100, 700)
     board = np.where(np.indices(shape).sum(axis=0)[..., None] % 2, (250, 200, 180), (90, 60, 50)).astype(
         np.uint8
     )
-    measured = measures(board, settings, known_face(landmarks, shape))
+    measured = measures(board, settings, known_models(landmarks, shape))
     skin = linear_face(measured.photo, measured.face)[measured.codes > 0]
     expected = srgb_to_linear(board[:2, :2]).mean(axis=(0, 1))
     np.testing.assert_allclose(skin.mean(axis=0), expected, rtol=0.01)
     assert skin.std(axis=0).max() < 0.06
 
 
-def test_the_face_is_carried_to_the_frame_without_a_shift(known_face, placed, settings, atlas):
+def test_the_face_is_carried_to_the_frame_without_a_shift(known_models, placed, settings, atlas):
     """A ramp across the photo comes out where the mean face has it, for photos above and below frame size."""
     for shape, eye in ((SHAPE, 120.0), ((2400, 2200), 700.0)):
         landmarks = placed(shape[1] / 2, 0.46 * shape[0], eye)
         ramp = np.linspace(60, 230, shape[1])
         picture = np.repeat(np.tile(ramp, (shape[0], 1))[..., None], 3, axis=2) * (1, 0.8, 0.7)
         photo = Photo.from_srgb(picture.astype(np.uint8))
-        measured = measures(photo.srgb, settings, known_face(landmarks, shape))
+        measured = measures(photo.srgb, settings, known_models(landmarks, shape))
         expected = measured.face.alignment.to_frame(srgb_to_linear(np.asarray(photo.srgb)))
         skin = cv2.erode((measured.codes > 0).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
         difference = (linear_face(photo, measured.face) - expected)[skin]
         assert abs(difference.mean()) < 2e-4  # one pixel of the frame is 0.002
 
 
-def test_what_lies_beyond_the_edge_of_the_photo_is_no_visible_skin(known_face, placed, plain_skin, settings):
+def test_what_lies_beyond_the_edge_of_the_photo_is_no_visible_skin(
+    known_models, placed, plain_skin, settings
+):
     """The networks see black there and may say anything; it must not be measured as dark skin."""
     landmarks = placed(120, 330, EYE_PX)  # the outer part of the right cheek lies outside
     outside = landmarks[234, 0]
     assert outside < -5
-    inside = measures(plain_skin(*SHAPE), settings, known_face(placed(320, 330, EYE_PX), SHAPE))
-    cut = measures(plain_skin(*SHAPE), settings, known_face(landmarks, SHAPE))
+    inside = measures(plain_skin(*SHAPE), settings, known_models(placed(320, 330, EYE_PX), SHAPE))
+    cut = measures(plain_skin(*SHAPE), settings, known_models(landmarks, SHAPE))
     assert cut.regions["right_malar"].visible_fraction < inside.regions["right_malar"].visible_fraction - 0.02
     assert cut.regions["right_malar"].pigmented_fraction < 0.01
 
@@ -181,9 +184,9 @@ def not_scorable(reason, words):
     return Refusal()
 
 
-def test_a_face_of_too_few_pixels_is_refused_with_its_width(known_face, placed, plain_skin, settings):
+def test_a_face_of_too_few_pixels_is_refused_with_its_width(known_models, placed, plain_skin, settings):
     with not_scorable("too_small", r"The face is \d\d px wide\. Expected at least 80 px\."):
-        measures(plain_skin(200, 200), settings, known_face(placed(100, 90, 30), (200, 200)))
+        measures(plain_skin(200, 200), settings, known_models(placed(100, 90, 30), (200, 200)))
 
 
 class Turned:
@@ -204,15 +207,19 @@ class Turned:
         return shares, ((landmarks - middle) @ (about_x @ about_y).T + middle).astype(np.float32)
 
 
+def turned(models, **angles):
+    return replace(models, face=Turned(models.face, **angles))
+
+
 @pytest.mark.parametrize("yaw", [-40, 40])
 def test_a_turned_head_is_refused_as_a_front_view(plain_skin, settings, models, yaw):
     with not_scorable("pose", r"turned 40(\.0)? degrees sideways\. Expected at most 25 in the front view"):
-        measures(plain_skin(*SHAPE), settings, Turned(models, yaw_deg=yaw))
+        measures(plain_skin(*SHAPE), settings, turned(models, yaw_deg=yaw))
 
 
 @pytest.mark.parametrize(("view", "yaw"), [("right", 40), ("left", -40)])
 def test_a_head_turned_to_its_side_is_measured_in_that_view(plain_skin, settings, models, view, yaw):
-    measured = measures(plain_skin(*SHAPE), settings, Turned(models, yaw_deg=yaw), view)
+    measured = measures(plain_skin(*SHAPE), settings, turned(models, yaw_deg=yaw), view)
     assert measured.view == view
     assert measured.face.pose.yaw_deg == pytest.approx(yaw, abs=1)
 
@@ -223,7 +230,7 @@ def test_a_photo_that_shows_the_other_side_than_its_name_says_is_refused(
 ):
     """Else the far cheek of a mixed-up photo is graded as the near one."""
     with not_scorable("pose", view):
-        measures(plain_skin(*SHAPE), settings, Turned(models, yaw_deg=yaw), view)
+        measures(plain_skin(*SHAPE), settings, turned(models, yaw_deg=yaw), view)
 
 
 def test_a_front_pose_is_measured_even_if_the_photo_is_named_by_a_side(plain_skin, settings, models):
@@ -235,4 +242,4 @@ def test_a_front_pose_is_measured_even_if_the_photo_is_named_by_a_side(plain_ski
 @pytest.mark.parametrize("pitch", [-40, 40])
 def test_a_head_tilted_too_far_is_refused(plain_skin, settings, models, pitch):
     with not_scorable("pose", r"tilted 40(\.0)? degrees up or down\. Expected at most 35"):
-        measures(plain_skin(*SHAPE), settings, Turned(models, pitch_deg=pitch))
+        measures(plain_skin(*SHAPE), settings, turned(models, pitch_deg=pitch))

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import FrozenInstanceError, replace
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from masi_vision.photo import Photo, read_photo
 from masi_vision.pigment.measure import RegionMeasure
 from masi_vision.scale import RegionGrade
 from masi_vision.visit import score as under_test
-from masi_vision.visit.score import grade, region_values
+from masi_vision.visit.score import grade, mmasi_of, region_values
 
 SHAPE = (720, 640)
 MASI = ("forehead", "right_malar", "left_malar", "chin")
@@ -45,8 +46,8 @@ FREE = region(0.0, 0.0, 0.0)
 
 
 @pytest.fixture(scope="module")
-def models(known_face, placed):
-    return known_face(placed(320, 330, 190.0), SHAPE)
+def models(known_models, placed):
+    return known_models(placed(320, 330, 190.0), SHAPE)
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +60,14 @@ def measured(plain_skin, settings, models):
 def visit_of(monkeypatch, measured, settings, models):
     """Score a visit whose photos measure as given: per view the regions, or why it cannot be scored."""
 
-    def score(views, chosen=settings):
+    def score(views, chosen=settings, second=MappingProxyType({})):
         def measure(source, view, *_):
             found = views[view]
             if isinstance(found, NotScorable):
                 raise found
-            return replace(measured, view=view, regions=dict.fromkeys(REGIONS, FREE) | found)
+            opinions = dict.fromkeys(REGIONS) | second.get(view, {})
+            regions = dict.fromkeys(REGIONS, FREE) | found
+            return replace(measured, view=view, regions=regions, second_fraction=opinions)
 
         monkeypatch.setattr(under_test, "measure_photo", measure)
         return score_visit({view: f"{view}.jpg" for view in views}, chosen, models=models)
@@ -141,6 +144,38 @@ def test_a_hidden_region_makes_the_visit_not_scored_and_never_zero(visit_of, nam
 
 def test_a_region_just_visible_enough_is_graded(visit_of):
     assert visit_of({"front": {"chin": region(visible=0.5)}}).status == "scored"
+
+
+def test_a_region_on_which_the_second_opinion_differs_strongly_is_flagged(visit_of, settings):
+    limit = settings.pigment.disagreement_fraction
+    front = {"forehead": region(0.05), "chin": region(0.9), "left_malar": region(0.3)}
+    second = {"forehead": 0.06 + limit, "chin": 0.89 - limit, "left_malar": 0.29 + limit}
+    regions = visit_of({"front": front}, second={"front": second}).regions
+    flags = {name: regions[name].flag for name in MASI}
+    assert flags == {
+        "forehead": "disagreement",
+        "right_malar": "",
+        "left_malar": "",
+        "chin": "disagreement",
+    }
+    assert region_values(regions["forehead"])["second_opinion_fraction"] == round(0.06 + limit, 5)
+    assert region_values(regions["right_malar"])["second_opinion_fraction"] is None
+
+
+def test_both_flags_of_a_region_are_said(visit_of):
+    views = {"front": {"right_malar": region(0.0, 0.0, 0.0)}, "right": {"right_malar": None}}
+    result = visit_of(views, second={"front": {"right_malar": 1.0}})
+    assert result.regions["right_malar"].flag == "other_view;disagreement"
+
+
+def test_a_share_of_the_regions_intervals_is_the_interval_of_the_score(visit_of, models, settings):
+    wide = region(0.5, 0.12, pigmented_fraction_low=0.0, pigmented_fraction_high=1.0, contrast_od_low=0.0)
+    scores = visit_of({"front": dict.fromkeys(MASI, wide)}).scores
+    share = models.pigment.errors["classical-1"].share
+    low = mmasi_of(dict.fromkeys(MASI, (0.5 * (1 - share), 0.12 * (1 - share))), settings.scale)
+    high = mmasi_of(dict.fromkeys(MASI, (0.5 * (1 + share), 0.12 * (1 + 0.1 * share))), settings.scale)
+    assert (scores.mmasi_low, scores.mmasi_high) == (low, high)
+    assert low < high
 
 
 @pytest.mark.parametrize("name", ["nose", "upper_lip"])
@@ -319,11 +354,11 @@ def test_a_missing_file_is_not_scored(tmp_path, settings, models):
     assert (result.status, result.reason, result.name) == ("not_scored", "unreadable", "nowhere.png")
 
 
-def test_a_photo_that_was_read_but_not_scored_keeps_its_fingerprint(tmp_path, settings, known_face, placed):
+def test_a_photo_that_was_read_but_not_scored_keeps_its_fingerprint(tmp_path, settings, known_models, placed):
     """What was refused must be traceable to the file that was refused."""
     file = tmp_path / "front.png"
     cv2.imwrite(str(file), np.random.default_rng(2).integers(0, 256, (300, 300, 3), np.uint8))
-    models = known_face(placed(150, 150, 70), (300, 300), probability=0.1)
+    models = known_models(placed(150, 150, 70), (300, 300), probability=0.1)
     result = score_photo(file, settings, models=models)
     assert result.reason == "no_face"
     assert result.photo_sha256 == read_photo(file).sha256

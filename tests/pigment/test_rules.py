@@ -1,4 +1,4 @@
-"""The pigment map on skin drawn here: what is pigment comes back, what is light or redness is left out."""
+"""The pigment map by rules on skin drawn here: what is pigment comes back, light or redness is left out."""
 
 import cv2
 import numpy as np
@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masi_vision.pigment.map import PigmentMap, find_pigment
+from masi_vision.pigment.interval import Band, MeasureError
+from masi_vision.pigment.map import PigmentMap
 from masi_vision.pigment.measure import measure_region
+from masi_vision.pigment.rules import map_by_rules
 
 HEIGHT, WIDTH, FACE_PX = 224, 192, 165.0
 LIGHT, DARK = (0.45, 0.28, 0.20), (0.12, 0.062, 0.036)
@@ -32,11 +34,12 @@ def face(density=0.0, *, skin=LIGHT, colour=BROWN, grain=0.003):
 
 
 def pigment_of(picture, skin=FACE, width=FACE_PX):
-    return find_pigment(picture, skin.astype(np.uint8), face_width_px=width)
+    return map_by_rules(picture, skin.astype(np.uint8), face_width_px=width)
 
 
-def measured(pigment, region=FACE, threshold_od=THRESHOLD_OD):
-    return measure_region(pigment, region, whole_px=int(region.sum()), threshold_od=threshold_od)
+def measured(pigment, region=FACE):
+    exact = MeasureError(Band((0.0,), (0.0,), (0.0,)), Band((0.0,), (0.0,), (0.0,)), 1.0)
+    return measure_region(pigment, region, whole_px=int(region.sum()), error=exact)
 
 
 @settings(max_examples=20, deadline=None)
@@ -143,6 +146,12 @@ def test_a_map_without_numbers_is_refused(value):
         PigmentMap(**{**vars(good), "density_od": density})
 
 
+def test_a_lesion_off_the_skin_is_refused():
+    good = pigment_of(face())
+    with pytest.raises(ValueError, match="lesion must lie on skin"):
+        PigmentMap(**{**vars(good), "lesion": ~good.skin})
+
+
 def test_maps_of_two_sizes_are_refused():
     good = pigment_of(face())
     with pytest.raises(ValueError, match="must have one height and width"):
@@ -153,6 +162,6 @@ def test_a_region_is_compared_with_its_own_normal_skin():
     """Foreheads are often tanned: a region that is darker as a whole is no pigment."""
     codes = np.where(rows < 80, 1, 2) * FACE
     darker_forehead = 0.04 * (rows < 80).astype(np.float32)
-    found = find_pigment(face(darker_forehead), codes.astype(np.uint8), face_width_px=FACE_PX)
+    found = map_by_rules(face(darker_forehead), codes.astype(np.uint8), face_width_px=FACE_PX)
     inner = FACE & (np.abs(rows - 80) > 16)
     assert np.mean(found.density_od[inner] > THRESHOLD_OD) < 0.01

@@ -1,0 +1,63 @@
+"""How far from the truth a measure can be: 90 % intervals, read off phantoms whose truth is known.
+
+A table says, for values that can be measured, between which ends the truth lay in 90 % of the phantoms that
+measured like that. The phantoms are of people on whom no network was fitted; the tables stand in
+`models/pigment.json`, and `benchmarks/README.md` says how often they held on others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Band:
+    """Where the truth lay, by what was measured.
+
+    Parameters
+    ----------
+    measured : (N,) tuple
+        Increasing; values in between are interpolated, those beyond take the end's distances.
+    below, above : (N,) tuples
+        How far the truth lay below and above what was measured; never negative.
+    """
+
+    measured: tuple[float, ...]
+    below: tuple[float, ...]
+    above: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse tables that cannot be read off."""
+        if not self.measured or not len(self.measured) == len(self.below) == len(self.above):
+            raise ValueError("measured, below and above must have one length, and at least one value")
+        if not all(low < high for low, high in pairwise(self.measured)):
+            raise ValueError("measured must increase")
+        if min(*self.below, *self.above) < 0:
+            raise ValueError("below and above must not be negative")
+
+    def around(self, value: float) -> tuple[float, float]:
+        """Low and high end around a measured value; never below 0."""
+        below = float(np.interp(value, self.measured, self.below))
+        above = float(np.interp(value, self.measured, self.above))
+        return max(0.0, value - below), value + above
+
+
+@dataclass(frozen=True)
+class MeasureError:
+    """Errors of one method's measures.
+
+    Parameters
+    ----------
+    fraction, contrast_od : Band
+        Of a region's pigmented fraction and contrast.
+    share : float
+        How much of the regions' intervals the score's has: errors of four regions partly cancel. The score's
+        ends are those of measures moved by this share of the way to their own ends.
+    """
+
+    fraction: Band
+    contrast_od: Band
+    share: float

@@ -1,0 +1,259 @@
+"""Whole photographs of phantoms, measured as a user's photos are, beside their truth.
+
+Each person is photographed four times: clear, clear again, planted, and planted after treatment, each time in
+another light and position. The face models find face and regions; truth follows through the camera.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.config import Settings
+from masi_vision.face.align import Alignment
+from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas, Floats
+from masi_vision.phantom.capture import Capture, draw_capture, taken
+from masi_vision.phantom.colour import colour_from_depth, colour_from_lab_shift, density_for_delta_l
+from masi_vision.phantom.distractor import Distraction, Distractor, distraction
+from masi_vision.phantom.melasma import Melasma, draw_melasma, no_melasma
+from masi_vision.phantom.pattern import Distribution, HeldOutPattern, Pattern
+from masi_vision.phantom.plant import transmitted
+from masi_vision.photo import Photo, srgb_to_linear
+from masi_vision.scale import MASI_REGIONS, MasiRegion
+from masi_vision.training.cache import TrainingSet
+from masi_vision.training.data import LabelledFace
+from masi_vision.training.evaluation import tone_of
+from masi_vision.training.faces import Split
+from masi_vision.training.pigment_data import in_colour
+from masi_vision.visit.measure import PhotoMeasures, linear_face, measure_photo
+from masi_vision.visit.models import Models
+
+Mask = npt.NDArray[np.bool_]
+Families = Literal["training", "held out"]
+State = Literal["clear", "again", "planted", "treated"]
+
+_LEAST_SKIN_PX = 3000
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A person before the camera: a face, what is planted on it, what else lies on it."""
+
+    face: LabelledFace
+    melasma: Melasma
+    extra: Distraction | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One photograph of a phantom, found and laid over the mean face, with its truth there.
+
+    Parameters
+    ----------
+    state : {"clear", "again", "planted", "treated"}
+    distractor : str
+        Its kind; "none" without one.
+    delta_l : float
+        How much darker full pigment makes this skin, in L*.
+    linear : (H, W, 3) float32
+    lesion, density_od : (H, W)
+        Truth in the frame of the measures.
+    graded : frozenset of str
+        Regions of which enough skin is visible.
+    """
+
+    person: str
+    tone: str
+    state: State
+    distractor: str
+    delta_l: float
+    linear: Floats
+    measures: PhotoMeasures
+    lesion: Mask
+    density_od: Floats
+    graded: frozenset[str]
+
+    @property
+    def codes(self) -> npt.NDArray[np.uint8]:
+        """Subunit of every pixel of visible skin."""
+        return self.measures.codes
+
+
+@dataclass(frozen=True)
+class Row:
+    """One estimate of one region of MASI beside its truth.
+
+    Parameters
+    ----------
+    region_px, both_px, either_px : int
+        Visible skin; lesion pixels found and true at once; found and true, added.
+    """
+
+    estimator: str
+    person: str
+    tone: str
+    state: State
+    distractor: str
+    delta_l: float
+    region: MasiRegion
+    fraction: float
+    contrast_od: float
+    true_fraction: float
+    true_contrast_od: float
+    region_px: int
+    both_px: int
+    either_px: int
+
+
+def can_be_planted(face: LabelledFace) -> bool:
+    """In colour, with enough visible skin."""
+    return in_colour(face.pixels) and bool((face.labels > 0).sum() >= _LEAST_SKIN_PX)
+
+
+def people_to_plant(data: TrainingSet, split: Split) -> list[LabelledFace]:
+    """The people of a split who are seen from the front and can be planted, in the order of the index."""
+    faces = [face for face in data.faces if data.split[face.id] == split and face.view == "frontal"]
+    return [data.labelled[face.id] for face in faces if can_be_planted(data.labelled[face.id])]
+
+
+def four_pictures(
+    face: LabelledFace, models: Models, settings: Settings, families: Families, rng: np.random.Generator
+) -> list[Picture]:
+    """The four photographs of one person.
+
+    Raises
+    ------
+    NotScorable
+        One of them cannot be measured.
+    """
+    melasma, delta_l = drawn_melasma(face, models.face.atlas, families, rng)
+    shape = (melasma.lesion.shape[0], melasma.lesion.shape[1])
+    left = np.full(shape, rng.uniform(0, 1), np.float32)
+    clear = no_melasma(shape)
+    states: dict[State, Melasma] = {
+        "clear": clear,
+        "again": clear,
+        "planted": melasma,
+        "treated": melasma.after_treatment(left),
+    }
+    kind: Distractor | None = rng.choice(get_args(Distractor)) if rng.random() < 0.5 else None
+    extra = distraction(kind, shape, rng) if kind else None
+    return [
+        picture_of(
+            Scene(face, planted, extra),
+            draw_capture(rng),
+            models,
+            settings,
+            rng,
+            state=state,
+            distractor=str(kind or "none"),
+            delta_l=delta_l,
+        )
+        for state, planted in states.items()
+    ]
+
+
+def drawn_melasma(
+    face: LabelledFace, atlas: FaceAtlas, families: Families, rng: np.random.Generator
+) -> tuple[Melasma, float]:
+    """Melasma of this person's own, and its full dL*."""
+    skin = np.median(srgb_to_linear(face.pixels[face.labels > 0][None]), axis=(0, 1))
+    skin = np.maximum(skin, 0.02).astype(np.float32)
+    if families == "held out":
+        colour = colour_from_depth(float(rng.random()))
+        patterns: tuple[Pattern | HeldOutPattern, ...] = get_args(HeldOutPattern)
+    else:
+        colour, patterns = colour_from_lab_shift(skin, rng), get_args(Pattern)
+    delta_l = float(np.exp(rng.uniform(np.log(3), np.log(15))))
+    distribution: Distribution = rng.choice(get_args(Distribution), p=[0.45, 0.35, 0.2, 0, 0])
+    pattern: Pattern | HeldOutPattern = rng.choice(patterns)
+    density = min(0.5, density_for_delta_l(skin, colour, delta_l))
+    symmetric = bool(rng.random() < 0.8)
+    shape = (atlas.labels.shape[0], atlas.labels.shape[1])
+    return draw_melasma(shape, distribution, pattern, colour, density, rng, symmetric=symmetric), delta_l
+
+
+def photographed(
+    scene: Scene, atlas: FaceAtlas, capture: Capture, rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """The photograph of a scene, 8-bit sRGB."""
+    linear = srgb_to_linear(scene.face.pixels)
+    window = (0, 0, *linear.shape[:2])
+    over = Alignment(atlas, scene.face.landmarks)
+    light = linear * transmitted(np.asarray(over.to_photo(scene.melasma.taken_od, window), np.float32))
+    if scene.extra is not None:
+        added = np.asarray(over.to_photo(scene.extra.added_light, window), np.float32)
+        on_photo = Distraction(
+            np.asarray(over.to_photo(scene.extra.taken_od, window), np.float32),
+            added.reshape(*light.shape[:2], 1),
+        )
+        light = on_photo.laid_on(light)
+    return taken(np.asarray(light, np.float32), capture, rng)
+
+
+def picture_of(
+    scene: Scene,
+    capture: Capture,
+    models: Models,
+    settings: Settings,
+    rng: np.random.Generator,
+    *,
+    state: State = "planted",
+    distractor: str = "none",
+    delta_l: float = 0.0,
+) -> Picture:
+    """Take the photograph, measure it, and carry the truth into the frame of the measures."""
+    face, atlas = scene.face, models.face.atlas
+    photo = Photo.from_srgb(photographed(scene, atlas, capture, rng), name=face.id)
+    measures = measure_photo(photo, "front", settings, models)
+    shape = face.pixels.shape[:2]
+    back = np.linalg.inv(np.vstack([capture.placed(shape), [0, 0, 1]]))[:2]
+    at = measures.face.alignment.photo_positions() @ back[:, :2].T.astype(np.float32) + back[:, 2]
+    at = np.nan_to_num(at, nan=-1e4).astype(np.float32)
+    over = Alignment(atlas, face.landmarks)
+    lesion, density = (
+        cv2.remap(np.asarray(over.to_photo(part, (0, 0, *shape)), np.float32), at, None, cv2.INTER_LINEAR)
+        for part in (scene.melasma.lesion.astype(np.float32), scene.melasma.density_od)
+    )
+    linear = linear_face(photo, measures.face)
+    graded = frozenset(
+        name
+        for name, one in measures.regions.items()
+        if one is not None and one.visible_fraction >= settings.regions.min_visible_fraction
+    )
+    return Picture(
+        face.id, tone_of(face), state, distractor, delta_l, linear, measures, lesion > 0.5, density, graded
+    )
+
+
+def rows_of(picture: Picture, estimator: str, lesion: Mask, density_od: Floats) -> Iterator[Row]:
+    """An estimate beside the truth, by region of MASI that would be graded."""
+    for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True):
+        if name not in picture.graded:
+            continue
+        region = picture.codes == subunit
+        found, truth = lesion & region, picture.lesion & region
+        yield Row(
+            estimator,
+            picture.person,
+            picture.tone,
+            picture.state,
+            picture.distractor,
+            picture.delta_l,
+            name,
+            *_amounts(found, density_od, region),
+            *_amounts(truth, picture.density_od, region),
+            int(region.sum()),
+            int((found & truth).sum()),
+            int(found.sum() + truth.sum()),
+        )
+
+
+def _amounts(lesion: Mask, density: Floats, region: Mask) -> tuple[float, float]:
+    contrast = float(np.median(density[lesion])) if lesion.any() else 0.0
+    return float(lesion.sum() / region.sum()), contrast

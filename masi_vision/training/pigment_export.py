@@ -1,0 +1,324 @@
+"""From a fitted network to a shipped one: exported, its cut chosen, its errors measured, its card written.
+
+All of it on validation people, on whom nothing was fitted, with the families of training: the test people
+and the held-out families are kept for the benchmark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from masi_vision.config import Settings, load_settings
+from masi_vision.errors import NotScorable
+from masi_vision.face.models import face_models, open_session
+from masi_vision.pigment import learned, rules
+from masi_vision.pigment.interval import Band, MeasureError
+from masi_vision.pigment.learned import DENSITY_UNIT_OD, INPUT_CHANNELS, NETWORK_SHAPE, read_both_ways
+from masi_vision.training.cache import TrainingSet, prepare
+from masi_vision.training.faces import Split
+from masi_vision.training.fit import averaged
+from masi_vision.training.networks import PigmentReader
+from masi_vision.training.phantom_photos import (
+    Families,
+    Picture,
+    Row,
+    four_pictures,
+    people_to_plant,
+    rows_of,
+)
+from masi_vision.training.pigment import recipe_of
+from masi_vision.training.pigment_data import PigmentSamples, frame_faces
+from masi_vision.training.pigment_figures import coverage, figures, measured_error
+from masi_vision.training.regions import write_onnx
+from masi_vision.visit.measure import pigment_maps
+from masi_vision.visit.models import PIGMENT_CARD, PIGMENT_FORMAT, PIGMENT_READER, Models, PigmentModel
+
+CUTS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8)
+PLOT = "pigment_threshold.png"
+_FLAGGED = 0.05
+_NOT_KNOWN = Band((0.0,), (1.0,), (1.0,))
+
+Judge = Callable[[list[Picture], Models, Settings], Iterator[Row]]
+"""All estimates of the pictures of one person beside the truth."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """Whom to photograph, with what planted, how often."""
+
+    faces: Path
+    cache: Path
+    split: Split
+    families: Families
+    people: int
+    rounds: int = 1
+    seed: int = 1
+
+
+def judged(course: Course, models_of: Callable[[], Models], judge: Judge, *, workers: int = 2) -> list[Row]:
+    """Photograph and judge everybody, in as many processes; people who cannot be measured are passed over.
+
+    Parameters
+    ----------
+    models_of : callable
+        Opens the models in each process.
+    """
+    people = people_to_plant(prepare(course.faces, course.cache), course.split)
+    names = [face.id for face in people][: course.people]
+    parts = [names[first::workers] for first in range(workers)]
+    # Started afresh, not forked: OpenCV's thread pool, in use by now, does not survive a fork.
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        jobs = [pool.submit(_judged_part, course, part, models_of, judge) for part in parts]
+        return [row for job in jobs for row in job.result()]
+
+
+def _judged_part(
+    course: Course, names: list[str], models_of: Callable[[], Models], judge: Judge
+) -> list[Row]:
+    cv2.setNumThreads(1)
+    data, models, settings = prepare(course.faces, course.cache), models_of(), load_settings()
+    rows: list[Row] = []
+    for name in names:
+        for number in range(course.rounds):
+            rng = np.random.default_rng((course.seed, number, int(name)))
+            try:
+                pictures = four_pictures(data.labelled[name], models, settings, course.families, rng)
+            except NotScorable:
+                continue
+            patient = f"{name}-{number}"  # the same face with another melasma is another patient
+            rows += judge([replace(one, person=patient) for one in pictures], models, settings)
+    return rows
+
+
+def judge_cuts(pictures: list[Picture], models: Models, settings: Settings) -> Iterator[Row]:
+    """The learned map at every cut, and the rules."""
+    for picture in pictures:
+        yield from _cuts(picture, models, settings)
+
+
+def _cuts(picture: Picture, models: Models, settings: Settings) -> Iterator[Row]:
+    probability, density = read_both_ways(picture.linear, picture.codes, models.pigment.read)
+    for cut in CUTS:
+        yield from rows_of(picture, f"{cut:g}", probability >= cut, density)
+    _, second = pigment_maps(picture.linear, picture.codes, settings.pigment, models)
+    if second is None:
+        raise ValueError("settings must choose the learned map here")
+    yield from rows_of(picture, rules.METHOD, second.lesion, second.density_od)
+
+
+def untried_models(file: Path) -> Models:
+    """The shipped face models with an exported network whose errors are not known yet."""
+    nothing = MeasureError(_NOT_KNOWN, _NOT_KNOWN, 1.0)
+    errors = {learned.METHOD: nothing, rules.METHOD: nothing}
+    return Models(face_models(), PigmentModel(open_session(file), errors, {}))
+
+
+def export(faces: Path, cache: Path, run: Path, out: Path, *, people: int = 90, rounds: int = 2) -> str:
+    """Write the network and its card into ``out``; returns the table of cuts.
+
+    Raises
+    ------
+    ValueError
+        The exported network differs from the trained one.
+    """
+    data = prepare(faces, cache)
+    network, steps = averaged(PigmentReader(), run)
+    frames = PigmentSamples(frame_faces(data, "validation", cache), seed=7)
+    rng = np.random.default_rng(7)
+    tried = torch.stack([torch.from_numpy(frames.draw(rng)["image"]) for _ in range(8)])
+    file = out / PIGMENT_READER
+    parity = write_onnx(_One(network), tried, ["drawn"], file)["drawn"]
+    if parity > 1e-3:
+        raise ValueError(f"the exported network differs from the trained one by {parity}")
+    course = Course(faces, cache, "validation", "training", people, rounds)
+    rows = _validation_rows(course, file, run)
+    settings = load_settings()
+    chosen = f"{settings.pigment.lesion_probability:g}"
+    cuts = [f"{cut:g}" for cut in CUTS]
+    by = {name: [row for row in rows if row.estimator == name] for name in (*cuts, rules.METHOD)}
+    if chosen not in by:
+        raise ValueError(f"lesion_probability {chosen} was not tried. Expected one of {CUTS}.")
+    errors = {
+        learned.METHOD: measured_error(by[chosen], settings.scale),
+        rules.METHOD: measured_error(by[rules.METHOD], settings.scale),
+    }
+    apart = [abs(a.fraction - b.fraction) for a, b in zip(by[chosen], by[rules.METHOD], strict=True)]
+    table = {name: figures(part, settings.scale) for name, part in by.items()}
+    card = _card(data, recipe_of(run, steps), parity, course, file) | {
+        "validation": {
+            "chosen_cut": chosen,
+            "phantoms": len({row.person for row in by[chosen]}),
+            "by_cut": {name: _rounded(part) for name, part in table.items()},
+            "coverage": {
+                name: _rounded(coverage(by[key], errors[name], settings.scale))
+                for name, key in ((learned.METHOD, chosen), (rules.METHOD, rules.METHOD))
+            },
+            "apart_95": round(float(np.quantile(apart, 1 - _FLAGGED)), 3),
+        },
+        "errors": {name: asdict(error) for name, error in errors.items()},
+    }
+    (out / PIGMENT_CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    _draw_cuts({float(cut): table[cut] for cut in cuts}, chosen, out / PLOT)
+    page = _page(card, markdown(table, "probability"), chosen)
+    (out / PIGMENT_CARD).with_suffix(".md").write_text(page, encoding="utf-8")
+    return page
+
+
+def _validation_rows(course: Course, file: Path, run: Path) -> list[Row]:
+    """Judge the validation people, or read what was judged of this network before: it takes minutes."""
+    chosen = {"pigment": {"lesion_probability", "disagreement_fraction"}}  # what is chosen by these rows
+    settings = load_settings().model_dump(mode="json", exclude=chosen)
+    key = json.dumps([_sha256(file), face_models().sha256, settings, asdict(course)], default=str)
+    kept = run / f"validation-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
+    if kept.exists():
+        return [Row(**values) for values in json.loads(kept.read_text(encoding="utf-8"))]
+    rows = judged(course, partial(untried_models, file), judge_cuts)
+    kept.write_text(json.dumps([asdict(row) for row in rows]), encoding="utf-8")
+    return rows
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+class _One(torch.nn.Module):
+    """The network as it is delivered: one tuple of one output."""
+
+    def __init__(self, network: PigmentReader) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor]:
+        return (self.network(image),)
+
+
+def _card(
+    data: TrainingSet, recipe: list[dict[str, Any]], parity: float, course: Course, file: Path
+) -> dict[str, Any]:
+    return {
+        "format": PIGMENT_FORMAT,
+        "atlas": data.atlas.version,
+        "licence": "Apache-2.0",
+        "trained_on": "melasma planted on synthetic faces of SFHQ and SFHQ-T2I (David Beniaguev, MIT)",
+        "recipe": recipe,
+        "phantoms_drawn": sum(part["phantoms"] for part in recipe),
+        "largest_difference_to_pytorch": parity,
+        "chosen_on": f"{course.split} people, {course.families} families, {course.rounds} each",
+        "versions": {
+            "torch": torch.__version__,
+            "segmentation-models-pytorch": version("segmentation-models-pytorch"),
+        },
+        "sha256": {file.name: _sha256(file)},
+    }
+
+
+def _draw_cuts(table: dict[float, dict[str, float]], chosen: str, file: Path) -> None:
+    """False fraction, error of the fraction and Dice over the probability that counts as lesion."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, panel = plt.subplots(figsize=(6, 3.6))
+    shown = {
+        "error of the fraction": ("error of the fraction, planted", "#0072B2", "o"),
+        "false fraction on clear photos": ("fraction found on clear skin", "#E69F00", "s"),
+        "Dice at dL* 6 and more": ("1 - Dice at dL* 6 and more", "#009E73", "^"),
+    }
+    for name, (label, colour, shape) in shown.items():
+        values = [
+            100 * (1 - part[name] if name.startswith("Dice") else part[name]) for part in table.values()
+        ]
+        panel.plot(list(table), values, color=colour, marker=shape, markersize=4, label=label)
+    panel.axvline(float(chosen), color="0.6", linewidth=1, linestyle="--")
+    panel.set(xlabel="probability that counts as lesion", ylabel="%", ylim=(0, None))
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(file, dpi=110)
+    plt.close(figure)
+
+
+def _page(card: dict[str, Any], table: str, chosen: str) -> str:
+    """The card for people, written from the card for programs."""
+    held = card["validation"]["coverage"][learned.METHOD]
+    recipe = "\n".join(
+        f"  {place}. `fit --minutes {part['minutes']:g} --shrink {part['shrink']} --darker {part['darker']:g} "
+        f"--rate {part['rate']:g}`: {part['phantoms']:,}"
+        for place, part in enumerate(card["recipe"], 1)
+    )
+    return f"""# Pigment model
+
+Written by `scripts/train_pigment.py export` from the training run and the validation people.
+
+| file | SHA-256 |
+| --- | --- |
+| `{PIGMENT_READER}` | `{card["sha256"][PIGMENT_READER]}` |
+
+- **In**: a face in the aligned frame `{card["atlas"]}`, as `masi_vision.pigment.learned.network_input` makes it, {INPUT_CHANNELS} x {NETWORK_SHAPE[0]} x {NETWORK_SHAPE[1]}.
+- **Out**: per pixel, the logit of lesion and the density of pigment in units of {DENSITY_UNIT_OD} optical density.
+- **Made of**: segmentation-models-pytorch encoder `resnet18`, depth 4, and U-Net blocks at half the
+  size (the coarse part, whose encoder started with the filters of `face_reader.onnx`), and five small convolutions at half
+  and full size that draw the borders.
+- **Learned from**: {card["trained_on"]}. {card["phantoms_drawn"]:,} phantoms were drawn, in parts of which each starts where the one before ended:
+
+{recipe}
+
+  The minutes are of two processor cores. Loss: cross-entropy and Dice of the lesion, smooth L1 of the density, absolute error of
+  every region's fraction and mean density.
+- **Licence**: {card["licence"]}. Trained with torch {card["versions"]["torch"]}, segmentation-models-pytorch {card["versions"]["segmentation-models-pytorch"]}; ONNX Runtime
+  and PyTorch differ by at most {card["largest_difference_to_pytorch"]:.0e}.
+
+## On {card["validation"]["phantoms"]} phantoms of the validation people
+Families of training, whole photographs, regions as found. The settings take probability {chosen}; `classical-1` is the second opinion.
+
+{table}
+
+![The same as a plot]({PLOT})
+
+The 90 % intervals were made on these and hold here, by construction, {held["fraction"]:.0%} of the fractions, {held["contrast"]:.0%} of
+the contrasts and {held["mMASI"]:.0%} of the mMASI. A difference of {card["validation"]["apart_95"]} between the fractions of the two maps flags
+one region in twenty.
+
+Figures on people, patterns, colours and cameras that neither training nor these choices saw: `benchmarks/README.md`.
+
+## Limits
+Synthetic faces and planted pigment: no photograph of a patient, none of real melasma. What no phantom has is unknown to
+it: tattoos, vitiligo, scars, freckles by the hundred under melasma, cross-polarised light. Beards and glasses reach it where
+the face models call them skin. Small or faint lesions are the first to be missed (the ROC in the benchmark).
+"""
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}
+
+
+def markdown(table: dict[str, dict[str, float]], first: str = "estimator") -> str:
+    """Estimators by figures, as a Markdown table."""
+    heads = list(next(iter(table.values())))
+    lines = [f"| {first} | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
+    for name, found in table.items():
+        cells = [_cell(head, value) for head, value in found.items()]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(head: str, value: float) -> str:
+    if np.isnan(value):
+        return ""
+    if head.startswith("error"):
+        return f"{100 * value:.1f} points"
+    return f"{value:.1%}" if "fraction" in head or "grade" in head else f"{value:.2f}"

@@ -1,0 +1,179 @@
+"""The figures by which a pigment map is judged, from its estimates beside the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.config import ScaleSettings
+from masi_vision.pigment.interval import Band, MeasureError
+from masi_vision.scale import MASI_REGIONS, MasiRegion, area_grade
+from masi_vision.training.phantom_photos import Row
+from masi_vision.visit.score import mmasi_of, moved
+
+Shot = tuple[str, str]
+"""Person and state: one photograph."""
+
+_WEIGHTS: dict[str, float] = dict(zip(MASI_REGIONS, (0.3, 0.3, 0.3, 0.1), strict=True))
+_DARK_DELTA_L = 6.0
+LEVEL = 0.90
+"""Share of truths that an interval should hold."""
+
+
+def figures(rows: list[Row], scale: ScaleSettings) -> dict[str, float]:
+    """The measures of the benchmark's table for one estimator.
+
+    Notes
+    -----
+    Amount of a person: fraction x contrast of the regions, weighted as in MASI. Dice: over the pixels of all
+    regions of the planted photographs with dL* 6 and more. A figure of nobody is NaN, and so is a correlation
+    of fewer than three people.
+    """
+    shots = by_shot(rows)
+    first = {person: part for (person, state), part in shots.items() if state == "planted"}
+    amounts = ([_amount(part, true=of) for part in first.values()] for of in (False, True))
+    marked = [row for row in rows if row.state in ("planted", "treated")]
+    clear = [row.fraction for row in rows if row.state in ("clear", "again")]
+    dark = [row for row in rows if row.state == "planted" and row.delta_l >= _DARK_DELTA_L]
+    pixels = sum(row.either_px for row in dark)
+    apart = np.array([_area(r.fraction, scale) - _area(r.true_fraction, scale) for r in marked])
+    whole = {shot: mmasi_of(_amounts(part, true=False), scale) for shot, part in shots.items() if _all(part)}
+    twice = [
+        abs(whole[person, "again"] - whole[person, "clear"])
+        for person in {person for person, _ in whole}
+        if {(person, "again"), (person, "clear")} <= set(whole)
+    ]
+    return {
+        "false fraction on clear photos": _mean(clear),
+        "error of the fraction": _mean([abs(r.fraction - r.true_fraction) for r in marked]),
+        "r, amount": correlation(*amounts),
+        "r, change": change_r(rows),
+        "Dice at dL* 6 and more": 2 * sum(r.both_px for r in dark) / pixels if pixels else float("nan"),
+        "area grade exact": _mean(apart == 0),
+        "area grade within one": _mean(abs(apart) <= 1),
+        "mMASI change, nothing changed": _mean(twice),
+    }
+
+
+def _mean(values: Sequence[float] | npt.NDArray[np.bool_]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _area(fraction: float, scale: ScaleSettings) -> int:
+    return area_grade(fraction, noise_floor=scale.noise_floor, edges=scale.area_cut_points)
+
+
+def change_r(rows: list[Row]) -> float:
+    """Correlation of the change of the amount between the two planted photographs, measured and true."""
+    shots = by_shot(row for row in rows if row.state in ("planted", "treated"))
+    people = sorted({person for person, _ in shots})
+    measured, true = (
+        [_amount(shots[p, "treated"], true=of) - _amount(shots[p, "planted"], true=of) for p in people]
+        for of in (False, True)
+    )
+    return correlation(measured, true)
+
+
+def by_shot(rows: Iterable[Row]) -> dict[Shot, list[Row]]:
+    """Rows by photograph."""
+    shots: dict[Shot, list[Row]] = {}
+    for row in rows:
+        shots.setdefault((row.person, row.state), []).append(row)
+    return shots
+
+
+def correlation(one: list[float], other: list[float]) -> float:
+    """Pearson's r; 0 where one of the two never varies, NaN of fewer than three."""
+    if len(one) < 3:
+        return float("nan")
+    return float(np.corrcoef(one, other)[0, 1]) if np.std(one) > 0 and np.std(other) > 0 else 0.0
+
+
+def _amount(rows: list[Row], *, true: bool) -> float:
+    total = sum(_WEIGHTS[row.region] for row in rows)
+    amounts = _amounts(rows, true=true)
+    return sum(_WEIGHTS[name] * fraction * contrast for name, (fraction, contrast) in amounts.items()) / total
+
+
+def _amounts(rows: list[Row], *, true: bool) -> dict[MasiRegion, tuple[float, float]]:
+    """Fraction and contrast of the regions that were graded."""
+    return {
+        row.region: (row.true_fraction, row.true_contrast_od) if true else (row.fraction, row.contrast_od)
+        for row in rows
+    }
+
+
+def _all(rows: list[Row]) -> bool:
+    """Whether all four regions of a photograph were graded: else it has no mMASI."""
+    return len(rows) == len(MASI_REGIONS)
+
+
+def measured_error(rows: list[Row], scale: ScaleSettings) -> MeasureError:
+    """The intervals that held the truth of nine planted photographs in ten."""
+    marked = [row for row in rows if row.state in ("planted", "treated")]
+    fraction = band([r.fraction for r in marked], [r.true_fraction for r in marked])
+    contrast = band([r.contrast_od for r in marked], [r.true_contrast_od for r in marked])
+    for share in np.arange(0, 1.05, 0.05):
+        error = MeasureError(fraction, contrast, round(float(share), 2))
+        if coverage(rows, error, scale)["mMASI"] >= LEVEL:
+            return error
+    raise ValueError(f"the regions' whole intervals hold less than {LEVEL:.0%} of the mMASI")
+
+
+def band(measured: list[float], truth: list[float], *, knots: int = 7, neighbours: int = 60) -> Band:
+    """Where the truth lay, by what was measured.
+
+    Notes
+    -----
+    At knots spread evenly over the ranks of what was measured, the 5th and 95th percentile of the truth of
+    the ``neighbours`` nearest measurements, or of all that measured exactly nothing.
+    """
+    found, true = np.array(measured), np.array(truth)
+    positive = found[found > 0]
+    ranks = np.linspace(0.03, 0.97, knots) if len(positive) else np.array([])
+    places = np.unique([0.0, *np.round(np.quantile(positive, ranks), 4)])
+    below, above = [], []
+    for place in places:
+        near = np.argsort(abs(found - place), kind="stable")[:neighbours]
+        if place == 0 and (found == 0).sum() > neighbours:
+            near = np.flatnonzero(found == 0)
+        surplus = found[near] - true[near]
+        below.append(round(max(0.0, float(np.quantile(surplus, (1 + LEVEL) / 2))), 4))
+        above.append(round(max(0.0, float(-np.quantile(surplus, (1 - LEVEL) / 2))), 4))
+    return Band(tuple(float(p) for p in places), tuple(below), tuple(above))
+
+
+def coverage(rows: list[Row], error: MeasureError, scale: ScaleSettings) -> dict[str, float]:
+    """How often the intervals hold the truth of planted photographs."""
+    marked = [row for row in rows if row.state in ("planted", "treated")]
+
+    def held(band: Band, value: float, truth: float) -> bool:
+        low, high = band.around(value)
+        return low - 1e-9 <= truth <= high + 1e-9
+
+    scores = []
+    for shot in filter(_all, by_shot(marked).values()):
+        found, true = _amounts(shot, true=False), mmasi_of(_amounts(shot, true=True), scale)
+        low, high = (
+            mmasi_of(
+                {
+                    name: (
+                        moved(f, min(1.0, error.fraction.around(f)[end]), error.share),
+                        moved(c, error.contrast_od.around(c)[end], error.share),
+                    )
+                    for name, (f, c) in found.items()
+                },
+                scale,
+            )
+            for end in (0, 1)
+        )
+        scores.append(low - 1e-9 <= true <= high + 1e-9)
+    return {
+        "fraction": float(np.mean([held(error.fraction, r.fraction, r.true_fraction) for r in marked])),
+        "contrast": float(
+            np.mean([held(error.contrast_od, r.contrast_od, r.true_contrast_od) for r in marked])
+        ),
+        "mMASI": float(np.mean(scores)),
+    }

@@ -1,0 +1,36 @@
+"""Intervals are read off a table of what the truth was."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from masi_vision.pigment.interval import Band
+
+BAND = Band((0.0, 0.2, 0.6), (0.0, 0.1, 0.2), (0.04, 0.1, 0.3))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.0, (0, 0.04)), (0.2, (0.1, 0.3)), (0.4, (0.25, 0.6)), (0.9, (0.7, 1.2))]
+)
+def test_ends_are_interpolated_between_knots_and_held_beyond_them(value, expected):
+    assert BAND.around(value) == pytest.approx(expected)
+
+
+@given(st.floats(0, 3))
+def test_an_interval_holds_its_value_and_never_reaches_below_zero(value):
+    low, high = BAND.around(value)
+    assert 0 <= low <= value <= high
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (((), (), ()), "at least one value"),
+        (((0.0, 0.1), (0.0,), (0.0, 0.0)), "one length"),
+        (((0.1, 0.1), (0.0, 0.0), (0.0, 0.0)), "must increase"),
+        (((0.0, 0.1), (0.0, -0.1), (0.0, 0.0)), "must not be negative"),
+    ],
+)
+def test_a_table_that_cannot_be_read_off_is_refused(table, words):
+    with pytest.raises(ValueError, match=words):
+        Band(*table)

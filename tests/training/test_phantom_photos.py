@@ -1,0 +1,116 @@
+"""Whole photographs of phantoms: truth follows the camera into the frame of the measures."""
+
+from dataclasses import replace
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra train")
+if find_spec("scipy") is None:
+    pytest.skip("needs the extra train", allow_module_level=True)
+
+import cv2
+
+from masi_vision.face.align import Alignment
+from masi_vision.face.find import find_face
+from masi_vision.phantom.capture import Capture
+from masi_vision.phantom.demo import demo_folder
+from masi_vision.phantom.melasma import Melasma, no_melasma
+from masi_vision.training.data import LabelledFace
+from masi_vision.training.phantom_photos import (
+    Scene,
+    can_be_planted,
+    four_pictures,
+    photographed,
+    picture_of,
+    rows_of,
+)
+from masi_vision.visit.models import shipped_models
+
+BROWN = np.array([0.72, 1.02, 1.26], np.float32)
+
+
+@pytest.fixture(scope="module")
+def models():
+    return shipped_models()
+
+
+@pytest.fixture(scope="module")
+def person(models):
+    """A demo photograph as a labelled face: landmarks and visible skin as found in it."""
+    pixels = cv2.imread(str(demo_folder() / "demo-01" / "visit-2" / "front.jpg"), cv2.IMREAD_COLOR_RGB)
+    face = find_face(pixels, models.face, min_probability=0.5)
+    labels = face.photo_codes((0, 0, *pixels.shape[:2]))
+    return LabelledFace("00001", pixels, labels, face.alignment.landmarks, 0.0)
+
+
+@pytest.fixture(scope="module")
+def melasma(models):
+    """One square patch on the right cheek."""
+    density = np.zeros(models.face.atlas.labels.shape, np.float32)
+    density[230:290, 60:120] = 0.15
+    return Melasma(density, density > 0, BROWN)
+
+
+@pytest.fixture(scope="module")
+def settings(by_rules):
+    return by_rules
+
+
+def test_a_scene_without_anything_is_the_photo_itself(person, models):
+    clear = Scene(person, no_melasma(models.face.atlas.labels.shape))
+    taken = photographed(clear, models.face.atlas, Capture(), np.random.default_rng(0))
+    assert np.abs(taken.astype(int) - person.pixels).max() <= 1
+
+
+def test_planted_pigment_darkens_the_photo_where_its_truth_lies(person, models, melasma):
+    atlas, rng = models.face.atlas, np.random.default_rng(0)
+    plain, marked = (
+        photographed(Scene(person, m), atlas, Capture(), rng).astype(int)
+        for m in (no_melasma(melasma.lesion.shape), melasma)
+    )
+    window = (0, 0, *person.pixels.shape[:2])
+    over = Alignment(atlas, person.landmarks).to_photo(melasma.density_od, window)
+    darker = (plain - marked).sum(axis=2)
+    assert darker[over > 0.14].min() > 5
+    assert np.abs(darker[over == 0]).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "capture",
+    [Capture(), Capture(turn_deg=8, shift_px=(12, -7)), Capture(scale=0.6)],
+    ids=["plain", "moved", "small"],
+)
+def test_truth_follows_the_camera(person, models, settings, melasma, capture):
+    rng = np.random.default_rng(0)
+    picture = picture_of(Scene(person, melasma), capture, models, settings, rng)
+    both = (picture.lesion & melasma.lesion).sum() / (picture.lesion | melasma.lesion).sum()
+    assert both > 0.85
+    assert np.median(picture.density_od[picture.lesion]) == pytest.approx(0.15, abs=0.01)
+
+
+def test_an_estimate_that_is_the_truth_has_rows_without_error(person, models, settings, melasma):
+    picture = picture_of(Scene(person, melasma), Capture(), models, settings, np.random.default_rng(0))
+    rows = list(rows_of(picture, "truth", picture.lesion, picture.density_od))
+    assert [row.region for row in rows] == ["forehead", "right_malar", "left_malar", "chin"]
+    for row in rows:
+        assert row.fraction == row.true_fraction
+        assert 2 * row.both_px == row.either_px
+    assert rows[1].true_fraction > 0.1 > rows[2].true_fraction
+
+
+@pytest.mark.parametrize("families", ["training", "held out"])
+def test_a_person_is_photographed_four_times(person, models, settings, families):
+    pictures = four_pictures(person, models, settings, families, np.random.default_rng(1))
+    assert [picture.state for picture in pictures] == ["clear", "again", "planted", "treated"]
+    assert not pictures[0].lesion.any()
+    assert pictures[2].density_od.sum() > pictures[3].density_od.sum()
+    assert len({picture.distractor for picture in pictures}) == 1
+
+
+def test_a_photo_without_colour_or_without_skin_is_not_planted(person):
+    assert can_be_planted(person)
+    grey = np.repeat(person.pixels[..., :1], 3, axis=2)
+    assert not can_be_planted(replace(person, pixels=grey))
+    assert not can_be_planted(replace(person, labels=np.zeros_like(person.labels)))

@@ -1,0 +1,129 @@
+"""The figures by which pigment maps are judged, on rows made here."""
+
+from dataclasses import replace
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra train")
+if find_spec("scipy") is None:
+    pytest.skip("needs the extra train", allow_module_level=True)
+
+from masi_vision.config import load_settings
+from masi_vision.pigment.interval import Band, MeasureError
+from masi_vision.scale import MASI_REGIONS
+from masi_vision.training.phantom_photos import Row
+from masi_vision.training.pigment_figures import (
+    band,
+    correlation,
+    coverage,
+    figures,
+    measured_error,
+)
+
+SCALE = load_settings().scale
+STATES = {"clear": 0.0, "again": 0.0, "planted": 1.0, "treated": 0.5}
+
+
+def rows(people=30, *, noise=0.0, false=0.0, seed=0):
+    """Photographs of people whose regions differ; what is found is the truth, shifted and blurred."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for number in range(people):
+        for region in MASI_REGIONS:
+            fraction, contrast = rng.uniform(0.05, 0.8), rng.uniform(0.04, 0.2)
+            for state, share in STATES.items():
+                true = fraction if share else 0.0
+                found = np.clip(true + false + noise * rng.normal(), 0, 1)
+                made.append(
+                    Row(
+                        estimator="made",
+                        person=f"{number:05d}",
+                        tone="tan",
+                        state=state,
+                        distractor="none",
+                        delta_l=8.0,
+                        region=region,
+                        fraction=float(found),
+                        contrast_od=share * contrast if found else 0.0,
+                        true_fraction=true,
+                        true_contrast_od=share * contrast if true else 0.0,
+                        region_px=1000,
+                        both_px=int(1000 * min(found, true)),
+                        either_px=int(1000 * (found + true)),
+                    )
+                )
+    return made
+
+
+def test_a_perfect_map_has_perfect_figures():
+    found = figures(rows(), SCALE)
+    assert found["false fraction on clear photos"] == found["error of the fraction"] == 0
+    assert found["mMASI change, nothing changed"] == 0
+    assert found["r, amount"] == pytest.approx(1)
+    assert found["r, change"] == pytest.approx(1)
+    assert found["Dice at dL* 6 and more"] == pytest.approx(1, abs=0.002)
+    assert found["area grade exact"] == found["area grade within one"] == 1
+
+
+def test_a_blank_map_is_no_good_map():
+    blank = [replace(row, fraction=0.0, contrast_od=0.0, both_px=0) for row in rows()]
+    found = figures(blank, SCALE)
+    assert found["r, amount"] == found["r, change"] == found["Dice at dL* 6 and more"] == 0
+    assert found["error of the fraction"] > 0.3
+    assert found["area grade exact"] < 0.1
+
+
+def test_false_fraction_and_error_are_means_over_regions():
+    found = figures(rows(false=0.05), SCALE)
+    assert found["false fraction on clear photos"] == pytest.approx(0.05)
+    assert found["error of the fraction"] == pytest.approx(0.05, abs=0.002)
+
+
+def test_faint_lesions_do_not_count_for_dice():
+    faint = [replace(row, delta_l=4.0) for row in rows()]
+    assert np.isnan(figures(faint, SCALE)["Dice at dL* 6 and more"])
+
+
+def test_clear_skin_called_lesion_lowers_dice():
+    clear_forehead = [
+        replace(row, true_fraction=0.0, fraction=0.5, both_px=0, either_px=500)
+        if row.region == "forehead"
+        else row
+        for row in rows()
+    ]
+    assert figures(clear_forehead, SCALE)["Dice at dL* 6 and more"] < 0.9
+
+
+def test_what_never_varies_correlates_with_nothing():
+    assert correlation([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) == 0
+    assert np.isnan(correlation([1.0, 2.0], [1.0, 2.0]))
+
+
+def test_a_photo_with_a_hidden_region_has_no_score_to_compare():
+    hidden = [row for row in rows() if row.region != "chin" or row.state != "again"]
+    assert np.isnan(figures(hidden, SCALE)["mMASI change, nothing changed"])
+
+
+def test_intervals_fitted_on_some_hold_the_truth_of_others():
+    error = measured_error(rows(200, noise=0.06, seed=1), SCALE)
+    held = coverage(rows(200, noise=0.06, seed=2), error, SCALE)
+    assert 0.85 < held["fraction"] < 0.95
+    assert held["mMASI"] > 0.85
+    assert 0 <= error.share <= 1
+
+
+def test_intervals_that_are_too_narrow_are_found_out():
+    narrow = Band((0.0,), (0.001,), (0.001,))
+    held = coverage(rows(50, noise=0.06), MeasureError(narrow, narrow, 1.0), SCALE)
+    assert held["fraction"] < 0.2
+
+
+def test_a_band_is_wider_where_the_errors_are_larger():
+    rng = np.random.default_rng(0)
+    true = rng.uniform(0.05, 0.9, 3000)
+    measured = np.clip(true + 0.15 * true * rng.normal(size=3000), 0.001, 1)
+    found = band(list(measured), list(true), neighbours=200)
+    low, high = found.around(0.1), found.around(0.7)
+    assert high[1] - high[0] > 3 * (low[1] - low[0])

@@ -32,7 +32,7 @@ from masi_vision.skin.density import optical_density
 from masi_vision.training.phantom_photos import Mask, Picture, Row, rows_of
 from masi_vision.training.pigment_export import CUTS, Course, judged, markdown
 from masi_vision.training.pigment_figures import change_r, coverage, figures
-from masi_vision.visit.measure import pigment_maps
+from masi_vision.visit.measure import classical_map
 from masi_vision.visit.models import Models, shipped_models
 
 SHIPPED, BY_RULES = "masi_vision, learned (shipped)", "masi_vision, classical (second opinion)"
@@ -51,9 +51,7 @@ def judge(pictures: list[Picture], models: Models, settings: Settings) -> Iterat
 def judge_one(picture: Picture, models: Models, settings: Settings) -> Iterator[Row]:
     """The shipped map, the rules, and the baselines, region by region; and every cut, for the ROC."""
     learned = picture.measures.pigment
-    _, rules = pigment_maps(picture.linear, picture.codes, settings.pigment, models)
-    if rules is None:
-        raise SystemExit("pigment.method is classical. Expected learned: the benchmark compares both.")
+    rules = classical_map(picture.linear, picture.codes, settings.pigment, models)
     yield from rows_of(picture, SHIPPED, learned.lesion, learned.density_od)
     yield from rows_of(picture, BY_RULES, rules.lesion, rules.density_od)
     for name in RULES:

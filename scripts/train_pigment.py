@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--shrink", type=int, default=1, help="2: at half the size, four times as fast")
     parser.add_argument("--out", type=Path, default=Path("models"), help="folder of the shipped models")
-    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument("--darker", type=float, default=1, help="factor on the planted dL*")
     parser.add_argument("--start", type=Path, help="an earlier run whose weights to start from")
     arguments = parser.parse_args()

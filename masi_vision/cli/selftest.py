@@ -99,12 +99,16 @@ def _phantoms() -> Iterator[Check]:
         said = f"mMASI {found[_SCORE]:.2f}; largest difference {off[worst]:.4f} ({worst})"
         yield name, well, said
         if name.startswith("dose"):
-            doses.append(sum(found[f"{cheek} fraction"] for cheek in _CHEEKS))
+            doses.append(sum(found[f"{cheek} fraction"] for cheek in _CHEEKS) / len(_CHEEKS))
     for name in expected:
         yield name, False, "recorded, but not measured"
     rising = all(low < high for low, high in pairwise(doses))
-    shares = ", ".join(f"{share:.0%}" for share in doses)
-    yield "more pigment measures more", rising and len(doses) == len(_DOSES_OD), f"both cheeks {shares}"
+    shares = ", ".join(f"{share:.1%}" for share in doses)
+    yield (
+        "more pigment measures more",
+        rising and len(doses) == len(_DOSES_OD),
+        f"mean of the cheeks {shares}",
+    )
 
 
 def measured_phantoms() -> Iterator[tuple[str, dict[str, float]]]:

@@ -80,4 +80,4 @@ def planted(linear_rgb: Floats, density_od: Floats) -> Floats:
     -----
     Optical densities add: out = in * 10 ** (-density * COLOUR).
     """
-    return np.asarray(linear_rgb * 10 ** (-density_od[..., None] * COLOUR), np.float32)
+    return np.asarray(linear_rgb * transmitted(density_od[..., None] * COLOUR), np.float32)

@@ -69,7 +69,7 @@ def train(
     *,
     shrink: int = 1,
     darker: float = 1.0,
-    rate: float = 2e-3,
+    rate: float = 1e-3,
     start: Path | None = None,
 ) -> None:
     """Fit the network on phantoms; a run that was stopped goes on from its checkpoint.

@@ -43,7 +43,7 @@ from masi_vision.training.pigment import recipe_of
 from masi_vision.training.pigment_data import PigmentSamples, frame_faces
 from masi_vision.training.pigment_figures import coverage, figures, measured_error
 from masi_vision.training.regions import write_onnx
-from masi_vision.visit.measure import pigment_maps
+from masi_vision.visit.measure import classical_map
 from masi_vision.visit.models import PIGMENT_CARD, PIGMENT_FORMAT, PIGMENT_READER, Models, PigmentModel
 
 CUTS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8)
@@ -113,9 +113,7 @@ def _cuts(picture: Picture, models: Models, settings: Settings) -> Iterator[Row]
     probability, density = read_both_ways(picture.linear, picture.codes, models.pigment.read)
     for cut in CUTS:
         yield from rows_of(picture, f"{cut:g}", probability >= cut, density)
-    _, second = pigment_maps(picture.linear, picture.codes, settings.pigment, models)
-    if second is None:
-        raise ValueError("settings must choose the learned map here")
+    second = classical_map(picture.linear, picture.codes, settings.pigment, models)
     yield from rows_of(picture, rules.METHOD, second.lesion, second.density_od)
 
 

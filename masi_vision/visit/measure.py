@@ -94,13 +94,7 @@ def pigment_maps(
     linear_rgb: Floats, codes: npt.NDArray[np.uint8], settings: PigmentSettings, models: Models
 ) -> tuple[PigmentMap, PigmentMap | None]:
     """The pigment map by the chosen method, and by rules as a second opinion beside the learned one."""
-    by_rules = map_by_rules(
-        linear_rgb,
-        codes,
-        face_width_px=models.face.atlas.face_width_px,
-        shading_scale_fraction=settings.shading_scale_fraction,
-        detection_threshold_od=settings.detection_threshold_od,
-    )
+    by_rules = classical_map(linear_rgb, codes, settings, models)
     if settings.method == "classical":
         return by_rules, None
     try:
@@ -114,6 +108,19 @@ def pigment_maps(
             "the aligned face. Uncover hair, glasses or hands.",
         ) from why
     return learned, by_rules
+
+
+def classical_map(
+    linear_rgb: Floats, codes: npt.NDArray[np.uint8], settings: PigmentSettings, models: Models
+) -> PigmentMap:
+    """The pigment map by rules, under the settings."""
+    return map_by_rules(
+        linear_rgb,
+        codes,
+        face_width_px=models.face.atlas.face_width_px,
+        shading_scale_fraction=settings.shading_scale_fraction,
+        detection_threshold_od=settings.detection_threshold_od,
+    )
 
 
 def region_members(scale: ScaleSettings) -> dict[str, list[int]]:

@@ -29,7 +29,7 @@ def test_the_verb_says_what_it_found_and_that_all_is_well(monkeypatch, checks):
     done = CliRunner().invoke(app, ["selftest"])
     assert done.exit_code == 0
     assert "All is as expected." in done.stdout
-    assert "both cheeks" in done.stdout
+    assert "mean of the cheeks" in done.stdout
 
 
 def test_the_verb_fails_when_a_check_does(monkeypatch):

@@ -29,9 +29,10 @@ def pigment_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, fl
 
     Notes
     -----
-    cross-entropy + Dice of the lesion + smooth L1 of the density + twice the absolute error of each region's
-    fraction + that of its mean density: these two are what is graded, and errors of pixels that cancel are
-    forgiven there.
+    cross-entropy + half of Dice of the lesion + Huber of the density + the absolute error of each region's
+    fraction + Huber of its mean density: these two are what is graded, and errors of pixels that cancel are
+    forgiven there. Density is squared up to 0.1 OD, not absolute: where it is unsure whether a dark cheek is
+    pigment, the network answers with the mean of what may be, not with the likelier of the two, which is none.
     """
     logit, density = network(batch["image"]).unbind(dim=1)
     skin = (batch["codes"] > 0).float()
@@ -46,7 +47,7 @@ def pigment_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, fl
         1 - ((2 * both + 20) / (either + 20)).mean()
     )  # 20 px: a clear face with hardly any false pixel is right
     off = (
-        nn.functional.smooth_l1_loss(density, batch["density"], reduction="none", beta=0.2) * skin
+        nn.functional.smooth_l1_loss(density, batch["density"], reduction="none", beta=1.0) * skin
     ).sum() / n_skin
     members = nn.functional.one_hot(batch["codes"], len(Subunit))[..., 1:].flatten(1, 2).float()
     size = members.sum(dim=1)
@@ -54,8 +55,12 @@ def pigment_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, fl
     counted = (size > 50) / (size > 50).sum().clamp(min=1)
     fraction = (difference.abs() * counted).sum()
     surplus = ((density - batch["density"]) * skin).flatten(1)
-    amount = ((torch.einsum("bp,bpr->br", surplus, members) / size.clamp(min=1)).abs() * counted).sum()
-    loss = cross + 0.5 * dice + off + 2 * fraction + amount
+    of_region = torch.einsum("bp,bpr->br", surplus, members) / size.clamp(min=1)
+    amount = (
+        nn.functional.smooth_l1_loss(of_region, torch.zeros_like(of_region), reduction="none", beta=0.5)
+        * counted
+    ).sum()
+    loss = cross + 0.5 * dice + 2 * off + fraction + 2 * amount
     facts = {"cross": cross, "dice": dice, "density": off, "fraction": fraction, "amount": amount}
     return loss, {name: float(value.detach()) for name, value in facts.items()}
 

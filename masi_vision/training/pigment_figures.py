@@ -128,7 +128,8 @@ def band(measured: list[float], truth: list[float], *, knots: int = 7, neighbour
     Notes
     -----
     At knots spread evenly over the ranks of what was measured, the 5th and 95th percentile of the truth of
-    the ``neighbours`` nearest measurements, or of all that measured exactly nothing.
+    the ``neighbours`` nearest measurements. Where exactly nothing was measured, the 90th percentile of the
+    truth of all of those: less than nothing is never true, so that no share is needed below.
     """
     found, true = np.array(measured), np.array(truth)
     positive = found[found > 0]
@@ -139,9 +140,10 @@ def band(measured: list[float], truth: list[float], *, knots: int = 7, neighbour
         near = np.argsort(abs(found - place), kind="stable")[:neighbours]
         if place == 0 and (found == 0).sum() > neighbours:
             near = np.flatnonzero(found == 0)
-        surplus = found[near] - true[near]
-        below.append(round(max(0.0, float(np.quantile(surplus, (1 + LEVEL) / 2))), 4))
-        above.append(round(max(0.0, float(-np.quantile(surplus, (1 - LEVEL) / 2))), 4))
+        missed = true[near] - found[near]
+        highest = LEVEL if place == 0 else (1 + LEVEL) / 2
+        below.append(round(max(0.0, float(-np.quantile(missed, (1 - LEVEL) / 2))), 4))
+        above.append(round(max(0.0, float(np.quantile(missed, highest))), 4))
     return Band(tuple(float(p) for p in places), tuple(below), tuple(above))
 
 

@@ -127,3 +127,11 @@ def test_a_band_is_wider_where_the_errors_are_larger():
     found = band(list(measured), list(true), neighbours=200)
     low, high = found.around(0.1), found.around(0.7)
     assert high[1] - high[0] > 3 * (low[1] - low[0])
+
+
+def test_where_nothing_was_measured_the_band_holds_nine_truths_in_ten():
+    rng = np.random.default_rng(0)
+    true = np.where(rng.random(2000) < 0.5, 0, rng.uniform(0, 0.4, 2000))
+    low, high = band([0.0] * 2000, list(true)).around(0.0)
+    assert low == 0
+    assert 0.89 < np.mean(true <= high) < 0.91

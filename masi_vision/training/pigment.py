@@ -32,7 +32,7 @@ def pigment_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, fl
     cross-entropy + half of Dice of the lesion + Huber of the density + the absolute error of each region's
     fraction + Huber of its mean density: these two are what is graded, and errors of pixels that cancel are
     forgiven there. Density is squared up to 0.1 OD, not absolute: where it is unsure whether a dark cheek is
-    pigment, the network answers with the mean of what may be, not with the likelier of the two, which is none.
+    pigment, the network answers with the mean of what may be, not with what is likelier, which is none.
     """
     logit, density = network(batch["image"]).unbind(dim=1)
     skin = (batch["codes"] > 0).float()

@@ -133,8 +133,8 @@ def band(measured: list[float], truth: list[float], *, knots: int = 7, neighbour
     """
     found, true = np.array(measured), np.array(truth)
     positive = found[found > 0]
-    ranks = np.linspace(0.03, 0.97, knots) if len(positive) else np.array([])
-    places = np.unique([0.0, *np.round(np.quantile(positive, ranks), 4)])
+    spread = np.quantile(positive, np.linspace(0.03, 0.97, knots)) if len(positive) else []
+    places = np.unique([0.0, *np.round(spread, 4)])
     below, above = [], []
     for place in places:
         near = np.argsort(abs(found - place), kind="stable")[:neighbours]

@@ -36,6 +36,7 @@ from masi_vision.visit.measure import classical_map
 from masi_vision.visit.models import Models, shipped_models
 
 SHIPPED, BY_RULES = "masi_vision, learned (shipped)", "masi_vision, classical (second opinion)"
+EVEN_OD, UNEVEN_OD = 1.0, 1.2
 HERE = Path(__file__).parent
 MARKS = "<!-- results -->", "<!-- end of results -->"
 
@@ -88,7 +89,7 @@ def estimators_table(rows: list[Row], scale: ScaleSettings) -> str:
 
 
 def groups_table(rows: list[Row], scale: ScaleSettings) -> str:
-    """The shipped map by skin tone and by distractor; its mean error over all is the last row."""
+    """The shipped map by skin tone, by distractor and by light; its mean error over all is the last row."""
     ours = of(rows, SHIPPED)
     table = {}
     for tone in sorted({row.tone for row in ours}):
@@ -98,8 +99,21 @@ def groups_table(rows: list[Row], scale: ScaleSettings) -> str:
         part = [row for row in ours if row.distractor == kind]
         if part:
             table[f"with {kind.replace('_', ' ')}, {_people(part)}"] = figures(part, scale)
+    by_light: dict[str, list[Row]] = {}
+    ranges = {row.person: row.light_range_od for row in ours if row.state == "clear"}
+    for row in sorted(ours, key=lambda one: ranges[one.person]):
+        by_light.setdefault(_light(ranges[row.person]), []).append(row)
+    for light, part in by_light.items():
+        table[f"{light}, {_people(part)}"] = figures(part, scale)
     table["all"] = figures(ours, scale)
     return markdown(table, "the shipped map on")
+
+
+def _light(range_od: float) -> str:
+    """How even the light is on the clear photograph; cut so that each third of the people has a row."""
+    if range_od < EVEN_OD:
+        return f"light and shade within {EVEN_OD:g} OD"
+    return f"within {UNEVEN_OD:g} OD" if range_od < UNEVEN_OD else f"more than {UNEVEN_OD:g} OD apart"
 
 
 def _people(rows: list[Row]) -> str:

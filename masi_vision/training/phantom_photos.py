@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import cv2
@@ -25,6 +26,7 @@ from masi_vision.phantom.pattern import Distribution, HeldOutPattern, Pattern
 from masi_vision.phantom.plant import transmitted
 from masi_vision.photo import Photo, srgb_to_linear
 from masi_vision.scale import MASI_REGIONS, MasiRegion
+from masi_vision.skin.density import optical_density
 from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace
 from masi_vision.training.evaluation import tone_of
@@ -83,6 +85,13 @@ class Picture:
         """Subunit of every pixel of visible skin."""
         return self.measures.codes
 
+    @cached_property
+    def light_range_od(self) -> float:
+        """How far light and shade lie apart: 10th to 90th percentile of density over the visible skin."""
+        density = optical_density(self.linear[self.codes > 0]).mean(axis=1)
+        low, high = np.percentile(density, (10, 90))
+        return float(high - low)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -100,6 +109,7 @@ class Row:
     state: State
     distractor: str
     delta_l: float
+    light_range_od: float
     region: MasiRegion
     fraction: float
     contrast_od: float
@@ -245,6 +255,7 @@ def rows_of(picture: Picture, estimator: str, lesion: Mask, density_od: Floats) 
             picture.state,
             picture.distractor,
             picture.delta_l,
+            picture.light_range_od,
             name,
             *_amounts(found, density_od, region),
             *_amounts(truth, picture.density_od, region),

@@ -44,6 +44,7 @@ def rows(people=30, *, noise=0.0, false=0.0, seed=0):
                         state=state,
                         distractor="none",
                         delta_l=8.0,
+                        light_range_od=0.6,
                         region=region,
                         fraction=float(found),
                         contrast_od=share * contrast if found else 0.0,

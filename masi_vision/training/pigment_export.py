@@ -275,8 +275,8 @@ Written by `scripts/train_pigment.py export` from the training run and the valid
 
 {recipe}
 
-  The minutes are of two processor cores. Loss: cross-entropy and Dice of the lesion, smooth L1 of the density, absolute error of
-  every region's fraction and mean density.
+  The minutes are of two processor cores. Loss: cross-entropy and Dice of the lesion, Huber of the density, absolute error of
+  every region's fraction, Huber of its mean density (`masi_vision/training/pigment.py`).
 - **Licence**: {card["licence"]}. Trained with torch {card["versions"]["torch"]}, segmentation-models-pytorch {card["versions"]["segmentation-models-pytorch"]}; ONNX Runtime
   and PyTorch differ by at most {card["largest_difference_to_pytorch"]:.0e}.
 

@@ -100,7 +100,9 @@ def groups_table(rows: list[Row], scale: ScaleSettings) -> str:
         if part:
             table[f"with {kind.replace('_', ' ')}, {_people(part)}"] = figures(part, scale)
     by_light: dict[str, list[Row]] = {}
-    ranges = {row.person: row.light_range_od for row in ours if row.state == "clear"}
+    ranges: dict[str, float] = {}
+    for row in ours:  # a person's clear photograph comes first; where nothing was graded there, the next
+        ranges.setdefault(row.person, row.light_range_od)
     for row in sorted(ours, key=lambda one: ranges[one.person]):
         by_light.setdefault(_light(ranges[row.person]), []).append(row)
     for light, part in by_light.items():
@@ -110,10 +112,12 @@ def groups_table(rows: list[Row], scale: ScaleSettings) -> str:
 
 
 def _light(range_od: float) -> str:
-    """How even the light is on the clear photograph; cut so that each third of the people has a row."""
+    """How even the light is; cut so that about a third of the people stands in each row."""
     if range_od < EVEN_OD:
         return f"light and shade within {EVEN_OD:g} OD"
-    return f"within {UNEVEN_OD:g} OD" if range_od < UNEVEN_OD else f"more than {UNEVEN_OD:g} OD apart"
+    if range_od < UNEVEN_OD:
+        return f"light and shade within {UNEVEN_OD:g} OD"
+    return f"light and shade more than {UNEVEN_OD:g} OD apart"
 
 
 def _people(rows: list[Row]) -> str:

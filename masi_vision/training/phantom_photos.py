@@ -99,6 +99,8 @@ class Row:
 
     Parameters
     ----------
+    light_range_od : float
+        How far light and shade lie apart on the photograph.
     region_px, both_px, either_px : int
         Visible skin; lesion pixels found and true at once; found and true, added.
     """

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from masi_vision.config import shipped_file
 from masi_vision.face.atlas import Subunit
+from masi_vision.pigment.learned import DENSITY_UNIT_OD
 from masi_vision.training.cache import prepare
 from masi_vision.training.fit import Batch, Schedule, averaged, fit
 from masi_vision.training.networks import PigmentReader
@@ -21,6 +22,9 @@ from masi_vision.training.pigment_data import PigmentSamples, frame_faces
 
 BATCH = 16
 RECIPE = "recipe.json"
+HUBER_OD = 0.1
+"""Errors of density below it count squared, larger ones by their size; those of a region from half of it."""
+_HUBER = HUBER_OD / DENSITY_UNIT_OD
 _OUTPUT = ["lesion", "density"]
 
 
@@ -29,10 +33,11 @@ def pigment_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, fl
 
     Notes
     -----
-    cross-entropy + half of Dice of the lesion + Huber of the density + the absolute error of each region's
-    fraction + Huber of its mean density: these two are what is graded, and errors of pixels that cancel are
-    forgiven there. Density is squared up to 0.1 OD, not absolute: where it is unsure whether a dark cheek is
-    pigment, the network answers with the mean of what may be, not with what is likelier, which is none.
+    cross-entropy + half of Dice of the lesion + twice Huber of the density + the absolute error of each
+    region's fraction + twice Huber of its mean density: these two are what is graded, and errors of pixels
+    that cancel are forgiven there. Density is squared up to ``HUBER_OD``, not absolute: where it is unsure
+    whether a dark cheek is pigment, the network answers with the mean of what may be, not with what is
+    likelier, which is none.
     """
     logit, density = network(batch["image"]).unbind(dim=1)
     skin = (batch["codes"] > 0).float()
@@ -47,7 +52,7 @@ def pigment_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, fl
         1 - ((2 * both + 20) / (either + 20)).mean()
     )  # 20 px: a clear face with hardly any false pixel is right
     off = (
-        nn.functional.smooth_l1_loss(density, batch["density"], reduction="none", beta=1.0) * skin
+        nn.functional.smooth_l1_loss(density, batch["density"], reduction="none", beta=_HUBER) * skin
     ).sum() / n_skin
     members = nn.functional.one_hot(batch["codes"], len(Subunit))[..., 1:].flatten(1, 2).float()
     size = members.sum(dim=1)
@@ -57,7 +62,9 @@ def pigment_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, fl
     surplus = ((density - batch["density"]) * skin).flatten(1)
     of_region = torch.einsum("bp,bpr->br", surplus, members) / size.clamp(min=1)
     amount = (
-        nn.functional.smooth_l1_loss(of_region, torch.zeros_like(of_region), reduction="none", beta=0.5)
+        nn.functional.smooth_l1_loss(
+            of_region, torch.zeros_like(of_region), reduction="none", beta=_HUBER / 2
+        )
         * counted
     ).sum()
     loss = cross + 0.5 * dice + 2 * off + fraction + 2 * amount
@@ -100,7 +107,8 @@ def train(
     else:
         network, _ = averaged(network, start)
     samples = PigmentSamples(frames, seed=1, shrink=shrink, darker=darker)
-    _write_recipe(run, start, {"minutes": minutes, "shrink": shrink, "darker": darker, "rate": rate})
+    part = {"minutes": minutes, "shrink": shrink, "darker": darker, "rate": rate, "huber_od": HUBER_OD}
+    _write_recipe(run, start, part)
     fit(network, samples, pigment_loss, Schedule(minutes, BATCH, peak_rate=rate, threads=threads), run)
 
 

@@ -255,7 +255,7 @@ def _page(card: dict[str, Any], table: str, chosen: str) -> str:
     held = card["validation"]["coverage"][learned.METHOD]
     recipe = "\n".join(
         f"  {place}. `fit --minutes {part['minutes']:g} --shrink {part['shrink']} --darker {part['darker']:g} "
-        f"--rate {part['rate']:g}`: {part['phantoms']:,}"
+        f"--rate {part['rate']:g}`, density squared up to {part['huber_od']:g} OD: {part['phantoms']:,}"
         for place, part in enumerate(card["recipe"], 1)
     )
     return f"""# Pigment model

@@ -138,10 +138,11 @@ def band(measured: list[float], truth: list[float], *, knots: int = 7, neighbour
     below, above = [], []
     for place in places:
         near = np.argsort(abs(found - place), kind="stable")[:neighbours]
-        if place == 0 and (found == 0).sum() > neighbours:
+        nothing = place == 0 and (found == 0).sum() > neighbours
+        if nothing:
             near = np.flatnonzero(found == 0)
         missed = true[near] - found[near]
-        highest = LEVEL if place == 0 else (1 + LEVEL) / 2
+        highest = LEVEL if nothing else (1 + LEVEL) / 2
         below.append(round(max(0.0, float(-np.quantile(missed, (1 - LEVEL) / 2))), 4))
         above.append(round(max(0.0, float(np.quantile(missed, highest))), 4))
     return Band(tuple(float(p) for p in places), tuple(below), tuple(above))

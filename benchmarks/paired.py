@@ -35,7 +35,7 @@ def paired_rows(before: Picture, after: Picture) -> Iterator[Row]:
     density = [optical_density(one).mean(axis=2) for one in (before.linear, matched)]
     for picture, here, there in ((before, 0, 1), (after, 1, 0)):
         darker = skin & (lightness[there] - lightness[here] > _APART_L)
-        yield from rows_of(picture, NAME, darker, np.maximum(density[here] - density[there], 0))
+        yield from rows_of(picture, NAME, darker, darker * np.maximum(density[here] - density[there], 0))
 
 
 def _registered(moving: np.ndarray, still: np.ndarray, skin: np.ndarray) -> np.ndarray:

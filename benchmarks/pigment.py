@@ -1,6 +1,6 @@
 """Every estimator on the same phantoms of people on whom nothing was trained, in the same regions.
 
-    python benchmarks/pigment.py --faces FACES [--photos 80] [--write] [--rows FILE]
+    python benchmarks/pigment.py --faces FACES [--photos 80] [--plain RUN] [--write] [--rows FILE]
 
 Truth is drawn from other families than training: patterns (cells, strokes, discs), colours (by depth) and
 captures (whole photographs, turned, shifted, shrunk, through JPEG). Each person is photographed four times:
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -21,6 +22,8 @@ from classical import RULES, pigmented
 from invariance import invariance_table
 from paired import NAME as PAIRED
 from paired import paired_rows
+from plain_unet import NAME as PLAIN
+from plain_unet import by_plain_unet
 from plots import draw_plots
 
 from masi_vision.config import ScaleSettings, Settings, load_settings
@@ -29,24 +32,31 @@ from masi_vision.phantom.distractor import Distractor
 from masi_vision.photo import linear_to_srgb8
 from masi_vision.pigment.learned import METHOD, read_both_ways
 from masi_vision.skin.density import optical_density
-from masi_vision.training.phantom_photos import Mask, Picture, Row, rows_of
+from masi_vision.training.phantom_photos import CHANGE, Mask, Picture, Row, change_rows, rows_of
 from masi_vision.training.pigment_export import CUTS, Course, judged, markdown
 from masi_vision.training.pigment_figures import change_r, coverage, figures
 from masi_vision.visit.measure import classical_map
 from masi_vision.visit.models import Models, shipped_models
 
 SHIPPED, BY_RULES = "masi_vision, learned (shipped)", "masi_vision, classical (second opinion)"
+LAID_OVER = "masi_vision, visits laid over each other (change only)"
 EVEN_OD, UNEVEN_OD = 1.0, 1.2
 HERE = Path(__file__).parent
 MARKS = "<!-- results -->", "<!-- end of results -->"
 
 
-def judge(pictures: list[Picture], models: Models, settings: Settings) -> Iterator[Row]:
+def judge(
+    pictures: list[Picture], models: Models, settings: Settings, *, plain: Path | None = None
+) -> Iterator[Row]:
     """Every estimator on the photographs of one person."""
     for picture in pictures:
         yield from judge_one(picture, models, settings)
+        if plain is not None:
+            yield from rows_of(picture, PLAIN, *by_plain_unet(picture, plain))
     by_state = {picture.state: picture for picture in pictures}
     yield from paired_rows(by_state["planted"], by_state["treated"])
+    yield from change_rows(by_state["clear"], by_state["again"], models.face.atlas)
+    yield from change_rows(by_state["planted"], by_state["treated"], models.face.atlas)
 
 
 def judge_one(picture: Picture, models: Models, settings: Settings) -> Iterator[Row]:
@@ -63,7 +73,7 @@ def judge_one(picture: Picture, models: Models, settings: Settings) -> Iterator[
 
 
 def by_rule(picture: Picture, name: str) -> tuple[Mask, np.ndarray]:
-    """One of the baselines; its density is that against the rest of the region's skin."""
+    """One of the baselines; its density is that of what it found against the rest of the region's skin."""
     coded = linear_to_srgb8(picture.linear)
     density = optical_density(picture.linear).mean(axis=2)
     lesion = np.zeros(picture.codes.shape, bool)
@@ -74,7 +84,7 @@ def by_rule(picture: Picture, name: str) -> tuple[Mask, np.ndarray]:
         lesion |= found
         rest = region & ~found
         if found.any() and rest.any():
-            above[region] = np.maximum(density[region] - np.median(density[rest]), 0)
+            above[found] = np.maximum(density[found] - np.median(density[rest]), 0)
     return lesion, above
 
 
@@ -83,9 +93,12 @@ def of(rows: list[Row], name: str) -> list[Row]:
 
 
 def estimators_table(rows: list[Row], scale: ScaleSettings) -> str:
-    table = {name: figures(of(rows, name), scale) for name in (SHIPPED, BY_RULES, *RULES)}
-    change = change_r(of(rows, PAIRED))
-    return markdown(table | {PAIRED: dict.fromkeys(table[SHIPPED], float("nan")) | {"r, change": change}})
+    names = [name for name in (SHIPPED, BY_RULES, PLAIN, *RULES) if of(rows, name)]
+    table = {name: figures(of(rows, name), scale) for name in names}
+    nothing = dict.fromkeys(table[SHIPPED], float("nan"))
+    paired = {LAID_OVER: CHANGE, PAIRED: PAIRED}
+    changes = {name: nothing | {"r, change": change_r(of(rows, key))} for name, key in paired.items()}
+    return markdown(table | changes)
 
 
 def groups_table(rows: list[Row], scale: ScaleSettings) -> str:
@@ -139,6 +152,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--photos", type=int, default=80, help="how many people")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--plain", type=Path, help="run of plain_unet.py; without it that row is missing")
     parser.add_argument("--write", action="store_true", help="write table and plots into benchmarks/")
     parser.add_argument("--rows", type=Path, help="write every row here, as JSON")
     arguments = parser.parse_args()
@@ -147,7 +161,7 @@ def main() -> None:
     course = Course(
         arguments.faces, arguments.cache, "test", "held out", arguments.photos, seed=arguments.seed
     )
-    rows = judged(course, shipped_models, judge)
+    rows = judged(course, shipped_models, partial(judge, plain=arguments.plain))
     if arguments.rows:
         arguments.rows.write_text(json.dumps([vars(row) for row in rows]), encoding="utf-8")
     scale = settings.scale

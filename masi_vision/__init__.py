@@ -13,6 +13,7 @@ from masi_vision.errors import MasiError, ModelError, NotScorable, PhotoUnreadab
 from masi_vision.photo import Photo, read_photo
 from masi_vision.scale import MasiScore, RegionGrade
 from masi_vision.version import __version__
+from masi_vision.visit.compare import VisitChange, compare_visits
 from masi_vision.visit.score import PhotoScore, RegionResult, Scores, VisitScore, score_photo, score_visit
 
 __all__ = [
@@ -28,8 +29,10 @@ __all__ = [
     "Scores",
     "Settings",
     "SettingsError",
+    "VisitChange",
     "VisitScore",
     "__version__",
+    "compare_visits",
     "load_settings",
     "read_photo",
     "score_photo",

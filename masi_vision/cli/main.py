@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from masi_vision.cli.calibrate import calibrate
+from masi_vision.cli.compare import compare
 from masi_vision.cli.config import config
 from masi_vision.cli.demo import demo
 from masi_vision.cli.doctor import doctor
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(score)
+app.command()(compare)
 app.command()(demo)
 app.command()(doctor)
 app.command()(selftest)

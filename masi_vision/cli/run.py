@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -35,9 +35,24 @@ from masi_vision.visit.models import Models, shipped_models
 from masi_vision.visit.score import VisitScore, score_visit
 
 OVERLAYS, MASKS = "overlays", "masks"
-# What a run makes, and --overwrite takes away, beside the tables; anything else in the folder stays.
-_PICTURES = {OVERLAYS: ("*.jpg",), MASKS: ("*_regions.png", "*_pigment.png")}
 _LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "pillow")
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """What a run makes, and --overwrite takes away; anything else in the folder stays.
+
+    Parameters
+    ----------
+    tables : tuple of str
+    pictures : mapping of folder to the names of its files
+    """
+
+    tables: tuple[str, ...]
+    pictures: Mapping[str, tuple[str, ...]]
+
+
+SCORED = ResultFiles(TABLES, {OVERLAYS: ("*.jpg",), MASKS: ("*_regions.png", "*_pigment.png")})
 
 Progress = Callable[[int, int], None]
 """Called with the visits done and found."""
@@ -95,31 +110,31 @@ def score_visits(order: Order, progress: Progress = lambda done, found: None) ->
     models = shipped_models()
     found = find_visits(order.paths, order.settings.views)
     prepare(order)
-    book = _Book(order, models, len(found))
+    book = Book(order, models, len(found))
     names = FileNames()
     with book.kept():
         for files in found:
             progress(len(book.visits), len(found))
-            result = _scored(files, order.settings, models)
+            result = score_files(files, order.settings, models)
             _write_pictures(result, order, names.of(files.patient, files.visit))
             book.visits.append(visit_rows(result, files.remarks))
     return Outcome(tuple(book.visits), book.state)
 
 
-class _Book:
+class Book:
     """Keeps what a run has done, and writes it whatever ends the run."""
 
     def __init__(self, order: Order, models: Models, visits_found: int) -> None:
         self.visits: list[VisitRows] = []
         self.state: RunState = "running"
-        self._order, self._found = order, visits_found
+        self.order, self.visits_found = order, visits_found
         self._provenance = score_visit({}, order.settings, models=models).provenance
         self._started, self._clock = datetime.now(UTC), time.monotonic()
 
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Mark the folder as results from the start; write the tables at the end, however it comes."""
-        write_file(self._order.out / RUN_JSON, json_text(run_record(self._facts(), [])))
+        write_file(self.order.out / RUN_JSON, json_text(run_record(self.facts(), [])))
         try:
             yield
             self.state = "finished"
@@ -129,15 +144,20 @@ class _Book:
             self.state = "failed"
             raise
         finally:
-            write_tables(self._order.out, self.visits, self._facts())
+            self.write()
 
-    def _facts(self) -> RunFacts:
+    def write(self) -> None:
+        """Write what was done so far."""
+        write_tables(self.order.out, self.visits, self.facts())
+
+    def facts(self) -> RunFacts:
+        """What run.json says of the run as it stands."""
         libraries = {"python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES}
         return RunFacts(
-            self._order.settings,
+            self.order.settings,
             self._provenance,
             self.state,
-            self._found,
+            self.visits_found,
             self._started.isoformat(timespec="seconds"),
             time.monotonic() - self._clock,
             libraries,
@@ -151,18 +171,18 @@ def _version(library: str) -> str:
         return "installed under another name"
 
 
-def prepare(order: Order) -> None:
+def prepare(order: Order, made: ResultFiles = SCORED) -> None:
     """Make the results folder, or refuse it."""
     with writing(order.out):
-        _check_out(order)
-        for old in _old_results(order.out):
+        _check_out(order, made)
+        for old in _old_results(order.out, made):
             old.unlink(missing_ok=True)
         order.out.mkdir(parents=True, exist_ok=True)
         for folder in [OVERLAYS] * order.overlays + [MASKS] * order.save_masks:
             (order.out / folder).mkdir(exist_ok=True)
 
 
-def _check_out(order: Order) -> None:
+def _check_out(order: Order, made: ResultFiles) -> None:
     out = order.out
     if out.resolve() in {path.resolve() for path in order.paths}:
         raise OutputError(
@@ -170,7 +190,7 @@ def _check_out(order: Order) -> None:
         )
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file. Expected a folder. Name another with --out.")
-    held = [name for name in (*TABLES, *_PICTURES) if (out / name).exists()]
+    held = [name for name in (*made.tables, *made.pictures) if (out / name).exists()]
     if held and not order.overwrite:
         raise OutputError(
             f"{out} already holds {', '.join(held)}. Expected a new or empty folder. "
@@ -178,14 +198,18 @@ def _check_out(order: Order) -> None:
         )
 
 
-def _old_results(out: Path) -> list[Path]:
+def _old_results(out: Path, made: ResultFiles) -> list[Path]:
     pictures = [
-        file for folder, kinds in _PICTURES.items() for kind in kinds for file in (out / folder).glob(kind)
+        file
+        for folder, kinds in made.pictures.items()
+        for kind in kinds
+        for file in (out / folder).glob(kind)
     ]
-    return [*pictures, *(out / name for name in TABLES)]
+    return [*pictures, *(out / name for name in made.tables)]
 
 
-def _scored(files: VisitFiles, settings: Settings, models: Models) -> VisitScore:
+def score_files(files: VisitFiles, settings: Settings, models: Models) -> VisitScore:
+    """Score a visit; one with a problem of its own keeps that as its reason."""
     result = score_visit(files.photos, settings, patient=files.patient, visit=files.visit, models=models)
     if files.problem is not None:
         return replace(result, reason=files.problem.reason, message=files.problem.message)

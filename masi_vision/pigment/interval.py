@@ -46,6 +46,37 @@ class Band:
 
 
 @dataclass(frozen=True)
+class ChangeError:
+    """How far a change between two visits laid over each other was from the truth.
+
+    Parameters
+    ----------
+    size_od : (N,) tuple
+        Sizes of measured changes, increasing, whatever their sign; sizes in between are interpolated, larger
+        ones take the last.
+    within_od : (N,) tuple
+        Nine truths in ten lay within this of a change of that size.
+    """
+
+    size_od: tuple[float, ...]
+    within_od: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse tables that cannot be read off."""
+        if not self.size_od or len(self.size_od) != len(self.within_od):
+            raise ValueError("size_od and within_od must have one length, and at least one value")
+        if not all(low < high for low, high in pairwise(self.size_od)):
+            raise ValueError("size_od must increase")
+        if min(*self.size_od, *self.within_od) < 0:
+            raise ValueError("size_od and within_od must not be negative")
+
+    def around(self, change_od: float) -> tuple[float, float]:
+        """Low and high end around a measured change."""
+        within = float(np.interp(abs(change_od), self.size_od, self.within_od))
+        return change_od - within, change_od + within
+
+
+@dataclass(frozen=True)
 class MeasureError:
     """Errors of one method's measures.
 

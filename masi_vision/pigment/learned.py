@@ -59,7 +59,7 @@ def map_by_network(
     skin = codes > 0
     normal = linear_rgb * 10 ** (density[..., None] * MELANIN)
     lesion = skin & (probability >= lesion_probability)
-    return PigmentMap(density, lesion, skin, np.asarray(normal, np.float32), METHOD)
+    return PigmentMap(density, lesion, probability, skin, np.asarray(normal, np.float32), METHOD)
 
 
 def read_both_ways(

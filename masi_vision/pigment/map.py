@@ -20,6 +20,8 @@ class PigmentMap:
         In optical density (mean of R, G and B), never negative; 0 where there is no skin.
     lesion : (H, W) bool
         What counts as pigmented; only on skin.
+    probability : (H, W) float32
+        Of lesion; a method that knows no doubt has 0 and 1 alone.
     skin : (H, W) bool
         Where there is visible skin.
     normal_rgb : (H, W, 3) float32
@@ -30,18 +32,18 @@ class PigmentMap:
 
     density_od: Floats
     lesion: npt.NDArray[np.bool_]
+    probability: Floats
     skin: npt.NDArray[np.bool_]
     normal_rgb: Floats
     method: str
 
     def __post_init__(self) -> None:
         """Refuse maps that do not fit together or hold no numbers."""
-        shapes = {self.density_od.shape, self.lesion.shape, self.skin.shape, self.normal_rgb.shape[:2]}
-        if len(shapes) > 1:
-            raise ValueError(
-                f"density_od {self.density_od.shape}, lesion {self.lesion.shape}, skin {self.skin.shape} and "
-                f"normal_rgb {self.normal_rgb.shape} must have one height and width"
-            )
+        parts = ("density_od", "lesion", "probability", "skin", "normal_rgb")
+        shapes = {part: getattr(self, part).shape for part in parts}
+        if len({shape[:2] for shape in shapes.values()}) > 1:
+            named = ", ".join(f"{part} {shape}" for part, shape in shapes.items())
+            raise ValueError(f"{named} must have one height and width")
         if not np.isfinite(self.density_od).all() or self.density_od.min(initial=0) < 0:
             raise ValueError("density_od must be finite and not negative")
         if (self.lesion & ~self.skin).any():

@@ -34,6 +34,9 @@ class RegionMeasure:
         ITA of the region's normal skin as photographed; light and camera are in it.
     pigmented_fraction_low, pigmented_fraction_high, contrast_od_low, contrast_od_high : float
         Where the truth lay in 90 % of the phantoms that measured like this; see `MeasureError`.
+    integrated_od : float
+        Integrated pigment: mean density over all visible skin, lesion or not. It needs no threshold, and
+        follows a change where the fraction jumps.
     """
 
     visible_fraction: float
@@ -47,6 +50,7 @@ class RegionMeasure:
     pigmented_fraction_high: float
     contrast_od_low: float
     contrast_od_high: float
+    integrated_od: float
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
@@ -95,6 +99,7 @@ def measure_region(
         pigmented_fraction_high=min(1.0, fraction_high),
         contrast_od_low=contrast_low,
         contrast_od_high=contrast_high,
+        integrated_od=float(pigment.density_od[visible].mean()),
     )
 
 

@@ -62,7 +62,8 @@ def map_by_rules(
         excess[codes == code] -= np.median(excess[codes == code])
     spread = 1.4826 * float(np.median(np.abs(excess[skin]))) if skin.any() else 0.0
     lesion = excess > max(detection_threshold_od, spread)
-    return PigmentMap(np.maximum(excess, 0), lesion, skin, (10**-slow).astype(np.float32), METHOD)
+    sure = lesion.astype(np.float32)
+    return PigmentMap(np.maximum(excess, 0), lesion, sure, skin, (10**-slow).astype(np.float32), METHOD)
 
 
 def _weighted(values: Floats, weight: Floats, sigma_px: float) -> Floats:

@@ -35,19 +35,12 @@ _SCORES = {
     "mmasi_low": 1,
     "mmasi_high": 1,
 }
-_PROVENANCE = (
-    "version",
-    "settings_sha256",
-    "models_sha256",
-    "atlas",
-    "pigment_method",
-    "photos",
-    "photos_sha256",
-)
-SCORE_COLUMNS = ("patient", "visit", "status", "reason", *_SCORES, *_PROVENANCE)
+PROVENANCE = ("version", "settings_sha256", "models_sha256", "atlas", "pigment_method")
+SCORE_COLUMNS = ("patient", "visit", "status", "reason", *_SCORES, *PROVENANCE, "photos", "photos_sha256")
 _MEASURED = (
     *("visible_fraction", "pigmented_fraction", "contrast_od", "contrast_delta_l", "contrast_ita_deg"),
     "largest_patch_fraction",
+    "integrated_od",
 )
 _GRADES = ("area", "darkness", "homogeneity")
 _INTERVALS = ("pigmented_fraction_low", "pigmented_fraction_high", "contrast_od_low", "contrast_od_high")
@@ -99,24 +92,19 @@ class RunFacts:
 
 def visit_rows(result: VisitScore, remarks: Sequence[str] = ()) -> VisitRows:
     """Lay a visit out for the tables."""
-    names = {"patient": _text(result.patient), "visit": _text(result.visit)}
+    names = {"patient": text(result.patient), "visit": text(result.visit)}
     regions = tuple(names | _region_row(name, result.regions.get(name)) for name in REGIONS)
     return VisitRows(names | _score_row(result), regions, result.to_dict(), tuple(remarks))
 
 
 def _score_row(result: VisitScore) -> Row:
     scores = asdict(result.scores) if result.scores else {}
-    provenance = result.provenance
     return {
         "status": result.status,
         "reason": result.reason or "",
-        **{name: _number(scores.get(name), decimals) for name, decimals in _SCORES.items()},
-        "version": provenance.version,
-        "settings_sha256": provenance.settings_sha256,
-        "models_sha256": models_hash(provenance.models_sha256),
-        "atlas": provenance.atlas,
-        "pigment_method": provenance.pigment_method,
-        "photos": _text(";".join(f"{photo.view}={photo.name}" for photo in result.photos)),
+        **{name: number(scores.get(name), decimals) for name, decimals in _SCORES.items()},
+        **provenance_cells(result.provenance),
+        "photos": text(";".join(f"{photo.view}={photo.name}" for photo in result.photos)),
         "photos_sha256": ";".join(f"{photo.view}={photo.photo_sha256 or ''}" for photo in result.photos),
     }
 
@@ -124,9 +112,20 @@ def _score_row(result: VisitScore) -> Row:
 def _region_row(name: str, region: RegionResult | None) -> Row:
     values = region_values(region or RegionResult(None, None, None))
     numbers = (*_MEASURED, "normal_ita_deg", *_INTERVALS, "second_opinion_fraction")
-    measures = {column: _number(values[column], 5) for column in numbers}
-    grades = {column: _number(values[column], 0) for column in _GRADES}
+    measures = {column: number(values[column], 5) for column in numbers}
+    grades = {column: number(values[column], 0) for column in _GRADES}
     return {"region": name, "view": values["view"] or "", "flag": values["flag"], **measures, **grades}
+
+
+def provenance_cells(provenance: Provenance) -> Row:
+    """What made a row, in the columns `PROVENANCE`."""
+    return {
+        "version": provenance.version,
+        "settings_sha256": provenance.settings_sha256,
+        "models_sha256": models_hash(provenance.models_sha256),
+        "atlas": provenance.atlas,
+        "pigment_method": provenance.pigment_method,
+    }
 
 
 def models_hash(models_sha256: Mapping[str, str]) -> str:
@@ -135,11 +134,12 @@ def models_hash(models_sha256: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _number(value: float | None, decimals: int) -> str:
+def number(value: float | None, decimals: int) -> str:
+    """A number with so many decimals; blank where there is none."""
     return "" if value is None else f"{round(value, decimals) + 0.0:.{decimals}f}"  # + 0.0: no "-0"
 
 
-def _text(value: str) -> str:
+def text(value: str) -> str:
     """A name as text: a spreadsheet takes one that begins with = + - @ for a formula and runs it."""
     return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 

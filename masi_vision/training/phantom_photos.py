@@ -7,7 +7,7 @@ another light and position. The face models find face and regions; truth follows
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -32,6 +32,7 @@ from masi_vision.training.data import LabelledFace
 from masi_vision.training.evaluation import tone_of
 from masi_vision.training.faces import Split
 from masi_vision.training.pigment_data import in_colour
+from masi_vision.visit.compare import FaceInFrame, laid_over
 from masi_vision.visit.measure import PhotoMeasures, linear_face, measure_photo
 from masi_vision.visit.models import Models
 
@@ -67,6 +68,8 @@ class Picture:
         Truth in the frame of the measures.
     graded : frozenset of str
         Regions of which enough skin is visible.
+    scene_xy : (H, W, 2) float32
+        Which point of the scene, in its pixels, each pixel of the frame shows; far outside where none.
     """
 
     person: str
@@ -79,6 +82,7 @@ class Picture:
     lesion: Mask
     density_od: Floats
     graded: frozenset[str]
+    scene_xy: Floats
 
     @property
     def codes(self) -> npt.NDArray[np.uint8]:
@@ -101,6 +105,8 @@ class Row:
     ----------
     light_range_od : float
         How far light and shade lie apart on the photograph.
+    integrated_od, true_integrated_od : float
+        Mean of the density over the region, estimated and planted.
     region_px, both_px, either_px : int
         Visible skin; lesion pixels found and true at once; found and true, added.
     """
@@ -115,8 +121,10 @@ class Row:
     region: MasiRegion
     fraction: float
     contrast_od: float
+    integrated_od: float
     true_fraction: float
     true_contrast_od: float
+    true_integrated_od: float
     region_px: int
     both_px: int
     either_px: int
@@ -239,12 +247,28 @@ def picture_of(
         if one is not None and one.visible_fraction >= settings.regions.min_visible_fraction
     )
     return Picture(
-        face.id, tone_of(face), state, distractor, delta_l, linear, measures, lesion > 0.5, density, graded
+        face.id,
+        tone_of(face),
+        state,
+        distractor,
+        delta_l,
+        linear,
+        measures,
+        lesion > 0.5,
+        density,
+        graded,
+        at,
     )
 
 
 def rows_of(picture: Picture, estimator: str, lesion: Mask, density_od: Floats) -> Iterator[Row]:
-    """An estimate beside the truth, by region of MASI that would be graded."""
+    """An estimate beside the truth, by region of MASI that would be graded.
+
+    Parameters
+    ----------
+    density_od : (H, W) float32
+        0 where the estimator sees no pigment: its mean is the integrated pigment.
+    """
     for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True):
         if name not in picture.graded:
             continue
@@ -260,11 +284,46 @@ def rows_of(picture: Picture, estimator: str, lesion: Mask, density_od: Floats) 
             picture.light_range_od,
             name,
             *_amounts(found, density_od, region),
+            float(density_od[region].mean()),
             *_amounts(truth, picture.density_od, region),
+            float(picture.density_od[region].mean()),
             int(region.sum()),
             int((found & truth).sum()),
             int(found.sum() + truth.sum()),
         )
+
+
+def in_frame(picture: Picture) -> FaceInFrame:
+    """A picture as a comparison takes it."""
+    return FaceInFrame(picture.linear, picture.codes, picture.measures.pigment)
+
+
+CHANGE = "change, visits laid over each other"
+
+
+def change_rows(before: Picture, after: Picture, atlas: FaceAtlas) -> Iterator[Row]:
+    """The change between two photographs laid over each other, as pigment of the one that has more of it.
+
+    Both rows of a region are of the skin that both photographs show, in the baseline's frame: the difference
+    of ``integrated_od`` is the change found, that of ``true_integrated_od`` the one planted. Nothing found
+    beside them has a meaning.
+    """
+    comparison = laid_over(in_frame(before), in_frame(after), atlas)
+    change = comparison.change
+    there = np.asarray(comparison.laid.to_baseline(after.density_od), np.float32)
+    nothing = np.zeros_like(before.density_od)
+    first, second = (
+        {row.region: row for row in rows_of(picture, CHANGE, nothing > 0, nothing)}
+        for picture in (before, after)
+    )
+    for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True):
+        common = (before.codes == subunit) & change.skin
+        if name not in first or name not in second or not common.any():
+            continue
+        found = float(change.change_od[common].mean())
+        planted = [float(density[common].mean()) for density in (before.density_od, there)]
+        yield replace(first[name], integrated_od=max(-found, 0.0), true_integrated_od=planted[0])
+        yield replace(second[name], integrated_od=max(found, 0.0), true_integrated_od=planted[1])
 
 
 def _amounts(lesion: Mask, density: Floats, region: Mask) -> tuple[float, float]:

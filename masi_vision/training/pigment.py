@@ -18,11 +18,12 @@ from masi_vision.pigment.learned import DENSITY_UNIT_OD
 from masi_vision.training.cache import prepare
 from masi_vision.training.fit import Batch, Schedule, averaged, fit
 from masi_vision.training.networks import PigmentReader
-from masi_vision.training.pigment_data import PigmentSamples, frame_faces
+from masi_vision.training.pigment_data import P_BLENDED, PigmentSamples, frame_faces
 
 BATCH = 16
+WEIGHT_DECAY = 5e-2
 RECIPE = "recipe.json"
-HUBER_OD = 0.1
+HUBER_OD = 0.3
 """Errors of density below it count squared, larger ones by their size; those of a region from half of it."""
 _HUBER = HUBER_OD / DENSITY_UNIT_OD
 _OUTPUT = ["lesion", "density"]
@@ -33,8 +34,8 @@ def pigment_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, fl
 
     Notes
     -----
-    cross-entropy + half of Dice of the lesion + twice Huber of the density + the absolute error of each
-    region's fraction + twice Huber of its mean density: these two are what is graded, and errors of pixels
+    cross-entropy + half of Dice of the lesion + 4 x Huber of the density + the absolute error of each
+    region's fraction + 4 x Huber of its mean density: these two are what is graded, and errors of pixels
     that cancel are forgiven there. Density is squared up to ``HUBER_OD``, not absolute: where it is unsure
     whether a dark cheek is pigment, the network answers with the mean of what may be, not with what is
     likelier, which is none.
@@ -67,7 +68,7 @@ def pigment_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, fl
         )
         * counted
     ).sum()
-    loss = cross + 0.5 * dice + 2 * off + fraction + 2 * amount
+    loss = cross + 0.5 * dice + 4 * off + fraction + 4 * amount
     facts = {"cross": cross, "dice": dice, "density": off, "fraction": fraction, "amount": amount}
     return loss, {name: float(value.detach()) for name, value in facts.items()}
 
@@ -107,9 +108,11 @@ def train(
     else:
         network, _ = averaged(network, start)
     samples = PigmentSamples(frames, seed=1, shrink=shrink, darker=darker)
-    part = {"minutes": minutes, "shrink": shrink, "darker": darker, "rate": rate, "huber_od": HUBER_OD}
+    part = {"minutes": minutes, "shrink": shrink, "darker": darker, "rate": rate}
+    part |= {"huber_od": HUBER_OD, "blended": P_BLENDED, "weight_decay": WEIGHT_DECAY}
     _write_recipe(run, start, part)
-    fit(network, samples, pigment_loss, Schedule(minutes, BATCH, peak_rate=rate, threads=threads), run)
+    schedule = Schedule(minutes, BATCH, peak_rate=rate, weight_decay=WEIGHT_DECAY, threads=threads)
+    fit(network, samples, pigment_loss, schedule, run)
 
 
 def _write_recipe(run: Path, start: Path | None, part: dict[str, float]) -> None:

@@ -28,7 +28,8 @@ from masi_vision.training.faces import Split
 
 _P_CLEAR = 0.2
 _P_SECOND_SITE = 0.3
-_P_DISTRACTOR = 0.1
+P_DISTRACTOR = 0.1
+P_BLENDED = 0.7
 _LEAST_SATURATION = 12.0  # mean difference of the channels, 8 bits: below it a photo has no colour
 
 
@@ -124,10 +125,14 @@ class PigmentSamples(Samples):
             yield self._taken(occasion, rng)
             yield self._taken(occasion, rng)
 
+    def _face(self, rng: np.random.Generator) -> FrameFace:
+        one, other = (self.faces[i] for i in rng.integers(len(self.faces), size=2))
+        return blended(one, other, rng) if rng.random() < P_BLENDED else one
+
     def _taken(self, occasion: int, rng: np.random.Generator) -> Sample:
         """A phantom: its pigment drawn from ``rng``, face, distractors and camera from the occasion."""
         same = np.random.default_rng(occasion)
-        face = self.faces[same.integers(len(self.faces))]
+        face = self._face(same)
         linear, codes = face.linear_rgb, face.codes
         shape = (codes.shape[0], codes.shape[1])
         if same.random() < 0.5:
@@ -135,10 +140,10 @@ class PigmentSamples(Samples):
         melasma = draw_phantom(face.skin_rgb, rng, shape, darker=self.darker)
         picture = linear * transmitted(melasma.taken_od)
         for kind in get_args(Distractor):
-            if same.random() < _P_DISTRACTOR:
+            if same.random() < P_DISTRACTOR:
                 strength = same.uniform(0.3, 1.2)
                 picture = distraction(kind, shape, same, strength=strength).laid_on(picture)
-        pixels = taken(picture, _frame_capture(same), same)
+        pixels = taken(picture, frame_capture(same), same)
         density = optical_density(srgb_to_linear(pixels))
         x, y = _misplaced(shape, same)
         density = cv2.remap(density, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -151,6 +156,33 @@ class PigmentSamples(Samples):
             "density": planted / np.float32(DENSITY_UNIT_OD),
             "codes": codes.astype(np.int64),
         }
+
+
+def blended(face: FrameFace, other: FrameFace, rng: np.random.Generator) -> FrameFace:
+    """A face that never was: parts of two, or their mean, lit more or less evenly.
+
+    Notes
+    -----
+    A few hundred faces are soon known by heart, and with them which of their shadows is no pigment. In the
+    aligned frame the optical densities of two faces can be mixed, with a share that changes smoothly from
+    place to place; one of the two is mirrored as often as not. Then every density is drawn towards the median
+    of the skin, or away from it, by a factor from 0.5 to 1.2.
+    """
+    linear, codes = other.linear_rgb, other.codes
+    if rng.random() < 0.5:
+        linear, codes = linear[:, ::-1], codes[:, ::-1]
+    skin = (face.codes > 0) & (codes > 0)
+    if 2 * skin.sum() < (face.codes > 0).sum():
+        linear, skin = face.linear_rgb, face.codes > 0
+    size = (skin.shape[1], skin.shape[0])
+    coarse = (rng.uniform() + rng.normal(0, 0.5, (4, 3))).astype(np.float32)
+    share = np.clip(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), 0, 1)[..., None]
+    one, two = optical_density(face.linear_rgb), optical_density(linear)
+    density = one + share * (two - one)
+    median = np.median(density[skin], axis=0)
+    density = median + np.float32(np.exp(rng.uniform(np.log(0.5), np.log(1.2)))) * (density - median)
+    mixed = np.clip(10**-density, 0, 1).astype(np.float32)
+    return FrameFace(face.id, mixed, np.where(skin, face.codes, 0).astype(np.uint8), 10**-median)
 
 
 def _shrunk(face: FrameFace, by: int) -> FrameFace:
@@ -185,7 +217,7 @@ def _one_site(shape: Shape, colour: Floats, density_od: float, rng: np.random.Ge
     return draw_melasma(shape, distribution, pattern, colour, density_od, rng, symmetric=symmetric)
 
 
-def _frame_capture(rng: np.random.Generator) -> Capture:
+def frame_capture(rng: np.random.Generator) -> Capture:
     """What a camera does to the colours, and so much blur as is left at the network's size."""
     return Capture(
         exposure=float(np.exp(rng.uniform(-0.4, 0.25))),
@@ -200,7 +232,7 @@ def _frame_capture(rng: np.random.Generator) -> Capture:
 def _misplaced(shape: Shape, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Where each pixel is from when the landmarks lie a little wrong: a smooth, small displacement."""
     height, width = shape
-    coarse = (rng.normal(0, 0.0075, (6, 5, 2)) + rng.normal(0, 0.006, 2)).astype(np.float32) * width
+    coarse = (rng.normal(0, 0.01, (6, 5, 2)) + rng.normal(0, 0.006, 2)).astype(np.float32) * width
     shift = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     return x + shift[..., 0], y + shift[..., 1]

@@ -15,7 +15,7 @@ from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ from masi_vision.config import Settings, load_settings
 from masi_vision.errors import NotScorable
 from masi_vision.face.models import face_models, open_session
 from masi_vision.pigment import learned, rules
-from masi_vision.pigment.interval import Band, MeasureError
+from masi_vision.pigment.interval import Band, ChangeError, MeasureError
 from masi_vision.pigment.learned import DENSITY_UNIT_OD, INPUT_CHANNELS, NETWORK_SHAPE, read_both_ways
 from masi_vision.training.cache import TrainingSet, prepare
 from masi_vision.training.faces import Split
@@ -35,13 +35,14 @@ from masi_vision.training.phantom_photos import (
     Families,
     Picture,
     Row,
+    change_rows,
     four_pictures,
     people_to_plant,
     rows_of,
 )
 from masi_vision.training.pigment import recipe_of
 from masi_vision.training.pigment_data import PigmentSamples, frame_faces
-from masi_vision.training.pigment_figures import coverage, figures, measured_error
+from masi_vision.training.pigment_figures import change_error, coverage, figures, measured_error
 from masi_vision.training.regions import write_onnx
 from masi_vision.visit.measure import classical_map
 from masi_vision.visit.models import PIGMENT_CARD, PIGMENT_FORMAT, PIGMENT_READER, Models, PigmentModel
@@ -51,8 +52,9 @@ PLOT = "pigment_threshold.png"
 _FLAGGED = 0.05
 _NOT_KNOWN = Band((0.0,), (1.0,), (1.0,))
 
-Judge = Callable[[list[Picture], Models, Settings], Iterator[Row]]
-"""All estimates of the pictures of one person beside the truth."""
+Judged = TypeVar("Judged")
+Judge = Callable[[list[Picture], Models, Settings], Iterator[Judged]]
+"""What is to be known of the pictures of one person; mostly estimates beside the truth, as `Row`."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ class Course:
     seed: int = 1
 
 
-def judged(course: Course, models_of: Callable[[], Models], judge: Judge, *, workers: int = 2) -> list[Row]:
+def judged(
+    course: Course, models_of: Callable[[], Models], judge: Judge[Judged], *, workers: int = 2
+) -> list[Judged]:
     """Photograph and judge everybody, in as many processes; people who cannot be measured are passed over.
 
     Parameters
@@ -86,11 +90,11 @@ def judged(course: Course, models_of: Callable[[], Models], judge: Judge, *, wor
 
 
 def _judged_part(
-    course: Course, names: list[str], models_of: Callable[[], Models], judge: Judge
-) -> list[Row]:
+    course: Course, names: list[str], models_of: Callable[[], Models], judge: Judge[Judged]
+) -> list[Judged]:
     cv2.setNumThreads(1)
     data, models, settings = prepare(course.faces, course.cache), models_of(), load_settings()
-    rows: list[Row] = []
+    rows: list[Judged] = []
     for name in names:
         for number in range(course.rounds):
             rng = np.random.default_rng((course.seed, number, int(name)))
@@ -104,9 +108,12 @@ def _judged_part(
 
 
 def judge_cuts(pictures: list[Picture], models: Models, settings: Settings) -> Iterator[Row]:
-    """The learned map at every cut, and the rules."""
+    """The learned map at every cut, the rules, and what changed from visit to visit."""
     for picture in pictures:
         yield from _cuts(picture, models, settings)
+    by_state = {picture.state: picture for picture in pictures}
+    yield from change_rows(by_state["clear"], by_state["again"], models.face.atlas)
+    yield from change_rows(by_state["planted"], by_state["treated"], models.face.atlas)
 
 
 def _cuts(picture: Picture, models: Models, settings: Settings) -> Iterator[Row]:
@@ -121,7 +128,7 @@ def untried_models(file: Path) -> Models:
     """The shipped face models with an exported network whose errors are not known yet."""
     nothing = MeasureError(_NOT_KNOWN, _NOT_KNOWN, 1.0)
     errors = {learned.METHOD: nothing, rules.METHOD: nothing}
-    return Models(face_models(), PigmentModel(open_session(file), errors, {}))
+    return Models(face_models(), PigmentModel(open_session(file), errors, ChangeError((0.0,), (1.0,)), {}))
 
 
 def export(faces: Path, cache: Path, run: Path, out: Path, *, people: int = 90, rounds: int = 2) -> str:
@@ -167,6 +174,7 @@ def export(faces: Path, cache: Path, run: Path, out: Path, *, people: int = 90, 
             "apart_95": round(float(np.quantile(apart, 1 - _FLAGGED)), 3),
         },
         "errors": {name: asdict(error) for name, error in errors.items()},
+        "change_error": asdict(change_error(rows)),
     }
     (out / PIGMENT_CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     _draw_cuts({float(cut): table[cut] for cut in cuts}, chosen, out / PLOT)
@@ -255,7 +263,8 @@ def _page(card: dict[str, Any], table: str, chosen: str) -> str:
     held = card["validation"]["coverage"][learned.METHOD]
     recipe = "\n".join(
         f"  {place}. `fit --minutes {part['minutes']:g} --shrink {part['shrink']} --darker {part['darker']:g} "
-        f"--rate {part['rate']:g}`, density squared up to {part['huber_od']:g} OD: {part['phantoms']:,}"
+        f"--rate {part['rate']:g}`, density squared up to {part['huber_od']:g} OD, {part['blended']:.0%} of the "
+        f"faces blended, weight decay {part['weight_decay']:g}: {part['phantoms']:,}"
         for place, part in enumerate(card["recipe"], 1)
     )
     return f"""# Pigment model

@@ -12,7 +12,7 @@ import onnxruntime as ort
 from masi_vision.errors import ModelError
 from masi_vision.face.atlas import Floats
 from masi_vision.face.models import FaceModels, face_models, open_session, read_card
-from masi_vision.pigment.interval import Band, MeasureError
+from masi_vision.pigment.interval import Band, ChangeError, MeasureError
 
 PIGMENT_FORMAT = 1
 """Version of the pigment network's input and output that this code understands."""
@@ -29,12 +29,15 @@ class PigmentModel:
     reader : onnxruntime.InferenceSession
     errors : mapping
         Method of the pigment map to the errors of its measures.
+    change_error : ChangeError
+        Of the change between two visits laid over each other.
     sha256 : mapping
         File name to hash, as verified.
     """
 
     reader: ort.InferenceSession
     errors: Mapping[str, MeasureError]
+    change_error: ChangeError
     sha256: Mapping[str, str]
 
     def read(self, frame: Floats) -> Floats:
@@ -73,7 +76,8 @@ def shipped_models() -> Models:
             "face models. Install models that belong together."
         )
     errors = {method: _error(values) for method, values in card["errors"].items()}
-    pigment = PigmentModel(open_session(files[PIGMENT_READER]), errors, dict(card["sha256"]))
+    change = ChangeError(**{name: tuple(values) for name, values in card["change_error"].items()})
+    pigment = PigmentModel(open_session(files[PIGMENT_READER]), errors, change, dict(card["sha256"]))
     return Models(face, pigment)
 
 

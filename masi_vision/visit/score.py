@@ -242,9 +242,14 @@ def _shipped_settings() -> Settings:
     return load_settings()
 
 
+def preferred_views(region: str) -> tuple[View, ...]:
+    """The views that show a region, the one that faces it first."""
+    return _PREFERRED.get(region, _FRONT)
+
+
 def _merged(region: str, by_view: Mapping[View, PhotoScore]) -> RegionResult:
     """The region from the first of its preferred views that shows enough of it."""
-    preferred = _PREFERRED.get(region, _FRONT)
+    preferred = preferred_views(region)
     results = [by_view[view].regions.get(region) for view in preferred if view in by_view]
     usable = [result for result in results if result is not None and result.flag != "region_hidden"]
     if not usable:

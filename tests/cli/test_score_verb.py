@@ -23,7 +23,7 @@ from masi_vision.scale import MASI_REGIONS, RegionGrade
 from masi_vision.visit.score import PhotoScore, RegionResult, Scores, score_visit
 
 REPOSITORY = Path(__file__).parents[2]
-MEASURE = RegionMeasure(0.9, 0.4, 0.08, 6.25, 9.5, 0.7, 28.1, 0.35, 0.45, 0.078, 0.083)
+MEASURE = RegionMeasure(0.9, 0.4, 0.08, 6.25, 9.5, 0.7, 28.1, 0.35, 0.45, 0.078, 0.083, 0.03)
 REGION = RegionResult("front", MEASURE, RegionGrade(3, 2, 3))
 SCORES = Scores(6.0, 15.0, 6.1, 15.5, 4.0, 8.4)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masi_vision.pigment.interval import Band
+from masi_vision.pigment.interval import Band, ChangeError
 
 BAND = Band((0.0, 0.2, 0.6), (0.0, 0.1, 0.2), (0.04, 0.1, 0.3))
 
@@ -34,3 +34,24 @@ def test_an_interval_holds_its_value_and_never_reaches_below_zero(value):
 def test_a_table_that_cannot_be_read_off_is_refused(table, words):
     with pytest.raises(ValueError, match=words):
         Band(*table)
+
+
+def test_the_interval_of_a_change_is_as_wide_on_both_sides_whatever_its_sign():
+    error = ChangeError((0.0, 0.02, 0.1), (0.004, 0.01, 0.03))
+    assert error.around(0.01) == pytest.approx((0.003, 0.017))
+    assert error.around(-0.01) == pytest.approx((-0.017, -0.003))
+    assert error.around(0.5) == pytest.approx((0.47, 0.53))
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (((), ()), "at least one value"),
+        (((0.0, 0.1), (0.0,)), "one length"),
+        (((0.1, 0.1), (0.0, 0.0)), "must increase"),
+        (((0.0, 0.1), (0.0, -0.1)), "must not be negative"),
+    ],
+)
+def test_errors_of_a_change_that_cannot_be_read_off_are_refused(table, words):
+    with pytest.raises(ValueError, match=words):
+        ChangeError(*table)

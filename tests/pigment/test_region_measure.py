@@ -23,7 +23,7 @@ ERROR = MeasureError(
 def map_of(density, skin=EVERYWHERE, threshold_od=0.03):
     density = np.asarray(density, np.float32)
     normal = np.full((*SHAPE, 3), NORMAL, np.float32)
-    return PigmentMap(density, (density > threshold_od) & skin, skin, normal, "drawn")
+    return PigmentMap(density, (density > threshold_od) & skin, density > threshold_od, skin, normal, "drawn")
 
 
 def patch(rows, columns, density):
@@ -42,6 +42,11 @@ def test_a_quarter_of_the_skin_is_a_fraction_of_a_quarter():
     assert found.contrast_od == pytest.approx(0.08)
     assert found.largest_patch_fraction == 1
     assert found.visible_fraction == 1
+
+
+def test_integrated_pigment_is_the_mean_over_all_visible_skin():
+    found = measure(patch(slice(0, 20), slice(0, 25), 0.08))
+    assert found.integrated_od == pytest.approx(0.02)
 
 
 def test_a_free_region_has_measures_of_zero():

@@ -1,5 +1,6 @@
 """The pigment network: its phantoms, its loss, its first steps."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -16,6 +17,7 @@ from masi_vision.training.networks import PigmentReader  # noqa: E402
 from masi_vision.training.pigment import borrow_encoder, pigment_loss  # noqa: E402
 from masi_vision.training.pigment_data import (  # noqa: E402
     PigmentSamples,
+    blended,
     draw_phantom,
     frame_face,
 )
@@ -46,6 +48,33 @@ def drawn(samples, count, seed=0):
 def batch_of(samples, count, seed=0):
     made = drawn(samples, count, seed)
     return {name: torch.from_numpy(np.stack([one[name] for one in made])) for name in made[0]}
+
+
+def test_a_blend_shows_skin_only_where_both_faces_do(drawn_faces, atlas):
+    face = frame_face(drawn_faces[0], atlas)
+    half = replace(face, codes=np.where(np.arange(128) < 80, face.codes, 0).astype(np.uint8))
+    for seed in range(6):
+        made = blended(face, half, np.random.default_rng(seed))
+        skin = made.codes > 0
+        assert (skin <= (face.codes > 0)).all()
+        assert not (skin[:, 80:].any() and skin[:, :48].any())  # the other face may be mirrored
+
+
+def test_a_blend_lies_between_its_two_faces(samples):
+    """With even light: every density between those of the two, drawn towards or away from the median."""
+    light, dark = (
+        replace(
+            samples.faces[0],
+            linear_rgb=np.full_like(samples.faces[0].linear_rgb, level),
+            skin_rgb=np.full(3, level, np.float32),
+        )
+        for level in (0.5, 0.2)
+    )
+    for seed in range(6):
+        made = blended(light, dark, np.random.default_rng(seed))
+        values = made.linear_rgb[made.codes > 0]
+        assert 0.2 / 1.21 <= values.min() <= values.max() <= 0.5 * 1.21
+        assert 0.2 <= made.skin_rgb.min() <= made.skin_rgb.max() <= 0.5
 
 
 def test_a_face_in_the_frame_keeps_its_regions_in_their_places(drawn_faces, atlas):

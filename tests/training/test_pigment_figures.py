@@ -13,9 +13,10 @@ if find_spec("scipy") is None:
 from masi_vision.config import load_settings
 from masi_vision.pigment.interval import Band, MeasureError
 from masi_vision.scale import MASI_REGIONS
-from masi_vision.training.phantom_photos import Row
+from masi_vision.training.phantom_photos import CHANGE, Row
 from masi_vision.training.pigment_figures import (
     band,
+    change_error,
     correlation,
     coverage,
     figures,
@@ -48,8 +49,10 @@ def rows(people=30, *, noise=0.0, false=0.0, seed=0):
                         region=region,
                         fraction=float(found),
                         contrast_od=share * contrast if found else 0.0,
+                        integrated_od=share * contrast * float(found),
                         true_fraction=true,
                         true_contrast_od=share * contrast if true else 0.0,
+                        true_integrated_od=share * contrast * true,
                         region_px=1000,
                         both_px=int(1000 * min(found, true)),
                         either_px=int(1000 * (found + true)),
@@ -69,7 +72,7 @@ def test_a_perfect_map_has_perfect_figures():
 
 
 def test_a_blank_map_is_no_good_map():
-    blank = [replace(row, fraction=0.0, contrast_od=0.0, both_px=0) for row in rows()]
+    blank = [replace(row, fraction=0.0, contrast_od=0.0, integrated_od=0.0, both_px=0) for row in rows()]
     found = figures(blank, SCALE)
     assert found["r, amount"] == found["r, change"] == found["Dice at dL* 6 and more"] == 0
     assert found["error of the fraction"] > 0.3
@@ -136,3 +139,23 @@ def test_where_nothing_was_measured_the_band_holds_nine_truths_in_ten():
     low, high = band([0.0] * 2000, list(true)).around(0.0)
     assert low == 0
     assert 0.89 < np.mean(true <= high) < 0.91
+
+
+def test_the_error_of_a_change_fitted_on_some_holds_the_truth_of_others():
+    rng = np.random.default_rng(3)
+    truth = [row for row in rows(100) if row.state in ("planted", "treated")]
+    noise = 0.01 * rng.normal(size=len(truth))
+    made = [
+        replace(row, estimator=CHANGE, integrated_od=row.true_fraction * row.true_contrast_od + off)
+        for row, off in zip(truth, noise, strict=True)
+    ]
+    error = change_error(made)
+    true = rng.uniform(-0.06, 0, 2000)
+    found = true + 0.01 * np.sqrt(2) * rng.normal(size=2000)
+    ends = np.array([error.around(float(one)) for one in found])
+    assert 0.84 < np.mean((ends[:, 0] <= true) & (true <= ends[:, 1])) < 0.96
+
+
+def test_other_estimators_tell_nothing_of_a_change():
+    with pytest.raises(ValueError, match="no change was measured"):
+        change_error(rows(10))

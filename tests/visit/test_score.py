@@ -38,6 +38,7 @@ def region(fraction=0.2, contrast=0.08, patch=0.5, visible=0.9, **changes):
         "pigmented_fraction_high": min(1.0, 1.2 * fraction),
         "contrast_od_low": 0.9 * contrast,
         "contrast_od_high": 1.1 * contrast,
+        "integrated_od": fraction * contrast,
     }
     return RegionMeasure(**(values | changes))
 
@@ -274,6 +275,7 @@ def test_the_plain_values_have_the_keys_of_scores_json(visit_of):
         "contrast_delta_l",
         "contrast_ita_deg",
         "largest_patch_fraction",
+        "integrated_od",
         "area",
         "darkness",
         "homogeneity",

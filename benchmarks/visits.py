@@ -1,0 +1,160 @@
+"""How well two visits are laid over each other, on phantoms of people on whom nothing was trained.
+
+    python benchmarks/visits.py --faces FACES [--people 60] [--write]
+
+Each person is photographed four times: clear, clear again, planted, and planted after treatment, each time
+moved, scaled, turned and in another light (`masi_vision/phantom/capture.py`). Where the same skin lies in two
+photographs is known from the camera.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from masi_vision.config import Settings
+from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas, Floats
+from masi_vision.scale import MASI_REGIONS
+from masi_vision.training.phantom_photos import Picture, in_frame
+from masi_vision.training.pigment_export import Course, judged
+from masi_vision.visit.compare import Comparison, laid_over
+from masi_vision.visit.models import Models, shipped_models
+
+PAGE = Path(__file__).parent.parent / "docs" / "comparing.md"
+MARKS = "<!-- results -->", "<!-- end of results -->"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two photographs of one person.
+
+    Parameters
+    ----------
+    by_landmarks, registered : float
+        How far the same skin lies apart, 90th percentile, in shares of the face's width.
+    told : float
+        The same as the comparison itself estimates it.
+    plainly : float
+        Share of the common skin on which a plain change is found.
+    regions : tuple of (measured, low, high, difference of the measures, planted)
+        Changes in OD of each region that both photographs grade.
+    """
+
+    state: str
+    by_landmarks: float
+    registered: float
+    told: float
+    plainly: float
+    regions: tuple[tuple[float, float, float, float, float], ...]
+
+
+def judge(pictures: list[Picture], models: Models, _: Settings) -> Iterator[Pair]:
+    """The clear pair and the treated pair of one person."""
+    by_state = {picture.state: picture for picture in pictures}
+    for before, after in (("clear", "again"), ("planted", "treated")):
+        yield _pair(by_state[before], by_state[after], models)
+
+
+def _pair(before: Picture, after: Picture, models: Models) -> Pair:
+    atlas = models.face.atlas
+    comparison = laid_over(in_frame(before), in_frame(after), atlas)
+    change = comparison.change
+    skin = (before.codes > 0) & (after.codes > 0)
+    return Pair(
+        before.state,
+        _apart(before, after.scene_xy, skin, atlas),
+        _apart(
+            before, np.asarray(comparison.laid.to_baseline(after.scene_xy), np.float32), change.skin, atlas
+        ),
+        comparison.residual_fraction,
+        float((change.plain[change.skin] != 0).mean()),
+        tuple(_regions(before, after, comparison, models)),
+    )
+
+
+def _apart(before: Picture, there: Floats, skin: np.ndarray, atlas: FaceAtlas) -> float:
+    """How far apart on the face what lies at one place of the two frames is, over the face's width."""
+    steps = np.linalg.norm(np.diff(before.scene_xy, axis=0), axis=2)[skin[:-1] & skin[1:]]
+    off = np.linalg.norm(there - before.scene_xy, axis=2)[skin]
+    return float(np.quantile(off, 0.9) / (np.median(steps) * atlas.face_width_px))
+
+
+def _regions(
+    before: Picture, after: Picture, comparison: Comparison, models: Models
+) -> Iterator[tuple[float, float, float, float, float]]:
+    """Both routes on the skin that both photographs show, beside what was planted there."""
+    change, there = comparison.change, comparison.follow_up.pigment.density_od
+    planted = np.asarray(comparison.laid.to_baseline(after.density_od), np.float32)
+    for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True):
+        common = (before.codes == subunit) & change.skin
+        if name not in before.graded & after.graded or not common.any():
+            continue
+        found = float(change.change_od[common].mean())
+        alone = float((there - before.measures.pigment.density_od)[common].mean())
+        true = float((planted - before.density_od)[common].mean())
+        yield found, *models.pigment.change_error.around(found), alone, true
+
+
+def table(pairs: list[Pair]) -> str:
+    """The measures of the comparison beside what they must reach."""
+    clear = [pair for pair in pairs if pair.state == "clear"]
+    apart = np.array([[pair.by_landmarks, pair.registered, pair.told] for pair in pairs])
+    _, low, high, _, true = np.array([r for pair in pairs for r in pair.regions]).T
+    still = np.array([r for pair in clear for r in pair.regions])[:, [0, 3]]
+    planted = np.array([r for pair in pairs if pair.state == "planted" for r in pair.regions]).T
+    held = (low - 1e-9 <= true) & (true <= high + 1e-9)
+
+    def row(measure: str, laid: str, alone: str = "") -> str:
+        return f"| {measure} | {laid} | {alone} |"
+
+    apart_is = [f"{one.mean():.2%} ({one.max():.2%})" for one in apart.T]
+    still_is = [f"{one:.4f}" for one in np.abs(still).mean(axis=0)]
+    error_is = [f"{np.abs(planted[route] - planted[4]).mean():.4f}" for route in (0, 3)]
+    follows = [f"{np.corrcoef(planted[route], planted[4])[0, 1]:.2f}" for route in (0, 3)]
+    lines = [
+        f"{len(pairs)} pairs of {len(clear)} people. Skin apart: 90th percentile over the skin, in shares of "
+        "the face's width, mean (and worst) of the pairs.",
+        "",
+        row("measure", "laid over each other", "difference of the measures"),
+        row("---", "---", "---"),
+        row("skin apart by landmarks alone", apart_is[0]),
+        row("skin apart once registered (must: under 1 %)", apart_is[1]),
+        row("what `residual_*` says of that", apart_is[2]),
+        row(
+            "nothing changed: new or lost pigment (must: under 2 % of the skin)",
+            f"{np.mean([pair.plainly for pair in clear]):.2%}",
+        ),
+        row("nothing changed: mean absolute change of a region, OD", *still_is),
+        row("r with the planted change, by region", *follows),
+        row("mean absolute error of a region's change, OD", *error_is),
+        row("90 % interval holds", f"{held.mean():.1%}"),
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--faces", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser.add_argument("--people", type=int, default=60)
+    parser.add_argument("--write", action="store_true", help="write the table into docs/comparing.md")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    course = Course(arguments.faces, arguments.cache, "test", "held out", arguments.people)
+    results = table(judged(course, shipped_models, judge))
+    print(results)
+    if arguments.write:
+        before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
+        after = rest.split(MARKS[1])[1]
+        PAGE.write_text(f"{before}{MARKS[0]}\n\n{results}\n\n{MARKS[1]}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

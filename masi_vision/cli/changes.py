@@ -1,0 +1,261 @@
+"""A run over patients: score each visit, lay the later ones over the baseline, write tables and pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.table import Table
+
+from masi_vision.cli import screen
+from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
+from masi_vision.cli.names import FileNames
+from masi_vision.cli.run import Book, Order, Progress, ResultFiles, prepare, score_files
+from masi_vision.config import Settings, ViewSettings
+from masi_vision.errors import OutputError
+from masi_vision.photo import printable_name
+from masi_vision.report.change import (
+    CHANGE_COLUMNS,
+    REGION_CHANGE_COLUMNS,
+    change_row,
+    draw_visits,
+    jpeg,
+    region_change_rows,
+)
+from masi_vision.report.tables import (
+    RUN_JSON,
+    TABLES,
+    csv_text,
+    json_text,
+    run_record,
+    visit_rows,
+    write_file,
+    writing,
+)
+from masi_vision.scale import MASI_REGIONS
+from masi_vision.visit.compare import VisitChange, compare_visits
+from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits
+from masi_vision.visit.models import Models, shipped_models
+
+CHANGES_CSV, REGION_CHANGES_CSV, CHANGES_JSON = "changes.csv", "region_changes.csv", "changes.json"
+PICTURES = "pictures"
+COMPARED = ResultFiles(
+    (*TABLES, CHANGES_CSV, REGION_CHANGES_CSV, CHANGES_JSON),
+    {PICTURES: tuple(f"*_{view}.jpg" for view in VIEWS)},
+)
+
+
+@dataclass(frozen=True)
+class ChangeOrder:
+    """What a person asked for; `baseline` names the visit to compare with, else it is the first."""
+
+    paths: tuple[Path, ...]
+    out: Path
+    settings: Settings
+    baseline: str | None = None
+    pictures: bool = True
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Series:
+    """The visits of one patient, the baseline first."""
+
+    patient: str
+    visits: tuple[VisitFiles, ...]
+
+
+class ChangeBook(Book):
+    """Keeps the comparisons beside the scores, and writes both whatever ends the run."""
+
+    def __init__(self, order: Order, models: Models, series: Sequence[Series], remarks: list[str]) -> None:
+        super().__init__(order, models, sum(len(one.visits) for one in series))
+        self.changes: list[VisitChange] = []
+        self.remarks = remarks
+
+    def write(self) -> None:
+        """Write what was done so far."""
+        out, changes = self.order.out, self.changes
+        regions = [row for change in changes for row in region_change_rows(change)]
+        write_file(out / CHANGES_CSV, csv_text(CHANGE_COLUMNS, [change_row(change) for change in changes]))
+        write_file(out / REGION_CHANGES_CSV, csv_text(REGION_CHANGE_COLUMNS, regions))
+        write_file(out / CHANGES_JSON, json_text([change.to_dict() for change in changes]))
+        super().write()
+        compared = sum(change.status == "compared" for change in changes)
+        counts = {"compared": compared, "not_compared": len(changes) - compared, "remarks": self.remarks}
+        record = run_record(self.facts(), self.visits) | {"comparisons": counts}
+        write_file(out / RUN_JSON, json_text(record))
+
+
+def compare_and_show(order: ChangeOrder) -> int:
+    """Compare, show the table, and give the exit code."""
+    with screen.progress() as progress:
+        book = compare_all(order, progress)
+    _show(book, order)
+    if book.state == "interrupted":
+        return STOPPED
+    return DONE if all(change.status == "compared" for change in book.changes) else SOME_NOT_SCORED
+
+
+def compare_all(order: ChangeOrder, progress: Progress = lambda done, found: None) -> ChangeBook:
+    """Compare every visit with its patient's baseline, and write the results.
+
+    Raises
+    ------
+    OutputError, ModelError
+        There is nothing to compare, the results folder cannot be used, or the models cannot.
+    """
+    models = shipped_models()
+    series, remarks = find_series(order.paths, order.settings.views, order.baseline)
+    run = Order(order.paths, order.out, order.settings, overlays=False, overwrite=order.overwrite)
+    prepare(run, COMPARED)
+    book, names = ChangeBook(run, models, series, remarks), FileNames()
+    with book.kept():
+        for one in series:
+            drawn = []
+            for change in _changes(one, book, models, progress):
+                book.changes.append(_light(change))
+                drawn += [change] * order.pictures
+            _write_pictures(drawn, order.out, names.of(one.patient or "visits", ""))
+    return book
+
+
+def find_series(
+    paths: Sequence[Path], words: ViewSettings, baseline: str | None
+) -> tuple[list[Series], list[str]]:
+    """Find who was photographed more than once; and a remark on everybody else.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The visits of one patient, in their order; or one study folder, STUDY/PATIENT/VISIT, whose visits come
+        in the order of their names.
+    baseline : str or None
+        Name of the visit to compare with.
+
+    Raises
+    ------
+    OutputError
+        Nobody has two visits, or it is unclear whose visits these are.
+    """
+    found = find_visits(paths, words)
+    patients: dict[str, list[VisitFiles]] = {}
+    remarks = []
+    if len(paths) > 1:
+        if len(found) != len(paths):
+            raise OutputError(
+                f"{len(paths)} paths were named, and {len(found)} visits found in them. Expected one visit "
+                "in each, of one patient, the baseline first; or one study folder alone."
+            )
+        patients[""] = found
+    else:
+        for files in found:
+            if files.patient and _has_own_folder(files):
+                patients.setdefault(files.patient, []).append(files)
+            else:
+                name = "/".join(part for part in (files.patient, files.visit) if part)
+                remarks.append(f"{name} was passed over: it is no folder STUDY/PATIENT/VISIT.")
+    series = []
+    for patient, visits in patients.items():
+        ordered = _from_baseline(visits, baseline)
+        if len(ordered) > 1:
+            series.append(Series(patient, tuple(ordered)))
+        else:
+            lacking = f"no visit {baseline}" if baseline and not ordered else "one visit alone"
+            remarks.append(f"{patient or 'This patient'} was passed over: {lacking}.")
+    if not series:
+        raise OutputError(
+            f"There is nothing to compare. {' '.join(remarks)} Expected two visits of a patient: name them, "
+            "the baseline first (masi compare PATIENT/*), or a folder STUDY/PATIENT/VISIT."
+        )
+    return series, remarks
+
+
+def _has_own_folder(files: VisitFiles) -> bool:
+    """Whether the visit is a folder, not a photo among others; one that cannot be read is taken for one."""
+    photo = next(iter(files.photos.values()), None)
+    if photo is None:
+        return True
+    folder = re.escape(printable_name(photo.parent))
+    return re.fullmatch(rf"{folder}( \(\d+\))?", files.visit) is not None
+
+
+def _from_baseline(visits: list[VisitFiles], baseline: str | None) -> list[VisitFiles]:
+    if baseline is None:
+        return visits
+    first = [files for files in visits if files.visit == baseline]
+    return [*first, *(files for files in visits if files.visit != baseline)] if first else []
+
+
+def _changes(one: Series, book: ChangeBook, models: Models, progress: Progress) -> Iterator[VisitChange]:
+    baseline = None
+    for files in one.visits:
+        progress(len(book.visits), book.visits_found)
+        result = score_files(files, book.order.settings, models)
+        book.visits.append(visit_rows(result, files.remarks))
+        if baseline is None:
+            baseline = result
+        else:
+            yield compare_visits(baseline, result, book.order.settings, models=models)
+
+
+def _light(change: VisitChange) -> VisitChange:
+    """Without pixels: a study has thousands of visits."""
+    baseline, follow_up = (
+        replace(visit, photos=tuple(replace(photo, measures=None) for photo in visit.photos))
+        for visit in (change.baseline, change.follow_up)
+    )
+    return replace(change, baseline=baseline, follow_up=follow_up, views={})
+
+
+def _write_pictures(changes: list[VisitChange], out: Path, name: str) -> None:
+    for view in VIEWS:
+        if any(view in change.views for change in changes):
+            with writing(out):
+                (out / PICTURES).mkdir(exist_ok=True)
+            write_file(out / PICTURES / f"{name}_{view}.jpg", jpeg(draw_visits(changes, view)))
+
+
+def _show(book: ChangeBook, order: ChangeOrder) -> None:
+    console = screen.console()
+    console.print(_table(book.changes))
+    lines = [line for visit in book.visits for line in screen.notes(visit)]
+    lines += [f"{_name(c)}: {c.reason}. {c.message}" for c in book.changes if c.status != "compared"]
+    for line in [*lines, *book.remarks]:
+        console.print(line, soft_wrap=True)
+    compared = sum(change.status == "compared" for change in book.changes)
+    stopped = " Stopped before the end: what was done is kept." if book.state == "interrupted" else ""
+    console.print(f"{compared} of {len(book.changes)} follow-ups compared.{stopped}", soft_wrap=True)
+    pictures = f"  Pictures: {order.out / PICTURES}" if order.pictures else ""
+    console.print(f"Tables: {order.out / CHANGES_CSV}{pictures}", soft_wrap=True)
+
+
+def _name(change: VisitChange) -> str:
+    return "/".join(part for part in (change.baseline.patient, change.follow_up.visit) if part)
+
+
+def _table(changes: list[VisitChange]) -> Table:
+    caption = (
+        "Per region: change of density in 0.001 OD, visits laid over each other (difference of measures)."
+    )
+    table = Table(caption=caption)
+    for heading in ("Follow-up", "Baseline", "Status", "mMASI change"):
+        table.add_column(heading, justify="right" if "MASI" in heading else "left")
+    for region in MASI_REGIONS:
+        table.add_column(region.replace("_", " ").capitalize(), justify="right", no_wrap=True)
+    for change in changes:
+        mmasi = "" if change.mmasi_change is None else f"{change.mmasi_change:+.1f}"
+        cells = [_cell(change, region) for region in MASI_REGIONS]
+        table.add_row(_name(change), change.baseline.visit, change.status.replace("_", " "), mmasi, *cells)
+    return table
+
+
+def _cell(change: VisitChange, name: str) -> str:
+    if change.status != "compared":
+        return ""
+    values = change.regions[name].to_dict()
+    if values["registered_od"] is None:
+        return "hidden"
+    return f"{1000 * values['registered_od']:+.0f} ({1000 * values['integrated_od_change']:+.0f})"

@@ -1,0 +1,84 @@
+"""Two visits laid over each other: what landmarks leave apart, the skin itself brings together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.face.atlas import Floats
+
+# In shares of the frame's width. Chosen here.
+_LARGEST_DETAIL = 0.05  # what is larger is light and pigment, which may change between visits
+_SMOOTHNESS = 0.03  # skin beside skin moves with it
+_LEVELS_PER_OD = 400.0  # contrast of skin's detail in the 8-bit picture that the flow is found in
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Where the skin of each pixel of the baseline lies in the follow-up, both in the aligned frame.
+
+    Parameters
+    ----------
+    positions : (H, W, 2) float32
+        x, y in the follow-up.
+    """
+
+    positions: Floats
+
+    @property
+    def shift_px(self) -> Floats:
+        """(H, W, 2) how far the landmarks alone were off."""
+        height, width = self.positions.shape[:2]
+        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+        return np.asarray(self.positions - np.stack([x, y], axis=2), np.float32)
+
+    def to_baseline(
+        self, picture: npt.NDArray[np.generic], *, nearest: bool = False
+    ) -> npt.NDArray[np.generic]:
+        """Carry a picture of the follow-up's frame onto the baseline's."""
+        how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+        return np.asarray(cv2.remap(picture, self.positions, None, how, borderMode=cv2.BORDER_REPLICATE))
+
+
+def register(baseline_od: Floats, follow_up_od: Floats, skin: npt.NDArray[np.bool_]) -> Registration:
+    """Lay a follow-up over its baseline by the detail of the skin: pores, lines, brows' rims.
+
+    Parameters
+    ----------
+    baseline_od, follow_up_od : (H, W, 3) float32
+        Optical density in the aligned frame: landmarks have brought the two within a few pixels already.
+    skin : (H, W) bool
+        Visible in both.
+
+    Notes
+    -----
+    Dense inverse search (Kroeger 2016, DOI 10.1007/978-3-319-46493-0_29), OpenCV's, on what is smaller than
+    5 % of the frame's width, and the flow smoothed: pigment that came or went moves nothing by itself.
+    """
+    width = skin.shape[1]
+    still, moving = (
+        _detail(density, skin, _LARGEST_DETAIL * width) for density in (baseline_od, follow_up_od)
+    )
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = _smoothed(search.calc(still, moving, None), skin, _SMOOTHNESS * width)
+    height = skin.shape[0]
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    return Registration(np.asarray(np.stack([x, y], axis=2) + flow, np.float32))
+
+
+def _detail(density: Floats, skin: npt.NDArray[np.bool_], sigma_px: float) -> npt.NDArray[np.uint8]:
+    grey = density.mean(axis=2)
+    fine = (grey - _smoothed(grey, skin, sigma_px)) * skin
+    return np.asarray(np.clip(128 + _LEVELS_PER_OD * fine, 0, 255), np.uint8)
+
+
+def _smoothed(picture: Floats, skin: npt.NDArray[np.bool_], sigma_px: float) -> Floats:
+    """Gaussian mean over the skin alone."""
+    share = skin.astype(np.float32)
+    weight = np.maximum(cv2.GaussianBlur(share, (0, 0), sigma_px), np.float32(1e-3))
+    covered = picture * (share if picture.ndim == 2 else share[..., None])
+    mean = cv2.GaussianBlur(covered, (0, 0), sigma_px)
+    return np.asarray(mean / (weight if picture.ndim == 2 else weight[..., None]), np.float32)

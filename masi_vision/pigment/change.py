@@ -1,0 +1,173 @@
+"""What changed between two visits: a second way to a change, beside the difference of two measures.
+
+What stays between a patient's visits is face, what moves is pigment. Light and camera differ by a factor and
+a tone curve, which in optical density is one straight line for the whole face; skin that did not change lies
+on it, and how far the rest lies off it is pigment that came or went.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.skin.density import Floats
+
+LEAST_SKIN_PX = 100
+"""Of the reduced frame: on less common skin no line can be fitted. Chosen here."""
+
+_FITTED_WIDTH_PX = 128
+# Chosen on planted photographs of the validation people.
+_SPREAD_OD = (0.02, 0.04)  # least and most of unchanged skin: noise and what registration leaves
+_TONE = (0.75, 1.33)  # least and most
+_TONE_BELIEF = 0.02  # variance, in OD squared, with which a tone curve of exponent one is believed
+_BELIEF_POWER = 4  # a lesion is missed more often than clear skin is called one
+_CHANGE_RANGE_OD = 0.5  # changed skin may lie anywhere in this range
+_STARTS, _ROUNDS = 12, 12
+# A change that can be seen: darkness grade 1 begins here too. Chosen here.
+_PLAIN_OD, _PLAIN_SPREADS, _PLAIN_WIDTH = 0.03, 3.0, 0.015
+
+
+class NoCommonSkin(ValueError):
+    """Two photographs share hardly any skin."""
+
+
+_Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ChangeMap:
+    """Change of pigment from baseline to follow-up, on the baseline's skin.
+
+    Parameters
+    ----------
+    change_od : (H, W) float32
+        Mean over red, green and blue; above 0 where skin got darker, 0 where it is not seen in both.
+    skin : (H, W) bool
+        Seen in both.
+    unchanged : (H, W) float32
+        Probability that nothing changed here; 0 where it is not seen in both.
+    tone : float
+        Exponent of the tone curve from follow-up to baseline; 1 for one camera at one setting.
+    shift_od : (3,) float32
+        What exposure and white balance add to the follow-up's density to make it the baseline's.
+    spread_od : float
+        Standard deviation of what unchanged skin shows.
+    plain : (H, W) int8
+        1 where skin plainly got darker, -1 where lighter, else 0: smoothed over 1.5 % of the frame's width,
+        the change exceeds 0.03 OD and three times the spread.
+    """
+
+    change_od: Floats
+    skin: npt.NDArray[np.bool_]
+    unchanged: Floats
+    tone: float
+    shift_od: Floats
+    spread_od: float
+    plain: npt.NDArray[np.int8]
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether no believable camera made one photograph of the other: the tone curve is at its bound."""
+        return not _TONE[0] < self.tone < _TONE[1]
+
+
+def change_map(
+    baseline_od: Floats, follow_up_od: Floats, skin: npt.NDArray[np.bool_], lesion: Floats
+) -> ChangeMap:
+    """Even out two registered photographs on the skin that did not change, and take one from the other.
+
+    Parameters
+    ----------
+    baseline_od, follow_up_od : (H, W, 3) float32
+        Optical density, the follow-up laid over the baseline.
+    skin : (H, W) bool
+        Visible in both.
+    lesion : (H, W) float32
+        Probability of lesion, the higher of the two visits: skin without a lesion has none to change.
+
+    Raises
+    ------
+    NoCommonSkin
+        Where a line cannot be fitted.
+
+    Notes
+    -----
+    baseline = tone * follow_up + shift, with one shift per channel, fitted by expectation maximization at 128
+    pixels of width: with c = (1 - lesion) ** 4, a pixel is unchanged with probability
+    c N(d; 0, s) / (c N(d; 0, s) + (1 - c) / 0.5), d its mean distance from the line over the channels. Which
+    skin is the unchanged one is not known at first: the fit starts from twelve quantiles of the difference
+    and keeps the likeliest end.
+    """
+    size = (_FITTED_WIDTH_PX, round(_FITTED_WIDTH_PX * skin.shape[0] / skin.shape[1]))
+    small = cv2.resize(skin.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.9
+    if small.sum() < LEAST_SKIN_PX:
+        raise NoCommonSkin(f"the visits must share {LEAST_SKIN_PX} pixels of skin, got {small.sum()}")
+    before, after, likely = (
+        cv2.resize(one, size, interpolation=cv2.INTER_AREA)[small].astype(np.float64)
+        for one in (baseline_od, follow_up_od, lesion)
+    )
+    clear = _clear(likely)
+    starts = np.quantile((before - after).mean(axis=1), np.linspace(0.04, 0.96, _STARTS))
+    line = max(
+        (_fitted(before, after, clear, float(start)) for start in starts), key=lambda one: one.likelihood
+    )
+    surplus = baseline_od - np.float32(line.tone) * follow_up_od - line.shift.astype(np.float32)
+    change = np.where(skin, -surplus.mean(axis=2), 0).astype(np.float32)
+    unchanged = _unchanged(change.astype(np.float64), _clear(lesion.astype(np.float64)), line.spread) * skin
+    spread = float(np.sqrt((unchanged * change**2).sum() / max(unchanged.sum(), 1.0)))
+    plain = _plain(change, skin, spread)
+    return ChangeMap(
+        change, skin, unchanged.astype(np.float32), line.tone, line.shift.astype(np.float32), spread, plain
+    )
+
+
+def _plain(change: Floats, skin: npt.NDArray[np.bool_], spread: float) -> npt.NDArray[np.int8]:
+    sigma = _PLAIN_WIDTH * skin.shape[1]
+    share = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), sigma)
+    smooth = cv2.GaussianBlur(change, (0, 0), sigma) / np.maximum(share, np.float32(1e-3))
+    seen = skin & (np.abs(smooth) > max(_PLAIN_OD, _PLAIN_SPREADS * spread))
+    return np.where(seen, np.sign(smooth), 0).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class _Line:
+    likelihood: float
+    tone: float
+    shift: _Numbers
+    spread: float
+
+
+def _fitted(before: _Numbers, after: _Numbers, clear: _Numbers, start: float) -> _Line:
+    """The line that a start leads to."""
+    distance, spread, tone = (before - after).mean(axis=1) - start, 0.05, 1.0
+    shift = np.full(3, start)
+    ridge = _TONE_BELIEF * len(before)
+    for _ in range(_ROUNDS):
+        share = _unchanged(distance, clear, spread)
+        share = share / max(share.sum(), 1e-3)
+        middle_before, middle_after = share @ before, share @ after
+        y, x = before - middle_before, after - middle_after
+        weight = len(before) * share
+        tone = float(((weight @ (x * y)).sum() + ridge) / ((weight @ (x * x)).sum() + ridge))
+        tone = float(np.clip(tone, *_TONE))
+        shift = middle_before - tone * middle_after
+        distance = (y - tone * x).mean(axis=1)
+        spread = float(np.clip(np.sqrt(share @ distance**2), *_SPREAD_OD))
+    likelihood = np.log(clear * _normal(distance, spread) + (1 - clear) / _CHANGE_RANGE_OD).sum()
+    return _Line(float(likelihood), tone, shift, spread)
+
+
+def _clear(lesion: _Numbers) -> _Numbers:
+    return np.clip((1 - lesion) ** _BELIEF_POWER, 0.02, 0.98)
+
+
+def _unchanged(distance: _Numbers, clear: _Numbers, spread: float) -> _Numbers:
+    same = clear * _normal(distance, spread)
+    return np.asarray(same / (same + (1 - clear) / _CHANGE_RANGE_OD))
+
+
+def _normal(distance: _Numbers, spread: float) -> _Numbers:
+    return np.asarray(np.exp(-0.5 * (distance / spread) ** 2) / (spread * np.sqrt(2 * np.pi)))

@@ -1,0 +1,153 @@
+"""What a comparison of visits leaves behind: two tables, and the visits in one frame with what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.face.atlas import Floats
+from masi_vision.photo import linear_to_srgb8
+from masi_vision.report.tables import PROVENANCE, REGIONS, Row, number, provenance_cells, text
+from masi_vision.skin.density import optical_density
+from masi_vision.visit.compare import REGISTERED, Comparison, VisitChange
+from masi_vision.visit.measure import View
+
+Picture = npt.NDArray[np.uint8]
+
+_VISIT = {
+    "mmasi_before": 1,
+    "mmasi_after": 1,
+    "mmasi_change": 1,
+    "mmasi_change_low": 1,
+    "mmasi_change_high": 1,
+}
+_RESIDUALS = ("residual_front", "residual_left", "residual_right")
+_NAMES = ("patient", "baseline", "follow_up")
+CHANGE_COLUMNS = (*_NAMES, "status", "reason", *_VISIT, *_RESIDUALS, *PROVENANCE)
+_MEASURED = tuple(
+    f"{measure}_{when}"
+    for measure in ("pigmented_fraction", "contrast_od", "integrated_od")
+    for when in ("before", "after", "change")
+)
+REGION_CHANGE_COLUMNS = (*_NAMES, "region", "view", "flag", "common_fraction", *_MEASURED, *REGISTERED)
+
+_SCALE_OD = 0.12
+"""Change at which the map has its full colour."""
+_DARKER, _LIGHTER = (230, 97, 1), (94, 60, 153)  # told apart by colour-blind readers
+_INK = (20, 20, 20)
+_FONT = cv2.FONT_HERSHEY_DUPLEX
+_GAP_PX, _CAPTION_PX = 8, 34
+
+
+def change_row(change: VisitChange) -> Row:
+    """The row of a comparison in changes.csv."""
+    values = change.to_dict()
+    return {
+        **_names(change),
+        "status": change.status,
+        "reason": change.reason or "",
+        **{name: number(values[name], decimals) for name, decimals in _VISIT.items()},
+        **{name: number(values["residual_fraction"].get(name.split("_")[1]), 5) for name in _RESIDUALS},
+        **provenance_cells(change.follow_up.provenance),
+    }
+
+
+def region_change_rows(change: VisitChange) -> list[Row]:
+    """The rows of a comparison in region_changes.csv, six of them."""
+    return [_names(change) | _region_row(name, change.to_dict()["regions"].get(name, {})) for name in REGIONS]
+
+
+def _names(change: VisitChange) -> Row:
+    return {
+        "patient": text(change.baseline.patient),
+        "baseline": text(change.baseline.visit),
+        "follow_up": text(change.follow_up.visit),
+    }
+
+
+def _region_row(name: str, values: Mapping[str, Any]) -> Row:
+    numbers = ("common_fraction", *_MEASURED, *REGISTERED)
+    told = {column: values.get(column) or "" for column in ("view", "flag")}
+    return {"region": name, **told, **{column: number(values.get(column), 5) for column in numbers}}
+
+
+def draw_visits(changes: Sequence[VisitChange], view: View) -> Picture:
+    """The visits of a patient in one frame, and under each follow-up what changed; (H, W, 3) sRGB.
+
+    Parameters
+    ----------
+    changes : sequence of VisitChange
+        Of one baseline; those without this view are left out.
+
+    Raises
+    ------
+    ValueError
+        None of them has the view.
+    """
+    shown = [(change, change.views[view]) for change in changes if view in change.views]
+    if not shown:
+        raise ValueError(f"none of the comparisons has the view {view}")
+    first = shown[0][1]
+    face = _cut_out(first.baseline.linear_rgb, first)
+    columns = [_column(changes[0].baseline.visit, face, _legend(face.shape))]
+    columns += [
+        _column(change.follow_up.visit, _cut_out(_evened(one), one), _drawn_change(one))
+        for change, one in shown
+    ]
+    gap = np.full((len(columns[0]), _GAP_PX, 3), 255, np.uint8)
+    return np.concatenate([part for column in columns for part in (column, gap)][:-1], axis=1)
+
+
+def jpeg(picture: Picture) -> bytes:
+    """The picture as JPEG, without metadata."""
+    return cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+
+
+def _evened(one: Comparison) -> Floats:
+    """The follow-up with the baseline's exposure, balance and tone."""
+    density = one.change.tone * optical_density(one.follow_up.linear_rgb) + one.change.shift_od
+    return np.asarray(np.clip(10**-density, 0, 1), np.float32)
+
+
+def _cut_out(linear: Floats, one: Comparison) -> Picture:
+    """The face on white: the frame is black where nothing of the face is seen."""
+    seen = np.asarray(one.baseline.linear_rgb.max(axis=2) > 0)
+    return np.where(seen[..., None], linear_to_srgb8(linear), 255).astype(np.uint8)
+
+
+def _drawn_change(one: Comparison) -> Picture:
+    """Where skin got darker or lighter, over the baseline in grey."""
+    grey = _cut_out(one.baseline.linear_rgb, one).mean(axis=2, keepdims=True)
+    base = np.repeat(90 + 0.65 * grey, 3, axis=2).clip(0, 255)
+    change = one.change.change_od
+    colour = np.where((change > 0)[..., None], np.array(_DARKER), np.array(_LIGHTER))
+    strength = np.clip((np.abs(change) - one.change.spread_od / 2) / _SCALE_OD, 0, 1) * one.change.skin
+    return np.asarray(base + strength[..., None] * (colour - base), np.uint8)
+
+
+def _column(name: str, face: Picture, below: Picture) -> Picture:
+    caption = np.full((_CAPTION_PX, face.shape[1], 3), 255, np.uint8)
+    cv2.putText(caption, _plain(name), (6, 23), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
+    return np.concatenate([caption, face, below], axis=0)
+
+
+def _plain(name: str) -> str:
+    """OpenCV's letters are ASCII alone."""
+    return name.encode("ascii", "replace").decode()
+
+
+def _legend(shape: tuple[int, ...]) -> Picture:
+    """What the colours mean, in the place under the baseline."""
+    picture = np.full((shape[0], shape[1], 3), 255, np.uint8)
+    lines = ("Change from the baseline", "", f"full colour: {_SCALE_OD:g} OD")
+    for place, line in enumerate(lines):
+        cv2.putText(picture, line, (16, 60 + 30 * place), _FONT, 0.55, _INK, 1, cv2.LINE_AA)
+    for place, (colour, meaning) in enumerate(((_DARKER, "darker"), (_LIGHTER, "lighter"))):
+        y = 160 + 34 * place
+        cv2.rectangle(picture, (16, y), (40, y + 20), colour, -1)
+        cv2.putText(picture, meaning, (52, y + 16), _FONT, 0.55, _INK, 1, cv2.LINE_AA)
+    return picture

@@ -1,0 +1,365 @@
+"""Two visits of a patient laid over each other, and what changed between them.
+
+The follow-up is carried onto its baseline's frame, so that borders and visible skin are the same for both,
+and the change is taken twice: as the difference of two measures, and from one photograph laid over the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from os import PathLike
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.config import Settings, load_settings
+from masi_vision.errors import ReasonCode
+from masi_vision.face.atlas import FaceAtlas, Floats
+from masi_vision.face.register import Registration, register
+from masi_vision.pigment.change import ChangeMap, NoCommonSkin, change_map
+from masi_vision.pigment.map import PigmentMap
+from masi_vision.pigment.measure import RegionMeasure, measure_region
+from masi_vision.scale import MASI_REGIONS
+from masi_vision.skin.density import optical_density
+from masi_vision.visit.measure import PhotoMeasures, View, linear_face, region_members
+from masi_vision.visit.models import Models, shipped_models
+from masi_vision.visit.score import VisitScore, preferred_views, score_visit
+
+DOUBTFUL_RESIDUAL = 0.01
+"""Where skin is left further apart than this share of the face's width, a comparison is doubtful. Chosen
+here."""
+
+
+@dataclass(frozen=True)
+class FaceInFrame:
+    """What a comparison needs of one photograph, all of it in the aligned frame.
+
+    Parameters
+    ----------
+    linear_rgb : (H, W, 3) float32
+    codes : (H, W) uint8
+        Subunit of every pixel of visible skin.
+    pigment : PigmentMap
+    """
+
+    linear_rgb: Floats
+    codes: npt.NDArray[np.uint8]
+    pigment: PigmentMap
+
+
+def face_in_frame(measures: PhotoMeasures) -> FaceInFrame:
+    """A measured photograph as a comparison takes it."""
+    return FaceInFrame(linear_face(measures.photo, measures.face), measures.codes, measures.pigment)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A follow-up laid over its baseline.
+
+    Parameters
+    ----------
+    change : ChangeMap
+        In the baseline's frame.
+    baseline, follow_up : FaceInFrame
+        The follow-up carried onto the baseline's frame.
+    residual_fraction : float
+        How far a second registration would still move the skin, 90th percentile, in shares of the face's
+        width.
+    laid : Registration
+        The way from the baseline's frame to the follow-up's.
+    """
+
+    change: ChangeMap
+    baseline: FaceInFrame
+    follow_up: FaceInFrame
+    residual_fraction: float
+    laid: Registration
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the two hardly fit together: another person, another light, a registration that failed."""
+        return self.change.doubtful or self.residual_fraction > DOUBTFUL_RESIDUAL
+
+
+def laid_over(baseline: FaceInFrame, follow_up: FaceInFrame, atlas: FaceAtlas) -> Comparison:
+    """Lay a follow-up over its baseline and map what changed.
+
+    Raises
+    ------
+    NoCommonSkin
+        The two share hardly any skin.
+    """
+    before, after = optical_density(baseline.linear_rgb), optical_density(follow_up.linear_rgb)
+    laid = register(before, after, (baseline.codes > 0) & (follow_up.codes > 0))
+    there = _carried(follow_up, laid)
+    skin = (baseline.codes > 0) & (there.codes > 0)
+    moved = optical_density(there.linear_rgb)
+    lesion = np.maximum(baseline.pigment.probability, there.pigment.probability)
+    change = change_map(before, moved, skin, lesion)
+    left = np.linalg.norm(register(before, moved, skin).shift_px[skin], axis=1)
+    return Comparison(change, baseline, there, float(np.quantile(left, 0.9) / atlas.face_width_px), laid)
+
+
+def _carried(face: FaceInFrame, laid: Registration) -> FaceInFrame:
+    """A photograph of the follow-up in the baseline's frame."""
+
+    def smooth(picture: Floats) -> Floats:
+        return np.asarray(laid.to_baseline(picture), np.float32)
+
+    codes = np.asarray(laid.to_baseline(face.codes, nearest=True), np.uint8)
+    skin = codes > 0
+    pigment = face.pigment
+    carried = PigmentMap(
+        np.where(skin, smooth(pigment.density_od), 0),
+        skin & (smooth(pigment.lesion.astype(np.float32)) > 0.5),
+        np.where(skin, smooth(pigment.probability), 0),
+        skin,
+        smooth(pigment.normal_rgb),
+        pigment.method,
+    )
+    return FaceInFrame(smooth(face.linear_rgb), codes, carried)
+
+
+@dataclass(frozen=True)
+class RegionChange:
+    """What changed in one region, on the skin seen in both visits, within the baseline's borders.
+
+    Parameters
+    ----------
+    view : {"front", "left", "right"} or None
+        None where no view shows the region in both visits.
+    common_fraction : float or None
+        Skin seen in both over the whole region.
+    before, after : RegionMeasure or None
+        The same skin at both visits.
+    registered_od, registered_od_low, registered_od_high : float or None
+        Mean change of density over the common skin, from the photographs laid over each other, and its 90 %
+        interval; below 0 where the skin got lighter.
+    darker_fraction, lighter_fraction : float or None
+        Share of the common skin that plainly changed.
+    tone, spread_od : float or None
+        Of the photographs' fit, see `ChangeMap`.
+    flag : str
+        ``region_hidden``; ``other_view``, not the view that faces the region, though a visit has that one;
+        ``doubtful``, the photographs hardly fit together; the last two with a ``;`` between; or empty.
+    """
+
+    view: View | None
+    common_fraction: float | None = None
+    before: RegionMeasure | None = None
+    after: RegionMeasure | None = None
+    registered_od: float | None = None
+    registered_od_low: float | None = None
+    registered_od_high: float | None = None
+    darker_fraction: float | None = None
+    lighter_fraction: float | None = None
+    tone: float | None = None
+    spread_od: float | None = None
+    flag: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; those of the first route are differences of the two visits' measures."""
+        values: dict[str, Any] = {"view": self.view, "flag": self.flag}
+        values["common_fraction"] = _rounded(self.common_fraction)
+        for name in ("pigmented_fraction", "contrast_od", "integrated_od"):
+            before, after = (getattr(measure, name, None) for measure in (self.before, self.after))
+            change = None if before is None or after is None else after - before
+            values[f"{name}_before"], values[f"{name}_after"] = _rounded(before), _rounded(after)
+            values[f"{name}_change"] = _rounded(change)
+        for name in REGISTERED:
+            values[name] = _rounded(getattr(self, name))
+        return values
+
+
+REGISTERED = (
+    *("registered_od", "registered_od_low", "registered_od_high", "darker_fraction", "lighter_fraction"),
+    *("tone", "spread_od"),
+)
+"""What only the second route knows of a region."""
+
+
+@dataclass(frozen=True)
+class VisitChange:
+    """What changed between two visits of a patient.
+
+    Parameters
+    ----------
+    status : {"compared", "not_compared"}
+    regions : mapping
+        Name of each subunit to its change.
+    mmasi_change, mmasi_change_low, mmasi_change_high : float or None
+        Difference of the two scores, and a 90 % interval as if their errors were independent. What is wrong
+        in one face is mostly wrong in it again, so the interval is rather too wide. None where a visit has no
+        score, or a region of MASI was scored in another view.
+    residual_fraction : mapping
+        View to how far skin still lies apart, see `Comparison`.
+    views : mapping
+        View to the comparison behind it, with its pictures.
+    """
+
+    baseline: VisitScore
+    follow_up: VisitScore
+    status: Literal["compared", "not_compared"]
+    reason: ReasonCode | None
+    message: str
+    regions: Mapping[str, RegionChange]
+    mmasi_change: float | None
+    mmasi_change_low: float | None
+    mmasi_change_high: float | None
+    residual_fraction: Mapping[View, float]
+    views: Mapping[View, Comparison] = field(repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "patient": self.baseline.patient,
+            "baseline": self.baseline.visit,
+            "follow_up": self.follow_up.visit,
+            "status": self.status,
+            "reason": self.reason,
+            "message": self.message,
+            "mmasi_before": self.baseline.scores.mmasi if self.baseline.scores else None,
+            "mmasi_after": self.follow_up.scores.mmasi if self.follow_up.scores else None,
+            "mmasi_change": _rounded(self.mmasi_change),
+            "mmasi_change_low": _rounded(self.mmasi_change_low),
+            "mmasi_change_high": _rounded(self.mmasi_change_high),
+            "residual_fraction": {view: round(left, 5) for view, left in self.residual_fraction.items()},
+            "regions": {name: region.to_dict() for name, region in self.regions.items()},
+            "photos_sha256": {
+                which: {photo.view: photo.photo_sha256 for photo in visit.photos}
+                for which, visit in (("baseline", self.baseline), ("follow_up", self.follow_up))
+            },
+            "provenance": asdict(self.follow_up.provenance),
+        }
+
+
+def compare_visits(
+    baseline: VisitScore | str | PathLike[str],
+    follow_up: VisitScore | str | PathLike[str],
+    settings: Settings | None = None,
+    *,
+    models: Models | None = None,
+) -> VisitChange:
+    """Lay a follow-up over its baseline, view by view, and measure what changed.
+
+    Parameters
+    ----------
+    baseline, follow_up : VisitScore, or path
+        Of one patient: a visit folder or a front photo, as for `score_visit`, or its result.
+
+    Returns
+    -------
+    VisitChange
+        With status ``not_compared`` and a reason where no region of MASI is seen in both.
+
+    Raises
+    ------
+    ValueError
+        The results were made under other settings, models or versions.
+    """
+    settings, models = settings or load_settings(), models or shipped_models()
+    first, second = (
+        one if isinstance(one, VisitScore) else score_visit(one, settings, models=models)
+        for one in (baseline, follow_up)
+    )
+    for visit in (first, second):
+        _check_alike(visit, first, settings)
+    seen = [{p.view: p.measures for p in visit.photos if p.measures is not None} for visit in (first, second)]
+    views: dict[View, Comparison] = {}
+    for view in (view for view in seen[0] if view in seen[1]):
+        before, after = (face_in_frame(measures[view]) for measures in seen)
+        try:
+            views[view] = laid_over(before, after, models.face.atlas)
+        except NoCommonSkin:
+            continue  # its regions are hidden
+
+    members = region_members(settings.scale)
+    told = {photo.view for visit in (first, second) for photo in visit.photos}
+    regions = {
+        name: _of_region(name, members[name], views, seen[0], told, settings, models) for name in members
+    }
+    status, reason, message = _outcome(first, second, regions)
+    change, low, high = _mmasi_change(first, second)
+    residuals = {view: one.residual_fraction for view, one in views.items()}
+    return VisitChange(first, second, status, reason, message, regions, change, low, high, residuals, views)
+
+
+def _of_region(
+    name: str,
+    members: list[int],
+    views: Mapping[View, Comparison],
+    baseline: Mapping[View, PhotoMeasures],
+    told: set[View],
+    settings: Settings,
+    models: Models,
+) -> RegionChange:
+    """The region in the first of its preferred views that shows enough of it at both visits."""
+    whole_px = int(np.isin(models.face.atlas.labels, members).sum())
+    preferred = preferred_views(name)
+    best = RegionChange(None, flag="region_hidden")
+    for view in (view for view in preferred if view in views):
+        comparison, measures = views[view], baseline[view]
+        change = comparison.change
+        common = np.isin(measures.codes, members) & change.skin
+        share = min(1.0, float(common.sum()) / whole_px)
+        if share < settings.regions.min_visible_fraction:
+            best = RegionChange(view, share, flag="region_hidden")
+            continue
+        error = models.pigment.errors[measures.pigment.method]
+        before, after = (
+            measure_region(pigment, common, whole_px=whole_px, error=error)
+            for pigment in (measures.pigment, comparison.follow_up.pigment)
+        )
+        mean = float(change.change_od[common].mean())
+        low, high = models.pigment.change_error.around(mean)
+        darker, lighter = (float((change.plain[common] == sign).mean()) for sign in (1, -1))
+        other = "other_view" if view != preferred[0] and preferred[0] in told else ""
+        flag = ";".join(filter(None, (other, "doubtful" if comparison.doubtful else "")))
+        fit = change.tone, change.spread_od
+        return RegionChange(view, share, before, after, mean, low, high, darker, lighter, *fit, flag)
+    return best
+
+
+def _check_alike(visit: VisitScore, first: VisitScore, settings: Settings) -> None:
+    made = visit.provenance
+    if made != first.provenance or made.settings_sha256 != settings.sha256:
+        raise ValueError(
+            f"{visit.visit} was scored by {made.version} under settings {made.settings_sha256[:8]}, the "
+            f"baseline by {first.provenance.version} under {first.provenance.settings_sha256[:8]}, and the "
+            f"comparison asks for {settings.sha256[:8]}. Expected one version, one set of models and one of "
+            "settings. Score both visits again."
+        )
+
+
+def _outcome(
+    first: VisitScore, second: VisitScore, regions: Mapping[str, RegionChange]
+) -> tuple[Literal["compared", "not_compared"], ReasonCode | None, str]:
+    if any(regions[name].before is not None for name in MASI_REGIONS):
+        return "compared", None, ""
+    for visit, which in ((first, "baseline"), (second, "follow-up")):
+        if visit.status == "not_scored" and not any(photo.measures for photo in visit.photos):
+            return "not_compared", visit.reason, f"The {which} could not be measured. {visit.message}"
+    return (
+        "not_compared",
+        "region_hidden",
+        "No region of MASI is seen in the same view at both visits. Expected the same views at every visit, "
+        "with the skin uncovered.",
+    )
+
+
+def _mmasi_change(first: VisitScore, second: VisitScore) -> tuple[float | None, float | None, float | None]:
+    if first.scores is None or second.scores is None:
+        return None, None, None
+    if any(first.regions[name].view != second.regions[name].view for name in MASI_REGIONS):
+        return None, None, None
+    before, after = first.scores, second.scores
+    change = after.mmasi - before.mmasi
+    down = np.hypot(after.mmasi - after.mmasi_low, before.mmasi_high - before.mmasi)
+    up = np.hypot(after.mmasi_high - after.mmasi, before.mmasi - before.mmasi_low)
+    return change, change - float(down), change + float(up)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)

@@ -1,0 +1,62 @@
+"""Skin that landmarks left apart comes together; pigment that came or went moves nothing."""
+
+import cv2
+import numpy as np
+import pytest
+
+from masi_vision.face.register import register
+
+SHAPE = (224, 192)
+SKIN = np.ones(SHAPE, bool)
+
+
+def texture(seed=1):
+    """Skin's detail, 3 to 8 pixels wide, on a slope of light; (H, W, 3) OD."""
+    rng = np.random.default_rng(seed)
+    fine = sum(cv2.GaussianBlur(rng.standard_normal(SHAPE), (0, 0), sigma) * sigma for sigma in (1.5, 3))
+    slope = np.linspace(0, 0.5, SHAPE[1])[None]
+    return np.repeat((0.4 + 0.05 * fine + slope)[..., None], 3, axis=2).astype(np.float32)
+
+
+def shifted(picture, shift):
+    """What lay at p lies at p + shift, (H, W, 2), afterwards."""
+    y, x = np.mgrid[0 : SHAPE[0], 0 : SHAPE[1]].astype(np.float32)
+    return cv2.remap(
+        picture, x - shift[..., 0], y - shift[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+
+
+def bend(size_px):
+    y, x = np.mgrid[0 : SHAPE[0], 0 : SHAPE[1]].astype(np.float32)
+    return np.dstack([size_px * np.sin(x / 60), size_px * np.cos(y / 70)]).astype(np.float32)
+
+
+@pytest.mark.parametrize("size_px", [0.0, 1.5, 3.0])
+def test_displaced_skin_is_found_within_half_a_pixel(size_px):
+    still = texture()
+    laid = register(still, shifted(still, bend(size_px)), SKIN)
+    inner = (slice(20, -20), slice(20, -20))
+    off = np.linalg.norm(laid.shift_px - bend(size_px), axis=2)[inner]
+    assert np.quantile(off, 0.9) < 0.5
+
+
+def test_a_picture_is_carried_onto_the_baseline():
+    still = texture()
+    moving = shifted(still, bend(3.0))
+    back = register(still, moving, SKIN).to_baseline(moving)
+    inner = (slice(20, -20), slice(20, -20))
+    assert np.abs(back - still)[inner].mean() < 0.35 * np.abs(moving - still)[inner].mean()
+
+
+def test_pigment_that_went_moves_nothing_by_itself():
+    still = texture()
+    patch = np.zeros(SHAPE, np.float32)
+    cv2.circle(patch, (90, 110), 30, 0.12, -1)
+    laid = register(still + cv2.GaussianBlur(patch, (0, 0), 2)[..., None], still, SKIN)
+    assert np.quantile(np.linalg.norm(laid.shift_px, axis=2), 0.9) < 0.5
+
+
+def test_light_and_camera_move_nothing():
+    still = texture()
+    other = 1.1 * still + np.array([0.1, 0.05, -0.05], np.float32)
+    assert np.quantile(np.linalg.norm(register(still, other, SKIN).shift_px, axis=2), 0.9) < 0.5

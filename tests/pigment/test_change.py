@@ -1,0 +1,105 @@
+"""The change between two registered photographs, whatever light and camera did between them."""
+
+import cv2
+import numpy as np
+import pytest
+
+from masi_vision.pigment.change import change_map
+
+SHAPE = (224, 192)
+SKIN = np.ones(SHAPE, bool)
+MELANIN = np.array([0.72, 1.02, 1.26], np.float32)
+
+
+def face(seed=2):
+    rng = np.random.default_rng(seed)
+    light = cv2.GaussianBlur(rng.standard_normal(SHAPE), (0, 0), 25)
+    fine = cv2.GaussianBlur(rng.standard_normal(SHAPE), (0, 0), 1.5)
+    grey = 0.5 + 0.15 * light / light.std() + 0.02 * fine / fine.std()
+    return (grey[..., None] + np.array([-0.2, 0, 0.15])).astype(np.float32)
+
+
+def patch(share, density_od):
+    """An ellipse over about this share of the frame."""
+    drawn = np.zeros(SHAPE, np.float32)
+    axes = tuple(int(np.sqrt(share / np.pi) * side) for side in SHAPE[::-1])
+    cv2.ellipse(drawn, (SHAPE[1] // 2, SHAPE[0] // 2), axes, 0, 0, 360, density_od, -1)
+    return cv2.GaussianBlur(drawn, (0, 0), 2)
+
+
+def taken(density_od, tone=1.0, shift=(0.0, 0.0, 0.0), seed=5):
+    noise = 0.01 * np.random.default_rng(seed).standard_normal((*SHAPE, 3))
+    return (tone * density_od + np.array(shift) + noise).astype(np.float32)
+
+
+def changed(before_od, after_od, lesion, **camera):
+    base = face()
+    before, after = (base + density[..., None] * MELANIN for density in (before_od, after_od))
+    return change_map(taken(before), taken(after, seed=6, **camera), SKIN, lesion)
+
+
+CAMERAS = [
+    {},
+    {"shift": (0.2, 0.2, 0.2)},
+    {"shift": (0.1, -0.05, 0.08), "tone": 1.12},
+    {"shift": (-0.3, -0.3, -0.2), "tone": 0.9},
+]
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_pigment_that_went_is_found_whatever_the_camera_did(camera):
+    pigment = patch(0.2, 0.1)
+    found = changed(pigment, 0.4 * pigment, (pigment > 0.05).astype(np.float32) * 0.7, **camera)
+    assert found.change_od.mean() == pytest.approx(-0.6 * pigment.mean(), rel=0.15)
+    assert found.change_od[SHAPE[0] // 2, SHAPE[1] // 2] < -0.03
+    assert abs(found.change_od[:20].mean()) < 0.006
+
+
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_nothing_changed_is_no_change(camera):
+    pigment = patch(0.3, 0.1)
+    found = changed(pigment, pigment, (pigment > 0.05).astype(np.float32) * 0.7, **camera)
+    assert abs(found.change_od.mean()) < 0.003
+    assert (found.plain != 0).mean() < 0.005
+
+
+def test_a_plain_change_has_its_place_and_its_sign():
+    pigment = patch(0.2, 0.1)
+    found = changed(pigment, 0.2 * pigment, (pigment > 0.05).astype(np.float32) * 0.7)
+    assert (found.plain[pigment > 0.08] == -1).mean() > 0.9
+    assert (found.plain[pigment == 0] != 0).mean() < 0.02
+
+
+def test_new_pigment_is_darker():
+    pigment = patch(0.2, 0.1)
+    found = changed(0 * pigment, pigment, (pigment > 0.05).astype(np.float32) * 0.7)
+    assert found.change_od.mean() == pytest.approx(pigment.mean(), rel=0.15)
+
+
+def test_where_most_of_the_face_changed_the_lesion_map_says_which_skin_did_not():
+    pigment = patch(0.65, 0.1)
+    lesion = (pigment > 0.05).astype(np.float32) * 0.8
+    found = changed(pigment, 0.3 * pigment, lesion, shift=(0.2, 0.2, 0.2))
+    assert found.change_od.mean() == pytest.approx(-0.7 * pigment.mean(), rel=0.2)
+
+
+def test_the_tone_curve_between_the_photographs_is_told():
+    pigment = patch(0.2, 0.1)
+    found = changed(pigment, pigment, np.zeros(SHAPE, np.float32), tone=1 / 1.1)
+    assert found.tone == pytest.approx(1.1, abs=0.04)
+
+
+def test_off_the_common_skin_nothing_changed():
+    pigment = patch(0.2, 0.1)
+    half = SKIN.copy()
+    half[:, :90] = False
+    base = face()
+    lesion = np.zeros(SHAPE, np.float32)
+    found = change_map(taken(base + pigment[..., None]), taken(base), half, lesion)
+    assert not found.change_od[~half].any()
+    assert not found.unchanged[~half].any()
+
+
+def test_without_common_skin_there_is_nothing_to_compare():
+    with pytest.raises(ValueError, match="must share 100 pixels of skin, got 0"):
+        change_map(face(), face(), ~SKIN, np.zeros(SHAPE, np.float32))

@@ -1,0 +1,114 @@
+"""Two visits of the demo patient laid over each other: half of the pigment is gone at the second."""
+
+import numpy as np
+import pytest
+
+from masi_vision import compare_visits, score_visit
+from masi_vision.scale import MASI_REGIONS
+
+PLANTED = ("forehead", "right_malar", "left_malar")
+
+
+@pytest.fixture(scope="module")
+def visits(demo_visits):
+    return [score_visit(folder) for folder in demo_visits[:2]]
+
+
+@pytest.fixture(scope="module")
+def change(visits):
+    return compare_visits(*visits)
+
+
+def test_skin_got_lighter_where_pigment_was_planted(change):
+    assert change.status == "compared"
+    for name in PLANTED:
+        region = change.regions[name]
+        assert region.registered_od < -0.001
+        assert region.lighter_fraction > 5 * region.darker_fraction
+        assert region.registered_od_low < region.registered_od < region.registered_od_high
+
+
+def test_both_routes_are_told(change):
+    for name in PLANTED:
+        values = change.to_dict()["regions"][name]
+        assert values["integrated_od_change"] == pytest.approx(
+            values["integrated_od_after"] - values["integrated_od_before"], abs=2e-5
+        )
+        assert values["integrated_od_change"] < 0
+
+
+def test_backwards_it_is_the_opposite(visits, change):
+    back = compare_visits(*visits[::-1])
+    for name in PLANTED:
+        assert back.regions[name].registered_od == pytest.approx(-change.regions[name].registered_od, rel=0.2)
+
+
+def test_a_visit_laid_over_itself_did_not_change(visits):
+    same = compare_visits(visits[0], visits[0])
+    for name in MASI_REGIONS:
+        assert abs(same.regions[name].registered_od) < 1e-4
+        assert same.regions[name].lighter_fraction == same.regions[name].darker_fraction == 0
+    assert same.mmasi_change == 0
+    assert max(same.residual_fraction.values()) < 0.001
+
+
+def test_both_visits_are_measured_on_the_same_skin(change):
+    for region in change.regions.values():
+        assert region.before.visible_fraction == pytest.approx(region.after.visible_fraction)
+        assert region.before.visible_fraction == pytest.approx(region.common_fraction)
+
+
+def test_malar_regions_come_from_their_own_side(change):
+    assert [change.regions[name].view for name in MASI_REGIONS] == ["front", "right", "left", "front"]
+
+
+def test_landmarks_leave_little_apart(change):
+    assert set(change.residual_fraction) == {"front", "left", "right"}
+    assert max(change.residual_fraction.values()) < 0.01
+
+
+def test_visits_are_named_by_path_too(demo_visits, change):
+    named = compare_visits(demo_visits[0], demo_visits[1])
+    assert named.regions["forehead"].registered_od == pytest.approx(change.regions["forehead"].registered_od)
+
+
+def test_results_made_under_other_settings_do_not_compare(visits, by_rules):
+    with pytest.raises(ValueError, match="Expected one version"):
+        compare_visits(*visits, by_rules)
+
+
+def test_without_a_photo_there_is_a_reason_and_no_number(visits):
+    none = compare_visits(visits[0], score_visit({}))
+    assert (none.status, none.mmasi_change) == ("not_compared", None)
+    assert none.message.startswith("The follow-up could not be measured.")
+    assert none.to_dict()["regions"]["chin"]["registered_od"] is None
+    assert none.to_dict()["regions"]["chin"]["flag"] == "region_hidden"
+    assert none.to_dict()["regions"]["chin"]["common_fraction"] is None
+
+
+def test_visits_that_share_no_view_are_not_compared(demo_visits):
+    front = score_visit({"front": demo_visits[0] / "front.jpg"})
+    side = score_visit({"left": demo_visits[1] / "left.jpg"})
+    none = compare_visits(front, side)
+    assert (none.status, none.reason) == ("not_compared", "region_hidden")
+    assert "in the same view at both visits" in none.message
+
+
+def test_where_a_side_view_is_missing_the_front_is_compared_and_flagged(visits, demo_visits):
+    front = score_visit({"front": demo_visits[1] / "front.jpg"})
+    change = compare_visits(visits[0], front)
+    assert change.regions["right_malar"].view == "front"
+    assert change.regions["right_malar"].flag == "other_view"
+    assert change.mmasi_change is None  # scored from the side at one visit, from the front at the other
+    assert np.sign(change.regions["right_malar"].registered_od) == -1
+
+
+def test_an_unreadable_baseline_is_told_apart_from_an_unreadable_follow_up(visits):
+    none = compare_visits(score_visit({}), visits[0])
+    assert none.status == "not_compared"
+    assert none.message.startswith("The baseline could not be measured.")
+
+
+def test_two_people_are_doubtful(visits, demo_visits):
+    other = compare_visits(visits[0], demo_visits[2])
+    assert all("doubtful" in other.regions[name].flag for name in MASI_REGIONS if other.regions[name].after)

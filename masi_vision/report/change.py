@@ -58,7 +58,8 @@ def change_row(change: VisitChange) -> Row:
 
 def region_change_rows(change: VisitChange) -> list[Row]:
     """The rows of a comparison in region_changes.csv, six of them."""
-    return [_names(change) | _region_row(name, change.to_dict()["regions"].get(name, {})) for name in REGIONS]
+    regions = change.to_dict()["regions"]
+    return [_names(change) | _region_row(name, regions.get(name, {})) for name in REGIONS]
 
 
 def _names(change: VisitChange) -> Row:

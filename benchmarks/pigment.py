@@ -55,8 +55,8 @@ def judge(
             yield from rows_of(picture, PLAIN, *by_plain_unet(picture, plain))
     by_state = {picture.state: picture for picture in pictures}
     yield from paired_rows(by_state["planted"], by_state["treated"])
-    yield from change_rows(by_state["clear"], by_state["again"], models.face.atlas)
-    yield from change_rows(by_state["planted"], by_state["treated"], models.face.atlas)
+    yield from change_rows(by_state["clear"], by_state["again"], models.face.atlas, settings)
+    yield from change_rows(by_state["planted"], by_state["treated"], models.face.atlas, settings)
 
 
 def judge_one(picture: Picture, models: Models, settings: Settings) -> Iterator[Row]:

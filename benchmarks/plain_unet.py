@@ -37,7 +37,7 @@ from masi_vision.training.fit import Schedule, averaged, fit
 from masi_vision.training.phantom_photos import Mask, Picture
 from masi_vision.training.pigment import BATCH, pigment_loss
 from masi_vision.training.pigment_data import P_DISTRACTOR, draw_phantom, frame_capture, in_colour
-from masi_vision.visit.measure import srgb8
+from masi_vision.visit.seen import srgb8
 
 torchvision_compat.make_importable()
 

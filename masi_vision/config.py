@@ -1,17 +1,17 @@
-"""Settings: read from a YAML file, checked, frozen, hashed.
+"""Settings: read from YAML files, checked, frozen, hashed.
 
-`configs/scoring.yaml` holds every value with where it is from. There are no defaults in the code: a
-settings file is complete, so that it can stand in a study protocol as it is.
+`configs/scoring.yaml` and `configs/quality.yaml` hold every value with where it is from. There are no
+defaults in the code: a settings file is complete, so that it can stand in a study protocol as it is.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -21,6 +21,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -55,6 +56,9 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+_Kind = TypeVar("_Kind", bound=_Section)
+
+
 class ScaleSettings(_Section):
     """How a measure becomes a grade; see `masi_vision.scale`."""
 
@@ -82,20 +86,60 @@ class PigmentSettings(_Section):
     shading_scale_fraction: Annotated[float, Field(ge=0.02, le=1)]
 
 
-class RegionSettings(_Section):
-    """When a region can be measured."""
-
-    min_visible_fraction: Annotated[float, Field(gt=0, le=1)]
-
-
 class FaceSettings(_Section):
-    """When a face can be measured."""
+    """When there is a face."""
 
-    min_face_width_px: Annotated[int, Field(ge=16, le=10_000)]
     min_face_probability: Fraction
-    max_abs_yaw_deg_front: Annotated[float, Field(gt=0, le=90)]
-    max_abs_yaw_deg_oblique: Annotated[float, Field(gt=0, le=90)]
-    max_abs_pitch_deg: Annotated[float, Field(gt=0, le=90)]
+
+
+class Limit(_Section):
+    """Where a number of a photo's quality is worth a warning, and where the photo is refused.
+
+    None switches that step off. The check knows on which side of the limit a number is bad.
+    """
+
+    warn: Annotated[float, Field(ge=0)] | None
+    fail: Annotated[float, Field(ge=0)] | None
+
+
+class QualitySettings(_Section):
+    """When a photo is good enough to be scored; `configs/quality.yaml` explains each."""
+
+    face_width_px: Limit
+    blur_percent: Limit
+    jpeg_quality: Limit
+    light_difference_od: Limit
+    yaw_deg_front: Limit
+    yaw_deg_oblique_least: Limit
+    yaw_deg_oblique_most: Limit
+    pitch_deg: Limit
+    roll_deg: Limit
+    visible_fraction: Limit
+    clipped_fraction: Limit
+    blocked_fraction: Limit
+    gloss_fraction: Limit
+    exposure_change_ev: Limit
+    eye_opening_change: Limit
+    yaw_change_deg: Limit
+    accepted: tuple[str, ...]
+
+    @field_validator("accepted")
+    @classmethod
+    def _checks_that_there_are(cls, accepted: tuple[str, ...]) -> tuple[str, ...]:
+        checks = [name for name in cls.model_fields if name != "accepted"]
+        if wrong := [one for one in accepted if one.partition("@")[0] not in checks]:
+            raise ValueError(f"names of checks, not {', '.join(wrong)}. The checks are {', '.join(checks)}")
+        return accepted
+
+    @model_validator(mode="after")
+    def _skin_to_measure(self) -> QualitySettings:
+        if not self.visible_fraction.fail:
+            raise ValueError("visible_fraction.fail above 0: a region that is not seen cannot be graded")
+        return self
+
+    def accepts(self, check: str, place: str) -> bool:
+        """Whether a failed check is overridden for the photo at PATIENT/VISIT/VIEW."""
+        return check in self.accepted or f"{check}@{place}" in self.accepted
 
 
 class ViewSettings(_Section):
@@ -138,11 +182,11 @@ class Settings(_Section):
 
     scale: ScaleSettings
     pigment: PigmentSettings
-    regions: RegionSettings
     face: FaceSettings
     views: ViewSettings
     reading: ReadingSettings
     severity_bands: SeverityBands | None
+    quality: QualitySettings
 
     @property
     def sha256(self) -> str:
@@ -151,23 +195,46 @@ class Settings(_Section):
         return hashlib.sha256(values.encode()).hexdigest()
 
 
-def load_settings(path: str | Path | None = None) -> Settings:
-    """Read settings from a YAML file; None is the file that comes with masi_vision.
+def load_settings(
+    path: str | Path | None = None, quality: str | Path | None = None, *, accept: Sequence[str] = ()
+) -> Settings:
+    """Read settings from YAML files; None is the file that comes with masi_vision.
+
+    Parameters
+    ----------
+    path : path, optional
+        How photos are scored.
+    quality : path, optional
+        When a photo is good enough to be scored.
+    accept : sequence of str
+        Checks to add to those that the quality file accepts, CHECK or CHECK@PATIENT/VISIT/VIEW.
 
     Raises
     ------
     SettingsError
-        The file cannot be read, or a key or value in it does not fit; the message names every such key.
+        A file cannot be read, or a key or value in it does not fit; the message names every such key.
     """
     file = shipped_file("configs", "scoring.yaml") if path is None else Path(path)
+    limits_file = shipped_file("configs", "quality.yaml") if quality is None else Path(quality)
+    limits = _checked(QualitySettings, _read_yaml(limits_file), limits_file)
+    limits = limits.model_copy(update={"accepted": (*limits.accepted, *accept)})
+    if accept:
+        limits = _checked(QualitySettings, limits.model_dump(mode="json"), "--accept")
     values = _read_yaml(file)
+    if "quality" in values:
+        raise SettingsError(f"{file} has a section quality. Expected it in a file of its own: quality.yaml.")
+    return _checked(Settings, values | {"quality": limits.model_dump(mode="json")}, file)
+
+
+def _checked(kind: type[_Kind], values: Mapping[Any, Any], file: Path | str) -> _Kind:
     try:
-        return Settings.model_validate_json(json.dumps(values, default=str))
+        return kind.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        problems = "\n".join(f"  {_sentence(problem)}" for problem in error.errors())
+        shipped = "quality.yaml" if kind is QualitySettings else "scoring.yaml"
+        problems = "\n".join(f"  {_sentence(problem, shipped)}" for problem in error.errors())
         raise SettingsError(
             f"{file} does not hold usable settings:\n{problems}\n"
-            "Correct the file; the shipped configs/scoring.yaml explains every value."
+            f"Correct the file; the shipped configs/{shipped} explains every value."
         ) from error
 
 
@@ -199,17 +266,17 @@ def _read_yaml(file: Path) -> dict[Hashable, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} cannot be read ({error}). Expected a YAML file in UTF-8.") from error
     except yaml.YAMLError as error:
-        raise SettingsError(f"{file} is not YAML: {error}. Compare it with configs/scoring.yaml.") from error
+        raise SettingsError(f"{file} is not YAML: {error}. Compare it with the shipped configs.") from error
     if not isinstance(values, dict):
-        raise SettingsError(f"{file} holds no settings. Expected sections such as scale and pigment.")
+        raise SettingsError(f"{file} holds no settings. Expected keys and values, as in the shipped configs.")
     return values
 
 
-def _sentence(problem: ErrorDetails) -> str:
+def _sentence(problem: ErrorDetails, shipped: str) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "missing":
         return f"{key}: found nothing. Expected a value."
     if problem["type"] == "extra_forbidden":
-        return f"{key}: found a key that is not a setting. Expected only the keys of configs/scoring.yaml."
+        return f"{key}: found a key that is not a setting. Expected only the keys of configs/{shipped}."
     expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return f"{key}: found {json.dumps(problem['input'])}. Expected {expected}."

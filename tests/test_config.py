@@ -18,6 +18,7 @@ from masi_vision.errors import SettingsError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SHIPPED = (CONFIGS / "scoring.yaml").read_text(encoding="utf-8")
+LIMITS = (CONFIGS / "quality.yaml").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -41,14 +42,15 @@ def test_the_shipped_settings_load():
     assert settings.severity_bands is None
 
 
-@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.name)
-def test_every_file_in_configs_loads(file):
-    assert load_settings(file).sha256
+def test_every_file_in_configs_loads():
+    assert {file.name for file in CONFIGS.glob("*.yaml")} == {"quality.yaml", "scoring.yaml"}
+    assert load_settings(CONFIGS / "scoring.yaml", CONFIGS / "quality.yaml") == load_settings()
 
 
-def test_every_value_says_where_it_is_from():
+@pytest.mark.parametrize("shipped", [SHIPPED, LIMITS], ids=["scoring", "quality"])
+def test_every_value_says_where_it_is_from(shipped):
     above = ""
-    for line in SHIPPED.splitlines():
+    for line in shipped.splitlines():
         text = line.strip()
         above = above + text if text.startswith("#") else above
         if ": " in text and not text.startswith("#"):
@@ -97,7 +99,8 @@ def test_settings_survive_writing_and_reading(tmp_path_factory, floor, points, w
     file.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
     settings = load_settings(file)
     assert settings.scale.darkness_cut_points_od == tuple(points)
-    file.write_text(yaml.safe_dump(settings.model_dump(mode="json"), allow_unicode=True), encoding="utf-8")
+    written = settings.model_dump(mode="json", exclude={"quality"})
+    file.write_text(yaml.safe_dump(written, allow_unicode=True), encoding="utf-8")
     assert load_settings(file) == settings
     assert load_settings(file).sha256 == settings.sha256
 
@@ -140,14 +143,9 @@ def test_settings_survive_writing_and_reading(tmp_path_factory, floor, points, w
         ),
         ("threshold_od: 0.03", "threshold_od: '0.03'", r'pigment\.detection_threshold_od: found "0\.03"\.'),
         (
-            "width_px: 80",
-            "width_px: 80.5",
-            r"face\.min_face_width_px: found 80\.5\. Expected a valid integer",
-        ),
-        (
-            "yaw_deg_front: 25",
-            "yaw_deg_front: 250",
-            r"yaw_deg_front: found 250\. Expected less than or equal to 90",
+            "face_probability: 0.5",
+            "face_probability: 1.5",
+            r"face\.min_face_probability: found 1\.5\. Expected less than or equal to 1",
         ),
         ("left: [left]", "left: []", r"views\.left: found \[\]\."),
         ("left: [left]", "left: [left, FRONT]", r"views: found .*each word once, not twice front"),
@@ -162,8 +160,8 @@ def test_a_mistyped_setting_is_refused_with_its_key(edited, old, new, message):
 
 
 def test_every_mistake_is_named_at_once(edited):
-    file = edited("max_abs_pitch_deg: 35", "max_abs_pitch_deg: -1\n  max_roll_deg: 3")
-    with pytest.raises(SettingsError, match=r"(?s)max_abs_pitch_deg: found -1.*max_roll_deg: found a key"):
+    file = edited("face_probability: 0.5", "face_probability: -1\n  max_roll_deg: 3")
+    with pytest.raises(SettingsError, match=r"(?s)face_probability: found -1.*max_roll_deg: found a key"):
         load_settings(file)
 
 
@@ -175,7 +173,7 @@ def test_a_key_given_twice_is_refused(edited):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "holds no settings. Expected sections such as scale"),
+        (b"", "holds no settings. Expected keys and values"),
         (b"- 1", "holds no settings"),
         (b"scale: [", "is not YAML"),
         (b"\xff\xfe\x00scale", "cannot be read"),
@@ -232,9 +230,63 @@ def test_a_wheel_carries_its_own_configs(tmp_path, monkeypatch):
     inside = tmp_path / "site-packages" / "masi_vision" / "configs" / "scoring.yaml"
     inside.parent.mkdir(parents=True)
     inside.write_text(SHIPPED, encoding="utf-8")
+    inside.with_name("quality.yaml").write_text(LIMITS, encoding="utf-8")
     monkeypatch.setattr(config, "__file__", str(inside.parent.parent / "config.py"))
     assert shipped_file("configs", "scoring.yaml") == inside.resolve()
     assert load_settings().sha256 == Settings.model_validate(load_settings(inside)).sha256
+
+
+# limits of quality
+
+
+@pytest.fixture
+def limits(tmp_path):
+    """Write the shipped limits of quality with one text replaced and give the path."""
+
+    def edit(old, new):
+        assert LIMITS.count(old) == 1
+        file = tmp_path / "limits.yaml"
+        file.write_text(LIMITS.replace(old, new), encoding="utf-8")
+        return file
+
+    return edit
+
+
+def test_another_limit_is_another_hash(limits):
+    assert load_settings(None, limits("warn: 160", "warn: 170")).sha256 != load_settings().sha256
+
+
+def test_an_override_is_part_of_the_settings_and_of_their_hash(limits):
+    given_by_hand = load_settings(accept=["blur_percent@P1/V1/front"])
+    assert given_by_hand.quality.accepts("blur_percent", "P1/V1/front")
+    assert not given_by_hand.quality.accepts("blur_percent", "P1/V1/left")
+    assert not given_by_hand.quality.accepts("jpeg_quality", "P1/V1/front")
+    in_the_file = load_settings(None, limits("accepted: []", "accepted: [blur_percent@P1/V1/front]"))
+    assert given_by_hand.sha256 == in_the_file.sha256 != load_settings().sha256
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("warn: 160,", "warn: wide,", r'face_width_px\.warn: found "wide"'),
+        ("fail: 80}", "fale: 80}", r"face_width_px\.fale: found a key that is not a setting.*quality\.yaml"),
+        ("accepted: []", "accepted: [sharpness]", r"accepted: found .*names of checks, not sharpness"),
+        ("warn: 0.70, fail: 0.50", "warn: 0.70, fail: null", r"visible_fraction\.fail above 0"),
+    ],
+)
+def test_a_mistyped_limit_is_refused_with_its_key(limits, old, new, message):
+    with pytest.raises(SettingsError, match=message):
+        load_settings(None, limits(old, new))
+
+
+def test_a_check_that_is_not_there_cannot_be_accepted():
+    with pytest.raises(SettingsError, match=r"--accept .*(?s:.)*names of checks, not sharpness"):
+        load_settings(accept=["sharpness@P1/V1/front"])
+
+
+def test_limits_stand_in_their_own_file(edited):
+    with pytest.raises(SettingsError, match="section quality"):
+        load_settings(edited("severity_bands: null", "severity_bands: null\nquality: {}"))
 
 
 def test_a_checkout_finds_configs_beside_the_package():

@@ -21,9 +21,9 @@ from masi_vision.report.change import (
     REGION_CHANGE_COLUMNS,
     change_row,
     draw_visits,
-    jpeg,
     region_change_rows,
 )
+from masi_vision.report.picture import jpeg
 from masi_vision.report.tables import (
     RUN_JSON,
     TABLES,

@@ -8,25 +8,34 @@ from typing import Annotated
 import typer
 
 from masi_vision.cli.door import DONE, verb
+from masi_vision.cli.options import QualityFile
 
 config = typer.Typer(help="Show the shipped settings, or check a file of your own.", no_args_is_help=True)
 
 
 @config.command()
 @verb
-def show() -> int:
+def show(
+    quality: Annotated[
+        bool, typer.Option("--quality", help="Those of quality.yaml: limits of photos.")
+    ] = False,
+) -> int:
     """Print the shipped settings: `masi config show > mine.yaml` starts a file of your own."""
     from masi_vision.config import shipped_file
 
-    typer.echo(shipped_file("configs", "scoring.yaml").read_text(encoding="utf-8"), nl=False)
+    name = "quality.yaml" if quality else "scoring.yaml"
+    typer.echo(shipped_file("configs", name).read_text(encoding="utf-8"), nl=False)
     return DONE
 
 
 @config.command()
 @verb
-def validate(file: Annotated[Path, typer.Argument(help="A settings file.")]) -> int:
-    """Check a settings file and print its SHA-256, as it will stand beside every score."""
+def validate(
+    file: Annotated[Path, typer.Argument(help="A settings file.")], quality: QualityFile = None
+) -> int:
+    """Check settings files and print their SHA-256, as it will stand beside every score."""
     from masi_vision.config import load_settings
 
-    typer.echo(f"{file} holds usable settings. SHA-256 {load_settings(file).sha256}")
+    chosen = load_settings(file, quality)
+    typer.echo(f"{file} holds usable settings. SHA-256 {chosen.sha256}")
     return DONE

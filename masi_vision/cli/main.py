@@ -12,6 +12,7 @@ from masi_vision.cli.config import config
 from masi_vision.cli.demo import demo
 from masi_vision.cli.doctor import doctor
 from masi_vision.cli.phantom import phantom
+from masi_vision.cli.qc import qc
 from masi_vision.cli.score import score
 from masi_vision.cli.selftest import selftest
 from masi_vision.version import __version__
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(score)
 app.command()(compare)
+app.command()(qc)
 app.command()(demo)
 app.command()(doctor)
 app.command()(selftest)

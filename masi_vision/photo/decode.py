@@ -7,6 +7,7 @@ kept), everything else by Pillow. Pillow's plug-ins are called one by one, past 
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -41,6 +42,8 @@ _SHRINK_FLAGS = {  # OpenCV's names say gray, but together with IMREAD_COLOR_RGB
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
     1: 0,
 }
+_ANNEX_K_LUMINANCE_SUM = 3688
+"""Of the 64 entries of table K.1 of ITU-T T.81."""
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
 _COLOUR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "YCbCr")
 _BAD_PROFILE = (
@@ -67,6 +70,7 @@ def decode(data: bytes, suffix: str, limits: Limits) -> Decoded:
     turn = 1 if kind == "TIFF" else exif_.orientation_of(exif)  # both decoders turn a TIFF upright
     full_size = (width, height) if turn > 4 else (height, width)
     facts = exif_.facts_of(exif, bits=pixels.itemsize * 8, colour_space=space)
+    facts = replace(facts, jpeg_quality=_jpeg_quality(image))
     return Decoded(upright(pixels, turn), full_size, facts)
 
 
@@ -131,6 +135,22 @@ def _jpeg_pixels(image: ImageFile.ImageFile, data: bytes, limits: Limits) -> npt
     shrink = next(flag for step, flag in _SHRINK_FLAGS.items() if step <= factor)
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | shrink
     return _decoded_by_opencv(data, flags).astype(np.uint8, copy=False)
+
+
+def _jpeg_quality(image: ImageFile.ImageFile) -> int | None:
+    """Quality 1 to 100 at which libjpeg would have made this luminance table; None if it is no JPEG.
+
+    Notes
+    -----
+    libjpeg scales the table of ITU-T T.81, annex K, by 50 / q below q = 50 and by 2 - q / 50 above, entry by
+    entry; the ratio of the sums tells the scale whatever the order of the entries.
+    """
+    tables: dict[int, list[int]] = getattr(image, "quantization", {})
+    if not tables.get(0):
+        return None
+    scale = sum(tables[0]) / _ANNEX_K_LUMINANCE_SUM
+    quality = 50 / scale if scale > 1 else 50 * (2 - scale)
+    return int(np.clip(round(quality), 1, 100))
 
 
 def _check_png_chunks(data: bytes) -> None:

@@ -28,6 +28,8 @@ class CaptureFacts:
         LittleCMS can convert is handed on with 8.
     colour_space : str
         Where the pixels came from: "sRGB", "Display P3", "untagged (taken as sRGB)".
+    jpeg_quality : int, optional
+        Of a JPEG file, 1 to 100, as its quantization tables tell it.
     taken_at : str, optional
         Capture time as the camera wrote it. Never written to an output: it tells baseline from
         follow-up and so unblinds.
@@ -42,6 +44,7 @@ class CaptureFacts:
     flash: bool | None = None
     bits: int = 8
     colour_space: str = "untagged (taken as sRGB)"
+    jpeg_quality: int | None = None
     taken_at: str | None = None
 
 

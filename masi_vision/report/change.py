@@ -7,16 +7,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from masi_vision.face.atlas import Floats
 from masi_vision.photo import linear_to_srgb8
+from masi_vision.report.picture import Picture, ascii_text
 from masi_vision.report.tables import PROVENANCE, REGIONS, Row, number, provenance_cells, text
 from masi_vision.skin.density import optical_density
 from masi_vision.visit.compare import REGISTERED, Comparison, VisitChange
-from masi_vision.visit.measure import View
-
-Picture = npt.NDArray[np.uint8]
+from masi_vision.visit.seen import View
 
 _VISIT = {
     "mmasi_before": 1,
@@ -103,11 +101,6 @@ def draw_visits(changes: Sequence[VisitChange], view: View) -> Picture:
     return np.concatenate([part for column in columns for part in (column, gap)][:-1], axis=1)
 
 
-def jpeg(picture: Picture) -> bytes:
-    """The picture as JPEG, without metadata."""
-    return cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
-
-
 def _evened(one: Comparison) -> Floats:
     """The follow-up with the baseline's exposure, balance and tone."""
     density = one.change.tone * optical_density(one.follow_up.linear_rgb) + one.change.shift_od
@@ -132,13 +125,8 @@ def _drawn_change(one: Comparison) -> Picture:
 
 def _column(name: str, face: Picture, below: Picture) -> Picture:
     caption = np.full((_CAPTION_PX, face.shape[1], 3), 255, np.uint8)
-    cv2.putText(caption, _plain(name), (6, 23), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
+    cv2.putText(caption, ascii_text(name), (6, 23), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
     return np.concatenate([caption, face, below], axis=0)
-
-
-def _plain(name: str) -> str:
-    """OpenCV's letters are ASCII alone."""
-    return name.encode("ascii", "replace").decode()
 
 
 def _legend(shape: tuple[int, ...]) -> Picture:

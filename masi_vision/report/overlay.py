@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from masi_vision.face.atlas import MASI_SUBUNITS, SUBUNITS, Subunit
 from masi_vision.pigment import learned, rules
-from masi_vision.visit.measure import PhotoMeasures, srgb8
+from masi_vision.report.picture import Picture, jpeg
+from masi_vision.report.tables import write_file
+from masi_vision.visit.measure import PhotoMeasures
 from masi_vision.visit.score import PhotoScore, RegionResult
-
-Picture = npt.NDArray[np.uint8]
+from masi_vision.visit.seen import srgb8
 
 _FACE_HEIGHT_PX = 900
 _MARGIN = 0.12
@@ -72,13 +73,8 @@ def draw_overlay(result: PhotoScore) -> Picture:
 
 
 def write_overlay(result: PhotoScore, file: Path) -> None:
-    """Draw and write one overlay as JPEG, whole or not at all; no metadata."""
-    done, coded = cv2.imencode(".jpg", draw_overlay(result)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
-    if not done:
-        raise OSError(f"{file.name} could not be encoded")
-    part = file.with_suffix(".part")
-    part.write_bytes(coded.tobytes())
-    part.replace(file)
+    """Draw and write one overlay as JPEG."""
+    write_file(file, jpeg(draw_overlay(result)))
 
 
 def _window(measures: PhotoMeasures) -> tuple[int, int, int, int]:

@@ -21,7 +21,7 @@ from masi_vision.config import Settings
 from masi_vision.errors import OutputError
 from masi_vision.face.atlas import SUBUNITS
 from masi_vision.visit.folder import RESULTS_MARK
-from masi_vision.visit.score import Provenance, RegionResult, VisitScore, region_values
+from masi_vision.visit.score import Provenance, RegionResult, VisitScore, quality_result, region_values
 
 Row = dict[str, str]
 RunState = Literal["running", "finished", "interrupted", "failed"]
@@ -36,7 +36,17 @@ _SCORES = {
     "mmasi_high": 1,
 }
 PROVENANCE = ("version", "settings_sha256", "models_sha256", "atlas", "pigment_method")
-SCORE_COLUMNS = ("patient", "visit", "status", "reason", *_SCORES, *PROVENANCE, "photos", "photos_sha256")
+SCORE_COLUMNS = (
+    "patient",
+    "visit",
+    "status",
+    "reason",
+    *_SCORES,
+    *PROVENANCE,
+    "quality",
+    "photos",
+    "photos_sha256",
+)
 _MEASURED = (
     *("visible_fraction", "pigmented_fraction", "contrast_od", "contrast_delta_l", "contrast_ita_deg"),
     "largest_patch_fraction",
@@ -104,6 +114,7 @@ def _score_row(result: VisitScore) -> Row:
         "reason": result.reason or "",
         **{name: number(scores.get(name), decimals) for name, decimals in _SCORES.items()},
         **provenance_cells(result.provenance),
+        "quality": quality_result(result.photos) if result.photos else "",
         "photos": text(";".join(f"{photo.view}={photo.name}" for photo in result.photos)),
         "photos_sha256": ";".join(f"{photo.view}={photo.photo_sha256 or ''}" for photo in result.photos),
     }

@@ -33,8 +33,9 @@ from masi_vision.training.evaluation import tone_of
 from masi_vision.training.faces import Split
 from masi_vision.training.pigment_data import in_colour
 from masi_vision.visit.compare import FaceInFrame, laid_over
-from masi_vision.visit.measure import PhotoMeasures, linear_face, measure_photo
+from masi_vision.visit.measure import PhotoMeasures, measure_photo
 from masi_vision.visit.models import Models
+from masi_vision.visit.seen import linear_face
 
 Mask = npt.NDArray[np.bool_]
 Families = Literal["training", "held out"]
@@ -244,7 +245,7 @@ def picture_of(
     graded = frozenset(
         name
         for name, one in measures.regions.items()
-        if one is not None and one.visible_fraction >= settings.regions.min_visible_fraction
+        if one is not None and one.visible_fraction >= (settings.quality.visible_fraction.fail or 0)
     )
     return Picture(
         face.id,
@@ -301,13 +302,14 @@ def in_frame(picture: Picture) -> FaceInFrame:
 CHANGE = "change, visits laid over each other"
 
 
-def change_rows(before: Picture, after: Picture, atlas: FaceAtlas) -> Iterator[Row]:
+def change_rows(before: Picture, after: Picture, atlas: FaceAtlas, settings: Settings) -> Iterator[Row]:
     """The change between two photographs laid over each other, as pigment of the one that has more of it.
 
-    Both rows of a region are of the skin that both photographs show, in the baseline's frame: the difference
-    of ``integrated_od`` is the change found, that of ``true_integrated_od`` the one planted. Nothing found
-    beside them has a meaning.
+    Both rows of a region are of the skin that both photographs show, in the baseline's frame, where that is
+    enough to be compared: the difference of ``integrated_od`` is the change found, that of
+    ``true_integrated_od`` the one planted. Nothing found beside them has a meaning.
     """
+    least = settings.quality.visible_fraction.fail or 0.0
     comparison = laid_over(in_frame(before), in_frame(after), atlas)
     change = comparison.change
     there = np.asarray(comparison.laid.to_baseline(after.density_od), np.float32)
@@ -318,7 +320,8 @@ def change_rows(before: Picture, after: Picture, atlas: FaceAtlas) -> Iterator[R
     )
     for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True):
         common = (before.codes == subunit) & change.skin
-        if name not in first or name not in second or not common.any():
+        whole_px = int((atlas.labels == subunit).sum())
+        if name not in first or name not in second or common.sum() < least * whole_px:
             continue
         found = float(change.change_od[common].mean())
         planted = [float(density[common].mean()) for density in (before.density_od, there)]

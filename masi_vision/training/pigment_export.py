@@ -112,8 +112,8 @@ def judge_cuts(pictures: list[Picture], models: Models, settings: Settings) -> I
     for picture in pictures:
         yield from _cuts(picture, models, settings)
     by_state = {picture.state: picture for picture in pictures}
-    yield from change_rows(by_state["clear"], by_state["again"], models.face.atlas)
-    yield from change_rows(by_state["planted"], by_state["treated"], models.face.atlas)
+    yield from change_rows(by_state["clear"], by_state["again"], models.face.atlas, settings)
+    yield from change_rows(by_state["planted"], by_state["treated"], models.face.atlas, settings)
 
 
 def _cuts(picture: Picture, models: Models, settings: Settings) -> Iterator[Row]:

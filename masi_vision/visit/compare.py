@@ -23,9 +23,10 @@ from masi_vision.pigment.map import PigmentMap
 from masi_vision.pigment.measure import RegionMeasure, measure_region
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.skin.density import optical_density
-from masi_vision.visit.measure import PhotoMeasures, View, linear_face, region_members
+from masi_vision.visit.measure import PhotoMeasures, region_members
 from masi_vision.visit.models import Models, shipped_models
 from masi_vision.visit.score import VisitScore, preferred_views, score_visit
+from masi_vision.visit.seen import View, linear_face
 
 DOUBTFUL_RESIDUAL = 0.01
 """Where skin is left further apart than this share of the face's width, a comparison is doubtful. Chosen
@@ -304,7 +305,7 @@ def _of_region(
         change = comparison.change
         common = np.isin(measures.codes, members) & change.skin
         share = min(1.0, float(common.sum()) / whole_px)
-        if share < settings.regions.min_visible_fraction:
+        if share < (settings.quality.visible_fraction.fail or 0):
             best = RegionChange(view, share, flag="region_hidden")
             continue
         error = models.pigment.errors[measures.pigment.method]

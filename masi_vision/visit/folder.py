@@ -24,7 +24,7 @@ from masi_vision.config import ViewSettings
 from masi_vision.errors import NotScorable
 from masi_vision.photo import printable_name
 from masi_vision.photo.formats import RAW_SUFFIXES
-from masi_vision.visit.measure import View
+from masi_vision.visit.seen import View
 
 PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".bmp", ".webp", ".heic", ".heif", *RAW_SUFFIXES)

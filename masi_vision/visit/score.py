@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from os import PathLike
@@ -31,8 +31,10 @@ from masi_vision.scale import (
     mmasi_continuous,
 )
 from masi_vision.version import __version__
-from masi_vision.visit.measure import PhotoMeasures, View, measure_photo
+from masi_vision.visit.measure import PhotoMeasures, measure_seen
 from masi_vision.visit.models import Models, shipped_models
+from masi_vision.visit.quality import Finding, Result, check_photo, refusal, refused_regions, worst
+from masi_vision.visit.seen import View, see_photo
 
 Status = Literal["scored", "not_scored"]
 
@@ -45,6 +47,9 @@ _PREFERRED: Mapping[str, tuple[View, ...]] = {
     "left_malar": ("left", "front"),
 }
 _FRONT: tuple[View, ...] = ("front",)
+
+REFUSED: tuple[ReasonCode, ...] = ("region_hidden", "clipped", "too_dark")
+"""Flags of a region that is seen too badly to be graded."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,13 @@ class RegionResult:
     grade : RegionGrade or None
         None for nose and upper lip, which MASI does not grade, and where too little skin is visible.
     flag : str
-        ``region_hidden``, ``other_view`` (not the view that faces the region), ``disagreement`` (the second
-        opinion finds much more or less pigment), both of the last two with a ``;`` between, or empty.
+        Why it is not graded: one of `REFUSED`. Or ``other_view`` (not the view that faces the region),
+        ``disagreement`` (the second opinion finds much more or less pigment), both with a ``;`` between, or
+        empty.
     second_opinion_fraction : float or None
         Pigmented fraction by the classical map, where the learned one is measured.
+    refusal : str
+        The sentence that goes with a flag of `REFUSED`.
     """
 
     view: View | None
@@ -70,6 +78,7 @@ class RegionResult:
     grade: RegionGrade | None
     flag: str = ""
     second_opinion_fraction: float | None = None
+    refusal: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,7 @@ class PhotoScore:
     provenance: Provenance
     photo_sha256: str | None
     measures: PhotoMeasures | None = field(repr=False, compare=False)
+    findings: tuple[Finding, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values with the keys of ``scores.json``."""
@@ -149,6 +159,7 @@ def score_photo(
     *,
     view: View = "front",
     models: Models | None = None,
+    place: str = "",
 ) -> PhotoScore:
     """Score one photo.
 
@@ -159,6 +170,8 @@ def score_photo(
         The shipped ones where omitted.
     view : {"front", "left", "right"}
         The patient's side that faces the camera.
+    place : str, optional
+        PATIENT/VISIT/VIEW, by which the settings may override a check of its quality.
 
     Returns
     -------
@@ -168,20 +181,47 @@ def score_photo(
     settings, models = settings or _shipped_settings(), models or shipped_models()
     name = source.name if isinstance(source, Photo) else printable_name(source)
     provenance = _provenance(settings, models)
+    findings: tuple[Finding, ...] = ()
     try:
-        measures = measure_photo(source, view, settings, models)
+        seen = see_photo(source, settings, models)
+        findings = check_photo(seen, view, settings.quality, place)
+        if (why := refusal(findings)) is not None:
+            why.photo_sha256 = seen.photo.sha256
+            raise why
+        measures = measure_seen(seen, view, settings, models)
     except NotScorable as why:
         return PhotoScore(
-            name, view, "not_scored", why.reason, why.message, None, {}, provenance, why.photo_sha256, None
+            name,
+            view,
+            "not_scored",
+            why.reason,
+            why.message,
+            None,
+            {},
+            provenance,
+            why.photo_sha256,
+            None,
+            findings,
         )
+    unfit = refused_regions(findings)
     regions = {
-        region: _region_result(region, view, measure, measures.second_fraction[region], settings)
-        for region, measure in measures.regions.items()
+        region: _region_result(region, measures, unfit.get(region), settings, place)
+        for region in measures.regions
     }
     scores, reason, message = _total(regions, settings, models)
     status: Status = "scored" if scores else "not_scored"
     return PhotoScore(
-        name, view, status, reason, message, scores, regions, provenance, measures.photo.sha256, measures
+        name,
+        view,
+        status,
+        reason,
+        message,
+        scores,
+        regions,
+        provenance,
+        measures.photo.sha256,
+        measures,
+        findings,
     )
 
 
@@ -219,7 +259,10 @@ def score_visit(
         if why := found.problem:
             return VisitScore(patient, visit, "not_scored", why.reason, why.message, None, {}, (), provenance)
         paths = found.photos
-    photos = tuple(score_photo(path, settings, view=view, models=models) for view, path in paths.items())
+    photos = tuple(
+        score_photo(path, settings, view=view, models=models, place=place_of(patient, visit, view))
+        for view, path in paths.items()
+    )
     by_view = {photo.view: photo for photo in photos}
     names = dict.fromkeys(name for photo in photos for name in photo.regions)
     regions = {name: _merged(name, by_view) for name in names}
@@ -242,6 +285,11 @@ def _shipped_settings() -> Settings:
     return load_settings()
 
 
+def place_of(patient: str, visit: str, view: View) -> str:
+    """Where a photo stands in a study, as a check of its quality is overridden: PATIENT/VISIT/VIEW."""
+    return "/".join(part for part in (patient, visit, view) if part)
+
+
 def preferred_views(region: str) -> tuple[View, ...]:
     """The views that show a region, the one that faces it first."""
     return _PREFERRED.get(region, _FRONT)
@@ -251,7 +299,7 @@ def _merged(region: str, by_view: Mapping[View, PhotoScore]) -> RegionResult:
     """The region from the first of its preferred views that shows enough of it."""
     preferred = preferred_views(region)
     results = [by_view[view].regions.get(region) for view in preferred if view in by_view]
-    usable = [result for result in results if result is not None and result.flag != "region_hidden"]
+    usable = [result for result in results if result is not None and result.flag not in REFUSED]
     if not usable:
         seen = [result for result in results if result is not None]
         return seen[-1] if seen else RegionResult(None, None, None, "region_hidden")
@@ -262,10 +310,15 @@ def _merged(region: str, by_view: Mapping[View, PhotoScore]) -> RegionResult:
 
 
 def _region_result(
-    region: str, view: View, measure: RegionMeasure | None, second: float | None, settings: Settings
+    region: str, measures: PhotoMeasures, unfit: Finding | None, settings: Settings, place: str
 ) -> RegionResult:
-    if measure is None or measure.visible_fraction < settings.regions.min_visible_fraction:
-        return RegionResult(view, measure, None, "region_hidden", second)
+    view, measure, second = measures.view, measures.regions[region], measures.second_fraction[region]
+    limits = settings.quality
+    least = 0.0 if limits.accepts("visible_fraction", place) else limits.visible_fraction.fail or 0.0
+    if measure is None or measure.visible_fraction < least:
+        return RegionResult(view, measure, None, "region_hidden", second, _hidden(region, measure, settings))
+    if unfit is not None and unfit.reason in REFUSED[1:]:
+        return RegionResult(view, measure, None, str(unfit.reason), second, unfit.sentence)
     graded = grade(measure, settings.scale) if region in MASI_REGIONS else None
     apart = 0.0 if second is None else abs(second - measure.pigmented_fraction)
     flag = "disagreement" if apart > settings.pigment.disagreement_fraction else ""
@@ -300,17 +353,14 @@ def _total(
     regions: Mapping[str, RegionResult], settings: Settings, models: Models
 ) -> tuple[Scores | None, ReasonCode | None, str]:
     """Scores if all four MASI regions were graded; else the reason and what to do."""
-    if hidden := [name for name in MASI_REGIONS if name not in regions or regions[name].grade is None]:
-        seen = ", ".join(
-            f"{name.replace('_', ' ')} {_visible(regions.get(name)):.1%} visible" for name in hidden
-        )
-        return (
-            None,
-            "region_hidden",
-            f"Too little skin to grade: {seen}. "
-            f"Expected {settings.regions.min_visible_fraction:.0%} or more. "
-            "Uncover hair, glasses or hands, or add the view of that side.",
-        )
+    found = {name: regions.get(name) for name in MASI_REGIONS}
+    if missing := {name: one for name, one in found.items() if one is None or one.grade is None}:
+        sentences = [
+            one.refusal if one and one.refusal else _hidden(name, None, settings)
+            for name, one in missing.items()
+        ]
+        flags = [one.flag if one else "region_hidden" for one in missing.values()]
+        return None, next(code for code in REFUSED if code in flags), " ".join(dict.fromkeys(sentences))
     scale = settings.scale
     grades = {name: cast(RegionGrade, regions[name].grade) for name in MASI_REGIONS}
     measures = {name: cast(RegionMeasure, regions[name].measure) for name in MASI_REGIONS}
@@ -360,8 +410,13 @@ def mmasi_of(amounts: Mapping[MasiRegion, tuple[float, float]], scale: ScaleSett
     return masi_score({name: _grade(*amount, 0, scale) for name, amount in amounts.items()}).mmasi
 
 
-def _visible(result: RegionResult | None) -> float:
-    return result.measure.visible_fraction if result is not None and result.measure is not None else 0.0
+def _hidden(region: str, measure: RegionMeasure | None, settings: Settings) -> str:
+    visible = 0.0 if measure is None else measure.visible_fraction
+    return (
+        f"{region.replace('_', ' ').capitalize()}: {visible:.1%} visible. "
+        f"Expected {settings.quality.visible_fraction.fail:.0%} or more. "
+        "Uncover hair, glasses or hands, or add the view of that side."
+    )
 
 
 def _rounded(value: float | None) -> float | None:
@@ -376,11 +431,12 @@ def _provenance(settings: Settings, models: Models) -> Provenance:
 def quality(photo: PhotoScore) -> dict[str, Any]:
     """Facts of a photo that tell how far to trust it; never when it was taken."""
     measures = photo.measures
+    checked = {"result": quality_result([photo]), "findings": [one.to_dict() for one in photo.findings]}
     if measures is None:
-        return {}
+        return checked if photo.findings else {}
     height, width = measures.photo.full_size
     capture = measures.photo.capture
-    return {
+    return checked | {
         "width_px": width,
         "height_px": height,
         "face_width_px": round(measures.face.face_width_px / measures.photo.scale, 1),
@@ -391,6 +447,12 @@ def quality(photo: PhotoScore) -> dict[str, Any]:
         "bits": capture.bits,
         "colour_space": capture.colour_space,
     }
+
+
+def quality_result(photos: Sequence[PhotoScore]) -> Result:
+    """The worst that the checks found in these photos; one that cannot be read or shows no face fails."""
+    unread = any(photo.status == "not_scored" and not photo.findings for photo in photos)
+    return "fail" if unread else worst([one for photo in photos for one in photo.findings])
 
 
 def _plain(result: PhotoScore | VisitScore) -> dict[str, Any]:

@@ -18,7 +18,9 @@ from masi_vision.photo import Photo, read_photo
 from masi_vision.pigment.measure import RegionMeasure
 from masi_vision.scale import RegionGrade
 from masi_vision.visit import score as under_test
+from masi_vision.visit.quality import Finding
 from masi_vision.visit.score import grade, mmasi_of, region_values
+from masi_vision.visit.seen import SeenPhoto
 
 SHAPE = (720, 640)
 MASI = ("forehead", "right_malar", "left_malar", "chin")
@@ -61,8 +63,8 @@ def measured(plain_skin, settings, models):
 def visit_of(monkeypatch, measured, settings, models):
     """Score a visit whose photos measure as given: per view the regions, or why it cannot be scored."""
 
-    def score(views, chosen=settings, second=MappingProxyType({})):
-        def measure(source, view, *_):
+    def score(views, chosen=settings, second=MappingProxyType({}), checks=MappingProxyType({})):
+        def measure(seen, view, *_):
             found = views[view]
             if isinstance(found, NotScorable):
                 raise found
@@ -70,7 +72,10 @@ def visit_of(monkeypatch, measured, settings, models):
             regions = dict.fromkeys(REGIONS, FREE) | found
             return replace(measured, view=view, regions=regions, second_fraction=opinions)
 
-        monkeypatch.setattr(under_test, "measure_photo", measure)
+        seen = SeenPhoto(measured.photo, measured.face, measured.codes)
+        monkeypatch.setattr(under_test, "see_photo", lambda *_: seen)
+        monkeypatch.setattr(under_test, "check_photo", lambda _, view, *__: checks.get(view, ()))
+        monkeypatch.setattr(under_test, "measure_seen", measure)
         return score_visit({view: f"{view}.jpg" for view in views}, chosen, models=models)
 
     return score
@@ -132,7 +137,7 @@ def test_the_far_side_view_is_never_used_for_a_malar_region(visit_of):
 def test_a_hidden_region_makes_the_visit_not_scored_and_never_zero(visit_of, name, hidden):
     result = visit_of({"front": {name: hidden}})
     assert (result.status, result.reason, result.scores) == ("not_scored", "region_hidden", None)
-    assert name.replace("_", " ") in result.message
+    assert name.replace("_", " ").capitalize() in result.message
     assert ("0.0% visible" if hidden is None else "49.0% visible") in result.message
     values = result.to_dict()
     assert values["mmasi"] is values["masi"] is values["mmasi_continuous"] is values["mmasi_low"] is None
@@ -311,12 +316,43 @@ def test_a_result_says_what_made_it(visit_of, settings, models, atlas):
 
 def test_other_settings_have_another_provenance(visit_of, settings):
     values = settings.model_dump(mode="json")
-    values["regions"]["min_visible_fraction"] = 0.4
+    values["quality"]["visible_fraction"]["fail"] = 0.4
     other = Settings.model_validate_json(json.dumps(values))
     plain = visit_of({"front": {"chin": region(visible=0.45)}})
     looser = visit_of({"front": {"chin": region(visible=0.45)}}, other)
     assert (plain.status, looser.status) == ("not_scored", "scored")
     assert plain.provenance != looser.provenance
+
+
+def burnt_out(region):
+    return Finding("clipped_fraction", region, "fail", 0.4, 0.05, 0.25, "The skin is burnt out.")
+
+
+def test_a_region_that_fails_a_check_is_not_graded_and_gives_its_reason(visit_of):
+    result = visit_of({"front": {}}, checks={"front": (burnt_out("left_malar"),)})
+    assert (result.status, result.reason, result.message) == (
+        "not_scored",
+        "clipped",
+        "The skin is burnt out.",
+    )
+    assert result.regions["left_malar"].flag == "clipped"
+    assert result.regions["left_malar"].grade is None
+    assert result.regions["right_malar"].grade is not None
+
+
+def test_a_region_that_fails_a_check_in_one_view_is_taken_from_the_other(visit_of):
+    result = visit_of({"front": {}, "left": {}}, checks={"left": (burnt_out("left_malar"),)})
+    assert result.status == "scored"
+    assert (result.regions["left_malar"].view, result.regions["left_malar"].flag) == ("front", "other_view")
+
+
+def test_a_region_that_is_not_seen_cannot_be_accepted_but_one_hardly_seen_can(visit_of, settings):
+    accepted = settings.quality.model_copy(update={"accepted": ("visible_fraction@front",)})
+    chosen = settings.model_copy(update={"quality": accepted})
+    hardly = {"front": {"chin": region(0.2, visible=0.1)}}
+    assert visit_of(hardly).status == "not_scored"
+    assert visit_of(hardly, chosen).status == "scored"
+    assert visit_of({"front": {"chin": None}}, chosen).status == "not_scored"
 
 
 def test_a_region_that_was_not_measured_has_no_numbers_at_all():

@@ -1,0 +1,155 @@
+"""A run over visits that checks the quality of their photos and scores nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from rich.table import Table
+
+from masi_vision.cli import screen
+from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
+from masi_vision.cli.run import Book, Order, Progress, ResultFiles, prepare
+from masi_vision.config import Settings
+from masi_vision.errors import NotScorable
+from masi_vision.photo import printable_name, read_photo
+from masi_vision.report.picture import Picture, jpeg
+from masi_vision.report.quality import (
+    QUALITY_COLUMNS,
+    CheckedPhoto,
+    contact_sheets,
+    quality_rows,
+    small_picture,
+    thumbnail,
+)
+from masi_vision.report.tables import RUN_JSON, csv_text, json_text, run_record, write_file
+from masi_vision.visit.folder import VisitFiles, find_visits
+from masi_vision.visit.models import Models, shipped_models
+from masi_vision.visit.quality import RESULTS, changed_since, check_photo, wanted
+from masi_vision.visit.score import place_of
+from masi_vision.visit.seen import READ_SIDE_PX, SeenPhoto, View, see_photo, srgb8
+
+QUALITY_CSV, SHEETS = "quality.csv", "contact"
+CHECKED = ResultFiles((QUALITY_CSV, RUN_JSON), {SHEETS: ("contact_*.jpg",)})
+
+
+class GateBook(Book):
+    """Keeps the photos checked, and writes them whatever ends the run."""
+
+    def __init__(self, order: Order, models: Models, visits_found: int) -> None:
+        super().__init__(order, models, visits_found)
+        self.photos: list[CheckedPhoto] = []
+        self.remarks: list[str] = []
+
+    def write(self) -> None:
+        """Write what was done so far."""
+        rows = [row for one in self.photos for row in quality_rows(one)]
+        write_file(self.order.out / QUALITY_CSV, csv_text(QUALITY_COLUMNS, rows))
+        for number, sheet in enumerate(contact_sheets(self.photos), start=1):
+            write_file(self.order.out / SHEETS / f"contact_{number:02d}.jpg", jpeg(sheet))
+        counts = {result: sum(one.result == result for one in self.photos) for result in RESULTS}
+        told = ("patient", "visit", "view", "photo", "sha256")
+        inputs = [{name: getattr(one, name) for name in told} for one in self.photos]
+        record = run_record(self.facts(), []) | {
+            "counts": {"visits_found": self.visits_found, "photos": len(self.photos)} | counts,
+            "inputs": inputs,
+            "remarks": self.remarks,
+        }
+        write_file(self.order.out / RUN_JSON, json_text(record))
+
+
+def check_and_show(paths: tuple[Path, ...], out: Path, settings: Settings, *, overwrite: bool) -> int:
+    """Check, show the table, and give the exit code."""
+    order = Order(paths, out, settings, overlays=False, overwrite=overwrite)
+    with screen.progress() as progress:
+        book = check_visits(order, progress)
+    _show(book)
+    if book.state == "interrupted":
+        return STOPPED
+    bad = any(one.result == "fail" for one in book.photos) or not book.photos
+    return SOME_NOT_SCORED if bad else DONE
+
+
+def check_visits(order: Order, progress: Progress = lambda done, found: None) -> GateBook:
+    """Check the photos of every visit, later visits against the patient's first; and write the results.
+
+    Raises
+    ------
+    OutputError, ModelError
+        The results folder cannot be used, or the models cannot.
+    """
+    models = shipped_models()
+    found = find_visits(order.paths, order.settings.views)
+    prepare(order, CHECKED)
+    (order.out / SHEETS).mkdir(exist_ok=True)
+    book = GateBook(order, models, len(found))
+    first: dict[tuple[str, View], SeenPhoto] = {}
+    with book.kept():
+        for done, files in enumerate(found):
+            progress(done, len(found))
+            name = "/".join(part for part in (files.patient, files.visit) if part)
+            problem = [f"{name}: {files.problem.message}"] if files.problem else []
+            book.remarks += problem + [f"{name}: {remark}" for remark in files.remarks]
+            for view in files.photos:
+                book.photos.append(_checked(files, view, first, order.settings, models))
+    return book
+
+
+def _checked(
+    files: VisitFiles,
+    view: View,
+    first: dict[tuple[str, View], SeenPhoto],
+    settings: Settings,
+    models: Models,
+) -> CheckedPhoto:
+    """Check a photo; the first of a patient's view that shows a face is what later ones are held against."""
+    path = files.photos[view]
+    checked = CheckedPhoto(files.patient, files.visit, view, printable_name(path), None, ())
+    try:
+        seen = see_photo(path, settings, models)
+    except NotScorable as why:
+        return replace(checked, sha256=why.photo_sha256, problem=why, thumbnail=_what_there_is(path))
+    place = place_of(files.patient, files.visit, view)
+    findings = wanted(check_photo(seen, view, settings.quality, place), view, tuple(files.photos))
+    if files.patient:
+        before = first.setdefault((files.patient, view), seen)
+        if before is not seen:
+            findings += changed_since(before, seen, settings.quality, place)
+    return replace(checked, sha256=seen.photo.sha256, findings=findings, thumbnail=thumbnail(seen))
+
+
+def _what_there_is(path: Path) -> Picture | None:
+    """The photo without its face, where it can be read at all."""
+    try:
+        return small_picture(srgb8(read_photo(path, min_side_px=READ_SIDE_PX)))
+    except NotScorable:
+        return None
+
+
+def _show(book: GateBook) -> None:
+    console = screen.console()
+    console.print(_table(book.photos))
+    for one in book.photos:
+        for sentence in one.complaints:
+            console.print(f"{one.name}: {sentence}", soft_wrap=True)
+    for remark in book.remarks:
+        console.print(remark, soft_wrap=True)
+    bad = sum(one.result == "fail" for one in book.photos)
+    stopped = " Stopped before the end: what was done is kept." if book.state == "interrupted" else ""
+    console.print(f"{bad} of {len(book.photos)} photos fail.{stopped}", soft_wrap=True)
+    out = book.order.out
+    console.print(f"Table: {out / QUALITY_CSV}  Contact sheets: {out / SHEETS}", soft_wrap=True)
+
+
+def _table(photos: list[CheckedPhoto]) -> Table:
+    table = Table()
+    for heading in ("Photo", "Result", "Why"):
+        table.add_column(heading, overflow="fold")
+    for one in sorted(photos, key=lambda one: -RESULTS.index(one.result)):
+        checks = [
+            f.check if f.region is None else f"{f.check} ({f.region.replace('_', ' ')})"
+            for f in one.findings
+            if f.result != "pass"
+        ]
+        table.add_row(one.name, one.result, one.problem.reason if one.problem else ", ".join(checks))
+    return table

@@ -1,0 +1,23 @@
+"""`masi qc`: are these photos good enough to be scored?"""
+
+from __future__ import annotations
+
+from masi_vision.cli.door import verb
+from masi_vision.cli.options import Accept, Out, Overwrite, PhotoPaths, QualityFile, SettingsFile
+
+
+@verb
+def qc(
+    paths: PhotoPaths,
+    out: Out,
+    settings: SettingsFile = None,
+    quality: QualityFile = None,
+    accept: Accept = None,
+    overwrite: Overwrite = False,
+) -> int:
+    """Check photos on the day they are taken: focus, light, pose, hidden skin. Unblinds order of visits."""
+    from masi_vision.cli.gate import check_and_show
+    from masi_vision.config import load_settings
+
+    chosen = load_settings(settings, quality, accept=accept or ())
+    return check_and_show(tuple(paths), out, chosen, overwrite=overwrite)

@@ -1,0 +1,163 @@
+"""What a look at the quality of photos leaves behind: a table of checks, and a contact sheet, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from masi_vision.errors import NotScorable
+from masi_vision.report.picture import Picture, ascii_text
+from masi_vision.report.tables import Row, number, text
+from masi_vision.visit.quality import RESULTS, Finding, Result, worst
+from masi_vision.visit.seen import SeenPhoto, View, srgb8
+
+QUALITY_COLUMNS = (
+    *("patient", "visit", "view", "photo", "region", "check", "result"),
+    *("value", "warn", "fail", "message"),
+)
+
+_FACE_PX, _CAPTION_PX, _MARGIN, _GAP_PX = 220, 64, 0.2, 8
+_COLUMNS, _ROWS = 6, 6
+_RESULT_COLOURS: dict[Result, tuple[int, int, int]] = {  # Okabe and Ito: told apart by colour-blind readers
+    "pass": (0, 158, 115),
+    "warn": (230, 159, 0),
+    "accepted": (86, 180, 233),
+    "fail": (213, 94, 0),
+}
+_INK, _PAPER = (20, 20, 20), 255
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedPhoto:
+    """A photo of a visit with what was found; light: its pixels are those of the contact sheet.
+
+    Parameters
+    ----------
+    findings : tuple of Finding
+        Empty where it could not be read or shows no face.
+    problem : NotScorable or None
+        Why it could not be checked.
+    thumbnail : (220, 220, 3) uint8 or None
+        None where the file could not be read.
+    """
+
+    patient: str
+    visit: str
+    view: View
+    photo: str
+    sha256: str | None
+    findings: tuple[Finding, ...]
+    problem: NotScorable | None = None
+    thumbnail: Picture | None = None
+
+    @property
+    def result(self) -> Result:
+        """The worst of the findings."""
+        return "fail" if self.problem else worst(self.findings)
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """A sentence for each check that did not pass, the worst first."""
+        if self.problem is not None:
+            return (self.problem.message,)
+        ordered = sorted(self.findings, key=lambda f: -RESULTS.index(f.result))
+        return tuple(finding.sentence for finding in ordered if finding.result != "pass")
+
+    @property
+    def name(self) -> str:
+        """PATIENT/VISIT/VIEW."""
+        return "/".join(part for part in (self.patient, self.visit, self.view) if part)
+
+
+def quality_rows(checked: CheckedPhoto) -> Iterator[Row]:
+    """The rows of a photo in quality.csv: one per check, or one for a photo that could not be checked."""
+    names = {
+        "patient": text(checked.patient),
+        "visit": text(checked.visit),
+        "view": checked.view,
+        "photo": text(checked.photo),
+    }
+    empty = dict.fromkeys(QUALITY_COLUMNS, "")
+    if checked.problem is not None:
+        why = {"check": checked.problem.reason, "result": "fail", "message": checked.problem.message}
+        yield empty | names | why
+    for finding in checked.findings:
+        yield names | {
+            "region": finding.region or "",
+            "check": finding.check,
+            "result": finding.result,
+            "value": number(finding.value, 4),
+            "warn": number(finding.warn, 4),
+            "fail": number(finding.fail, 4),
+            "message": finding.sentence,
+        }
+
+
+def thumbnail(seen: SeenPhoto) -> Picture:
+    """The face with some room around it, (220, 220, 3) sRGB."""
+    top, left, bottom, right = seen.face.window(seen.photo.srgb.shape)
+    room = round(_MARGIN * max(bottom - top, right - left))
+    height, width = seen.photo.srgb.shape[:2]
+    return small_picture(
+        srgb8(seen.photo)[
+            max(0, top - room) : min(height, bottom + room), max(0, left - room) : min(width, right + room)
+        ]
+    )
+
+
+def small_picture(srgb: Picture) -> Picture:
+    """A picture fitted into a square of white, (220, 220, 3)."""
+    height, width = srgb.shape[:2]
+    scale = _FACE_PX / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    square = np.full((_FACE_PX, _FACE_PX, 3), _PAPER, np.uint8)
+    y, x = (_FACE_PX - size[1]) // 2, (_FACE_PX - size[0]) // 2
+    square[y : y + size[1], x : x + size[0]] = cv2.resize(np.ascontiguousarray(srgb), size, interpolation=how)
+    return square
+
+
+def contact_sheets(checked: Sequence[CheckedPhoto]) -> Iterator[Picture]:
+    """Pages of photos with what was found, worst first; (H, W, 3) sRGB each."""
+    ordered = sorted(checked, key=lambda one: (-RESULTS.index(one.result), -_complained(one)))
+    for start in range(0, len(ordered), _COLUMNS * _ROWS):
+        page = ordered[start : start + _COLUMNS * _ROWS]
+        rows = [page[at : at + _COLUMNS] for at in range(0, len(page), _COLUMNS)]
+        yield np.concatenate([_row(row, min(_COLUMNS, len(ordered))) for row in rows], axis=0)
+
+
+def _complained(one: CheckedPhoto) -> int:
+    return sum(finding.result != "pass" for finding in one.findings)
+
+
+def _row(tiles: Sequence[CheckedPhoto], columns: int) -> Picture:
+    size = _FACE_PX + 2 * _GAP_PX
+    drawn = [_tile(one) for one in tiles]
+    blank = np.full((_CAPTION_PX + size, size, 3), _PAPER, np.uint8)
+    return np.concatenate([*drawn, *[blank] * (columns - len(drawn))], axis=1)
+
+
+def _tile(one: CheckedPhoto) -> Picture:
+    size = _FACE_PX + 2 * _GAP_PX
+    tile = np.full((_CAPTION_PX + size, size, 3), _PAPER, np.uint8)
+    colour = _RESULT_COLOURS[one.result]
+    cv2.rectangle(tile, (2, 2), (size - 3, size - 3), colour, 4)
+    if one.thumbnail is not None:
+        tile[_GAP_PX : size - _GAP_PX, _GAP_PX : size - _GAP_PX] = one.thumbnail
+    for place, line in enumerate((one.name, *_short(one))):
+        y = size + 14 + 18 * place
+        cv2.putText(tile, ascii_text(line)[:34], (_GAP_PX, y), _FONT, 0.4, _INK, 1, cv2.LINE_AA)
+    return tile
+
+
+def _short(one: CheckedPhoto) -> tuple[str, str]:
+    """Result, and the names of the checks that did not pass."""
+    if one.problem is not None:
+        return "fail", one.problem.reason
+    bad = sorted((f for f in one.findings if f.result == one.result), key=lambda f: f.region or "")
+    names = [f.check if f.region is None else f"{f.region} {f.check.removesuffix('_fraction')}" for f in bad]
+    return one.result, "" if one.result == "pass" else ", ".join(names)

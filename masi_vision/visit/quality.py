@@ -1,0 +1,393 @@
+"""Whether a photo is good enough to be scored: checks with their number, limit and advice.
+
+A check of the whole photo that fails refuses the photo; a check of a region that fails refuses the region in
+that view. Limits, and checks overridden by name, are settings (`configs/quality.yaml`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from math import log2
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.config import Limit, QualitySettings
+from masi_vision.errors import NotScorable, ReasonCode
+from masi_vision.face.atlas import MASI_SUBUNITS, Floats, Subunit
+from masi_vision.face.find import FaceRegions
+from masi_vision.photo.exif import CaptureFacts
+from masi_vision.scale import MASI_REGIONS, MasiRegion
+from masi_vision.visit.seen import SeenPhoto, View, srgb8
+
+Result = Literal["pass", "warn", "accepted", "fail"]
+RESULTS: tuple[Result, ...] = ("pass", "warn", "accepted", "fail")
+"""From good to bad; ``accepted`` is a fail that was overridden by name."""
+
+REASONS: Mapping[str, ReasonCode] = {
+    "face_width_px": "too_small",
+    "blur_percent": "out_of_focus",
+    "jpeg_quality": "compressed",
+    "light_difference_od": "uneven_light",
+    "yaw_deg_front": "pose",
+    "yaw_deg_oblique_least": "pose",
+    "yaw_deg_oblique_most": "pose",
+    "pitch_deg": "pose",
+    "roll_deg": "pose",
+    "visible_fraction": "region_hidden",
+    "clipped_fraction": "clipped",
+    "blocked_fraction": "too_dark",
+}
+"""Check to the reason of a photo or region that fails it."""
+
+_BAD_BELOW = ("face_width_px", "jpeg_quality", "yaw_deg_oblique_least", "visible_fraction")
+
+_SHOWN: Mapping[View, tuple[MasiRegion, ...]] = {
+    "front": MASI_REGIONS,
+    "left": ("left_malar",),
+    "right": ("right_malar",),
+}
+"""The regions that a view should show."""
+
+# Blur: the face is looked at with this width; edges are the strongest of this share of pixels, smoothed a
+# little against noise and once more, and the sharper quarter of them tells the blur.
+_BLUR_WIDTH_PX, _EDGE_SHARE, _SMOOTH_PX, _REBLUR_PX, _SHARPER = 256, 0.05, 1.0, 2.0, 0.25
+# 250 and 30 of 255 in linear light.
+_CLIPPED, _BLOCKED = 0.956, 0.013
+# Gloss: brighter than the skin around (this share of the face's width) by so much, and paler by so much.
+_AROUND, _BRIGHTER_OD, _PALER = 0.06, 0.15, 0.9
+_EYES = ((159, 145, 33, 133), (386, 374, 362, 263))
+"""Upper lid, lower lid and the two corners of the right and left eye."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check of a photo.
+
+    Parameters
+    ----------
+    check : str
+        Its unit is the end of its name.
+    region : str or None
+        None: the whole photo.
+    result : {"pass", "warn", "accepted", "fail"}
+    value : float or None
+        None where there is nothing to measure.
+    warn, fail : float or None
+        The limits.
+    sentence : str
+        What was found, what was expected, and what to do; empty for a pass.
+    """
+
+    check: str
+    region: str | None
+    result: Result
+    value: float | None
+    warn: float | None = None
+    fail: float | None = None
+    sentence: str = ""
+
+    @property
+    def reason(self) -> ReasonCode | None:
+        """Reason code of a photo or region refused by it."""
+        return REASONS.get(self.check)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def check_photo(seen: SeenPhoto, view: View, limits: QualitySettings, place: str = "") -> tuple[Finding, ...]:
+    """Check a photo and the regions that its view should show.
+
+    Parameters
+    ----------
+    place : str
+        PATIENT/VISIT/VIEW, by which a check may be overridden for one photo.
+
+    Notes
+    -----
+    Blur of an edge, from how much it loses when it is blurred again by s:
+    ``sigma = s / sqrt((g / g_again)^2 - 1)`` with g the gradient on the edge (Zhuo and Sim 2011,
+    DOI 10.1016/j.patcog.2011.03.009).
+    """
+    check = _Checks(limits, place)
+    glossy = _glossy(seen)
+    whole = [check(name, None, value, says) for name, value, says in _of_photo(seen, view)]
+    regions = [
+        check(name, region, value, says)
+        for region in _SHOWN[view]
+        for name, value, says in _of_region(seen, region, glossy)
+    ]
+    return (*whole, *regions)
+
+
+def refusal(findings: Collection[Finding]) -> NotScorable | None:
+    """The first check of the whole photo that failed, as the reason why the photo is not scored."""
+    return next(
+        (
+            NotScorable(REASONS[finding.check], finding.sentence)
+            for finding in findings
+            if finding.region is None and finding.result == "fail"
+        ),
+        None,
+    )
+
+
+def refused_regions(findings: Collection[Finding]) -> dict[str, Finding]:
+    """Region to the first check of it that failed."""
+    failed = [f for f in findings if f.region is not None and f.result == "fail"]
+    return {str(f.region): f for f in reversed(failed)}
+
+
+def wanted(findings: Collection[Finding], view: View, views: Collection[View]) -> tuple[Finding, ...]:
+    """The findings that matter in a visit: a cheek with a view of its own is not judged in front."""
+    elsewhere = {
+        region for side in ("left", "right") if side in views and side != view for region in _SHOWN[side]
+    }
+    return tuple(finding for finding in findings if finding.region not in elsewhere)
+
+
+def worst(findings: Collection[Finding]) -> Result:
+    """The worst result."""
+    return max((finding.result for finding in findings), key=RESULTS.index, default="pass")
+
+
+def changed_since(
+    first: SeenPhoto, later: SeenPhoto, limits: QualitySettings, place: str = ""
+) -> tuple[Finding, ...]:
+    """What changed in camera, exposure and pose since the patient's first visit, in the same view."""
+    before, after = first.photo.capture, later.photo.capture
+    check = _Checks(limits, place)
+    findings = []
+    if (stops := _exposure_change(before, after)) is not None:
+        says = f"The exposure changed by {stops:.1f} stops since the first visit. {_SAME_SETTINGS}"
+        findings.append(check("exposure_change_ev", None, stops, says))
+    opening = abs(eye_opening(first.face) - eye_opening(later.face))
+    says = f"The eyes are open by {opening:.2f} more or less than at the first visit. Expected the same look."
+    findings.append(check("eye_opening_change", None, opening, says))
+    turn = abs(first.face.pose.yaw_deg - later.face.pose.yaw_deg)
+    says = (
+        f"The head is turned {turn:.0f} degrees from the first visit. Expected {{limit}}. "
+        "Hold the first visit's photo beside the camera."
+    )
+    findings.append(check("yaw_change_deg", None, turn, says))
+    for name in ("camera", "lens", "focal_length_mm", "flash", "colour_space", "bits"):
+        was, now = getattr(before, name), getattr(after, name)
+        changed = was is not None and now is not None and was != now
+        words = f"{name} changed since the first visit: {was}, now {now}. {_SAME_SETTINGS}"
+        findings.append(Finding(name, None, "warn" if changed else "pass", None, None, None, words * changed))
+    same = first.photo.sha256 == later.photo.sha256
+    words = "This is the very file of the first visit. Expected another. Copy it from the camera again."
+    findings.append(Finding("own_file", None, "warn" if same else "pass", None, None, None, words * same))
+    return tuple(findings)
+
+
+_SAME_SETTINGS = "Expected the same camera at the same settings. Note them down, and set them by hand."
+
+
+class _Checks:
+    """Holds numbers against their limits."""
+
+    def __init__(self, limits: QualitySettings, place: str) -> None:
+        self.limits, self.place = limits, place
+
+    def __call__(self, name: str, region: str | None, value: float | None, says: str) -> Finding:
+        limit: Limit = getattr(self.limits, name)
+        if value is None:
+            return Finding(name, region, "pass", None, limit.warn, limit.fail)
+        result: Result = "pass"
+        if _is_beyond(name, value, limit.warn):
+            result = "warn"
+        if _is_beyond(name, value, limit.fail):
+            result = "accepted" if self.limits.accepts(name, self.place) else "fail"
+        least = "at least" if name in _BAD_BELOW else "at most"
+        bound = limit.fail if result in ("fail", "accepted") else limit.warn
+        sentence = "" if result == "pass" else says.replace("{limit}", f"{least} {bound:g}")
+        return Finding(name, region, result, round(value, 4), limit.warn, limit.fail, sentence)
+
+
+def _is_beyond(name: str, value: float, bound: float | None) -> bool:
+    if bound is None:
+        return False
+    return value < bound if name in _BAD_BELOW else value > bound
+
+
+def _of_photo(seen: SeenPhoto, view: View) -> Iterator[tuple[str, float | None, str]]:
+    face, photo = seen.face, seen.photo
+    width = face.face_width_px / photo.scale
+    yield (
+        "face_width_px",
+        width,
+        f"The face is {width:.0f} px wide. Expected {{limit}} px. "
+        "Use the camera's original file, or photograph from nearer.",
+    )
+    blur = blur_percent(seen)
+    yield (
+        "blur_percent",
+        blur,
+        f"The photo is blurred by {blur:.2f} % of the face's width. Expected {{limit}} %. "
+        "Focus on the nearer eye, and use a shorter exposure or a stand.",
+    )
+    quality = photo.capture.jpeg_quality
+    yield (
+        "jpeg_quality",
+        quality,
+        f"The file is a JPEG of quality {quality}. Expected {{limit}}. "
+        "Use the camera's original file, not one from a messenger or a report.",
+    )
+    if view == "front":
+        difference = light_difference_od(seen)
+        yield (
+            "light_difference_od",
+            difference,
+            f"One cheek is lit {10 ** (difference or 0):.1f} times as bright as the other "
+            f"({difference or 0:.2f} OD). Expected {{limit}} OD. Light both sides alike.",
+        )
+    yield from _of_pose(face, view)
+
+
+def _of_pose(face: FaceRegions, view: View) -> Iterator[tuple[str, float, str]]:
+    pose = face.pose
+    again = "Take the photo again, or name it by the side that faces the camera, the patient's own."
+    if view == "front":
+        turned = abs(pose.yaw_deg)
+        words = (
+            f"The head is turned {turned:.0f} degrees sideways in a front view. Expected {{limit}}. {again}"
+        )
+        yield "yaw_deg_front", turned, words
+    else:
+        turned = pose.yaw_deg if view == "right" else -pose.yaw_deg
+        shown = (
+            f"The photo named {view} is turned {turned:.0f} degrees toward that side"
+            if turned >= 0
+            else f"The photo named {view} shows the patient's other side, turned by {-turned:.0f} degrees"
+        )
+        words = f"{shown}. Expected {{limit}}, best 45. {again}"
+        yield "yaw_deg_oblique_least", max(turned, 0.0), words
+        yield "yaw_deg_oblique_most", max(turned, 0.0), words
+    for name, angle, how in (
+        ("pitch_deg", pose.pitch_deg, "up or down"),
+        ("roll_deg", pose.roll_deg, "toward a shoulder"),
+    ):
+        words = (
+            f"The head is tilted {abs(angle):.0f} degrees {how}. Expected {{limit}}. "
+            "Take the photo again with the camera at eye level and upright."
+        )
+        yield name, abs(angle), words
+
+
+def _of_region(
+    seen: SeenPhoto, region: MasiRegion, glossy: npt.NDArray[np.bool_]
+) -> Iterator[tuple[str, float | None, str]]:
+    code = _CODES[region]
+    skin = seen.codes == code
+    name = region.replace("_", " ").capitalize()
+    whole = int((seen.face.atlas.labels == code).sum())
+    visible = min(1.0, float(skin.sum()) / whole)
+    yield (
+        "visible_fraction",
+        visible,
+        f"{name}: {visible:.1%} visible. Expected {{limit}} of it. "
+        "Uncover hair, glasses or hands, keep the whole face in the frame, or add the view of that side.",
+    )
+    brightest = seen.linear_rgb[skin].max(axis=1) if skin.any() else None
+    clipped = None if brightest is None else float((brightest >= _CLIPPED).mean())
+    yield (
+        "clipped_fraction",
+        clipped,
+        f"{name}: {clipped or 0:.0%} of the skin is burnt out. Expected {{limit}} of it. "
+        "Expose less, or turn the flash down.",
+    )
+    blocked = None if brightest is None else float((brightest <= _BLOCKED).mean())
+    yield (
+        "blocked_fraction",
+        blocked,
+        f"{name}: {blocked or 0:.0%} of the skin is too dark to measure. Expected {{limit}} of it. "
+        "Expose more, and light the shadows.",
+    )
+    gloss = float(glossy[skin].mean()) if skin.any() else None
+    yield (
+        "gloss_fraction",
+        gloss,
+        f"{name}: {gloss or 0:.0%} of the skin is glossy. Expected {{limit}} of it. "
+        "Blot the skin, or use crossed polarisers.",
+    )
+
+
+_CODES: Mapping[MasiRegion, Subunit] = dict(zip(MASI_REGIONS, MASI_SUBUNITS, strict=True))
+
+
+def blur_percent(seen: SeenPhoto) -> float:
+    """Blur of the face's sharper edges: one standard deviation in per cent of the face's width."""
+    top, left, bottom, right = seen.face.window(seen.photo.srgb.shape)
+    face = cv2.cvtColor(srgb8(seen.photo)[top:bottom, left:right], cv2.COLOR_RGB2GRAY)
+    factor = _BLUR_WIDTH_PX / seen.face.face_width_px
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    gray = cv2.resize(face, None, fx=factor, fy=factor, interpolation=how).astype(np.float32)
+    plain = _gradient(gray, _SMOOTH_PX)
+    again = _gradient(gray, float(np.hypot(_SMOOTH_PX, _REBLUR_PX)))
+    edges = plain >= np.quantile(plain, 1 - _EDGE_SHARE)
+    ratio = plain[edges] / np.maximum(again[edges], 1e-6)
+    sigma = _REBLUR_PX / np.sqrt(np.maximum(ratio**2 - 1, 1e-3))
+    own = np.sqrt(np.maximum(sigma**2 - _SMOOTH_PX**2, 0))
+    return float(100 * np.quantile(own, _SHARPER) / _BLUR_WIDTH_PX)
+
+
+def _gradient(gray: Floats, sigma_px: float) -> Floats:
+    smooth = cv2.GaussianBlur(gray, (0, 0), sigma_px)
+    slopes = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
+    return np.asarray(np.hypot(*slopes), np.float32)
+
+
+def light_difference_od(seen: SeenPhoto) -> float | None:
+    """Difference of median optical density between the malar regions; None if one is not seen."""
+    sides = [seen.codes == code for code in (Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR)]
+    if not all(side.any() for side in sides):
+        return None
+    right, left = (float(np.median(seen.linear_rgb[side].mean(axis=1))) for side in sides)
+    return float(abs(np.log10(max(right, 1e-4) / max(left, 1e-4))))
+
+
+def _glossy(seen: SeenPhoto) -> npt.NDArray[np.bool_]:
+    """Skin brighter and paler than the skin around it, (H, W); what is around at a quarter's size."""
+    skin = seen.codes > 0
+    height, width = skin.shape
+    weight = cv2.resize(skin.astype(np.float32), (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+    light = seen.linear_rgb * skin[..., None]
+    small = cv2.resize(light, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+    sigma_px = _AROUND * seen.face.atlas.face_width_px / 4
+    spread = np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma_px), 1e-6)
+    around = cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma_px) / spread[..., None], (width, height))
+    here, there = (np.maximum(part, 1e-4) for part in (seen.linear_rgb, around))
+    brighter = np.log10(here.mean(axis=2) / there.mean(axis=2)) > _BRIGHTER_OD
+    saturation, usual = (1 - part.min(axis=2) / part.max(axis=2) for part in (here, there))
+    return np.asarray(skin & brighter & (saturation < _PALER * usual))
+
+
+def eye_opening(face: FaceRegions) -> float:
+    """How far the eyes are open: height over width, mean of both."""
+    xy = face.alignment.landmarks[:, :2]
+    return float(
+        np.mean(
+            [
+                np.linalg.norm(xy[up] - xy[low]) / np.linalg.norm(xy[outer] - xy[inner])
+                for up, low, outer, inner in _EYES
+            ]
+        )
+    )
+
+
+def _exposure_change(before: CaptureFacts, after: CaptureFacts) -> float | None:
+    """Difference in exposure in stops, where the camera wrote all of it down at both visits."""
+    values = [_exposure_ev(facts) for facts in (before, after)]
+    return None if values[0] is None or values[1] is None else abs(values[1] - values[0])
+
+
+def _exposure_ev(facts: CaptureFacts) -> float | None:
+    if facts.exposure_s is None or facts.f_number is None or facts.iso is None:
+        return None
+    return log2(facts.exposure_s * facts.iso / facts.f_number**2)

@@ -1,0 +1,126 @@
+"""One photo, seen: read, its face found, its skin carried into the aligned frame. Nothing is measured yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+from os import PathLike
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.config import Settings
+from masi_vision.errors import NotScorable
+from masi_vision.face.atlas import Floats, Subunit
+from masi_vision.face.find import FaceRegions, find_face
+from masi_vision.photo import Photo, read_photo, srgb_to_linear
+from masi_vision.visit.models import Models
+
+View = Literal["front", "left", "right"]
+"""The patient's side that faces the camera."""
+
+READ_SIDE_PX = 720
+"""Short side to which a photo may be reduced while it is read: a face that fills 45 % of it has the
+pixels of the aligned frame. A smaller face makes the photo be read again, larger."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeenPhoto:
+    """A photo with its face.
+
+    Parameters
+    ----------
+    photo : Photo
+    face : FaceRegions
+    codes : (H, W) uint8
+        Subunit codes of visible skin in the aligned frame.
+    """
+
+    photo: Photo
+    face: FaceRegions
+    codes: npt.NDArray[np.uint8]
+
+    @cached_property
+    def linear_rgb(self) -> Floats:
+        """The face in the aligned frame, (H, W, 3)."""
+        return linear_face(self.photo, self.face)
+
+
+def see_photo(source: str | PathLike[str] | Photo, settings: Settings, models: Models) -> SeenPhoto:
+    """Read a photo and find the face.
+
+    Raises
+    ------
+    NotScorable
+        It cannot be read, or shows no face.
+    """
+    photo, face = _photo_and_face(source, settings, models)
+    codes = np.where(_within(photo, face), face.frame_codes(), Subunit.NONE).astype(np.uint8)
+    return SeenPhoto(photo, face, codes)
+
+
+def _photo_and_face(
+    source: str | PathLike[str] | Photo, settings: Settings, models: Models
+) -> tuple[Photo, FaceRegions]:
+    """Read no more pixels than the aligned frame needs."""
+    if isinstance(source, Photo):
+        return source, _find(source, settings, models)
+    limit = settings.reading.max_megapixels
+    photo = read_photo(source, min_side_px=READ_SIDE_PX, max_megapixels=limit)
+    face = _find(photo, settings, models)
+    lacking = models.face.atlas.face_width_px / face.face_width_px
+    if lacking > 1.1 and photo.scale < 1:
+        larger = ceil(min(photo.srgb.shape[:2]) * lacking)
+        photo = read_photo(source, min_side_px=larger, max_megapixels=limit)
+        face = _find(photo, settings, models)
+    return photo, face
+
+
+def _find(photo: Photo, settings: Settings, models: Models) -> FaceRegions:
+    with named(photo):
+        return find_face(srgb8(photo), models.face, min_probability=settings.face.min_face_probability)
+
+
+@contextmanager
+def named(photo: Photo) -> Iterator[None]:
+    """A refusal names the photo by its hash."""
+    try:
+        yield
+    except NotScorable as why:
+        why.photo_sha256 = photo.sha256
+        raise
+
+
+def _within(photo: Photo, face: FaceRegions) -> npt.NDArray[np.bool_]:
+    """Where the aligned frame shows a part of the photo: beyond its edge there is no skin to see."""
+    x, y = np.moveaxis(face.alignment.photo_positions(), -1, 0)
+    height, width = photo.srgb.shape[:2]
+    with np.errstate(invalid="ignore"):  # NaN: nothing faces us there
+        return np.asarray((x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1))
+
+
+def srgb8(photo: Photo) -> npt.NDArray[np.uint8]:
+    """The photo's pixels with 8 bits, for the networks and for pictures."""
+    if photo.srgb.dtype == np.uint8:
+        return np.asarray(photo.srgb, np.uint8)
+    return np.asarray((photo.srgb.astype(np.uint32) * 255 + 32767) // 65535, np.uint8)
+
+
+def linear_face(photo: Photo, face: FaceRegions) -> Floats:
+    """The face in the aligned frame, linear RGB (H, W, 3); pixels are averaged, not skipped, on the way."""
+    top, left, bottom, right = face.window(photo.srgb.shape)
+    positions = face.alignment.photo_positions() - np.array([left, top], np.float32)
+    skin = srgb_to_linear(np.ascontiguousarray(photo.srgb[top:bottom, left:right]))
+    shrink = face.face_width_px / face.atlas.face_width_px
+    if shrink > 1.2:
+        size = (max(1, round((right - left) / shrink)), max(1, round((bottom - top) / shrink)))
+        scale = np.array([size[0] / (right - left), size[1] / (bottom - top)], np.float32)
+        skin = cv2.resize(skin, size, interpolation=cv2.INTER_AREA)
+        positions = (positions + 0.5) * scale - 0.5
+    at = np.nan_to_num(positions, nan=-1e4).astype(np.float32)
+    return np.asarray(cv2.remap(skin, at, None, cv2.INTER_LINEAR, borderValue=0), np.float32)

@@ -1,0 +1,150 @@
+"""`masi qc` on real photographs: what it finds, what it writes, what it refuses."""
+
+import csv
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from masi_vision.cli import gate
+from masi_vision.cli.main import app
+from masi_vision.report.quality import QUALITY_COLUMNS, CheckedPhoto, contact_sheets
+
+
+def masi(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def table(file):
+    with file.open(encoding="utf-8", newline="") as stream:
+        reader = csv.DictReader(stream)
+        return reader.fieldnames, list(reader)
+
+
+@pytest.fixture(scope="module")
+def study(demo_visits, tmp_path_factory):
+    """Two visits of a patient, the second out of focus and its left view named right; a third not a photo."""
+    patient = tmp_path_factory.mktemp("qc") / "study" / "=P1"
+    first, second, third = (patient / name for name in ("V1", "V2", "V3"))
+    shutil.copytree(demo_visits[0], first)
+    second.mkdir()
+    sharp = cv2.imread(str(demo_visits[1] / "front.jpg"))
+    cv2.imwrite(str(second / "front.jpg"), cv2.GaussianBlur(sharp, (0, 0), 9), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    shutil.copy(demo_visits[1] / "left.jpg", second / "right.jpg")
+    third.mkdir()
+    (third / "front.jpg").write_text("not a picture")
+    return patient.parent
+
+
+@pytest.fixture(scope="module")
+def checked(study):
+    out = study.parent / "out"
+    return masi("qc", study, "--out", out), out
+
+
+def test_every_check_has_its_row_and_every_photo_its_result(checked):
+    done, out = checked
+    assert done.exit_code == 1
+    columns, rows = table(out / "quality.csv")
+    assert tuple(columns) == QUALITY_COLUMNS
+    failed = {(row["visit"], row["view"], row["check"]) for row in rows if row["result"] == "fail"}
+    assert ("V2", "front", "blur_percent") in failed
+    assert ("V2", "right", "yaw_deg_oblique_least") in failed
+    assert ("V3", "front", "unreadable") in failed
+    assert not {visit for visit, _, _ in failed} - {"V2", "V3"}
+    assert {row["patient"] for row in rows} == {"'=P1"}  # a spreadsheet would run it
+    assert all(row["message"] for row in rows if row["result"] != "pass")
+    assert "3 of 6 photos fail." in done.stdout
+    assert "shows the patient's other side" in done.stdout
+
+
+def test_later_visits_are_held_against_the_first(checked):
+    _, rows = table(checked[1] / "quality.csv")
+    against = {(row["visit"], row["view"]) for row in rows if row["check"] == "yaw_change_deg"}
+    assert against == {("V2", "front"), ("V2", "right")}
+
+
+def test_a_cheek_with_a_view_of_its_own_is_not_judged_in_front(checked):
+    _, rows = table(checked[1] / "quality.csv")
+    front = {row["region"] for row in rows if (row["visit"], row["view"]) == ("V1", "front")}
+    assert front == {"", "forehead", "chin"}
+    lone = {row["region"] for row in rows if (row["visit"], row["view"]) == ("V2", "front")}
+    assert lone == {"", "forehead", "chin", "left_malar"}
+
+
+def test_the_run_is_on_record_and_marks_the_folder(checked):
+    record = json.loads((checked[1] / "run.json").read_text(encoding="utf-8"))
+    assert record["state"] == "finished"
+    assert record["counts"]["photos"] == 6
+    assert record["counts"]["fail"] == 3
+    assert len(record["inputs"]) == 6
+    assert record["settings"]["quality"]["blur_percent"]["fail"] > 0
+    assert str(checked[1].parent) not in (checked[1] / "run.json").read_text(encoding="utf-8")
+
+
+def test_the_contact_sheet_shows_the_worst_first(checked):
+    (sheet,) = sorted((checked[1] / "contact").glob("*.jpg"))
+    picture = cv2.imread(str(sheet))[..., ::-1].astype(int)
+    frames = [picture[2, 60 + 236 * place] for place in range(6)]
+    red, green = np.array([213, 94, 0]), np.array([0, 158, 115])
+    assert all(np.abs(frame - red).max() < 40 for frame in frames[:3])
+    assert all(np.abs(frame - green).max() < 40 for frame in frames[4:])
+
+
+def test_results_are_not_overwritten_unless_asked_for(study, checked):
+    again = masi("qc", study, "--out", checked[1])
+    assert again.exit_code == 2
+    assert "already holds" in again.stderr
+    assert masi("qc", study / "=P1" / "V1", "--out", checked[1], "--overwrite").exit_code == 0
+
+
+def test_an_accepted_check_is_no_failure(study, tmp_path):
+    photo = study / "=P1" / "V2" / "front.jpg"
+    assert masi("qc", photo, "--out", tmp_path / "a").exit_code == 1
+    accepted = masi("qc", photo, "--out", tmp_path / "b", "--accept", "blur_percent")
+    _, rows = table(tmp_path / "b" / "quality.csv")
+    assert {row["check"] for row in rows if row["result"] == "accepted"} == {"blur_percent"}
+    assert accepted.exit_code == 0
+    refused = masi("qc", photo, "--out", tmp_path / "c", "--accept", "sharpness")
+    assert refused.exit_code == 2
+    assert "names of checks, not sharpness" in refused.stderr
+
+
+def test_score_refuses_what_qc_fails_and_says_what_was_accepted(study, tmp_path):
+    photo = study / "=P1" / "V2" / "front.jpg"
+    masi("score", photo, "--out", tmp_path / "a", "--no-overlays")
+    _, (row,) = table(tmp_path / "a" / "scores.csv")
+    assert (row["status"], row["reason"], row["quality"], row["mmasi"]) == (
+        "not_scored",
+        "out_of_focus",
+        "fail",
+        "",
+    )
+    masi("score", photo, "--out", tmp_path / "b", "--no-overlays", "--accept", "blur_percent@front/front")
+    _, (row,) = table(tmp_path / "b" / "scores.csv")
+    assert (row["status"], row["quality"]) == ("scored", "accepted")
+
+
+def test_what_was_checked_is_kept_when_the_run_is_stopped(study, tmp_path, monkeypatch):
+    see, seen = gate.see_photo, []
+
+    def stops(path, *rest):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(path)
+        return see(path, *rest)
+
+    monkeypatch.setattr(gate, "see_photo", stops)
+    assert masi("qc", study, "--out", tmp_path / "out").exit_code == 130
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    assert len({(row["visit"], row["view"]) for row in rows}) == 2
+
+
+def test_many_photos_fill_several_sheets():
+    blank = [CheckedPhoto(f"P{n}", "V1", "front", "front.jpg", None, ()) for n in range(40)]
+    sheets = list(contact_sheets(blank))
+    assert len(sheets) == 2
+    assert sheets[0].shape[1] == sheets[1].shape[1]

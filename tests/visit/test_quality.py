@@ -1,0 +1,269 @@
+"""The quality gate: what damages a photo is refused by the right check, and only that."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from masi_vision import score_photo
+from masi_vision.config import load_settings
+from masi_vision.face.atlas import Subunit
+from masi_vision.face.pose import HeadPose
+from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
+from masi_vision.photo.exif import CaptureFacts
+from masi_vision.visit.models import shipped_models
+from masi_vision.visit.quality import (
+    REASONS,
+    blur_percent,
+    changed_since,
+    check_photo,
+    eye_opening,
+    light_difference_od,
+    refusal,
+    refused_regions,
+    worst,
+)
+from masi_vision.visit.seen import SeenPhoto, see_photo
+
+SETTINGS = load_settings()
+LIMITS = SETTINGS.quality
+
+
+def see(srgb, name="front.jpg"):
+    return see_photo(Photo.from_srgb(srgb, name=name), SETTINGS, shipped_models())
+
+
+@pytest.fixture(scope="module")
+def photos(demo_visits):
+    return [read_photo(visit / "front.jpg") for visit in demo_visits]
+
+
+@pytest.fixture(scope="module")
+def seen(photos):
+    return [see_photo(photo, SETTINGS, shipped_models()) for photo in photos]
+
+
+def results(findings, *, but=("warn", "fail")):
+    return {(f.check, f.region): f.result for f in findings if f.result in but}
+
+
+def lit(photo, factor):
+    """Every pixel's light times a factor, a number or a picture of numbers."""
+    return linear_to_srgb8(np.asarray(srgb_to_linear(photo.srgb) * factor, np.float32))
+
+
+def blurred(photo, seen, percent):
+    return cv2.GaussianBlur(np.asarray(photo.srgb), (0, 0), percent / 100 * seen.face.face_width_px)
+
+
+def test_a_good_photo_passes(seen):
+    for one in seen:
+        assert "fail" not in results(check_photo(one, "front", LIMITS)).values()
+        assert refusal(check_photo(one, "front", LIMITS)) is None
+
+
+@pytest.mark.parametrize("percent", [1.5, 2.5])
+def test_blur_is_measured_in_per_cent_of_the_face(photos, seen, percent):
+    for photo, sharp in zip(photos, seen, strict=True):
+        own = blur_percent(sharp)
+        found = blur_percent(see(blurred(photo, sharp, percent)))
+        assert found == pytest.approx(np.hypot(own, percent), rel=0.2)
+
+
+def test_an_unfocused_photo_is_not_scored(photos, seen):
+    result = score_photo(Photo.from_srgb(blurred(photos[0], seen[0], 2.0)), SETTINGS)
+    assert (result.status, result.reason, result.scores) == ("not_scored", "out_of_focus", None)
+    assert "Expected at most 1.3 %" in result.message
+    assert {f.check for f in result.findings if f.result == "fail"} == {"blur_percent"}
+
+
+def test_a_burnt_out_photo_is_not_scored(photos):
+    result = score_photo(Photo.from_srgb(lit(photos[0], 6)), SETTINGS)
+    assert (result.status, result.scores) == ("not_scored", None)
+    assert result.reason in ("clipped", "no_face")
+
+
+def test_a_region_burnt_out_is_the_one_that_is_refused(photos, seen):
+    photo, face = photos[0], seen[0].face
+    x, y = face.alignment.landmarks[280, :2] * photo.srgb.shape[0] / seen[0].photo.srgb.shape[0]
+    rows, columns = np.indices(photo.srgb.shape[:2])
+    beam = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * (0.12 * face.face_width_px) ** 2))
+    burnt = refused_regions(check_photo(see(lit(photo, 1 + 8 * beam[..., None])), "front", LIMITS))
+    assert burnt["left_malar"].check == "clipped_fraction"
+    assert set(burnt) <= {"left_malar", "nose"}
+
+
+def test_a_photo_too_dark_to_measure_is_not_scored(photos):
+    findings = check_photo(see(lit(photos[0], 0.02)), "front", LIMITS)
+    assert {f.check for f in refused_regions(findings).values()} <= {"blocked_fraction", "visible_fraction"}
+    assert refused_regions(findings)
+
+
+def test_light_from_one_side_is_measured_and_refused(photos, seen):
+    photo = photos[0]
+    half = np.where(np.arange(photo.srgb.shape[1]) < photo.srgb.shape[1] / 2, 1.0, 0.25)[None, :, None]
+    before, after = light_difference_od(seen[0]), light_difference_od(see(lit(photo, half)))
+    assert abs(after - np.log10(4)) < before + 0.05
+    assert str(refusal(check_photo(see(lit(photo, half)), "front", LIMITS)).reason) == "uneven_light"
+
+
+def test_light_is_compared_in_the_front_view_only(seen):
+    assert "light_difference_od" not in {f.check for f in check_photo(seen[0], "left", LIMITS)}
+
+
+def test_the_quality_of_a_jpeg_is_read_from_its_tables(tmp_path, photos):
+    for quality, off in ((8, 7), (50, 2), (92, 2)):
+        file = tmp_path / f"{quality}.jpg"
+        bgr = np.ascontiguousarray(photos[0].srgb[..., ::-1])
+        cv2.imwrite(str(file), bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        assert read_photo(file).capture.jpeg_quality == pytest.approx(quality, abs=off)
+    result = score_photo(tmp_path / "8.jpg", SETTINGS)
+    assert (result.status, result.reason) == ("not_scored", "compressed")
+    cv2.imwrite(str(tmp_path / "front.png"), bgr)
+    assert read_photo(tmp_path / "front.png").capture.jpeg_quality is None
+
+
+def turned(seen, **angles):
+    return SeenPhoto(seen.photo, replace(seen.face, pose=HeadPose(**angles)), seen.codes)
+
+
+@pytest.mark.parametrize(
+    ("view", "yaw", "pitch", "roll", "refused"),
+    [
+        ("front", 0, 0, 0, False),
+        ("front", 40, 0, 0, True),
+        ("front", -40, 0, 0, True),
+        ("front", 0, 40, 0, True),
+        ("front", 0, -40, 0, True),
+        ("front", 0, 0, 50, True),
+        ("right", 45, 0, 0, False),
+        ("left", -45, 0, 0, False),
+        ("right", -45, 0, 0, True),
+        ("left", 45, 0, 0, True),
+        ("left", 0, 0, 0, True),
+        ("right", 80, 0, 0, True),
+    ],
+)
+def test_a_pose_that_is_not_the_view_s_is_refused(seen, view, yaw, pitch, roll, refused):
+    """A photo named by the wrong side must not pass: its far cheek would be graded as the near one."""
+    one = turned(seen[0], yaw_deg=yaw, pitch_deg=pitch, roll_deg=roll)
+    why = refusal(check_photo(one, view, LIMITS))
+    assert (why is not None) == refused
+    if why is not None:
+        assert why.reason == "pose"
+    if yaw * (1 if view == "right" else -1) < 0 and view != "front":
+        assert "other side" in why.message
+
+
+def test_a_small_face_is_refused_with_its_width(photos):
+    small = cv2.resize(np.asarray(photos[0].srgb), None, fx=0.12, fy=0.12, interpolation=cv2.INTER_AREA)
+    why = refusal(check_photo(see(small), "front", LIMITS))
+    assert why.reason == "too_small"
+    assert "px wide. Expected at least 80 px" in why.message
+
+
+def test_a_side_view_need_not_show_the_other_cheek(seen):
+    hidden = np.where(seen[0].codes == Subunit.RIGHT_MALAR, 0, seen[0].codes).astype(np.uint8)
+    one = SeenPhoto(seen[0].photo, seen[0].face, hidden)
+    assert "right_malar" in refused_regions(check_photo(one, "front", LIMITS))
+    assert "right_malar" not in refused_regions(check_photo(one, "left", LIMITS))
+
+
+def test_gloss_is_seen_where_it_lies(photos, seen):
+    """Beads of light, one on each of a grid of places on the left cheek."""
+    photo = photos[0]
+    x, y = seen[0].face.alignment.landmarks[280, :2] * photo.srgb.shape[0] / seen[0].photo.srgb.shape[0]
+    width = seen[0].face.face_width_px
+    rows, columns = np.indices(photo.srgb.shape[:2])
+    near = np.hypot(rows - y, columns - x) < 0.12 * width
+    beads = near & (np.sin(rows * 60 / width) * np.sin(columns * 60 / width) > 0.6)
+    shine = cv2.GaussianBlur(beads.astype(np.float32), (0, 0), 1.0)[..., None] * 0.35
+    glossy = linear_to_srgb8(np.clip(srgb_to_linear(photo.srgb) + shine, 0, 1).astype(np.float32))
+    found = {
+        f.region: f.value for f in check_photo(see(glossy), "front", LIMITS) if f.check == "gloss_fraction"
+    }
+    plain = {f.region: f.value for f in check_photo(seen[0], "front", LIMITS) if f.check == "gloss_fraction"}
+    assert found["left_malar"] > plain["left_malar"] + 0.03
+    assert found["right_malar"] < plain["right_malar"] + 0.01
+
+
+def test_an_accepted_check_scores_and_stays_on_record(photos, seen):
+    photo = Photo.from_srgb(blurred(photos[0], seen[0], 2.0))
+    accepted = load_settings(accept=["blur_percent@P1/V1/front"])
+    assert score_photo(photo, accepted).reason == "out_of_focus"
+    result = score_photo(photo, accepted, place="P1/V1/front")
+    assert result.reason != "out_of_focus"
+    assert [f.check for f in result.findings if f.result == "accepted"] == ["blur_percent"]
+    assert result.to_dict()["quality"]["result"] in ("accepted", "fail")
+    assert worst(result.findings) == result.to_dict()["quality"]["result"]
+
+
+def test_every_check_that_can_refuse_has_a_reason_and_a_limit():
+    checks = set(type(LIMITS).model_fields) - {"accepted"}
+    can_refuse = {name for name in checks if getattr(LIMITS, name).fail is not None}
+    assert can_refuse == set(REASONS)
+
+
+def test_a_finding_tells_number_limit_and_advice(photos, seen):
+    findings = check_photo(see(blurred(photos[0], seen[0], 2.0)), "front", LIMITS)
+    told = next(f for f in findings if f.check == "blur_percent").to_dict()
+    assert (told["result"], told["warn"], told["fail"]) == ("fail", 1.0, 1.3)
+    assert told["value"] > 1
+    assert told["sentence"].count(". ") >= 2
+    assert all(f.sentence == "" for f in findings if f.result == "pass")
+
+
+# against the first visit
+
+
+def with_capture(seen, **facts):
+    photo = replace(seen.photo, capture=CaptureFacts(**facts), sha256="1" * 64)
+    return SeenPhoto(photo, seen.face, seen.codes)
+
+
+CAMERA = {"camera": "Nikon Z 6", "lens": "105 mm", "exposure_s": 1 / 125, "f_number": 8.0, "iso": 200.0}
+
+
+def test_the_same_camera_and_pose_change_nothing(seen):
+    later = with_capture(seen[0], **CAMERA)
+    first = SeenPhoto(replace(later.photo, sha256="0" * 64), seen[0].face, seen[0].codes)
+    assert worst(changed_since(first, later, LIMITS)) == "pass"
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ({"camera": "Canon R5"}, "camera"),
+        ({"lens": "35 mm"}, "lens"),
+        ({"iso": 800.0}, "exposure_change_ev"),
+        ({"exposure_s": 1 / 30}, "exposure_change_ev"),
+        ({"f_number": 4.0}, "exposure_change_ev"),
+    ],
+)
+def test_another_camera_or_exposure_is_told(seen, change, check):
+    first, later = with_capture(seen[0], **CAMERA), with_capture(seen[0], **CAMERA | change)
+    later = SeenPhoto(replace(later.photo, sha256="2" * 64), later.face, later.codes)
+    assert set(results(changed_since(first, later, LIMITS))) == {(check, None)}
+
+
+def test_facts_that_the_camera_did_not_write_are_no_change(seen):
+    first, later = with_capture(seen[0]), with_capture(seen[0], **CAMERA)
+    later = SeenPhoto(replace(later.photo, sha256="2" * 64), later.face, later.codes)
+    assert worst(changed_since(first, later, LIMITS)) == "pass"
+
+
+def test_a_turned_head_and_the_same_file_are_told(seen):
+    later = turned(seen[0], yaw_deg=20.0, pitch_deg=0.0, roll_deg=0.0)
+    told = results(changed_since(seen[0], later, LIMITS))
+    assert ("yaw_change_deg", None) in told
+    assert ("own_file", None) in told
+
+
+def test_shut_eyes_are_nearer_to_nothing_than_open_ones(seen):
+    one = seen[0].face
+    shut = one.alignment.landmarks.copy()
+    for up, low in ((159, 145), (386, 374)):
+        shut[up] = shut[low]
+    closed = replace(one, alignment=replace(one.alignment, landmarks=shut))
+    assert eye_opening(closed) < 0.01 < 0.15 < eye_opening(one)

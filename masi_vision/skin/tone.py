@@ -1,4 +1,4 @@
-"""Tone of skin: CIE L*a*b* and the individual typology angle."""
+"""Tone of skin: CIE L*a*b*, the individual typology angle and the difference of two colours."""
 
 from __future__ import annotations
 
@@ -31,3 +31,55 @@ def ita_deg(lab_colour: npt.ArrayLike) -> Floats:
     """Individual typology angle in degrees, lighter is higher: atan2(L* - 50, b*) * 180 / pi."""
     colour = np.asarray(lab_colour, np.float64)
     return np.asarray(np.degrees(np.arctan2(colour[..., 0] - 50, colour[..., 2])))
+
+
+def delta_e00(lab1: npt.ArrayLike, lab2: npt.ArrayLike) -> Floats:
+    """CIEDE2000 difference of two colours; about 1 is just seen side by side.
+
+    Parameters
+    ----------
+    lab1, lab2 : (..., 3)
+        CIE L*, a*, b*; shapes that broadcast.
+
+    Returns
+    -------
+    (...) array
+        0 where they are alike; the order does not matter. With kL = kC = kH = 1.
+
+    Notes
+    -----
+    dE = sqrt(dL^2 + dC^2 + dH^2 + R dC dH), each difference over its own tolerance. A hue difference is
+    taken the short way round; a colour without chroma has no hue, and none is counted.
+
+    References
+    ----------
+    Sharma G, Wu W, Dalal EN. Color Res Appl 2005;30(1):21-30, DOI 10.1002/col.20070, equations 2 to 22.
+    """
+    (l1, a1, b1), (l2, a2, b2) = (np.moveaxis(np.asarray(c, np.float64), -1, 0) for c in (lab1, lab2))
+    stretch = 1.5 - 0.5 * _blue_rise((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2)
+    a1, a2 = stretch * a1, stretch * a2
+    chroma1, chroma2 = np.hypot(a1, b1), np.hypot(a2, b2)
+    hue1, hue2 = np.arctan2(b1, a1) % (2 * np.pi), np.arctan2(b2, a2) % (2 * np.pi)
+    hued = (chroma1 > 0) & (chroma2 > 0)
+    wraps = hued & (np.abs(hue2 - hue1) > np.pi)
+    turn = np.where(hued, hue2 - hue1 - 2 * np.pi * np.sign(hue2 - hue1) * wraps, 0.0)
+    hue = np.where(hued, (hue1 + hue2) / 2 + np.pi * wraps, hue1 + hue2)
+    lightness, chroma = (l1 + l2) / 2 - 50, (chroma1 + chroma2) / 2
+    tint = (
+        1
+        - 0.17 * np.cos(hue - np.pi / 6)
+        + 0.24 * np.cos(2 * hue)
+        + 0.32 * np.cos(3 * hue + np.pi / 30)
+        - 0.20 * np.cos(4 * hue - np.radians(63))
+    )
+    light_step = (l2 - l1) / (1 + 0.015 * lightness**2 / np.sqrt(20 + lightness**2))
+    chroma_step = (chroma2 - chroma1) / (1 + 0.045 * chroma)
+    hue_step = 2 * np.sqrt(chroma1 * chroma2) * np.sin(turn / 2) / (1 + 0.015 * chroma * tint)
+    from_blue = (np.degrees(hue) % 360 - 275) / 25
+    twist = -2 * _blue_rise(chroma) * np.sin(np.radians(60) * np.exp(-(from_blue**2)))
+    square = light_step**2 + chroma_step**2 + hue_step**2 + twist * chroma_step * hue_step
+    return np.asarray(np.sqrt(np.maximum(square, 0.0)))
+
+
+def _blue_rise(chroma: Floats) -> Floats:
+    return np.asarray(np.sqrt(chroma**7 / (chroma**7 + 25.0**7)))

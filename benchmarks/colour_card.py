@@ -19,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from skimage.color import deltaE_ciede2000, rgb2xyz, xyz2lab
 
+from masi_vision.config import load_settings
 from masi_vision.photo import srgb_to_linear
-from masi_vision.photo.colour_card import CardLimits, Refusal, corrected, find_card, fit_correction
+from masi_vision.photo.colour_card import find_card
+from masi_vision.photo.colour_correction import CardLimits, Refusal, corrected, fit_correction
 
 Floats = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
@@ -28,20 +30,8 @@ Rng = np.random.Generator
 
 PAGE = Path(__file__).parent.parent / "docs" / "colour.md"
 MARKS = "<!-- results -->", "<!-- end of results -->"
-LIMITS = CardLimits(
-    min_patch_px=10,
-    max_clipped_fraction=0.05,
-    max_spread_delta_e00=3.5,
-    min_patches=16,
-    min_greys=6,
-    max_tone_departure=0.25,
-    max_light_change=0.15,
-    max_grey_cast=4.0,
-    max_mean_delta_e00=2.5,
-    max_patch_delta_e00=6.0,
-    max_left_out_delta_e00=7.5,
-)
-"""What docs/colour.md recommends, and why."""
+LIMITS = CardLimits(**load_settings().quality.colour_card.model_dump(exclude={"use"}))
+"""Those that are shipped."""
 
 
 def table(text: str) -> Floats:

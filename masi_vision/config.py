@@ -102,6 +102,23 @@ class Limit(_Section):
     fail: Annotated[float, Field(ge=0)] | None
 
 
+class ColourCardSettings(_Section):
+    """Whether photos are corrected by a colour card in them, and when one is trusted; see docs/colour.md."""
+
+    use: Literal["ignore", "use", "require"]
+    min_patch_px: Annotated[float, Field(ge=1)]
+    max_clipped_fraction: Fraction
+    max_spread_delta_e00: Annotated[float, Field(gt=0)]
+    min_patches: Annotated[int, Field(ge=12, le=24)]
+    min_greys: Annotated[int, Field(ge=2, le=6)]
+    max_tone_departure: Annotated[float, Field(gt=0)]
+    max_light_change: Annotated[float, Field(gt=0)]
+    max_grey_cast: Annotated[float, Field(gt=0)]
+    max_mean_delta_e00: Annotated[float, Field(gt=0)]
+    max_patch_delta_e00: Annotated[float, Field(gt=0)]
+    max_left_out_delta_e00: Annotated[float, Field(gt=0)]
+
+
 class QualitySettings(_Section):
     """When a photo is good enough to be scored; `configs/quality.yaml` explains each."""
 
@@ -121,6 +138,8 @@ class QualitySettings(_Section):
     exposure_change_ev: Limit
     eye_opening_change: Limit
     yaw_change_deg: Limit
+    card_drift_delta_e00: Limit
+    colour_card: ColourCardSettings
     accepted: tuple[str, ...]
 
     @field_validator("accepted")

@@ -29,6 +29,7 @@ ReasonCode = Literal[
     "region_hidden",
     "clipped",
     "too_dark",
+    "colour_card",
     "not_colour",
     "no_photo",
     "ambiguous_view",

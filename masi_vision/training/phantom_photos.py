@@ -35,7 +35,6 @@ from masi_vision.training.pigment_data import in_colour
 from masi_vision.visit.compare import FaceInFrame, laid_over
 from masi_vision.visit.measure import PhotoMeasures, measure_photo
 from masi_vision.visit.models import Models
-from masi_vision.visit.seen import linear_face
 
 Mask = npt.NDArray[np.bool_]
 Families = Literal["training", "held out"]
@@ -241,7 +240,6 @@ def picture_of(
         cv2.remap(np.asarray(over.to_photo(part, (0, 0, *shape)), np.float32), at, None, cv2.INTER_LINEAR)
         for part in (scene.melasma.lesion.astype(np.float32), scene.melasma.density_od)
     )
-    linear = linear_face(photo, measures.face)
     graded = frozenset(
         name
         for name, one in measures.regions.items()
@@ -253,7 +251,7 @@ def picture_of(
         state,
         distractor,
         delta_l,
-        linear,
+        measures.linear_rgb,
         measures,
         lesion > 0.5,
         density,

@@ -26,7 +26,7 @@ from masi_vision.skin.density import optical_density
 from masi_vision.visit.measure import PhotoMeasures, region_members
 from masi_vision.visit.models import Models, shipped_models
 from masi_vision.visit.score import VisitScore, preferred_views, score_visit
-from masi_vision.visit.seen import View, linear_face
+from masi_vision.visit.seen import View
 
 DOUBTFUL_RESIDUAL = 0.01
 """Where skin is left further apart than this share of the face's width, a comparison is doubtful. Chosen
@@ -52,7 +52,7 @@ class FaceInFrame:
 
 def face_in_frame(measures: PhotoMeasures) -> FaceInFrame:
     """A measured photograph as a comparison takes it."""
-    return FaceInFrame(linear_face(measures.photo, measures.face), measures.codes, measures.pigment)
+    return FaceInFrame(measures.linear_rgb, measures.codes, measures.pigment)
 
 
 @dataclass(frozen=True)

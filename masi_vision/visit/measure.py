@@ -13,6 +13,7 @@ from masi_vision.errors import NotScorable
 from masi_vision.face.atlas import MASI_SUBUNITS, Floats, Subunit
 from masi_vision.face.find import FaceRegions
 from masi_vision.photo import Photo
+from masi_vision.photo.colour_correction import Correction, Refusal
 from masi_vision.pigment.learned import LEAST_SKIN_PX, map_by_network
 from masi_vision.pigment.map import PigmentMap
 from masi_vision.pigment.measure import RegionMeasure, measure_region
@@ -38,6 +39,10 @@ class PhotoMeasures:
         Name of each subunit to its measure; None where none of it is visible.
     second_fraction : dict
         Name of each subunit to its pigmented fraction by the second opinion; None where there is none.
+    linear_rgb : (H, W, 3)
+        The face in the aligned frame as it was measured: corrected, where a colour card is used.
+    card : Correction, Refusal or None
+        What the photo's colour card asked for.
     """
 
     photo: Photo
@@ -47,6 +52,8 @@ class PhotoMeasures:
     codes: npt.NDArray[np.uint8]
     regions: dict[str, RegionMeasure | None]
     second_fraction: dict[str, float | None]
+    linear_rgb: Floats
+    card: Correction | Refusal | None = None
 
 
 def measure_photo(
@@ -72,7 +79,7 @@ def measure_seen(seen: SeenPhoto, view: View, settings: Settings, models: Models
     """
     photo, codes = seen.photo, seen.codes
     with named(photo):
-        pigment, second = pigment_maps(seen.linear_rgb, codes, settings.pigment, models)
+        pigment, second = pigment_maps(seen.true_rgb, codes, settings.pigment, models)
     error = models.pigment.errors[pigment.method]
     whole = models.face.atlas.labels
     regions, opinions = {}, {}
@@ -81,7 +88,7 @@ def measure_seen(seen: SeenPhoto, view: View, settings: Settings, models: Models
         whole_px = int(np.isin(whole, members).sum())
         regions[name] = measure_region(pigment, region, whole_px=whole_px, error=error)
         opinions[name] = float(second.lesion[region].mean()) if second and region.any() else None
-    return PhotoMeasures(photo, view, seen.face, pigment, codes, regions, opinions)
+    return PhotoMeasures(photo, view, seen.face, pigment, codes, regions, opinions, seen.true_rgb, seen.card)
 
 
 def pigment_maps(

@@ -19,6 +19,7 @@ from masi_vision.config import Limit, QualitySettings
 from masi_vision.errors import NotScorable, ReasonCode
 from masi_vision.face.atlas import MASI_SUBUNITS, Floats, Subunit
 from masi_vision.face.find import FaceRegions
+from masi_vision.photo.colour_correction import Correction, card_drift
 from masi_vision.photo.exif import CaptureFacts
 from masi_vision.scale import MASI_REGIONS, MasiRegion
 from masi_vision.visit.seen import SeenPhoto, View, srgb8
@@ -40,6 +41,7 @@ REASONS: Mapping[str, ReasonCode] = {
     "visible_fraction": "region_hidden",
     "clipped_fraction": "clipped",
     "blocked_fraction": "too_dark",
+    "colour_card": "colour_card",
 }
 """Check to the reason of a photo or region that fails it."""
 
@@ -122,7 +124,7 @@ def check_photo(seen: SeenPhoto, view: View, limits: QualitySettings, place: str
         for region in _SHOWN[view]
         for name, value, says in _of_region(seen, region, glossy)
     ]
-    return (*whole, *regions)
+    return (*whole, *_of_card(seen, limits, place), *regions)
 
 
 def refusal(findings: Collection[Finding]) -> NotScorable | None:
@@ -175,6 +177,10 @@ def changed_since(
         "Hold the first visit's photo beside the camera."
     )
     findings.append(check("yaw_change_deg", None, turn, says))
+    if isinstance(first.card, Correction) and isinstance(later.card, Correction):
+        drift = card_drift(first.card, later.card).mean_delta_e00
+        says = f"The colour card looks dE00 {drift:.1f} different from the first visit. {_SAME_SETTINGS}"
+        findings.append(check("card_drift_delta_e00", None, drift, says))
     for name in ("camera", "lens", "focal_length_mm", "flash", "colour_space", "bits"):
         was, now = getattr(before, name), getattr(after, name)
         changed = was is not None and now is not None and was != now
@@ -208,6 +214,28 @@ class _Checks:
         bound = limit.fail if result in ("fail", "accepted") else limit.warn
         sentence = "" if result == "pass" else says.replace("{limit}", f"{least} {bound:g}")
         return Finding(name, region, result, round(value, 4), limit.warn, limit.fail, sentence)
+
+
+def _of_card(seen: SeenPhoto, limits: QualitySettings, place: str) -> Iterator[Finding]:
+    """The colour card, where the settings ask for one; its value: what is left after correction, in dE00."""
+    chosen = limits.colour_card
+    if chosen.use == "ignore":
+        return
+    if isinstance(seen.card, Correction):
+        left = round(float(seen.card.delta_e00_after.mean()), 4)
+        yield Finding("colour_card", None, "pass", left, None, chosen.max_mean_delta_e00)
+        return
+    sentence = _NO_CARD if seen.card is None else seen.card.message
+    result: Result = "warn"
+    if chosen.use == "require":
+        result = "accepted" if limits.accepts("colour_card", place) else "fail"
+    yield Finding("colour_card", None, result, None, None, chosen.max_mean_delta_e00, sentence)
+
+
+_NO_CARD = (
+    "No colour card was found. Expected a ColorChecker Classic, whole and its patches 50 px wide. "
+    "Hold it beside the face in the same light, nothing over it."
+)
 
 
 def _is_beyond(name: str, value: float, bound: float | None) -> bool:

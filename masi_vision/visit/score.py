@@ -9,9 +9,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
+
 from masi_vision.config import ScaleSettings, Settings, load_settings
 from masi_vision.errors import NotScorable, ReasonCode
 from masi_vision.photo import Photo, printable_name
+from masi_vision.photo.colour_card import PATCHES
+from masi_vision.photo.colour_correction import Correction
 from masi_vision.pigment import learned, rules
 from masi_vision.pigment.measure import RegionMeasure
 from masi_vision.scale import (
@@ -437,6 +441,7 @@ def quality(photo: PhotoScore) -> dict[str, Any]:
     height, width = measures.photo.full_size
     capture = measures.photo.capture
     return checked | {
+        "colour_card": _card(photo),
         "width_px": width,
         "height_px": height,
         "face_width_px": round(measures.face.face_width_px / measures.photo.scale, 1),
@@ -446,6 +451,22 @@ def quality(photo: PhotoScore) -> dict[str, Any]:
         "face_probability": round(measures.face.probability, 3),
         "bits": capture.bits,
         "colour_space": capture.colour_space,
+    }
+
+
+def _card(photo: PhotoScore) -> dict[str, Any] | None:
+    """What was done by the colour card; None where none corrected the photo."""
+    card = photo.measures.card if photo.measures else None
+    if not isinstance(card, Correction):
+        return None
+    tables = {"before": card.delta_e00_before, "after": card.delta_e00_after}
+    each = {
+        when: dict(zip(PATCHES, np.round(table, 2).tolist(), strict=True)) for when, table in tables.items()
+    }
+    return {
+        "matrix": np.round(card.matrix, 6).tolist(),
+        "exponent": round(card.exponent, 6),
+        "delta_e00": each,
     }
 
 

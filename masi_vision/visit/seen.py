@@ -19,6 +19,13 @@ from masi_vision.errors import NotScorable
 from masi_vision.face.atlas import Floats, Subunit
 from masi_vision.face.find import FaceRegions, find_face
 from masi_vision.photo import Photo, read_photo, srgb_to_linear
+from masi_vision.photo.colour_correction import (
+    CardLimits,
+    Correction,
+    Refusal,
+    corrected,
+    correction_by_card,
+)
 from masi_vision.visit.models import Models
 
 View = Literal["front", "left", "right"]
@@ -39,16 +46,24 @@ class SeenPhoto:
     face : FaceRegions
     codes : (H, W) uint8
         Subunit codes of visible skin in the aligned frame.
+    card : Correction, Refusal or None
+        What its colour card asks for, or why it is not trusted; None: none was found or looked for.
     """
 
     photo: Photo
     face: FaceRegions
     codes: npt.NDArray[np.uint8]
+    card: Correction | Refusal | None = None
 
     @cached_property
     def linear_rgb(self) -> Floats:
-        """The face in the aligned frame, (H, W, 3)."""
+        """The face in the aligned frame as photographed, (H, W, 3)."""
         return linear_face(self.photo, self.face)
+
+    @cached_property
+    def true_rgb(self) -> Floats:
+        """The same corrected by the colour card, where there is one that is trusted."""
+        return corrected(self.linear_rgb, self.card) if isinstance(self.card, Correction) else self.linear_rgb
 
 
 def see_photo(source: str | PathLike[str] | Photo, settings: Settings, models: Models) -> SeenPhoto:
@@ -61,7 +76,17 @@ def see_photo(source: str | PathLike[str] | Photo, settings: Settings, models: M
     """
     photo, face = _photo_and_face(source, settings, models)
     codes = np.where(_within(photo, face), face.frame_codes(), Subunit.NONE).astype(np.uint8)
-    return SeenPhoto(photo, face, codes)
+    return SeenPhoto(photo, face, codes, _colour_card(source, settings))
+
+
+def _colour_card(source: str | PathLike[str] | Photo, settings: Settings) -> Correction | Refusal | None:
+    """What the photo's colour card asks for, from all pixels of the file."""
+    chosen = settings.quality.colour_card
+    if chosen.use == "ignore":
+        return None
+    limit = settings.reading.max_megapixels
+    photo = source if isinstance(source, Photo) else read_photo(source, max_megapixels=limit)
+    return correction_by_card(photo.srgb, CardLimits(**chosen.model_dump(exclude={"use"})))
 
 
 def _photo_and_face(

@@ -6,66 +6,29 @@ import cv2
 import cv2.mcc
 import numpy as np
 import pytest
+from checker import CARD_SRGB, photograph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masi_vision.photo.colour_card import (
-    PATCHES,
-    Card,
+from masi_vision.config import load_settings
+from masi_vision.photo.colour_card import PATCHES, Card, find_card, reference_linear_srgb
+from masi_vision.photo.colour_correction import (
     CardLimits,
     Correction,
     Refusal,
     card_drift,
     corrected,
-    find_card,
     fit_correction,
-    reference_linear_srgb,
 )
 from masi_vision.skin.tone import delta_e00, lab
 
 # What benchmarks/colour_card.py was run with; docs/colour.md says why.
-LIMITS = CardLimits(
-    min_patch_px=10,
-    max_clipped_fraction=0.05,
-    max_spread_delta_e00=3.5,
-    min_patches=16,
-    min_greys=6,
-    max_tone_departure=0.25,
-    max_light_change=0.15,
-    max_grey_cast=4.0,
-    max_mean_delta_e00=2.5,
-    max_patch_delta_e00=6.0,
-    max_left_out_delta_e00=7.5,
-)
+LIMITS = CardLimits(**load_settings().quality.colour_card.model_dump(exclude={"use"}))
 
-# 8-bit sRGB of the card, by colour-science 0.4.7: XYZ_to_RGB of its ColorChecker24 after November 2014,
-# Bradford; row by row from dark skin.
-CARD_SRGB = np.array(
-    [
-        *([116, 79, 65], [197, 144, 127], [91, 120, 155], [91, 108, 64], [131, 127, 175], [95, 189, 172]),
-        *([224, 124, 48], [69, 90, 167], [197, 80, 95], [93, 58, 104], [156, 187, 58], [227, 161, 39]),
-        *([40, 62, 145], [61, 147, 70], [178, 54, 57], [236, 200, 15], [191, 79, 146], [0, 133, 165]),
-        *([241, 242, 235], [201, 202, 201], [161, 163, 163], [121, 121, 121], [83, 84, 85], [50, 50, 50]),
-    ]
-)
 TRUE_LINEAR = ((CARD_SRGB / 255 + 0.055) / 1.055) ** 2.4
 IN_GAMUT = np.array([name not in ("cyan", "yellow") for name in PATCHES])
 SKINS = np.array([[0.62, 0.42, 0.33], [0.40, 0.24, 0.17], [0.14, 0.07, 0.045]])
 A_CAMERA = np.array([[0.75, 0.12, 0.02], [0.06, 0.70, 0.08], [0.02, 0.12, 0.52]])
-
-
-def photograph(patches, *, turn_deg=0.0, patch_px=40, size=(700, 500), mirrored=False):
-    """A card of 8-bit patches on grey cloth, in its black frame."""
-    card = np.full((5 * 48, 7 * 48, 3), 45, np.uint8)
-    for i, colour in enumerate(np.reshape(patches, (4, 6, 3)).reshape(24, 3)):
-        top, left = 24 + 48 * (i // 6), 24 + 48 * (i % 6)
-        card[top + 3 : top + 45, left + 3 : left + 45] = colour
-    if mirrored:
-        card = np.ascontiguousarray(card[:, ::-1])
-    onto = cv2.getRotationMatrix2D((7 * 24 - 0.5, 5 * 24 - 0.5), turn_deg, patch_px / 48)
-    onto[:, 2] += np.array(size) / 2 - [7 * 24, 5 * 24]
-    picture = np.full((size[1], size[0], 3), 140, np.uint8)
-    return cv2.warpAffine(card, onto, size, picture, cv2.INTER_AREA, cv2.BORDER_TRANSPARENT)
 
 
 def read(linear, *, spread=0.5, clipped=0.0, mirrored=False, patch_px=40):

@@ -39,6 +39,8 @@ class Pair:
         How far the same skin lies apart, 90th percentile, in shares of the face's width.
     told : float
         The same as the comparison itself estimates it.
+    aligned : bool
+        Whether the tool would compare them at all.
     plainly : float
         Share of the common skin on which a plain change is found.
     regions : tuple of (measured, low, high, difference of the measures, planted)
@@ -49,18 +51,19 @@ class Pair:
     by_landmarks: float
     registered: float
     told: float
+    aligned: bool
     plainly: float
     regions: tuple[tuple[float, float, float, float, float], ...]
 
 
-def judge(pictures: list[Picture], models: Models, _: Settings) -> Iterator[Pair]:
+def judge(pictures: list[Picture], models: Models, settings: Settings) -> Iterator[Pair]:
     """The clear pair and the treated pair of one person."""
     by_state = {picture.state: picture for picture in pictures}
     for before, after in (("clear", "again"), ("planted", "treated")):
-        yield _pair(by_state[before], by_state[after], models)
+        yield _pair(by_state[before], by_state[after], models, settings)
 
 
-def _pair(before: Picture, after: Picture, models: Models) -> Pair:
+def _pair(before: Picture, after: Picture, models: Models, settings: Settings) -> Pair:
     atlas = models.face.atlas
     comparison = laid_over(in_frame(before), in_frame(after), atlas)
     change = comparison.change
@@ -72,6 +75,7 @@ def _pair(before: Picture, after: Picture, models: Models) -> Pair:
             before, np.asarray(comparison.laid.to_baseline(after.scene_xy), np.float32), change.skin, atlas
         ),
         comparison.residual_fraction,
+        comparison.aligned(settings.quality.registration_residual),
         float((change.plain[change.skin] != 0).mean()),
         tuple(_regions(before, after, comparison, models)),
     )
@@ -100,8 +104,10 @@ def _regions(
         yield found, *models.pigment.change_error.around(found), alone, true
 
 
-def table(pairs: list[Pair]) -> str:
-    """The measures of the comparison beside what they must reach."""
+def table(judged_pairs: list[Pair]) -> str:
+    """The measures of the comparison beside what they must reach, of the pairs that the tool compares."""
+    pairs = [pair for pair in judged_pairs if pair.aligned]
+    refused = [f"{pair.registered:.1%}" for pair in judged_pairs if not pair.aligned]
     clear = [pair for pair in pairs if pair.state == "clear"]
     apart = np.array([[pair.by_landmarks, pair.registered, pair.told] for pair in pairs])
     _, low, high, _, true = np.array([r for pair in pairs for r in pair.regions]).T
@@ -117,8 +123,9 @@ def table(pairs: list[Pair]) -> str:
     error_is = [f"{np.abs(planted[route] - planted[4]).mean():.4f}" for route in (0, 3)]
     follows = [f"{np.corrcoef(planted[route], planted[4])[0, 1]:.2f}" for route in (0, 3)]
     lines = [
-        f"{len(pairs)} pairs of {len(clear)} people. Skin apart: 90th percentile over the skin, in shares of "
-        "the face's width, mean (and worst) of the pairs.",
+        f"{len(judged_pairs)} pairs of photographs, of which {len(refused)} are refused as not aligned (skin "
+        f"really apart: {', '.join(refused) or 'none'}). Skin apart: 90th percentile over the skin, in shares "
+        "of the face's width, mean (and worst) of the pairs.",
         "",
         row("measure", "laid over each other", "difference of the measures"),
         row("---", "---", "---"),

@@ -14,7 +14,8 @@ from masi_vision.photo import Photo, read_photo
 from masi_vision.scale import MasiScore, RegionGrade
 from masi_vision.version import __version__
 from masi_vision.visit.compare import VisitChange, compare_visits
-from masi_vision.visit.score import PhotoScore, RegionResult, Scores, VisitScore, score_photo, score_visit
+from masi_vision.visit.region import RegionResult
+from masi_vision.visit.score import PhotoScore, Scores, VisitScore, score_photo, score_visit
 
 __all__ = [
     "MasiError",

@@ -139,6 +139,7 @@ class QualitySettings(_Section):
     eye_opening_change: Limit
     yaw_change_deg: Limit
     card_drift_delta_e00: Limit
+    registration_residual: Limit
     colour_card: ColourCardSettings
     accepted: tuple[str, ...]
 

@@ -30,6 +30,7 @@ ReasonCode = Literal[
     "clipped",
     "too_dark",
     "colour_card",
+    "not_aligned",
     "not_colour",
     "no_photo",
     "ambiguous_view",

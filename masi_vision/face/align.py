@@ -93,6 +93,21 @@ class Alignment:
         mean = self.atlas.nodes[self.atlas.triangles]
         return _signed_area(corners) / _signed_area(mean)
 
+    def squareness(self) -> npt.NDArray[np.float32]:
+        """How squarely the camera sees each pixel of the aligned frame, (H, W); 0 outside or facing away.
+
+        Notes
+        -----
+        Cosine between the normal of the triangle, by the landmarks' depth, and the line to the camera: 1 for
+        skin seen straight on, and so many photo pixels per area of skin in proportion.
+        """
+        corners = self.nodes[self.atlas.triangles].astype(np.float64)
+        normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        cosine = np.abs(normal[:, 2]) / np.maximum(np.linalg.norm(normal, axis=1), 1e-12)
+        cosine[self.facing() <= 0] = 0
+        triangle = _grid(self.atlas).triangle
+        return np.where(triangle >= 0, cosine[triangle], 0).astype(np.float32)
+
     def photo_positions(self) -> Floats:
         """(H, W, 2) photo x, y of every pixel of the aligned frame; NaN outside or facing away."""
         return self._photo_positions

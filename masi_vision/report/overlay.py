@@ -13,7 +13,8 @@ from masi_vision.pigment import learned, rules
 from masi_vision.report.picture import Picture, jpeg
 from masi_vision.report.tables import write_file
 from masi_vision.visit.measure import PhotoMeasures
-from masi_vision.visit.score import PhotoScore, RegionResult
+from masi_vision.visit.region import RegionResult
+from masi_vision.visit.score import PhotoScore
 from masi_vision.visit.seen import srgb8
 
 _FACE_HEIGHT_PX = 900

@@ -21,7 +21,8 @@ from masi_vision.config import Settings
 from masi_vision.errors import OutputError
 from masi_vision.face.atlas import SUBUNITS
 from masi_vision.visit.folder import RESULTS_MARK
-from masi_vision.visit.score import Provenance, RegionResult, VisitScore, quality_result, region_values
+from masi_vision.visit.region import RegionResult, region_values
+from masi_vision.visit.score import Provenance, VisitScore, quality_result
 
 Row = dict[str, str]
 RunState = Literal["running", "finished", "interrupted", "failed"]
@@ -55,7 +56,7 @@ _MEASURED = (
 _GRADES = ("area", "darkness", "homogeneity")
 _INTERVALS = ("pigmented_fraction_low", "pigmented_fraction_high", "contrast_od_low", "contrast_od_high")
 REGION_COLUMNS = (
-    *("patient", "visit", "region", "view", "flag"),
+    *("patient", "visit", "region", "view", "view_share", "flag"),
     *(*_MEASURED, *_GRADES, "normal_ita_deg", *_INTERVALS, "second_opinion_fraction"),
 )
 REGIONS = tuple(subunit.name.lower() for subunit in SUBUNITS)
@@ -125,7 +126,8 @@ def _region_row(name: str, region: RegionResult | None) -> Row:
     numbers = (*_MEASURED, "normal_ita_deg", *_INTERVALS, "second_opinion_fraction")
     measures = {column: number(values[column], 5) for column in numbers}
     grades = {column: number(values[column], 0) for column in _GRADES}
-    return {"region": name, "view": values["view"] or "", "flag": values["flag"], **measures, **grades}
+    told = {"view": values["view"] or "", "view_share": number(values["view_share"], 4)}
+    return {"region": name, **told, "flag": values["flag"], **measures, **grades}
 
 
 def provenance_cells(provenance: Provenance) -> Row:

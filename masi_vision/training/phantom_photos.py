@@ -309,6 +309,8 @@ def change_rows(before: Picture, after: Picture, atlas: FaceAtlas, settings: Set
     """
     least = settings.quality.visible_fraction.fail or 0.0
     comparison = laid_over(in_frame(before), in_frame(after), atlas)
+    if not comparison.aligned(settings.quality.registration_residual):
+        return
     change = comparison.change
     there = np.asarray(comparison.laid.to_baseline(after.density_od), np.float32)
     nothing = np.zeros_like(before.density_od)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.config import Settings, load_settings
+from masi_vision.config import Limit, Settings, load_settings
 from masi_vision.errors import ReasonCode
 from masi_vision.face.atlas import FaceAtlas, Floats
 from masi_vision.face.register import Registration, register
@@ -25,12 +25,9 @@ from masi_vision.scale import MASI_REGIONS
 from masi_vision.skin.density import optical_density
 from masi_vision.visit.measure import PhotoMeasures, region_members
 from masi_vision.visit.models import Models, shipped_models
-from masi_vision.visit.score import VisitScore, preferred_views, score_visit
+from masi_vision.visit.region import RegionResult, preferred_views
+from masi_vision.visit.score import VisitScore, score_visit
 from masi_vision.visit.seen import View
-
-DOUBTFUL_RESIDUAL = 0.01
-"""Where skin is left further apart than this share of the face's width, a comparison is doubtful. Chosen
-here."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +75,13 @@ class Comparison:
     residual_fraction: float
     laid: Registration
 
-    @property
-    def doubtful(self) -> bool:
-        """Whether the two hardly fit together: another person, another light, a registration that failed."""
-        return self.change.doubtful or self.residual_fraction > DOUBTFUL_RESIDUAL
+    def doubtful(self, limit: Limit) -> bool:
+        """Whether the two hardly fit together: another light, or a registration past where it is warned."""
+        return self.change.doubtful or (limit.warn is not None and self.residual_fraction > limit.warn)
+
+    def aligned(self, limit: Limit) -> bool:
+        """Whether the two are the same skin at all."""
+        return limit.fail is None or self.residual_fraction <= limit.fail
 
 
 def laid_over(baseline: FaceInFrame, follow_up: FaceInFrame, atlas: FaceAtlas) -> Comparison:
@@ -269,21 +269,26 @@ def compare_visits(
         _check_alike(visit, first, settings)
     seen = [{p.view: p.measures for p in visit.photos if p.measures is not None} for visit in (first, second)]
     views: dict[View, Comparison] = {}
+    astray: dict[View, float] = {}
     for view in (view for view in seen[0] if view in seen[1]):
         before, after = (face_in_frame(measures[view]) for measures in seen)
         try:
-            views[view] = laid_over(before, after, models.face.atlas)
+            comparison = laid_over(before, after, models.face.atlas)
         except NoCommonSkin:
             continue  # its regions are hidden
+        if comparison.aligned(settings.quality.registration_residual):
+            views[view] = comparison
+        else:
+            astray[view] = comparison.residual_fraction
 
     members = region_members(settings.scale)
     told = {photo.view for visit in (first, second) for photo in visit.photos}
     regions = {
         name: _of_region(name, members[name], views, seen[0], told, settings, models) for name in members
     }
-    status, reason, message = _outcome(first, second, regions)
+    status, reason, message = _outcome(first, second, regions, astray, settings)
     change, low, high = _mmasi_change(first, second)
-    residuals = {view: one.residual_fraction for view, one in views.items()}
+    residuals = astray | {view: one.residual_fraction for view, one in views.items()}
     return VisitChange(first, second, status, reason, message, regions, change, low, high, residuals, views)
 
 
@@ -317,7 +322,8 @@ def _of_region(
         low, high = models.pigment.change_error.around(mean)
         darker, lighter = (float((change.plain[common] == sign).mean()) for sign in (1, -1))
         other = "other_view" if view != preferred[0] and preferred[0] in told else ""
-        flag = ";".join(filter(None, (other, "doubtful" if comparison.doubtful else "")))
+        doubtful = comparison.doubtful(settings.quality.registration_residual)
+        flag = ";".join(filter(None, (other, "doubtful" * doubtful)))
         fit = change.tone, change.spread_od
         return RegionChange(view, share, before, after, mean, low, high, darker, lighter, *fit, flag)
     return best
@@ -335,13 +341,26 @@ def _check_alike(visit: VisitScore, first: VisitScore, settings: Settings) -> No
 
 
 def _outcome(
-    first: VisitScore, second: VisitScore, regions: Mapping[str, RegionChange]
+    first: VisitScore,
+    second: VisitScore,
+    regions: Mapping[str, RegionChange],
+    astray: Mapping[View, float],
+    settings: Settings,
 ) -> tuple[Literal["compared", "not_compared"], ReasonCode | None, str]:
     if any(regions[name].before is not None for name in MASI_REGIONS):
         return "compared", None, ""
     for visit, which in ((first, "baseline"), (second, "follow-up")):
         if visit.status == "not_scored" and not any(photo.measures for photo in visit.photos):
             return "not_compared", visit.reason, f"The {which} could not be measured. {visit.message}"
+    if astray:
+        left = ", ".join(f"{view} {share:.1%}" for view, share in astray.items())
+        return (
+            "not_compared",
+            "not_aligned",
+            f"The visits do not fit over each other: of the face's width is left apart {left}. Expected at "
+            f"most {settings.quality.registration_residual.fail:.0%}. See whether both are this patient, in "
+            "the same pose.",
+        )
     return (
         "not_compared",
         "region_hidden",
@@ -353,13 +372,19 @@ def _outcome(
 def _mmasi_change(first: VisitScore, second: VisitScore) -> tuple[float | None, float | None, float | None]:
     if first.scores is None or second.scores is None:
         return None, None, None
-    if any(first.regions[name].view != second.regions[name].view for name in MASI_REGIONS):
+    views = [[_seen_in(visit.regions[name]) for name in MASI_REGIONS] for visit in (first, second)]
+    if views[0] != views[1]:
         return None, None, None
     before, after = first.scores, second.scores
     change = after.mmasi - before.mmasi
     down = np.hypot(after.mmasi - after.mmasi_low, before.mmasi_high - before.mmasi)
     up = np.hypot(after.mmasi_high - after.mmasi, before.mmasi - before.mmasi_low)
     return change, change - float(down), change + float(up)
+
+
+def _seen_in(region: RegionResult) -> tuple[View | None, bool]:
+    """The view that weighs most, and whether it is alone."""
+    return region.view, region.view_share == 1
 
 
 def _rounded(value: float | None) -> float | None:

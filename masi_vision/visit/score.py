@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -16,20 +16,15 @@ from masi_vision.errors import NotScorable, ReasonCode
 from masi_vision.photo import Photo, printable_name
 from masi_vision.photo.colour_card import PATCHES
 from masi_vision.photo.colour_correction import Correction
-from masi_vision.pigment import learned, rules
 from masi_vision.pigment.measure import RegionMeasure
 from masi_vision.scale import (
-    ABSENT,
     MASI_REGIONS,
     ContinuousGrade,
     MasiRegion,
     RegionGrade,
-    area_grade,
     continuous_area,
     continuous_darkness,
     continuous_homogeneity,
-    darkness_grade,
-    homogeneity_grade,
     masi_continuous,
     masi_score,
     mmasi_continuous,
@@ -38,51 +33,19 @@ from masi_vision.version import __version__
 from masi_vision.visit.measure import PhotoMeasures, measure_seen
 from masi_vision.visit.models import Models, shipped_models
 from masi_vision.visit.quality import Finding, Result, check_photo, refusal, refused_regions, worst
+from masi_vision.visit.region import (
+    METHODS,
+    REFUSED,
+    RegionResult,
+    graded_as,
+    hidden_sentence,
+    merged,
+    region_result,
+    region_values,
+)
 from masi_vision.visit.seen import View, see_photo
 
 Status = Literal["scored", "not_scored"]
-
-METHODS: Mapping[str, str] = {"learned": learned.METHOD, "classical": rules.METHOD}
-"""Method in the settings to the version of its map, as it stands beside every score."""
-
-# Where a region is looked at first. The malar regions are seen squarely from their own side.
-_PREFERRED: Mapping[str, tuple[View, ...]] = {
-    "right_malar": ("right", "front"),
-    "left_malar": ("left", "front"),
-}
-_FRONT: tuple[View, ...] = ("front",)
-
-REFUSED: tuple[ReasonCode, ...] = ("region_hidden", "clipped", "too_dark")
-"""Flags of a region that is seen too badly to be graded."""
-
-
-@dataclass(frozen=True)
-class RegionResult:
-    """One region of a photo or visit.
-
-    Parameters
-    ----------
-    view : {"front", "left", "right"} or None
-        The photo it was measured in; None where it was measured in none.
-    measure : RegionMeasure or None
-    grade : RegionGrade or None
-        None for nose and upper lip, which MASI does not grade, and where too little skin is visible.
-    flag : str
-        Why it is not graded: one of `REFUSED`. Or ``other_view`` (not the view that faces the region),
-        ``disagreement`` (the second opinion finds much more or less pigment), both with a ``;`` between, or
-        empty.
-    second_opinion_fraction : float or None
-        Pigmented fraction by the classical map, where the learned one is measured.
-    refusal : str
-        The sentence that goes with a flag of `REFUSED`.
-    """
-
-    view: View | None
-    measure: RegionMeasure | None
-    grade: RegionGrade | None
-    flag: str = ""
-    second_opinion_fraction: float | None = None
-    refusal: str = ""
 
 
 @dataclass(frozen=True)
@@ -209,7 +172,7 @@ def score_photo(
         )
     unfit = refused_regions(findings)
     regions = {
-        region: _region_result(region, measures, unfit.get(region), settings, place)
+        region: region_result(region, measures, unfit.get(region), settings, place)
         for region in measures.regions
     }
     scores, reason, message = _total(regions, settings, models)
@@ -246,9 +209,9 @@ def score_visit(
 
     Notes
     -----
-    Forehead and chin come from the front; each malar region from the view of its own side, or else from
-    the front, flagged ``other_view`` when a side view was there but could not be used. Measures are
-    merged before anything is graded.
+    Forehead and chin come from the front; each malar region from the view of its own side and the front
+    together, each patch of skin as squarely as it is seen, or from the one that can be used: flagged
+    ``other_view`` when the side view was there but could not. Views merge before anything is graded.
     """
     settings, models = settings or _shipped_settings(), models or shipped_models()
     if not isinstance(paths, Mapping):
@@ -268,8 +231,10 @@ def score_visit(
         for view, path in paths.items()
     )
     by_view = {photo.view: photo for photo in photos}
+    regions_of = {view: photo.regions for view, photo in by_view.items()}
+    measures = {view: photo.measures for view, photo in by_view.items() if photo.measures is not None}
     names = dict.fromkeys(name for photo in photos for name in photo.regions)
-    regions = {name: _merged(name, by_view) for name in names}
+    regions = {name: merged(name, regions_of, measures, settings, models) for name in names}
     scores, reason, message = _total(regions, settings, models)
     status: Status = "scored" if scores else "not_scored"
     front = by_view.get("front")
@@ -294,57 +259,6 @@ def place_of(patient: str, visit: str, view: View) -> str:
     return "/".join(part for part in (patient, visit, view) if part)
 
 
-def preferred_views(region: str) -> tuple[View, ...]:
-    """The views that show a region, the one that faces it first."""
-    return _PREFERRED.get(region, _FRONT)
-
-
-def _merged(region: str, by_view: Mapping[View, PhotoScore]) -> RegionResult:
-    """The region from the first of its preferred views that shows enough of it."""
-    preferred = preferred_views(region)
-    results = [by_view[view].regions.get(region) for view in preferred if view in by_view]
-    usable = [result for result in results if result is not None and result.flag not in REFUSED]
-    if not usable:
-        seen = [result for result in results if result is not None]
-        return seen[-1] if seen else RegionResult(None, None, None, "region_hidden")
-    best = usable[0]
-    if best.view != preferred[0] and preferred[0] in by_view:
-        return replace(best, flag=";".join(filter(None, ("other_view", best.flag))))
-    return best
-
-
-def _region_result(
-    region: str, measures: PhotoMeasures, unfit: Finding | None, settings: Settings, place: str
-) -> RegionResult:
-    view, measure, second = measures.view, measures.regions[region], measures.second_fraction[region]
-    limits = settings.quality
-    least = 0.0 if limits.accepts("visible_fraction", place) else limits.visible_fraction.fail or 0.0
-    if measure is None or measure.visible_fraction < least:
-        return RegionResult(view, measure, None, "region_hidden", second, _hidden(region, measure, settings))
-    if unfit is not None and unfit.reason in REFUSED[1:]:
-        return RegionResult(view, measure, None, str(unfit.reason), second, unfit.sentence)
-    graded = grade(measure, settings.scale) if region in MASI_REGIONS else None
-    apart = 0.0 if second is None else abs(second - measure.pigmented_fraction)
-    flag = "disagreement" if apart > settings.pigment.disagreement_fraction else ""
-    return RegionResult(view, measure, graded, flag, second)
-
-
-def grade(measure: RegionMeasure, scale: ScaleSettings) -> RegionGrade:
-    """Grades of a region's measure."""
-    return _grade(measure.pigmented_fraction, measure.contrast_od, measure.largest_patch_fraction, scale)
-
-
-def _grade(fraction: float, contrast_od: float, patch: float, scale: ScaleSettings) -> RegionGrade:
-    area = area_grade(fraction, noise_floor=scale.noise_floor, edges=scale.area_cut_points)
-    if area == 0:
-        return ABSENT
-    return RegionGrade(
-        area,
-        darkness_grade(contrast_od, scale.darkness_cut_points_od),
-        homogeneity_grade(patch, scale.homogeneity_cut_points),
-    )
-
-
 def _continuous(measure: RegionMeasure, scale: ScaleSettings) -> ContinuousGrade:
     return ContinuousGrade(
         continuous_area(measure.pigmented_fraction, scale.area_cut_points),
@@ -360,7 +274,7 @@ def _total(
     found = {name: regions.get(name) for name in MASI_REGIONS}
     if missing := {name: one for name, one in found.items() if one is None or one.grade is None}:
         sentences = [
-            one.refusal if one and one.refusal else _hidden(name, None, settings)
+            one.refusal if one and one.refusal else hidden_sentence(name, None, settings)
             for name, one in missing.items()
         ]
         flags = [one.flag if one else "region_hidden" for one in missing.values()]
@@ -411,16 +325,7 @@ def moved(value: float, end: float, share: float) -> float:
 
 def mmasi_of(amounts: Mapping[MasiRegion, tuple[float, float]], scale: ScaleSettings) -> float:
     """The mMASI of four regions, each by its pigmented fraction and its contrast in OD."""
-    return masi_score({name: _grade(*amount, 0, scale) for name, amount in amounts.items()}).mmasi
-
-
-def _hidden(region: str, measure: RegionMeasure | None, settings: Settings) -> str:
-    visible = 0.0 if measure is None else measure.visible_fraction
-    return (
-        f"{region.replace('_', ' ').capitalize()}: {visible:.1%} visible. "
-        f"Expected {settings.quality.visible_fraction.fail:.0%} or more. "
-        "Uncover hair, glasses or hands, or add the view of that side."
-    )
+    return masi_score({name: graded_as(*amount, 0, scale) for name, amount in amounts.items()}).mmasi
 
 
 def _rounded(value: float | None) -> float | None:
@@ -486,19 +391,6 @@ def _plain(result: PhotoScore | VisitScore) -> dict[str, Any]:
         "regions": {name: region_values(region) for name, region in result.regions.items()},
         "provenance": asdict(result.provenance),
     }
-
-
-def region_values(region: RegionResult) -> dict[str, Any]:
-    """Plain values of a region; measures that do not exist are None, never zero."""
-    measures = dict.fromkeys(RegionMeasure.__dataclass_fields__)
-    if region.measure is not None:
-        measures = {name: round(value, 5) for name, value in asdict(region.measure).items()}
-    grades: dict[str, int | None] = {"area": None, "darkness": None, "homogeneity": None}
-    if region.grade is not None:
-        grades = asdict(region.grade)
-    second = region.second_opinion_fraction
-    opinion = {"second_opinion_fraction": None if second is None else round(second, 5)}
-    return {"view": region.view, "flag": region.flag, **measures, **grades, **opinion}
 
 
 __all__ = [

@@ -20,7 +20,8 @@ from masi_vision.cli import run as run_module
 from masi_vision.cli.main import app
 from masi_vision.pigment.measure import RegionMeasure
 from masi_vision.scale import MASI_REGIONS, RegionGrade
-from masi_vision.visit.score import PhotoScore, RegionResult, Scores, score_visit
+from masi_vision.visit.region import RegionResult
+from masi_vision.visit.score import PhotoScore, Scores, score_visit
 
 REPOSITORY = Path(__file__).parents[2]
 MEASURE = RegionMeasure(0.9, 0.4, 0.08, 6.25, 9.5, 0.7, 28.1, 0.35, 0.45, 0.078, 0.083, 0.03)

@@ -183,3 +183,18 @@ def test_facing_is_the_area_of_the_photo_over_that_of_the_frame(atlas, eye_px):
     alignment = Alignment(atlas, head(atlas, eye_px=eye_px))
     frame_px = np.linalg.norm(atlas.nodes[33] - atlas.nodes[263])
     np.testing.assert_allclose(alignment.facing(), (eye_px / frame_px) ** 2, rtol=0.02)
+
+
+def test_skin_is_seen_squarely_where_it_faces_the_camera(atlas):
+    """Straight on the middle of the forehead; a turn to the patient's left shows the right cheek squarely."""
+    front = Alignment(atlas, atlas.landmark_mean * 200).squareness()
+    assert front[atlas.labels > 0].max() <= 1
+    x, y = np.round(atlas.nodes[151]).astype(int)
+    assert front[y, x] > 0.9
+    angle = np.deg2rad(40)
+    turn = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
+    turned = Alignment(atlas, (atlas.landmark_mean @ turn.T * 200).astype(np.float32)).squareness()
+    right, left = atlas.labels == 2, atlas.labels == 3
+    assert turned[right].mean() > front[right].mean() + 0.1
+    assert turned[left].mean() < front[left].mean() - 0.1
+    assert (turned[left] == 0).any()

@@ -28,7 +28,8 @@ from masi_vision.report.tables import (
     write_tables,
 )
 from masi_vision.scale import ABSENT, RegionGrade
-from masi_vision.visit.score import PhotoScore, Provenance, RegionResult, Scores, VisitScore
+from masi_vision.visit.region import RegionResult
+from masi_vision.visit.score import PhotoScore, Provenance, Scores, VisitScore
 
 DOCS = Path(__file__).parents[2] / "docs" / "outputs.md"
 PROVENANCE = Provenance("0.1.0", "5e77", {"b.onnx": "22", "a.onnx": "11"}, "atlas-1", "classical-1")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from masi_vision import compare_visits, score_visit
+from masi_vision.config import load_settings
 from masi_vision.scale import MASI_REGIONS
 
 PLANTED = ("forehead", "right_malar", "left_malar")
@@ -107,6 +108,20 @@ def test_an_unreadable_baseline_is_told_apart_from_an_unreadable_follow_up(visit
     none = compare_visits(score_visit({}), visits[0])
     assert none.status == "not_compared"
     assert none.message.startswith("The baseline could not be measured.")
+
+
+def test_photos_that_do_not_fit_over_each_other_are_not_compared(demo_visits):
+    """As where one of them was misread: a change without common skin is no number."""
+    settings = load_settings()
+    strict = settings.quality.registration_residual.model_copy(update={"fail": 1e-6})
+    quality = settings.quality.model_copy(update={"registration_residual": strict})
+    chosen = settings.model_copy(update={"quality": quality})
+    front = [score_visit({"front": visit / "front.jpg"}, chosen) for visit in demo_visits[:2]]
+    none = compare_visits(*front, chosen)
+    assert (none.status, none.reason) == ("not_compared", "not_aligned")
+    assert "do not fit over each other" in none.message
+    assert none.residual_fraction["front"] > 1e-6
+    assert none.to_dict()["regions"]["chin"]["registered_od"] is None
 
 
 def test_two_people_are_doubtful(visits, demo_visits):

@@ -17,10 +17,13 @@ from masi_vision.errors import NotScorable
 from masi_vision.photo import Photo, read_photo
 from masi_vision.pigment.measure import RegionMeasure
 from masi_vision.scale import RegionGrade
+from masi_vision.visit import region as regions_under_test
 from masi_vision.visit import score as under_test
 from masi_vision.visit.quality import Finding
-from masi_vision.visit.score import grade, mmasi_of, region_values
+from masi_vision.visit.region import RegionResult, grade, region_values
+from masi_vision.visit.score import mmasi_of
 from masi_vision.visit.seen import SeenPhoto
+from masi_vision.visit.views import JoinedMeasure
 
 SHAPE = (720, 640)
 MASI = ("forehead", "right_malar", "left_malar", "chin")
@@ -94,17 +97,23 @@ def test_malar_regions_come_from_their_own_side_and_the_rest_from_the_front(visi
     assert {r.flag for r in result.regions.values()} == {""}
 
 
-def test_the_side_view_s_measure_is_the_one_that_is_graded(visit_of):
-    result = visit_of(
-        {
-            "front": {"right_malar": region(0.95, 0.3), "left_malar": region(0.95, 0.3)},
-            "right": {"right_malar": region(0.2, 0.08), "left_malar": region(0.95, 0.3)},
-            "left": {},
-        }
-    )
+def test_a_cheek_seen_twice_is_measured_in_both_views_and_graded_once(visit_of, monkeypatch):
+    asked = []
+
+    def together(views, members, **_):
+        asked.append(([one.view for one in views], list(members)))
+        return JoinedMeasure(region(0.2, 0.08), (0.7, 0.3))
+
+    monkeypatch.setattr(regions_under_test, "joined", together)
+    far_apart = {"front": {"right_malar": region(0.95, 0.3)}, "right": {}, "left": {}}
+    result = visit_of(far_apart)
+    assert asked == [(["right", "front"], [2]), (["left", "front"], [3])]
     assert result.regions["right_malar"].measure == region(0.2, 0.08)
-    assert result.regions["left_malar"].measure == FREE
-    assert result.scores.mmasi == pytest.approx(0.3 * 2 * 2)
+    assert (result.regions["right_malar"].view, result.regions["right_malar"].view_share) == ("right", 0.7)
+    assert result.regions["right_malar"].flag == "views_differ"
+    assert result.regions["left_malar"].flag == ""
+    assert result.regions["forehead"].view_share == 1
+    assert result.scores.mmasi == pytest.approx(0.3 * 2 * 2 * 2)
 
 
 def test_a_lone_front_photo_scores_every_region_without_a_flag(visit_of):
@@ -356,7 +365,7 @@ def test_a_region_that_is_not_seen_cannot_be_accepted_but_one_hardly_seen_can(vi
 
 
 def test_a_region_that_was_not_measured_has_no_numbers_at_all():
-    values = region_values(under_test.RegionResult(None, None, None, "region_hidden"))
+    values = region_values(RegionResult(None, None, None, "region_hidden"))
     assert {value for name, value in values.items() if name != "flag"} == {None}
 
 

@@ -1,0 +1,197 @@
+"""One region of a photo or visit: from which view, what was measured, its grades, or why it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+
+from masi_vision.config import ScaleSettings, Settings
+from masi_vision.errors import ReasonCode
+from masi_vision.pigment import learned, rules
+from masi_vision.pigment.measure import RegionMeasure
+from masi_vision.scale import (
+    ABSENT,
+    MASI_REGIONS,
+    RegionGrade,
+    area_grade,
+    darkness_grade,
+    homogeneity_grade,
+)
+from masi_vision.visit.measure import PhotoMeasures, region_members
+from masi_vision.visit.models import Models
+from masi_vision.visit.quality import Finding
+from masi_vision.visit.seen import View
+from masi_vision.visit.views import differ, joined
+
+METHODS: Mapping[str, str] = {"learned": learned.METHOD, "classical": rules.METHOD}
+"""Method in the settings to the version of its map, as it stands beside every score."""
+
+# Where a region is looked at first. The malar regions are seen squarely from their own side.
+_PREFERRED: Mapping[str, tuple[View, ...]] = {
+    "right_malar": ("right", "front"),
+    "left_malar": ("left", "front"),
+}
+_FRONT: tuple[View, ...] = ("front",)
+
+REFUSED: tuple[ReasonCode, ...] = ("region_hidden", "clipped", "too_dark")
+"""Flags of a region that is seen too badly to be graded."""
+
+
+@dataclass(frozen=True)
+class RegionResult:
+    """One region of a photo or visit.
+
+    Parameters
+    ----------
+    view : {"front", "left", "right"} or None
+        The photo it was measured in, or weighs most; None where it was measured in none.
+    measure : RegionMeasure or None
+    grade : RegionGrade or None
+        None for nose and upper lip, which MASI does not grade, and where too little skin is visible.
+    flag : str
+        Why it is not graded: one of `REFUSED`. Or ``other_view`` (not the view that faces the region),
+        ``views_differ`` (two views disagree beyond their intervals), ``disagreement`` (the second opinion
+        finds much more or less pigment), with a ``;`` between, or empty.
+    second_opinion_fraction : float or None
+        Pigmented fraction by the classical map, where the learned one is measured.
+    refusal : str
+        The sentence that goes with a flag of `REFUSED`.
+    view_share : float or None
+        How much of the measure is by `view`; the rest is by the front.
+    """
+
+    view: View | None
+    measure: RegionMeasure | None
+    grade: RegionGrade | None
+    flag: str = ""
+    second_opinion_fraction: float | None = None
+    refusal: str = ""
+    view_share: float | None = None
+
+
+def preferred_views(region: str) -> tuple[View, ...]:
+    """The views that show a region, the one that faces it first."""
+    return _PREFERRED.get(region, _FRONT)
+
+
+def region_result(
+    region: str, measures: PhotoMeasures, unfit: Finding | None, settings: Settings, place: str
+) -> RegionResult:
+    """A region of one photo; `unfit` is the check of its quality that failed."""
+    view, measure, second = measures.view, measures.regions[region], measures.second_fraction[region]
+    limits = settings.quality
+    least = 0.0 if limits.accepts("visible_fraction", place) else limits.visible_fraction.fail or 0.0
+    if measure is None or measure.visible_fraction < least:
+        return RegionResult(
+            view, measure, None, "region_hidden", second, hidden_sentence(region, measure, settings)
+        )
+    if unfit is not None and unfit.reason in REFUSED[1:]:
+        return RegionResult(view, measure, None, str(unfit.reason), second, unfit.sentence)
+    return replace(_graded(region, view, measure, second, settings), view_share=1.0)
+
+
+def _graded(
+    region: str, view: View | None, measure: RegionMeasure, second: float | None, settings: Settings
+) -> RegionResult:
+    graded = grade(measure, settings.scale) if region in MASI_REGIONS else None
+    apart = 0.0 if second is None else abs(second - measure.pigmented_fraction)
+    flag = "disagreement" if apart > settings.pigment.disagreement_fraction else ""
+    return RegionResult(view, measure, graded, flag, second)
+
+
+def merged(
+    region: str,
+    results: Mapping[View, Mapping[str, RegionResult]],
+    measures: Mapping[View, PhotoMeasures],
+    settings: Settings,
+    models: Models,
+) -> RegionResult:
+    """A region of a visit, from those of its preferred views that show enough of it.
+
+    Parameters
+    ----------
+    results : mapping
+        The regions of each photo; empty for one that was not scored.
+    measures : mapping
+        Of each photo that was measured.
+    """
+    preferred = preferred_views(region)
+    seen = [view for view in preferred if region in results.get(view, {})]
+    usable = [view for view in seen if results[view][region].flag not in REFUSED]
+    if not usable:
+        return results[seen[-1]][region] if seen else RegionResult(None, None, None, "region_hidden")
+    found = [results[view][region] for view in usable]
+    if len(usable) > 1:
+        return _joined(region, found, [measures[view] for view in usable], settings, models)
+    if usable[0] != preferred[0] and preferred[0] in results:
+        return replace(found[0], flag=";".join(filter(None, ("other_view", found[0].flag))))
+    return found[0]
+
+
+def _joined(
+    region: str,
+    found: Sequence[RegionResult],
+    photos: Sequence[PhotoMeasures],
+    settings: Settings,
+    models: Models,
+) -> RegionResult:
+    """The region in several views at once."""
+    method = METHODS[settings.pigment.method]
+    both = joined(
+        photos,
+        region_members(settings.scale)[region],
+        lesion_probability=settings.pigment.lesion_probability if method == learned.METHOD else 0.5,
+        error=models.pigment.errors[method],
+    )
+    opinions = [one.second_opinion_fraction for one in found]
+    second = None if None in opinions else float(np.dot(both.shares, cast(list[float], opinions)))
+    main = int(np.argmax(both.shares))
+    result = _graded(region, photos[main].view, both.measure, second, settings)
+    apart = differ([cast(RegionMeasure, one.measure) for one in found])
+    flag = ";".join(filter(None, ["views_differ" * apart, result.flag]))
+    return replace(result, flag=flag, view_share=both.shares[main])
+
+
+def grade(measure: RegionMeasure, scale: ScaleSettings) -> RegionGrade:
+    """Grades of a region's measure."""
+    return graded_as(measure.pigmented_fraction, measure.contrast_od, measure.largest_patch_fraction, scale)
+
+
+def graded_as(fraction: float, contrast_od: float, patch: float, scale: ScaleSettings) -> RegionGrade:
+    """Grades of a pigmented fraction, a contrast in OD and the share of the largest patch."""
+    area = area_grade(fraction, noise_floor=scale.noise_floor, edges=scale.area_cut_points)
+    if area == 0:
+        return ABSENT
+    return RegionGrade(
+        area,
+        darkness_grade(contrast_od, scale.darkness_cut_points_od),
+        homogeneity_grade(patch, scale.homogeneity_cut_points),
+    )
+
+
+def hidden_sentence(region: str, measure: RegionMeasure | None, settings: Settings) -> str:
+    """Say that too little skin of a region is visible."""
+    visible = 0.0 if measure is None else measure.visible_fraction
+    return (
+        f"{region.replace('_', ' ').capitalize()}: {visible:.1%} visible. "
+        f"Expected {settings.quality.visible_fraction.fail:.0%} or more. "
+        "Uncover hair, glasses or hands, or add the view of that side."
+    )
+
+
+def region_values(region: RegionResult) -> dict[str, Any]:
+    """Plain values of a region; measures that do not exist are None, never zero."""
+    measures = dict.fromkeys(RegionMeasure.__dataclass_fields__)
+    if region.measure is not None:
+        measures = {name: round(value, 5) for name, value in asdict(region.measure).items()}
+    grades: dict[str, int | None] = {"area": None, "darkness": None, "homogeneity": None}
+    if region.grade is not None:
+        grades = asdict(region.grade)
+    second = region.second_opinion_fraction
+    opinion = {"second_opinion_fraction": None if second is None else round(second, 5)}
+    share = None if region.view_share is None else round(region.view_share, 4)
+    told = {"view": region.view, "view_share": share, "flag": region.flag}
+    return told | measures | grades | opinion

@@ -1,0 +1,88 @@
+"""One region seen in several views: each patch of skin counts as much as the camera saw it squarely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from masi_vision.face.atlas import Floats
+from masi_vision.pigment.interval import MeasureError
+from masi_vision.pigment.map import PigmentMap
+from masi_vision.pigment.measure import RegionMeasure, measure_region
+from masi_vision.visit.measure import PhotoMeasures
+
+
+@dataclass(frozen=True)
+class JoinedMeasure:
+    """A region measured in several views at once.
+
+    Parameters
+    ----------
+    measure : RegionMeasure
+    shares : tuple of float
+        How much each view weighs in it; their sum is 1.
+    """
+
+    measure: RegionMeasure
+    shares: tuple[float, ...]
+
+
+def joined(
+    views: Sequence[PhotoMeasures],
+    members: Sequence[int],
+    *,
+    lesion_probability: float,
+    error: MeasureError,
+) -> JoinedMeasure:
+    """Measure a region in the mean of the pigment maps of several views, in the aligned frame.
+
+    Parameters
+    ----------
+    views : sequence of PhotoMeasures
+        Each shows some skin of the region.
+    members : sequence of int
+        Subunit codes of the region.
+    lesion_probability : float
+        Skin is lesion from this mean probability on.
+    error : MeasureError
+        That of one view: what two views gain is not counted on.
+
+    Notes
+    -----
+    Density, probability and normal skin of a pixel are means over the views that show it, weighted by the
+    cosine between the skin's normal and the line to the camera: the photo's pixels per area of skin.
+    """
+    shown = [np.isin(view.codes, members) & view.pigment.skin for view in views]
+    weights = np.stack(shown) * np.stack([view.face.alignment.squareness() for view in views])
+    total = weights.sum(axis=0)
+    seen = total > 0
+    by_pixel = np.asarray(weights / np.where(seen, total, 1), np.float32)
+    first = views[0]
+    maps = [view.pigment for view in views]
+    probability = _mean([one.probability for one in maps], by_pixel)
+    joint = PigmentMap(
+        density_od=_mean([one.density_od for one in maps], by_pixel),
+        lesion=seen & (probability >= lesion_probability),
+        probability=probability,
+        skin=seen,
+        normal_rgb=_mean([one.normal_rgb for one in maps], np.asarray(by_pixel[..., None])),
+        method=first.pigment.method,
+    )
+    whole_px = int(np.isin(first.face.atlas.labels, members).sum())
+    measure = measure_region(joint, seen, whole_px=whole_px, error=error)
+    assert measure is not None, "a view without any skin of the region"
+    shares = weights.sum(axis=(1, 2)) / total.sum()
+    return JoinedMeasure(measure, tuple(float(share) for share in shares))
+
+
+def _mean(parts: Sequence[Floats], weights: Floats) -> Floats:
+    return np.asarray((np.stack(parts) * weights).sum(axis=0), np.float32)
+
+
+def differ(measures: Sequence[RegionMeasure]) -> bool:
+    """Whether two views disagree about a region beyond what either could be wrong by."""
+    low = max(one.pigmented_fraction_low for one in measures)
+    high = min(one.pigmented_fraction_high for one in measures)
+    return low > high

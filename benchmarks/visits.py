@@ -124,8 +124,8 @@ def table(judged_pairs: list[Pair]) -> str:
     follows = [f"{np.corrcoef(planted[route], planted[4])[0, 1]:.2f}" for route in (0, 3)]
     lines = [
         f"{len(judged_pairs)} pairs of photographs, of which {len(refused)} are refused as not aligned (skin "
-        f"really apart: {', '.join(refused) or 'none'}). Skin apart: 90th percentile over the skin, in shares "
-        "of the face's width, mean (and worst) of the pairs.",
+        f"really apart: {', '.join(refused) or 'none'}). Skin apart: 90th percentile over the skin, in "
+        "shares of the face's width, mean (and worst) of the pairs.",
         "",
         row("measure", "laid over each other", "difference of the measures"),
         row("---", "---", "---"),

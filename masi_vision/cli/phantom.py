@@ -13,6 +13,7 @@ from masi_vision.errors import SettingsError
 
 if TYPE_CHECKING:
     from masi_vision.phantom.cohort import Arm
+    from masi_vision.visit.seen import View
 
 
 @verb
@@ -24,6 +25,10 @@ def phantom(
     ] = None,
     patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 80,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same study.")] = 1,
+    visits: Annotated[int, typer.Option(min=2, help="How many visits: the first before treatment.")] = 3,
+    three_views: Annotated[
+        bool, typer.Option("--three-views", help="Photograph the head turned to both sides too.")
+    ] = False,
     effects: Annotated[
         str, typer.Option(help="Mean share of pigment that is gone in the end, by arm.")
     ] = "0.10,0.25,0.40,0.55",
@@ -37,7 +42,8 @@ def phantom(
     from masi_vision.config import load_settings
     from masi_vision.training.phantom_study import StudyPlan, write_study
 
-    plan = StudyPlan(patients, seed, _arms(effects))
+    views: tuple[View, ...] = ("front", "left", "right") if three_views else ("front",)
+    plan = StudyPlan(patients, seed, _arms(effects), visits, views)
     made = write_study(plan, faces, out, load_settings())
     typer.echo(f"{made['patients']} patients, {made['photos']} photos, {made['reads']} reads.")
     where = f"Photos: {out}  " if made["photos"] else ""

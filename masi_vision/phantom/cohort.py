@@ -21,9 +21,9 @@ from masi_vision.scale import MASI_REGIONS, MasiRegion, continuous_area, continu
 
 Codes = npt.NDArray[np.uint8]
 
-VISITS = ("visit-1", "visit-2", "visit-3")
+VISITS = 3
 """Before the first treatment; at the last, three months later; six months after that."""
-_EFFECT_SO_FAR = (0.0, 0.6, 1.0)
+_EFFECT_AT_LAST_TREATMENT = 0.6
 
 _PATIENT_SPREAD, _REGION_SPREAD = 0.15, 0.08
 _LEAST_AMOUNT_OD = 0.004
@@ -62,10 +62,22 @@ class Patient:
     melasma: Melasma
     remaining: Floats
 
-    def at(self, visit: int) -> Melasma:
-        """The melasma at a visit, counted from 0."""
-        left = 1 + _EFFECT_SO_FAR[visit] * (self.remaining - 1)
+    def at(self, visit: int, visits: int = VISITS) -> Melasma:
+        """The melasma at a visit, counted from 0, of so many."""
+        left = 1 + effect_so_far(visit, visits) * (self.remaining - 1)
         return self.melasma.after_treatment(np.asarray(left, np.float32))
+
+
+def effect_so_far(visit: int, visits: int) -> float:
+    """Share of the whole effect that is there at a visit: none at the first, all at the last.
+
+    Notes
+    -----
+    The visits between are treatments, evenly spaced, the last of them with 60 % of the effect. Chosen here.
+    """
+    if visit in (0, visits - 1):
+        return float(visit > 0)
+    return _EFFECT_AT_LAST_TREATMENT * visit / (visits - 2)
 
 
 def allocation(patients: int, arms: Sequence[Arm], rng: Rng) -> list[Arm]:

@@ -32,6 +32,7 @@ from masi_vision.training.data import LabelledFace
 from masi_vision.training.evaluation import tone_of
 from masi_vision.training.faces import Split
 from masi_vision.training.pigment_data import in_colour
+from masi_vision.training.turned_head import turned_photo
 from masi_vision.visit.compare import FaceInFrame, laid_over
 from masi_vision.visit.measure import PhotoMeasures, measure_photo
 from masi_vision.visit.models import Models
@@ -199,9 +200,9 @@ def drawn_melasma(
 
 
 def photographed(
-    scene: Scene, atlas: FaceAtlas, capture: Capture, rng: np.random.Generator
+    scene: Scene, atlas: FaceAtlas, capture: Capture, rng: np.random.Generator, *, yaw_deg: float = 0.0
 ) -> npt.NDArray[np.uint8]:
-    """The photograph of a scene, 8-bit sRGB."""
+    """The photograph of a scene, 8-bit sRGB, its head turned from where it was photographed."""
     linear = srgb_to_linear(scene.face.pixels)
     window = (0, 0, *linear.shape[:2])
     over = Alignment(atlas, scene.face.landmarks)
@@ -213,6 +214,8 @@ def photographed(
             added.reshape(*light.shape[:2], 1),
         )
         light = on_photo.laid_on(light)
+    if yaw_deg:
+        light = turned_photo(np.asarray(light, np.float32), scene.face.landmarks, atlas, yaw_deg)
     return taken(np.asarray(light, np.float32), capture, rng)
 
 

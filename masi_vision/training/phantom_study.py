@@ -38,9 +38,11 @@ from masi_vision.training.data import LabelledFace
 from masi_vision.training.faces import load_faces, load_polygons, split_by_person
 from masi_vision.training.labels import label_face
 from masi_vision.training.phantom_photos import Scene, can_be_planted, photographed
+from masi_vision.visit.seen import View
 
 TRUTH, READS, STUDY = "truth.csv", "reads.csv", "phantom.json"
 _READERS = 3
+_TURN_DEG: dict[View, float] = {"front": 0.0, "right": 40.0, "left": -40.0}
 _REGIONS: dict[MasiRegion, int] = {
     name: int(subunit) for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True)
 }
@@ -50,16 +52,20 @@ _LIGHT, _DARK = np.array([0.52, 0.34, 0.26]), np.array([0.12, 0.062, 0.036])
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What to make: how many patients, in which arms, from which seed."""
+    """What to make: how many patients, in which arms, from which seed; how often photographed, from where."""
 
     patients: int
     seed: int
     arms: tuple[Arm, ...]
+    visits: int = VISITS
+    views: tuple[View, ...] = ("front",)
 
     def __post_init__(self) -> None:
-        """Refuse a study without patients."""
+        """Refuse a study without patients, or without an outcome."""
         if self.patients < 1:
             raise ValueError(f"patients must be at least 1, got {self.patients}")
+        if self.visits < 2:
+            raise ValueError(f"visits must be at least 2, got {self.visits}")
 
 
 def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settings) -> dict[str, int]:
@@ -93,14 +99,17 @@ def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settin
     for number, (arm, (face, codes, skin)) in enumerate(zip(arms, people, strict=True)):
         own = np.random.default_rng(of_patients[number])
         patient = draw_patient(f"P{number + 1:03d}", arm, skin, atlas.labels, own)
-        for place, visit in enumerate(VISITS):
-            truth = truth_of(patient.at(place), codes, _REGIONS)
+        for place in range(plan.visits):
+            visit, melasma = f"visit-{place + 1}", patient.at(place, plan.visits)
+            truth = truth_of(melasma, codes, _REGIONS)
             rows += _truth_rows(patient, visit, truth, settings)
             reads += _read_rows(patient, visit, truth, readers, settings, own)
             if face is not None:
-                pixels = photographed(Scene(face, patient.at(place)), atlas, draw_capture(own), own)
-                _write_photo(out / patient.name / visit / "front.jpg", pixels)
-                photos += 1
+                for view in plan.views:
+                    scene, turn = Scene(face, melasma), _TURN_DEG[view]
+                    pixels = photographed(scene, atlas, draw_capture(own), own, yaw_deg=turn)
+                    _write_photo(out / patient.name / visit / f"{view}.jpg", pixels)
+                    photos += 1
     apart.mkdir(parents=True)
     truth_text = _csv(rows)
     (apart / TRUTH).write_text(truth_text, encoding="utf-8")
@@ -229,6 +238,6 @@ def _csv(rows: Sequence[dict[str, object]]) -> str:
 
 def _write_photo(file: Path, pixels: np.ndarray) -> None:
     """As a JPEG of high quality: the camera's own compression is in the pixels already."""
-    file.parent.mkdir(parents=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(file), pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 97]):
         raise OutputError(f"{file} cannot be written. Expected free space and the permission to write.")

@@ -10,6 +10,7 @@ from masi_vision.phantom.cohort import (
     allocation,
     draw_patient,
     draw_readers,
+    effect_so_far,
     read,
     truth_of,
 )
@@ -60,7 +61,7 @@ def test_all_come_with_melasma_and_arms_lose_what_they_were_set_to_lose(patients
 
 def test_a_visit_between_lies_between(patients, small):
     for patient in patients[:20]:
-        first, second, third = (amount(patient.at(visit), small) for visit in range(len(VISITS)))
+        first, second, third = (amount(patient.at(visit), small) for visit in range(VISITS))
         assert min(first, third) - 1e-6 <= second <= max(first, third) + 1e-6
 
 
@@ -101,3 +102,10 @@ def test_readers_agree_as_trained_readers_do(patients, small):
 def test_an_effect_that_no_treatment_has_is_refused(effect):
     with pytest.raises(ValueError, match="effect must be in"):
         Arm("A", effect)
+
+
+@pytest.mark.parametrize(
+    ("visits", "expected"), [(2, (0, 1)), (3, (0, 0.6, 1)), (4, (0, 0.3, 0.6, 1)), (5, (0, 0.2, 0.4, 0.6, 1))]
+)
+def test_the_effect_grows_to_the_last_visit(visits, expected):
+    assert [effect_so_far(visit, visits) for visit in range(visits)] == pytest.approx(expected)

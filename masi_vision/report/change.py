@@ -13,7 +13,7 @@ from masi_vision.photo import linear_to_srgb8
 from masi_vision.report.picture import Picture, ascii_text
 from masi_vision.report.tables import PROVENANCE, REGIONS, Row, number, provenance_cells, text
 from masi_vision.skin.density import optical_density
-from masi_vision.visit.compare import REGISTERED, Comparison, VisitChange
+from masi_vision.visit.compare import REGISTERED, Comparison, FaceInFrame, VisitChange
 from masi_vision.visit.seen import View
 
 _VISIT = {
@@ -91,10 +91,10 @@ def draw_visits(changes: Sequence[VisitChange], view: View) -> Picture:
     if not shown:
         raise ValueError(f"none of the comparisons has the view {view}")
     first = shown[0][1]
-    face = _cut_out(first.baseline.linear_rgb, first)
+    face = _cut_out(first.baseline.linear_rgb, first.baseline, first)
     columns = [_column(changes[0].baseline.visit, face, _legend(face.shape))]
     columns += [
-        _column(change.follow_up.visit, _cut_out(_evened(one), one), _drawn_change(one))
+        _column(change.follow_up.visit, _cut_out(_evened(one), one.follow_up, one), _drawn_change(one))
         for change, one in shown
     ]
     gap = np.full((len(columns[0]), _GAP_PX, 3), 255, np.uint8)
@@ -107,15 +107,15 @@ def _evened(one: Comparison) -> Floats:
     return np.asarray(np.clip(10**-density, 0, 1), np.float32)
 
 
-def _cut_out(linear: Floats, one: Comparison) -> Picture:
-    """The face on white: the frame is black where nothing of the face is seen."""
-    seen = np.asarray(one.baseline.linear_rgb.max(axis=2) > 0)
+def _cut_out(linear: Floats, face: FaceInFrame, one: Comparison) -> Picture:
+    """A face on white: the frame is black where nothing of it, or of the baseline, is seen."""
+    seen = (one.baseline.linear_rgb.max(axis=2) > 0) & (face.linear_rgb.max(axis=2) > 0)
     return np.where(seen[..., None], linear_to_srgb8(linear), 255).astype(np.uint8)
 
 
 def _drawn_change(one: Comparison) -> Picture:
     """Where skin got darker or lighter, over the baseline in grey."""
-    grey = _cut_out(one.baseline.linear_rgb, one).mean(axis=2, keepdims=True)
+    grey = _cut_out(one.baseline.linear_rgb, one.baseline, one).mean(axis=2, keepdims=True)
     base = np.repeat(90 + 0.65 * grey, 3, axis=2).clip(0, 255)
     change = one.change.change_od
     colour = np.where((change > 0)[..., None], np.array(_DARKER), np.array(_LIGHTER))

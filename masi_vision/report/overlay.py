@@ -163,11 +163,11 @@ def _strip(result: PhotoScore, width: int) -> Picture:
 
 
 def _verdict(result: PhotoScore) -> str:
-    """The score; for a side view, whose far side is always hidden, what it is for."""
-    if (scores := result.scores) is not None:
-        return f"mMASI {scores.mmasi:.1f} ({scores.mmasi_low:.1f} to {scores.mmasi_high:.1f})"
+    """The score; for a side view, whose own score would be of half a face, what it is for."""
     if result.view != "front":
         return f"{result.view.capitalize()} view: for the {result.view} malar region of the visit"
+    if (scores := result.scores) is not None:
+        return f"mMASI {scores.mmasi:.1f} ({scores.mmasi_low:.1f} to {scores.mmasi_high:.1f})"
     return f"Not scored: {result.reason}"
 
 

@@ -106,3 +106,27 @@ def test_photographs_lie_in_the_layout_and_tell_nothing(faces_folder, tmp_path):
     assert said["truth_sha256"] == hashlib.sha256((apart / "truth.csv").read_bytes()).hexdigest()
     assert not list(study.rglob("*.csv"))
     assert "arm" not in json.dumps(said)
+
+
+def test_more_visits_are_made_as_asked_for(tmp_path):
+    done = phantom("--out", tmp_path / "study", "--patients", 4, "--visits", 5)
+    assert done.exit_code == 0
+    truth = rows(tmp_path / "study-truth" / "truth.csv")
+    assert {row["visit"] for row in truth} == {f"visit-{n}" for n in range(1, 6)}
+
+
+@pytest.mark.slow
+def test_a_head_is_photographed_from_both_sides_too(faces_folder, tmp_path):
+    from masi_vision.config import load_settings
+    from masi_vision.visit.models import shipped_models
+    from masi_vision.visit.seen import see_photo
+
+    study = tmp_path / "study"
+    words = ("--faces", faces_folder, "--patients", 1, "--visits", 2, "--three-views", "--seed", 4)
+    assert phantom("--out", study, *words).exit_code == 0
+    yaw = {
+        photo.stem: see_photo(photo, load_settings(), shipped_models()).face.pose.yaw_deg
+        for photo in (study / "P001" / "visit-1").glob("*.jpg")
+    }
+    assert yaw["right"] > 20 > 10 > abs(yaw["front"])
+    assert yaw["left"] < -20

@@ -1,0 +1,185 @@
+"""How well a turned cheek is measured, on people on whom nothing was trained.
+
+    python benchmarks/views.py --faces FACES [--write]
+
+First on photographs of heads that are really turned by 20 to 45 degrees, with melasma planted on the near
+cheek alone: how far its pigmented fraction is off, and whether it is ever found on the other side. Then on
+heads that were photographed straight on and turned afterwards (`masi_vision/training/turned_head.py`): each
+cheek in the front view, in its own view, and in both together.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from masi_vision.config import Settings, load_settings
+from masi_vision.errors import NotScorable
+from masi_vision.face.align import Alignment
+from masi_vision.face.atlas import Subunit
+from masi_vision.phantom.capture import draw_capture
+from masi_vision.phantom.melasma import Melasma
+from masi_vision.photo import Photo
+from masi_vision.training.data import LabelledFace
+from masi_vision.training.phantom_photos import (
+    Scene,
+    can_be_planted,
+    drawn_melasma,
+    people_to_plant,
+    photographed,
+)
+from masi_vision.training.pigment_export import prepare
+from masi_vision.visit.measure import PhotoMeasures, measure_photo
+from masi_vision.visit.models import Models, shipped_models
+from masi_vision.visit.region import METHODS
+from masi_vision.visit.seen import View
+from masi_vision.visit.views import joined
+
+PAGE = Path(__file__).parent.parent / "docs" / "views.md"
+MARKS = "<!-- results -->", "<!-- end of results -->"
+SIDES: dict[View, tuple[Subunit, Subunit, float]] = {  # near cheek, far cheek, turn
+    "right": (Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR, 40.0),
+    "left": (Subunit.LEFT_MALAR, Subunit.RIGHT_MALAR, -40.0),
+}
+LEAST_SHARE, DRAWS, PEOPLE = 0.5, 3, 60
+
+
+def fraction(lesion: np.ndarray, region: np.ndarray) -> float:
+    """Lesion over region."""
+    return float(lesion[region].mean())
+
+
+def region_of(face: LabelledFace, models: Models, code: Subunit) -> np.ndarray:
+    """A region's visible skin by the labels, in the aligned frame."""
+    labels = Alignment(models.face.atlas, face.landmarks).to_frame(face.labels, nearest=True)
+    return np.asarray(labels) == code
+
+
+def shown(
+    face: LabelledFace,
+    melasma: Melasma,
+    view: View,
+    yaw_deg: float,
+    models: Models,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> PhotoMeasures | None:
+    """The measures of one photograph; None where it cannot be measured."""
+    pixels = photographed(Scene(face, melasma), models.face.atlas, draw_capture(rng), rng, yaw_deg=yaw_deg)
+    try:
+        return measure_photo(Photo.from_srgb(pixels), view, settings, models)
+    except NotScorable:
+        return None
+
+
+def really_turned(
+    faces: list[LabelledFace], models: Models, settings: Settings
+) -> Iterator[tuple[float, float, bool]]:
+    """Truth, measure, and whether the other cheek was found to have more."""
+    middle = models.face.atlas.labels.shape[1] / 2
+    for number, face in enumerate(faces):
+        view: View = "right" if face.yaw_deg > 0 else "left"
+        near, far, _ = SIDES[view]
+        region = region_of(face, models, near)
+        if region.sum() < LEAST_SHARE * (models.face.atlas.labels == near).sum():
+            continue
+        columns = np.arange(region.shape[1])
+        own_side = columns < middle if near is Subunit.RIGHT_MALAR else columns >= middle
+        for draw in range(DRAWS):
+            rng = np.random.default_rng((7, number, draw))
+            melasma, _ = drawn_melasma(face, models.face.atlas, "held out", rng)
+            melasma = replace(
+                melasma,
+                density_od=(melasma.density_od * own_side).astype(np.float32),
+                lesion=melasma.lesion & own_side,
+            )
+            measures = shown(face, melasma, view, 0.0, models, settings, rng)
+            found = measures.regions[near.name.lower()] if measures else None
+            if measures is None or found is None or found.visible_fraction < LEAST_SHARE:
+                continue
+            other = measures.regions[far.name.lower()]
+            true = fraction(melasma.lesion, region)
+            astray = other is not None and other.pigmented_fraction > found.pigmented_fraction + 0.05
+            yield true, found.pigmented_fraction, astray and true > 0.1
+
+
+def turned_afterwards(
+    faces: list[LabelledFace], models: Models, settings: Settings
+) -> Iterator[tuple[float, float, float, float]]:
+    """Truth of a cheek, and its measure in front, from its side, and in both."""
+    for number, face in enumerate(faces):
+        rng = np.random.default_rng((8, number))
+        melasma, _ = drawn_melasma(face, models.face.atlas, "held out", rng)
+        front = shown(face, melasma, "front", 0.0, models, settings, rng)
+        for view, (near, _, yaw_deg) in SIDES.items():
+            side = shown(face, melasma, view, yaw_deg, models, settings, rng)
+            region = region_of(face, models, near)
+            seen = [m.regions[near.name.lower()] if m else None for m in (front, side)]
+            enough = [one is not None and one.visible_fraction >= LEAST_SHARE for one in seen]
+            if front is None or side is None or not all(enough):
+                continue
+            both = joined(
+                [side, front],
+                [int(near)],
+                lesion_probability=settings.pigment.lesion_probability,
+                error=models.pigment.errors[METHODS["learned"]],
+            )
+            measured = [one.pigmented_fraction for one in seen if one is not None]
+            yield fraction(melasma.lesion, region), measured[0], measured[1], both.measure.pigmented_fraction
+
+
+def table(turned: list[tuple[float, float, bool]], made: list[tuple[float, float, float, float]]) -> str:
+    """Both parts."""
+    true, found, astray = (np.array(column) for column in zip(*turned, strict=True))
+    figures = np.array(made).T
+    lines = [
+        "| photographs | number | error of the fraction | r with the planted fraction |",
+        "| --- | --- | --- | --- |",
+        f"| really turned by 20 to 45 degrees, the near cheek (must: under 8 points) | {len(true)} "
+        f"| {100 * np.abs(found - true).mean():.1f} points | {np.corrcoef(found, true)[0, 1]:.2f} |",
+    ]
+    for name, one in zip(("in front", "from its own side", "in both together"), figures[1:], strict=True):
+        off = 100 * np.abs(one - figures[0]).mean()
+        lines.append(
+            f"| turned afterwards, a cheek {name} | {figures.shape[1]} | {off:.1f} points "
+            f"| {np.corrcoef(one, figures[0])[0, 1]:.2f} |"
+        )
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Pigment of the near cheek found on the other: {int(astray.sum())} of {len(true)} (must: 0).",
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--faces", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser.add_argument("--write", action="store_true", help="write the table into docs/views.md")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    data, models, settings = prepare(arguments.faces, arguments.cache), shipped_models(), load_settings()
+    labelled = [data.labelled[face.id] for face in data.faces if data.split[face.id] == "test"]
+    turned = [face for face in labelled if 20 <= abs(face.yaw_deg) <= 45 and can_be_planted(face)]
+    straight = people_to_plant(data, "test")[:PEOPLE]
+    results = table(
+        list(really_turned(turned, models, settings)), list(turned_afterwards(straight, models, settings))
+    )
+    print(results)
+    if arguments.write:
+        before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
+        after = rest.split(MARKS[1])[1]
+        PAGE.write_text(f"{before}{MARKS[0]}\n\n{results}\n\n{MARKS[1]}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

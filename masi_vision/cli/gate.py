@@ -25,9 +25,9 @@ from masi_vision.report.quality import (
 from masi_vision.report.tables import RUN_JSON, csv_text, json_text, run_record, write_file
 from masi_vision.visit.folder import VisitFiles, find_visits
 from masi_vision.visit.models import Models, shipped_models
-from masi_vision.visit.quality import RESULTS, changed_since, check_photo, wanted
+from masi_vision.visit.quality import RESULTS, Capture, capture_of, changed_since, check_photo, wanted
 from masi_vision.visit.score import place_of
-from masi_vision.visit.seen import READ_SIDE_PX, SeenPhoto, View, see_photo, srgb8
+from masi_vision.visit.seen import READ_SIDE_PX, View, see_photo, srgb8
 
 QUALITY_CSV, SHEETS = "quality.csv", "contact"
 CHECKED = ResultFiles((QUALITY_CSV, RUN_JSON), {SHEETS: ("contact_*.jpg",)})
@@ -83,7 +83,7 @@ def check_visits(order: Order, progress: Progress = lambda done, found: None) ->
     prepare(order, CHECKED)
     (order.out / SHEETS).mkdir(exist_ok=True)
     book = GateBook(order, models, len(found))
-    first: dict[tuple[str, View], SeenPhoto] = {}
+    first: dict[tuple[str, View], Capture] = {}
     with book.kept():
         for done, files in enumerate(found):
             progress(done, len(found))
@@ -98,7 +98,7 @@ def check_visits(order: Order, progress: Progress = lambda done, found: None) ->
 def _checked(
     files: VisitFiles,
     view: View,
-    first: dict[tuple[str, View], SeenPhoto],
+    first: dict[tuple[str, View], Capture],
     settings: Settings,
     models: Models,
 ) -> CheckedPhoto:
@@ -112,9 +112,10 @@ def _checked(
     place = place_of(files.patient, files.visit, view)
     findings = wanted(check_photo(seen, view, settings.quality, place), view, tuple(files.photos))
     if files.patient:
-        before = first.setdefault((files.patient, view), seen)
-        if before is not seen:
-            findings += changed_since(before, seen, settings.quality, place)
+        taken = capture_of(seen)
+        before = first.setdefault((files.patient, view), taken)
+        if before is not taken:
+            findings += changed_since(before, taken, settings.quality, place)
     return replace(checked, sha256=seen.photo.sha256, findings=findings, thumbnail=thumbnail(seen))
 
 

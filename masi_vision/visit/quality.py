@@ -158,26 +158,55 @@ def worst(findings: Collection[Finding]) -> Result:
     return max((finding.result for finding in findings), key=RESULTS.index, default="pass")
 
 
+@dataclass(frozen=True)
+class Capture:
+    """How a photo was taken, as far as later ones should be taken alike; light, where a photo is not.
+
+    Parameters
+    ----------
+    facts : CaptureFacts
+    sha256 : str
+    yaw_deg : float
+    eye_opening : float
+        Height over width, mean of both eyes.
+    card : Correction or None
+        Of a colour card that is trusted.
+    """
+
+    facts: CaptureFacts
+    sha256: str
+    yaw_deg: float
+    eye_opening: float
+    card: Correction | None
+
+
+def capture_of(seen: SeenPhoto) -> Capture:
+    """How a photo was taken."""
+    card = seen.card if isinstance(seen.card, Correction) else None
+    pose = seen.face.pose
+    return Capture(seen.photo.capture, seen.photo.sha256, pose.yaw_deg, eye_opening(seen.face), card)
+
+
 def changed_since(
-    first: SeenPhoto, later: SeenPhoto, limits: QualitySettings, place: str = ""
+    first: Capture, later: Capture, limits: QualitySettings, place: str = ""
 ) -> tuple[Finding, ...]:
     """What changed in camera, exposure and pose since the patient's first visit, in the same view."""
-    before, after = first.photo.capture, later.photo.capture
+    before, after = first.facts, later.facts
     check = _Checks(limits, place)
     findings = []
     if (stops := _exposure_change(before, after)) is not None:
         says = f"The exposure changed by {stops:.1f} stops since the first visit. {_SAME_SETTINGS}"
         findings.append(check("exposure_change_ev", None, stops, says))
-    opening = abs(eye_opening(first.face) - eye_opening(later.face))
+    opening = abs(first.eye_opening - later.eye_opening)
     says = f"The eyes are open by {opening:.2f} more or less than at the first visit. Expected the same look."
     findings.append(check("eye_opening_change", None, opening, says))
-    turn = abs(first.face.pose.yaw_deg - later.face.pose.yaw_deg)
+    turn = abs(first.yaw_deg - later.yaw_deg)
     says = (
         f"The head is turned {turn:.0f} degrees from the first visit. Expected {{limit}}. "
         "Hold the first visit's photo beside the camera."
     )
     findings.append(check("yaw_change_deg", None, turn, says))
-    if isinstance(first.card, Correction) and isinstance(later.card, Correction):
+    if first.card is not None and later.card is not None:
         drift = card_drift(first.card, later.card).mean_delta_e00
         says = f"The colour card looks dE00 {drift:.1f} different from the first visit. {_SAME_SETTINGS}"
         findings.append(check("card_drift_delta_e00", None, drift, says))
@@ -186,7 +215,7 @@ def changed_since(
         changed = was is not None and now is not None and was != now
         words = f"{name} changed since the first visit: {was}, now {now}. {_SAME_SETTINGS}"
         findings.append(Finding(name, None, "warn" if changed else "pass", None, None, None, words * changed))
-    same = first.photo.sha256 == later.photo.sha256
+    same = first.sha256 == later.sha256
     words = "This is the very file of the first visit. Expected another. Copy it from the camera again."
     findings.append(Finding("own_file", None, "warn" if same else "pass", None, None, None, words * same))
     return tuple(findings)

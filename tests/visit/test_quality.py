@@ -16,6 +16,7 @@ from masi_vision.visit.models import shipped_models
 from masi_vision.visit.quality import (
     REASONS,
     blur_percent,
+    capture_of,
     changed_since,
     check_photo,
     eye_opening,
@@ -228,7 +229,7 @@ CAMERA = {"camera": "Nikon Z 6", "lens": "105 mm", "exposure_s": 1 / 125, "f_num
 def test_the_same_camera_and_pose_change_nothing(seen):
     later = with_capture(seen[0], **CAMERA)
     first = SeenPhoto(replace(later.photo, sha256="0" * 64), seen[0].face, seen[0].codes)
-    assert worst(changed_since(first, later, LIMITS)) == "pass"
+    assert worst(changed_since(capture_of(first), capture_of(later), LIMITS)) == "pass"
 
 
 @pytest.mark.parametrize(
@@ -244,18 +245,18 @@ def test_the_same_camera_and_pose_change_nothing(seen):
 def test_another_camera_or_exposure_is_told(seen, change, check):
     first, later = with_capture(seen[0], **CAMERA), with_capture(seen[0], **CAMERA | change)
     later = SeenPhoto(replace(later.photo, sha256="2" * 64), later.face, later.codes)
-    assert set(results(changed_since(first, later, LIMITS))) == {(check, None)}
+    assert set(results(changed_since(capture_of(first), capture_of(later), LIMITS))) == {(check, None)}
 
 
 def test_facts_that_the_camera_did_not_write_are_no_change(seen):
     first, later = with_capture(seen[0]), with_capture(seen[0], **CAMERA)
     later = SeenPhoto(replace(later.photo, sha256="2" * 64), later.face, later.codes)
-    assert worst(changed_since(first, later, LIMITS)) == "pass"
+    assert worst(changed_since(capture_of(first), capture_of(later), LIMITS)) == "pass"
 
 
 def test_a_turned_head_and_the_same_file_are_told(seen):
     later = turned(seen[0], yaw_deg=20.0, pitch_deg=0.0, roll_deg=0.0)
-    told = results(changed_since(seen[0], later, LIMITS))
+    told = results(changed_since(capture_of(seen[0]), capture_of(later), LIMITS))
     assert ("yaw_change_deg", None) in told
     assert ("own_file", None) in told
 

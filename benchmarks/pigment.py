@@ -37,8 +37,11 @@ from masi_vision.training.pigment_export import CUTS, Course, judged, markdown
 from masi_vision.training.pigment_figures import change_r, coverage, figures
 from masi_vision.visit.measure import classical_map
 from masi_vision.visit.models import Models, shipped_models
+from masi_vision.visit.quality import check_photo, refusal, refused_regions
+from masi_vision.visit.seen import SeenPhoto
 
 SHIPPED, BY_RULES = "masi_vision, learned (shipped)", "masi_vision, classical (second opinion)"
+PASSED = "passes the quality gate"
 LAID_OVER = "masi_vision, visits laid over each other (change only)"
 EVEN_OD, UNEVEN_OD = 1.0, 1.2
 HERE = Path(__file__).parent
@@ -53,10 +56,25 @@ def judge(
         yield from judge_one(picture, models, settings)
         if plain is not None:
             yield from rows_of(picture, PLAIN, *by_plain_unet(picture, plain))
+    yield from passed_rows(pictures, settings)
     by_state = {picture.state: picture for picture in pictures}
     yield from paired_rows(by_state["planted"], by_state["treated"])
     yield from change_rows(by_state["clear"], by_state["again"], models.face.atlas, settings)
     yield from change_rows(by_state["planted"], by_state["treated"], models.face.atlas, settings)
+
+
+def passed_rows(pictures: list[Picture], settings: Settings) -> Iterator[Row]:
+    """The shipped map on people all of whose photographs the quality gate passes, without refused regions."""
+    checks = [
+        check_photo(SeenPhoto(one.measures.photo, one.measures.face, one.codes), "front", settings.quality)
+        for one in pictures
+    ]
+    if any(refusal(findings) for findings in checks):
+        return
+    for picture, findings in zip(pictures, checks, strict=True):
+        learned, refused = picture.measures.pigment, refused_regions(findings)
+        rows = rows_of(picture, PASSED, learned.lesion, learned.density_od)
+        yield from (row for row in rows if row.region not in refused)
 
 
 def judge_one(picture: Picture, models: Models, settings: Settings) -> Iterator[Row]:
@@ -120,6 +138,8 @@ def groups_table(rows: list[Row], scale: ScaleSettings) -> str:
         by_light.setdefault(_light(ranges[row.person]), []).append(row)
     for light, part in by_light.items():
         table[f"{light}, {_people(part)}"] = figures(part, scale)
+    passed = of(rows, PASSED)
+    table[f"photographs that `masi qc` passes, {_people(passed)}"] = figures(passed, scale)
     table["all"] = figures(ours, scale)
     return markdown(table, "the shipped map on")
 

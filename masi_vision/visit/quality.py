@@ -215,6 +215,12 @@ def changed_since(
         changed = was is not None and now is not None and was != now
         words = f"{name} changed since the first visit: {was}, now {now}. {_SAME_SETTINGS}"
         findings.append(Finding(name, None, "warn" if changed else "pass", None, None, None, words * changed))
+    early = None not in (before.taken_at, after.taken_at) and str(after.taken_at) < str(before.taken_at)
+    words = (
+        "By the camera's clock this was taken before the first visit. Expected after it. "
+        "Set the clock, or see whether the visits are mixed up."
+    )
+    findings.append(Finding("order", None, "warn" if early else "pass", None, None, None, words * early))
     same = first.sha256 == later.sha256
     words = "This is the very file of the first visit. Expected another. Copy it from the camera again."
     findings.append(Finding("own_file", None, "warn" if same else "pass", None, None, None, words * same))

@@ -248,6 +248,18 @@ def test_another_camera_or_exposure_is_told(seen, change, check):
     assert set(results(changed_since(capture_of(first), capture_of(later), LIMITS))) == {(check, None)}
 
 
+def test_a_photo_taken_before_the_first_visit_is_told_without_its_date(seen):
+    first = with_capture(seen[0], taken_at="2026:05:01 10:00:00")
+    for when, result in (("2026:04:30 09:00:00", "warn"), ("2026:06:01 09:00:00", "pass"), (None, "pass")):
+        later = with_capture(seen[0], taken_at=when)
+        later = SeenPhoto(replace(later.photo, sha256="2" * 64), later.face, later.codes)
+        (order,) = [
+            f for f in changed_since(capture_of(first), capture_of(later), LIMITS) if f.check == "order"
+        ]
+        assert order.result == result
+        assert "2026" not in str(order.to_dict())
+
+
 def test_facts_that_the_camera_did_not_write_are_no_change(seen):
     first, later = with_capture(seen[0]), with_capture(seen[0], **CAMERA)
     later = SeenPhoto(replace(later.photo, sha256="2" * 64), later.face, later.codes)

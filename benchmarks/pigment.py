@@ -37,7 +37,7 @@ from masi_vision.training.pigment_export import CUTS, Course, judged, markdown
 from masi_vision.training.pigment_figures import change_r, coverage, figures
 from masi_vision.visit.measure import classical_map
 from masi_vision.visit.models import Models, shipped_models
-from masi_vision.visit.quality import check_photo, refusal, refused_regions
+from masi_vision.visit.quality import check_photo, of_region, refusal
 from masi_vision.visit.seen import SeenPhoto
 
 SHIPPED, BY_RULES = "masi_vision, learned (shipped)", "masi_vision, classical (second opinion)"
@@ -72,9 +72,9 @@ def passed_rows(pictures: list[Picture], settings: Settings) -> Iterator[Row]:
     if any(refusal(findings) for findings in checks):
         return
     for picture, findings in zip(pictures, checks, strict=True):
-        learned, refused = picture.measures.pigment, refused_regions(findings)
+        learned = picture.measures.pigment
         rows = rows_of(picture, PASSED, learned.lesion, learned.density_od)
-        yield from (row for row in rows if row.region not in refused)
+        yield from (row for row in rows if not of_region(findings, row.region, "fail"))
 
 
 def judge_one(picture: Picture, models: Models, settings: Settings) -> Iterator[Row]:

@@ -95,11 +95,59 @@ class FaceSettings(_Section):
 class Limit(_Section):
     """Where a number of a photo's quality is worth a warning, and where the photo is refused.
 
-    None switches that step off. The check knows on which side of the limit a number is bad.
+    None switches that step off.
     """
 
     warn: Annotated[float, Field(ge=0)] | None
     fail: Annotated[float, Field(ge=0)] | None
+
+    def is_beyond(self, value: float, bound: float) -> bool:
+        """Whether a value is worse than a bound."""
+        return value > bound
+
+
+class AtMost(Limit):
+    """For a number that is bad when it is high."""
+
+    @model_validator(mode="after")
+    def _warned_before_refused(self) -> AtMost:
+        if self.warn is not None and self.fail is not None and self.warn > self.fail:
+            raise ValueError("a warn that is not above fail")
+        return self
+
+
+class AtLeast(Limit):
+    """For a number that is bad when it is low."""
+
+    @model_validator(mode="after")
+    def _warned_before_refused(self) -> AtLeast:
+        if self.warn is not None and self.fail is not None and self.warn < self.fail:
+            raise ValueError("a warn that is not below fail")
+        return self
+
+    def is_beyond(self, value: float, bound: float) -> bool:
+        """Whether a value is worse than a bound."""
+        return value < bound
+
+
+class AtMostShare(AtMost):
+    """The same for a share of 0 to 1."""
+
+    warn: Fraction | None
+    fail: Fraction | None
+
+
+class WarnOnly(AtMost):
+    """For a number that warns and never refuses."""
+
+    fail: None
+
+
+class VisibleShare(AtLeast):
+    """Of a region's skin; what is seen less than `fail` is never graded."""
+
+    warn: Fraction | None
+    fail: Annotated[float, Field(gt=0, le=1)]
 
 
 class ColourCardSettings(_Section):
@@ -122,40 +170,42 @@ class ColourCardSettings(_Section):
 class QualitySettings(_Section):
     """When a photo is good enough to be scored; `configs/quality.yaml` explains each."""
 
-    face_width_px: Limit
-    blur_percent: Limit
-    jpeg_quality: Limit
-    light_difference_od: Limit
-    yaw_deg_front: Limit
-    yaw_deg_oblique_least: Limit
-    yaw_deg_oblique_most: Limit
-    pitch_deg: Limit
-    roll_deg: Limit
-    visible_fraction: Limit
-    clipped_fraction: Limit
-    blocked_fraction: Limit
-    gloss_fraction: Limit
-    exposure_change_ev: Limit
-    eye_opening_change: Limit
-    yaw_change_deg: Limit
-    card_drift_delta_e00: Limit
-    registration_residual: Limit
+    face_width_px: AtLeast
+    blur_percent: AtMost
+    jpeg_quality: AtLeast
+    light_difference_od: AtMost
+    yaw_deg_front: AtMost
+    yaw_deg_oblique_least: AtLeast
+    yaw_deg_oblique_most: AtMost
+    pitch_deg: AtMost
+    roll_deg: AtMost
+    visible_fraction: VisibleShare
+    clipped_fraction: AtMostShare
+    blocked_fraction: AtMostShare
+    gloss_fraction: WarnOnly
+    exposure_change_ev: WarnOnly
+    eye_opening_change: WarnOnly
+    yaw_change_deg: WarnOnly
+    card_drift_delta_e00: WarnOnly
+    registration_residual: AtMostShare
     colour_card: ColourCardSettings
     accepted: tuple[str, ...]
+    accepted_visible_fraction: InnerFraction
+    accepted_spoilt_fraction: InnerFraction
 
     @field_validator("accepted")
     @classmethod
     def _checks_that_there_are(cls, accepted: tuple[str, ...]) -> tuple[str, ...]:
-        checks = [name for name in cls.model_fields if name != "accepted"]
-        if wrong := [one for one in accepted if one.partition("@")[0] not in checks]:
-            raise ValueError(f"names of checks, not {', '.join(wrong)}. The checks are {', '.join(checks)}")
-        return accepted
-
-    @model_validator(mode="after")
-    def _skin_to_measure(self) -> QualitySettings:
-        if not self.visible_fraction.fail:
-            raise ValueError("visible_fraction.fail above 0: a region that is not seen cannot be graded")
-        return self
+        kinds = {name: field.annotation for name, field in cls.model_fields.items()}
+        refuse = (AtLeast, AtMost, AtMostShare, VisibleShare, ColourCardSettings)
+        checks = [name for name, kind in kinds.items() if kind in refuse and name != "registration_residual"]
+        for one in accepted:
+            check, at, place = one.partition("@")
+            if check not in checks or (at and not place.strip("/")) or "@" in place:
+                raise ValueError(
+                    f"CHECK or CHECK@PATIENT/VISIT/VIEW, not {one!r}. The checks are {', '.join(checks)}"
+                )
+        return tuple(sorted(set(accepted)))
 
     def accepts(self, check: str, place: str) -> bool:
         """Whether a failed check is overridden for the photo at PATIENT/VISIT/VIEW."""

@@ -270,8 +270,19 @@ def test_an_override_is_part_of_the_settings_and_of_their_hash(limits):
     [
         ("warn: 160,", "warn: wide,", r'face_width_px\.warn: found "wide"'),
         ("fail: 80}", "fale: 80}", r"face_width_px\.fale: found a key that is not a setting.*quality\.yaml"),
-        ("accepted: []", "accepted: [sharpness]", r"accepted: found .*names of checks, not sharpness"),
-        ("warn: 0.70, fail: 0.50", "warn: 0.70, fail: null", r"visible_fraction\.fail above 0"),
+        ("accepted: []", "accepted: [sharpness]", r"accepted: found .*CHECK@PATIENT.*, not 'sharpness'"),
+        ("accepted: []", "accepted: ['blur_percent@']", r"accepted: found .*, not 'blur_percent@'"),
+        ("accepted: []", "accepted: [gloss_fraction]", r"accepted: found .*, not 'gloss_fraction'"),
+        ("accepted: []", "accepted: [registration_residual]", r"accepted: found .*, not 'registration"),
+        ("warn: 0.70, fail: 0.50", "warn: 0.70, fail: null", r"visible_fraction\.fail: found null"),
+        ("warn: 0.70, fail: 0.50", "warn: 70, fail: 50", r"visible_fraction\.warn: found 70"),
+        (
+            "warn: 0.70, fail: 0.50",
+            "warn: 0.4, fail: 0.5",
+            r"visible_fraction: found .*that is not below",
+        ),
+        ("warn: 1.0, fail: 1.3", "warn: 3.0, fail: 1.3", r"blur_percent: found .*warn that is not above"),
+        ("warn: 0.10, fail: null", "warn: 0.10, fail: 0.2", r"gloss_fraction\.fail: found 0\.2"),
     ],
 )
 def test_a_mistyped_limit_is_refused_with_its_key(limits, old, new, message):
@@ -280,7 +291,7 @@ def test_a_mistyped_limit_is_refused_with_its_key(limits, old, new, message):
 
 
 def test_a_check_that_is_not_there_cannot_be_accepted():
-    with pytest.raises(SettingsError, match=r"--accept .*(?s:.)*names of checks, not sharpness"):
+    with pytest.raises(SettingsError, match=r"--accept .*(?s:.)*, not 'sharpness@P1/V1/front'"):
         load_settings(accept=["sharpness@P1/V1/front"])
 
 
@@ -297,3 +308,8 @@ def test_a_file_that_should_have_come_along_is_named_with_its_places():
     message = r"(?s)models/none\.onnx was not found\. Expected at .* or .*\. Install masi_vision again"
     with pytest.raises(SettingsError, match=message):
         shipped_file("models", "none.onnx")
+
+
+def test_the_order_of_overrides_and_their_number_leave_the_hash_alone():
+    twice = load_settings(accept=["jpeg_quality", "blur_percent", "jpeg_quality"])
+    assert twice.sha256 == load_settings(accept=["blur_percent", "jpeg_quality"]).sha256

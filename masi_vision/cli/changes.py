@@ -152,7 +152,7 @@ def find_series(
         patients[""] = found
     else:
         for files in found:
-            if files.patient and _has_own_folder(files):
+            if files.patient and has_own_folder(files):
                 patients.setdefault(files.patient, []).append(files)
             else:
                 name = "/".join(part for part in (files.patient, files.visit) if part)
@@ -173,7 +173,7 @@ def find_series(
     return series, remarks
 
 
-def _has_own_folder(files: VisitFiles) -> bool:
+def has_own_folder(files: VisitFiles) -> bool:
     """Whether the visit is a folder, not a photo among others; one that cannot be read is taken for one."""
     photo = next(iter(files.photos.values()), None)
     if photo is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from masi_vision.cli import screen
+from masi_vision.cli.changes import has_own_folder
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
 from masi_vision.cli.run import Book, Order, Progress, ResultFiles, prepare
 from masi_vision.config import Settings
@@ -25,7 +26,7 @@ from masi_vision.report.quality import (
 from masi_vision.report.tables import RUN_JSON, csv_text, json_text, run_record, write_file
 from masi_vision.visit.folder import VisitFiles, find_visits
 from masi_vision.visit.models import Models, shipped_models
-from masi_vision.visit.quality import RESULTS, Capture, capture_of, changed_since, check_photo, wanted
+from masi_vision.visit.quality import RESULTS, Capture, capture_of, changed_since, check_photo, wanted, worst
 from masi_vision.visit.score import place_of
 from masi_vision.visit.seen import READ_SIDE_PX, View, see_photo, srgb8
 
@@ -83,26 +84,35 @@ def check_visits(order: Order, progress: Progress = lambda done, found: None) ->
     prepare(order, CHECKED)
     (order.out / SHEETS).mkdir(exist_ok=True)
     book = GateBook(order, models, len(found))
-    first: dict[tuple[str, View], Capture] = {}
+    first: dict[tuple[Path, View], Capture] = {}
     with book.kept():
         for done, files in enumerate(found):
             progress(done, len(found))
             name = "/".join(part for part in (files.patient, files.visit) if part)
-            problem = [f"{name}: {files.problem.message}"] if files.problem else []
-            book.remarks += problem + [f"{name}: {remark}" for remark in files.remarks]
+            book.remarks += [f"{name}: {remark}" for remark in files.remarks]
+            if (why := _lacking(files)) is not None:
+                nothing = CheckedPhoto(files.patient, files.visit, "front", "", None, (), why)
+                book.photos.append(nothing)
             for view in files.photos:
                 book.photos.append(_checked(files, view, first, order.settings, models))
     return book
 
 
+def _lacking(files: VisitFiles) -> NotScorable | None:
+    """Why the visit could not be scored whatever its photos are like."""
+    if files.problem is None and "front" not in files.photos:
+        return NotScorable("no_photo", "There is no front photo. Expected one: name it front.")
+    return files.problem
+
+
 def _checked(
     files: VisitFiles,
     view: View,
-    first: dict[tuple[str, View], Capture],
+    first: dict[tuple[Path, View], Capture],
     settings: Settings,
     models: Models,
 ) -> CheckedPhoto:
-    """Check a photo; the first of a patient's view that shows a face is what later ones are held against."""
+    """Check a photo; the first of a patient's view that does not fail is what later ones are held against."""
     path = files.photos[view]
     checked = CheckedPhoto(files.patient, files.visit, view, printable_name(path), None, ())
     try:
@@ -111,11 +121,12 @@ def _checked(
         return replace(checked, sha256=why.photo_sha256, problem=why, thumbnail=_what_there_is(path))
     place = place_of(files.patient, files.visit, view)
     findings = wanted(check_photo(seen, view, settings.quality, place), view, tuple(files.photos))
-    if files.patient:
-        taken = capture_of(seen)
-        before = first.setdefault((files.patient, view), taken)
-        if before is not taken:
-            findings += changed_since(before, taken, settings.quality, place)
+    if has_own_folder(files):
+        taken, whose = capture_of(seen), (path.parent.parent, view)
+        if whose in first:
+            findings += changed_since(first[whose], taken, settings.quality, place)
+        elif worst(findings) != "fail":
+            first[whose] = taken
     return replace(checked, sha256=seen.photo.sha256, findings=findings, thumbnail=thumbnail(seen))
 
 

@@ -100,8 +100,9 @@ def _region(visit: VisitRows, name: str) -> str:
     region = visit.nested["regions"].get(name)
     if region is None or region["pigmented_fraction"] is None:
         return ""
-    grades = "hidden" if region["area"] is None else f"{region['area']} x {region['darkness']}"
-    return f"{grades} {region['pigmented_fraction']:4.0%}"
+    if region["area"] is None:
+        return str(region["flag"]).removeprefix("region_").replace("_", " ")
+    return f"{region['area']} x {region['darkness']} {region['pigmented_fraction']:4.0%}"
 
 
 def notes(visit: VisitRows) -> list[str]:

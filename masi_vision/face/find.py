@@ -210,9 +210,10 @@ def _is_believed(face: FaceRegions, astray: float, look: Literal["whole", "part"
 
 
 def _no_face(probability: float, least: float) -> NotScorable:
+    found = f" (probability {probability:.2f})" if probability < least else " that could be read"
     return NotScorable(
         "no_face",
-        f"No face was found (probability {probability:.2f}). "
+        f"No face was found{found}. "
         f"Expected one face, at least {least:g} sure, upright and "
         "filling a third of the frame or more. Check that this is the right photo, or take it again.",
     )

@@ -83,7 +83,7 @@ def quality_rows(checked: CheckedPhoto) -> Iterator[Row]:
     }
     empty = dict.fromkeys(QUALITY_COLUMNS, "")
     if checked.problem is not None:
-        why = {"check": checked.problem.reason, "result": "fail", "message": checked.problem.message}
+        why = {"check": checked.problem.reason, "result": "fail", "message": text(checked.problem.message)}
         yield empty | names | why
     for finding in checked.findings:
         yield names | {
@@ -93,7 +93,7 @@ def quality_rows(checked: CheckedPhoto) -> Iterator[Row]:
             "value": number(finding.value, 4),
             "warn": number(finding.warn, 4),
             "fail": number(finding.fail, 4),
-            "message": finding.sentence,
+            "message": text(finding.sentence),
         }
 
 
@@ -150,7 +150,8 @@ def _tile(one: CheckedPhoto) -> Picture:
         tile[_GAP_PX : size - _GAP_PX, _GAP_PX : size - _GAP_PX] = one.thumbnail
     for place, line in enumerate((one.name, *_short(one))):
         y = size + 14 + 18 * place
-        cv2.putText(tile, ascii_text(line)[:34], (_GAP_PX, y), _FONT, 0.4, _INK, 1, cv2.LINE_AA)
+        shown = ascii_text(line)[-34:] if place == 0 else ascii_text(line)[:34]
+        cv2.putText(tile, shown, (_GAP_PX, y), _FONT, 0.4, _INK, 1, cv2.LINE_AA)
     return tile
 
 

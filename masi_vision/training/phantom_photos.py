@@ -246,7 +246,7 @@ def picture_of(
     graded = frozenset(
         name
         for name, one in measures.regions.items()
-        if one is not None and one.visible_fraction >= (settings.quality.visible_fraction.fail or 0)
+        if one is not None and one.visible_fraction >= settings.quality.visible_fraction.fail
     )
     return Picture(
         face.id,
@@ -310,7 +310,7 @@ def change_rows(before: Picture, after: Picture, atlas: FaceAtlas, settings: Set
     enough to be compared: the difference of ``integrated_od`` is the change found, that of
     ``true_integrated_od`` the one planted. Nothing found beside them has a meaning.
     """
-    least = settings.quality.visible_fraction.fail or 0.0
+    least = settings.quality.visible_fraction.fail
     comparison = laid_over(in_frame(before), in_frame(after), atlas)
     if not comparison.aligned(settings.quality.registration_residual):
         return

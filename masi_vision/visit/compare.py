@@ -6,7 +6,7 @@ and the change is taken twice: as the difference of two measures, and from one p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from masi_vision.config import Limit, Settings, load_settings
 from masi_vision.errors import ReasonCode
 from masi_vision.face.atlas import FaceAtlas, Floats
 from masi_vision.face.register import Registration, register
+from masi_vision.photo.colour_correction import Correction
 from masi_vision.pigment.change import ChangeMap, NoCommonSkin, change_map
 from masi_vision.pigment.map import PigmentMap
 from masi_vision.pigment.measure import RegionMeasure, measure_region
@@ -25,7 +26,7 @@ from masi_vision.scale import MASI_REGIONS
 from masi_vision.skin.density import optical_density
 from masi_vision.visit.measure import PhotoMeasures, region_members
 from masi_vision.visit.models import Models, shipped_models
-from masi_vision.visit.region import RegionResult, preferred_views
+from masi_vision.visit.region import MIXED, REFUSED, RegionResult, preferred_views
 from masi_vision.visit.score import VisitScore, score_visit
 from masi_vision.visit.seen import View
 
@@ -143,8 +144,10 @@ class RegionChange:
     tone, spread_od : float or None
         Of the photographs' fit, see `ChangeMap`.
     flag : str
-        ``region_hidden``; ``other_view``, not the view that faces the region, though a visit has that one;
-        ``doubtful``, the photographs hardly fit together; the last two with a ``;`` between; or empty.
+        Why it is not compared: ``region_hidden``, ``clipped`` or ``too_dark`` at a visit, ``not_aligned``. Or
+        ``other_view``, not the view that faces the region, though a visit has that one; ``doubtful``, the
+        photographs hardly fit together; ``colours_differ``, one alone was corrected by its colour card; with
+        a ``;`` between; or empty.
     """
 
     view: View | None
@@ -282,9 +285,9 @@ def compare_visits(
             astray[view] = comparison.residual_fraction
 
     members = region_members(settings.scale)
-    told = {photo.view for visit in (first, second) for photo in visit.photos}
+    flags = [_flags(visit, astray) for visit in (first, second)]
     regions = {
-        name: _of_region(name, members[name], views, seen[0], told, settings, models) for name in members
+        name: _of_region(name, members[name], views, seen, flags, settings, models) for name in members
     }
     status, reason, message = _outcome(first, second, regions, astray, settings)
     change, low, high = _mmasi_change(first, second)
@@ -292,12 +295,27 @@ def compare_visits(
     return VisitChange(first, second, status, reason, message, regions, change, low, high, residuals, views)
 
 
+Flags = Mapping[View, Mapping[str, str]]
+"""Per photo and region, why it cannot be compared; empty where it can."""
+
+
+def _flags(visit: VisitScore, astray: Mapping[View, float]) -> Flags:
+    """What quality refused, and the views that do not fit over each other."""
+    return {
+        photo.view: {
+            name: "not_aligned" if photo.view in astray else one.flag * (one.flag in REFUSED)
+            for name, one in photo.regions.items()
+        }
+        for photo in visit.photos
+    }
+
+
 def _of_region(
     name: str,
     members: list[int],
     views: Mapping[View, Comparison],
-    baseline: Mapping[View, PhotoMeasures],
-    told: set[View],
+    seen: Sequence[Mapping[View, PhotoMeasures]],
+    flags: Sequence[Flags],
     settings: Settings,
     models: Models,
 ) -> RegionChange:
@@ -305,25 +323,35 @@ def _of_region(
     whole_px = int(np.isin(models.face.atlas.labels, members).sum())
     preferred = preferred_views(name)
     best = RegionChange(None, flag="region_hidden")
-    for view in (view for view in preferred if view in views):
-        comparison, measures = views[view], baseline[view]
+    for view in preferred:
+        refused = [flag for of_visit in flags if (flag := of_visit.get(view, {}).get(name, ""))]
+        if refused and view in seen[0] and view in seen[1]:
+            best = RegionChange(view, flag=refused[0])
+            continue
+        if view not in views:
+            continue
+        comparison, measures = views[view], [visit[view] for visit in seen]
         change = comparison.change
-        common = np.isin(measures.codes, members) & change.skin
+        common = np.isin(measures[0].codes, members) & change.skin
         share = min(1.0, float(common.sum()) / whole_px)
-        if share < (settings.quality.visible_fraction.fail or 0):
+        if share < settings.quality.visible_fraction.fail:
             best = RegionChange(view, share, flag="region_hidden")
             continue
-        error = models.pigment.errors[measures.pigment.method]
+        error = models.pigment.errors[measures[0].pigment.method]
         before, after = (
             measure_region(pigment, common, whole_px=whole_px, error=error)
-            for pigment in (measures.pigment, comparison.follow_up.pigment)
+            for pigment in (measures[0].pigment, comparison.follow_up.pigment)
         )
         mean = float(change.change_od[common].mean())
         low, high = models.pigment.change_error.around(mean)
         darker, lighter = (float((change.plain[common] == sign).mean()) for sign in (1, -1))
-        other = "other_view" if view != preferred[0] and preferred[0] in told else ""
-        doubtful = comparison.doubtful(settings.quality.registration_residual)
-        flag = ";".join(filter(None, (other, "doubtful" * doubtful)))
+        told = {view for of_visit in flags for view in of_visit}
+        others = {
+            "other_view": view != preferred[0] and preferred[0] in told,
+            "doubtful": comparison.doubtful(settings.quality.registration_residual),
+            MIXED: len({isinstance(one.card, Correction) for one in measures}) > 1,
+        }
+        flag = ";".join(word for word, holds in others.items() if holds)
         fit = change.tone, change.spread_od
         return RegionChange(view, share, before, after, mean, low, high, darker, lighter, *fit, flag)
     return best
@@ -352,6 +380,13 @@ def _outcome(
     for visit, which in ((first, "baseline"), (second, "follow-up")):
         if visit.status == "not_scored" and not any(photo.measures for photo in visit.photos):
             return "not_compared", visit.reason, f"The {which} could not be measured. {visit.message}"
+    refused = [regions[name].flag for name in MASI_REGIONS if regions[name].flag in REFUSED[1:]]
+    if refused:
+        return (
+            "not_compared",
+            next(code for code in REFUSED if code == refused[0]),
+            "What both visits show is too badly lit to compare, at one visit or both. See the scores.",
+        )
     if astray:
         left = ", ".join(f"{view} {share:.1%}" for view, share in astray.items())
         return (
@@ -382,9 +417,9 @@ def _mmasi_change(first: VisitScore, second: VisitScore) -> tuple[float | None, 
     return change, change - float(down), change + float(up)
 
 
-def _seen_in(region: RegionResult) -> tuple[View | None, bool]:
-    """The view that weighs most, and whether it is alone."""
-    return region.view, region.view_share == 1
+def _seen_in(region: RegionResult) -> View | None:
+    """The view that a region is measured in alone; None where it is measured in both that show it."""
+    return region.view if region.view_share == 1 else None
 
 
 def _rounded(value: float | None) -> float | None:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.config import Limit, QualitySettings
+from masi_vision.config import AtLeast, Limit, QualitySettings
 from masi_vision.errors import NotScorable, ReasonCode
 from masi_vision.face.atlas import MASI_SUBUNITS, Floats, Subunit
 from masi_vision.face.find import FaceRegions
@@ -45,8 +45,6 @@ REASONS: Mapping[str, ReasonCode] = {
 }
 """Check to the reason of a photo or region that fails it."""
 
-_BAD_BELOW = ("face_width_px", "jpeg_quality", "yaw_deg_oblique_least", "visible_fraction")
-
 _SHOWN: Mapping[View, tuple[MasiRegion, ...]] = {
     "front": MASI_REGIONS,
     "left": ("left_malar",),
@@ -61,6 +59,8 @@ _BLUR_WIDTH_PX, _EDGE_SHARE, _SMOOTH_PX, _REBLUR_PX, _SHARPER = 256, 0.05, 1.0, 
 _CLIPPED, _BLOCKED = 0.956, 0.013
 # Gloss: brighter than the skin around (this share of the face's width) by so much, and paler by so much.
 _AROUND, _BRIGHTER_OD, _PALER = 0.06, 0.15, 0.9
+_NO_SIDE_DEG = 10.0
+"""Turned less to a side than this, a head shows none."""
 _EYES = ((159, 145, 33, 133), (386, 374, 362, 263))
 """Upper lid, lower lid and the two corners of the right and left eye."""
 
@@ -139,10 +139,9 @@ def refusal(findings: Collection[Finding]) -> NotScorable | None:
     )
 
 
-def refused_regions(findings: Collection[Finding]) -> dict[str, Finding]:
-    """Region to the first check of it that failed."""
-    failed = [f for f in findings if f.region is not None and f.result == "fail"]
-    return {str(f.region): f for f in reversed(failed)}
+def of_region(findings: Collection[Finding], region: str, result: Result) -> list[Finding]:
+    """The checks of a region that came out so."""
+    return [finding for finding in findings if finding.region == region and finding.result == result]
 
 
 def wanted(findings: Collection[Finding], view: View, views: Collection[View]) -> tuple[Finding, ...]:
@@ -241,14 +240,32 @@ class _Checks:
         if value is None:
             return Finding(name, region, "pass", None, limit.warn, limit.fail)
         result: Result = "pass"
-        if _is_beyond(name, value, limit.warn):
+        bound = limit.warn
+        if limit.warn is not None and limit.is_beyond(value, limit.warn):
             result = "warn"
-        if _is_beyond(name, value, limit.fail):
-            result = "accepted" if self.limits.accepts(name, self.place) else "fail"
-        least = "at least" if name in _BAD_BELOW else "at most"
-        bound = limit.fail if result in ("fail", "accepted") else limit.warn
-        sentence = "" if result == "pass" else says.replace("{limit}", f"{least} {bound:g}")
+        if limit.fail is not None and limit.is_beyond(value, limit.fail):
+            result, bound = ("accepted" if self.limits.accepts(name, self.place) else "fail"), limit.fail
+        last = self._last(name)
+        if last is not None and limit.is_beyond(value, last):
+            result, bound = "fail", last if limit.fail is None else limit.fail
+        sentence = (
+            "" if result == "pass" or bound is None else says.replace("{limit}", _bound(name, limit, bound))
+        )
         return Finding(name, region, result, round(value, 4), limit.warn, limit.fail, sentence)
+
+    def _last(self, name: str) -> float | None:
+        """The bound that no limit and no override moves."""
+        spoilt = self.limits.accepted_spoilt_fraction
+        return {
+            "visible_fraction": self.limits.accepted_visible_fraction,
+            "clipped_fraction": spoilt,
+            "blocked_fraction": spoilt,
+        }.get(name)
+
+
+def _bound(name: str, limit: Limit, bound: float) -> str:
+    least = "at least" if isinstance(limit, AtLeast) else "at most"
+    return f"{least} {bound:.0%}" if name.endswith("_fraction") else f"{least} {bound:g}"
 
 
 def _of_card(seen: SeenPhoto, limits: QualitySettings, place: str) -> Iterator[Finding]:
@@ -271,12 +288,6 @@ _NO_CARD = (
     "No colour card was found. Expected a ColorChecker Classic, whole and its patches 50 px wide. "
     "Hold it beside the face in the same light, nothing over it."
 )
-
-
-def _is_beyond(name: str, value: float, bound: float | None) -> bool:
-    if bound is None:
-        return False
-    return value < bound if name in _BAD_BELOW else value > bound
 
 
 def _of_photo(seen: SeenPhoto, view: View) -> Iterator[tuple[str, float | None, str]]:
@@ -325,13 +336,13 @@ def _of_pose(face: FaceRegions, view: View) -> Iterator[tuple[str, float, str]]:
     else:
         turned = pose.yaw_deg if view == "right" else -pose.yaw_deg
         shown = (
-            f"The photo named {view} is turned {turned:.0f} degrees toward that side"
-            if turned >= 0
-            else f"The photo named {view} shows the patient's other side, turned by {-turned:.0f} degrees"
+            f"The photo named {view} shows the patient's other side, turned by {-turned:.0f} degrees"
+            if turned < -_NO_SIDE_DEG
+            else f"The photo named {view} is turned {max(turned, 0):.0f} degrees toward that side"
         )
         words = f"{shown}. Expected {{limit}}, best 45. {again}"
-        yield "yaw_deg_oblique_least", max(turned, 0.0), words
-        yield "yaw_deg_oblique_most", max(turned, 0.0), words
+        yield "yaw_deg_oblique_least", turned, words
+        yield "yaw_deg_oblique_most", turned, words
     for name, angle, how in (
         ("pitch_deg", pose.pitch_deg, "up or down"),
         ("roll_deg", pose.roll_deg, "toward a shoulder"),
@@ -385,25 +396,33 @@ _CODES: Mapping[MasiRegion, Subunit] = dict(zip(MASI_REGIONS, MASI_SUBUNITS, str
 
 
 def blur_percent(seen: SeenPhoto) -> float:
-    """Blur of the face's sharper edges: one standard deviation in per cent of the face's width."""
+    """Blur of the face's sharper edges: one standard deviation in per cent of the face's width.
+
+    The worse of across and along the face: a head or camera that moved blurs one of them alone.
+    """
     top, left, bottom, right = seen.face.window(seen.photo.srgb.shape)
     face = cv2.cvtColor(srgb8(seen.photo)[top:bottom, left:right], cv2.COLOR_RGB2GRAY)
     factor = _BLUR_WIDTH_PX / seen.face.face_width_px
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
     gray = cv2.resize(face, None, fx=factor, fy=factor, interpolation=how).astype(np.float32)
-    plain = _gradient(gray, _SMOOTH_PX)
-    again = _gradient(gray, float(np.hypot(_SMOOTH_PX, _REBLUR_PX)))
+    plain = _slopes(gray, _SMOOTH_PX)
+    again = _slopes(gray, float(np.hypot(_SMOOTH_PX, _REBLUR_PX)))
+    worse = max(_blur_px(one, other) for one, other in zip(plain, again, strict=True))
+    return 100 * worse / _BLUR_WIDTH_PX
+
+
+def _slopes(gray: Floats, sigma_px: float) -> tuple[Floats, Floats]:
+    """Absolute slopes across and along, (H, W) each."""
+    smooth = cv2.GaussianBlur(gray, (0, 0), sigma_px)
+    across, along = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
+    return np.asarray(np.abs(across), np.float32), np.asarray(np.abs(along), np.float32)
+
+
+def _blur_px(plain: Floats, again: Floats) -> float:
     edges = plain >= np.quantile(plain, 1 - _EDGE_SHARE)
     ratio = plain[edges] / np.maximum(again[edges], 1e-6)
     sigma = _REBLUR_PX / np.sqrt(np.maximum(ratio**2 - 1, 1e-3))
-    own = np.sqrt(np.maximum(sigma**2 - _SMOOTH_PX**2, 0))
-    return float(100 * np.quantile(own, _SHARPER) / _BLUR_WIDTH_PX)
-
-
-def _gradient(gray: Floats, sigma_px: float) -> Floats:
-    smooth = cv2.GaussianBlur(gray, (0, 0), sigma_px)
-    slopes = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
-    return np.asarray(np.hypot(*slopes), np.float32)
+    return float(np.quantile(np.sqrt(np.maximum(sigma**2 - _SMOOTH_PX**2, 0)), _SHARPER))
 
 
 def light_difference_od(seen: SeenPhoto) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from masi_vision.config import ScaleSettings, Settings
 from masi_vision.errors import ReasonCode
+from masi_vision.photo.colour_correction import Correction
 from masi_vision.pigment import learned, rules
 from masi_vision.pigment.measure import RegionMeasure
 from masi_vision.scale import (
@@ -22,7 +23,7 @@ from masi_vision.scale import (
 )
 from masi_vision.visit.measure import PhotoMeasures, region_members
 from masi_vision.visit.models import Models
-from masi_vision.visit.quality import Finding
+from masi_vision.visit.quality import Finding, of_region
 from masi_vision.visit.seen import View
 from masi_vision.visit.views import differ, joined
 
@@ -38,6 +39,10 @@ _FRONT: tuple[View, ...] = ("front",)
 
 REFUSED: tuple[ReasonCode, ...] = ("region_hidden", "clipped", "too_dark")
 """Flags of a region that is seen too badly to be graded."""
+MIXED = "colours_differ"
+"""Flag of what is measured in two photos of which one alone was corrected by its colour card."""
+ACCEPTED = "accepted"
+"""Flag of a region that a check refuses and a person accepted; a view that passes is taken before it."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +83,26 @@ def preferred_views(region: str) -> tuple[View, ...]:
 
 
 def region_result(
-    region: str, measures: PhotoMeasures, unfit: Finding | None, settings: Settings, place: str
+    region: str, measures: PhotoMeasures, findings: Collection[Finding], settings: Settings, place: str
 ) -> RegionResult:
-    """A region of one photo; `unfit` is the check of its quality that failed."""
+    """A region of one photo, given the checks of its quality."""
     view, measure, second = measures.view, measures.regions[region], measures.second_fraction[region]
     limits = settings.quality
-    least = 0.0 if limits.accepts("visible_fraction", place) else limits.visible_fraction.fail or 0.0
+    least = (
+        limits.accepted_visible_fraction
+        if limits.accepts("visible_fraction", place)
+        else limits.visible_fraction.fail
+    )
     if measure is None or measure.visible_fraction < least:
         return RegionResult(
             view, measure, None, "region_hidden", second, hidden_sentence(region, measure, settings)
         )
-    if unfit is not None and unfit.reason in REFUSED[1:]:
-        return RegionResult(view, measure, None, str(unfit.reason), second, unfit.sentence)
-    return replace(_graded(region, view, measure, second, settings), view_share=1.0)
+    for unfit in of_region(findings, region, "fail"):
+        if unfit.reason in REFUSED[1:]:
+            return RegionResult(view, measure, None, str(unfit.reason), second, unfit.sentence)
+    result = _graded(region, view, measure, second, settings)
+    accepted = ACCEPTED if of_region(findings, region, "accepted") else ""
+    return replace(result, flag=";".join(filter(None, (accepted, result.flag))), view_share=1.0)
 
 
 def _graded(
@@ -123,6 +135,7 @@ def merged(
     usable = [view for view in seen if results[view][region].flag not in REFUSED]
     if not usable:
         return results[seen[-1]][region] if seen else RegionResult(None, None, None, "region_hidden")
+    usable = [view for view in usable if ACCEPTED not in results[view][region].flag] or usable
     found = [results[view][region] for view in usable]
     if len(usable) > 1:
         return _joined(region, found, [measures[view] for view in usable], settings, models)
@@ -151,7 +164,8 @@ def _joined(
     main = int(np.argmax(both.shares))
     result = _graded(region, photos[main].view, both.measure, second, settings)
     apart = differ([cast(RegionMeasure, one.measure) for one in found])
-    flag = ";".join(filter(None, ["views_differ" * apart, result.flag]))
+    mixed = len({isinstance(photo.card, Correction) for photo in photos}) > 1
+    flag = ";".join(filter(None, ["views_differ" * apart, MIXED * mixed, result.flag]))
     return replace(result, flag=flag, view_share=both.shares[main])
 
 

@@ -32,7 +32,7 @@ from masi_vision.scale import (
 from masi_vision.version import __version__
 from masi_vision.visit.measure import PhotoMeasures, measure_seen
 from masi_vision.visit.models import Models, shipped_models
-from masi_vision.visit.quality import Finding, Result, check_photo, refusal, refused_regions, worst
+from masi_vision.visit.quality import Finding, Result, check_photo, refusal, worst
 from masi_vision.visit.region import (
     METHODS,
     REFUSED,
@@ -170,10 +170,8 @@ def score_photo(
             None,
             findings,
         )
-    unfit = refused_regions(findings)
     regions = {
-        region: region_result(region, measures, unfit.get(region), settings, place)
-        for region in measures.regions
+        region: region_result(region, measures, findings, settings, place) for region in measures.regions
     }
     scores, reason, message = _total(regions, settings, models)
     status: Status = "scored" if scores else "not_scored"

@@ -110,7 +110,7 @@ def test_an_accepted_check_is_no_failure(study, tmp_path):
     assert accepted.exit_code == 0
     refused = masi("qc", photo, "--out", tmp_path / "c", "--accept", "sharpness")
     assert refused.exit_code == 2
-    assert "names of checks, not sharpness" in refused.stderr
+    assert "not 'sharpness'" in refused.stderr
 
 
 def test_score_refuses_what_qc_fails_and_says_what_was_accepted(study, tmp_path):
@@ -148,3 +148,32 @@ def test_many_photos_fill_several_sheets():
     sheets = list(contact_sheets(blank))
     assert len(sheets) == 2
     assert sheets[0].shape[1] == sheets[1].shape[1]
+
+
+def test_a_visit_that_cannot_be_scored_fails_though_its_photos_are_good(demo_visits, tmp_path):
+    for name in ("P1/V1", "P1/V2"):
+        (tmp_path / "study" / name).mkdir(parents=True)
+    shutil.copy(demo_visits[0] / "left.jpg", tmp_path / "study" / "P1" / "V1")
+    for name in ("front.jpg", "front-2.jpg"):
+        shutil.copy(demo_visits[0] / "front.jpg", tmp_path / "study" / "P1" / "V2" / name)
+    done = masi("qc", tmp_path / "study", "--out", tmp_path / "out")
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    failed = {(row["visit"], row["check"]) for row in rows if row["result"] == "fail"}
+    assert failed == {("V1", "no_photo"), ("V2", "ambiguous_view")}
+    assert done.exit_code == 1
+
+
+def test_one_patient_named_alone_is_held_against_the_first_visit_too(study, tmp_path):
+    masi("qc", study / "=P1", "--out", tmp_path / "out")
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    assert {row["visit"] for row in rows if row["check"] == "yaw_change_deg"} == {"V2"}
+
+
+def test_a_first_visit_that_fails_is_no_measure_for_later_ones(study, demo_visits, tmp_path):
+    for number, photo in enumerate(("left.jpg", "front.jpg", "front.jpg"), start=1):
+        (tmp_path / "P1" / f"V{number}").mkdir(parents=True)
+        shutil.copy(demo_visits[0] / photo, tmp_path / "P1" / f"V{number}" / "front.jpg")
+    masi("qc", tmp_path, "--out", tmp_path / "out")
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    turned = {row["visit"]: row["result"] for row in rows if row["check"] == "yaw_change_deg"}
+    assert turned == {"V3": "pass"}

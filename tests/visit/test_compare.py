@@ -1,10 +1,12 @@
 """Two visits of the demo patient laid over each other: half of the pigment is gone at the second."""
 
+import cv2
 import numpy as np
 import pytest
 
 from masi_vision import compare_visits, score_visit
 from masi_vision.config import load_settings
+from masi_vision.photo import linear_to_srgb8, read_photo, srgb_to_linear
 from masi_vision.scale import MASI_REGIONS
 
 PLANTED = ("forehead", "right_malar", "left_malar")
@@ -122,6 +124,17 @@ def test_photos_that_do_not_fit_over_each_other_are_not_compared(demo_visits):
     assert "do not fit over each other" in none.message
     assert none.residual_fraction["front"] > 1e-6
     assert none.to_dict()["regions"]["chin"]["registered_od"] is None
+
+
+def test_a_region_that_quality_refuses_at_one_visit_is_not_compared(demo_visits, tmp_path):
+    dark = linear_to_srgb8(0.01 * srgb_to_linear(np.asarray(read_photo(demo_visits[1] / "front.jpg").srgb)))
+    cv2.imwrite(str(tmp_path / "front.png"), dark[..., ::-1])
+    front = score_visit({"front": demo_visits[0] / "front.jpg"})
+    none = compare_visits(front, score_visit({"front": tmp_path / "front.png"}))
+    assert none.status == "not_compared"
+    refused = [none.regions[name] for name in MASI_REGIONS]
+    assert {one.flag for one in refused} <= {"too_dark", "region_hidden"}
+    assert {one.registered_od for one in refused} == {None}
 
 
 def test_two_people_are_doubtful(visits, demo_visits):

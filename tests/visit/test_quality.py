@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from masi_vision import score_photo
-from masi_vision.config import load_settings
+from masi_vision.config import Limit, load_settings
 from masi_vision.face.atlas import Subunit
 from masi_vision.face.pose import HeadPose
 from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
@@ -22,7 +22,6 @@ from masi_vision.visit.quality import (
     eye_opening,
     light_difference_od,
     refusal,
-    refused_regions,
     worst,
 )
 from masi_vision.visit.seen import SeenPhoto, see_photo
@@ -49,6 +48,11 @@ def results(findings, *, but=("warn", "fail")):
     return {(f.check, f.region): f.result for f in findings if f.result in but}
 
 
+def refused(findings):
+    """Region to the first check of it that fails."""
+    return {f.region: f for f in reversed(findings) if f.region is not None and f.result == "fail"}
+
+
 def lit(photo, factor):
     """Every pixel's light times a factor, a number or a picture of numbers."""
     return linear_to_srgb8(np.asarray(srgb_to_linear(photo.srgb) * factor, np.float32))
@@ -72,6 +76,20 @@ def test_blur_is_measured_in_per_cent_of_the_face(photos, seen, percent):
         assert found == pytest.approx(np.hypot(own, percent), rel=0.2)
 
 
+@pytest.mark.parametrize("size", [(61, 1), (1, 61)])
+def test_a_head_that_moved_is_blurred_though_edges_along_its_way_are_sharp(photos, seen, size):
+    found = blur_percent(see(cv2.blur(np.asarray(photos[0].srgb), size)))
+    assert found > 1.3 > blur_percent(seen[0])
+
+
+def test_what_holds_no_information_is_not_scored_whatever_is_accepted(photos):
+    everything = load_settings(accept=["clipped_fraction", "visible_fraction", "blocked_fraction"])
+    burnt = score_photo(Photo.from_srgb(lit(photos[0], 12)), everything)
+    assert (burnt.status, burnt.scores) == ("not_scored", None)
+    dark = score_photo(Photo.from_srgb(lit(photos[0], 0.004)), everything)
+    assert (dark.status, dark.scores) == ("not_scored", None)
+
+
 def test_an_unfocused_photo_is_not_scored(photos, seen):
     result = score_photo(Photo.from_srgb(blurred(photos[0], seen[0], 2.0)), SETTINGS)
     assert (result.status, result.reason, result.scores) == ("not_scored", "out_of_focus", None)
@@ -90,15 +108,15 @@ def test_a_region_burnt_out_is_the_one_that_is_refused(photos, seen):
     x, y = face.alignment.landmarks[280, :2] * photo.srgb.shape[0] / seen[0].photo.srgb.shape[0]
     rows, columns = np.indices(photo.srgb.shape[:2])
     beam = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * (0.12 * face.face_width_px) ** 2))
-    burnt = refused_regions(check_photo(see(lit(photo, 1 + 8 * beam[..., None])), "front", LIMITS))
+    burnt = refused(check_photo(see(lit(photo, 1 + 8 * beam[..., None])), "front", LIMITS))
     assert burnt["left_malar"].check == "clipped_fraction"
     assert set(burnt) <= {"left_malar", "nose"}
 
 
 def test_a_photo_too_dark_to_measure_is_not_scored(photos):
     findings = check_photo(see(lit(photos[0], 0.02)), "front", LIMITS)
-    assert {f.check for f in refused_regions(findings).values()} <= {"blocked_fraction", "visible_fraction"}
-    assert refused_regions(findings)
+    assert {f.check for f in refused(findings).values()} <= {"blocked_fraction", "visible_fraction"}
+    assert refused(findings)
 
 
 def test_light_from_one_side_is_measured_and_refused(photos, seen):
@@ -167,8 +185,8 @@ def test_a_small_face_is_refused_with_its_width(photos):
 def test_a_side_view_need_not_show_the_other_cheek(seen):
     hidden = np.where(seen[0].codes == Subunit.RIGHT_MALAR, 0, seen[0].codes).astype(np.uint8)
     one = SeenPhoto(seen[0].photo, seen[0].face, hidden)
-    assert "right_malar" in refused_regions(check_photo(one, "front", LIMITS))
-    assert "right_malar" not in refused_regions(check_photo(one, "left", LIMITS))
+    assert "right_malar" in refused(check_photo(one, "front", LIMITS))
+    assert "right_malar" not in refused(check_photo(one, "left", LIMITS))
 
 
 def test_gloss_is_seen_where_it_lies(photos, seen):
@@ -201,8 +219,9 @@ def test_an_accepted_check_scores_and_stays_on_record(photos, seen):
 
 
 def test_every_check_that_can_refuse_has_a_reason_and_a_limit():
-    checks = set(type(LIMITS).model_fields) - {"accepted", "colour_card", "registration_residual"}
-    can_refuse = {name for name in checks if getattr(LIMITS, name).fail is not None}
+    limits = {name: getattr(LIMITS, name) for name in type(LIMITS).model_fields}
+    can_refuse = {name for name, one in limits.items() if isinstance(one, Limit) and one.fail is not None}
+    can_refuse -= {"registration_residual"}
     assert can_refuse | {"colour_card"} == set(REASONS)
 
 

@@ -349,6 +349,17 @@ def test_a_region_that_fails_a_check_is_not_graded_and_gives_its_reason(visit_of
     assert result.regions["right_malar"].grade is not None
 
 
+def test_a_view_that_passes_is_taken_before_one_that_was_accepted(visit_of):
+    accepted = replace(burnt_out("left_malar"), result="accepted")
+    views = {"front": {"left_malar": region(0.0, 0.0, 0.0)}, "left": {"left_malar": region(0.4, 0.1)}}
+    result = visit_of(views, checks={"front": (accepted,)})
+    malar = result.regions["left_malar"]
+    assert (malar.view, malar.view_share, malar.measure) == ("left", 1, region(0.4, 0.1))
+    alone = visit_of({"front": {}}, checks={"front": (accepted,)})
+    assert alone.regions["left_malar"].flag == "accepted"
+    assert alone.status == "scored"
+
+
 def test_a_region_that_fails_a_check_in_one_view_is_taken_from_the_other(visit_of):
     result = visit_of({"front": {}, "left": {}}, checks={"left": (burnt_out("left_malar"),)})
     assert result.status == "scored"
@@ -358,9 +369,11 @@ def test_a_region_that_fails_a_check_in_one_view_is_taken_from_the_other(visit_o
 def test_a_region_that_is_not_seen_cannot_be_accepted_but_one_hardly_seen_can(visit_of, settings):
     accepted = settings.quality.model_copy(update={"accepted": ("visible_fraction@front",)})
     chosen = settings.model_copy(update={"quality": accepted})
-    hardly = {"front": {"chin": region(0.2, visible=0.1)}}
+    hardly = {"front": {"chin": region(0.2, visible=0.25)}}
+    almost_none = {"front": {"chin": region(0.2, visible=0.1)}}
     assert visit_of(hardly).status == "not_scored"
     assert visit_of(hardly, chosen).status == "scored"
+    assert visit_of(almost_none, chosen).status == "not_scored"
     assert visit_of({"front": {"chin": None}}, chosen).status == "not_scored"
 
 

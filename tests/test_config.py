@@ -281,7 +281,7 @@ def test_an_override_is_part_of_the_settings_and_of_their_hash(limits):
             "warn: 0.4, fail: 0.5",
             r"visible_fraction: found .*that is not below",
         ),
-        ("warn: 1.0, fail: 1.3", "warn: 3.0, fail: 1.3", r"blur_percent: found .*warn that is not above"),
+        ("warn: 1.1, fail: 1.3", "warn: 3.0, fail: 1.3", r"blur_percent: found .*warn that is not above"),
         ("warn: 0.10, fail: null", "warn: 0.10, fail: 0.2", r"gloss_fraction\.fail: found 0\.2"),
     ],
 )

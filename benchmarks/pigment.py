@@ -175,13 +175,17 @@ def main() -> None:
     parser.add_argument("--plain", type=Path, help="run of plain_unet.py; without it that row is missing")
     parser.add_argument("--write", action="store_true", help="write table and plots into benchmarks/")
     parser.add_argument("--rows", type=Path, help="write every row here, as JSON")
+    parser.add_argument("--reuse", type=Path, help="take the rows that --rows wrote, photograph nobody again")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     settings, models = load_settings(), shipped_models()
     course = Course(
         arguments.faces, arguments.cache, "test", "held out", arguments.photos, seed=arguments.seed
     )
-    rows = judged(course, shipped_models, partial(judge, plain=arguments.plain))
+    if arguments.reuse:
+        rows = [Row(**row) for row in json.loads(arguments.reuse.read_text(encoding="utf-8"))]
+    else:
+        rows = judged(course, shipped_models, partial(judge, plain=arguments.plain))
     if arguments.rows:
         arguments.rows.write_text(json.dumps([vars(row) for row in rows]), encoding="utf-8")
     scale = settings.scale

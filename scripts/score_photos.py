@@ -1,6 +1,6 @@
 """Score an assessor's set of photos: the same as `masi score`, from a checkout.
 
-python scripts/score_photos.py PATH... --out DIR [--settings FILE] [--quality FILE] [--save-masks] [--overwrite]
+python scripts/score_photos.py PATH... --out DIR [--settings FILE] [--quality FILE] [--save-masks]
 """
 
 from __future__ import annotations

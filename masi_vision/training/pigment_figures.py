@@ -67,9 +67,14 @@ def _area(fraction: float, scale: ScaleSettings) -> int:
 
 
 def change_r(rows: list[Row]) -> float:
-    """Correlation of the change of the amount between the two planted photographs, measured and true."""
+    """Correlation of the change of the amount between the two planted photographs, measured and true.
+
+    A person of whom one of them grades no region counts nowhere.
+    """
     shots = by_shot(row for row in rows if row.state in ("planted", "treated"))
-    people = sorted({person for person, _ in shots})
+    people = [
+        p for p in sorted({person for person, _ in shots}) if {(p, "planted"), (p, "treated")} <= shots.keys()
+    ]
     measured, true = (
         [_amount(shots[p, "treated"], true=of) - _amount(shots[p, "planted"], true=of) for p in people]
         for of in (False, True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -384,7 +384,7 @@ def _outcome(
     if refused:
         return (
             "not_compared",
-            next(code for code in REFUSED if code == refused[0]),
+            cast(ReasonCode, refused[0]),
             "What both visits show is too badly lit to compare, at one visit or both. See the scores.",
         )
     if astray:
@@ -393,7 +393,7 @@ def _outcome(
             "not_compared",
             "not_aligned",
             f"The visits do not fit over each other: of the face's width is left apart {left}. Expected at "
-            f"most {settings.quality.registration_residual.fail:.0%}. See whether both are this patient, in "
+            f"most {settings.quality.registration_residual.fail:.1%}. See whether both are this patient, in "
             "the same pose.",
         )
     return (

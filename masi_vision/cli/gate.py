@@ -144,7 +144,8 @@ def _show(book: GateBook) -> None:
     for one in book.photos:
         for sentence in one.complaints:
             console.print(f"{one.name}: {sentence}", soft_wrap=True)
-    for remark in book.remarks:
+    places = [one.name for one in book.photos]
+    for remark in [*book.remarks, *screen.idle_overrides(book.order.settings, places)]:
         console.print(remark, soft_wrap=True)
     bad = sum(one.result == "fail" for one in book.photos)
     stopped = " Stopped before the end: what was done is kept." if book.state == "interrupted" else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,11 @@ from rich.table import Table
 
 from masi_vision.report.tables import VisitRows, json_text, refusals
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.visit.score import place_of
 
 if TYPE_CHECKING:
     from masi_vision.cli.run import Order, Outcome
+    from masi_vision.config import Settings
 
 # Width of the table where there is no terminal to ask.
 _WIDTH = 140
@@ -62,6 +64,13 @@ def show(outcome: Outcome, order: Order) -> None:
     for visit in outcome.visits:
         for line in notes(visit):
             screen.print(line, soft_wrap=True)
+    places = [
+        place_of(visit.nested["patient"], visit.nested["visit"], view)
+        for visit in outcome.visits
+        for view in visit.nested["views"]
+    ]
+    for line in idle_overrides(order.settings, places):
+        screen.print(line, soft_wrap=True)
     scored = sum(visit.score["status"] == "scored" for visit in outcome.visits)
     stopped = " Stopped before the end: what was done is kept." if outcome.state == "interrupted" else ""
     screen.print(f"{scored} of {len(outcome.visits)} visits scored.{stopped}", soft_wrap=True)
@@ -103,6 +112,17 @@ def _region(visit: VisitRows, name: str) -> str:
     if region["area"] is None:
         return str(region["flag"]).removeprefix("region_").replace("_", " ")
     return f"{region['area']} x {region['darkness']} {region['pigmented_fraction']:4.0%}"
+
+
+def idle_overrides(settings: Settings, places: Collection[str]) -> list[str]:
+    """A sentence for each override of one photo that fits none of those at PATIENT/VISIT/VIEW."""
+    named = [one for one in settings.quality.accepted if "@" in one]
+    example = next(iter(places), "PATIENT/VISIT/VIEW")
+    return [
+        f"Nothing was accepted by {one}: no photo stands there. Expected a place such as {example}."
+        for one in named
+        if one.partition("@")[2] not in places
+    ]
 
 
 def notes(visit: VisitRows) -> list[str]:

@@ -177,3 +177,14 @@ def test_a_first_visit_that_fails_is_no_measure_for_later_ones(study, demo_visit
     _, rows = table(tmp_path / "out" / "quality.csv")
     turned = {row["visit"]: row["result"] for row in rows if row["check"] == "yaw_change_deg"}
     assert turned == {"V3": "pass"}
+
+
+def test_an_override_that_fits_no_photo_is_told(study, tmp_path):
+    visit = study / "=P1" / "V2"
+    for verb in ("qc", "score"):
+        out = tmp_path / verb
+        done = masi(verb, visit, "--out", out, "--accept", "blur_percent@=P1/V2/front")
+        assert "Nothing was accepted by blur_percent@=P1/V2/front" in done.stdout
+        assert "such as V2/front" in done.stdout
+        fits = masi(verb, visit, "--out", out, "--overwrite", "--accept", "blur_percent@V2/front")
+        assert "Nothing was accepted" not in fits.stdout

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from page import write_results
 from skimage.color import deltaE_ciede2000, rgb2xyz, xyz2lab
 
 from masi_vision.config import load_settings
@@ -29,7 +30,6 @@ Picture = npt.NDArray[np.float32]
 Rng = np.random.Generator
 
 PAGE = Path(__file__).parent.parent / "docs" / "colour.md"
-MARKS = "<!-- results -->", "<!-- end of results -->"
 LIMITS = CardLimits(**load_settings().quality.colour_card.model_dump(exclude={"use"}))
 """Those that are shipped."""
 
@@ -590,9 +590,7 @@ def main() -> None:
         print(parts[-1], end="\n\n", flush=True)
     results = "\n\n".join(parts)
     if arguments.write:
-        before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
-        after = rest.split(MARKS[1])[1]
-        PAGE.write_text(f"{before}{MARKS[0]}\n\n{results}\n\n{MARKS[1]}{after}", encoding="utf-8")
+        write_results(PAGE, results)
 
 
 if __name__ == "__main__":

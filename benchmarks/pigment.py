@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from classical import RULES, pigmented
 from invariance import invariance_table
+from page import write_results
 from paired import NAME as PAIRED
 from paired import paired_rows
 from plain_unet import NAME as PLAIN
@@ -45,7 +46,6 @@ PASSED = "passes the quality gate"
 LAID_OVER = "masi_vision, visits laid over each other (change only)"
 EVEN_OD, UNEVEN_OD = 1.0, 1.2
 HERE = Path(__file__).parent
-MARKS = "<!-- results -->", "<!-- end of results -->"
 
 
 def judge(
@@ -201,10 +201,7 @@ def main() -> None:
     print(results)
     if arguments.write:
         draw_plots(rows, SHIPPED, [f"cut {cut:g}" for cut in CUTS], HERE)
-        page = HERE / "README.md"
-        before, rest = page.read_text(encoding="utf-8").split(MARKS[0])
-        after = rest.split(MARKS[1])[1]
-        page.write_text(f"{before}{MARKS[0]}\n\n{results}\n\n{MARKS[1]}{after}", encoding="utf-8")
+        write_results(HERE / "README.md", results)
 
 
 if __name__ == "__main__":

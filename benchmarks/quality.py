@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from page import write_results
 
 from masi_vision.config import Settings, load_settings, shipped_file
 from masi_vision.errors import NotScorable
@@ -31,7 +32,6 @@ from masi_vision.visit.quality import REASONS, check_photo
 from masi_vision.visit.seen import View, see_photo
 
 PAGE = Path(__file__).parent.parent / "docs" / "quality.md"
-MARKS = "<!-- results -->", "<!-- end of results -->"
 SEED, HIDES = 20, 0.7
 GOOD = frozenset(
     [
@@ -331,9 +331,7 @@ def main() -> None:
     results = table(outcomes)
     print(results)
     if arguments.write:
-        before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
-        after = rest.split(MARKS[1])[1]
-        PAGE.write_text(f"{before}{MARKS[0]}\n\n{results}\n\n{MARKS[1]}{after}", encoding="utf-8")
+        write_results(PAGE, results)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from page import write_results
 
 from masi_vision.config import Settings, load_settings
 from masi_vision.errors import NotScorable
@@ -41,7 +42,6 @@ from masi_vision.visit.seen import View
 from masi_vision.visit.views import joined
 
 PAGE = Path(__file__).parent.parent / "docs" / "views.md"
-MARKS = "<!-- results -->", "<!-- end of results -->"
 SIDES: dict[View, tuple[Subunit, Subunit, float]] = {  # near cheek, far cheek, turn
     "right": (Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR, 40.0),
     "left": (Subunit.LEFT_MALAR, Subunit.RIGHT_MALAR, -40.0),
@@ -176,9 +176,7 @@ def main() -> None:
     )
     print(results)
     if arguments.write:
-        before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
-        after = rest.split(MARKS[1])[1]
-        PAGE.write_text(f"{before}{MARKS[0]}\n\n{results}\n\n{MARKS[1]}{after}", encoding="utf-8")
+        write_results(PAGE, results)
 
 
 if __name__ == "__main__":

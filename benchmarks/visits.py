@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from page import write_results
 
 from masi_vision.config import Settings
 from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas, Floats
@@ -26,7 +27,6 @@ from masi_vision.visit.compare import Comparison, laid_over
 from masi_vision.visit.models import Models, shipped_models
 
 PAGE = Path(__file__).parent.parent / "docs" / "comparing.md"
-MARKS = "<!-- results -->", "<!-- end of results -->"
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,7 @@ def main() -> None:
     results = table(judged(course, shipped_models, judge))
     print(results)
     if arguments.write:
-        before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
-        after = rest.split(MARKS[1])[1]
-        PAGE.write_text(f"{before}{MARKS[0]}\n\n{results}\n\n{MARKS[1]}{after}", encoding="utf-8")
+        write_results(PAGE, results)
 
 
 if __name__ == "__main__":

@@ -21,17 +21,25 @@ SHIPPED = (CONFIGS / "scoring.yaml").read_text(encoding="utf-8")
 LIMITS = (CONFIGS / "quality.yaml").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def edited(tmp_path):
-    """Write the shipped settings with one text replaced and give the path."""
+def editor(text, file):
+    """Write a shipped text with one part replaced and give the path."""
 
     def edit(old, new):
-        assert SHIPPED.count(old) == 1
-        file = tmp_path / "site.yaml"
-        file.write_text(SHIPPED.replace(old, new), encoding="utf-8")
+        assert text.count(old) == 1
+        file.write_text(text.replace(old, new), encoding="utf-8")
         return file
 
     return edit
+
+
+@pytest.fixture
+def edited(tmp_path):
+    return editor(SHIPPED, tmp_path / "site.yaml")
+
+
+@pytest.fixture
+def limits(tmp_path):
+    return editor(LIMITS, tmp_path / "limits.yaml")
 
 
 def test_the_shipped_settings_load():
@@ -237,19 +245,6 @@ def test_a_wheel_carries_its_own_configs(tmp_path, monkeypatch):
 
 
 # limits of quality
-
-
-@pytest.fixture
-def limits(tmp_path):
-    """Write the shipped limits of quality with one text replaced and give the path."""
-
-    def edit(old, new):
-        assert LIMITS.count(old) == 1
-        file = tmp_path / "limits.yaml"
-        file.write_text(LIMITS.replace(old, new), encoding="utf-8")
-        return file
-
-    return edit
 
 
 def test_another_limit_is_another_hash(limits):

@@ -1,33 +1,21 @@
 """The visits of a patient are laid over the first: tables, pictures, and a sentence for every trouble."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
+from verbs import masi, table
 
 from masi_vision.cli import changes
 from masi_vision.cli.changes import find_series
-from masi_vision.cli.main import app
 from masi_vision.config import load_settings
 from masi_vision.errors import OutputError
 from masi_vision.face.atlas import SUBUNITS
 from masi_vision.report.change import CHANGE_COLUMNS, REGION_CHANGE_COLUMNS
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-def masi(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def table(file):
-    with file.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
-        return reader.fieldnames, list(reader)
 
 
 @pytest.fixture(scope="module")

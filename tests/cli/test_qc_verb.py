@@ -1,27 +1,15 @@
 """`masi qc` on real photographs: what it finds, what it writes, what it refuses."""
 
-import csv
 import json
 import shutil
 
 import cv2
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from verbs import masi, table
 
 from masi_vision.cli import gate
-from masi_vision.cli.main import app
 from masi_vision.report.quality import QUALITY_COLUMNS, CheckedPhoto, contact_sheets
-
-
-def masi(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def table(file):
-    with file.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
-        return reader.fieldnames, list(reader)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from page import write_results
 
 from masi_vision.config import Settings, load_settings
 from masi_vision.errors import NotScorable
-from masi_vision.face.align import Alignment
+from masi_vision.face.align import Alignment, skin_area
 from masi_vision.face.atlas import Subunit
 from masi_vision.phantom.capture import draw_capture
 from masi_vision.phantom.melasma import Melasma
@@ -49,9 +49,9 @@ SIDES: dict[View, tuple[Subunit, Subunit, float]] = {  # near cheek, far cheek, 
 LEAST_SHARE, DRAWS, PEOPLE = 0.5, 3, 60
 
 
-def fraction(lesion: np.ndarray, region: np.ndarray) -> float:
-    """Lesion over region."""
-    return float(lesion[region].mean())
+def fraction(lesion: np.ndarray, region: np.ndarray, models: Models) -> float:
+    """Lesion over region, by area of skin."""
+    return float(np.average(lesion[region], weights=skin_area(models.face.atlas)[region]))
 
 
 def region_of(face: LabelledFace, models: Models, code: Subunit) -> np.ndarray:
@@ -103,7 +103,7 @@ def really_turned(
             if measures is None or found is None or found.visible_fraction < LEAST_SHARE:
                 continue
             other = measures.regions[far.name.lower()]
-            true = fraction(melasma.lesion, region)
+            true = fraction(melasma.lesion, region, models)
             astray = other is not None and other.pigmented_fraction > found.pigmented_fraction + 0.05
             yield true, found.pigmented_fraction, astray and true > 0.1
 
@@ -130,7 +130,12 @@ def turned_afterwards(
                 error=models.pigment.errors[METHODS["learned"]],
             )
             measured = [one.pigmented_fraction for one in seen if one is not None]
-            yield fraction(melasma.lesion, region), measured[0], measured[1], both.measure.pigmented_fraction
+            yield (
+                fraction(melasma.lesion, region, models),
+                measured[0],
+                measured[1],
+                both.measure.pigmented_fraction,
+            )
 
 
 def table(turned: list[tuple[float, float, bool]], made: list[tuple[float, float, float, float]]) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from page import write_results
 
 from masi_vision.config import Settings
+from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas, Floats
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.training.phantom_photos import Picture, in_frame
@@ -76,7 +77,7 @@ def _pair(before: Picture, after: Picture, models: Models, settings: Settings) -
         ),
         comparison.residual_fraction,
         comparison.aligned(settings.quality.registration_residual),
-        float((change.plain[change.skin] != 0).mean()),
+        float(np.average(change.plain[change.skin] != 0, weights=skin_area(atlas)[change.skin])),
         tuple(_regions(before, after, comparison, models)),
     )
 
@@ -98,9 +99,15 @@ def _regions(
         common = (before.codes == subunit) & change.skin
         if name not in before.graded & after.graded or not common.any():
             continue
-        found = float(change.change_od[common].mean())
-        alone = float((there - before.measures.pigment.density_od)[common].mean())
-        true = float((planted - before.density_od)[common].mean())
+        weights = skin_area(models.face.atlas)[common]
+        found, alone, true = (
+            float(np.average(one[common], weights=weights))
+            for one in (
+                change.change_od,
+                there - before.measures.pigment.density_od,
+                planted - before.density_od,
+            )
+        )
         yield found, *models.pigment.change_error.around(found), alone, true
 
 

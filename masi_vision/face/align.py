@@ -19,6 +19,7 @@ from masi_vision.face.atlas import FaceAtlas, Floats, with_forehead
 Window = tuple[int, int, int, int]
 """(top, left, bottom, right) in pixels, bottom and right exclusive."""
 
+_MOST_STRETCH = 3.0
 _SHIFT = 4  # fractional bits of the corners handed to cv2.fillConvexPoly
 
 
@@ -42,6 +43,26 @@ def _grid(atlas: FaceAtlas) -> _FrameGrid:
     points = np.stack([inside % width, inside // width], axis=1).astype(np.float32)
     weights = _barycentric(atlas.nodes[atlas.triangles][of], points)
     return _FrameGrid(triangle, inside, atlas.triangles[of], weights)
+
+
+@lru_cache(maxsize=4)
+def skin_area(atlas: FaceAtlas) -> Floats:
+    """Skin of the mean face behind each pixel of the aligned frame, (H, W), in pixels; 0 outside the mesh.
+
+    Notes
+    -----
+    The frame shows the mean face from the front, where a pixel of the side of a cheek stands for more skin
+    than one of the forehead. Per triangle, area by the mean landmarks in three dimensions over its area as
+    seen, at most 3: at the edge of the mesh a triangle is seen on edge, and its depth is little sure.
+    """
+    corners = with_forehead(atlas.landmark_mean)[atlas.triangles].astype(np.float64)
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    seen = np.maximum(np.abs(across[:, 2]), 1e-12)
+    stretch = np.minimum(np.linalg.norm(across, axis=1) / seen, _MOST_STRETCH)
+    triangle = _grid(atlas).triangle
+    area = np.where(triangle >= 0, stretch[triangle], 0).astype(np.float32)
+    area.flags.writeable = False
+    return area
 
 
 def _barycentric(corners: Floats, points: Floats) -> Floats:

@@ -117,11 +117,15 @@ def draw_patient(name: str, arm: Arm, skin_rgb: Floats, codes: Codes, rng: Rng) 
 
 
 def truth_of(
-    melasma: Melasma, codes: Codes, regions: Mapping[MasiRegion, int]
+    melasma: Melasma, codes: Codes, regions: Mapping[MasiRegion, int], area: Floats
 ) -> dict[MasiRegion, RegionTruth]:
-    """Truth of the regions of MASI on the skin that codes show; one that shows none is left out."""
+    """Truth of the regions of MASI on the skin that codes show; one that shows none is left out.
+
+    `area` (H, W) is the skin behind each pixel."""
     return {
-        name: region_truth(melasma, codes == code) for name, code in regions.items() if (codes == code).any()
+        name: region_truth(melasma, codes == code, area)
+        for name, code in regions.items()
+        if (codes == code).any()
     }
 
 

@@ -108,20 +108,20 @@ def draw_melasma(
     return Melasma(density.astype(np.float32), inside > 0.5, colour)
 
 
-def region_truth(melasma: Melasma, region: npt.NDArray[np.bool_]) -> RegionTruth:
-    """Truth of a region, given the mask of its visible skin.
+def region_truth(melasma: Melasma, region: npt.NDArray[np.bool_], area: Floats) -> RegionTruth:
+    """Truth of a region, given the mask of its visible skin and the skin behind each pixel.
 
     Raises
     ------
     ValueError
         The region has no visible skin: nothing is true of it.
     """
-    n_visible = int(region.sum())
-    if not n_visible:
+    weight = np.where(region, area, 0).astype(np.float64)
+    if not weight.any():
         raise ValueError("region must hold visible skin, got none")
     lesion = melasma.lesion & region
     return RegionTruth(
-        int(lesion.sum()) / n_visible,
+        float(weight[lesion].sum() / weight.sum()),
         float(np.median(melasma.density_od[lesion])) if lesion.any() else 0.0,
-        float(melasma.density_od[region].mean()),
+        float((weight * melasma.density_od).sum() / weight.sum()),
     )

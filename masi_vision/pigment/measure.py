@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from masi_vision.pigment.interval import MeasureError
 from masi_vision.pigment.map import PigmentMap
-from masi_vision.skin.density import MELANIN
+from masi_vision.skin.density import MELANIN, Floats
 from masi_vision.skin.tone import ita_deg, lab
 
 
@@ -21,7 +21,8 @@ class RegionMeasure:
     Parameters
     ----------
     visible_fraction : float
-        Visible skin over the whole region, by area on the mean face.
+        Visible skin over the whole region. This and all other shares and means are by area of skin on the
+        mean face, so that a turned cheek counts as much as a square one.
     pigmented_fraction : float
         Pigmented over visible skin; 0 when none is.
     contrast_od : float
@@ -63,7 +64,12 @@ class RegionMeasure:
 
 
 def measure_region(
-    pigment: PigmentMap, region: npt.NDArray[np.bool_], *, whole_px: int, error: MeasureError
+    pigment: PigmentMap,
+    region: npt.NDArray[np.bool_],
+    *,
+    whole: npt.NDArray[np.bool_],
+    area: Floats,
+    error: MeasureError,
 ) -> RegionMeasure | None:
     """Measure one region; None if no skin of it is visible.
 
@@ -71,39 +77,50 @@ def measure_region(
     ----------
     region : (H, W) bool
         The region's visible skin in the aligned frame.
-    whole_px : int
-        Pixels that the region has on the mean face, hidden or not.
+    whole : (H, W) bool
+        The whole region on the mean face, hidden or not.
+    area : (H, W) float32
+        Skin behind each pixel, see `masi_vision.face.align.skin_area`.
     error : MeasureError
         How far the map's measures have been from the truth.
     """
     visible = region & pigment.skin
-    n_visible = int(visible.sum())
-    if n_visible == 0:
+    if not visible.any():
         return None
     lesion = visible & pigment.lesion
-    fraction = int(lesion.sum()) / n_visible
+    fraction = share_of_area(lesion, visible, area)
     contrast = float(np.median(pigment.density_od[lesion])) if lesion.any() else 0.0
     fraction_low, fraction_high = error.fraction.around(fraction)
     contrast_low, contrast_high = error.contrast_od.around(contrast)
     normal = np.median(pigment.normal_rgb[visible], axis=0)
     before, after = lab(normal), lab(normal * 10 ** (-contrast * MELANIN))
     return RegionMeasure(
-        visible_fraction=min(1.0, n_visible / whole_px),
+        visible_fraction=min(1.0, share_of_area(visible, whole, area)),
         pigmented_fraction=fraction,
         contrast_od=contrast,
         contrast_delta_l=float(before[0] - after[0]),
         contrast_ita_deg=float(ita_deg(before) - ita_deg(after)),
-        largest_patch_fraction=_largest_patch(lesion),
+        largest_patch_fraction=_largest_patch(lesion, area),
         normal_ita_deg=float(ita_deg(before)),
         pigmented_fraction_low=fraction_low,
         pigmented_fraction_high=min(1.0, fraction_high),
         contrast_od_low=contrast_low,
         contrast_od_high=contrast_high,
-        integrated_od=float(pigment.density_od[visible].mean()),
+        integrated_od=mean_over_area(pigment.density_od, visible, area),
     )
 
 
-def _largest_patch(pigmented: npt.NDArray[np.bool_]) -> float:
-    _, _, facts, _ = cv2.connectedComponentsWithStats(pigmented.astype(np.uint8), connectivity=8)
-    areas = facts[1:, cv2.CC_STAT_AREA]
+def share_of_area(part: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_], area: Floats) -> float:
+    """Skin of a part over that of the whole."""
+    return float(area[part].sum(dtype=np.float64) / area[whole].sum(dtype=np.float64))
+
+
+def mean_over_area(values: npt.NDArray[np.floating], region: npt.NDArray[np.bool_], area: Floats) -> float:
+    """Mean of a map over the skin of a region."""
+    return float(np.average(values[region].astype(np.float64), weights=area[region]))
+
+
+def _largest_patch(pigmented: npt.NDArray[np.bool_], area: Floats) -> float:
+    _, patches = cv2.connectedComponents(pigmented.astype(np.uint8), connectivity=8)
+    areas = np.bincount(patches[pigmented], weights=area[pigmented])[1:]
     return float(areas.max() / areas.sum()) if areas.size else 0.0

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from masi_vision.config import Settings
-from masi_vision.face.align import Alignment
+from masi_vision.face.align import Alignment, skin_area
 from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas, Floats
 from masi_vision.phantom.capture import Capture, draw_capture, taken
 from masi_vision.phantom.colour import colour_from_depth, colour_from_lab_shift, density_for_delta_l
@@ -271,11 +271,13 @@ def rows_of(picture: Picture, estimator: str, lesion: Mask, density_od: Floats) 
     density_od : (H, W) float32
         0 where the estimator sees no pigment: its mean is the integrated pigment.
     """
+    area = skin_area(picture.measures.face.atlas).astype(np.float64)
     for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True):
         if name not in picture.graded:
             continue
         region = picture.codes == subunit
         found, truth = lesion & region, picture.lesion & region
+        weight = np.where(region, area, 0)
         yield Row(
             estimator,
             picture.person,
@@ -285,10 +287,8 @@ def rows_of(picture: Picture, estimator: str, lesion: Mask, density_od: Floats) 
             picture.delta_l,
             picture.light_range_od,
             name,
-            *_amounts(found, density_od, region),
-            float(density_od[region].mean()),
-            *_amounts(truth, picture.density_od, region),
-            float(picture.density_od[region].mean()),
+            *_amounts(found, density_od, weight),
+            *_amounts(truth, picture.density_od, weight),
             int(region.sum()),
             int((found & truth).sum()),
             int(found.sum() + truth.sum()),
@@ -316,22 +316,27 @@ def change_rows(before: Picture, after: Picture, atlas: FaceAtlas, settings: Set
         return
     change = comparison.change
     there = np.asarray(comparison.laid.to_baseline(after.density_od), np.float32)
-    nothing = np.zeros_like(before.density_od)
+    nothing, area = np.zeros_like(before.density_od), skin_area(atlas).astype(np.float64)
     first, second = (
         {row.region: row for row in rows_of(picture, CHANGE, nothing > 0, nothing)}
         for picture in (before, after)
     )
     for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True):
         common = (before.codes == subunit) & change.skin
-        whole_px = int((atlas.labels == subunit).sum())
-        if name not in first or name not in second or common.sum() < least * whole_px:
+        weight = np.where(common, area, 0)
+        if name not in first or name not in second:
             continue
-        found = float(change.change_od[common].mean())
-        planted = [float(density[common].mean()) for density in (before.density_od, there)]
+        if weight.sum() < least * area[atlas.labels == subunit].sum():
+            continue
+        found, *planted = (
+            float((weight * one).sum() / weight.sum()) for one in (change.change_od, before.density_od, there)
+        )
         yield replace(first[name], integrated_od=max(-found, 0.0), true_integrated_od=planted[0])
         yield replace(second[name], integrated_od=max(found, 0.0), true_integrated_od=planted[1])
 
 
-def _amounts(lesion: Mask, density: Floats, region: Mask) -> tuple[float, float]:
+def _amounts(lesion: Mask, density: Floats, weight: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    """Fraction, contrast and integrated pigment of a region, its pixels weighted by skin."""
     contrast = float(np.median(density[lesion])) if lesion.any() else 0.0
-    return float(lesion.sum() / region.sum()), contrast
+    skin = weight.sum()
+    return float(weight[lesion].sum() / skin), contrast, float((weight * density).sum() / skin)

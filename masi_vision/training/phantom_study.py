@@ -15,7 +15,7 @@ import numpy as np
 
 from masi_vision.config import Settings, shipped_file
 from masi_vision.errors import OutputError, SettingsError
-from masi_vision.face.align import Alignment
+from masi_vision.face.align import Alignment, skin_area
 from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas
 from masi_vision.face.models import read_atlas
 from masi_vision.phantom.capture import draw_capture
@@ -101,7 +101,7 @@ def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settin
         patient = draw_patient(f"P{number + 1:03d}", arm, skin, atlas.labels, own)
         for place in range(plan.visits):
             visit, melasma = f"visit-{place + 1}", patient.at(place, plan.visits)
-            truth = truth_of(melasma, codes, _REGIONS)
+            truth = truth_of(melasma, codes, _REGIONS, skin_area(atlas))
             rows += _truth_rows(patient, visit, truth, settings)
             reads += _read_rows(patient, visit, truth, readers, settings, own)
             if face is not None:

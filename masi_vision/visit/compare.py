@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from masi_vision.config import Limit, Settings, load_settings
 from masi_vision.errors import ReasonCode
+from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import FaceAtlas, Floats
 from masi_vision.face.register import Registration, register
 from masi_vision.photo.colour_correction import Correction
 from masi_vision.pigment.change import ChangeMap, NoCommonSkin, change_map
 from masi_vision.pigment.map import PigmentMap
-from masi_vision.pigment.measure import RegionMeasure, measure_region
+from masi_vision.pigment.measure import RegionMeasure, mean_over_area, measure_region, share_of_area
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.skin.density import optical_density
 from masi_vision.visit.measure import PhotoMeasures, region_members
@@ -320,7 +321,8 @@ def _of_region(
     models: Models,
 ) -> RegionChange:
     """The region in the first of its preferred views that shows enough of it at both visits."""
-    whole_px = int(np.isin(models.face.atlas.labels, members).sum())
+    atlas = models.face.atlas
+    whole, area = np.isin(atlas.labels, members), skin_area(atlas)
     preferred = preferred_views(name)
     best = RegionChange(None, flag="region_hidden")
     for view in preferred:
@@ -333,18 +335,18 @@ def _of_region(
         comparison, measures = views[view], [visit[view] for visit in seen]
         change = comparison.change
         common = np.isin(measures[0].codes, members) & change.skin
-        share = min(1.0, float(common.sum()) / whole_px)
+        share = min(1.0, share_of_area(common, whole, area))
         if share < settings.quality.visible_fraction.fail:
             best = RegionChange(view, share, flag="region_hidden")
             continue
         error = models.pigment.errors[measures[0].pigment.method]
         before, after = (
-            measure_region(pigment, common, whole_px=whole_px, error=error)
+            measure_region(pigment, common, whole=whole, area=area, error=error)
             for pigment in (measures[0].pigment, comparison.follow_up.pigment)
         )
-        mean = float(change.change_od[common].mean())
+        mean = mean_over_area(change.change_od, common, area)
         low, high = models.pigment.change_error.around(mean)
-        darker, lighter = (float((change.plain[common] == sign).mean()) for sign in (1, -1))
+        darker, lighter = (share_of_area(common & (change.plain == sign), common, area) for sign in (1, -1))
         told = {view for of_visit in flags for view in of_visit}
         others = {
             "other_view": view != preferred[0] and preferred[0] in told,

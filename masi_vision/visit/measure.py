@@ -10,13 +10,14 @@ import numpy.typing as npt
 
 from masi_vision.config import PigmentSettings, ScaleSettings, Settings
 from masi_vision.errors import NotScorable
+from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import MASI_SUBUNITS, Floats, Subunit
 from masi_vision.face.find import FaceRegions
 from masi_vision.photo import Photo
 from masi_vision.photo.colour_correction import Correction, Refusal
 from masi_vision.pigment.learned import LEAST_SKIN_PX, map_by_network
 from masi_vision.pigment.map import PigmentMap
-from masi_vision.pigment.measure import RegionMeasure, measure_region
+from masi_vision.pigment.measure import RegionMeasure, measure_region, share_of_area
 from masi_vision.pigment.rules import map_by_rules
 from masi_vision.visit.models import Models
 from masi_vision.visit.seen import SeenPhoto, View, named, see_photo
@@ -81,13 +82,17 @@ def measure_seen(seen: SeenPhoto, view: View, settings: Settings, models: Models
     with named(photo):
         pigment, second = pigment_maps(seen.true_rgb, codes, settings.pigment, models)
     error = models.pigment.errors[pigment.method]
-    whole = models.face.atlas.labels
-    regions, opinions = {}, {}
+    atlas = models.face.atlas
+    area = skin_area(atlas)
+    regions: dict[str, RegionMeasure | None] = {}
+    opinions: dict[str, float | None] = {}
     for name, members in region_members(settings.scale).items():
         region = np.isin(codes, members)
-        whole_px = int(np.isin(whole, members).sum())
-        regions[name] = measure_region(pigment, region, whole_px=whole_px, error=error)
-        opinions[name] = float(second.lesion[region].mean()) if second and region.any() else None
+        whole = np.isin(atlas.labels, members)
+        regions[name] = measure_region(pigment, region, whole=whole, area=area, error=error)
+        opinions[name] = None
+        if second is not None and region.any():
+            opinions[name] = share_of_area(second.lesion & region, region, area)
     return PhotoMeasures(photo, view, seen.face, pigment, codes, regions, opinions, seen.true_rgb, seen.card)
 
 

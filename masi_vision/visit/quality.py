@@ -17,10 +17,12 @@ import numpy.typing as npt
 
 from masi_vision.config import AtLeast, Limit, QualitySettings
 from masi_vision.errors import NotScorable, ReasonCode
+from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import MASI_SUBUNITS, Floats, Subunit
 from masi_vision.face.find import FaceRegions
 from masi_vision.photo.colour_correction import Correction, card_drift
 from masi_vision.photo.exif import CaptureFacts
+from masi_vision.pigment.measure import share_of_area
 from masi_vision.scale import MASI_REGIONS, MasiRegion
 from masi_vision.visit.seen import SeenPhoto, View, srgb8
 
@@ -360,8 +362,8 @@ def _of_region(
     code = _CODES[region]
     skin = seen.codes == code
     name = region.replace("_", " ").capitalize()
-    whole = int((seen.face.atlas.labels == code).sum())
-    visible = min(1.0, float(skin.sum()) / whole)
+    atlas = seen.face.atlas
+    visible = min(1.0, share_of_area(skin, atlas.labels == code, skin_area(atlas)))
     yield (
         "visible_fraction",
         visible,

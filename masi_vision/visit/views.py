@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import Floats
 from masi_vision.pigment.interval import MeasureError
 from masi_vision.pigment.map import PigmentMap
@@ -70,8 +71,9 @@ def joined(
         normal_rgb=_mean([one.normal_rgb for one in maps], np.asarray(by_pixel[..., None])),
         method=first.pigment.method,
     )
-    whole_px = int(np.isin(first.face.atlas.labels, members).sum())
-    measure = measure_region(joint, seen, whole_px=whole_px, error=error)
+    atlas = first.face.atlas
+    whole = np.isin(atlas.labels, members)
+    measure = measure_region(joint, seen, whole=whole, area=skin_area(atlas), error=error)
     assert measure is not None, "a view without any skin of the region"
     shares = weights.sum(axis=(1, 2)) / total.sum()
     return JoinedMeasure(measure, tuple(float(share) for share in shares))

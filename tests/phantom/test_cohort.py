@@ -78,7 +78,7 @@ def test_readers_agree_as_trained_readers_do(patients, small):
     readers = draw_readers(3, rng)
     table = []
     for patient in patients:
-        truth = truth_of(patient.at(0), small, REGIONS)
+        truth = truth_of(patient.at(0), small, REGIONS, np.ones(small.shape, np.float32))
         row = []
         for reader in readers:
             grades = dict.fromkeys(MASI_REGIONS, ABSENT)

@@ -108,12 +108,22 @@ def test_the_truth_of_a_region_counts_its_own_skin_alone():
     melasma = Melasma(density, density > 0, np.ones(3, np.float32))
     upper, lower = np.zeros((10, 10), bool), np.zeros((10, 10), bool)
     upper[:5], lower[5:] = True, True
-    truth = region_truth(melasma, upper)
+    flat = np.ones((10, 10), np.float32)
+    truth = region_truth(melasma, upper, flat)
     assert (truth.pigmented_fraction, truth.contrast_od) == pytest.approx((0.4, 0.2))
     assert truth.amount_od == pytest.approx(0.08)
-    assert region_truth(melasma, lower) == region_truth(no_melasma((10, 10)), lower)
+    assert region_truth(melasma, lower, flat) == region_truth(no_melasma((10, 10)), lower, flat)
     with pytest.raises(ValueError, match="visible skin"):
-        region_truth(melasma, np.zeros((10, 10), bool))
+        region_truth(melasma, np.zeros((10, 10), bool), flat)
+
+
+def test_the_truth_of_a_region_is_of_skin_and_not_of_pixels():
+    density = np.zeros((10, 10), np.float32)
+    density[:, 5:] = 0.2
+    area = np.ones((10, 10), np.float32)
+    area[:, 5:] = 3
+    truth = region_truth(Melasma(density, density > 0, np.ones(3, np.float32)), np.ones((10, 10), bool), area)
+    assert (truth.pigmented_fraction, truth.amount_od) == pytest.approx((0.75, 0.15))
 
 
 def test_treatment_leaves_its_share_and_what_is_nearly_gone_is_no_lesion():

@@ -12,9 +12,9 @@ from masi_vision.pigment.map import PigmentMap
 from masi_vision.pigment.measure import RegionMeasure, measure_region
 
 SHAPE = (40, 50)
-WHOLE = SHAPE[0] * SHAPE[1]
 NORMAL = np.array([0.45, 0.28, 0.20], np.float32)
 EVERYWHERE = np.ones(SHAPE, np.bool_)
+FLAT = np.ones(SHAPE, np.float32)
 ERROR = MeasureError(
     Band((0.0, 0.2), (0.0, 0.05), (0.03, 0.1)), Band((0.0, 0.1), (0.0, 0.02), (0.01, 0.03)), 0.6
 )
@@ -32,8 +32,9 @@ def patch(rows, columns, density):
     return drawn
 
 
-def measure(density, region=EVERYWHERE, skin=EVERYWHERE, whole_px=WHOLE, threshold_od=0.03):
-    return measure_region(map_of(density, skin, threshold_od), region, whole_px=whole_px, error=ERROR)
+def measure(density, region=EVERYWHERE, skin=EVERYWHERE, threshold_od=0.03, area=FLAT):
+    pigment = map_of(density, skin, threshold_od)
+    return measure_region(pigment, region, whole=EVERYWHERE, area=area, error=ERROR)
 
 
 def test_a_quarter_of_the_skin_is_a_fraction_of_a_quarter():
@@ -42,6 +43,20 @@ def test_a_quarter_of_the_skin_is_a_fraction_of_a_quarter():
     assert found.contrast_od == pytest.approx(0.08)
     assert found.largest_patch_fraction == 1
     assert found.visible_fraction == 1
+
+
+def test_skin_seen_on_edge_counts_for_all_the_skin_there_is():
+    """The right half of the picture shows three times as much skin to a pixel as the left."""
+    area = FLAT + 2 * (patch(slice(0, 40), slice(25, 50), 1) > 0)
+    left, right = (
+        measure(patch(slice(0, 20), columns, 0.08), area=area) for columns in (slice(0, 25), slice(25, 50))
+    )
+    assert (left.pigmented_fraction, right.pigmented_fraction) == (0.125, 0.375)
+    assert (left.integrated_od, right.integrated_od) == pytest.approx((0.01, 0.03))
+    hidden = measure(np.zeros(SHAPE), skin=patch(slice(0, 40), slice(0, 25), 1) > 0, area=area)
+    assert hidden.visible_fraction == 0.25
+    both = measure(patch(slice(0, 10), slice(0, 10), 1) + patch(slice(0, 10), slice(40, 50), 1), area=area)
+    assert both.largest_patch_fraction == 0.75
 
 
 def test_integrated_pigment_is_the_mean_over_all_visible_skin():

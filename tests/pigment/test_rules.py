@@ -39,7 +39,8 @@ def pigment_of(picture, skin=FACE, width=FACE_PX):
 
 def measured(pigment, region=FACE):
     exact = MeasureError(Band((0.0,), (0.0,), (0.0,)), Band((0.0,), (0.0,), (0.0,)), 1.0)
-    return measure_region(pigment, region, whole_px=int(region.sum()), error=exact)
+    area = np.ones(region.shape, np.float32)
+    return measure_region(pigment, region, whole=region, area=area, error=exact)
 
 
 @settings(max_examples=20, deadline=None)

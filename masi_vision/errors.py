@@ -4,6 +4,7 @@
     ├── SettingsError            a settings file or value that cannot be used
     ├── ModelError               a model file is missing, altered or of another version
     ├── OutputError              results cannot be written there
+    ├── StudyError               a study, a manifest or a cluster cannot be used
     └── NotScorable              this photo or visit cannot be scored; carries a reason code
         └── PhotoUnreadable      ... because the file does not decode to a colour photograph
 
@@ -34,6 +35,8 @@ ReasonCode = Literal[
     "not_colour",
     "no_photo",
     "ambiguous_view",
+    "crashed",
+    "timed_out",
 ]
 """Why a photo or visit was not scored; `docs/outputs.md` explains each."""
 
@@ -54,6 +57,10 @@ class ModelError(MasiError):
 
 class OutputError(MasiError):
     """Results cannot be written there."""
+
+
+class StudyError(MasiError):
+    """A study, a manifest or a cluster cannot be used."""
 
 
 class NotScorable(MasiError):

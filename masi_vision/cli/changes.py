@@ -11,7 +11,6 @@ from rich.table import Table
 
 from masi_vision.cli import screen
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
-from masi_vision.cli.names import FileNames
 from masi_vision.cli.run import Book, Order, Progress, ResultFiles, prepare, score_files
 from masi_vision.config import Settings, ViewSettings
 from masi_vision.errors import OutputError
@@ -23,6 +22,7 @@ from masi_vision.report.change import (
     draw_visits,
     region_change_rows,
 )
+from masi_vision.report.names import FileNames
 from masi_vision.report.picture import jpeg
 from masi_vision.report.tables import (
     RUN_JSON,

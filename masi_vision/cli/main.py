@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from masi_vision.cli.batch import batch
 from masi_vision.cli.calibrate import calibrate
 from masi_vision.cli.compare import compare
 from masi_vision.cli.config import config
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(score)
+app.command()(batch)
 app.command()(compare)
 app.command()(qc)
 app.command()(demo)

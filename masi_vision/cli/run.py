@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
-from masi_vision.cli.names import FileNames
 from masi_vision.config import Settings
 from masi_vision.errors import OutputError
-from masi_vision.report.masks import write_masks
-from masi_vision.report.overlay import write_overlay
+from masi_vision.report.names import FileNames
+from masi_vision.report.pictures import ENDINGS, MASKS, OVERLAYS, Pictures, make_folders, write_pictures
 from masi_vision.report.tables import (
     RUN_JSON,
     TABLES,
@@ -30,12 +27,10 @@ from masi_vision.report.tables import (
     write_tables,
     writing,
 )
+from masi_vision.report.versions import library_versions
 from masi_vision.visit.folder import VisitFiles, find_visits
 from masi_vision.visit.models import Models, shipped_models
 from masi_vision.visit.score import VisitScore, score_visit
-
-OVERLAYS, MASKS = "overlays", "masks"
-_LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "pillow")
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ class ResultFiles:
     pictures: Mapping[str, tuple[str, ...]]
 
 
-SCORED = ResultFiles(TABLES, {OVERLAYS: ("*.jpg",), MASKS: ("*_regions.png", "*_pigment.png")})
+SCORED = ResultFiles(TABLES, {folder: tuple(f"*{end}" for end in ends) for folder, ends in ENDINGS.items()})
 
 Progress = Callable[[int, int], None]
 """Called with the visits done and found."""
@@ -68,6 +63,11 @@ class Order:
     save_masks: bool = False
     overlays: bool = True
     overwrite: bool = False
+
+    @property
+    def pictures(self) -> tuple[Pictures, ...]:
+        """The kinds of pictures asked for."""
+        return (OVERLAYS,) * self.overlays + (MASKS,) * self.save_masks
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def score_visits(order: Order, progress: Progress = lambda done, found: None) ->
         for files in found:
             progress(len(book.visits), len(found))
             result = score_files(files, order.settings, models)
-            _write_pictures(result, order, names.of(files.patient, files.visit))
+            write_pictures(result, order.out, names.of(files.patient, files.visit), order.pictures)
             book.visits.append(visit_rows(result, files.remarks))
     return Outcome(tuple(book.visits), book.state)
 
@@ -152,7 +152,6 @@ class Book:
 
     def facts(self) -> RunFacts:
         """What run.json says of the run as it stands."""
-        libraries = {"python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES}
         return RunFacts(
             self.order.settings,
             self._provenance,
@@ -160,15 +159,8 @@ class Book:
             self.visits_found,
             self._started.isoformat(timespec="seconds"),
             time.monotonic() - self._clock,
-            libraries,
+            library_versions(),
         )
-
-
-def _version(library: str) -> str:
-    try:
-        return version(library)
-    except PackageNotFoundError:  # another build of the same library, as conda's py-opencv
-        return "installed under another name"
 
 
 def prepare(order: Order, made: ResultFiles = SCORED) -> None:
@@ -178,8 +170,7 @@ def prepare(order: Order, made: ResultFiles = SCORED) -> None:
         for old in _old_results(order.out, made):
             old.unlink(missing_ok=True)
         order.out.mkdir(parents=True, exist_ok=True)
-        for folder in [OVERLAYS] * order.overlays + [MASKS] * order.save_masks:
-            (order.out / folder).mkdir(exist_ok=True)
+        make_folders(order.out, order.pictures)
 
 
 def _check_out(order: Order, made: ResultFiles) -> None:
@@ -214,16 +205,3 @@ def score_files(files: VisitFiles, settings: Settings, models: Models) -> VisitS
     if files.problem is not None:
         return replace(result, reason=files.problem.reason, message=files.problem.message)
     return result
-
-
-def _write_pictures(result: VisitScore, order: Order, name: str) -> None:
-    """Overlays and masks of the visit's measured photos, named PATIENT_VISIT_VIEW."""
-    for photo in result.photos:
-        if photo.measures is None:
-            continue
-        picture = f"{name}_{photo.view}"
-        with writing(order.out):
-            if order.overlays:
-                write_overlay(photo, order.out / OVERLAYS / f"{picture}.jpg")
-            if order.save_masks:
-                write_masks(photo.measures, order.out / MASKS, picture)

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,6 +63,8 @@ REGIONS = tuple(subunit.name.lower() for subunit in SUBUNITS)
 """Every visit has one row for each of these in regions.csv, measured or not."""
 
 SCORES_CSV, REGIONS_CSV, SCORES_JSON, RUN_JSON = "scores.csv", "regions.csv", "scores.json", RESULTS_MARK
+PART = ".part"
+"""Ending of a file that is being written; what a killed run leaves behind is no result."""
 TABLES = (SCORES_CSV, REGIONS_CSV, SCORES_JSON, RUN_JSON)
 
 
@@ -157,6 +159,11 @@ def text(value: str) -> str:
     return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
+def csv_line(columns: Sequence[str], row: Row) -> str:
+    """One row of `csv_text`."""
+    return csv_text(columns, [row]).partition("\n")[2]
+
+
 def csv_text(columns: Sequence[str], rows: Sequence[Row]) -> str:
     """Lay rows out as CSV (RFC 4180, but with lines ended by LF)."""
     stream = io.StringIO()
@@ -171,10 +178,34 @@ def json_text(values: object) -> str:
     return json.dumps(values, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
+def json_items(values: Sequence[object]) -> str:
+    """The items of a list as `json_text` lays them out, without its brackets."""
+    return json_text(values)[2:-3]
+
+
 def run_record(facts: RunFacts, visits: Sequence[VisitRows]) -> dict[str, Any]:
     """What run.json holds."""
     reasons = Counter(visit.score["reason"] for visit in visits if visit.score["status"] == "not_scored")
-    return {
+    scored = sum(visit.score["status"] == "scored" for visit in visits)
+    head, foot = run_facts(facts, scored, reasons)
+    return (
+        head
+        | {
+            "refused": [one for visit in visits for one in refused_in(visit.nested)],
+            "remarks": [
+                names_of(visit.nested) | {"remark": remark} for visit in visits for remark in visit.remarks
+            ],
+            "inputs": [one for visit in visits for one in inputs_of(visit.nested)],
+        }
+        | foot
+    )
+
+
+def run_facts(
+    facts: RunFacts, scored: int, reasons: Mapping[str, int]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What run.json says before and after its lists of visits."""
+    head = {
         "program": "masi_vision",
         "version": facts.provenance.version,
         "state": facts.state,
@@ -182,19 +213,12 @@ def run_record(facts: RunFacts, visits: Sequence[VisitRows]) -> dict[str, Any]:
         "seconds": round(facts.seconds, 2),
         "counts": {
             "visits_found": facts.visits_found,
-            "scored": sum(visit.score["status"] == "scored" for visit in visits),
+            "scored": scored,
             "not_scored": sum(reasons.values()),
             "not_scored_by_reason": dict(sorted(reasons.items())),
         },
-        "refused": [_named(visit.nested) | why for visit in visits for why in refusals(visit.nested)],
-        "remarks": [
-            _named(visit.nested) | {"remark": remark} for visit in visits for remark in visit.remarks
-        ],
-        "inputs": [
-            _named(visit.nested) | {"view": view, "photo": photo["photo"], "sha256": photo["sha256"]}
-            for visit in visits
-            for view, photo in visit.nested["views"].items()
-        ],
+    }
+    foot = {
         "atlas": facts.provenance.atlas,
         "pigment_method": facts.provenance.pigment_method,
         "models_sha256": dict(facts.provenance.models_sha256),
@@ -202,6 +226,18 @@ def run_record(facts: RunFacts, visits: Sequence[VisitRows]) -> dict[str, Any]:
         "settings": facts.settings.model_dump(mode="json"),
         "libraries": dict(facts.libraries),
     }
+    return head, foot
+
+
+def refused_in(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The refusals of a visit, under its name."""
+    return (names_of(nested) | why for why in refusals(nested))
+
+
+def inputs_of(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The photos of a visit, with their hashes."""
+    for view, photo in nested["views"].items():
+        yield names_of(nested) | {"view": view, "photo": photo["photo"], "sha256": photo["sha256"]}
 
 
 def refusals(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -217,7 +253,8 @@ def refusals(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"view": view, "reason": photo["reason"], "message": photo["message"]}
 
 
-def _named(nested: Mapping[str, Any]) -> dict[str, Any]:
+def names_of(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """Patient and visit."""
     return {"patient": nested["patient"], "visit": nested["visit"]}
 
 
@@ -232,10 +269,16 @@ def write_tables(folder: Path, visits: Sequence[VisitRows], facts: RunFacts) -> 
 
 def write_file(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all: a reader never sees half of it."""
-    part = path.with_name(f".{path.name}.part")
+    write_pieces(path, [content.encode() if isinstance(content, str) else content])
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file whole or not at all, piece by piece."""
+    part = path.with_name(f".{path.name}{PART}")
     with writing(path):
         try:
-            part.write_bytes(content.encode() if isinstance(content, str) else content)
+            with part.open("wb") as file:
+                file.writelines(pieces)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

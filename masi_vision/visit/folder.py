@@ -15,7 +15,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -79,6 +79,35 @@ def find_visits(paths: Sequence[Path], words: ViewSettings) -> list[VisitFiles]:
         for key, visit in _visits_at(path, words):
             found.setdefault(key, visit)
     return _distinct(list(found.values()))
+
+
+def visits_among(files: Sequence[Path], words: ViewSettings) -> list[VisitFiles]:
+    """Find the visits among files that are known already, as `find_visits` finds them in the folder.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        From the folder on: PATIENT/VISIT/front.jpg.
+    """
+    inside: dict[Path, set[Path]] = {Path(): set()}
+    for file in files:
+        for below, above in zip((file, *file.parents), file.parents, strict=False):
+            inside.setdefault(above, set()).add(below)
+    found = dict(_visits_inside(Path(), inside, words))
+    return _distinct(list(found.values()))
+
+
+def _visits_inside(folder: Path, inside: Mapping[Path, set[Path]], words: ViewSettings) -> Iterator[_Found]:
+    entries = sorted(inside[folder], key=lambda entry: natural_key(entry.name))
+    if any(entry.name == RESULTS_MARK for entry in entries):
+        return
+    shown = [entry for entry in entries if not entry.name.startswith(".")]
+    photos = [entry for entry in shown if entry.suffix.lower() in PHOTO_SUFFIXES and entry not in inside]
+    parts = tuple(printable_name(part) for part in folder.parts)
+    yield from _visits_in(folder, photos, parts, words)
+    for entry in shown:
+        if entry in inside:
+            yield from _visits_inside(entry, inside, words)
 
 
 def one_visit(path: Path, words: ViewSettings) -> VisitFiles:

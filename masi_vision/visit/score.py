@@ -147,7 +147,7 @@ def score_photo(
     """
     settings, models = settings or _shipped_settings(), models or shipped_models()
     name = source.name if isinstance(source, Photo) else printable_name(source)
-    provenance = _provenance(settings, models)
+    provenance = provenance_of(settings, models)
     findings: tuple[Finding, ...] = ()
     try:
         seen = see_photo(source, settings, models)
@@ -219,15 +219,28 @@ def score_visit(
         visit, patient, provenance = (
             visit or found.visit,
             patient or found.patient,
-            _provenance(settings, models),
+            provenance_of(settings, models),
         )
         if why := found.problem:
             return VisitScore(patient, visit, "not_scored", why.reason, why.message, None, {}, (), provenance)
         paths = found.photos
-    photos = tuple(
+    photos = [
         score_photo(path, settings, view=view, models=models, place=place_of(patient, visit, view))
         for view, path in paths.items()
-    )
+    ]
+    return visit_of(photos, settings, patient=patient, visit=visit, models=models)
+
+
+def visit_of(
+    photos: Sequence[PhotoScore],
+    settings: Settings,
+    *,
+    patient: str = "",
+    visit: str = "",
+    models: Models | None = None,
+) -> VisitScore:
+    """Merge the scored photos of one visit, each of another view; see `score_visit`."""
+    models = models or shipped_models()
     by_view = {photo.view: photo for photo in photos}
     regions_of = {view: photo.regions for view, photo in by_view.items()}
     measures = {view: photo.measures for view, photo in by_view.items() if photo.measures is not None}
@@ -243,8 +256,8 @@ def score_visit(
         )
     elif scores is None and front is not None and not front.regions:
         reason, message = front.reason, front.message
-    provenance = _provenance(settings, models)
-    return VisitScore(patient, visit, status, reason, message, scores, regions, photos, provenance)
+    provenance = provenance_of(settings, models)
+    return VisitScore(patient, visit, status, reason, message, scores, regions, tuple(photos), provenance)
 
 
 @lru_cache(maxsize=1)
@@ -330,7 +343,8 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def _provenance(settings: Settings, models: Models) -> Provenance:
+def provenance_of(settings: Settings, models: Models) -> Provenance:
+    """What makes the scores under these settings and models."""
     method = METHODS[settings.pigment.method]
     return Provenance(__version__, settings.sha256, models.sha256, models.face.atlas.version, method)
 

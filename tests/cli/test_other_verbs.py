@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from masi_vision import __version__
 from masi_vision.cli import door
 from masi_vision.cli.main import app
-from masi_vision.cli.names import FileNames, safe_name
 from masi_vision.config import load_settings, shipped_file
 from masi_vision.face import models
+from masi_vision.report.names import FileNames, safe_name
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -1,0 +1,1 @@
+"""Whole studies: every visit scored once, whatever happens on the way."""

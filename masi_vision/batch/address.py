@@ -1,0 +1,137 @@
+"""Where files lie: a path of this machine, or an address such as ``s3://bucket/study`` through fsspec."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from masi_vision.errors import StudyError
+from masi_vision.visit.seen import View
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+
+def is_remote(address: str) -> bool:
+    """Whether it is no path of this machine's own file system."""
+    return "://" in address and not address.startswith("file:")
+
+
+def local_path(address: str) -> Path:
+    """The path behind a local address: ``file:`` is taken off."""
+    if address.startswith("file:"):
+        return Path(address.removeprefix("file:").replace("///", "/", 1).replace("//", "/", 1))
+    return Path(address)
+
+
+def remote(address: str) -> UPath:
+    """An address as universal-pathlib takes it.
+
+    Raises
+    ------
+    StudyError
+        The extra ``cluster``, or the package for this kind of address, is not installed.
+    """
+    try:
+        from upath import UPath
+
+        place = UPath(address)
+        place.fs  # noqa: B018 (opens the file system, or says what is missing)
+    except (ImportError, ValueError) as error:
+        raise StudyError(
+            f"{address} cannot be opened ({error}). Expected a path, or an address whose package is "
+            "installed: pip install 'masi-vision[cluster]', and s3fs for s3://, gcsfs for gs://."
+        ) from error
+    return place
+
+
+def mark_of(address: str) -> str | None:
+    """What changes when a file changes: a hash of its size and of when it was written; None where none is.
+
+    A hash, so that a ledger does not tell when a photo was taken.
+    """
+    try:
+        if is_remote(address):
+            place = remote(address)
+            return _remote_mark(place.fs.info(place.path))
+        status = os.stat(address)  # noqa: PTH116 (a string comes in, thousands of them)
+    except OSError:
+        return None
+    return _hashed(status.st_size, status.st_mtime_ns)
+
+
+def _remote_mark(facts: Mapping[str, Any]) -> str:
+    written = next(
+        (facts[name] for name in ("ETag", "LastModified", "mtime", "created") if name in facts), ""
+    )
+    return _hashed(facts.get("size"), written)
+
+
+def _hashed(*facts: object) -> str:
+    return hashlib.sha256(":".join(map(str, facts)).encode()).hexdigest()[:16]
+
+
+def files_below(address: str) -> dict[Path, str]:
+    """Files below a remote folder, by one listing: path from the folder on, and address.
+
+    Raises
+    ------
+    StudyError
+        The folder cannot be listed.
+    """
+    place = remote(address)
+    try:
+        found = place.fs.find(place.path)
+    except Exception as error:  # every kind of storage has its own errors
+        raise StudyError(
+            f"{address} cannot be listed ({_words(error)}). Expected a folder that you may read. Check the "
+            "address, the network and the credentials."
+        ) from error
+    root = place.path.rstrip("/")
+    return {Path(file.removeprefix(root).lstrip("/")): place.fs.unstrip_protocol(file) for file in found}
+
+
+def is_there(address: str) -> bool:
+    """Whether a study's folder can be read and holds anything: a share that went away is empty or gone."""
+    try:
+        if is_remote(address):
+            place = remote(address)
+            return bool(place.fs.exists(place.path))
+        path = local_path(address)
+        return path.is_file() or any(True for _ in path.iterdir())
+    except Exception:  # a storage that is gone raises its own errors
+        return False
+
+
+@contextmanager
+def at_hand(photos: Mapping[View, str]) -> Iterator[dict[View, Path]]:
+    """Photos as files of this machine: remote ones are fetched, and taken away again.
+
+    Raises
+    ------
+    OSError
+        One cannot be fetched.
+    """
+    if not any(is_remote(address) for address in photos.values()):
+        yield {view: Path(address) for view, address in photos.items()}
+        return
+    with tempfile.TemporaryDirectory(prefix="masi-") as folder:
+        near: dict[View, Path] = {}
+        for view, address in photos.items():
+            place = remote(address)
+            near[view] = Path(folder) / view / place.name
+            near[view].parent.mkdir()
+            try:
+                place.fs.get_file(place.path, str(near[view]))
+            except Exception as error:
+                raise OSError(f"{place.name} cannot be fetched ({_words(error)})") from error
+        yield near
+
+
+def _words(error: Exception) -> str:
+    return (str(error).partition("\n")[0] or type(error).__name__)[:120]

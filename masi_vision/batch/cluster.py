@@ -1,0 +1,125 @@
+"""Visits on a Dask cluster: the same workers, held by the cluster's own.
+
+Dask hands out the visits and hands them out again when a machine is lost. Each of its workers holds a process
+of ours for each of its threads, so that a photo that kills its process, or never ends, takes nothing along.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from masi_vision.batch.job import Job, Outcome, Setup, refused
+from masi_vision.batch.pool import Hand
+from masi_vision.batch.worker import Death
+from masi_vision.errors import MasiError, StudyError
+from masi_vision.report.tables import models_hash
+from masi_vision.version import __version__
+from masi_vision.visit.models import Models, shipped_models
+
+_IN_FLIGHT = 4  # visits per thread of the cluster that wait there; the scheduler holds no million tasks
+_CONNECT_S = 20
+_hands: dict[tuple[str, float], queue.SimpleQueue[Hand]] = {}  # of this process of the cluster, not in use
+
+
+class ClusterWorkers:
+    """Scores visits on the cluster behind an address.
+
+    Parameters
+    ----------
+    address : str
+        Of the scheduler, such as ``tcp://10.0.0.1:8786``.
+    time_limit_s : float
+        Of one visit.
+    """
+
+    def __init__(self, setup: Setup, models: Models, address: str, time_limit_s: float) -> None:
+        """Connect to nothing yet."""
+        self.setup, self.models, self.address, self.time_limit_s = setup, models, address, time_limit_s
+
+    def outcomes(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
+        """The outcome of each visit, as they come.
+
+        Raises
+        ------
+        StudyError
+            The cluster cannot be reached, goes away, or has another version or other models.
+        """
+        try:
+            from distributed import Client, as_completed
+        except ImportError as error:
+            raise StudyError(
+                "Dask is not installed. Expected it for --cluster: pip install 'masi-vision[cluster]'."
+            ) from error
+        if not jobs:
+            return
+        waiting = iter(jobs)
+        asked: dict[Any, Job] = {}
+        try:
+            with Client(self.address, timeout=_CONNECT_S, set_as_default=False) as client:
+                threads = sum(client.nthreads().values()) or 1
+
+                def ask() -> list[Any]:
+                    job = next(waiting, None)
+                    return [] if job is None else [self._asked(client, job, asked)]
+
+                done = as_completed([one for _ in range(_IN_FLIGHT * threads) for one in ask()])
+                for future in done:
+                    yield self._outcome(future, asked.pop(future))
+                    done.update(ask())
+        except OSError as error:
+            raise StudyError(
+                f"The cluster at {self.address} cannot be reached, or went away ({error}). Expected a Dask "
+                "scheduler with workers. Run again when it is up: what was done is kept."
+            ) from error
+
+    def _asked(self, client: Any, job: Job, asked: dict[Any, Job]) -> Any:
+        made = (__version__, models_hash(self.models.sha256))
+        setup = self.setup.to_json()
+        future = client.submit(score_there, job.to_json(), setup, self.time_limit_s, made, pure=False)
+        asked[future] = job
+        return future
+
+    def _outcome(self, future: Any, job: Job) -> Outcome:
+        from distributed import KilledWorker
+
+        try:
+            return Outcome.from_json(future.result())
+        except KilledWorker:
+            sentence = (
+                "The cluster lost every worker that had this visit. Expected a score. Look at its photos; "
+                "run again to try it once more."
+            )
+            return refused(job, "crashed", sentence, self.setup.settings, self.models, fate="again")
+
+
+def score_there(job_line: str, setup_line: str, time_limit_s: float, made: tuple[str, str]) -> str:
+    """Score a visit on a machine of the cluster.
+
+    Parameters
+    ----------
+    made : (str, str)
+        Version and hash of the models, which must be those of the run.
+    """
+    models = shipped_models()
+    here = (__version__, models_hash(models.sha256))
+    if here != tuple(made):
+        raise StudyError(
+            f"A machine of the cluster has masi_vision {here[0]} with models {here[1][:8]}. Expected "
+            f"{made[0]} with {made[1][:8]}. Install the same on all machines."
+        )
+    job, setup = Job.from_json(job_line), Setup.from_json(setup_line)
+    free = _hands.setdefault((setup_line, time_limit_s), queue.SimpleQueue())
+    try:
+        hand = free.get_nowait()
+    except queue.Empty:
+        hand = Hand(setup, models, time_limit_s)
+    try:
+        found = hand.score(job)
+        return (hand.score_alone(job) if isinstance(found, Death) else found).to_json()
+    except MasiError:
+        hand.drop()
+        raise
+    finally:
+        free.put(hand)

@@ -1,0 +1,120 @@
+"""Results at an address: made in a folder of this machine, and brought there when a run ends."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from masi_vision.batch.address import is_remote, local_path, remote
+from masi_vision.batch.ledger import LEDGER
+from masi_vision.batch.run import LOCK, SHARDS
+from masi_vision.errors import OutputError
+from masi_vision.report.pictures import MASKS, OVERLAYS
+from masi_vision.report.tables import TABLES
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+_THERE = "at-the-address"
+
+
+@contextmanager
+def mirrored(out: str, *, write: bool) -> Iterator[Path]:
+    """A folder of this machine for results that belong at `out`; `out` itself where that is near.
+
+    Notes
+    -----
+    The ledger at the address counts as that of a shard: what it holds is taken over. The folder here stays
+    after a run that was killed, and the next run on this machine goes on from it.
+
+    Raises
+    ------
+    OutputError
+        Another run holds the address, or it cannot be read or written.
+    """
+    if not is_remote(out):
+        yield local_path(out)
+        return
+    there, here = remote(out), _folder_here(out)
+    with _said(out):
+        _fetch(there, here)
+    if not write:
+        yield here
+        return
+    with _held(there, out):
+        try:
+            yield here
+        finally:
+            with _said(out):
+                _store(here, there)
+
+
+def _folder_here(out: str) -> Path:
+    digest = hashlib.sha256(out.rstrip("/").encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"masi-{getpass.getuser()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _fetch(there: UPath, here: Path) -> None:
+    """The ledger beside our own, and the pictures that are not here."""
+    if (there / LEDGER).exists():
+        beside = here / SHARDS / _THERE
+        beside.mkdir(parents=True, exist_ok=True)
+        there.fs.get_file((there / LEDGER).path, str(beside / LEDGER))
+    for kind in (OVERLAYS, MASKS):
+        for file in (there / kind).iterdir() if (there / kind).exists() else ():
+            near = here / kind / file.name
+            if not near.exists():
+                near.parent.mkdir(exist_ok=True)
+                there.fs.get_file(file.path, str(near))
+
+
+def _store(here: Path, there: UPath) -> None:
+    """Tables and pictures first, the ledger last: it never speaks of what is not there."""
+    pictures = [file for kind in (OVERLAYS, MASKS) for file in sorted((here / kind).glob("[!.]*"))]
+    for file in [*pictures, *(here / name for name in TABLES), here / LEDGER]:
+        if file.exists():
+            relative = file.relative_to(here).as_posix()
+            there.fs.put_file(str(file), (there / relative).path)
+
+
+@contextmanager
+def _held(there: UPath, out: str) -> Iterator[None]:
+    """Hold the address by an object, which no system takes away when a run dies."""
+    lock = there / LOCK
+    with _said(out):
+        there.fs.makedirs(there.path, exist_ok=True)
+        if lock.exists():
+            raise OutputError(
+                f"Another run works in {out}, or was killed: {lock.read_text()}. Expected none. Wait until "
+                f"it is done; if it is dead, take away {LOCK} there."
+            )
+        lock.write_text(f"process {os.getpid()} on {platform.node()} since {time.strftime('%F %T')}")
+    try:
+        yield
+    finally:
+        with _said(out):
+            lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _said(out: str) -> Iterator[None]:
+    try:
+        yield
+    except OutputError:
+        raise
+    except Exception as error:  # every kind of storage has its own errors
+        words = str(error).partition("\n")[0] or type(error).__name__
+        raise OutputError(
+            f"{out} cannot be read or written ({words}). Expected an address that you may write to. Check "
+            "the address, the network and the credentials, and run again: what was done is kept."
+        ) from error

@@ -1,0 +1,155 @@
+"""The visits of a study: by the layout STUDY/PATIENT/VISIT, or by a manifest, near or far."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from masi_vision.batch.address import files_below, is_remote, local_path, remote
+from masi_vision.config import ViewSettings
+from masi_vision.errors import NotScorable, StudyError
+from masi_vision.photo import printable_name
+from masi_vision.report.names import FileNames
+from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits, visits_among
+from masi_vision.visit.seen import View
+
+COLUMNS = ("patient", "visit", "view", "path")
+"""Of a manifest."""
+
+
+@dataclass(frozen=True)
+class StudyVisit:
+    """One visit of a study, before any of its photos is read.
+
+    Parameters
+    ----------
+    name : str
+        Of its pictures' files.
+    photos : mapping of View to address
+    problem : NotScorable or None
+        Why there is nothing to score.
+    """
+
+    patient: str
+    visit: str
+    name: str
+    photos: Mapping[View, str]
+    problem: NotScorable | None = field(default=None, compare=False)
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """PATIENT/VISIT."""
+        return "/".join(part for part in (self.patient, self.visit) if part)
+
+
+def visits_of(study: str, words: ViewSettings) -> list[StudyVisit]:
+    """The visits of a study folder or manifest, in a fixed order.
+
+    Parameters
+    ----------
+    study : str
+        Folder, or CSV with the columns ``patient,visit,view,path``; a path or an address.
+    words : ViewSettings
+        Words that tell a view in a file's name.
+
+    Raises
+    ------
+    StudyError
+        There is no such folder, or the manifest cannot be used.
+    """
+    if study.lower().endswith(".csv"):
+        found = list(_by_manifest(study))
+    elif is_remote(study):
+        files_at = files_below(study)
+        found = [
+            (files, {view: files_at[photo] for view, photo in files.photos.items()})
+            for files in visits_among(list(files_at), words)
+        ]
+    else:
+        folder = local_path(study)
+        if not folder.is_dir():
+            raise StudyError(f"{study} is no folder. Expected STUDY/PATIENT/VISIT, or a manifest (.csv).")
+        found = [
+            (files, {view: str(photo.absolute()) for view, photo in files.photos.items()})
+            for files in find_visits([folder], words)
+        ]
+    names = FileNames()
+    return [
+        StudyVisit(
+            files.patient,
+            files.visit,
+            names.of(files.patient, files.visit),
+            photos,
+            files.problem,
+            files.remarks,
+        )
+        for files, photos in found
+    ]
+
+
+def _by_manifest(study: str) -> Iterator[tuple[VisitFiles, dict[View, str]]]:
+    """Visits as a manifest lists them; those named alike are one visit."""
+    visits: dict[tuple[str, str], dict[View, str]] = {}
+    problems: dict[tuple[str, str], NotScorable] = {}
+    for number, row in _rows(study):
+        patient, visit, view = (printable_name(row[name]) if row[name] else "" for name in COLUMNS[:3])
+        if not visit or view.lower() not in VIEWS or not row["path"]:
+            raise StudyError(
+                f"Line {number} of {_short(study)} is {','.join(row.values())!r}. Expected a visit, a view "
+                f"({', '.join(VIEWS)}) and a path in each line. Correct the line."
+            )
+        view = cast(View, view.lower())
+        photos = visits.setdefault((patient, visit), {})
+        if view in photos:
+            problems[patient, visit] = NotScorable(
+                "ambiguous_view",
+                f"{visit} has two photos of the {view} view in the manifest. Expected one. Keep the one to "
+                "be scored.",
+            )
+        photos[view] = _beside(study, row["path"])
+    for (patient, visit), photos in visits.items():
+        ordered = {view: photos[view] for view in VIEWS if view in photos}
+        problem = problems.get((patient, visit))
+        files = VisitFiles(patient, visit, {}, problem)
+        yield files, {} if problem else ordered
+
+
+def _rows(study: str) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        if is_remote(study):
+            text = remote(study).read_text(encoding="utf-8-sig")
+        else:
+            text = local_path(study).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{study} cannot be read ({error}). Expected a CSV file in UTF-8.") from error
+    rows = csv.DictReader(io.StringIO(text), restkey="more", restval="")
+    if tuple(rows.fieldnames or ()) != COLUMNS:
+        raise StudyError(
+            f"{_short(study)} begins with {','.join(rows.fieldnames or ())!r}. Expected the line "
+            f"{','.join(COLUMNS)}. Correct the first line."
+        )
+    for row in rows:
+        if "more" in row:
+            raise StudyError(
+                f"Line {rows.line_num} of {_short(study)} has more than four values. Expected "
+                f"{','.join(COLUMNS)}; a comma within a name stands in quotes."
+            )
+        yield rows.line_num, {name: value.strip() for name, value in row.items()}
+
+
+def _short(study: str) -> str:
+    return printable_name(study.rsplit("/", 1)[-1])
+
+
+def _beside(study: str, path: str) -> str:
+    """A path of a manifest: as it is, or from the manifest's folder on."""
+    if is_remote(path):
+        return path
+    if is_remote(study):
+        return f"{study.rsplit('/', 1)[0]}/{path}"
+    return str((local_path(study).parent / Path(path)).absolute())

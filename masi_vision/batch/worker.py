@@ -1,0 +1,183 @@
+"""A worker: a process of its own that scores one visit after another, and the hand that holds it.
+
+Visits come in on stdin and outcomes go out on stdout, one JSON object to a line. A worker that dies takes
+nothing with it but the visit in its hands, and who started it knows which photo that was.
+
+python -m masi_vision.batch.worker
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from typing import IO, Any, Self
+
+from masi_vision.batch.job import Job, Outcome, Setup, refused, score_job
+from masi_vision.errors import MasiError, ModelError, OutputError
+from masi_vision.visit.models import shipped_models
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Death:
+    """A worker died.
+
+    Parameters
+    ----------
+    photo : str
+        Which it had in hand; empty before the first.
+    code : int
+        As the system gives it: below 0 the number of a signal.
+    overdue : bool
+        It was killed because the visit took too long.
+    """
+
+    photo: str
+    code: int
+    overdue: bool = False
+
+    @property
+    def from_outside(self) -> bool:
+        """Whether a person, or the system for want of memory, killed it: not the photo by itself."""
+        return not self.overdue and self.code == -int(getattr(signal, "SIGKILL", 9))
+
+    @property
+    def words(self) -> str:
+        """Of what it died."""
+        if self.code >= 0:
+            return f"with exit code {self.code}"
+        try:
+            name = signal.Signals(-self.code).name
+        except ValueError:
+            name = str(-self.code)
+        memory = ": by hand, or because the memory ran out" if self.from_outside else ""
+        return f"by signal {name}{memory}"
+
+
+class Worker:
+    """One worker process, seen from outside.
+
+    Raises
+    ------
+    MasiError
+        The worker cannot work at all: its models, or the results folder.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        """Start it; it opens its models at once."""
+        environment = os.environ | dict.fromkeys(_ONE_THREAD, "1")
+        command = [sys.executable, "-m", "masi_vision.batch.worker"]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
+        )
+        self._overdue = False
+        self._send(setup.to_json())
+
+    def __enter__(self) -> Self:
+        """Use it."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Kill it: nothing it holds is needed."""
+        self.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            try:
+                if pipe is not None:
+                    pipe.close()
+            except OSError:  # what was still to be sent to it
+                pass
+
+    def kill(self) -> None:
+        """Kill it now; whoever waits for its outcome gets its death."""
+        self._process.kill()
+
+    def score(self, job: Job, time_limit_s: float) -> Outcome | Death:
+        """Have a visit scored."""
+        photo = ""
+        timer = threading.Timer(time_limit_s, self._too_long)
+        timer.start()
+        try:
+            self._send(job.to_json())
+            for line in _pipe(self._process.stdout):
+                said = json.loads(line)
+                if "photo" in said:
+                    photo = said["photo"]
+                elif "outcome" in said:
+                    return Outcome.from_json(said["outcome"])
+                else:
+                    raise _ERRORS[said["error"]](said["message"])
+        finally:
+            timer.cancel()
+        return Death(photo, self._process.wait(), self._overdue)
+
+    def _too_long(self) -> None:
+        self._overdue = True
+        self.kill()
+
+    def _send(self, line: str) -> None:
+        """A worker that is dead already is found dead when its answer is read."""
+        try:
+            pipe = _pipe(self._process.stdin)
+            pipe.write(line.encode() + b"\n")
+            pipe.flush()
+        except OSError:
+            pass
+
+
+_ERRORS: dict[str, type[MasiError]] = {
+    error.__name__: error for error in (MasiError, ModelError, OutputError)
+}
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None, "a worker without pipes"
+    return pipe
+
+
+def main() -> None:
+    """Score visits until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run: it ends its workers itself
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no answer
+
+    def say(**said: Any) -> None:
+        answers.write(json.dumps(said).encode() + b"\n")
+        answers.flush()
+
+    setup = Setup.from_json(sys.stdin.readline())
+    import cv2
+
+    cv2.setNumThreads(1)
+    try:
+        models = shipped_models()
+        for line in sys.stdin:
+            job = Job.from_json(line)
+            try:
+                outcome = score_job(job, setup, models, lambda photo: say(photo=photo))
+            except (MasiError, BrokenPipeError):
+                raise
+            except Exception as error:
+                traceback.print_exc()
+                words = (
+                    f"This is a bug in masi_vision, or the memory ran out ({type(error).__name__}: {error})."
+                )
+                sentence = f"{words} Expected a score. Please send the report above to the authors."
+                outcome = refused(job, "crashed", sentence, setup.settings, models, fate="again")
+            say(outcome=outcome.to_json())
+    except MasiError as error:
+        name = type(error).__name__
+        say(error=name if name in _ERRORS else "MasiError", message=str(error))
+    except BrokenPipeError:
+        os._exit(0)  # the run is gone
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""What a person sees of a run over a study: the plan, one bar, the summary."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from masi_vision.batch.cluster import ClusterWorkers
+from masi_vision.batch.job import Setup
+from masi_vision.batch.ledger import Told
+from masi_vision.batch.plan import Plan
+from masi_vision.batch.pool import LocalWorkers, cores
+from masi_vision.batch.run import BatchRun, Progress, Shard, Summary, Workers
+from masi_vision.batch.storage import mirrored
+from masi_vision.cli import screen
+from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
+from masi_vision.config import Settings
+from masi_vision.report.pictures import Pictures
+from masi_vision.visit.score import place_of
+
+_SHOWN = 10
+"""Visits named on the screen; the tables have all."""
+
+
+@dataclass(frozen=True)
+class StudyOrder:
+    """What a person asked for; see the options of `masi batch`."""
+
+    study: str
+    out: str
+    settings: Settings
+    pictures: tuple[Pictures, ...]
+    workers: int | None
+    time_limit_s: float
+    shard: Shard | None = None
+    cluster: str | None = None
+
+
+def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float | None = None) -> int:
+    """Score a study, show what it came to, and give the exit code."""
+    with _stoppable(), mirrored(order.out, write=not dry_run) as out:
+        setup = Setup(order.settings, order.pictures, str(out.absolute()))
+        run = BatchRun(order.study, out, setup, order.shard)
+        if dry_run:
+            with run.looked_at() as ledger:
+                show_plan(run.plan(ledger))
+            return DONE
+        with run.held() as ledger:
+            while True:
+                plan = run.plan(ledger)
+                with _bar(plan) as tell:
+                    summary = run.perform(plan, ledger, _workers(order, setup, run), tell)
+                if plan.jobs or watch_every_s is None or summary.state != "finished":
+                    show_summary(summary, order)
+                if watch_every_s is None or summary.state != "finished":
+                    return _exit_code(summary)
+                time.sleep(watch_every_s)
+
+
+def _workers(order: StudyOrder, setup: Setup, run: BatchRun) -> Workers:
+    if order.cluster is not None:
+        return ClusterWorkers(setup, run.models, order.cluster, order.time_limit_s)
+    return LocalWorkers(setup, run.models, order.workers or cores(), order.time_limit_s)
+
+
+def _exit_code(summary: Summary) -> int:
+    if summary.state == "interrupted":
+        return STOPPED
+    scored = summary.told and all(one.status == "scored" for one in summary.told)
+    return DONE if scored else SOME_NOT_SCORED
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """A cluster's SIGTERM stops the run as Ctrl-C does."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _bar(plan: Plan) -> Iterator[Callable[[Progress], None]]:
+    """One bar on stderr with photos per second and time left; nothing where stderr is no terminal."""
+    console = screen.console(stderr=True)
+    columns = (
+        TextColumn("Scoring"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    start = time.monotonic()
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("visits", total=len(plan.jobs), rate="")
+
+        def tell(progress: Progress) -> None:
+            rate = progress.photos / max(time.monotonic() - start, 1e-3)
+            bar.update(task, completed=progress.done, rate=f"{rate:.1f} photos/s")
+
+        yield tell
+
+
+def show_plan(plan: Plan) -> None:
+    """Say what a run would do."""
+    console = screen.console()
+    photos = sum(len(job.photos) for job, _ in plan.jobs.values())
+    finished = len(plan.visits) - len(plan.jobs) - len(plan.problems)
+    _say(
+        console,
+        f"{len(plan.visits)} visits: {finished} finished, {len(plan.jobs)} to score ({photos} photos).",
+    )
+    _show_reasons(console, plan)
+    problems = [f"{one.place}: {one.problem}" for one in plan.problems]
+    _list(console, f"{len(problems)} cannot be scored:", problems)
+
+
+def _show_reasons(console: Console, plan: Plan) -> None:
+    """Why visits that were scored before are scored again."""
+    again = [(place, why) for place, (_, why) in plan.jobs.items() if why != "new"]
+    for why, count in Counter(why for _, why in again).most_common(_SHOWN):
+        places = ["/".join(filter(None, place)) for place, reason in again if reason == why]
+        named = ", ".join(places[:3]) + (", ..." if count > 3 else "")
+        _say(console, f"  {count} again, {why}: {named}")
+
+
+def show_summary(summary: Summary, order: StudyOrder) -> None:
+    """Say what a run came to."""
+    console = screen.console()
+    _show_reasons(console, summary.plan)
+    not_scored = [one for one in summary.told if one.status != "scored"]
+    _list(console, "Not scored:", [f"{_place(one)}: {one.reason}" for one in not_scored])
+    remarks = [f"{one.place}: {remark}" for one in summary.plan.visits for remark in one.remarks]
+    _list(console, "Remarks:", remarks)
+    views = [place_of(one.patient, one.visit, view) for one in summary.plan.visits for view in one.photos]
+    for line in screen.idle_overrides(order.settings, views):
+        _say(console, line)
+    if summary.photos_scored:
+        rate = summary.photos_scored / max(summary.seconds, 1e-3)
+        _say(console, f"{summary.photos_scored} photos in {summary.seconds:.0f} s, {rate:.1f} a second.")
+        jobs = [one for one in summary.told if (one.patient, one.visit) in summary.plan.jobs]
+        slowest = sorted(jobs, key=lambda one: -one.seconds)[:3]
+        _say(console, "Slowest: " + ", ".join(f"{_place(one)} {one.seconds:.1f} s" for one in slowest))
+    reasons = Counter(one.reason for one in not_scored)
+    warned = sum(one.quality == "warn" for one in summary.told)
+    by_reason = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    _say(
+        console,
+        f"{len(summary.told) - len(not_scored)} of {len(summary.plan.visits)} visits scored"
+        + (f"; not scored: {by_reason}" if by_reason else "")
+        + (f"; {warned} with a warning of quality" if warned else "")
+        + ".",
+    )
+    if summary.state == "interrupted":
+        _say(console, "Stopped before the end: what was done is kept, and the next run goes on from here.")
+    _say(console, f"Results: {order.out}")
+
+
+def _place(one: Told) -> str:
+    return "/".join(filter(None, (one.patient, one.visit)))
+
+
+def _list(console: Console, heading: str, lines: Sequence[str]) -> None:
+    if lines:
+        _say(console, heading)
+        for line in lines[:_SHOWN]:
+            _say(console, f"  {line}")
+        if len(lines) > _SHOWN:
+            _say(console, f"  and {len(lines) - _SHOWN} more, see scores.csv.")
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, soft_wrap=True)

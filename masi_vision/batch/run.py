@@ -165,6 +165,7 @@ class BatchRun:
                 for folder in _shards_of(self.out):
                     stack.enter_context(_locked(folder))
                 _clear_parts(self.out)
+                stack.callback(_clear_parts, self.out)
             yield stack.enter_context(Ledger(self.folder / LEDGER))
 
     @contextmanager
@@ -322,7 +323,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _clear_parts(out: Path) -> None:
-    """Take away what a killed run was writing."""
+    """Take away what a killed run or worker was writing."""
     with writing(out):
         for folder in (out, out / OVERLAYS, out / MASKS):
             for part in folder.glob(f".*{PART}"):

@@ -1,0 +1,118 @@
+"""The visits of a study: by folders, by a manifest, by a listing."""
+
+from pathlib import Path
+
+import pytest
+
+from masi_vision.batch.study import visits_of
+from masi_vision.errors import StudyError
+from masi_vision.visit.folder import find_visits, visits_among
+
+
+def told(visits):
+    return [(one.patient, one.visit, sorted(one.photos)) for one in visits]
+
+
+def manifest(folder, *lines):
+    file = folder / "study.csv"
+    file.write_text("\n".join(["patient,visit,view,path", *lines]) + "\n", encoding="utf-8")
+    return str(file)
+
+
+def test_the_visits_of_a_folder_are_those_that_score_finds(four_visits, settings):
+    found = visits_of(str(four_visits), settings.views)
+    assert told(found) == [
+        ("P01", "visit-1", ["front"]),
+        ("P01", "visit-2", ["front"]),
+        ("P01", "visit-3", ["front"]),
+        ("P02", "visit-1", ["front"]),
+    ]
+    assert [one.name for one in found][:2] == ["P01_visit-1", "P01_visit-2"]
+    assert told(visits_of(f"file://{four_visits}", settings.views)) == told(found)
+
+
+def test_a_listing_has_the_visits_that_the_folder_has(tmp_path, settings):
+    names = [
+        "P2/v1/front.jpg",
+        "P2/v1/left.jpg",
+        "P10/v1/only.png",
+        "P10/v2/a_front.jpg",
+        "P10/v2/odd.jpg",
+        "P10/v3/1.jpg",
+        "P10/v3/2.jpg",
+        "P1/v1/x_front.jpg",
+        "P1/v1/y_front.jpg",
+        "loose_right.jpg",
+        ".hidden/v1/front.jpg",
+        "old/run.json",
+        "old/overlays/P1_front.jpg",
+        "P1/notes.txt",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    near = find_visits([tmp_path], settings.views)
+    far = visits_among([Path(name) for name in names], settings.views)
+
+    def facts(visits, root):
+        return [
+            (one.patient, one.visit, {v: p.relative_to(root) for v, p in one.photos.items()}, str(one.problem))
+            for one in visits
+        ]
+
+    # A photo that lies loose in the named folder itself has the folder's name only on disk.
+    assert facts(near, tmp_path)[1:] == facts(far, "")[1:]
+    assert len(near) == len(far)
+
+
+def test_a_manifest_lists_visits_wherever_their_photos_lie(tmp_path, settings):
+    file = manifest(
+        tmp_path,
+        "P2,month 6,left,photos/b.jpg",
+        "P2,month 6,FRONT,photos/a.jpg",
+        f"P1,baseline,front,{tmp_path / 'c.jpg'}",
+        '"Ø, Æ",baseline,front,s3://bucket/d.jpg',
+    )
+    found = visits_of(file, settings.views)
+    assert told(found) == [
+        ("P2", "month 6", ["front", "left"]),
+        ("P1", "baseline", ["front"]),
+        ("Ø, Æ", "baseline", ["front"]),
+    ]
+    assert list(found[0].photos) == ["front", "left"]
+    assert found[0].photos["left"] == str(tmp_path / "photos" / "b.jpg")
+    assert found[2].photos["front"] == "s3://bucket/d.jpg"
+
+
+def test_two_photos_of_a_view_in_a_manifest_are_that_visits_problem_alone(tmp_path, settings):
+    file = manifest(tmp_path, "P1,v1,front,a.jpg", "P1,v1,front,b.jpg", "P1,v2,front,c.jpg")
+    first, second = visits_of(file, settings.views)
+    assert first.problem.reason == "ambiguous_view"
+    assert second.problem is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (["P1,v1,profile,a.jpg"], r"Line 2 of study.csv is 'P1,v1,profile,a.jpg'. Expected a visit, a view"),
+        (["P1,,front,a.jpg"], r"Line 2 of study.csv"),
+        (["P1,v1,front"], r"Line 2 of study.csv"),
+        (["P1,v1,front,a,b"], r"Line 2 of study.csv has more than four values"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named(tmp_path, settings, lines, sentence):
+    with pytest.raises(StudyError, match=sentence):
+        visits_of(manifest(tmp_path, *lines), settings.views)
+
+
+def test_a_manifest_of_other_columns_is_refused(tmp_path, settings):
+    (tmp_path / "study.csv").write_text("id;photo\n")
+    with pytest.raises(StudyError, match="begins with 'id;photo'. Expected the line patient,visit,view,path"):
+        visits_of(str(tmp_path / "study.csv"), settings.views)
+
+
+def test_a_study_that_is_not_there_is_refused(tmp_path, settings):
+    with pytest.raises(StudyError, match="is no folder. Expected STUDY/PATIENT/VISIT"):
+        visits_of(str(tmp_path / "nowhere"), settings.views)
+    with pytest.raises(StudyError, match="cannot be read"):
+        visits_of(str(tmp_path / "nowhere.csv"), settings.views)

@@ -40,7 +40,7 @@ def remote(address: str) -> UPath:
     try:
         from upath import UPath
 
-        place = UPath(address)
+        place = UPath(address, use_listings_cache=False)  # a listing that is remembered hides changes
         place.fs  # noqa: B018 (opens the file system, or says what is missing)
     except (ImportError, ValueError) as error:
         raise StudyError(
@@ -76,8 +76,8 @@ def _hashed(*facts: object) -> str:
     return hashlib.sha256(":".join(map(str, facts)).encode()).hexdigest()[:16]
 
 
-def files_below(address: str) -> dict[Path, str]:
-    """Files below a remote folder, by one listing: path from the folder on, and address.
+def files_below(address: str) -> dict[Path, tuple[str, str]]:
+    """Files below a remote folder, by one listing: path from the folder on, address, and mark.
 
     Raises
     ------
@@ -86,14 +86,17 @@ def files_below(address: str) -> dict[Path, str]:
     """
     place = remote(address)
     try:
-        found = place.fs.find(place.path)
+        found = place.fs.find(place.path, detail=True)
     except Exception as error:  # every kind of storage has its own errors
         raise StudyError(
             f"{address} cannot be listed ({_words(error)}). Expected a folder that you may read. Check the "
             "address, the network and the credentials."
         ) from error
     root = place.path.rstrip("/")
-    return {Path(file.removeprefix(root).lstrip("/")): place.fs.unstrip_protocol(file) for file in found}
+    return {
+        Path(file.removeprefix(root).lstrip("/")): (place.fs.unstrip_protocol(file), _remote_mark(facts))
+        for file, facts in found.items()
+    }
 
 
 def is_there(address: str) -> bool:

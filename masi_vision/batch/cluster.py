@@ -64,7 +64,8 @@ class ClusterWorkers:
                     job = next(waiting, None)
                     return [] if job is None else [self._asked(client, job, asked)]
 
-                done = as_completed([one for _ in range(_IN_FLIGHT * threads) for one in ask()])
+                first = [one for _ in range(_IN_FLIGHT * threads) for one in ask()]
+                done = as_completed(first, loop=client.loop)
                 for future in done:
                     yield self._outcome(future, asked.pop(future))
                     done.update(ask())

@@ -75,7 +75,10 @@ def plan_of(
         record = records.get(place)
         why = "new" if record is None else _of_content(one, record, maker, ledger)
         if record is not None and not why:
-            now = {view: _mark(address, record.photos[view]) for view, address in one.photos.items()}
+            now = {
+                view: _marked(address, one.marks.get(view) or mark_of(address), record.photos[view])
+                for view, address in one.photos.items()
+            }
             why = _of_photos(record, now) or _of_pictures(one, record, there)
             if not why and now != record.photos:
                 marks[place] = now
@@ -136,12 +139,12 @@ def _of_pictures(visit: StudyVisit, record: Record, there: Mapping[Pictures, set
     return ""
 
 
-def _mark(address: str, known: PhotoMark) -> PhotoMark:
+def _marked(address: str, mark: str | None, known: PhotoMark) -> PhotoMark:
     """The photo as it is now; its hash is computed only where it may have changed.
 
     One of another name has another hash: names stand in the tables.
     """
-    name, mark = photo_name(address), mark_of(address)
+    name = photo_name(address)
     if name != known.name:
         return PhotoMark(name, None, mark)
     return known if mark is not None and mark == known.mark else PhotoMark(name, _sha256(address), mark)

@@ -122,6 +122,7 @@ class LocalWorkers:
         waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
         suspects: queue.SimpleQueue[Job] = queue.SimpleQueue()
         results: _Results = queue.SimpleQueue()
+        self._stopped.clear()
         for job in jobs:
             waiting.put(job)
         try:

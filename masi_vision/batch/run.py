@@ -308,14 +308,14 @@ def _check_out(folder: Path) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     """Hold a folder against other runs; the system lets go of it when the run dies."""
     lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        with writing(folder):
+    with writing(folder):
+        try:
             lock.acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"Another run works in {folder}. Expected none. Wait until it is done, or name another folder "
-            "with --out."
-        ) from error
+        except Timeout as error:
+            raise OutputError(
+                f"Another run works in {folder}. Expected none. Wait until it is done, or name another "
+                "folder with --out."
+            ) from error
     try:
         yield
     finally:

@@ -32,6 +32,8 @@ class StudyVisit:
     photos : mapping of View to address
     problem : NotScorable or None
         Why there is nothing to score.
+    marks : mapping of View to str
+        See `mark_of`, where a listing has told them.
     """
 
     patient: str
@@ -40,6 +42,7 @@ class StudyVisit:
     photos: Mapping[View, str]
     problem: NotScorable | None = field(default=None, compare=False)
     remarks: tuple[str, ...] = ()
+    marks: Mapping[View, str] = field(default_factory=dict, compare=False)
 
     @property
     def place(self) -> str:
@@ -62,14 +65,16 @@ def visits_of(study: str, words: ViewSettings) -> list[StudyVisit]:
     StudyError
         There is no such folder, or the manifest cannot be used.
     """
+    marks: dict[str, str] = {}
     if study.lower().endswith(".csv"):
         found = list(_by_manifest(study))
     elif is_remote(study):
         files_at = files_below(study)
         found = [
-            (files, {view: files_at[photo] for view, photo in files.photos.items()})
+            (files, {view: files_at[photo][0] for view, photo in files.photos.items()})
             for files in visits_among(list(files_at), words)
         ]
+        marks = dict(files_at.values())
     else:
         folder = local_path(study)
         if not folder.is_dir():
@@ -87,6 +92,7 @@ def visits_of(study: str, words: ViewSettings) -> list[StudyVisit]:
             photos,
             files.problem,
             files.remarks,
+            {view: marks[address] for view, address in photos.items() if address in marks},
         )
         for files, photos in found
     ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from masi_vision.cli.door import verb
 from masi_vision.cli.options import Accept, QualityFile, SettingsFile
+
+if TYPE_CHECKING:
+    from masi_vision.batch.run import Shard
 
 
 @verb
@@ -42,7 +45,6 @@ def batch(
     ] = None,
 ) -> int:
     """Score all visits of a study; what was scored before is not scored again."""
-    from masi_vision.batch.run import Shard
     from masi_vision.cli.studies import StudyOrder, run_study
     from masi_vision.config import load_settings
     from masi_vision.report.pictures import MASKS, OVERLAYS
@@ -54,7 +56,17 @@ def batch(
         pictures=(OVERLAYS,) * overlays + (MASKS,) * save_masks,
         workers=workers,
         time_limit_s=time_limit,
-        shard=None if shard is None else Shard.parse(shard),
+        shard=None if shard is None else _shard(shard),
         cluster=cluster,
     )
     return run_study(order, dry_run=dry_run, watch_every_s=every if watch else None)
+
+
+def _shard(text: str) -> Shard:
+    from masi_vision.batch.run import Shard
+    from masi_vision.errors import StudyError
+
+    try:
+        return Shard.parse(text)
+    except ValueError as error:
+        raise StudyError(f"--shard cannot be used: {error}.") from error

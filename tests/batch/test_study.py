@@ -56,7 +56,12 @@ def test_a_listing_has_the_visits_that_the_folder_has(tmp_path, settings):
 
     def facts(visits, root):
         return [
-            (one.patient, one.visit, {v: p.relative_to(root) for v, p in one.photos.items()}, str(one.problem))
+            (
+                one.patient,
+                one.visit,
+                {v: p.relative_to(root) for v, p in one.photos.items()},
+                str(one.problem),
+            )
             for one in visits
         ]
 
@@ -107,12 +112,14 @@ def test_a_line_that_cannot_be_used_is_named(tmp_path, settings, lines, sentence
 
 def test_a_manifest_of_other_columns_is_refused(tmp_path, settings):
     (tmp_path / "study.csv").write_text("id;photo\n")
-    with pytest.raises(StudyError, match="begins with 'id;photo'. Expected the line patient,visit,view,path"):
+    with pytest.raises(
+        StudyError, match=r"begins with 'id;photo'. Expected the line patient,visit,view,path"
+    ):
         visits_of(str(tmp_path / "study.csv"), settings.views)
 
 
 def test_a_study_that_is_not_there_is_refused(tmp_path, settings):
-    with pytest.raises(StudyError, match="is no folder. Expected STUDY/PATIENT/VISIT"):
+    with pytest.raises(StudyError, match=r"is no folder. Expected STUDY/PATIENT/VISIT"):
         visits_of(str(tmp_path / "nowhere"), settings.views)
     with pytest.raises(StudyError, match="cannot be read"):
         visits_of(str(tmp_path / "nowhere.csv"), settings.views)

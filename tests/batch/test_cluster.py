@@ -1,0 +1,92 @@
+"""The same visits on a Dask cluster: a real scheduler and workers, processes of their own on this machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from faults import TABLES, make_study, workers_of
+from verbs import masi
+
+from masi_vision.batch.cluster import ClusterWorkers, score_there
+from masi_vision.batch.job import Job, Setup
+from masi_vision.errors import StudyError
+from masi_vision.visit.models import shipped_models
+
+distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A scheduler and two workers; gives the address and the workers' processes."""
+    about = tmp_path / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    processes = []
+
+    def start(*more):
+        processes.append(
+            subprocess.Popen([sys.executable, "-m", "distributed.cli." + more[0], *more[1:]], **quiet)
+        )
+        return processes[-1]
+
+    start("dask_scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", about)
+    while not about.exists() or not about.read_text():
+        time.sleep(0.1)
+    address = json.loads(about.read_text())["address"]
+    near = ("--nthreads", "1", "--no-dashboard", "--local-directory", tmp_path)
+    workers = [start("dask_worker", address, *near) for _ in range(2)]
+    with distributed.Client(address, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=30)
+    yield address, workers
+    for process in processes:
+        process.terminate()
+        process.wait()
+
+
+def test_a_study_on_a_cluster_is_the_same_though_a_worker_is_killed(cluster, tmp_path):
+    address, workers = cluster
+    study = make_study(tmp_path / "study", 10)
+    masi("batch", study, "--out", tmp_path / "near")
+
+    def kill_one():
+        while not workers_of(workers[0].pid) or time.monotonic() - start < 4:
+            time.sleep(0.1)
+        for pid in (*_below(workers[0].pid), workers[0].pid):
+            os.kill(pid, signal.SIGKILL)
+
+    start = time.monotonic()
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    done = masi("batch", study, "--out", tmp_path / "far", "--cluster", address)
+    killer.join()
+    assert done.exit_code == 0, done.output
+    for name in TABLES:
+        assert (tmp_path / "far" / name).read_bytes() == (tmp_path / "near" / name).read_bytes(), name
+
+
+def _below(pid):
+    """All processes below one: Dask's worker has a nanny, and our worker below it."""
+    found = workers_of(pid)
+    return [*found, *(one for child in found for one in _below(child))]
+
+
+def test_a_cluster_that_is_not_there_is_told(four_visits, tmp_path, monkeypatch):
+    monkeypatch.setattr("masi_vision.batch.cluster._CONNECT_S", 1)
+    done = masi("batch", four_visits, "--out", tmp_path / "out", "--cluster", "tcp://127.0.0.1:1")
+    assert done.exit_code == 2
+    assert "The cluster at tcp://127.0.0.1:1 cannot be reached" in done.stderr
+
+
+def test_a_machine_with_another_version_is_refused(settings):
+    job, setup = Job("P1", "v1", "P1_v1", {}), Setup(settings)
+    with pytest.raises(StudyError, match=r"A machine of the cluster has masi_vision .* Expected 9.9"):
+        score_there(job.to_json(), setup.to_json(), 10.0, ("9.9", "0" * 64))
+
+
+def test_nothing_to_do_asks_no_cluster(settings):
+    workers = ClusterWorkers(Setup(settings), shipped_models(), "tcp://127.0.0.1:1", 10.0)
+    assert list(workers.outcomes([])) == []

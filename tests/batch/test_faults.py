@@ -1,0 +1,210 @@
+"""What goes wrong on the way: the rest goes on or stops cleanly, and the cause stands in the tables."""
+
+import os
+import random
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from faults import TABLES, Kills, command, contents, done_in, finished_despite, make_study
+from verbs import masi, table
+
+from masi_vision.errors import OutputError, StudyError
+
+SPOILT = Path(__file__).parent / "spoilt"
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="kills processes found in /proc")
+root_only = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("mount") is None,
+    reason="mounts a small disk, which needs root",
+)
+
+
+@pytest.fixture
+def spoilt(study, monkeypatch):
+    """The study with one visit more, whose photo does to its worker what its folder's name says."""
+
+    def spoil(kind):
+        shutil.copytree(study / "P01" / "visit-1", study / "P01" / kind)
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SPOILT), os.environ.get("PYTHONPATH", "")]))
+        return study
+
+    return spoil
+
+
+def reasons_of(out):
+    return {row["visit"]: row["reason"] for row in table(out / "scores.csv")[1] if row["patient"] == "P01"}
+
+
+def messages_of(out):
+    import json
+
+    return {one["visit"]: one["message"] for one in json.loads((out / "run.json").read_text())["refused"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "words"),
+    [
+        ("aborts", "crashed", "front.jpg ended its worker 2 times, at last by signal SIGABRT. Expected"),
+        (
+            "eats-memory",
+            "crashed",
+            "ended its worker 6 times, at last by signal SIGKILL: by hand, or because",
+        ),
+        ("finds-a-bug", "crashed", "This is a bug in masi_vision, or the memory ran out (ZeroDivisionError"),
+        ("hangs", "timed_out", "front.jpg was not done after 3 seconds"),
+    ],
+)
+@linux_only
+def test_a_photo_that_ends_its_worker_takes_no_other_visit_along(
+    spoilt, perform, tmp_path, kind, reason, words
+):
+    study, out = spoilt(kind), tmp_path / "out"
+    summary, _ = perform(study, out, time_limit_s=3.0 if kind == "hangs" else 60.0)
+    assert summary.state == "finished"
+    assert reasons_of(out) == {kind: reason, "visit-1": "", "visit-2": "", "visit-3": ""}
+    assert words in messages_of(out)[kind]
+
+
+@linux_only
+def test_what_crashed_is_tried_again_and_scored_once_it_can_be(spoilt, perform, tmp_path, monkeypatch):
+    study, out = spoilt("aborts"), tmp_path / "out"
+    perform(study, out)
+    monkeypatch.setenv("PYTHONPATH", "")
+    _, reasons = perform(study, out)
+    assert reasons == {"P01/aborts": "tried again: crashed"}
+    assert reasons_of(out)["aborts"] == ""
+    assert perform(study, out)[1] == {}
+
+
+@linux_only
+def test_photos_that_change_while_they_are_read_are_told_and_tried_again(spoilt, perform, tmp_path):
+    study, out = spoilt("changes"), tmp_path / "out"
+    perform(study, out)
+    assert reasons_of(out)["changes"] == "unreadable"
+    assert "changed while they were read, twice" in messages_of(out)["changes"]
+    assert perform(study, out)[1] == {"P01/changes": "tried again: unreadable"}
+
+
+def test_a_damaged_photo_is_a_result_and_not_tried_again(study, perform, tmp_path):
+    (study / "P01" / "visit-2" / "front.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    out = tmp_path / "out"
+    perform(study, out)
+    assert reasons_of(out)["visit-2"] == "unreadable"
+    assert perform(study, out)[1] == {}
+
+
+def test_a_photo_that_cannot_be_opened_is_tried_again(study, perform, tmp_path):
+    gone = study / "P01" / "visit-2" / "front.jpg"
+    gone.unlink()
+    gone.symlink_to(study / "nowhere.jpg")
+    out = tmp_path / "out"
+    perform(study, out)
+    assert reasons_of(out)["visit-2"] == "unreadable"
+    gone.unlink()
+    shutil.copy(study / "P01" / "visit-1" / "front.jpg", gone)
+    assert perform(study, out)[1] == {"P01/visit-2": "tried again: unreadable"}
+
+
+class GoesAway:
+    """Workers under whose hands the study's folder goes away after the first visit."""
+
+    def __init__(self, setup, models, study):
+        from masi_vision.batch.pool import LocalWorkers
+
+        self.real, self.study = LocalWorkers(setup, models, 1, 60.0), study
+
+    def outcomes(self, jobs):
+        for number, outcome in enumerate(self.real.outcomes(jobs)):
+            if number == 0:
+                self.study.rename(self.study.with_name("unmounted"))
+            yield outcome
+
+
+def test_a_study_that_goes_away_stops_the_run_and_spoils_nothing(study, perform, tmp_path, settings):
+    from masi_vision.batch.job import Setup
+    from masi_vision.visit.models import shipped_models
+
+    out = tmp_path / "out"
+    with pytest.raises(StudyError, match="went away while it was read"):
+        perform(study, out, workers=GoesAway(Setup(settings), shipped_models(), study))
+    assert 1 <= len(done_in(out)) <= 2  # the second may have been read before
+    assert set(reasons_of(out).values()) == {""}
+    study.with_name("unmounted").rename(study)
+    perform(study, out)
+    assert len(done_in(out)) == 4
+
+
+@root_only
+@linux_only
+def test_a_full_disk_stops_the_run_and_what_is_done_is_kept(study, perform, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", disk], check=True)
+    try:
+        with pytest.raises(OutputError, match=r"cannot be (used|written).*(space|full)"):
+            perform(study, disk / "out", pictures=("overlays",))
+        assert not list(disk.rglob("*.part"))
+        subprocess.run(["mount", "-o", "remount,size=20m", disk], check=True)
+        before = done_in(disk / "out")
+        perform(study, disk / "out", pictures=("overlays",))
+        after = done_in(disk / "out")
+        assert len(after) == 4
+        assert {place: after[place] for place in before} == before
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_second_run_in_the_same_folder_says_so_and_stops(study, perform, tmp_path):
+    from filelock import FileLock
+
+    out = tmp_path / "out"
+    perform(study, out)
+    with FileLock(out / ".run.lock"):
+        done = masi("batch", study, "--out", out)
+    assert done.exit_code == 2
+    assert f"Another run works in {out}. Expected none." in done.stderr
+
+
+def test_results_of_another_verb_are_not_written_over(study, tmp_path):
+    (tmp_path / "scores.csv").write_text("mine")
+    done = masi("batch", study, "--out", tmp_path)
+    assert done.exit_code == 2
+    assert "holds scores.csv of another verb" in done.stderr
+    assert (tmp_path / "scores.csv").read_text() == "mine"
+
+
+@linux_only
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_run_that_is_stopped_keeps_what_is_done_and_goes_on(tmp_path, name):
+    study, out = make_study(tmp_path / "study", 8), tmp_path / "out"
+    run = subprocess.Popen(command(study, out, "--workers", "1"), stdout=subprocess.PIPE, text=True)
+    while not done_in(out):
+        time.sleep(0.1)
+    run.send_signal(getattr(signal, name))
+    said, _ = run.communicate(timeout=30)
+    assert run.returncode == 130
+    assert "Stopped before the end: what was done is kept" in said
+    done = done_in(out)
+    assert 0 < len(done) < 8
+    assert len(table(out / "scores.csv")[1]) == len(done)
+    subprocess.run(command(study, out), check=True, stdout=subprocess.DEVNULL)
+    after = done_in(out)
+    assert len(after) == 8
+    assert {place: after[place] for place in done} == done
+
+
+@linux_only
+def test_killed_at_random_and_gone_on_with_the_tables_are_the_same(tmp_path):
+    """The short form of `python tests/shared/faults.py`."""
+    study, calm, out = make_study(tmp_path / "study", 8), tmp_path / "calm", tmp_path / "out"
+    subprocess.run(command(study, calm), check=True, stdout=subprocess.DEVNULL)
+    kills = Kills()
+    finished_despite(study, out, kills, random.Random(3), pause_s=2.0)
+    assert kills.total > 0
+    assert contents(out) == contents(calm)
+    assert stat.S_ISREG((out / TABLES[0]).stat().st_mode)

@@ -1,0 +1,59 @@
+"""A study split without a scheduler, and gathered again."""
+
+import pytest
+from faults import TABLES, contents, done_in
+from verbs import masi
+
+from masi_vision.batch.run import Shard
+from masi_vision.batch.study import visits_of
+
+
+def test_each_visit_belongs_to_one_shard(four_visits, settings):
+    visits = visits_of(str(four_visits), settings.views)
+    for of in (1, 2, 5):
+        parts = [[one.place for one in visits if Shard(n, of).holds(one)] for n in range(1, of + 1)]
+        assert sorted(place for part in parts for place in part) == [one.place for one in visits]
+
+
+def test_shards_gathered_are_the_study_and_nothing_is_scored_twice(four_visits, perform, finished, tmp_path):
+    out, drawn = tmp_path / "out", ("overlays",)
+    done = {}
+    for number in (1, 2, 3):
+        perform(four_visits, out, shard=Shard(number, 3), pictures=drawn)
+        done |= done_in(Shard(number, 3).folder(out))
+    assert len(done) == 4
+    _, reasons = perform(four_visits, out, pictures=drawn)
+    assert reasons == {}
+    assert done_in(out) == done
+    for name in TABLES:
+        assert (out / name).read_bytes() == (finished / name).read_bytes(), name
+    assert len(contents(out)) == len(TABLES) + 4
+
+
+def test_what_no_shard_has_done_is_scored_when_gathered(four_visits, perform, tmp_path, settings):
+    out = tmp_path / "out"
+    perform(four_visits, out, shard=Shard(1, 2))
+    held = {one.place for one in visits_of(str(four_visits), settings.views) if Shard(1, 2).holds(one)}
+    _, reasons = perform(four_visits, out)
+    assert set(reasons) == {"P01/visit-1", "P01/visit-2", "P01/visit-3", "P02/visit-1"} - held
+
+
+def test_a_shard_at_work_is_not_gathered(four_visits, perform, tmp_path):
+    from filelock import FileLock
+
+    out = tmp_path / "out"
+    perform(four_visits, out, shard=Shard(1, 2))
+    with FileLock(Shard(1, 2).folder(out) / ".run.lock"):
+        done = masi("batch", four_visits, "--out", out)
+    assert done.exit_code == 2
+    assert "Another run works in" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0"])
+def test_a_shard_that_is_none_is_refused(text, four_visits, tmp_path):
+    with pytest.raises(ValueError, match="a shard must be"):
+        Shard.parse(text)
+    done = masi("batch", four_visits, "--out", tmp_path / "out", "--shard", text)
+    assert done.exit_code == 2
+    assert "a shard must be" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -139,7 +139,8 @@ class Alignment:
         height, width = self.atlas.labels.shape
         positions = np.full((height * width, 2), np.nan, np.float32)
         xy = np.ascontiguousarray(self.nodes[:, :2])
-        carried = np.einsum("pk,pkd->pd", grid.weights, xy[grid.corners])
+        first, second, third = (grid.weights[:, k, None] * xy[grid.corners[:, k]] for k in range(3))
+        carried = first + second + third
         hidden = self.facing()[grid.triangle.ravel()[grid.inside]] <= 0
         carried[hidden] = np.nan
         positions[grid.inside] = carried

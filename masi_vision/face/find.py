@@ -112,12 +112,13 @@ class FaceRegions:
         linear = self.crop[:, :2].astype(np.float32)
         at = positions @ linear.T + self.crop[:, 2].astype(np.float32)
         at = np.nan_to_num(at, nan=-1e4)
-        stacked = np.ascontiguousarray(self.shares.transpose(1, 2, 0))
-        parts = [
-            cv2.remap(np.ascontiguousarray(stacked[..., channels]), at, None, cv2.INTER_LINEAR, borderValue=0)
-            for channels in (slice(0, 4), slice(4, 7))
-        ]
-        codes = np.asarray(np.argmax(np.concatenate(parts, axis=2), axis=2), np.uint8)
+        most = np.zeros(at.shape[:2], np.float32)
+        codes = np.zeros(at.shape[:2], np.uint8)
+        where, fine = cv2.convertMaps(at, None, cv2.CV_16SC2)
+        for code, share in enumerate(self.shares):
+            here = cv2.remap(share, where, fine, cv2.INTER_LINEAR, borderValue=0)
+            codes[here > most] = code
+            most = np.maximum(most, here)
         codes[np.isnan(positions[..., 0])] = Subunit.NONE
         return codes
 

@@ -92,7 +92,7 @@ def measure_region(
     contrast = float(np.median(pigment.density_od[lesion])) if lesion.any() else 0.0
     fraction_low, fraction_high = error.fraction.around(fraction)
     contrast_low, contrast_high = error.contrast_od.around(contrast)
-    normal = np.median(pigment.normal_rgb[visible], axis=0)
+    normal = np.median(np.ascontiguousarray(pigment.normal_rgb[visible].T), axis=1)
     before, after = lab(normal), lab(normal * 10 ** (-contrast * MELANIN))
     return RegionMeasure(
         visible_fraction=min(1.0, share_of_area(visible, whole, area)),

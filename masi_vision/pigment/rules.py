@@ -63,7 +63,9 @@ def map_by_rules(
     spread = 1.4826 * float(np.median(np.abs(excess[skin]))) if skin.any() else 0.0
     lesion = excess > max(detection_threshold_od, spread)
     sure = lesion.astype(np.float32)
-    return PigmentMap(np.maximum(excess, 0), lesion, sure, skin, (10**-slow).astype(np.float32), METHOD)
+    return PigmentMap(
+        np.maximum(excess, 0), lesion, sure, skin, np.exp(-np.float32(np.log(10)) * slow), METHOD
+    )
 
 
 def _weighted(values: Floats, weight: Floats, sigma_px: float) -> Floats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from math import log2
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -119,12 +119,12 @@ def check_photo(seen: SeenPhoto, view: View, limits: QualitySettings, place: str
     DOI 10.1016/j.patcog.2011.03.009).
     """
     check = _Checks(limits, place)
-    glossy = _glossy(seen)
+    light, glossy = _Light.of(seen.linear_rgb), _glossy(seen)
     whole = [check(name, None, value, says) for name, value, says in _of_photo(seen, view)]
     regions = [
         check(name, region, value, says)
         for region in _SHOWN[view]
-        for name, value, says in _of_region(seen, region, glossy)
+        for name, value, says in _of_region(seen, region, light, glossy)
     ]
     return (*whole, *_of_card(seen, limits, place), *regions)
 
@@ -357,7 +357,7 @@ def _of_pose(face: FaceRegions, view: View) -> Iterator[tuple[str, float, str]]:
 
 
 def _of_region(
-    seen: SeenPhoto, region: MasiRegion, glossy: npt.NDArray[np.bool_]
+    seen: SeenPhoto, region: MasiRegion, light: _Light, glossy: npt.NDArray[np.bool_]
 ) -> Iterator[tuple[str, float | None, str]]:
     code = _CODES[region]
     skin = seen.codes == code
@@ -370,7 +370,7 @@ def _of_region(
         f"{name}: {visible:.1%} visible. Expected {{limit}} of it. "
         "Uncover hair, glasses or hands, keep the whole face in the frame, or add the view of that side.",
     )
-    brightest = seen.linear_rgb[skin].max(axis=1) if skin.any() else None
+    brightest = light.most[skin] if skin.any() else None
     clipped = None if brightest is None else float((brightest >= _CLIPPED).mean())
     yield (
         "clipped_fraction",
@@ -446,10 +446,24 @@ def _glossy(seen: SeenPhoto) -> npt.NDArray[np.bool_]:
     sigma_px = _AROUND * seen.face.atlas.face_width_px / 4
     spread = np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma_px), 1e-6)
     around = cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma_px) / spread[..., None], (width, height))
-    here, there = (np.maximum(part, 1e-4) for part in (seen.linear_rgb, around))
-    brighter = np.log10(here.mean(axis=2) / there.mean(axis=2)) > _BRIGHTER_OD
-    saturation, usual = (1 - part.min(axis=2) / part.max(axis=2) for part in (here, there))
+    here, there = (_Light.of(np.maximum(part, np.float32(1e-4))) for part in (seen.linear_rgb, around))
+    brighter = here.total > 10**_BRIGHTER_OD * there.total
+    saturation, usual = (1 - part.least / part.most for part in (here, there))
     return np.asarray(skin & brighter & (saturation < _PALER * usual))
+
+
+class _Light(NamedTuple):
+    """Sum, least and most of the three channels, (H, W) each: NumPy is slow along an axis of three."""
+
+    total: Floats
+    least: Floats
+    most: Floats
+
+    @classmethod
+    def of(cls, rgb: Floats) -> _Light:
+        red, green, blue = cv2.split(rgb)
+        least = np.minimum(np.minimum(red, green), blue)
+        return cls(red + green + blue, least, np.maximum(np.maximum(red, green), blue))
 
 
 def eye_opening(face: FaceRegions) -> float:

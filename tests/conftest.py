@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 import masi_vision
 from masi_vision.config import load_settings, shipped_file
 from masi_vision.face.align import Alignment
-from masi_vision.face.atlas import MIRRORED_CODE, Subunit
+from masi_vision.face.atlas import Subunit
 from masi_vision.face.models import read_atlas
 from masi_vision.phantom.demo import demo_folder
 from masi_vision.visit.models import Models, shipped_models
@@ -101,11 +101,11 @@ class KnownFace:
     """Stands in for the face models where their arithmetic is tested: it knows where the mean face is.
 
     The networks' contract: `find` sees the whole photo in 128 x 128 px, its long side filling it, centred;
-    `read` sees the upright crop, in which the mean face always lies at one place, and then its mirror image.
+    `read` sees the upright crop, in which the mean face always lies at one place.
     """
 
     def __init__(self, atlas, landmarks, shape, probability=0.99):
-        self.atlas, self.probability, self.last = atlas, probability, None
+        self.atlas, self.probability = atlas, probability
         self.sha256 = {"known.onnx": "0" * 64}
         height, width = shape
         scale = 128 / max(height, width)
@@ -132,13 +132,7 @@ class KnownFace:
 
     def read(self, picture):
         assert picture.shape == (192, 192, 3)
-        self.mirrored = self.last is not None and np.array_equal(picture, self.last[:, ::-1])
-        self.last = None if self.mirrored else picture
-        if not self.mirrored:
-            return self.shares, self.in_crop
-        landmarks = self.in_crop[self.atlas.mirror]
-        landmarks[:, 0] = 191 - landmarks[:, 0]
-        return self.shares[MIRRORED_CODE][..., ::-1], landmarks
+        return self.shares, self.in_crop
 
 
 @pytest.fixture(scope="session")

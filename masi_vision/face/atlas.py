@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -122,10 +121,3 @@ class FaceAtlas:
     def face_width_px(self) -> float:
         """Ear to ear width of the mean face in the aligned frame (landmarks 234 and 454)."""
         return float(np.linalg.norm(self.nodes[234] - self.nodes[454]))
-
-    @cached_property
-    def mirror(self) -> npt.NDArray[np.intp]:
-        """The landmark that lies opposite each of the 478: the mean face is its own mirror image."""
-        flipped = self.landmark_mean * np.array([-1, 1, 1], np.float32)
-        away = np.linalg.norm(self.landmark_mean[:, None] - flipped[None], axis=2)
-        return np.asarray(away.argmin(axis=1))

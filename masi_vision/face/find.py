@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from masi_vision.errors import NotScorable
 from masi_vision.face.align import Alignment, Window
-from masi_vision.face.atlas import MIRRORED_CODE, FaceAtlas, Floats, Subunit
+from masi_vision.face.atlas import FaceAtlas, Floats, Subunit
 from masi_vision.face.crop import (
     FINDER_SIDE_PX,
     KEY_LANDMARKS,
@@ -257,18 +257,8 @@ def _fine(picture: Pixels, crop: Transform, models: FaceModels) -> tuple[Floats,
         upright = cv2.warpAffine(picture, crop @ shrink, (side, side), flags=cv2.INTER_LINEAR)
     else:
         upright = cv2.warpAffine(picture, crop, (side, side), flags=cv2.INTER_LINEAR)
-    shares, landmarks = _both_ways(upright, models)
-    return shares, apply(inverse(crop), landmarks)
-
-
-def _both_ways(upright: Pixels, models: FaceModels) -> tuple[Floats, Floats]:
-    """The mean of what the network reads in the crop and in its mirror image; it has no better side."""
     shares, landmarks = models.read(upright)
-    flipped_shares, flipped = models.read(np.ascontiguousarray(upright[:, ::-1]))
-    flipped = flipped[models.atlas.mirror]
-    flipped[:, 0] = upright.shape[1] - 1 - flipped[:, 0]
-    both = (shares + flipped_shares[MIRRORED_CODE][..., ::-1]) / 2
-    return np.asarray(both, np.float32), np.asarray((landmarks + flipped) / 2, np.float32)
+    return shares, apply(inverse(crop), landmarks)
 
 
 def _shrunk(picture: Pixels, factor: float) -> tuple[Pixels, Transform]:

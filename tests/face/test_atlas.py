@@ -121,9 +121,3 @@ def test_the_forehead_reaches_above_the_landmarks_and_highest_in_the_middle(atla
 def test_an_atlas_whose_parts_do_not_fit_is_refused(atlas, part, value, rule):
     with pytest.raises(ValueError, match=rule):
         replace(atlas, **{part: value})
-
-
-def test_every_landmark_has_one_opposite_and_is_its_opposite_s(atlas):
-    np.testing.assert_array_equal(atlas.mirror[atlas.mirror], np.arange(478))
-    pairs = {33: 263, 61: 291, 234: 454, 50: 280, 1: 1, 152: 152}  # eyes, mouth, ears, cheeks, nose, chin
-    assert {left: int(atlas.mirror[left]) for left in pairs} == pairs

@@ -54,8 +54,6 @@ class ReadsPositions:
         placed = np.column_stack(
             [self.landmarks[:, :2] @ way[:, :2].T + way[:, 2], self.landmarks[:, 2] * scale]
         )
-        if np.linalg.det(way[:, :2]) < 0:  # in a mirror image the other side is the right one
-            placed = placed[self.atlas.mirror]
         shares = np.zeros((7, 192, 192), np.float32)
         shares[1] = 1
         return shares, placed.astype(np.float32)

@@ -181,7 +181,7 @@ class Turned:
 
     def read(self, picture):
         shares, landmarks = self.models.read(picture)
-        y, p = np.deg2rad(self.turn) * ((-1, 1) if self.models.mirrored else (1, 1))
+        y, p = np.deg2rad(self.turn)
         about_y = np.array([[np.cos(y), 0, -np.sin(y)], [0, 1, 0], [np.sin(y), 0, np.cos(y)]])
         about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
         middle = landmarks.mean(axis=0)

@@ -36,8 +36,8 @@ _RECROP = 0.04
 # more looks are five more chances to be wrong. Chosen on the validation faces, on views of them with the
 # face destroyed, and with the faceless pictures of scikit-image in view.
 _AGREE = {"whole": 0.10, "part": 0.05}
-_LEAST_SURE = {"whole": 0.5, "part": 0.8}
-_LEAST_SKIN = 0.02
+_LEAST_SURE = {"whole": 0.6, "part": 0.8}
+_LEAST_SKIN = 0.04
 _SURE = 0.8
 _LEAST_SPREAD = 0.02  # six points nearer together than this share of the photo are no face
 # How the landmarks' subunits weigh on what the network saw: the width of their borders in px of the crop,

@@ -1,0 +1,97 @@
+"""`masi batch` as a coordinator meets it: the plan, the summary, the watch, exit codes."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from faults import command, done_in, make_study
+from verbs import masi, table
+
+from masi_vision.report.tables import TABLES
+
+
+@pytest.fixture(scope="module")
+def two_visits(tmp_path_factory):
+    return make_study(tmp_path_factory.mktemp("two") / "study", 2)
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(two_visits, tmp_path):
+    done = masi("batch", two_visits, "--out", tmp_path / "out", "--dry-run")
+    assert done.exit_code == 0
+    assert done.stdout == "2 visits: 0 finished, 2 to score (2 photos).\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_summary_tells_scored_not_scored_why_and_the_slowest(two_visits, tmp_path):
+    study, out = shutil.copytree(two_visits, tmp_path / "study"), tmp_path / "out"
+    (study / "P01" / "visit-3").mkdir()
+    (study / "P01" / "visit-3" / "front.jpg").write_bytes(b"no picture")
+    (study / "P02" / "v").mkdir(parents=True)
+    for name in ("a_front.jpg", "b_front.jpg"):
+        (study / "P02" / "v" / name).write_bytes(b"x")
+    done = masi("batch", study, "--out", out, "--overlays")
+    assert done.exit_code == 1
+    assert "P01/visit-3: unreadable" in done.stdout
+    assert "P02/v: ambiguous_view" in done.stdout
+    assert "3 photos in" in done.stdout
+    assert "Slowest: P01/visit-" in done.stdout
+    assert "2 of 4 visits scored; not scored: 1 ambiguous_view, 1 unreadable" in done.stdout
+    assert [row["status"] for row in table(out / "scores.csv")[1]] == ["scored"] * 2 + ["not_scored"] * 2
+    assert sorted(file.name for file in (out / "overlays").iterdir()) == [
+        "P01_visit-1_front.jpg",
+        "P01_visit-2_front.jpg",
+    ]
+    again = masi("batch", study, "--out", out, "--dry-run", "--overlays")
+    assert again.stdout.startswith(
+        "4 visits: 3 finished, 0 to score (0 photos).\n1 cannot be scored:\n  P02/v:"
+    )
+
+
+def test_a_study_without_visits_is_no_success(tmp_path):
+    (tmp_path / "study").mkdir()
+    done = masi("batch", tmp_path / "study", "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "no_photo" in done.stdout
+
+
+def test_the_script_is_the_verb(two_visits, tmp_path):
+    script = [sys.executable, "scripts/batch_visits.py", two_visits, "--out", tmp_path / "out", "--dry-run"]
+    done = subprocess.run(script, capture_output=True, text=True, check=True)
+    assert "2 to score" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_a_watch_scores_what_comes_until_it_is_stopped(two_visits, tmp_path):
+    study, out = shutil.copytree(two_visits, tmp_path / "study"), tmp_path / "out"
+    watch = subprocess.Popen(
+        command(study, out, "--watch", "--every", "0.2"), stdout=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: len(done_in(out)) == 2)
+    half = study / "P09" / "visit-1"
+    half.mkdir(parents=True)
+    whole = (study / "P01" / "visit-1" / "front.jpg").read_bytes()
+    (half / "front.jpg").write_bytes(whole[: len(whole) // 2])  # still being copied
+    wait_for(lambda: len(statuses(out)) == 3)
+    (half / "front.jpg").write_bytes(whole)
+    wait_for(lambda: statuses(out) == ["scored"] * 3)
+    watch.send_signal(signal.SIGINT)
+    said, _ = watch.communicate(timeout=30)
+    assert watch.returncode == 130
+    assert "photo changed: front.jpg: P09/visit-1" in said
+    assert {name for name in TABLES if (out / name).exists()} == set(TABLES)
+
+
+def statuses(out):
+    file = out / "scores.csv"
+    return [row["status"] for row in table(file)[1]] if file.exists() else []
+
+
+def wait_for(happened, at_most_s=60):
+    end = time.monotonic() + at_most_s
+    while not happened():
+        assert time.monotonic() < end, os.times()
+        time.sleep(0.1)

@@ -29,6 +29,7 @@ from masi_vision.visit.seen import View
 PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".bmp", ".webp", ".heic", ".heif", *RAW_SUFFIXES)
 )
+_DEPTH_OF_A_VISIT = 2  # STUDY/PATIENT/VISIT: an empty folder from there on is a visit without its photos
 RESULTS_MARK = "run.json"
 """A folder that holds a file of this name holds results, not photos."""
 
@@ -155,6 +156,8 @@ def _visits_below(
     shown = [entry for entry in entries if not entry.name.startswith(".")]
     folders = [entry for entry in shown if _is_folder(entry)]
     photos = [entry for entry in shown if entry.suffix.lower() in PHOTO_SUFFIXES and not _is_folder(entry)]
+    if len(parts) >= _DEPTH_OF_A_VISIT and not photos and not folders:
+        yield _problem(folder, patient, name, _no_photo(folder))
     yield from _visits_in(folder, photos, parts, words)
     for below in folders:
         yield from _visits_below(below, (*parts, printable_name(below)), above | {real}, words)

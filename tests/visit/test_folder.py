@@ -45,6 +45,15 @@ def test_sites_above_the_patients_are_part_of_the_patient(tmp_path):
     assert names(tmp_path) == [("Lyon/P01", "V1"), ("Pune/P01", "V1")]
 
 
+def test_a_visit_whose_photos_are_missing_has_its_row(tmp_path):
+    photos(tmp_path / "P1/V1", "front.jpg")
+    photos(tmp_path / "P1/V2")
+    photos(tmp_path / "P2/V1", "notes.txt")
+    photos(tmp_path / "protocol")
+    assert names(tmp_path) == [("P1", "V1"), ("P1", "V2"), ("P2", "V1")]
+    assert [one.problem and one.problem.reason for one in found(tmp_path)] == [None, "no_photo", "no_photo"]
+
+
 def test_a_folder_whose_names_tell_views_is_one_visit(tmp_path):
     photos(tmp_path / "V1", "P01_FRONT.JPG", "left-2.png", "Right.tiff")
     (visit,) = found(tmp_path / "V1")

@@ -131,19 +131,23 @@ Person = tuple[LabelledFace | None, Codes, np.ndarray]
 
 
 def _photographed(folder: Path, atlas: FaceAtlas, plan: StudyPlan, rng: np.random.Generator) -> list[Person]:
-    """Even frontal faces in colour, each one patient; of the test part, to which no model was fitted."""
+    """Frontal faces in colour, each one patient; of the test part, to which no model was fitted.
+
+    Those with an even look come first: the others are taken where there are not enough of them.
+    """
     if not (folder / "index.csv").is_file():
         raise SettingsError(
             f"{folder} holds no index.csv. Expected a folder of face photographs with landmarks."
         )
     faces, polygons = load_faces(folder), load_polygons(folder)
     split = split_by_person(faces)
-    chosen = [face for face in faces if face.even_frontal and split[face.id] == "test"]
+    frontal = [face for face in faces if face.view == "frontal" and split[face.id] == "test"]
+    even, other = ([face for face in frontal if face.even_frontal == wanted] for wanted in (True, False))
+    chosen = [some[place] for some in (even, other) for place in rng.permutation(len(some))]
     people: list[Person] = []
-    for place in rng.permutation(len(chosen)):
+    for face in chosen:
         if len(people) == plan.patients:
             break
-        face = chosen[place]
         pixels = face.read()
         labels = label_face(face, pixels, atlas, polygons)
         labelled = LabelledFace(face.id, pixels, labels, face.landmarks, face.yaw_deg)

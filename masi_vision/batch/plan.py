@@ -41,6 +41,12 @@ class Plan:
         return [(one.patient, one.visit) for one in self.visits]
 
     @property
+    def state(self) -> object:
+        """What the tables of a run that has nothing to do depend on: equal means that they stand."""
+        problems = [(one.patient, one.visit, str(one.problem)) for one in self.problems]
+        return self.places, problems, [one.remarks for one in self.visits]
+
+    @property
     def problems(self) -> list[StudyVisit]:
         """Visits in which there is nothing to score."""
         return [one for one in self.visits if one.problem is not None]

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from masi_vision.batch.address import is_there
+from masi_vision.batch.address import is_there, mark_of
 from masi_vision.batch.job import Job, Outcome, Setup, refused
-from masi_vision.batch.ledger import LEDGER, Ledger, Maker, Told
+from masi_vision.batch.ledger import LEDGER, Ledger, Maker, Place, Told
 from masi_vision.batch.plan import Plan, plan_of
 from masi_vision.batch.study import StudyVisit, visits_of
 from masi_vision.batch.tables import write_run, write_views
@@ -26,6 +26,7 @@ from masi_vision.report.tables import PART, TABLES, RunFacts, RunState, writing
 from masi_vision.report.versions import library_versions
 from masi_vision.visit.models import Models, shipped_models
 from masi_vision.visit.score import provenance_of
+from masi_vision.visit.seen import View
 
 LOCK, SHARDS = ".run.lock", "shards"
 
@@ -139,6 +140,8 @@ class BatchRun:
         """Prepare what all passes share."""
         provenance = provenance_of(self.setup.settings, self.models)
         self.maker = Maker(self.setup.settings, provenance)
+        self._in_vain: dict[Place, Marks] = {}
+        self._written: object = None
         self._started, self._clock = datetime.now(UTC), time.monotonic()
 
     @property
@@ -179,8 +182,16 @@ class BatchRun:
             yield ledger
 
     def plan(self, ledger: Ledger) -> Plan:
-        """What has to be done now; what shards have done is taken over first."""
+        """What has to be done now; what shards have done is taken over first.
+
+        What this run has tried in vain it does not try again as long as the photos are the same.
+        """
         visits = visits_of(self.study, self.setup.settings.views)
+        if ledger.records() and not is_there(self.study):
+            raise StudyError(
+                f"{self.study} is empty, though visits of it stand in the ledger. Expected them. Mount the "
+                "share again, or name another folder with --out."
+            )
         if self.shard is not None:
             visits = [one for one in visits if self.shard.holds(one)]
         plan = plan_of(visits, ledger.records(), ledger, self.maker, self.setup)
@@ -188,7 +199,16 @@ class BatchRun:
             for folder in _shards_of(self.out):
                 self._take_over(folder, plan, ledger)
             plan = plan_of(visits, ledger.records(), ledger, self.maker, self.setup)
-        return plan
+        jobs = {
+            place: (job, why)
+            for place, (job, why) in plan.jobs.items()
+            if self._in_vain.get(place) != _marks(job)
+        }
+        return replace(plan, jobs=jobs)
+
+    def stands(self, plan: Plan) -> bool:
+        """Whether there is nothing to do, and the tables that this run has written tell all of it."""
+        return not plan.jobs and not plan.marks and plan.state == self._written
 
     def _take_over(self, folder: Path, plan: Plan, ledger: Ledger) -> None:
         with Ledger(folder / LEDGER) as other:
@@ -219,9 +239,12 @@ class BatchRun:
                 ledger.keep(self._refused(problem), self.maker)
             with closing(self._outcomes(plan, workers, tell)) as outcomes:
                 for outcome in outcomes:
+                    if outcome.fate == "again":
+                        place = (outcome.patient, outcome.visit)
+                        self._in_vain[place] = _marks(plan.jobs[place][0])
                     ledger.keep(outcome, self.maker)
                     photos += len(outcome.photos)
-            state = "finished"
+            state, self._written = "finished", plan.state
         except KeyboardInterrupt:
             state = "interrupted"
         except BaseException:
@@ -287,6 +310,13 @@ class BatchRun:
             time.monotonic() - self._clock,
             library_versions(),
         )
+
+
+Marks = dict[View, str | None]
+
+
+def _marks(job: Job) -> Marks:
+    return {view: mark_of(address) for view, address in job.photos.items()}
 
 
 def _shards_of(out: Path) -> list[Path]:

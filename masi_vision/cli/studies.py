@@ -15,7 +15,7 @@ from rich.progress import Progress as Bar
 
 from masi_vision.batch.cluster import ClusterWorkers
 from masi_vision.batch.job import Setup
-from masi_vision.batch.ledger import Told
+from masi_vision.batch.ledger import Ledger, Told
 from masi_vision.batch.plan import Plan
 from masi_vision.batch.pool import LocalWorkers, cores
 from masi_vision.batch.run import BatchRun, Progress, Shard, Summary, Workers
@@ -23,6 +23,7 @@ from masi_vision.batch.storage import mirrored
 from masi_vision.cli import screen
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
 from masi_vision.config import Settings
+from masi_vision.errors import StudyError
 from masi_vision.report.pictures import Pictures
 from masi_vision.visit.score import place_of
 
@@ -55,20 +56,33 @@ def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float 
             return DONE
         with run.held() as ledger:
             while True:
-                plan = run.plan(ledger)
-                with _bar(plan) as tell:
-                    summary = run.perform(plan, ledger, _workers(order, setup, run), tell)
-                if plan.jobs or watch_every_s is None or summary.state != "finished":
-                    show_summary(summary, order)
-                if watch_every_s is None or summary.state != "finished":
-                    return _exit_code(summary)
-                time.sleep(watch_every_s)
+                try:
+                    code = _pass(order, run, ledger, watched=watch_every_s is not None)
+                except StudyError as error:
+                    if watch_every_s is None:
+                        raise
+                    _say(screen.console(stderr=True), f"masi: {error}")  # a share may come back
+                    code = None
+                if code is not None:
+                    return code
+                time.sleep(watch_every_s or 0)
 
 
-def _workers(order: StudyOrder, setup: Setup, run: BatchRun) -> Workers:
+def _pass(order: StudyOrder, run: BatchRun, ledger: Ledger, *, watched: bool) -> int | None:
+    """Do what there is to do now; the exit code, or None where a watch goes on."""
+    plan = run.plan(ledger)
+    if watched and run.stands(plan):
+        return None
+    with _bar(plan) as tell:
+        summary = run.perform(plan, ledger, _workers(order, run), tell)
+    show_summary(summary, order)
+    return None if watched and summary.state == "finished" else _exit_code(summary)
+
+
+def _workers(order: StudyOrder, run: BatchRun) -> Workers:
     if order.cluster is not None:
-        return ClusterWorkers(setup, run.models, order.cluster, order.time_limit_s)
-    return LocalWorkers(setup, run.models, order.workers or cores(), order.time_limit_s)
+        return ClusterWorkers(run.setup, run.models, order.cluster, order.time_limit_s)
+    return LocalWorkers(run.setup, run.models, order.workers or cores(), order.time_limit_s)
 
 
 def _exit_code(summary: Summary) -> int:

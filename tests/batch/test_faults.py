@@ -208,3 +208,14 @@ def test_killed_at_random_and_gone_on_with_the_tables_are_the_same(tmp_path):
     assert kills.total > 0
     assert contents(out) == contents(calm)
     assert stat.S_ISREG((out / TABLES[0]).stat().st_mode)
+
+
+def test_an_empty_mount_point_does_not_empty_the_tables(study, perform, tmp_path):
+    out = tmp_path / "out"
+    perform(study, out)
+    before = (out / "scores.csv").read_bytes()
+    study.rename(study.with_name("unmounted"))
+    study.mkdir()
+    with pytest.raises(StudyError, match=r"is empty, though visits of it stand in the ledger"):
+        perform(study, out)
+    assert (out / "scores.csv").read_bytes() == before

@@ -99,18 +99,6 @@ def files_below(address: str) -> dict[Path, tuple[str, str]]:
     }
 
 
-def is_there(address: str) -> bool:
-    """Whether a study's folder can be read and holds anything: a share that went away is empty or gone."""
-    try:
-        if is_remote(address):
-            place = remote(address)
-            return bool(place.fs.exists(place.path))
-        path = local_path(address)
-        return path.is_file() or any(True for _ in path.iterdir())
-    except Exception:  # a storage that is gone raises its own errors
-        return False
-
-
 @contextmanager
 def at_hand(photos: Mapping[View, str]) -> Iterator[dict[View, Path]]:
     """Photos as files of this machine: remote ones are fetched, and taken away again.
@@ -132,7 +120,7 @@ def at_hand(photos: Mapping[View, str]) -> Iterator[dict[View, Path]]:
             try:
                 place.fs.get_file(place.path, str(near[view]))
             except Exception as error:
-                raise OSError(f"{place.name} cannot be fetched ({_words(error)})") from error
+                raise OSError(f"{place.name} cannot be fetched ({type(error).__name__})") from error
         yield near
 
 

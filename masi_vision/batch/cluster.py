@@ -47,7 +47,7 @@ class ClusterWorkers:
             The cluster cannot be reached, goes away, or has another version or other models.
         """
         try:
-            from distributed import Client, as_completed
+            from distributed import CancelledError, Client, as_completed
         except ImportError as error:
             raise StudyError(
                 "Dask is not installed. Expected it for --cluster: pip install 'masi-vision[cluster]'."
@@ -58,7 +58,8 @@ class ClusterWorkers:
         asked: dict[Any, Job] = {}
         try:
             with Client(self.address, timeout=_CONNECT_S, set_as_default=False) as client:
-                threads = sum(client.nthreads().values()) or 1
+                client.wait_for_workers(1, timeout=_CONNECT_S)
+                threads = sum(client.nthreads().values())
 
                 def ask() -> list[Any]:
                     job = next(waiting, None)
@@ -69,10 +70,10 @@ class ClusterWorkers:
                 for future in done:
                     yield self._outcome(future, asked.pop(future))
                     done.update(ask())
-        except OSError as error:
+        except (OSError, CancelledError) as error:
             raise StudyError(
-                f"The cluster at {self.address} cannot be reached, or went away ({error}). Expected a Dask "
-                "scheduler with workers. Run again when it is up: what was done is kept."
+                f"The cluster at {self.address} cannot be reached, has no workers, or went away ({error}). "
+                "Expected a Dask scheduler with workers. Run again when it is up: what was done is kept."
             ) from error
 
     def _asked(self, client: Any, job: Job, asked: dict[Any, Job]) -> Any:
@@ -111,7 +112,7 @@ def score_there(job_line: str, setup_line: str, time_limit_s: float, made: tuple
             f"{made[0]} with {made[1][:8]}. Install the same on all machines."
         )
     job, setup = Job.from_json(job_line), Setup.from_json(setup_line)
-    free = _hands.setdefault((setup_line, time_limit_s), queue.SimpleQueue())
+    free = _free_hands((setup_line, time_limit_s))
     try:
         hand = free.get_nowait()
     except queue.Empty:
@@ -124,3 +125,12 @@ def score_there(job_line: str, setup_line: str, time_limit_s: float, made: tuple
         raise
     finally:
         free.put(hand)
+
+
+def _free_hands(order: tuple[str, float]) -> queue.SimpleQueue[Hand]:
+    """Hands of this order that are not in use; those of an earlier order end their workers."""
+    for other in [one for one in list(_hands) if one != order]:
+        earlier = _hands.pop(other, None)
+        while earlier is not None and not earlier.empty():
+            earlier.get().drop()
+    return _hands.setdefault(order, queue.SimpleQueue())

@@ -20,7 +20,6 @@ from masi_vision.report.tables import (
     csv_line,
     inputs_of,
     json_items,
-    names_of,
     refused_in,
     visit_rows,
 )
@@ -81,7 +80,6 @@ class Job:
     visit: str
     name: str
     photos: dict[View, str]
-    remarks: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """One line."""
@@ -90,8 +88,7 @@ class Job:
     @classmethod
     def from_json(cls, line: str) -> Self:
         """Read back what `to_json` wrote."""
-        values = json.loads(line)
-        return cls(**values | {"remarks": tuple(values["remarks"])})
+        return cls(**json.loads(line))
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ class Outcome:
     nested : str
         Its object in scores.json.
     notes : dict
-        Its part of the lists ``refused``, ``remarks`` and ``inputs`` of run.json.
+        Its part of the lists ``refused`` and ``inputs`` of run.json.
     photos : dict of View to PhotoMark
     pictures : dict of {"overlays", "masks"} to tuple of str
         What was asked for, and the names of the files.
@@ -238,7 +235,7 @@ def _outcome(
     pictures: dict[Pictures, tuple[str, ...]],
     seconds: float,
 ) -> Outcome:
-    rows = visit_rows(result, job.remarks)
+    rows = visit_rows(result)
     return Outcome(
         job.patient,
         job.visit,
@@ -249,7 +246,6 @@ def _outcome(
         json_items([rows.nested]),
         {
             "refused": list(refused_in(rows.nested)),
-            "remarks": [names_of(rows.nested) | {"remark": remark} for remark in job.remarks],
             "inputs": list(inputs_of(rows.nested)),
         },
         result.status,

@@ -151,14 +151,17 @@ class Ledger:
         By every method: the disk is full, gone or not writable, or the file is no ledger.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, read_only: bool = False) -> None:
         """Open the ledger, or make it."""
         self.file = file
         with self._disk():
-            self._base = sqlite3.connect(file, isolation_level=None)
-            self._base.executescript(_SCHEMA)
-            self._base.execute("PRAGMA synchronous = FULL")
-            self._base.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", (str(FORMAT),))
+            if read_only:
+                self._base = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+            else:
+                self._base = sqlite3.connect(file, isolation_level=None)
+                self._base.executescript(_SCHEMA)
+                self._base.execute("PRAGMA synchronous = FULL")
+                self._base.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", (str(FORMAT),))
             (found,) = self._base.execute("SELECT value FROM facts WHERE name = 'format'").fetchone()
         if found != str(FORMAT):
             raise OutputError(

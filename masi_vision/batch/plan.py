@@ -14,6 +14,7 @@ from masi_vision.batch.job import Job, PhotoMark, Setup, photo_name
 from masi_vision.batch.ledger import Ledger, Maker, Place, Record
 from masi_vision.batch.study import StudyVisit
 from masi_vision.report.pictures import Pictures
+from masi_vision.report.tables import writing
 from masi_vision.visit.seen import View
 
 
@@ -29,11 +30,14 @@ class Plan:
         Patient and visit of those to be scored: what to do, and why.
     marks : mapping
         Visits whose photos were written anew with the same content.
+    records : mapping
+        What stood in the ledger.
     """
 
     visits: Sequence[StudyVisit]
     jobs: Mapping[Place, tuple[Job, str]]
     marks: Mapping[Place, Mapping[View, PhotoMark]]
+    records: Mapping[Place, Record]
 
     @property
     def places(self) -> list[Place]:
@@ -89,12 +93,13 @@ def plan_of(
             if not why and now != record.photos:
                 marks[place] = now
         if why:
-            jobs[place] = Job(one.patient, one.visit, one.name, dict(one.photos), one.remarks), why
-    return Plan(visits, jobs, marks)
+            jobs[place] = Job(one.patient, one.visit, one.name, dict(one.photos)), why
+    return Plan(visits, jobs, marks, records)
 
 
 def _files_in(folder: Path) -> set[str]:
-    return {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    with writing(folder):
+        return {file.name for file in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _of_content(visit: StudyVisit, record: Record, maker: Maker, ledger: Ledger) -> str:
@@ -132,14 +137,19 @@ def _differing(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "
 
 
 def _of_photos(record: Record, now: Mapping[View, PhotoMark]) -> str:
+    shut = [mark.name for mark in now.values() if mark.mark is None]
+    if shut:
+        return f"photo cannot be opened: {', '.join(shut)}"
     changed = [mark.name for view, mark in now.items() if mark.sha256 != record.photos[view].sha256]
     return f"photo changed: {', '.join(changed)}" if changed else ""
 
 
 def _of_pictures(visit: StudyVisit, record: Record, there: Mapping[Pictures, set[str]]) -> str:
     for kind, files in there.items():
-        if kind not in record.pictures or visit.name != record.name:
+        if kind not in record.pictures:
             return f"{kind} asked for"
+        if visit.name != record.name:
+            return f"{kind} named anew, for another visit has their name"
         if not files.issuperset(record.pictures[kind]):
             return f"{kind} gone"
     return ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from masi_vision.batch.job import Job, Outcome, Setup, refused
 from masi_vision.batch.worker import Death, Worker
-from masi_vision.errors import ReasonCode
+from masi_vision.errors import MasiError, ReasonCode
 from masi_vision.visit.models import Models
 
 # A visit whose worker dies is tried again alone, after the others. Chosen here: what kills twice by itself
@@ -46,13 +46,32 @@ class Hand:
         """Begin with empty hands: a worker is started when there is something to score."""
         self.setup, self.models, self.time_limit_s = setup, models, time_limit_s
         self._worker: Worker | None = None
+        self._ended = False
+
+    def begin(self) -> None:
+        """Be ready again after `end`."""
+        self._ended = False
 
     def score(self, job: Job) -> Outcome | Death:
-        """Have a visit scored once."""
+        """Have a visit scored once.
+
+        Raises
+        ------
+        MasiError
+            Workers cannot work: one died by itself before it had a photo in hand.
+        """
         self._worker = self._worker or Worker(self.setup)
+        if self._ended:
+            self.drop()
+            return Death("", 0)
         found = self._worker.score(job, self.time_limit_s)
         if isinstance(found, Death):
             self.drop()
+            if not (found.photo or found.overdue or found.from_outside or self._ended):
+                raise MasiError(
+                    f"A worker died before it read a photo, {found.words}. Expected it to start. See what "
+                    "stands above on the screen, and try masi doctor."
+                )
         return found
 
     def score_alone(self, job: Job) -> Outcome:
@@ -62,7 +81,12 @@ class Hand:
             by_itself += not found.from_outside
             from_outside += found.from_outside
             # One more than are counted here: the first, among the others, has brought the visit here.
-            if found.overdue or by_itself + 1 >= _BY_ITSELF or from_outside + 1 >= _FROM_OUTSIDE:
+            if (
+                self._ended
+                or found.overdue
+                or by_itself + 1 >= _BY_ITSELF
+                or from_outside + 1 >= _FROM_OUTSIDE
+            ):
                 reason, message = _sentence(found, by_itself + from_outside + 1, self.time_limit_s)
                 return refused(job, reason, message, self.setup.settings, self.models, fate="again")
         return found
@@ -73,8 +97,9 @@ class Hand:
         if worker is not None:
             worker.__exit__()
 
-    def kill(self) -> None:
-        """Kill the worker from another thread; who waits for its outcome gets its death."""
+    def end(self) -> None:
+        """Kill the worker, from another thread; who waits for its outcome gets its death."""
+        self._ended = True
         if (worker := self._worker) is not None:
             worker.kill()
 
@@ -123,6 +148,8 @@ class LocalWorkers:
         suspects: queue.SimpleQueue[Job] = queue.SimpleQueue()
         results: _Results = queue.SimpleQueue()
         self._stopped.clear()
+        for hand in self._hands:
+            hand.begin()
         for job in jobs:
             waiting.put(job)
         try:
@@ -131,7 +158,7 @@ class LocalWorkers:
         finally:
             self._stopped.set()
             for hand in self._hands:
-                hand.kill()
+                hand.end()
 
     def _by(
         self, hands: Sequence[Hand], work: Callable[..., None], share: tuple[object, ...], results: _Results

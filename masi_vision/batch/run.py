@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock, Timeout
-
-from masi_vision.batch.address import is_there, mark_of
+from masi_vision.batch.address import is_remote, local_path, mark_of
 from masi_vision.batch.job import Job, Outcome, Setup, refused
-from masi_vision.batch.ledger import LEDGER, Ledger, Maker, Place, Told
+from masi_vision.batch.ledger import LEDGER, Ledger, Maker, Place, Record, Told
 from masi_vision.batch.plan import Plan, plan_of
+from masi_vision.batch.results import ResultsFolder
 from masi_vision.batch.study import StudyVisit, visits_of
-from masi_vision.batch.tables import write_run, write_views
+from masi_vision.batch.tables import Notes, write_run, write_views
 from masi_vision.errors import OutputError, StudyError
-from masi_vision.report.pictures import MASKS, OVERLAYS, make_folders
-from masi_vision.report.tables import PART, TABLES, RunFacts, RunState, writing
+from masi_vision.report.pictures import Pictures
+from masi_vision.report.tables import RunFacts, RunState, writing
 from masi_vision.report.versions import library_versions
 from masi_vision.visit.models import Models, shipped_models
 from masi_vision.visit.score import provenance_of
-from masi_vision.visit.seen import View
 
-LOCK, SHARDS = ".run.lock", "shards"
+_SAMPLE = 50  # photos that are looked for before a study counts as gone
+_IN_VAIN = ("crashed", "timed_out")
 
 
 class Workers(Protocol):
@@ -40,63 +37,12 @@ class Workers(Protocol):
 
 
 @dataclass(frozen=True)
-class Shard:
-    """One part of a study that is split without a scheduler.
-
-    Parameters
-    ----------
-    number, of : int
-        From 1 on.
-    """
-
-    number: int
-    of: int
-
-    def __post_init__(self) -> None:
-        """Refuse a part that is none."""
-        if not 1 <= self.number <= self.of:
-            raise ValueError(f"a shard must be one of 1/{self.of} to {self.of}/{self.of}, got {self}")
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """Read I/N."""
-        found = re.fullmatch(r"(\d+)/(\d+)", text)
-        if not found:
-            raise ValueError(f"a shard must be I/N such as 3/16, got {text!r}")
-        return cls(int(found[1]), int(found[2]))
-
-    def __str__(self) -> str:
-        """I/N."""
-        return f"{self.number}/{self.of}"
-
-    def holds(self, visit: StudyVisit) -> bool:
-        """Whether a visit belongs to this part: by its name, so that another new visit moves none."""
-        digest = sha256(f"{visit.patient}/{visit.visit}".encode()).digest()
-        return int.from_bytes(digest[:8], "big") % self.of == self.number - 1
-
-    def folder(self, out: Path) -> Path:
-        """Where its ledger and tables lie."""
-        return out / SHARDS / f"{self.number:04d}-of-{self.of:04d}"
-
-
-@dataclass(frozen=True)
 class Progress:
-    """How far a run has come.
-
-    Parameters
-    ----------
-    done, jobs : int
-        Visits, of those that have to be scored.
-    photos : int
-        In the visits done.
-    last : str
-        PATIENT/VISIT that was done last.
-    """
+    """How far a run has come: visits done of those to be scored, and photos read in them."""
 
     done: int
     jobs: int
     photos: int = 0
-    last: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,254 +53,261 @@ class Summary:
     ----------
     told : sequence of Told
         Every visit of the study that has a result, in the order of the tables.
+    photos_read : int
+        By this run.
+    remarks : sequence
+        Patient and visit, and what a person should know of it.
     """
 
     plan: Plan
     state: RunState
     told: Sequence[Told]
-    photos_scored: int
+    photos_read: int
     seconds: float
+    remarks: Sequence[tuple[Place, str]]
 
 
 @dataclass
 class BatchRun:
-    """A results folder, held by one run.
+    """A study, and the results folder that it is scored into.
 
     Parameters
     ----------
     study : str
         Folder or manifest, by path or address.
-    out : Path
+    results : ResultsFolder
     setup : Setup
-        `setup.out` is where pictures go.
-    shard : Shard or None
     """
 
     study: str
-    out: Path
+    results: ResultsFolder
     setup: Setup
-    shard: Shard | None = None
     models: Models = field(default_factory=shipped_models)
 
     def __post_init__(self) -> None:
         """Prepare what all passes share."""
-        provenance = provenance_of(self.setup.settings, self.models)
-        self.maker = Maker(self.setup.settings, provenance)
-        self._in_vain: dict[Place, Marks] = {}
+        self.maker = Maker(self.setup.settings, provenance_of(self.setup.settings, self.models))
+        self._in_vain: dict[Place, Mapping[str, str | None]] = {}
         self._written: object = None
-        self._started, self._clock = datetime.now(UTC), time.monotonic()
 
-    @property
-    def folder(self) -> Path:
-        """Where ledger and tables lie."""
-        return self.out if self.shard is None else self.shard.folder(self.out)
+    def plan(self, ledger: Ledger) -> Plan:
+        """What has to be done now; what the parts of a split study have done is taken over first.
 
-    @contextmanager
-    def held(self) -> Iterator[Ledger]:
-        """Hold the results folder, alone.
+        What this run has tried in vain it does not try again as long as the photos are the same.
 
         Raises
         ------
+        StudyError
+            The study went away, or is another than that of the ledger.
         OutputError
-            Another run holds it, or it cannot be used.
+            Photos lie in the results folder.
         """
-        _check_out(self.folder)
-        make_folders(self.out, self.setup.pictures)
-        with ExitStack() as stack:
-            with writing(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_locked(self.folder))
-            if self.shard is None:
-                for folder in _shards_of(self.out):
-                    stack.enter_context(_locked(folder))
-                _clear_parts(self.out)
-                stack.callback(_clear_parts, self.out)
-            yield stack.enter_context(Ledger(self.folder / LEDGER))
-
-    @contextmanager
-    def looked_at(self) -> Iterator[Ledger]:
-        """The ledger as it stands, or an empty one: nothing is written."""
-        file = self.folder / LEDGER
-        with Ledger(Path(":memory:")) as ledger:
-            if file.exists():
-                with Ledger(file) as there:
-                    ledger.take_over(file, list(there.records()))
-            yield ledger
-
-    def plan(self, ledger: Ledger) -> Plan:
-        """What has to be done now; what shards have done is taken over first.
-
-        What this run has tried in vain it does not try again as long as the photos are the same.
-        """
-        visits = visits_of(self.study, self.setup.settings.views)
-        if ledger.records() and not is_there(self.study):
-            raise StudyError(
-                f"{self.study} is empty, though visits of it stand in the ledger. Expected them. Mount the "
-                "share again, or name another folder with --out."
-            )
-        if self.shard is not None:
-            visits = [one for one in visits if self.shard.holds(one)]
-        plan = plan_of(visits, ledger.records(), ledger, self.maker, self.setup)
-        if self.shard is None and plan.jobs:
-            for folder in _shards_of(self.out):
-                self._take_over(folder, plan, ledger)
-            plan = plan_of(visits, ledger.records(), ledger, self.maker, self.setup)
+        records = ledger.records()
+        visits = self._visits(records)
+        plan = plan_of(visits, records, ledger, self.maker, self.setup)
+        if self.results.shard is None and plan.jobs:
+            taken = [self._taken_over(part, plan, ledger) for part in self.results.parts()]
+            if any(taken):
+                plan = plan_of(visits, ledger.records(), ledger, self.maker, self.setup)
         jobs = {
             place: (job, why)
             for place, (job, why) in plan.jobs.items()
-            if self._in_vain.get(place) != _marks(job)
+            if place not in self._in_vain or self._in_vain[place] != _marks(job)
         }
         return replace(plan, jobs=jobs)
+
+    def _visits(self, records: Mapping[Place, Record]) -> list[StudyVisit]:
+        """The visits of the study, or of the part; pictures of this very run are none."""
+        found = visits_of(self.study, self.setup.settings.views)
+        own, out = [], self.results.out.absolute()
+        for one in found:
+            near = [Path(address) for address in one.photos.values() if not is_remote(address)]
+            folder = local_path(self.study).absolute() / one.patient / one.visit
+            if any(self.results.holds(file) for file in (*near, folder)):
+                continue
+            if any(photo.is_relative_to(out) for photo in near):
+                raise OutputError(
+                    f"{self.results.out} holds photos of {one.place}. Expected a folder of its own for the "
+                    "results. Name another with --out."
+                )
+            own.append(one)
+        if records and not any((one.patient, one.visit) in records for one in own):
+            raise StudyError(
+                f"{self.study} holds none of the {len(records)} visits that stand in the ledger. Expected "
+                "the same study. Mount the share again, or name another folder with --out."
+            )
+        if records and not _can_be_read(own):
+            raise self._gone()
+        shard = self.results.shard
+        return own if shard is None else [one for one in own if shard.holds(one)]
+
+    def _gone(self) -> StudyError:
+        return StudyError(
+            f"The photos of {self.study} went away. Expected them to stay. Mount the share again and run "
+            "again: what was done is kept."
+        )
 
     def stands(self, plan: Plan) -> bool:
         """Whether there is nothing to do, and the tables that this run has written tell all of it."""
         return not plan.jobs and not plan.marks and plan.state == self._written
 
-    def _take_over(self, folder: Path, plan: Plan, ledger: Ledger) -> None:
-        with Ledger(folder / LEDGER) as other:
-            wanted = [one for one in plan.visits if (one.patient, one.visit) in plan.jobs]
+    def _taken_over(self, part: Path, plan: Plan, ledger: Ledger) -> bool:
+        """Take over what a part has done, as far as it still holds; whether there was anything."""
+        with Ledger(part / LEDGER) as other:
             records = other.records()
-            there = [one for one in wanted if (one.patient, one.visit) in records]
+            there = [
+                one for one in plan.visits if (one.patient, one.visit) in plan.jobs.keys() & records.keys()
+            ]
             undone = plan_of(there, records, other, self.maker, self.setup).jobs
         done = [place for one in there if (place := (one.patient, one.visit)) not in undone]
-        if done:
-            ledger.take_over(folder / LEDGER, done)
+        ledger.take_over(part / LEDGER, done)
+        return bool(done)
 
     def perform(
         self, plan: Plan, ledger: Ledger, workers: Workers, tell: Callable[[Progress], None]
     ) -> Summary:
         """Do what has to be done, and write the tables however it ends.
 
+        What was to be scored and was not, for the run was stopped, stands in no table until it is.
+
         Raises
         ------
         MasiError
             The disk is full, the study went away, the workers cannot work: what was done is kept.
         """
-        state: RunState = "running"
-        photos = 0
+        this = _Pass(plan)
+        folder = self.results.folder
         try:
-            write_run(self.folder, ledger, [], self._facts(plan, "running"))  # marks a folder of results
+            write_run(folder, ledger, [], self._facts(this), this.notes)  # marks a folder of results
             ledger.mark(plan.marks)
             for problem in plan.problems:
                 ledger.keep(self._refused(problem), self.maker)
-            with closing(self._outcomes(plan, workers, tell)) as outcomes:
+            with closing(self._outcomes(this, workers, tell)) as outcomes:
                 for outcome in outcomes:
-                    if outcome.fate == "again":
-                        place = (outcome.patient, outcome.visit)
-                        self._in_vain[place] = _marks(plan.jobs[place][0])
-                    ledger.keep(outcome, self.maker)
-                    photos += len(outcome.photos)
-            state, self._written = "finished", plan.state
+                    self._keep(outcome, this, ledger)
+            this.state, self._written = "finished", plan.state
         except KeyboardInterrupt:
-            state = "interrupted"
+            this.state = "interrupted"
         except BaseException:
-            state = "failed"
+            this.state = "failed"
             raise
         finally:
-            write_views(self.folder, ledger, plan.places, self._facts(plan, state))
-        return Summary(plan, state, ledger.told(plan.places), photos, time.monotonic() - self._clock)
+            write_views(folder, ledger, this.standing, self._facts(this), this.notes)
+        told = ledger.told(this.standing)
+        return Summary(plan, this.state, told, this.photos, this.seconds, this.remarks)
+
+    def _keep(self, outcome: Outcome, this: _Pass, ledger: Ledger) -> None:
+        """Keep an outcome; one whose photos cannot be opened does not replace a result that still holds."""
+        place = (outcome.patient, outcome.visit)
+        this.done.add(place)
+        before = this.plan.records.get(place)
+        shut = [mark.name for mark in outcome.photos.values() if mark.sha256 is None]
+        if outcome.fate == "again" and outcome.reason in _IN_VAIN:
+            self._in_vain[place] = {view: mark.mark for view, mark in outcome.photos.items()}
+        if shut and before is not None and before.key is not None and before.made == self.maker.made(*place):
+            told = f"{', '.join(shut)} could not be read this time; the result of before stands."
+            this.remarks.append((place, told))
+            return
+        ledger.keep(outcome, self.maker)
+        if before is not None:
+            self._take_away(before.pictures, outcome.pictures)
+
+    def _take_away(
+        self, before: Mapping[Pictures, tuple[str, ...]], now: Mapping[Pictures, tuple[str, ...]]
+    ) -> None:
+        """Take away pictures of a visit that it has no longer."""
+        with writing(self.results.out):
+            for kind, files in before.items():
+                for name in set(files) - set(now.get(kind, ())):
+                    (self.results.out / kind / name).unlink(missing_ok=True)
 
     def _refused(self, visit: StudyVisit) -> Outcome:
-        job = Job(visit.patient, visit.visit, visit.name, {}, visit.remarks)
+        job = Job(visit.patient, visit.visit, visit.name, {})
         assert visit.problem is not None, "a visit without a problem"
         why = visit.problem
         return refused(job, why.reason, why.message, self.setup.settings, self.models, fate="done")
 
     def _outcomes(
-        self, plan: Plan, workers: Workers, tell: Callable[[Progress], None]
+        self, this: _Pass, workers: Workers, tell: Callable[[Progress], None]
     ) -> Generator[Outcome, None, None]:
         """Outcomes that can be kept: a visit that changed while it was read is scored once more."""
-        jobs = [job for job, _ in plan.jobs.values()]
-        progress = Progress(0, len(jobs))
+        jobs = [job for job, _ in this.plan.jobs.values()]
         changed: list[Job] = []
-        tell(progress)
-        with closing(workers.outcomes(jobs)) as outcomes:
-            for outcome in outcomes:
-                if outcome.fate == "changed":
-                    changed.append(plan.jobs[outcome.patient, outcome.visit][0])
-                    continue
-                progress = self._kept(outcome, progress, tell)
-                yield outcome
-        with closing(workers.outcomes(changed)) as outcomes:
-            for outcome in outcomes:
-                progress = self._kept(outcome, progress, tell)
-                yield self._unsteady(plan, outcome) if outcome.fate == "changed" else outcome
+        tell(Progress(0, len(jobs)))
+        for round_of in (jobs, changed):
+            last = round_of is changed
+            with closing(workers.outcomes(list(round_of))) as outcomes:
+                for outcome in outcomes:
+                    if outcome.fate == "changed" and not last:
+                        changed.append(this.plan.jobs[outcome.patient, outcome.visit][0])
+                        continue
+                    self._stop_if_gone(outcome, this.plan)
+                    this.photos += sum(mark.sha256 is not None for mark in outcome.photos.values())
+                    yield self._unsteady(this.plan, outcome) if outcome.fate == "changed" else outcome
+                    tell(Progress(len(this.done), len(jobs), this.photos))
 
-    def _kept(self, outcome: Outcome, progress: Progress, tell: Callable[[Progress], None]) -> Progress:
+    def _stop_if_gone(self, outcome: Outcome, plan: Plan) -> None:
         """Stop where the study itself is gone: a thousand photos that cannot be opened are no results."""
-        if any(mark.sha256 is None for mark in outcome.photos.values()) and not is_there(self.study):
-            raise StudyError(
-                f"{self.study} went away while it was read. Expected it to stay. Mount it again and run "
-                "again: what was done is kept."
-            )
-        place = f"{outcome.patient}/{outcome.visit}".strip("/")
-        progress = Progress(progress.done + 1, progress.jobs, progress.photos + len(outcome.photos), place)
-        tell(progress)
-        return progress
+        if any(mark.sha256 is None for mark in outcome.photos.values()) and not _can_be_read(plan.visits):
+            raise self._gone()
 
     def _unsteady(self, plan: Plan, outcome: Outcome) -> Outcome:
         job, _ = plan.jobs[outcome.patient, outcome.visit]
+        names = ", ".join(mark.name for mark in outcome.photos.values())
         message = (
-            "The photos changed while they were read, twice. Expected files that stay as they are. Run again "
-            "when they have been copied."
+            f"{names} changed while being read, twice. Expected files that stay as they are. Run again when "
+            "they have been copied."
         )
         return refused(job, "unreadable", message, self.setup.settings, self.models, fate="again")
 
-    def _facts(self, plan: Plan, state: RunState) -> RunFacts:
+    def _facts(self, this: _Pass) -> RunFacts:
         return RunFacts(
             self.setup.settings,
             self.maker.provenance,
-            state,
-            len(plan.visits),
-            self._started.isoformat(timespec="seconds"),
-            time.monotonic() - self._clock,
+            this.state,
+            len(this.plan.visits),
+            this.started.isoformat(timespec="seconds"),
+            this.seconds,
             library_versions(),
         )
 
 
-Marks = dict[View, str | None]
+class _Pass:
+    """How far one pass over a study has come."""
 
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.state: RunState = "running"
+        self.done: set[Place] = set()
+        self.photos = 0
+        self.remarks = [((one.patient, one.visit), remark) for one in plan.visits for remark in one.remarks]
+        self.started, self._clock = datetime.now(UTC), time.monotonic()
 
-def _marks(job: Job) -> Marks:
-    return {view: mark_of(address) for view, address in job.photos.items()}
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._clock
 
+    @property
+    def standing(self) -> list[Place]:
+        """Visits whose result in the ledger is that of the photos, settings and models of now."""
+        return [place for place in self.plan.places if place in self.done or place not in self.plan.jobs]
 
-def _shards_of(out: Path) -> list[Path]:
-    return sorted(ledger.parent for ledger in (out / SHARDS).glob(f"*/{LEDGER}"))
-
-
-def _check_out(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file. Expected a folder. Name another with --out.")
-    held = [name for name in TABLES if (folder / name).exists()]
-    if held and not (folder / LEDGER).exists():
-        raise OutputError(
-            f"{folder} holds {', '.join(held)} of another verb. Expected a new folder, or one of masi batch. "
-            "Name another with --out."
+    @property
+    def notes(self) -> Notes:
+        """What run.json tells beside what stands in the ledger."""
+        again = [(place, why) for place, (_, why) in self.plan.jobs.items() if why != "new"]
+        return Notes(
+            [{"patient": patient, "visit": visit, "remark": one} for (patient, visit), one in self.remarks],
+            [{"patient": patient, "visit": visit, "why": why} for (patient, visit), why in again],
         )
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder against other runs; the system lets go of it when the run dies."""
-    lock = FileLock(folder / LOCK, timeout=0)
-    with writing(folder):
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise OutputError(
-                f"Another run works in {folder}. Expected none. Wait until it is done, or name another "
-                "folder with --out."
-            ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+def _marks(job: Job) -> dict[str, str | None]:
+    return {view: mark_of(address) for view, address in job.photos.items()}
 
 
-def _clear_parts(out: Path) -> None:
-    """Take away what a killed run or worker was writing."""
-    with writing(out):
-        for folder in (out, out / OVERLAYS, out / MASKS):
-            for part in folder.glob(f".*{PART}"):
-                part.unlink(missing_ok=True)
+def _can_be_read(visits: Sequence[StudyVisit]) -> bool:
+    """Whether any photo of a study is there; of a large study some are looked for."""
+    photos = [address for one in visits for address in one.photos.values()]
+    some = photos[:: max(1, len(photos) // _SAMPLE)]
+    return not photos or any(mark_of(address) is not None for address in some)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from masi_vision.batch.address import is_remote, local_path, remote
 from masi_vision.batch.ledger import LEDGER
-from masi_vision.batch.run import LOCK, SHARDS
+from masi_vision.batch.results import LOCK, SHARDS
 from masi_vision.errors import OutputError
 from masi_vision.report.pictures import MASKS, OVERLAYS
 from masi_vision.report.tables import TABLES
@@ -44,12 +44,14 @@ def mirrored(out: str, *, write: bool) -> Iterator[Path]:
         yield local_path(out)
         return
     there, here = remote(out), _folder_here(out)
-    with _said(out):
-        _fetch(there, here)
     if not write:
+        with _said(out):
+            _fetch(there, here, pictures=False)
         yield here
         return
     with _held(there, out):
+        with _said(out):
+            _fetch(there, here, pictures=True)
         try:
             yield here
         finally:
@@ -64,18 +66,19 @@ def _folder_here(out: str) -> Path:
     return folder
 
 
-def _fetch(there: UPath, here: Path) -> None:
-    """The ledger beside our own, and the pictures that are not here."""
+def _fetch(there: UPath, here: Path, *, pictures: bool) -> None:
+    """The ledger beside our own, and the pictures in place of ours: another machine may have made them."""
     if (there / LEDGER).exists():
         beside = here / SHARDS / _THERE
         beside.mkdir(parents=True, exist_ok=True)
         there.fs.get_file((there / LEDGER).path, str(beside / LEDGER))
-    for kind in (OVERLAYS, MASKS):
+        (beside / LOCK).touch()
+    for kind in (OVERLAYS, MASKS) if pictures else ():
+        for ours in (here / kind).glob("*"):
+            ours.unlink()
         for file in (there / kind).iterdir() if (there / kind).exists() else ():
-            near = here / kind / file.name
-            if not near.exists():
-                near.parent.mkdir(exist_ok=True)
-                there.fs.get_file(file.path, str(near))
+            (here / kind).mkdir(exist_ok=True)
+            there.fs.get_file(file.path, str(here / kind / file.name))
 
 
 def _store(here: Path, there: UPath) -> None:
@@ -84,6 +87,7 @@ def _store(here: Path, there: UPath) -> None:
     for file in [*pictures, *(here / name for name in TABLES), here / LEDGER]:
         if file.exists():
             relative = file.relative_to(here).as_posix()
+            there.fs.makedirs((there / relative).parent.path, exist_ok=True)
             there.fs.put_file(str(file), (there / relative).path)
 
 

@@ -6,13 +6,12 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import cast
 
 from masi_vision.batch.address import files_below, is_remote, local_path, remote
 from masi_vision.config import ViewSettings
 from masi_vision.errors import NotScorable, StudyError
-from masi_vision.photo import printable_name
+from masi_vision.photo import printable, printable_name
 from masi_vision.report.names import FileNames
 from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits, visits_among
 from masi_vision.visit.seen import View
@@ -102,12 +101,13 @@ def _by_manifest(study: str) -> Iterator[tuple[VisitFiles, dict[View, str]]]:
     """Visits as a manifest lists them; those named alike are one visit."""
     visits: dict[tuple[str, str], dict[View, str]] = {}
     problems: dict[tuple[str, str], NotScorable] = {}
+    named: dict[str, int] = {}
     for number, row in _rows(study):
-        patient, visit, view = (printable_name(row[name]) if row[name] else "" for name in COLUMNS[:3])
-        if not visit or view.lower() not in VIEWS or not row["path"]:
+        patient, visit, view = (printable(row[name]) for name in COLUMNS[:3])
+        if not visit or "/" in visit or view.lower() not in VIEWS or not row["path"]:
             raise StudyError(
-                f"Line {number} of {_short(study)} is {','.join(row.values())!r}. Expected a visit, a view "
-                f"({', '.join(VIEWS)}) and a path in each line. Correct the line."
+                f"Line {number} of {_short(study)} is {','.join(row.values())!r}. Expected a visit without "
+                f"/, a view ({', '.join(VIEWS)}) and a path in each line. Correct the line."
             )
         view = cast(View, view.lower())
         photos = visits.setdefault((patient, visit), {})
@@ -117,7 +117,14 @@ def _by_manifest(study: str) -> Iterator[tuple[VisitFiles, dict[View, str]]]:
                 f"{visit} has two photos of the {view} view in the manifest. Expected one. Keep the one to "
                 "be scored.",
             )
-        photos[view] = _beside(study, row["path"])
+        address = _beside(study, row["path"])
+        if address in named:
+            raise StudyError(
+                f"Line {number} of {_short(study)} names the photo of line {named[address]} again. Expected "
+                "each photo once. Correct the line."
+            )
+        named[address] = number
+        photos[view] = address
     for (patient, visit), photos in visits.items():
         ordered = {view: photos[view] for view in VIEWS if view in photos}
         problem = problems.get((patient, visit))
@@ -131,21 +138,28 @@ def _rows(study: str) -> Iterator[tuple[int, dict[str, str]]]:
             text = remote(study).read_text(encoding="utf-8-sig")
         else:
             text = local_path(study).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except Exception as error:  # every kind of storage has its own errors
         raise StudyError(f"{study} cannot be read ({error}). Expected a CSV file in UTF-8.") from error
-    rows = csv.DictReader(io.StringIO(text), restkey="more", restval="")
-    if tuple(rows.fieldnames or ()) != COLUMNS:
+    reader = csv.DictReader(io.StringIO(text), restkey="more", restval="")
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
         raise StudyError(
-            f"{_short(study)} begins with {','.join(rows.fieldnames or ())!r}. Expected the line "
+            f"{_short(study)} is no CSV file near line {reader.line_num} ({error}). Expected "
+            f"{','.join(COLUMNS)}; look for a quote that is not closed."
+        ) from error
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise StudyError(
+            f"{_short(study)} begins with {','.join(reader.fieldnames or ())!r}. Expected the line "
             f"{','.join(COLUMNS)}. Correct the first line."
         )
-    for row in rows:
+    for number, row in rows:
         if "more" in row:
             raise StudyError(
-                f"Line {rows.line_num} of {_short(study)} has more than four values. Expected "
+                f"Line {number} of {_short(study)} has more than four values. Expected "
                 f"{','.join(COLUMNS)}; a comma within a name stands in quotes."
             )
-        yield rows.line_num, {name: value.strip() for name, value in row.items()}
+        yield number, {name: value.strip() for name, value in row.items()}
 
 
 def _short(study: str) -> str:
@@ -158,4 +172,4 @@ def _beside(study: str, path: str) -> str:
         return path
     if is_remote(study):
         return f"{study.rsplit('/', 1)[0]}/{path}"
-    return str((local_path(study).parent / Path(path)).absolute())
+    return str((local_path(study).parent / local_path(path)).absolute())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from masi_vision.batch.ledger import Column, Ledger, Place
 from masi_vision.report.tables import (
@@ -25,7 +25,21 @@ from masi_vision.report.tables import (
 )
 
 
-def write_views(out: Path, ledger: Ledger, visits: Sequence[Place], facts: RunFacts) -> None:
+@dataclass(frozen=True)
+class Notes:
+    """What run.json tells of visits beside what stands in the ledger.
+
+    Parameters
+    ----------
+    remarks, again : list of dict
+        What a person should know of a visit; which was scored again, and why.
+    """
+
+    remarks: list[dict[str, str]]
+    again: list[dict[str, str]]
+
+
+def write_views(out: Path, ledger: Ledger, visits: Sequence[Place], facts: RunFacts, notes: Notes) -> None:
     """Write the four tables of these visits, in this order; run.json last."""
     settings = facts.settings.sha256
 
@@ -35,12 +49,12 @@ def write_views(out: Path, ledger: Ledger, visits: Sequence[Place], facts: RunFa
     _write(out / SCORES_CSV, [csv_text(SCORE_COLUMNS, [])], column("scores"))
     _write(out / REGIONS_CSV, [csv_text(REGION_COLUMNS, [])], column("regions"))
     _write(out / SCORES_JSON, _listed(column("nested")))
-    write_run(out, ledger, visits, facts)
+    write_run(out, ledger, visits, facts, notes)
 
 
-def write_run(out: Path, ledger: Ledger, visits: Sequence[Place], facts: RunFacts) -> None:
+def write_run(out: Path, ledger: Ledger, visits: Sequence[Place], facts: RunFacts, notes: Notes) -> None:
     """Write run.json alone."""
-    _write(out / RUN_JSON, _run_pieces(ledger, visits, facts))
+    _write(out / RUN_JSON, _run_pieces(ledger, visits, facts, notes))
 
 
 def _write(path: Path, *pieces: Iterator[str] | Sequence[str]) -> None:
@@ -59,23 +73,31 @@ def _listed(items: Iterator[str]) -> Iterator[str]:
     yield "\n]\n"
 
 
-def _run_pieces(ledger: Ledger, visits: Sequence[Place], facts: RunFacts) -> Iterator[str]:
+def _run_pieces(ledger: Ledger, visits: Sequence[Place], facts: RunFacts, notes: Notes) -> Iterator[str]:
     """run.json, its long lists piece by piece."""
     told = ledger.told(visits)
     reasons = Counter(one.reason for one in told if one.status == "not_scored")
     head, foot = run_facts(facts, len(told) - reasons.total(), reasons)
     yield json_text(head)[:-3]
-    for name in ("refused", "remarks", "inputs"):
+    for name, items in (
+        ("refused", _noted(ledger, visits, facts, "refused")),
+        ("remarks", _items(notes.remarks)),
+        ("again", _items(notes.again)),
+        ("inputs", _noted(ledger, visits, facts, "inputs")),
+    ):
         yield f',\n "{name}": '
-        yield from _shifted(_listed(_notes(ledger, visits, facts, name)))
+        yield from _shifted(_listed(items))
     yield "," + json_text(foot)[1:]
 
 
-def _notes(ledger: Ledger, visits: Sequence[Place], facts: RunFacts, name: str) -> Iterator[str]:
+def _noted(ledger: Ledger, visits: Sequence[Place], facts: RunFacts, name: str) -> Iterator[str]:
     for text in ledger.column("notes", visits, facts.settings.sha256):
-        values: list[dict[str, Any]] = json.loads(text)[name]
-        if values:
-            yield json_items(values)
+        yield from _items(json.loads(text)[name])
+
+
+def _items(values: Sequence[object]) -> Iterator[str]:
+    if values:
+        yield json_items(values)
 
 
 def _shifted(pieces: Iterator[str]) -> Iterator[str]:

@@ -16,12 +16,15 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, Self
 
+import masi_vision
 from masi_vision.batch.job import Job, Outcome, Setup, refused, score_job
 from masi_vision.errors import MasiError, ModelError, OutputError
 from masi_vision.visit.models import shipped_models
 
+_PACKAGES = str(Path(masi_vision.__file__).resolve().parents[1])
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -72,8 +75,10 @@ class Worker:
 
     def __init__(self, setup: Setup) -> None:
         """Start it; it opens its models at once."""
-        environment = os.environ | dict.fromkeys(_ONE_THREAD, "1")
-        command = [sys.executable, "-m", "masi_vision.batch.worker"]
+        path = os.pathsep.join(filter(None, (_PACKAGES, os.environ.get("PYTHONPATH", ""))))
+        environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONPATH": path}
+        # -P: nothing is imported from the folder in which a person stands, a study's perhaps.
+        command = [sys.executable, "-P", "-m", "masi_vision.batch.worker"]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
         )
@@ -107,6 +112,8 @@ class Worker:
         try:
             self._send(job.to_json())
             for line in _pipe(self._process.stdout):
+                if not line.endswith(b"\n"):
+                    break  # killed while it spoke
                 said = json.loads(line)
                 if "photo" in said:
                     photo = said["photo"]
@@ -166,10 +173,10 @@ def main() -> None:
                 raise
             except Exception as error:
                 traceback.print_exc()
-                words = (
-                    f"This is a bug in masi_vision, or the memory ran out ({type(error).__name__}: {error})."
+                sentence = (
+                    f"A bug in masi_vision, or too little memory ({type(error).__name__}). Expected a score. "
+                    "Please send what stands on the screen to the authors."
                 )
-                sentence = f"{words} Expected a score. Please send the report above to the authors."
                 outcome = refused(job, "crashed", sentence, setup.settings, models, fate="again")
             say(outcome=outcome.to_json())
     except MasiError as error:

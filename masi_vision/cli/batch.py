@@ -10,7 +10,7 @@ from masi_vision.cli.door import verb
 from masi_vision.cli.options import Accept, QualityFile, SettingsFile
 
 if TYPE_CHECKING:
-    from masi_vision.batch.run import Shard
+    from masi_vision.batch.shard import Shard
 
 
 @verb
@@ -29,14 +29,18 @@ def batch(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; as many as cores where omitted.")
     ] = None,
-    time_limit: Annotated[float, typer.Option(min=1, help="Seconds that one visit may take.")] = 300.0,
+    time_limit: Annotated[
+        float, typer.Option(min=1, max=1e6, help="Seconds that one visit may take.")
+    ] = 300.0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on looking for new visits until stopped.")
     ] = False,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks of --watch.")] = 30.0,
+    every: Annotated[
+        float, typer.Option(min=0.1, max=1e6, help="Seconds between two looks of --watch.")
+    ] = 30.0,
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Do part I of N; a run without it gathers all parts.")
     ] = None,
@@ -63,7 +67,7 @@ def batch(
 
 
 def _shard(text: str) -> Shard:
-    from masi_vision.batch.run import Shard
+    from masi_vision.batch.shard import Shard
     from masi_vision.errors import StudyError
 
     try:

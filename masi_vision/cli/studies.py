@@ -13,17 +13,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from masi_vision.batch.address import is_remote
 from masi_vision.batch.cluster import ClusterWorkers
 from masi_vision.batch.job import Setup
 from masi_vision.batch.ledger import Ledger, Told
 from masi_vision.batch.plan import Plan
 from masi_vision.batch.pool import LocalWorkers, cores
-from masi_vision.batch.run import BatchRun, Progress, Shard, Summary, Workers
+from masi_vision.batch.results import ResultsFolder
+from masi_vision.batch.run import BatchRun, Progress, Summary, Workers
+from masi_vision.batch.shard import Shard
 from masi_vision.batch.storage import mirrored
 from masi_vision.cli import screen
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
 from masi_vision.config import Settings
-from masi_vision.errors import StudyError
+from masi_vision.errors import OutputError, StudyError
 from masi_vision.report.pictures import Pictures
 from masi_vision.visit.score import place_of
 
@@ -47,36 +50,48 @@ class StudyOrder:
 
 def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float | None = None) -> int:
     """Score a study, show what it came to, and give the exit code."""
+    if order.shard is not None and is_remote(order.out):
+        raise OutputError(
+            f"--shard writes its part beside the others, which {order.out} cannot hold. Expected a folder "
+            "that all machines share, or --cluster instead of --shard."
+        )
     with _stoppable(), mirrored(order.out, write=not dry_run) as out:
         setup = Setup(order.settings, order.pictures, str(out.absolute()))
-        run = BatchRun(order.study, out, setup, order.shard)
+        run = BatchRun(order.study, ResultsFolder(out, order.shard), setup)
         if dry_run:
-            with run.looked_at() as ledger:
+            with run.results.looked_at() as ledger:
                 show_plan(run.plan(ledger))
             return DONE
-        with run.held() as ledger:
-            while True:
-                try:
-                    code = _pass(order, run, ledger, watched=watch_every_s is not None)
-                except StudyError as error:
-                    if watch_every_s is None:
-                        raise
-                    _say(screen.console(stderr=True), f"masi: {error}")  # a share may come back
-                    code = None
-                if code is not None:
-                    return code
-                time.sleep(watch_every_s or 0)
+        with run.results.held(order.pictures) as ledger:
+            if watch_every_s is None:
+                return _exit_code(_pass(order, run, run.plan(ledger), ledger), order)
+            return _watch(order, run, ledger, watch_every_s)
 
 
-def _pass(order: StudyOrder, run: BatchRun, ledger: Ledger, *, watched: bool) -> int | None:
-    """Do what there is to do now; the exit code, or None where a watch goes on."""
-    plan = run.plan(ledger)
-    if watched and run.stands(plan):
-        return None
+def _pass(order: StudyOrder, run: BatchRun, plan: Plan, ledger: Ledger) -> Summary:
     with _bar(plan) as tell:
         summary = run.perform(plan, ledger, _workers(order, run), tell)
     show_summary(summary, order)
-    return None if watched and summary.state == "finished" else _exit_code(summary)
+    return summary
+
+
+def _watch(order: StudyOrder, run: BatchRun, ledger: Ledger, every_s: float) -> int:
+    """Look for visits again and again; a study that goes away is told, and may come back."""
+    summary = _pass(order, run, run.plan(ledger), ledger)
+    _say(screen.console(), f"Watching {order.study} every {every_s:g} s. Stop with Ctrl-C.")
+    told = ""
+    while summary.state == "finished":
+        time.sleep(every_s)
+        try:
+            plan = run.plan(ledger)
+            if not run.stands(plan):
+                summary = _pass(order, run, plan, ledger)
+            told = ""
+        except StudyError as error:
+            if str(error) != told:
+                told = str(error)
+                _say(screen.console(stderr=True), f"masi: {told}")
+    return _exit_code(summary, order)
 
 
 def _workers(order: StudyOrder, run: BatchRun) -> Workers:
@@ -85,11 +100,12 @@ def _workers(order: StudyOrder, run: BatchRun) -> Workers:
     return LocalWorkers(run.setup, run.models, order.workers or cores(), order.time_limit_s)
 
 
-def _exit_code(summary: Summary) -> int:
+def _exit_code(summary: Summary, order: StudyOrder) -> int:
     if summary.state == "interrupted":
         return STOPPED
-    scored = summary.told and all(one.status == "scored" for one in summary.told)
-    return DONE if scored else SOME_NOT_SCORED
+    scored = all(one.status == "scored" for one in summary.told)
+    any_there = summary.told or order.shard is not None  # a part of a small study may be empty
+    return DONE if scored and any_there else SOME_NOT_SCORED
 
 
 @contextmanager
@@ -145,10 +161,13 @@ def show_plan(plan: Plan) -> None:
 def _show_reasons(console: Console, plan: Plan) -> None:
     """Why visits that were scored before are scored again."""
     again = [(place, why) for place, (_, why) in plan.jobs.items() if why != "new"]
-    for why, count in Counter(why for _, why in again).most_common(_SHOWN):
+    reasons = Counter(why for _, why in again).most_common()
+    for why, count in reasons[:_SHOWN]:
         places = ["/".join(filter(None, place)) for place, reason in again if reason == why]
         named = ", ".join(places[:3]) + (", ..." if count > 3 else "")
         _say(console, f"  {count} again, {why}: {named}")
+    if len(reasons) > _SHOWN:
+        _say(console, f"  and {sum(count for _, count in reasons[_SHOWN:])} more again: see run.json.")
 
 
 def show_summary(summary: Summary, order: StudyOrder) -> None:
@@ -157,14 +176,14 @@ def show_summary(summary: Summary, order: StudyOrder) -> None:
     _show_reasons(console, summary.plan)
     not_scored = [one for one in summary.told if one.status != "scored"]
     _list(console, "Not scored:", [f"{_place(one)}: {one.reason}" for one in not_scored])
-    remarks = [f"{one.place}: {remark}" for one in summary.plan.visits for remark in one.remarks]
+    remarks = [f"{'/'.join(filter(None, place))}: {remark}" for place, remark in summary.remarks]
     _list(console, "Remarks:", remarks)
     views = [place_of(one.patient, one.visit, view) for one in summary.plan.visits for view in one.photos]
     for line in screen.idle_overrides(order.settings, views):
         _say(console, line)
-    if summary.photos_scored:
-        rate = summary.photos_scored / max(summary.seconds, 1e-3)
-        _say(console, f"{summary.photos_scored} photos in {summary.seconds:.0f} s, {rate:.1f} a second.")
+    if summary.photos_read:
+        rate = summary.photos_read / max(summary.seconds, 1e-3)
+        _say(console, f"{summary.photos_read} photos in {summary.seconds:.0f} s, {rate:.1f} a second.")
         jobs = [one for one in summary.told if (one.patient, one.visit) in summary.plan.jobs]
         slowest = sorted(jobs, key=lambda one: -one.seconds)[:3]
         _say(console, "Slowest: " + ", ".join(f"{_place(one)} {one.seconds:.1f} s" for one in slowest))

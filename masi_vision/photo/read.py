@@ -149,9 +149,13 @@ def _sha256(data: bytes) -> str | None:
 
 def printable_name(path: str | os.PathLike[str]) -> str:
     """Give the file name without folder, fit for any table: what cannot be printed is escaped."""
-    name = Path(path).name or "the path"
+    return printable(Path(path).name or "the path")
+
+
+def printable(text: str) -> str:
+    """Give a text fit for any table: what cannot be printed is escaped."""
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
     )
 
 

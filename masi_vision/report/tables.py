@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from masi_vision.config import Settings
 from masi_vision.errors import OutputError
@@ -274,7 +275,7 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
     """Write a file whole or not at all, piece by piece."""
-    part = path.with_name(f".{path.name}{PART}")
+    part = path.with_name(f".{path.name}.{uuid4().hex[:8]}{PART}")  # two who write do not mix
     with writing(path):
         try:
             with part.open("wb") as file:

@@ -7,6 +7,7 @@ from faults import make_study
 
 from masi_vision.batch.job import Setup
 from masi_vision.batch.pool import LocalWorkers
+from masi_vision.batch.results import ResultsFolder
 from masi_vision.batch.run import BatchRun
 
 
@@ -28,8 +29,8 @@ def perform(settings):
 
     def run(study, out, *, shard=None, pictures=(), settings=settings, time_limit_s=60.0, workers=None):
         setup = Setup(settings, pictures, str(out))
-        batch = BatchRun(str(study), out, setup, shard)
-        with batch.held() as ledger:
+        batch = BatchRun(str(study), ResultsFolder(out, shard), setup)
+        with batch.results.held(pictures) as ledger:
             plan = batch.plan(ledger)
             by = workers or LocalWorkers(setup, batch.models, 2, time_limit_s)
             summary = batch.perform(plan, ledger, by, lambda progress: None)

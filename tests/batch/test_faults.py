@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from faults import TABLES, Kills, command, contents, done_in, finished_despite, make_study
 from verbs import masi, table
 
-from masi_vision.errors import OutputError, StudyError
+from masi_vision.errors import MasiError, OutputError, StudyError
 
 SPOILT = Path(__file__).parent / "spoilt"
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="kills processes found in /proc")
@@ -55,7 +56,7 @@ def messages_of(out):
             "crashed",
             "ended its worker 6 times, at last by signal SIGKILL: by hand, or because",
         ),
-        ("finds-a-bug", "crashed", "This is a bug in masi_vision, or the memory ran out (ZeroDivisionError"),
+        ("finds-a-bug", "crashed", "A bug in masi_vision, or too little memory (ZeroDivisionError"),
         ("hangs", "timed_out", "front.jpg was not done after 3 seconds"),
     ],
 )
@@ -86,7 +87,7 @@ def test_photos_that_change_while_they_are_read_are_told_and_tried_again(spoilt,
     study, out = spoilt("changes"), tmp_path / "out"
     perform(study, out)
     assert reasons_of(out)["changes"] == "unreadable"
-    assert "changed while they were read, twice" in messages_of(out)["changes"]
+    assert "front.jpg changed while being read, twice" in messages_of(out)["changes"]
     assert perform(study, out)[1] == {"P01/changes": "tried again: unreadable"}
 
 
@@ -130,7 +131,7 @@ def test_a_study_that_goes_away_stops_the_run_and_spoils_nothing(study, perform,
     from masi_vision.visit.models import shipped_models
 
     out = tmp_path / "out"
-    with pytest.raises(StudyError, match="went away while it was read"):
+    with pytest.raises(StudyError, match="went away"):
         perform(study, out, workers=GoesAway(Setup(settings), shipped_models(), study))
     assert 1 <= len(done_in(out)) <= 2  # the second may have been read before
     assert set(reasons_of(out).values()) == {""}
@@ -216,6 +217,71 @@ def test_an_empty_mount_point_does_not_empty_the_tables(study, perform, tmp_path
     before = (out / "scores.csv").read_bytes()
     study.rename(study.with_name("unmounted"))
     study.mkdir()
-    with pytest.raises(StudyError, match=r"is empty, though visits of it stand in the ledger"):
+    with pytest.raises(StudyError, match=r"holds none of the 4 visits that stand in the ledger"):
         perform(study, out)
     assert (out / "scores.csv").read_bytes() == before
+
+
+def test_a_whole_run_and_a_part_do_not_work_at_once(study, tmp_path, monkeypatch):
+    from filelock import FileLock
+
+    monkeypatch.setattr("masi_vision.batch.results._PATIENCE_S", 0.1)
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".run.lock"):
+        done = masi("batch", study, "--out", tmp_path / "out", "--shard", "1/2")
+    assert done.exit_code == 2
+    assert "Another run works in" in done.stderr
+
+
+def test_workers_import_nothing_from_the_folder_in_which_a_person_stands(study, tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit('not the json you look for')")
+    monkeypatch.chdir(tmp_path)
+    done = masi("batch", study, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+
+
+@linux_only
+def test_workers_that_cannot_start_stop_the_run_and_blame_no_photo(study, tmp_path, perform, monkeypatch):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "onnxruntime.py").write_text("raise ImportError('made by a test')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+    monkeypatch.setattr("masi_vision.batch.worker._PACKAGES", str(tmp_path / "broken"))
+    with pytest.raises(MasiError, match="A worker died before it read a photo, with exit code 1"):
+        perform(study, tmp_path / "out")
+    assert done_in(tmp_path / "out") == {}
+
+
+def test_a_half_said_answer_is_a_death(settings):
+    from masi_vision.batch.job import Job, Setup
+    from masi_vision.batch.worker import Death, Worker
+
+    with Worker(Setup(settings)) as worker:
+        worker._process.kill()
+        worker._process.wait()
+        read, write = os.pipe()
+        os.write(write, b'{"photo": "front.jpg"}\n{"outcome": "{\\"pat')
+        os.close(write)
+        worker._process.stdout.close()
+        worker._process.stdout = os.fdopen(read, "rb")
+        found = worker.score(Job("P", "v", "P_v", {}), 10.0)
+    assert isinstance(found, Death)
+    assert found.photo == "front.jpg"
+
+
+@linux_only
+def test_folders_that_may_not_be_read_are_told_and_are_no_bug(study, tmp_path):
+    """As somebody who is not root: root may read everything."""
+    (tmp_path / "shut").mkdir(mode=0o000)
+    who = [] if os.geteuid() else ["setpriv", "--reuid", "12345", "--clear-groups"]
+    if who and shutil.which("setpriv") is None:
+        pytest.skip("root may read everything, and setpriv is not there to be somebody else")
+    for part in (tmp_path, *tmp_path.parents):
+        if part == Path(tempfile.gettempdir()):
+            break
+        part.chmod(0o755)
+    line = [*who, *command(study, tmp_path / "shut" / "out", "--dry-run")]
+    done = subprocess.run(line, capture_output=True, text=True, cwd="/")
+    if done.returncode == 1 and "Permission denied" in done.stderr + done.stdout:
+        pytest.skip("somebody else may not run this Python")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "cannot be" in done.stderr

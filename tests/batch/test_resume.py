@@ -7,9 +7,15 @@ import sqlite3
 
 import pytest
 from faults import TABLES, done_in
+from verbs import masi, table
 
+from masi_vision.batch.job import Setup
 from masi_vision.batch.ledger import Ledger
-from masi_vision.errors import OutputError
+from masi_vision.batch.pool import LocalWorkers
+from masi_vision.batch.shard import Shard
+from masi_vision.errors import OutputError, StudyError
+from masi_vision.phantom.demo import demo_folder
+from masi_vision.visit.models import shipped_models
 
 
 @pytest.fixture
@@ -37,14 +43,13 @@ def test_what_is_finished_is_not_scored_again(study, out, perform):
 
 
 def test_the_tables_are_those_of_score(four_visits, finished, tmp_path):
-    from verbs import masi
-
     masi("score", four_visits, "--out", tmp_path / "scored", "--no-overlays")
     for name in TABLES:
         assert (finished / name).read_bytes() == (tmp_path / "scored" / name).read_bytes(), name
     runs = [json.loads((out / "run.json").read_text()) for out in (finished, tmp_path / "scored")]
     for run in runs:
         del run["started_utc"], run["seconds"]
+    assert runs[0].pop("again") == []
     assert runs[0] == runs[1]
 
 
@@ -148,3 +153,97 @@ def _ask(out, question, *values):
         found = base.execute(question, values).fetchall()
     base.close()
     return found
+
+
+class StopsAfterOne:
+    """Workers during whose second visit the person presses Ctrl-C."""
+
+    def __init__(self, setup, models):
+        self.real = LocalWorkers(setup, models, 1, 60.0)
+
+    def outcomes(self, jobs):
+        yield next(self.real.outcomes(jobs))
+        raise KeyboardInterrupt
+
+
+def test_a_stopped_run_never_shows_an_old_score_under_new_settings(study, out, perform, settings):
+    other = changed(settings, "scale", area_cut_points=(0.02, 0.03, 0.04, 0.05, 0.06))
+    workers = StopsAfterOne(Setup(other), shipped_models())
+    summary, _ = perform(study, out, settings=other, workers=workers)
+    assert summary.state == "interrupted"
+    assert len(summary.told) == 1
+    _, rows = table(out / "scores.csv")
+    assert [row["visit"] for row in rows] == ["visit-1"]
+    assert {row["settings_sha256"] for row in rows} == {other.sha256}
+    assert len(done_in(out)) == 4
+    perform(study, out)  # and back to the settings of before: one is scored again
+    assert len(table(out / "scores.csv")[1]) == 4
+
+
+def test_a_photo_that_cannot_be_opened_now_leaves_the_result_of_before(study, out, perform):
+    before = tables(out)
+    photo = study / "P01" / "visit-2" / "front.jpg"
+    photo.rename(photo.with_suffix(".away"))
+    photo.symlink_to("nowhere")
+    summary, reasons = perform(study, out)
+    assert reasons == {"P01/visit-2": "photo cannot be opened: front.jpg"}
+    assert tables(out) == before
+    assert ("P01", "visit-2") in [place for place, _ in summary.remarks]
+    assert "the result of before stands" in (out / "run.json").read_text()
+
+
+def test_a_share_that_went_away_behind_a_manifest_changes_nothing(study, perform, tmp_path):
+    out, listed = tmp_path / "listed", tmp_path / "study.csv"
+    lines = [f"P1,v{n},front,{photo}" for n, photo in enumerate(sorted(study.rglob("front.jpg")))]
+    listed.write_text("patient,visit,view,path\n" + "\n".join(lines) + "\n")
+    perform(listed, out)
+    before = tables(out)
+    study.rename(study.with_name("unmounted"))
+    with pytest.raises(StudyError, match="went away"):
+        perform(listed, out)
+    assert tables(out) == before
+    study.with_name("unmounted").rename(study)
+    assert perform(listed, out)[1] == {}
+
+
+def test_pictures_of_a_view_that_is_gone_are_taken_away(study, perform, tmp_path):
+    out, left = tmp_path / "drawn", study / "P01" / "visit-1" / "left.jpg"
+    shutil.copy(demo_folder() / "demo-01" / "visit-1" / "left.jpg", left)
+    perform(study, out, pictures=("overlays",))
+    assert (out / "overlays" / "P01_visit-1_left.jpg").exists()
+    left.unlink()
+    perform(study, out, pictures=("overlays",))
+    assert sorted(file.name for file in (out / "overlays").iterdir()) == [
+        *(f"P01_visit-{n}_front.jpg" for n in (1, 2, 3)),
+        "P02_visit-1_front.jpg",
+    ]
+
+
+def test_run_json_tells_what_was_scored_again_and_remarks_of_finished_visits(study, out, perform):
+    shutil.copy(study / "P02" / "visit-1" / "front.jpg", study / "P02" / "visit-1" / "extra.jpg")
+    (study / "P01" / "visit-1" / "front.jpg").write_bytes(b"spoilt")
+    perform(study, out)
+    told = json.loads((out / "run.json").read_text())
+    assert told["again"] == [{"patient": "P01", "visit": "visit-1", "why": "photo changed: front.jpg"}]
+    assert [one["visit"] for one in told["remarks"]] == ["visit-1"]
+    assert "extra.jpg was passed over" in told["remarks"][0]["remark"]
+
+
+def test_results_in_the_study_are_no_visits_and_photos_in_the_results_are_refused(study, perform):
+    inside, drawn = study / "results", ("overlays",)
+    for number in (1, 2):
+        perform(study, inside, shard=Shard(number, 2), pictures=drawn)
+    assert len(perform(study, inside, pictures=drawn)[0].told) == 4
+    assert perform(study, inside, pictures=drawn)[1] == {}
+    for bad in (study, study / "P01", study / "P01" / "visit-1"):
+        with pytest.raises(OutputError, match=r"holds photos of P01/visit-1. Expected a folder of its own"):
+            perform(study, bad)
+        assert not (bad / "scores.csv").exists()
+
+
+def test_another_study_in_the_same_folder_is_refused(finished, tmp_path, perform):
+    out, other = shutil.copytree(finished, tmp_path / "out"), tmp_path / "other"
+    (other / "Q1" / "v1").mkdir(parents=True)
+    (other / "Q1" / "v1" / "front.jpg").write_bytes(b"x")
+    with pytest.raises(StudyError, match=r"holds none of the 4 visits that stand in the ledger"):
+        perform(other, out)

@@ -4,7 +4,8 @@ import pytest
 from faults import TABLES, contents, done_in
 from verbs import masi
 
-from masi_vision.batch.run import Shard
+from masi_vision.batch.results import ResultsFolder
+from masi_vision.batch.shard import Shard
 from masi_vision.batch.study import visits_of
 
 
@@ -20,7 +21,7 @@ def test_shards_gathered_are_the_study_and_nothing_is_scored_twice(four_visits, 
     done = {}
     for number in (1, 2, 3):
         perform(four_visits, out, shard=Shard(number, 3), pictures=drawn)
-        done |= done_in(Shard(number, 3).folder(out))
+        done |= done_in(ResultsFolder(out, Shard(number, 3)).folder)
     assert len(done) == 4
     _, reasons = perform(four_visits, out, pictures=drawn)
     assert reasons == {}
@@ -43,7 +44,7 @@ def test_a_shard_at_work_is_not_gathered(four_visits, perform, tmp_path):
 
     out = tmp_path / "out"
     perform(four_visits, out, shard=Shard(1, 2))
-    with FileLock(Shard(1, 2).folder(out) / ".run.lock"):
+    with FileLock(ResultsFolder(out, Shard(1, 2)).folder / ".run.lock"):
         done = masi("batch", four_visits, "--out", out)
     assert done.exit_code == 2
     assert "Another run works in" in done.stderr

@@ -89,6 +89,11 @@ def test_a_manifest_lists_visits_wherever_their_photos_lie(tmp_path, settings):
     assert found[2].photos["front"] == "s3://bucket/d.jpg"
 
 
+def test_patients_of_two_sites_are_two_patients(tmp_path, settings):
+    listed = visits_of(manifest(tmp_path, "A/P01,v1,front,a.jpg", "B/P01,v1,front,b.jpg"), settings.views)
+    assert [(one.patient, one.visit) for one in listed] == [("A/P01", "v1"), ("B/P01", "v1")]
+
+
 def test_two_photos_of_a_view_in_a_manifest_are_that_visits_problem_alone(tmp_path, settings):
     file = manifest(tmp_path, "P1,v1,front,a.jpg", "P1,v1,front,b.jpg", "P1,v2,front,c.jpg")
     first, second = visits_of(file, settings.views)
@@ -99,7 +104,10 @@ def test_two_photos_of_a_view_in_a_manifest_are_that_visits_problem_alone(tmp_pa
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        (["P1,v1,profile,a.jpg"], r"Line 2 of study.csv is 'P1,v1,profile,a.jpg'. Expected a visit, a view"),
+        (
+            ["P1,v1,profile,a.jpg"],
+            r"Line 2 of study.csv is 'P1,v1,profile,a.jpg'. Expected a visit without /, a view",
+        ),
         (["P1,,front,a.jpg"], r"Line 2 of study.csv"),
         (["P1,v1,front"], r"Line 2 of study.csv"),
         (["P1,v1,front,a,b"], r"Line 2 of study.csv has more than four values"),

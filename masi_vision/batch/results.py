@@ -1,0 +1,128 @@
+"""The results folder of a study: who holds it, where parts of a split study lie, what a killed run left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from masi_vision.batch.ledger import LEDGER, Ledger
+from masi_vision.batch.shard import Shard
+from masi_vision.errors import OutputError
+from masi_vision.report.pictures import MASKS, OVERLAYS, Pictures, make_folders
+from masi_vision.report.tables import PART, TABLES, writing
+
+LOCK, SHARDS = ".run.lock", "shards"
+_PATIENCE_S = 10.0  # shards that begin at once wait for each other this long
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """Where a run writes.
+
+    Parameters
+    ----------
+    out : Path
+        With the pictures.
+    shard : Shard or None
+        A part has ledger and tables of its own.
+    """
+
+    out: Path
+    shard: Shard | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where ledger and tables lie."""
+        if self.shard is None:
+            return self.out
+        return self.out / SHARDS / f"{self.shard.number:04d}-of-{self.shard.of:04d}"
+
+    def parts(self) -> list[Path]:
+        """The folders of all parts that have a ledger."""
+        return [lock.parent for lock in self._locks() if (lock.parent / LEDGER).exists()]
+
+    def _locks(self) -> list[Path]:
+        return sorted((self.out / SHARDS).glob(f"*/{LOCK}"))
+
+    @contextmanager
+    def held(self, pictures: tuple[Pictures, ...]) -> Iterator[Ledger]:
+        """Hold the folder, alone, and make what is missing of it.
+
+        Raises
+        ------
+        OutputError
+            Another run holds it, or it cannot be used.
+        """
+        self._check()
+        with ExitStack() as stack:
+            with writing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            make_folders(self.out, pictures)
+            if self.shard is None:
+                stack.enter_context(_locked(self.out))
+                for lock in self._locks():
+                    stack.enter_context(_locked(lock.parent))
+                self._clear_parts()
+                stack.callback(self._clear_parts)
+            else:
+                with _locked(self.out, _PATIENCE_S):  # no run of the whole study is at work
+                    stack.enter_context(_locked(self.folder))
+            yield stack.enter_context(Ledger(self.folder / LEDGER))
+
+    @contextmanager
+    def looked_at(self) -> Iterator[Ledger]:
+        """A copy of the ledger as it stands, or an empty one: nothing is written."""
+        self._check()
+        with Ledger(Path(":memory:")) as copy:
+            with writing(self.folder):
+                there = (self.folder / LEDGER).exists()
+            if there:
+                with Ledger(self.folder / LEDGER, read_only=True) as ledger:
+                    places = list(ledger.records())
+                copy.take_over(self.folder / LEDGER, places)
+            yield copy
+
+    def _check(self) -> None:
+        with writing(self.folder):
+            if self.folder.exists() and not self.folder.is_dir():
+                raise OutputError(f"{self.folder} is a file. Expected a folder. Name another with --out.")
+            held = [name for name in TABLES if (self.folder / name).exists()]
+            if held and not (self.folder / LEDGER).exists():
+                raise OutputError(
+                    f"{self.folder} holds {', '.join(held)} of another verb. Expected a new folder, or one "
+                    "of masi batch. Name another with --out."
+                )
+
+    def _clear_parts(self) -> None:
+        """Take away what a killed run or worker was writing."""
+        with writing(self.out):
+            for folder in (self.out, self.out / OVERLAYS, self.out / MASKS):
+                for part in folder.glob(f".*{PART}"):
+                    part.unlink(missing_ok=True)
+
+    def holds(self, file: Path) -> bool:
+        """Whether a file is one of the results: a picture, or a part's."""
+        out = self.out.absolute()
+        return any(file.is_relative_to(out / folder) for folder in (OVERLAYS, MASKS, SHARDS))
+
+
+@contextmanager
+def _locked(folder: Path, patience_s: float = 0) -> Iterator[None]:
+    """Hold a folder against other runs; the system lets go of it when the run dies."""
+    lock = FileLock(folder / LOCK, timeout=patience_s)
+    with writing(folder):
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise OutputError(
+                f"Another run works in {folder}. Expected none. Wait until it is done, or name another "
+                "folder with --out."
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -203,9 +203,9 @@ def test_skin_is_seen_squarely_where_it_faces_the_camera(atlas):
 def test_the_skin_behind_a_pixel_is_what_the_camera_sees_it_on_edge_by(atlas):
     """On the mean face itself; by the camera's cosine, which is computed another way."""
     area, square = skin_area(atlas), Alignment(atlas, head(atlas)).squareness()
-    seen = square > 0.35
+    seen = square > 0.55
     np.testing.assert_allclose(area[seen], 1 / square[seen], rtol=2e-3)
-    assert area.max() == 3
+    assert area.max() == 2
     means = [area[atlas.labels == code].mean() for code in (Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR)]
     assert means[0] == pytest.approx(means[1], rel=0.02)
-    assert min(means) > 1.3 * area[atlas.labels == Subunit.FOREHEAD].mean()
+    assert min(means) > 1.15 * area[atlas.labels == Subunit.FOREHEAD].mean()

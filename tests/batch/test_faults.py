@@ -182,7 +182,7 @@ def test_results_of_another_verb_are_not_written_over(study, tmp_path):
 @linux_only
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_run_that_is_stopped_keeps_what_is_done_and_goes_on(tmp_path, name):
-    study, out = make_study(tmp_path / "study", 8), tmp_path / "out"
+    study, out = make_study(tmp_path / "study", 5), tmp_path / "out"
     run = subprocess.Popen(command(study, out, "--workers", "1"), stdout=subprocess.PIPE, text=True)
     while not done_in(out):
         time.sleep(0.1)
@@ -191,18 +191,18 @@ def test_a_run_that_is_stopped_keeps_what_is_done_and_goes_on(tmp_path, name):
     assert run.returncode == 130
     assert "Stopped before the end: what was done is kept" in said
     done = done_in(out)
-    assert 0 < len(done) < 8
+    assert 0 < len(done) < 5
     assert len(table(out / "scores.csv")[1]) == len(done)
     subprocess.run(command(study, out), check=True, stdout=subprocess.DEVNULL)
     after = done_in(out)
-    assert len(after) == 8
+    assert len(after) == 5
     assert {place: after[place] for place in done} == done
 
 
 @linux_only
 def test_killed_at_random_and_gone_on_with_the_tables_are_the_same(tmp_path):
     """The short form of `python tests/shared/faults.py`."""
-    study, calm, out = make_study(tmp_path / "study", 8), tmp_path / "calm", tmp_path / "out"
+    study, calm, out = make_study(tmp_path / "study", 6), tmp_path / "calm", tmp_path / "out"
     subprocess.run(command(study, calm), check=True, stdout=subprocess.DEVNULL)
     kills = Kills()
     finished_despite(study, out, kills, random.Random(3), pause_s=2.0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -104,10 +106,19 @@ class ResultsFolder:
                 for part in folder.glob(f".*{PART}"):
                     part.unlink(missing_ok=True)
 
-    def holds(self, file: Path) -> bool:
-        """Whether a file is one of the results: a picture, or a part's."""
-        out = self.out.absolute()
-        return any(file.is_relative_to(out / folder) for folder in (OVERLAYS, MASKS, SHARDS))
+    def hold(self, *files: str) -> bool:
+        """Whether any of these is one of the results: a picture, or a part's."""
+        kinds = tuple(os.path.join(self._prefix, kind) for kind in (OVERLAYS, MASKS, SHARDS))  # noqa: PTH118
+        return any(file.startswith(kinds) for file in files)
+
+    def surround(self, *files: str) -> bool:
+        """Whether any of these lies in the folder."""
+        return any(file.startswith(self._prefix) for file in files)
+
+    @cached_property
+    def _prefix(self) -> str:
+        """Strings, not paths: thousands of files are asked for."""
+        return os.path.join(self.out.absolute(), "")  # noqa: PTH118
 
 
 @contextmanager

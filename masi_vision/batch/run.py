@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from masi_vision.batch.address import is_remote, local_path, mark_of
+from masi_vision.batch.address import local_path, mark_of
 from masi_vision.batch.job import Job, Outcome, Setup, refused
 from masi_vision.batch.ledger import LEDGER, Ledger, Maker, Place, Record, Told
 from masi_vision.batch.plan import Plan, plan_of
@@ -119,13 +120,11 @@ class BatchRun:
     def _visits(self, records: Mapping[Place, Record]) -> list[StudyVisit]:
         """The visits of the study, or of the part; pictures of this very run are none."""
         found = visits_of(self.study, self.setup.settings.views)
-        own, out = [], self.results.out.absolute()
+        own, study = [], str(local_path(self.study).absolute())
         for one in found:
-            near = [Path(address) for address in one.photos.values() if not is_remote(address)]
-            folder = local_path(self.study).absolute() / one.patient / one.visit
-            if any(self.results.holds(file) for file in (*near, folder)):
+            if self.results.hold(*one.photos.values(), os.path.join(study, one.patient, one.visit)):  # noqa: PTH118
                 continue
-            if any(photo.is_relative_to(out) for photo in near):
+            if self.results.surround(*one.photos.values()):
                 raise OutputError(
                     f"{self.results.out} holds photos of {one.place}. Expected a folder of its own for the "
                     "results. Name another with --out."

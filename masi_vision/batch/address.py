@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,20 +110,41 @@ def at_hand(photos: Mapping[View, str]) -> Iterator[dict[View, Path]]:
     OSError
         One cannot be fetched.
     """
-    if not any(is_remote(address) for address in photos.values()):
-        yield {view: Path(address) for view, address in photos.items()}
-        return
-    with tempfile.TemporaryDirectory(prefix="masi-") as folder:
+    with ExitStack() as stack:
         near: dict[View, Path] = {}
-        for view, address in photos.items():
-            place = remote(address)
-            near[view] = Path(folder) / view / place.name
-            near[view].parent.mkdir()
-            try:
-                place.fs.get_file(place.path, str(near[view]))
-            except Exception as error:
-                raise OSError(f"{place.name} cannot be fetched ({type(error).__name__})") from error
+        if any(is_remote(address) for address in photos.values()):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="masi-")))
+            with ThreadPoolExecutor(len(photos)) as at_once:  # each waits for the network
+                fetched = at_once.map(lambda view: _fetched(photos[view], folder / view), photos)
+                near = dict(zip(photos, fetched, strict=True))
+        else:
+            near = {view: Path(address) for view, address in photos.items()}
+            for file in list(near.values())[1:]:
+                _read_ahead(file)
         yield near
+
+
+def _fetched(address: str, folder: Path) -> Path:
+    if not is_remote(address):
+        return Path(address)
+    place = remote(address)
+    folder.mkdir()
+    try:
+        place.fs.get_file(place.path, str(folder / place.name))
+    except Exception as error:
+        raise OSError(f"{place.name} cannot be fetched ({type(error).__name__})") from error
+    return folder / place.name
+
+
+def _read_ahead(file: Path) -> None:
+    """Let the system read a file while the one before is scored, where it can."""
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):
+            handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK)  # a pipe, which is no photo, would wait
+            try:
+                os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(handle)
 
 
 def _words(error: Exception) -> str:

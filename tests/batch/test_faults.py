@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from faults import TABLES, Kills, command, contents, done_in, finished_despite, make_study
+from faults import TABLES, Kills, command, contents, done_in, finished_despite, hears_ctrl_c, make_study
 from verbs import masi, table
 
 from masi_vision.errors import MasiError, OutputError, StudyError
@@ -183,7 +183,12 @@ def test_results_of_another_verb_are_not_written_over(study, tmp_path):
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_run_that_is_stopped_keeps_what_is_done_and_goes_on(tmp_path, name):
     study, out = make_study(tmp_path / "study", 5), tmp_path / "out"
-    run = subprocess.Popen(command(study, out, "--workers", "1"), stdout=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        command(study, out, "--workers", "1"),
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=hears_ctrl_c,
+    )
     while not done_in(out):
         time.sleep(0.1)
     run.send_signal(getattr(signal, name))

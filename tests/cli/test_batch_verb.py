@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from faults import command, done_in, make_study
+from faults import command, done_in, hears_ctrl_c, make_study
 from verbs import masi, table
 
 from masi_vision.report.tables import TABLES
@@ -68,7 +68,10 @@ def test_the_script_is_the_verb(two_visits, tmp_path):
 def test_a_watch_scores_what_comes_until_it_is_stopped(two_visits, tmp_path):
     study, out = shutil.copytree(two_visits, tmp_path / "study"), tmp_path / "out"
     watch = subprocess.Popen(
-        command(study, out, "--watch", "--every", "0.2"), stdout=subprocess.PIPE, text=True
+        command(study, out, "--watch", "--every", "0.2"),
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=hears_ctrl_c,
     )
     wait_for(lambda: len(done_in(out)) == 2)
     half = study / "P09" / "visit-1"

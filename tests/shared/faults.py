@@ -40,6 +40,11 @@ def command(study: Path, out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "masi_vision", "batch", str(study), "--out", str(out), "--overlays", *more]
 
 
+def hears_ctrl_c() -> None:
+    """For `preexec_fn`: what is started in the background ignores Ctrl-C, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def contents(out: Path) -> dict[str, bytes]:
     """The tables and pictures of a run, and that nothing half written lies beside them."""
     parts = list(out.rglob("*.part"))

@@ -32,6 +32,15 @@ class _FrameGrid:
     corners: npt.NDArray[np.int32]  # (P, 3) nodes
     weights: Floats  # (P, 3) barycentric
 
+    @cached_property
+    def by_corner(self) -> tuple[list[Floats], list[npt.NDArray[np.int32]]]:
+        """The three weights and the three nodes of all pixels, each in one piece."""
+        columns = range(3)
+        return (
+            [np.ascontiguousarray(self.weights[:, k]) for k in columns],
+            [np.ascontiguousarray(self.corners[:, k]) for k in columns],
+        )
+
 
 @lru_cache(maxsize=4)
 def _grid(atlas: FaceAtlas) -> _FrameGrid:
@@ -139,8 +148,13 @@ class Alignment:
         height, width = self.atlas.labels.shape
         positions = np.full((height * width, 2), np.nan, np.float32)
         xy = np.ascontiguousarray(self.nodes[:, :2])
-        first, second, third = (grid.weights[:, k, None] * xy[grid.corners[:, k]] for k in range(3))
-        carried = first + second + third
+        carried = np.empty((len(grid.inside), 2), np.float32)
+        for axis in range(2):  # one axis at a time: NumPy is slow along an axis of two
+            at = np.ascontiguousarray(xy[:, axis])
+            first, second, third = (
+                weight * at[corner] for weight, corner in zip(*grid.by_corner, strict=True)
+            )
+            carried[:, axis] = first + second + third
         hidden = self.facing()[grid.triangle.ravel()[grid.inside]] <= 0
         carried[hidden] = np.nan
         positions[grid.inside] = carried

@@ -32,7 +32,8 @@ def optical_density(linear_rgb: Floats) -> Floats:
     A factor in exposure or white balance adds a constant per channel, so a difference of two
     densities in one photo does not depend on it.
     """
-    return np.asarray(-np.log10(np.maximum(linear_rgb, np.float32(_DARKEST))), np.float32)
+    light = np.maximum(linear_rgb, np.float32(_DARKEST))
+    return np.asarray(np.log(light) * np.float32(-1 / np.log(10)), np.float32)  # faster than log10
 
 
 def melanin_filter() -> Floats:

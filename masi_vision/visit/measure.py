@@ -87,8 +87,7 @@ def measure_seen(seen: SeenPhoto, view: View, settings: Settings, models: Models
     regions: dict[str, RegionMeasure | None] = {}
     opinions: dict[str, float | None] = {}
     for name, members in region_members(settings.scale).items():
-        region = np.isin(codes, members)
-        whole = np.isin(atlas.labels, members)
+        region, whole = among(codes, members), among(atlas.labels, members)
         regions[name] = measure_region(pigment, region, whole=whole, area=area, error=error)
         opinions[name] = None
         if second is not None and region.any():
@@ -127,6 +126,14 @@ def classical_map(
         shading_scale_fraction=settings.shading_scale_fraction,
         detection_threshold_od=settings.detection_threshold_od,
     )
+
+
+def among(codes: npt.NDArray[np.uint8], members: list[int]) -> npt.NDArray[np.bool_]:
+    """Where the codes are one of a few."""
+    found = np.asarray(codes == members[0])
+    for code in members[1:]:
+        found |= codes == code
+    return found
 
 
 def region_members(scale: ScaleSettings) -> dict[str, list[int]]:

@@ -19,7 +19,8 @@ from masi_vision.cli.selftest import selftest
 from masi_vision.version import __version__
 
 app = typer.Typer(
-    help="MASI scores of melasma from standardized facial photographs. Nothing leaves this machine but to an address that you name.",
+    help="MASI scores of melasma from standardized facial photographs. Nothing leaves this machine but to an "
+    "address that you name.",
     epilog="Exit codes: 0 done; 1 done, some visits not scored; 2 change something; 70 a bug; 130 stopped.",
     no_args_is_help=True,
     add_completion=False,

@@ -5,6 +5,7 @@
     ├── ModelError               a model file is missing, altered or of another version
     ├── OutputError              results cannot be written there
     ├── StudyError               a study, a manifest or a cluster cannot be used
+    ├── DatasetError             annotations or a data set of them cannot be used
     └── NotScorable              this photo or visit cannot be scored; carries a reason code
         └── PhotoUnreadable      ... because the file does not decode to a colour photograph
 
@@ -61,6 +62,10 @@ class OutputError(MasiError):
 
 class StudyError(MasiError):
     """A study, a manifest or a cluster cannot be used."""
+
+
+class DatasetError(MasiError):
+    """Annotations or a data set of them cannot be used."""
 
 
 class NotScorable(MasiError):

@@ -1,6 +1,6 @@
 """A plain U-Net on upright crops, the usual way, as a baseline.
 
-    python benchmarks/plain_unet.py --faces FACES --out runs/plain-unet --minutes 12
+    python benchmarks/plain_unet.py --faces FACES --out runs/plain-unet
 
 Fitted on the same training people, families of melasma, distractors and camera as the shipped network, with
 the same loss; but it sees the face as a photograph: sRGB in an upright crop, no warp to the mean face, no
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import get_args
 
@@ -26,17 +26,19 @@ import torch
 from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import FaceAtlas, Floats
 from masi_vision.face.crop import KEY_LANDMARKS, READER_SIDE_PX, apply, crop_template, photo_to_crop
+from masi_vision.labels.dataset import UNKNOWN
 from masi_vision.phantom.capture import taken
 from masi_vision.phantom.distractor import Distraction, Distractor, distraction
 from masi_vision.phantom.plant import transmitted
 from masi_vision.photo import srgb_to_linear
 from masi_vision.pigment.learned import DENSITY_UNIT_OD, NETWORK_SHAPE
 from masi_vision.training.cache import TrainingSet, prepare
-from masi_vision.training.data import UNKNOWN, LabelledFace, Pixels, Sample, Samples
-from masi_vision.training.fit import Schedule, averaged, fit
+from masi_vision.training.data import LabelledFace, Pixels, Sample, Samples
+from masi_vision.training.experiment import load_experiment
+from masi_vision.training.fit import CHECKPOINT, fit, with_weights
+from masi_vision.training.losses import pigment_loss
 from masi_vision.training.phantom_photos import Mask, Picture
-from masi_vision.training.pigment import BATCH, pigment_loss
-from masi_vision.training.pigment_data import P_DISTRACTOR, draw_phantom, frame_capture, in_colour
+from masi_vision.training.pigment_data import draw_phantom, frame_capture, in_colour
 from masi_vision.visit.seen import srgb8
 
 torchvision_compat.make_importable()
@@ -44,6 +46,7 @@ torchvision_compat.make_importable()
 NAME = "plain U-Net, unaligned crop"
 SIDE_PX = 128
 _CUT = 0.5
+_FITTED_AS = load_experiment("pigment_coarse")
 
 
 class PlainUnet(torch.nn.Module):
@@ -95,7 +98,7 @@ class CropSamples(Samples):
     """The phantoms of the training families, on upright crops that lie a little wrong."""
 
     def __init__(self, faces: list[CropFace], *, seed: int) -> None:
-        super().__init__(seed)
+        super().__init__(seed, len(faces))
         self.faces = faces
 
     def draw(self, rng: np.random.Generator) -> Sample:
@@ -104,7 +107,7 @@ class CropSamples(Samples):
         melasma = draw_phantom(face.skin_rgb, rng)
         picture = face.linear_rgb * transmitted(_carried(melasma.taken_od, face))
         for kind in get_args(Distractor):
-            if rng.random() < P_DISTRACTOR:
+            if rng.random() < _FITTED_AS.augmentation.distracted:
                 extra = distraction(kind, NETWORK_SHAPE, rng, strength=rng.uniform(0.3, 1.2))
                 added = _carried(extra.added_light, face).reshape(SIDE_PX, SIDE_PX, 1)
                 picture = Distraction(_carried(extra.taken_od, face), added).laid_on(picture)
@@ -127,6 +130,8 @@ class CropSamples(Samples):
             "lesion": lesion,
             "density": density,
             "codes": codes.astype(np.int64),
+            "known": np.ones_like(lesion),
+            "density_known": np.ones_like(lesion),
         }
 
 
@@ -134,24 +139,25 @@ def _carried(frame: Floats, face: CropFace) -> Floats:
     return np.asarray(cv2.remap(frame, face.frame_x, face.frame_y, cv2.INTER_LINEAR), np.float32)
 
 
-def train(data: TrainingSet, run: Path, minutes: float) -> None:
+def train(data: TrainingSet, run: Path, phantoms: int) -> None:
     """Fit it, going on from a checkpoint."""
     made = [crop_face(face, data.atlas) for face in data.part("train")]
     samples = CropSamples([face for face in made if face is not None], seed=1)
-    fit(PlainUnet(), samples, pigment_loss, Schedule(minutes, BATCH, peak_rate=1e-3, weight_decay=5e-2), run)
+    schedule = _FITTED_AS.schedule.model_copy(update={"samples": phantoms, "peak_rate": 1e-3})
+    experiment = _FITTED_AS.model_copy(update={"schedule": schedule})
+    fit(PlainUnet(), samples, partial(pigment_loss, weights=experiment.loss), experiment, run)
 
 
 @lru_cache(maxsize=1)
-def plain_unet(run: Path) -> tuple[PlainUnet, int]:
-    """The fitted network, and the phantoms that it saw."""
+def plain_unet(run: Path) -> PlainUnet:
+    """The fitted network."""
     torch.set_num_threads(1)
-    network, steps = averaged(PlainUnet(), run)
-    return network, steps * BATCH
+    return with_weights(PlainUnet(), run / CHECKPOINT)
 
 
 def by_plain_unet(picture: Picture, run: Path) -> tuple[Mask, Floats]:
     """Lesion and density in OD of a photograph, in the frame of its measures."""
-    network, _ = plain_unet(run)
+    network = plain_unet(run)
     measures = picture.measures
     shrink = SIDE_PX / READER_SIDE_PX
     to_crop = measures.face.crop * shrink
@@ -174,10 +180,10 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
-    parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--phantoms", type=int, default=6400)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    train(prepare(arguments.faces, arguments.cache), arguments.out, arguments.minutes)
+    train(prepare(arguments.faces, arguments.cache), arguments.out, arguments.phantoms)
 
 
 if __name__ == "__main__":

@@ -52,14 +52,16 @@ Word = Annotated[str, StringConstraints(to_lower=True, pattern=r"^\w+$")]
 Words = Annotated[tuple[Word, ...], Field(min_length=1)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Keys of a file of settings: no key may lack or be unknown, no value of another kind."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-_Kind = TypeVar("_Kind", bound=_Section)
+_Kind = TypeVar("_Kind", bound=Section)
 
 
-class ScaleSettings(_Section):
+class ScaleSettings(Section):
     """How a measure becomes a grade; see `masi_vision.scale`."""
 
     noise_floor: Annotated[float, Field(ge=0, lt=0.10)]
@@ -76,7 +78,7 @@ class ScaleSettings(_Section):
         return self
 
 
-class PigmentSettings(_Section):
+class PigmentSettings(Section):
     """What counts as pigment: by the learned map, or by rules."""
 
     method: Literal["learned", "classical"]
@@ -86,13 +88,13 @@ class PigmentSettings(_Section):
     shading_scale_fraction: Annotated[float, Field(ge=0.02, le=1)]
 
 
-class FaceSettings(_Section):
+class FaceSettings(Section):
     """When there is a face."""
 
     min_face_probability: Fraction
 
 
-class Limit(_Section):
+class Limit(Section):
     """Where a number of a photo's quality is worth a warning, and where the photo is refused.
 
     None switches that step off.
@@ -150,7 +152,7 @@ class VisibleShare(AtLeast):
     fail: Annotated[float, Field(gt=0, le=1)]
 
 
-class ColourCardSettings(_Section):
+class ColourCardSettings(Section):
     """Whether photos are corrected by a colour card in them, and when one is trusted; see docs/colour.md."""
 
     use: Literal["ignore", "use", "require"]
@@ -167,7 +169,7 @@ class ColourCardSettings(_Section):
     max_left_out_delta_e00: Annotated[float, Field(gt=0)]
 
 
-class QualitySettings(_Section):
+class QualitySettings(Section):
     """When a photo is good enough to be scored; `configs/quality.yaml` explains each."""
 
     face_width_px: AtLeast
@@ -212,7 +214,7 @@ class QualitySettings(_Section):
         return check in self.accepted or f"{check}@{place}" in self.accepted
 
 
-class ViewSettings(_Section):
+class ViewSettings(Section):
     """Words in a file's name that tell its view, in lower case."""
 
     front: Words
@@ -227,13 +229,13 @@ class ViewSettings(_Section):
         return self
 
 
-class ReadingSettings(_Section):
+class ReadingSettings(Section):
     """Which files are read."""
 
     max_megapixels: Annotated[float, Field(gt=0, le=2000)]
 
 
-class SeverityBands(_Section):
+class SeverityBands(Section):
     """Severity words by the mMASI from which each holds, and who published them."""
 
     citation: Annotated[str, StringConstraints(strip_whitespace=True, min_length=10)]
@@ -247,7 +249,7 @@ class SeverityBands(_Section):
         return self
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything a score depends on beside the photo and the models."""
 
     scale: ScaleSettings
@@ -286,21 +288,35 @@ def load_settings(
     """
     file = shipped_file("configs", "scoring.yaml") if path is None else Path(path)
     limits_file = shipped_file("configs", "quality.yaml") if quality is None else Path(quality)
-    limits = _checked(QualitySettings, _read_yaml(limits_file), limits_file)
+    limits = checked(QualitySettings, read_yaml(limits_file), limits_file, "quality.yaml")
     limits = limits.model_copy(update={"accepted": (*limits.accepted, *accept)})
     if accept:
-        limits = _checked(QualitySettings, limits.model_dump(mode="json"), "--accept")
-    values = _read_yaml(file)
+        limits = checked(QualitySettings, limits.model_dump(mode="json"), "--accept", "quality.yaml")
+    values = read_yaml(file)
     if "quality" in values:
         raise SettingsError(f"{file} has a section quality. Expected it in a file of its own: quality.yaml.")
-    return _checked(Settings, values | {"quality": limits.model_dump(mode="json")}, file)
+    return checked(Settings, values | {"quality": limits.model_dump(mode="json")}, file, "scoring.yaml")
 
 
-def _checked(kind: type[_Kind], values: Mapping[Any, Any], file: Path | str) -> _Kind:
+def checked(kind: type[_Kind], values: Mapping[Any, Any], file: Path | str, shipped: str) -> _Kind:
+    """Values of a settings file as the settings they are.
+
+    Parameters
+    ----------
+    kind : type of Section
+    file : path or str
+        Where they are from, for the message.
+    shipped : str
+        The file in configs/ that explains them.
+
+    Raises
+    ------
+    SettingsError
+        Naming every key that does not fit.
+    """
     try:
         return kind.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        shipped = "quality.yaml" if kind is QualitySettings else "scoring.yaml"
         problems = "\n".join(f"  {_sentence(problem, shipped)}" for problem in error.errors())
         raise SettingsError(
             f"{file} does not hold usable settings:\n{problems}\n"
@@ -330,7 +346,14 @@ class _StrictLoader(yaml.SafeLoader):
         return mapping
 
 
-def _read_yaml(file: Path) -> dict[Hashable, Any]:
+def read_yaml(file: Path) -> dict[Hashable, Any]:
+    """Keys and values of a YAML file.
+
+    Raises
+    ------
+    SettingsError
+        It cannot be read, or is not YAML of keys and values, each key once.
+    """
     try:
         values = yaml.load(file.read_text(encoding="utf-8-sig"), Loader=_StrictLoader)
     except (OSError, UnicodeDecodeError) as error:

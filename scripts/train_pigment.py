@@ -1,9 +1,9 @@
-"""Train the network that draws the pigment map, on phantoms made as it goes.
+"""Train the shipped network of the pigment map again, from the filters of the face reader, on phantoms.
 
-python scripts/train_pigment.py fit --faces FACES --run runs/coarse --minutes 40 --shrink 2
-python scripts/train_pigment.py fit --faces FACES --run runs/pigment --minutes 12 --start runs/coarse
-python scripts/train_pigment.py check --faces FACES --run runs/pigment
-python scripts/train_pigment.py export --faces FACES --run runs/pigment --out models
+python scripts/train_pigment.py --faces FACES --run runs/pigment --out models
+
+Stopped, it goes on where it was when it is called again. Then `benchmarks/pigment.py --write` measures it.
+On a site's own photographs: masi train finetune_regions finetune_pigment --dataset DATASET --run RUN
 """
 
 from __future__ import annotations
@@ -11,45 +11,37 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+EXPERIMENTS = ("pigment_coarse", "pigment_fine")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["fit", "check", "export"])
     parser.add_argument("--faces", type=Path, required=True, help="folder of the synthetic faces")
-    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoint and log")
+    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints, logs and models")
     parser.add_argument(
         "--cache", type=Path, default=Path("runs/cache"), help="where labels and faces are kept"
     )
-    parser.add_argument("--minutes", type=float, default=240)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--shrink", type=int, default=1, help="2: at half the size, four times as fast")
-    parser.add_argument("--out", type=Path, default=Path("models"), help="folder of the shipped models")
-    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
-    parser.add_argument("--darker", type=float, default=1, help="factor on the planted dL*")
-    parser.add_argument("--start", type=Path, help="an earlier run whose weights to start from")
+    parser.add_argument("--out", type=Path, default=Path("models"), help="where the shipped models lie")
+    parser.add_argument("--config", nargs="+", default=list(EXPERIMENTS), help="other experiments")
+    parser.add_argument("--people", type=int, default=90, help="validation people for cut and intervals")
     arguments = parser.parse_args()
 
-    from masi_vision.training import pigment, pigment_export
+    from masi_vision.cli.train import listening
+    from masi_vision.face.models import shipped_folder
+    from masi_vision.training import pigment_export
+    from masi_vision.training.experiment import load_experiment
+    from masi_vision.training.runs import Sources
+    from masi_vision.training.train import MODELS, Named, train_models
 
-    where = arguments.faces, arguments.cache, arguments.run
-    if arguments.what == "fit":
-        pigment.train(
-            *where,
-            arguments.minutes,
-            arguments.threads,
-            shrink=arguments.shrink,
-            darker=arguments.darker,
-            rate=arguments.rate,
-            start=arguments.start,
-        )
-    elif arguments.what == "export":
-        print(pigment_export.export(*where, arguments.out))
-    else:
-        figures = pigment.validate(*where, shrink=arguments.shrink)
-        pigment.log_validation(arguments.run / "validation.jsonl", figures)
-        print(figures)
+    where = arguments.faces, arguments.cache
+    sources = Sources(shipped_folder(), None, *where)
+    experiments = [Named(Path(one).stem, load_experiment(one)) for one in arguments.config]
+    with listening() as listener:
+        parts = train_models(experiments, sources, arguments.run, listener)
+    models = arguments.run / MODELS
+    print(pigment_export.ship(parts, *where, models, arguments.out, people=arguments.people))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from masi_vision.cli.phantom import phantom
 from masi_vision.cli.qc import qc
 from masi_vision.cli.score import score
 from masi_vision.cli.selftest import selftest
+from masi_vision.cli.train import train
 from masi_vision.version import __version__
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app.command()(doctor)
 app.command()(selftest)
 app.command()(calibrate)
 app.command()(phantom)
+app.command()(train)
 app.add_typer(config, name="config")
 
 

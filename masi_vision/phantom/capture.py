@@ -31,6 +31,8 @@ class Capture:
         Position of the head in the frame.
     jpeg_quality : int or None
         None keeps the pixels as they are.
+    colour : (3, 3) tuple or None
+        What another sensor makes of linear red, green and blue, before the balance.
     """
 
     exposure: float = 1.0
@@ -42,6 +44,7 @@ class Capture:
     turn_deg: float = 0.0
     shift_px: tuple[float, float] = (0.0, 0.0)
     jpeg_quality: int | None = None
+    colour: tuple[tuple[float, float, float], ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a camera that takes no picture."""
@@ -93,6 +96,8 @@ def taken(linear_rgb: Floats, capture: Capture, rng: Rng) -> npt.NDArray[np.uint
         picture = cv2.resize(picture, capture._size((height, width)), interpolation=cv2.INTER_AREA)
     if capture.blur_px:
         picture = cv2.GaussianBlur(picture, (0, 0), max(capture.blur_px, 0.2))
+    if capture.colour is not None:
+        picture = np.maximum(picture @ np.array(capture.colour, np.float32).T, 0)
     light = np.clip(picture * np.float32(capture.exposure) * np.array(capture.balance, np.float32), 0, 1)
     coded = 255 * _srgb(cv2.pow(light, capture.tone))
     if capture.noise:

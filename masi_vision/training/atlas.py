@@ -43,6 +43,14 @@ def symmetric_mirror(mirror: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.where(whole[whole] == own, whole, own)
 
 
+def mirror_of(landmark_mean: Floats) -> npt.NDArray[np.int64]:
+    """Opposite of each landmark of a symmetric mean face; its own where it has no partner."""
+    flipped = landmark_mean * np.array([-1, 1, 1], np.float32)
+    nearest = np.array([np.linalg.norm(flipped - point, axis=1).argmin() for point in landmark_mean])
+    own = np.arange(len(nearest))
+    return np.where(nearest[nearest] == own, nearest, own)
+
+
 def mirrored(landmarks: Floats, mirror: npt.NDArray[np.int64], width: float) -> Floats:
     """Landmarks of the mirrored photo, (478, 3), in the patient-side order."""
     out = landmarks[mirror].copy()

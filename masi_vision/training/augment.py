@@ -82,27 +82,31 @@ def something_in_the_way(picture: Pixels, labels: Pixels, other: Pixels, rng: Rn
     labels[mask > 127] = 0
 
 
-def other_camera(picture: Pixels, rng: Rng) -> Pixels:
-    """Exposure, white balance, tone, saturation, grayscale, uneven light, blur, size, noise, JPEG."""
+def other_camera(picture: Pixels, rng: Rng, *, strength: float = 1.0) -> Pixels:
+    """Exposure, white balance, tone, saturation, grayscale, uneven light, blur, size, noise, JPEG.
+
+    A strength below 1 stays nearer to the camera that took the picture: the first four change by less, the
+    others are made less often.
+    """
     tone = (picture.astype(np.float32) + 0.5) / 256
-    tone = tone ** np.exp(rng.uniform(-0.4, 0.4)).astype(np.float32)
-    tone *= np.exp(rng.normal(0, 0.1, 3) + rng.uniform(-0.5, 0.35)).astype(np.float32)
+    tone = tone ** np.exp(strength * rng.uniform(-0.4, 0.4)).astype(np.float32)
+    tone *= np.exp(strength * (rng.normal(0, 0.1, 3) + rng.uniform(-0.5, 0.35))).astype(np.float32)
     grey = tone.mean(axis=2, keepdims=True)
-    saturation = 0.0 if rng.random() < 0.08 else rng.uniform(0.45, 1.4)
+    saturation = 0.0 if rng.random() < 0.08 * strength else rng.uniform(0.45, 1.4) ** strength
     tone = grey + saturation * (tone - grey)
-    if rng.random() < 0.35:
+    if rng.random() < 0.35 * strength:
         tone *= _light_from_one_side(len(picture), rng)[..., None]
     out = np.clip(tone * 255, 0, 255).astype(np.uint8)
-    if rng.random() < 0.35:
+    if rng.random() < 0.35 * strength:
         out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.4, 1.8))
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 * strength:
         small = round(len(out) * rng.uniform(0.3, 0.8))
         out = cv2.resize(cv2.resize(out, (small, small), interpolation=cv2.INTER_AREA), out.shape[1::-1])
-    if rng.random() < 0.35:
+    if rng.random() < 0.35 * strength:
         cv2.setRNGSeed(int(rng.integers(2**31)))
         noise = cv2.randn(np.empty(out.shape, np.int16), 0, rng.uniform(1, 12))
         out = np.clip(out + noise, 0, 255).astype(np.uint8)
-    if rng.random() < 0.4:
+    if rng.random() < 0.4 * strength:
         _, coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))])
         out = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
     return out

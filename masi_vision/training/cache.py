@@ -15,9 +15,10 @@ import yaml
 from masi_vision.config import shipped_file
 from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import FaceAtlas, Subunit
+from masi_vision.labels.dataset import UNKNOWN, Split
 from masi_vision.training.atlas import build_atlas
-from masi_vision.training.data import UNKNOWN, LabelledFace, Pixels
-from masi_vision.training.faces import AtlasPolygons, Face, Split, load_faces, load_polygons, split_by_person
+from masi_vision.training.data import LabelledFace, Pixels
+from masi_vision.training.faces import AtlasPolygons, Face, load_faces, load_polygons, split_by_person
 from masi_vision.training.labels import label_face
 
 LONGEST_SIDE_PX = 512

@@ -1,15 +1,14 @@
-"""Training samples without end: faces read once, then drawn anew each time they are asked for."""
+"""Training samples: faces read once, then drawn anew each time, every sample by its number."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import Dataset
 
 from masi_vision.face.atlas import MIRRORED_CODE, Floats
 from masi_vision.face.crop import (
@@ -21,16 +20,18 @@ from masi_vision.face.crop import (
     inverse,
     photo_to_crop,
 )
+from masi_vision.labels.dataset import UNKNOWN
 from masi_vision.training.atlas import face_span
 from masi_vision.training.augment import backward_map, other_camera, something_in_the_way, turned
+from masi_vision.training.experiment import FinderAugmentation, ReaderAugmentation
 
 Pixels = npt.NDArray[np.uint8]
 Sample = dict[str, npt.NDArray[Any]]
 
-UNKNOWN = 255
-"""Code of training pixels of which nobody knows whether they are visible skin; nothing is learned there."""
 _MIRRORED = np.full(256, UNKNOWN, np.uint8)
 _MIRRORED[: len(MIRRORED_CODE)] = MIRRORED_CODE
+
+Augmentation = TypeVar("Augmentation", ReaderAugmentation, FinderAugmentation)
 
 HEAT_STRIDE = 4
 _HEAT_SIGMA = 1.2  # cells of the heat map
@@ -52,36 +53,30 @@ class LabelledFace:
         return 1.0 if abs(self.yaw_deg) < 15 else 2.0 if abs(self.yaw_deg) < 20 else 3.0
 
 
-class Samples(IterableDataset[Sample]):
-    """Endless stream of samples of one kind; every worker draws its own.
+class Samples(Dataset[Sample]):
+    """Samples of one kind, each made of its number and the seed alone.
+
+    So a run that was stopped goes on with the samples that it would have drawn, however many workers draw.
 
     Parameters
     ----------
-    seed : int
-        Start of the stream, so that a resumed run goes on with other samples, not the same ones.
+    photos : int
+        Of how many photographs samples are made.
     """
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, photos: int) -> None:
+        self.seed, self.photos = seed, photos
 
-    def __iter__(self) -> Iterator[Sample]:
-        """Draw for ever."""
-        cv2.setNumThreads(1)
-        worker = get_worker_info()
-        rng = np.random.default_rng((self.seed, worker.id if worker else 0))
-        yield from self.stream(rng)
-
-    def stream(self, rng: np.random.Generator) -> Iterator[Sample]:
-        """Samples for ever, in the order in which they are learnt from."""
-        while True:
-            yield self.draw(rng)
+    def __getitem__(self, number: int) -> Sample:
+        """Give the sample of this number."""
+        return self.draw(np.random.default_rng((self.seed, number)))
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """One sample."""
         raise NotImplementedError
 
 
-class FaceSamples(Samples):
+class FaceSamples(Samples, Generic[Augmentation]):
     """Samples of whole photos or crops of faces.
 
     Parameters
@@ -89,12 +84,20 @@ class FaceSamples(Samples):
     faces : list of LabelledFace
     landmark_mean, mirror
         Mean landmarks (478, 3) and opposite landmark of each.
+    how : ReaderAugmentation or FinderAugmentation
     """
 
     def __init__(
-        self, faces: list[LabelledFace], landmark_mean: Floats, mirror: npt.NDArray[np.int64], *, seed: int
+        self,
+        faces: list[LabelledFace],
+        landmark_mean: Floats,
+        mirror: npt.NDArray[np.int64],
+        how: Augmentation,
+        *,
+        seed: int,
     ) -> None:
-        super().__init__(seed)
+        super().__init__(seed, len(faces))
+        self.how: Augmentation = how
         self.faces = faces
         self.template = crop_template(landmark_mean)
         self.mirror = mirror
@@ -106,15 +109,16 @@ class FaceSamples(Samples):
         return self.faces[rng.choice(len(self.faces), p=self.share)]
 
 
-class ReaderSamples(FaceSamples):
+class ReaderSamples(FaceSamples[ReaderAugmentation]):
     """Upright crops with region codes and landmarks, as the fine pass meets them."""
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """Crop (3, S, S), codes (S, S), landmarks (478, 3) in crop pixels."""
-        face = self.pick(rng)
+        face, how = self.pick(rng), self.how
         before = after = face.landmarks
-        if rng.random() < 0.4:
-            yaw = np.clip(face.yaw_deg + rng.uniform(-28, 28), -55, 55) - face.yaw_deg
+        if rng.random() < how.turned:
+            yaw = face.yaw_deg + rng.uniform(-how.turn_deg, how.turn_deg)
+            yaw = np.clip(yaw, min(-55, face.yaw_deg), max(55, face.yaw_deg)) - face.yaw_deg
             after = turned(before, float(yaw), float(rng.uniform(-12, 12)))
         to_crop = photo_to_crop(after[list(KEY_LANDMARKS), :2], self.template)
         to_crop = _jitter(to_crop, READER_SIDE_PX, rng)
@@ -122,12 +126,12 @@ class ReaderSamples(FaceSamples):
         border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
         picture = cv2.remap(face.pixels, x, y, cv2.INTER_LINEAR, borderMode=border, borderValue=_paint(rng))
         labels = cv2.remap(face.labels, x, y, cv2.INTER_NEAREST, borderValue=0)
-        if rng.random() < 0.3:
+        if rng.random() < how.covered:
             something_in_the_way(picture, labels, self.pick(rng).pixels, rng)
         landmarks = apply(to_crop, after)
         landmarks[:, 2] -= landmarks[:, 2].mean()
-        picture = other_camera(picture, rng)
-        if rng.random() < 0.5:
+        picture = other_camera(picture, rng, strength=how.camera)
+        if rng.random() < how.mirrored:
             picture, labels = picture[:, ::-1], _MIRRORED[labels[:, ::-1]]
             landmarks = landmarks[self.mirror]
             landmarks[:, 0] = READER_SIDE_PX - 1 - landmarks[:, 0]
@@ -137,14 +141,34 @@ class ReaderSamples(FaceSamples):
             "landmarks": landmarks,
         }
 
+    def plain(self, number: int) -> Sample:
+        """The photo of this number as it is, upright where its landmarks say: to judge a network by."""
+        face = self.faces[number]
+        to_crop = photo_to_crop(face.landmarks[list(KEY_LANDMARKS), :2], self.template)
+        size = (READER_SIDE_PX, READER_SIDE_PX)
+        picture = cv2.warpAffine(face.pixels, to_crop, size, flags=cv2.INTER_LINEAR)
+        labels = cv2.warpAffine(face.labels, to_crop, size, flags=cv2.INTER_NEAREST)
+        return {
+            "image": np.ascontiguousarray(picture.transpose(2, 0, 1)),
+            "labels": labels.astype(np.int64),
+            "landmarks": in_crop(face.landmarks, self.template),
+        }
 
-class FinderSamples(FaceSamples):
+
+def in_crop(landmarks: Floats, template: Floats) -> Floats:
+    """Landmarks of a face in its upright crop, depth centred."""
+    placed = apply(photo_to_crop(landmarks[list(KEY_LANDMARKS), :2], template), landmarks)
+    placed[:, 2] -= placed[:, 2].mean()
+    return placed
+
+
+class FinderSamples(FaceSamples[FinderAugmentation]):
     """Whole photos, small, the face anywhere and of any size, or no face at all."""
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """Photo (3, S, S), presence 0 or 1, heat maps (6, S/4, S/4) that each sum to one."""
         face = self.pick(rng)
-        no_face = rng.random() < 0.3
+        no_face = rng.random() < self.how.no_face
         key_points = face.landmarks[list(KEY_LANDMARKS), :2]
         # Half of the views without a face are framed as those with one: the frame must not give it away.
         kind = rng.random()
@@ -162,7 +186,8 @@ class FinderSamples(FaceSamples):
             _destroy_face(picture, apply(to_frame, face.landmarks[:, :2]), self.pick(rng).pixels, rng)
         elif rng.random() < 0.2:
             something_in_the_way(picture, np.zeros_like(picture[..., 0]), self.pick(rng).pixels, rng)
-        picture, key_points = other_camera(picture, rng), apply(to_frame, key_points)
+        picture = other_camera(picture, rng, strength=self.how.camera)
+        key_points = apply(to_frame, key_points)
         if rng.random() < 0.5:
             picture = np.ascontiguousarray(picture[:, ::-1])
             key_points = key_points[[1, 0, 2, 4, 3, 5]]

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from masi_vision.face.atlas import Floats
+from masi_vision.labels.dataset import Split
 
-Split = Literal["train", "validation", "test"]
 Polygons = dict[str, list[int]]
 
 # Two photos whose aligned, flattened inner faces correlate more than this count as one person.

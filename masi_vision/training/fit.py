@@ -1,156 +1,332 @@
-"""Fits the networks: a plain loop with a cosine schedule, averaged weights, checkpoints and resume."""
+"""Fits a network: a plain loop with a cosine schedule, averaged weights, checkpoints and resume.
+
+Step by step the same whatever stops it in between: a sample is made of its number (`Samples`), the rate of
+the step, and a checkpoint holds everything else. Several processes, started by torchrun, share every batch.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
+import cv2
 import numpy as np
 import torch
+import torch.distributed as dist
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from masi_vision.face.atlas import Floats, Subunit
-from masi_vision.face.crop import READER_SIDE_PX
-from masi_vision.training.data import UNKNOWN, Samples
-from masi_vision.training.networks import FaceFinder, FaceReader
+from masi_vision.errors import ModelError
+from masi_vision.training.data import Samples
+from masi_vision.training.experiment import Experiment, ScheduleSettings
 
 Batch = dict[str, Tensor]
+Loss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, float]]]
+Figures = dict[str, float]
+
+CHECKPOINT, BEST, LOG = "checkpoint.safetensors", "best.safetensors", "log.jsonl"
+SCORE = "score"
+"""Of the figures on the validation people: the higher, the better the network."""
+_LOG_EVERY, _SAVE_EVERY_S = 50, 120
+_WORST_RATE, _LARGEST_GRADIENT = 0.01, 5.0
+
+
+class Judge(Protocol):
+    """Looks at a network on the validation people."""
+
+    def figures(self, network: nn.Module) -> Figures:
+        """Figures, `SCORE` among them."""
+
+    def pictures(self, network: nn.Module) -> np.ndarray:
+        """What it draws on a few of them beside the truth, (H, W, 3) sRGB uint8."""
+
+
+@dataclass
+class Progress:
+    """How far a run has come; what a checkpoint remembers beside the weights."""
+
+    step: int = 0
+    spent_s: float = 0.0
+    waited_s: float = 0.0
+    best: float = -np.inf
+    best_step: int = 0
+    looks_since: int = 0
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to learn.
+class Fitted:
+    """What a run came to: the averaged weights of the best look, or of the end where nobody looked."""
 
-    The run ends after ``minutes`` of fitting, whatever the machine; the learning rate follows the
-    share of them that has passed: up within the first 3 %, then down a cosine to a hundredth.
-    """
-
+    network: nn.Module
+    steps: int
+    samples: int
+    best_step: int
     minutes: float
-    batch: int
-    peak_rate: float
-    weight_decay: float = 1e-2
-    workers: int = 1
-    threads: int = 2
-    seed: int = 1
-
-    def rate(self, progress: float) -> float:
-        """Learning rate at a share of the run in [0, 1]."""
-        if progress < 0.03:
-            return self.peak_rate * (progress / 0.03 + 0.01)
-        return self.peak_rate * (0.01 + 0.99 * (1 + float(np.cos(np.pi * progress))) / 2)
+    figures: Figures = field(default_factory=dict)
 
 
-def reader_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-    """Cross-entropy and Dice on the regions, mean distance on landmarks and anchors."""
-    logits, landmarks, anchors = network(batch["image"])
-    target = batch["landmarks"]
-    cross = nn.functional.cross_entropy(logits, batch["labels"], ignore_index=UNKNOWN)
-    dice = _dice_loss(logits, batch["labels"])
-    unit = READER_SIDE_PX * 62 / 192
-    off = nn.functional.smooth_l1_loss(landmarks / unit, target / unit, beta=0.02)
-    ids = network.anchors
-    anchor_off = nn.functional.smooth_l1_loss(anchors / unit, target[:, ids, :2] / unit, beta=0.02)
-    distance = (landmarks[..., :2] - target[..., :2]).norm(dim=2).mean() / unit
-    loss = cross + 0.5 * dice + 4 * off + 4 * anchor_off
-    return loss, {"cross": cross.item(), "dice": dice.item(), "landmarks": distance.item()}
+Tell = Callable[[int, int, Figures], None]
+"""Called with the steps done and to do, and the latest figures."""
 
 
-def _dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """One less the mean Dice of the subunits over the batch; sums by label, so no one-hot copy is made."""
-    known = labels != UNKNOWN
-    share = logits.softmax(dim=1) * known[:, None]
-    labels = labels * known
-    flat, of_label = labels.flatten(), share.gather(1, labels[:, None]).flatten()
-    both = torch.zeros(len(Subunit), device=share.device).index_add(0, flat, of_label)
-    either = share.sum(dim=(0, 2, 3)) + torch.bincount(flat, minlength=len(Subunit))
-    return 1 - (2 * both[1:] / (either[1:] + 1)).mean()
+def rate_at(schedule: ScheduleSettings, progress: float) -> float:
+    """Learning rate at a share of the run in [0, 1]."""
+    if progress < schedule.warm_up:
+        return schedule.peak_rate * (progress / schedule.warm_up + _WORST_RATE)
+    return schedule.peak_rate * (_WORST_RATE + (1 - _WORST_RATE) * (1 + float(np.cos(np.pi * progress))) / 2)
 
 
-def finder_loss(network: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-    """Presence, and where the six points are in photos that have a face."""
-    presence, heat = network(batch["image"])
-    seen = nn.functional.binary_cross_entropy_with_logits(presence.float(), batch["present"])
-    log_share = heat.float().flatten(2).log_softmax(dim=2)
-    cross = -(batch["heat"].flatten(2) * log_share).sum(dim=2).mean(dim=1)
-    where = (cross * batch["present"]).sum() / batch["present"].sum().clamp(min=1)
-    right = ((presence > 0) == (batch["present"] > 0.5)).float().mean()
-    return seen + 0.5 * where, {"presence": seen.item(), "heat": where.item(), "right": right.item()}
+def fit(
+    network: nn.Module,
+    samples: Samples,
+    loss_of: Loss,
+    experiment: Experiment,
+    run: Path,
+    *,
+    judge: Judge | None = None,
+    tell: Tell = lambda done, total, figures: None,
+) -> Fitted:
+    """Fit a network as an experiment says, going on from the checkpoint in ``run`` if there is one.
 
-
-Loss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, float]]]
-
-
-def fit(network: nn.Module, samples: Samples, loss_of: Loss, schedule: Schedule, folder: Path) -> nn.Module:
-    """Fit for the scheduled minutes, going on from ``folder/checkpoint.pt`` if it is there.
-
-    Returns
-    -------
-    nn.Module
-        The network with exponentially averaged weights, in evaluation mode.
+    Raises
+    ------
+    ModelError
+        The checkpoint is of another network.
     """
-    torch.manual_seed(schedule.seed)
-    torch.set_num_threads(schedule.threads)
-    folder.mkdir(parents=True, exist_ok=True)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = network.to(device, memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_running_mean, use_buffers=True)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), schedule.peak_rate, weight_decay=schedule.weight_decay
-    )
-    spent_s, step = _resume(folder, network, average, optimizer)
-    samples.seed = schedule.seed + 1000 * step
-    loader = iter(
-        DataLoader(
-            samples,
-            schedule.batch,
-            num_workers=schedule.workers,
-            prefetch_factor=6 if schedule.workers else None,
+    with _Processes() as (rank, world):
+        return _Run(network, samples, loss_of, experiment, run, judge, tell, rank, world).to_the_end()
+
+
+class _Run:
+    """One run: what changes from step to step."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        samples: Samples,
+        loss_of: Loss,
+        experiment: Experiment,
+        run: Path,
+        judge: Judge | None,
+        tell: Tell,
+        rank: int,
+        world: int,
+    ) -> None:
+        torch.manual_seed(experiment.seed)
+        torch.set_num_threads(experiment.threads)
+        self.samples, self.loss_of, self.experiment = samples, loss_of, experiment
+        self.folder, self.judge, self.tell = run, judge, tell
+        self.rank, self.world = rank, world
+        self.schedule = experiment.schedule
+        self.total = self.schedule.steps(samples.photos)
+        self.device = _device(rank)
+        run.mkdir(parents=True, exist_ok=True)
+        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.average = torch.optim.swa_utils.AveragedModel(
+            self.network, avg_fn=_running_mean(self.schedule.average_steps), use_buffers=True
         )
-    )
-    network.train()
-    since: list[dict[str, float]] = []
-    last = saved = time.monotonic()
-    while spent_s < 60 * schedule.minutes:
-        batch = _to_device(next(loader), device)
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate(spent_s / (60 * schedule.minutes))
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(device)):
-            loss, facts = loss_of(network, batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        average.update_parameters(network)
-        step += 1
-        since.append(facts)
-        now = time.monotonic()
-        spent_s, last = spent_s + now - last, now
-        if step % 50 == 0:
-            means = {name: float(np.mean([one[name] for one in since])) for name in facts}
-            _log(folder, step, step * schedule.batch, spent_s, means)
-            since.clear()
-        if now - saved > 120:
-            _save(folder, network, average, optimizer, spent_s, step)
-            saved = now
-    _save(folder, network, average, optimizer, spent_s, step)
-    return average.module.eval()
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), self.schedule.peak_rate, weight_decay=self.schedule.weight_decay
+        )
+        self.progress = _resume(run / CHECKPOINT, self.network, self.average, self.optimizer)
+        _forget_after(run / LOG, self.progress.step)
+        self.shared: nn.Module = self.network
+        if world > 1:
+            self.shared = DistributedDataParallel(self.network)
+        self.half = _computes_half(experiment, self.device)
+        self.figures: Figures = {}
+        self.board = _board(run) if rank == 0 else None
+
+    def to_the_end(self) -> Fitted:
+        """Every step that is left."""
+        at, last = self.progress, time.monotonic()
+        saved, since = last, list[Figures]()
+        batches = self._batches()
+        self.network.train()
+        try:
+            while at.step < self.total and not self._is_patience_out():
+                since.append(self._step(batches))
+                at.step += 1
+                now = time.monotonic()
+                at.spent_s, last = at.spent_s + now - last, now
+                if at.step % _LOG_EVERY == 0 or at.step == self.total:
+                    self._note("train", {k: float(np.mean([one[k] for one in since])) for k in since[0]})
+                    since.clear()
+                if self._is_time_to_look():
+                    self._look()
+                if now - saved > _SAVE_EVERY_S:
+                    self._save()
+                    saved = time.monotonic()
+                self.tell(at.step, self.total, self.figures)
+        finally:
+            if at.step:
+                self._save()
+        return self._fitted()
+
+    def _step(self, batches: Iterator[Batch]) -> Figures:
+        """One step of the optimizer, of as many batches as are gathered for it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate_at(self.schedule, self.progress.step / self.total)
+        self.optimizer.zero_grad(set_to_none=True)
+        gathered: list[Figures] = []
+        for _ in range(self.schedule.accumulate):
+            before = time.monotonic()
+            batch = _to_device(next(batches), self.device)
+            self.progress.waited_s += time.monotonic() - before
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half):
+                loss, facts = self.loss_of(self.shared, batch)
+            (loss / self.schedule.accumulate).backward()
+            gathered.append(facts)
+        nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        return {name: float(np.mean([one[name] for one in gathered])) for name in gathered[0]}
+
+    def _batches(self) -> Iterator[Batch]:
+        """Batches of this process, from the step on that comes next."""
+        schedule = self.schedule
+        of_step = schedule.batch * schedule.accumulate
+        numbers = range(self.progress.step * of_step + self.rank, self.total * of_step, self.world)
+        workers = self.experiment.workers
+        loader = DataLoader(
+            self.samples,
+            max(1, schedule.batch // self.world),
+            sampler=numbers,
+            num_workers=workers,
+            prefetch_factor=6 if workers else None,
+            worker_init_fn=_one_thread,
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=bool(workers),
+        )
+        return iter(loader)
+
+    def _is_time_to_look(self) -> bool:
+        """Whether this step completes another `validate_every` samples, or is the last."""
+        of_step = self.schedule.batch * self.schedule.accumulate
+        seen, every = self.progress.step * of_step, self.schedule.validate_every
+        return self.progress.step == self.total or seen // every > (seen - of_step) // every
+
+    def _look(self) -> None:
+        """Judge the averaged weights; keep them if they are the best so far."""
+        if self.judge is None:
+            return
+        at = self.progress
+        if self.rank == 0:
+            self.figures = self.judge.figures(self.average.module.eval())
+            self._note("validation", self.figures)
+        score = _from_first(self.figures.get(SCORE, np.nan), self.device, self.world)
+        if score > at.best:
+            at.best, at.best_step, at.looks_since = score, at.step, 0
+            if self.rank == 0:
+                _write(self.folder / BEST, dict(self.average.module.state_dict()), {"step": str(at.step)})
+        else:
+            at.looks_since += 1
+        if self.board is not None:
+            shown = self.judge.pictures(self.average.module.eval())
+            self.board.add_image("validation", shown, at.step, dataformats="HWC")
+
+    def _is_patience_out(self) -> bool:
+        patience = self.schedule.patience
+        return patience is not None and self.progress.looks_since >= patience
+
+    def _note(self, what: str, figures: Figures) -> None:
+        """Append a line to the log, and the same to the board."""
+        if self.rank:
+            return
+        at = self.progress
+        seen = at.step * self.schedule.batch * self.schedule.accumulate
+        waited = at.waited_s / at.spent_s if at.spent_s else 0.0
+        line: dict[str, Any] = {"step": at.step, "samples": seen, "minutes": round(at.spent_s / 60, 2)}
+        line |= {"waited_for_data": round(waited, 3), "part": what}
+        line |= {name: round(value, 5) for name, value in figures.items()}
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if self.board is not None:
+            for name, value in figures.items():
+                self.board.add_scalar(f"{what}/{name}", value, at.step)
+
+    def _save(self) -> None:
+        if self.rank:
+            return
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+        tensors["random"] = torch.get_rng_state()
+        _write(self.folder / CHECKPOINT, tensors, {"progress": json.dumps(vars(self.progress))})
+
+    def _fitted(self) -> Fitted:
+        at = self.progress
+        if self.judge is not None and (self.folder / BEST).exists():
+            self.average.module.load_state_dict(weights_of(self.folder / BEST))
+        of_step = self.schedule.batch * self.schedule.accumulate
+        figures = _figures_at(self.folder / LOG, at.best_step)
+        network = self.average.module.eval().to("cpu", memory_format=torch.contiguous_format)
+        best = at.best_step if self.judge is not None else at.step
+        return Fitted(network, at.step, at.step * of_step, best, at.spent_s / 60, figures)
 
 
-def _has_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16: a processor that only emulates it is ten times slower."""
+class _Processes:
+    """Rank and number of the processes that torchrun started; 0 and 1 without it."""
+
+    def __enter__(self) -> tuple[int, int]:
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        self.opened = world > 1 and not dist.is_initialized()
+        if self.opened:
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return (dist.get_rank(), world) if world > 1 else (0, 1)
+
+    def __exit__(self, *_: object) -> None:
+        if self.opened:
+            dist.destroy_process_group()
+
+
+def _from_first(value: float, device: torch.device, world: int) -> float:
+    """A number that the first process knows, in all of them."""
+    if world == 1:
+        return value
+    told = torch.tensor([value], dtype=torch.float64, device=device)
+    dist.broadcast(told, 0)
+    return float(told)
+
+
+def _device(rank: int) -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.cuda.set_device(rank)
+    torch.backends.cudnn.benchmark = True
+    return torch.device("cuda", rank)
+
+
+def _computes_half(experiment: Experiment, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: a processor that only emulates it is ten times slower."""
+    if experiment.precision != "auto":
+        return experiment.precision == "bfloat16"
     can = torch.cpu.get_capabilities()
     return device.type != "cpu" or bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
 
-def _running_mean(average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
-    """Exponential mean over 500 steps; over fewer at first, so that the untrained start is soon forgotten."""
-    share = max(1 / 500, 9 / (10 + float(steps)))
-    return current if not average.is_floating_point() else average + share * (current - average)
+def _running_mean(steps: int) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Exponential mean over so many steps; over fewer at first, so that the start is soon forgotten."""
+
+    def mean(average: Tensor, current: Tensor, done: Tensor | int) -> Tensor:
+        share = max(1 / steps, 9 / (10 + float(done)))
+        return current if not average.is_floating_point() else average + share * (current - average)
+
+    return mean
+
+
+def _one_thread(_worker: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:
@@ -161,90 +337,111 @@ def _to_device(batch: Batch, device: torch.device) -> Batch:
     return moved
 
 
-def _log(folder: Path, step: int, seen: int, spent_s: float, facts: dict[str, float]) -> None:
-    line = {"step": step, "samples": seen, "minutes": round(spent_s / 60, 2)} | {
-        k: round(v, 4) for k, v in facts.items()
-    }
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+def _board(run: Path) -> Any:
+    """A TensorBoard log, where tensorboard is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(run / "tensorboard"))
 
 
-def _save(
-    folder: Path,
-    network: nn.Module,
-    average: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    spent_s: float,
-    step: int,
-) -> None:
-    state = {
-        "network": network.state_dict(),
-        "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "spent_s": spent_s,
-        "step": step,
-    }
-    torch.save(state, folder / "checkpoint.tmp")
-    (folder / "checkpoint.tmp").replace(folder / "checkpoint.pt")
+def _write(file: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
+    """Whole or not at all: a kill while writing leaves the file that was there."""
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    partial = file.with_suffix(".partial")
+    save_file(plain, partial, facts)
+    partial.replace(file)
 
 
-def _resume(
-    folder: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[float, int]:
-    file = folder / "checkpoint.pt"
+def _resume(file: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
     if not file.exists():
-        return 0.0, 0
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    network.load_state_dict(state["network"])
-    average.load_state_dict(state["average"])
-    optimizer.load_state_dict(state["optimizer"])
-    return float(state["spent_s"]), int(state["step"])
+        return Progress()
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}, "random": {}}
+    with safe_open(file, "pt") as stored:
+        for name in stored.keys():  # noqa: SIM118 (no mapping)
+            part, _, rest = name.partition(".")
+            parts[part][rest] = stored.get_tensor(name)
+        progress = Progress(**json.loads(stored.metadata()["progress"]))
+    try:
+        network.load_state_dict(parts["network"])
+        average.load_state_dict(parts["average"])
+    except RuntimeError as error:
+        raise ModelError(
+            f"{file} is the checkpoint of another network. Expected the one of this experiment. Name another "
+            "folder for the run, or remove the checkpoint."
+        ) from error
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in parts["optimizer"].items():
+        number, _, key = name.partition(".")
+        state.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    torch.set_rng_state(parts["random"][""])
+    return progress
+
+
+def _forget_after(log: Path, step: int) -> None:
+    """Take lines out of the log that a killed run wrote after its last checkpoint: they will come again."""
+    if not log.exists():
+        return
+    lines = log.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def log_of(run: Path, part: str) -> list[dict[str, Any]]:
+    """Lines of a run's log: ``train`` or ``validation``."""
+    file = run / LOG
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [line for line in map(json.loads, lines) if line["part"] == part]
+
+
+_NOT_FIGURES = ("step", "samples", "minutes", "waited_for_data", "part")
+
+
+def _figures_at(log: Path, step: int) -> Figures:
+    looks = [line for line in log_of(log.parent, "validation") if line["step"] == step]
+    return {name: value for name, value in looks[-1].items() if name not in _NOT_FIGURES} if looks else {}
+
+
+def weights_of(file: Path) -> dict[str, Tensor]:
+    """Averaged weights that a run wrote: of its best look, or of its last checkpoint.
+
+    Raises
+    ------
+    ModelError
+        There is no such file, or it is none of ours.
+    """
+    try:
+        with safe_open(file, "pt") as stored:
+            names = list(stored.keys())
+            prefix = "average.module." if any(name.startswith("average.module.") for name in names) else ""
+            return {
+                name.removeprefix(prefix): stored.get_tensor(name)
+                for name in names
+                if name.startswith(prefix)
+            }
+    except Exception as error:  # safetensors raises errors of its own and of the system
+        raise ModelError(
+            f"{file} cannot be read ({error}). Expected weights that a run of masi train wrote."
+        ) from error
 
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
-def averaged(network: _Network, run: Path) -> tuple[_Network, int]:
-    """The network with the averaged weights of a run's checkpoint, and how many steps that took."""
-    state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    prefix = "module."
-    weights = {k.removeprefix(prefix): v for k, v in state["average"].items() if k.startswith(prefix)}
-    network.load_state_dict(weights)
-    return network.eval(), int(state["step"])
+def with_weights(network: _Network, file: Path) -> _Network:
+    """A network with the weights of a run.
 
-
-def choose_anchors(landmark_mean: Floats, count: int) -> list[int]:
-    """Landmarks that span the face evenly: farthest-point sampling on the mean face, key points first."""
-    chosen = [1, 33, 263, 61, 291, 152, 10, 234, 454]
-    points = landmark_mean[:468]
-    away = np.min(np.linalg.norm(points[:, None] - points[chosen][None], axis=2), axis=1)
-    while len(chosen) < count:
-        farthest = int(np.argmax(away))
-        chosen.append(farthest)
-        away = np.minimum(away, np.linalg.norm(points - points[farthest], axis=1))
-    return chosen
-
-
-def new_reader(crops: Floats, anchors: list[int]) -> FaceReader:
-    """A face reader whose map from anchors to landmarks is the ridge regression of training shapes.
-
-    Parameters
-    ----------
-    crops : (N, 478, 3)
-        Landmarks of training faces in crop pixels, depth centred.
+    Raises
+    ------
+    ModelError
+        They are of another design.
     """
-    reader = FaceReader(anchors)
-    x = (crops[:, anchors, :2] / READER_SIDE_PX - 0.5).reshape(len(crops), -1).astype(np.float64)
-    y = (crops / READER_SIDE_PX - 0.5).reshape(len(crops), -1).astype(np.float64)
-    x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
-    ridge = (x - x_mean).T @ (x - x_mean) + 1e-3 * len(x) * np.eye(x.shape[1]) * 1e-1
-    weight = np.linalg.solve(ridge, (x - x_mean).T @ (y - y_mean)).T
-    with torch.no_grad():
-        reader.spread.weight.copy_(torch.from_numpy(weight.astype(np.float32)))
-        reader.spread.bias.copy_(torch.from_numpy((y_mean - weight @ x_mean).astype(np.float32)))
-    return reader
-
-
-def new_finder() -> FaceFinder:
-    """An untrained face finder."""
-    return FaceFinder()
+    try:
+        network.load_state_dict(weights_of(file))
+    except RuntimeError as error:
+        raise ModelError(
+            f"{file} holds weights of another design. Expected those of the same architecture and encoder."
+        ) from error
+    return network.eval()

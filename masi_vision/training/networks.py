@@ -14,20 +14,45 @@ import torch
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoderBlock
 from torch import Tensor, nn
 
+from masi_vision.errors import SettingsError
 from masi_vision.face.atlas import N_LANDMARKS, Subunit
 from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE
+from masi_vision.training.experiment import OURS
 
 torchvision_compat.make_importable()
 
 FINDER_POINTS = 6
 
 
+def check_names(architecture: str, encoder: str) -> None:
+    """Refuse architectures and encoders that are not to be had.
+
+    Raises
+    ------
+    SettingsError
+    """
+    zoo = smp.base.SegmentationModel
+    architectures = [n for n, one in vars(smp).items() if isinstance(one, type) and issubclass(one, zoo)]
+    if architecture != OURS and architecture.lower() not in map(str.lower, architectures):
+        raise SettingsError(
+            f"model.architecture: found {architecture!r}. Expected {OURS} or one of "
+            f"{', '.join(architectures)}."
+        )
+    if not encoder.startswith("tu-") and encoder not in smp.encoders.encoders:
+        raise SettingsError(
+            f"model.encoder: found {encoder!r}. Expected one of segmentation-models-pytorch, such as "
+            "resnet18 or efficientnet-b0, or tu- and the name of one of timm."
+        )
+
+
 class _UNet(nn.Module):
     """A segmentation-models-pytorch encoder of depth 4 with U-Net blocks up to half resolution."""
 
-    def __init__(self, encoder: str, channels: tuple[int, ...], *, in_channels: int = 3) -> None:
+    def __init__(
+        self, encoder: str, channels: tuple[int, ...], *, in_channels: int = 3, weights: str | None = None
+    ) -> None:
         super().__init__()
-        self.encoder = smp.encoders.get_encoder(encoder, in_channels=in_channels, depth=4, weights=None)
+        self.encoder = smp.encoders.get_encoder(encoder, in_channels=in_channels, depth=4, weights=weights)
         if hasattr(self.encoder, "layer4"):  # ResNets keep the stage that depth 4 never runs
             self.encoder.layer4 = nn.Identity()
         widths = self.encoder.out_channels
@@ -57,9 +82,9 @@ class FaceFinder(nn.Module):
     ``forward`` maps (B, 3, 128, 128) to presence logits (B,) and heat maps (B, 6, 32, 32), stride 4.
     """
 
-    def __init__(self, encoder: str = "tu-mobilenetv3_small_100") -> None:
+    def __init__(self, encoder: str = "tu-mobilenetv3_small_100", weights: str | None = None) -> None:
         super().__init__()
-        self.unet = _UNet(encoder, (64, 32))
+        self.unet = _UNet(encoder, (64, 32), weights=weights)
         width = self.unet.encoder.out_channels[-1]
         self.presence = nn.Sequential(nn.Linear(2 * width, 64), nn.ReLU(), nn.Linear(64, 1))
         self.heat = nn.Conv2d(32, FINDER_POINTS, 1)
@@ -72,34 +97,74 @@ class FaceFinder(nn.Module):
         return self.presence(pooled)[:, 0], self.heat(features[-1])
 
 
-class FaceReader(nn.Module):
-    """Fine pass: subunits on visible skin and all landmarks of an upright face crop.
+class ZooFinder(nn.Module):
+    """The same by an architecture of segmentation-models-pytorch."""
 
-    ``forward`` maps (B, 3, S, S) to region logits (B, 7, S, S) and landmarks (B, 478, 3) in crop
-    pixels. The landmarks come from soft-argmax heat maps of ``len(anchors)`` of them at quarter
-    resolution, spread to all 478 by one linear map, which starts as the ridge regression of the
-    training shapes.
+    def __init__(self, architecture: str, encoder: str, weights: str | None) -> None:
+        super().__init__()
+        head = {"classes": 1, "pooling": "avg"}
+        self.zoo = _from_zoo(architecture, encoder, weights, 3, FINDER_POINTS, aux_params=head)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Presence logits and heat maps."""
+        heat, presence = self.zoo(_standardized(image))
+        return presence[:, 0], nn.functional.avg_pool2d(heat, 4)
+
+
+class _Reader(nn.Module):
+    """From heat maps of ``len(anchors)`` landmarks to all 478.
+
+    By soft-argmax, spread to all by one linear map, which starts as the ridge regression of training shapes.
     """
 
-    def __init__(self, anchors: list[int], encoder: str = "resnet18") -> None:
+    def __init__(self, anchors: list[int]) -> None:
         super().__init__()
         self.anchors = anchors
-        self.unet = _UNet(encoder, (128, 64, 48))
-        self.regions = nn.Conv2d(48, len(Subunit), 3, padding=1)
-        self.heat = nn.Conv2d(64, len(anchors), 1)
         self.spread = nn.Linear(2 * len(anchors), 3 * N_LANDMARKS)
 
+    def _landmarks(self, heat: Tensor, size: float) -> tuple[Tensor, Tensor]:
+        """Landmarks (B, 478, 3) and anchors (B, A, 2), px, from heat maps at a quarter of the size."""
+        anchors = soft_argmax(heat.float(), stride=4)
+        flat = (anchors / size - 0.5).flatten(1)
+        return (self.spread(flat).float().reshape(-1, N_LANDMARKS, 3) + 0.5) * size, anchors
+
+
+class FaceReader(_Reader):
+    """Fine pass: subunits on visible skin and all landmarks of an upright face crop.
+
+    ``forward`` maps (B, 3, S, S) to region logits (B, 7, S, S), landmarks (B, 478, 3) and the anchors' own
+    positions (B, A, 2), in crop pixels.
+    """
+
+    def __init__(self, anchors: list[int], encoder: str = "resnet18", weights: str | None = None) -> None:
+        super().__init__(anchors)
+        self.unet = _UNet(encoder, (128, 64, 48), weights=weights)
+        self.regions = nn.Conv2d(48, len(Subunit), 3, padding=1)
+        self.heat = nn.Conv2d(64, len(anchors), 1)
+
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Region logits, landmarks and the anchors' own positions (B, A, 2)."""
+        """Region logits, landmarks and anchors."""
         features = self.unet(_standardized(image))
         logits = nn.functional.interpolate(
             self.regions(features[3]).float(), scale_factor=2.0, mode="bilinear", align_corners=False
         )
-        anchors = soft_argmax(self.heat(features[2]).float(), stride=4)
-        size = float(image.shape[-1])
-        flat = (anchors / size - 0.5).flatten(1)
-        landmarks = (self.spread(flat).float().reshape(-1, N_LANDMARKS, 3) + 0.5) * size
+        landmarks, anchors = self._landmarks(self.heat(features[2]), float(image.shape[-1]))
         return logits, landmarks, anchors
+
+
+class ZooReader(_Reader):
+    """The same by an architecture of segmentation-models-pytorch, a map for each region and anchor."""
+
+    def __init__(self, architecture: str, encoder: str, weights: str | None, anchors: list[int]) -> None:
+        super().__init__(anchors)
+        self.zoo = _from_zoo(architecture, encoder, weights, 3, len(Subunit) + len(anchors))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Region logits, landmarks and anchors."""
+        drawn = self.zoo(_standardized(image))
+        heat = nn.functional.avg_pool2d(drawn[:, len(Subunit) :], 4)
+        landmarks, anchors = self._landmarks(heat, float(image.shape[-1]))
+        return drawn[:, : len(Subunit)].float(), landmarks, anchors
 
 
 class PigmentReader(nn.Module):
@@ -114,10 +179,10 @@ class PigmentReader(nn.Module):
     half the size goes through the coarse part alone.
     """
 
-    def __init__(self, encoder: str = "resnet18") -> None:
+    def __init__(self, encoder: str = "resnet18", weights: str | None = None) -> None:
         super().__init__()
         seen = INPUT_CHANNELS + 3
-        self.unet = _UNet(encoder, (64, 32, 24), in_channels=seen)
+        self.unet = _UNet(encoder, (64, 32, 24), in_channels=seen, weights=weights)
         self.out = nn.Conv2d(24, 2, 3, padding=1)
         self.middle = _filtered(24 + seen, 24)
         self.fine = nn.Sequential(_filtered(24 + seen, 16), _filtered(16, 16), nn.Conv2d(16, 2, 1))
@@ -126,10 +191,7 @@ class PigmentReader(nn.Module):
 
     def forward(self, frame: Tensor) -> Tensor:
         """Lesion logits and density."""
-        skin = frame[:, 3:4]
-        density = frame[:, :3] * skin
-        uneven = (density - density.flip(-1)) * skin.flip(-1)
-        seen = torch.cat([density, frame[:, 3:], uneven], dim=1)
+        seen = _with_mirror(frame)
         whole = seen.shape[-2] == NETWORK_SHAPE[0]
         small = nn.functional.avg_pool2d(seen, 2) if whole else seen
         features = self.unet(small)[-1]
@@ -138,6 +200,38 @@ class PigmentReader(nn.Module):
             middle = self.middle(torch.cat([_enlarged(features, small), small], dim=1))
             both = both + self.fine(torch.cat([_enlarged(middle, seen), seen], dim=1)).float()
         return torch.stack([both[:, 0], nn.functional.softplus(both[:, 1])], dim=1)
+
+
+class ZooPigmentReader(nn.Module):
+    """The same by an architecture of segmentation-models-pytorch, the frame padded to what it can halve."""
+
+    def __init__(self, architecture: str, encoder: str, weights: str | None) -> None:
+        super().__init__()
+        self.zoo = _from_zoo(architecture, encoder, weights, INPUT_CHANNELS + 3, 2)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        """Lesion logits and density."""
+        seen = _with_mirror(frame)
+        height, width = seen.shape[-2:]
+        padded = nn.functional.pad(seen, (0, -width % 32, 0, -height % 32))
+        both = self.zoo(padded)[..., :height, :width].float()
+        return torch.stack([both[:, 0], nn.functional.softplus(both[:, 1])], dim=1)
+
+
+def _from_zoo(
+    architecture: str, encoder: str, weights: str | None, inputs: int, outputs: int, **more: object
+) -> nn.Module:
+    return smp.create_model(
+        architecture, encoder, encoder_weights=weights, in_channels=inputs, classes=outputs, **more
+    )
+
+
+def _with_mirror(frame: Tensor) -> Tensor:
+    """The frame, its density off the skin taken away, and how far each pixel is from its mirror image."""
+    skin = frame[:, 3:4]
+    density = frame[:, :3] * skin
+    uneven = (density - density.flip(-1)) * skin.flip(-1)
+    return torch.cat([density, frame[:, 3:], uneven], dim=1)
 
 
 def _filtered(inputs: int, outputs: int) -> nn.Module:

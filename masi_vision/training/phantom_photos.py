@@ -18,6 +18,7 @@ import numpy.typing as npt
 from masi_vision.config import Settings
 from masi_vision.face.align import Alignment, skin_area
 from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas, Floats
+from masi_vision.labels.dataset import Split
 from masi_vision.phantom.capture import Capture, draw_capture, taken
 from masi_vision.phantom.colour import colour_from_depth, colour_from_lab_shift, density_for_delta_l
 from masi_vision.phantom.distractor import Distraction, Distractor, distraction
@@ -30,7 +31,6 @@ from masi_vision.skin.density import optical_density
 from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace
 from masi_vision.training.evaluation import tone_of
-from masi_vision.training.faces import Split
 from masi_vision.training.pigment_data import in_colour
 from masi_vision.training.turned_head import turned_photo
 from masi_vision.visit.compare import FaceInFrame, laid_over

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import MIRRORED_CODE, FaceAtlas, Floats
+from masi_vision.labels.dataset import UNKNOWN, Split
 from masi_vision.phantom.capture import Capture, taken
 from masi_vision.phantom.colour import colour_from_lab_shift, density_for_delta_l
 from masi_vision.phantom.distractor import Distractor, distraction
@@ -23,13 +24,13 @@ from masi_vision.pigment.learned import DENSITY_UNIT_OD, LEAST_SKIN_PX, NETWORK_
 from masi_vision.skin.density import optical_density
 from masi_vision.skin.tone import lab
 from masi_vision.training.cache import TrainingSet
-from masi_vision.training.data import UNKNOWN, LabelledFace, Pixels, Sample, Samples
-from masi_vision.training.faces import Split
+from masi_vision.training.data import LabelledFace, Pixels, Sample, Samples
+from masi_vision.training.experiment import PigmentAugmentation
+
+Mask = npt.NDArray[np.bool_]
 
 _P_CLEAR = 0.2
 _P_SECOND_SITE = 0.3
-P_DISTRACTOR = 0.1
-P_BLENDED = 0.7
 _LEAST_SATURATION = 12.0  # mean difference of the channels, 8 bits: below it a photo has no colour
 
 
@@ -95,67 +96,146 @@ def frame_faces(data: TrainingSet, split: Split, cache: Path) -> list[FrameFace]
     ]
 
 
-class PigmentSamples(Samples):
-    """Phantoms drawn from the training families of pattern and colour.
+@dataclass(frozen=True)
+class SiteFrame:
+    """An annotated photograph in the aligned frame, at the network's size.
 
     Parameters
     ----------
-    shrink : int
-        2 halves both sides of the frame.
-    darker : float
-        Factor on the drawn dL*: what is plainly to be seen is learnt first.
+    lesion : (H, W) float32
+        Share of each pixel that is pigmented.
+    known : (H, W) bool
+        Where anything is said of it.
+    density_od : (H, W) float32
+        0 where it is clear, and where nobody knows it.
+    density_known : (H, W) bool
     """
 
-    def __init__(self, faces: list[FrameFace], *, seed: int, shrink: int = 1, darker: float = 1.0) -> None:
-        super().__init__(seed)
-        self.darker = darker
-        self.faces = [_shrunk(face, shrink) for face in faces]
+    face: FrameFace
+    lesion: Floats
+    known: Mask
+    density_od: Floats
+    density_known: Mask
+
+
+class PigmentSamples(Samples):
+    """Phantoms drawn from the training families of pattern and colour.
+
+    Samples come as twins: the same face on the same occasion, with another melasma or none. Whatever differs
+    between the two is pigment: learnt side by side, it is the difference that is learnt.
+    """
+
+    def __init__(self, faces: list[FrameFace], how: PigmentAugmentation, *, seed: int) -> None:
+        super().__init__(seed, len(faces))
+        self.how = how
+        self.faces = [_shrunk(face, 2 if how.half_size else 1) for face in faces]
+
+    def __getitem__(self, number: int) -> Sample:
+        """Give the sample of this number: an even one and the next are twins."""
+        occasion = int(np.random.default_rng((self.seed, number // 2)).integers(2**62))
+        return self._taken(occasion, np.random.default_rng((self.seed, number, 1)))
 
     def draw(self, rng: np.random.Generator) -> Sample:
-        """Input (6, H, W); lesion, density in units of 0.1 OD and region codes, each (H, W)."""
+        """Input (15, H, W); lesion, density in units of 0.1 OD, region codes and what is known, (H, W)."""
         return self._taken(int(rng.integers(2**62)), rng)
 
-    def stream(self, rng: np.random.Generator) -> Iterator[Sample]:
-        """Twins: the same face on the same occasion, with another melasma or none.
-
-        Whatever differs between the two is pigment: learnt side by side, it is the difference that is learnt.
-        """
-        while True:
-            occasion = int(rng.integers(2**62))
-            yield self._taken(occasion, rng)
-            yield self._taken(occasion, rng)
-
-    def _face(self, rng: np.random.Generator) -> FrameFace:
+    def _face(self, rng: np.random.Generator) -> SiteFrame:
         one, other = (self.faces[i] for i in rng.integers(len(self.faces), size=2))
-        return blended(one, other, rng) if rng.random() < P_BLENDED else one
+        face = blended(one, other, rng) if rng.random() < self.how.blended else one
+        clear, all_of_it = np.zeros(face.codes.shape, np.float32), np.ones(face.codes.shape, bool)
+        return SiteFrame(face, clear, all_of_it, clear, all_of_it)
+
+    def _planted(self, _rng: np.random.Generator) -> bool:
+        return True
 
     def _taken(self, occasion: int, rng: np.random.Generator) -> Sample:
         """A phantom: its pigment drawn from ``rng``, face, distractors and camera from the occasion."""
-        same = np.random.default_rng(occasion)
-        face = self._face(same)
-        linear, codes = face.linear_rgb, face.codes
-        shape = (codes.shape[0], codes.shape[1])
+        same, how = np.random.default_rng(occasion), self.how
+        frame = self._face(same)
         if same.random() < 0.5:
-            linear, codes = linear[:, ::-1], MIRRORED_CODE[codes[:, ::-1]]
-        melasma = draw_phantom(face.skin_rgb, rng, shape, darker=self.darker)
-        picture = linear * transmitted(melasma.taken_od)
+            frame = _mirrored(frame)
+        shape = (frame.lesion.shape[0], frame.lesion.shape[1])
+        melasma = no_melasma(shape)
+        if self._planted(rng):
+            melasma = draw_phantom(frame.face.skin_rgb, rng, shape, darker=how.darker)
+        picture = frame.face.linear_rgb * transmitted(melasma.taken_od)
         for kind in get_args(Distractor):
-            if same.random() < P_DISTRACTOR:
-                strength = same.uniform(0.3, 1.2)
+            if same.random() < how.distracted:
+                strength = same.uniform(*how.distractor_strength)
                 picture = distraction(kind, shape, same, strength=strength).laid_on(picture)
-        pixels = taken(picture, frame_capture(same), same)
+        pixels = taken(picture, frame_capture(same, strength=how.camera), same)
         density = optical_density(srgb_to_linear(pixels))
         x, y = _misplaced(shape, same)
+
+        def moved(layer: npt.NDArray[np.generic], how: int = cv2.INTER_LINEAR) -> Floats:
+            return np.asarray(cv2.remap(np.ascontiguousarray(layer), x, y, how), np.float32)
+
         density = cv2.remap(density, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        codes = cv2.remap(np.ascontiguousarray(codes), x, y, cv2.INTER_NEAREST)
-        lesion = cv2.remap(melasma.lesion.astype(np.float32), x, y, cv2.INTER_LINEAR)
-        planted = cv2.remap(melasma.density_od, x, y, cv2.INTER_LINEAR)
+        codes = moved(frame.face.codes, cv2.INTER_NEAREST)
+        planted = moved(melasma.density_od + frame.density_od)
         return {
             "image": density_input(density, codes > 0),
-            "lesion": lesion,
+            "lesion": moved(np.maximum(melasma.lesion.astype(np.float32), frame.lesion)),
             "density": planted / np.float32(DENSITY_UNIT_OD),
             "codes": codes.astype(np.int64),
+            "known": moved(frame.known.astype(np.uint8), cv2.INTER_NEAREST),
+            "density_known": moved(frame.density_known.astype(np.uint8), cv2.INTER_NEAREST),
         }
+
+    def plain(self, number: int) -> Sample:
+        """A sample to judge a network by; the same for the same number."""
+        return self[number]
+
+
+class SitePigmentSamples(PigmentSamples):
+    """The same on annotated photographs: as they are, or with more pigment planted beside what is there."""
+
+    def __init__(self, frames: list[SiteFrame], how: PigmentAugmentation, *, seed: int) -> None:
+        if how.half_size:
+            frames = [_half(frame) for frame in frames]
+        super().__init__([], how, seed=seed)
+        self.frames, self.photos = frames, len(frames)
+
+    def _face(self, rng: np.random.Generator) -> SiteFrame:
+        return self.frames[int(rng.integers(len(self.frames)))]
+
+    def _planted(self, rng: np.random.Generator) -> bool:
+        return bool(rng.random() < self.how.planted)
+
+    def plain(self, number: int) -> Sample:
+        """The photo of this number as it is."""
+        frame = self.frames[number]
+        codes = frame.face.codes
+        return {
+            "image": density_input(optical_density(frame.face.linear_rgb), codes > 0),
+            "lesion": frame.lesion,
+            "density": frame.density_od / np.float32(DENSITY_UNIT_OD),
+            "codes": codes.astype(np.int64),
+            "known": frame.known.astype(np.float32),
+            "density_known": frame.density_known.astype(np.float32),
+        }
+
+
+def _mirrored(frame: SiteFrame) -> SiteFrame:
+    face = frame.face
+    turned = replace(face, linear_rgb=face.linear_rgb[:, ::-1], codes=MIRRORED_CODE[face.codes[:, ::-1]])
+    return SiteFrame(
+        turned,
+        frame.lesion[:, ::-1],
+        frame.known[:, ::-1],
+        frame.density_od[:, ::-1],
+        frame.density_known[:, ::-1],
+    )
+
+
+def _half(frame: SiteFrame) -> SiteFrame:
+    face = _shrunk(frame.face, 2)
+    size = face.codes.shape[::-1]
+    lesion, density = (
+        np.asarray(cv2.resize(layer, size, interpolation=cv2.INTER_AREA), np.float32)
+        for layer in (frame.lesion, frame.density_od)
+    )
+    return SiteFrame(face, lesion, frame.known[::2, ::2], density, frame.density_known[::2, ::2])
 
 
 def blended(face: FrameFace, other: FrameFace, rng: np.random.Generator) -> FrameFace:
@@ -217,12 +297,12 @@ def _one_site(shape: Shape, colour: Floats, density_od: float, rng: np.random.Ge
     return draw_melasma(shape, distribution, pattern, colour, density_od, rng, symmetric=symmetric)
 
 
-def frame_capture(rng: np.random.Generator) -> Capture:
+def frame_capture(rng: np.random.Generator, *, strength: float = 1.0) -> Capture:
     """What a camera does to the colours, and so much blur as is left at the network's size."""
     return Capture(
-        exposure=float(np.exp(rng.uniform(-0.4, 0.25))),
-        balance=tuple(float(f) for f in np.exp(rng.normal(0, 0.08, 3))),  # type: ignore[arg-type]
-        tone=float(np.exp(rng.normal(0, 0.12))),
+        exposure=float(np.exp(strength * rng.uniform(-0.4, 0.25))),
+        balance=tuple(float(f) for f in np.exp(strength * rng.normal(0, 0.08, 3))),  # type: ignore[arg-type]
+        tone=float(np.exp(strength * rng.normal(0, 0.12))),
         blur_px=float(rng.uniform(0.2, 0.9)) if rng.random() < 0.5 else 0.0,
         noise=float(rng.uniform(0, 2)),
         jpeg_quality=int(rng.integers(75, 97)) if rng.random() < 0.3 else None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -23,14 +24,13 @@ import torch
 
 from masi_vision.config import Settings, load_settings
 from masi_vision.errors import NotScorable
-from masi_vision.face.models import face_models, open_session
+from masi_vision.face.models import face_models
+from masi_vision.labels.dataset import Split
 from masi_vision.pigment import learned, rules
 from masi_vision.pigment.interval import Band, ChangeError, MeasureError
 from masi_vision.pigment.learned import DENSITY_UNIT_OD, INPUT_CHANNELS, NETWORK_SHAPE, read_both_ways
 from masi_vision.training.cache import TrainingSet, prepare
-from masi_vision.training.faces import Split
-from masi_vision.training.fit import averaged
-from masi_vision.training.networks import PigmentReader
+from masi_vision.training.model_folder import Part, sha256_of
 from masi_vision.training.phantom_photos import (
     Families,
     Picture,
@@ -40,12 +40,17 @@ from masi_vision.training.phantom_photos import (
     people_to_plant,
     rows_of,
 )
-from masi_vision.training.pigment import recipe_of
-from masi_vision.training.pigment_data import PigmentSamples, frame_faces
 from masi_vision.training.pigment_figures import change_error, coverage, figures, measured_error
-from masi_vision.training.regions import write_onnx
+from masi_vision.version import __version__
 from masi_vision.visit.measure import classical_map
-from masi_vision.visit.models import PIGMENT_CARD, PIGMENT_FORMAT, PIGMENT_READER, Models, PigmentModel
+from masi_vision.visit.models import (
+    PIGMENT_CARD,
+    PIGMENT_FORMAT,
+    PIGMENT_READER,
+    Models,
+    PigmentModel,
+    open_pigment_reader,
+)
 
 CUTS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8)
 PLOT = "pigment_threshold.png"
@@ -128,28 +133,45 @@ def untried_models(file: Path) -> Models:
     """The shipped face models with an exported network whose errors are not known yet."""
     nothing = MeasureError(_NOT_KNOWN, _NOT_KNOWN, 1.0)
     errors = {learned.METHOD: nothing, rules.METHOD: nothing}
-    return Models(face_models(), PigmentModel(open_session(file), errors, ChangeError((0.0,), (1.0,)), {}))
+    return Models(
+        face_models(), PigmentModel(open_pigment_reader(file), errors, ChangeError((0.0,), (1.0,)), {})
+    )
 
 
-def export(faces: Path, cache: Path, run: Path, out: Path, *, people: int = 90, rounds: int = 2) -> str:
-    """Write the network and its card into ``out``; returns the table of cuts.
+def ship(
+    parts: list[Part],
+    faces: Path,
+    cache: Path,
+    models: Path,
+    out: Path,
+    *,
+    people: int = 90,
+    rounds: int = 2,
+) -> str:
+    """Copy the network that was fitted on phantoms, with the card of the shipped one; returns its page.
 
-    Raises
-    ------
-    ValueError
-        The exported network differs from the trained one.
+    Parameters
+    ----------
+    parts : list of Part
+        The experiments that led to it, in their order.
+    models : Path
+        The folder that their training wrote.
     """
     data = prepare(faces, cache)
-    network, steps = averaged(PigmentReader(), run)
-    frames = PigmentSamples(frame_faces(data, "validation", cache), seed=7)
-    rng = np.random.default_rng(7)
-    tried = torch.stack([torch.from_numpy(frames.draw(rng)["image"]) for _ in range(8)])
+    made = json.loads((models / PIGMENT_CARD).read_text(encoding="utf-8"))["networks"]["pigment"]
+    out.mkdir(parents=True, exist_ok=True)
     file = out / PIGMENT_READER
-    parity = write_onnx(_One(network), tried, ["drawn"], file)["drawn"]
-    if parity > 1e-3:
-        raise ValueError(f"the exported network differs from the trained one by {parity}")
+    shutil.copyfile(models / PIGMENT_READER, file)
+    recipe = [
+        {
+            "minutes": round(part.fitted.minutes, 1),
+            "phantoms": part.fitted.samples,
+            "experiment": part.experiment.model_dump(mode="json"),
+        }
+        for part in parts
+    ]
     course = Course(faces, cache, "validation", "training", people, rounds)
-    rows = _validation_rows(course, file, run)
+    rows = _validation_rows(course, file, cache)
     settings = load_settings()
     chosen = f"{settings.pigment.lesion_probability:g}"
     cuts = [f"{cut:g}" for cut in CUTS]
@@ -162,7 +184,7 @@ def export(faces: Path, cache: Path, run: Path, out: Path, *, people: int = 90, 
     }
     apart = [abs(a.fraction - b.fraction) for a, b in zip(by[chosen], by[rules.METHOD], strict=True)]
     table = {name: figures(part, settings.scale) for name, part in by.items()}
-    card = _card(data, recipe_of(run, steps), parity, course, file) | {
+    card = _card(data, recipe, made["largest_difference_to_pytorch"], course, file) | {
         "validation": {
             "chosen_cut": chosen,
             "phantoms": len({row.person for row in by[chosen]}),
@@ -183,12 +205,12 @@ def export(faces: Path, cache: Path, run: Path, out: Path, *, people: int = 90, 
     return page
 
 
-def _validation_rows(course: Course, file: Path, run: Path) -> list[Row]:
+def _validation_rows(course: Course, file: Path, cache: Path) -> list[Row]:
     """Judge the validation people, or read what was judged of this network before: it takes minutes."""
     chosen = {"pigment": {"lesion_probability", "disagreement_fraction"}}  # what is chosen by these rows
     settings = load_settings().model_dump(mode="json", exclude=chosen)
-    key = json.dumps([_sha256(file), face_models().sha256, settings, asdict(course)], default=str)
-    kept = run / f"validation-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
+    key = json.dumps([sha256_of(file), face_models().sha256, settings, asdict(course)], default=str)
+    kept = cache / f"validation-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
     if kept.exists():
         return [Row(**values) for values in json.loads(kept.read_text(encoding="utf-8"))]
     rows = judged(course, partial(untried_models, file), judge_cuts)
@@ -200,22 +222,12 @@ def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-class _One(torch.nn.Module):
-    """The network as it is delivered: one tuple of one output."""
-
-    def __init__(self, network: PigmentReader) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor]:
-        return (self.network(image),)
-
-
 def _card(
-    data: TrainingSet, recipe: list[dict[str, Any]], parity: float, course: Course, file: Path
+    data: TrainingSet, recipe: list[dict[str, Any]], parity: dict[str, float], course: Course, file: Path
 ) -> dict[str, Any]:
     return {
         "format": PIGMENT_FORMAT,
+        "masi_vision": __version__,
         "atlas": data.atlas.version,
         "licence": "Apache-2.0",
         "trained_on": "melasma planted on synthetic faces of SFHQ and SFHQ-T2I (David Beniaguev, MIT)",
@@ -227,7 +239,7 @@ def _card(
             "torch": torch.__version__,
             "segmentation-models-pytorch": version("segmentation-models-pytorch"),
         },
-        "sha256": {file.name: _sha256(file)},
+        "sha256": {file.name: sha256_of(file)},
     }
 
 
@@ -261,15 +273,10 @@ def _draw_cuts(table: dict[float, dict[str, float]], chosen: str, file: Path) ->
 def _page(card: dict[str, Any], table: str, chosen: str) -> str:
     """The card for people, written from the card for programs."""
     held = card["validation"]["coverage"][learned.METHOD]
-    recipe = "\n".join(
-        f"  {place}. `fit --minutes {part['minutes']:g} --shrink {part['shrink']} --darker {part['darker']:g} "
-        f"--rate {part['rate']:g}`, density squared up to {part['huber_od']:g} OD, {part['blended']:.0%} of the "
-        f"faces blended, weight decay {part['weight_decay']:g}: {part['phantoms']:,}"
-        for place, part in enumerate(card["recipe"], 1)
-    )
+    recipe = "\n".join(_told(place, part) for place, part in enumerate(card["recipe"], 1))
     return f"""# Pigment model
 
-Written by `scripts/train_pigment.py export` from the training run and the validation people.
+Written by `scripts/train_pigment.py` from the training run and the validation people.
 
 | file | SHA-256 |
 | --- | --- |
@@ -285,9 +292,9 @@ Written by `scripts/train_pigment.py export` from the training run and the valid
 {recipe}
 
   The minutes are of two processor cores. Loss: cross-entropy and Dice of the lesion, Huber of the density, absolute error of
-  every region's fraction, Huber of its mean density (`masi_vision/training/pigment.py`).
+  every region's fraction, Huber of its mean density (`masi_vision/training/losses.py`).
 - **Licence**: {card["licence"]}. Trained with torch {card["versions"]["torch"]}, segmentation-models-pytorch {card["versions"]["segmentation-models-pytorch"]}; ONNX Runtime
-  and PyTorch differ by at most {card["largest_difference_to_pytorch"]:.0e}.
+  and PyTorch differ by at most {max(card["largest_difference_to_pytorch"].values()):.0e}.
 
 ## On {card["validation"]["phantoms"]} phantoms of the validation people
 Families of training, whole photographs, regions as found. The settings take probability {chosen}; `classical-1` is the second opinion.
@@ -307,6 +314,18 @@ Synthetic faces and planted pigment: no photograph of a patient, none of real me
 it: tattoos, vitiligo, scars, freckles by the hundred under melasma, cross-polarised light. Beards and glasses reach it where
 the face models call them skin. Small or faint lesions are the first to be missed (the ROC in the benchmark).
 """
+
+
+def _told(place: int, part: dict[str, Any]) -> str:
+    """A part of the training, in a line."""
+    experiment = part["experiment"]
+    how, schedule = experiment["augmentation"], experiment["schedule"]
+    return (
+        f"  {place}. {part['phantoms']:,} phantoms in {part['minutes']:g} minutes at {'half' if how['half_size'] else 'full'} "
+        f"size, dL* x {how['darker']:g}, rate {schedule['peak_rate']:g}, density squared up to "
+        f"{experiment['loss']['huber_od']:g} OD, {how['blended']:.0%} of the faces blended, weight decay "
+        f"{schedule['weight_decay']:g}"
+    )
 
 
 def _rounded(values: dict[str, float]) -> dict[str, float]:

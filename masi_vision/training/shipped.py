@@ -14,7 +14,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-_PREFIX = "reader."
+_WRAPPED = ("reader.", "network.")  # what an export wraps a network in, to deliver what it draws
 _FOLDED = ".weight_bias"  # what the export names the bias of a convolution that swallowed its normalization
 
 
@@ -36,7 +36,7 @@ def load_shipped(network: nn.Module, file: Path, pictures: Tensor) -> None:
         The file holds another design.
     """
     stored = {
-        one.name.removeprefix(_PREFIX): torch.tensor(numpy_helper.to_array(one))
+        _unwrapped(one.name): torch.tensor(numpy_helper.to_array(one))
         for one in onnx.load(file).graph.initializer
     }
     plain = {
@@ -54,6 +54,12 @@ def load_shipped(network: nn.Module, file: Path, pictures: Tensor) -> None:
         raise ValueError(f"{file.name} lacks {', '.join(lacking[:3])}. Expected the same design of network.")
     network.load_state_dict(plain, strict=False)
     _unfold(network, {bn: bias for bn, bias in biases.items() if bias is not None}, pictures)
+
+
+def _unwrapped(name: str) -> str:
+    for prefix in _WRAPPED:
+        name = name.removeprefix(prefix)
+    return name
 
 
 def _normalized(network: nn.Module) -> dict[str, str]:

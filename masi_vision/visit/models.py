@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
 from masi_vision.errors import ModelError
 from masi_vision.face.atlas import Floats
-from masi_vision.face.models import FaceModels, face_models, open_session, read_card
+from masi_vision.face.models import (
+    SHIPPED,
+    FaceModels,
+    face_models,
+    open_session,
+    read_card,
+    shipped_folder,
+)
 from masi_vision.pigment.interval import Band, ChangeError, MeasureError
+from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE
+from masi_vision.version import __version__
 
 PIGMENT_FORMAT = 1
 """Version of the pigment network's input and output that this code understands."""
@@ -48,10 +59,20 @@ class PigmentModel:
 
 @dataclass(frozen=True)
 class Models:
-    """Everything learned that a score depends on."""
+    """Everything learned that a score depends on.
+
+    Parameters
+    ----------
+    name : str
+        ``shipped``, or that of the folder they lie in: never where it lies.
+    newer_than_code : str
+        The version of masi_vision that wrote them, if it is newer than this one; else "".
+    """
 
     face: FaceModels
     pigment: PigmentModel
+    name: str = SHIPPED
+    newer_than_code: str = ""
 
     @property
     def sha256(self) -> dict[str, str]:
@@ -59,7 +80,6 @@ class Models:
         return {**self.face.sha256, **self.pigment.sha256}
 
 
-@lru_cache(maxsize=1)
 def shipped_models() -> Models:
     """Open the shipped models, once per process.
 
@@ -68,17 +88,58 @@ def shipped_models() -> Models:
     ModelError
         A file is missing, was altered, or is for another version of the code.
     """
-    card, files = read_card(PIGMENT_CARD, PIGMENT_FORMAT)
-    face = face_models()
+    return open_models()
+
+
+def open_models(folder: Path | None = None) -> Models:
+    """Open the models of a folder, once per process; None opens the shipped ones.
+
+    Raises
+    ------
+    ModelError
+        A file is missing, was altered, or is for another version of the code.
+    """
+    return _open_models((shipped_folder() if folder is None else folder).resolve())
+
+
+@lru_cache(maxsize=4)
+def _open_models(folder: Path) -> Models:
+    face = face_models(folder)
+    card, files = read_card(folder, PIGMENT_CARD, PIGMENT_FORMAT)
     if card["atlas"] != face.atlas.version:
         raise ModelError(
             f"models/{PIGMENT_CARD} is for atlas {card['atlas']}. Expected {face.atlas.version}, as in the "
             "face models. Install models that belong together."
         )
-    errors = {method: _error(values) for method, values in card["errors"].items()}
-    change = ChangeError(**{name: tuple(values) for name, values in card["change_error"].items()})
-    pigment = PigmentModel(open_session(files[PIGMENT_READER]), errors, change, dict(card["sha256"]))
-    return Models(face, pigment)
+    try:
+        errors = {method: _error(values) for method, values in card["errors"].items()}
+        change = ChangeError(**{name: tuple(values) for name, values in card["change_error"].items()})
+        reader = files[PIGMENT_READER]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(
+            f"models/{PIGMENT_CARD} lacks something ({error!r}). Expected the network and its errors. "
+            "Copy the models again from where they were made."
+        ) from error
+    pigment = PigmentModel(open_pigment_reader(reader), errors, change, dict(card["sha256"]))
+    name = SHIPPED if folder == shipped_folder().resolve() else folder.name
+    return Models(face, pigment, name, _newer(str(card.get("masi_vision", ""))))
+
+
+def open_pigment_reader(file: Path) -> ort.InferenceSession:
+    """Open the network that draws the pigment map.
+
+    Raises
+    ------
+    ModelError
+        The file is no network, or another one.
+    """
+    return open_session(file, (INPUT_CHANNELS, *NETWORK_SHAPE), ("drawn",))
+
+
+def _newer(written_by: str) -> str:
+    """The version that wrote a card, if it is newer than this code."""
+    numbers = [tuple(int(n) for n in re.findall(r"\d+", v)[:3]) for v in (written_by, __version__)]
+    return written_by if numbers[0] > numbers[1] else ""
 
 
 def _error(values: Mapping[str, object]) -> MeasureError:

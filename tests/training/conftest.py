@@ -7,6 +7,24 @@ from masi_vision.face.align import Alignment
 
 
 @pytest.fixture(scope="session")
+def shipped_experiment():
+    """An experiment that comes with masi_vision, with parts of it replaced."""
+    load = pytest.importorskip(
+        "masi_vision.training.experiment", reason="needs the extra train"
+    ).load_experiment
+
+    def made(name, **parts):
+        experiment = load(name)
+        changes = {
+            part: getattr(experiment, part).model_copy(update=values) if isinstance(values, dict) else values
+            for part, values in parts.items()
+        }
+        return experiment.model_copy(update=changes)
+
+    return made
+
+
+@pytest.fixture(scope="session")
 def mirror(atlas):
     """The landmark opposite each on the mean face, its own opposite where it has no partner."""
     flipped = atlas.landmark_mean * (-1, 1, 1)

@@ -12,20 +12,26 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 if find_spec("segmentation_models_pytorch") is None:  # imported by networks, after its torchvision is mended
     pytest.skip("needs the extra train", allow_module_level=True)
 
+from safetensors.torch import load_file  # noqa: E402
+
+from masi_vision.training import onnx_export  # noqa: E402
 from masi_vision.training.data import FinderSamples, ReaderSamples  # noqa: E402
-from masi_vision.training.fit import (  # noqa: E402
-    Schedule,
-    choose_anchors,
-    finder_loss,
-    fit,
-    new_finder,
-    new_reader,
-    reader_loss,
-)
+from masi_vision.training.designs import choose_anchors, finder_of, reader_of  # noqa: E402
+from masi_vision.training.experiment import load_experiment  # noqa: E402
+from masi_vision.training.fit import CHECKPOINT, fit, rate_at, weights_of  # noqa: E402
+from masi_vision.training.losses import finder_loss, reader_loss  # noqa: E402
 from masi_vision.training.networks import FaceFinder, FaceReader, soft_argmax  # noqa: E402
 from masi_vision.training.shipped import load_shipped  # noqa: E402
 
-SHORT = Schedule(minutes=0.02, batch=2, peak_rate=1e-3, workers=0, threads=1)
+READER, FINDER = load_experiment("face_reader"), load_experiment("face_finder")
+
+
+def short(experiment, steps=3):
+    """The experiment, over in a moment."""
+    schedule = experiment.schedule.model_copy(update={"samples": 2 * steps, "batch": 2, "average_steps": 3})
+    return experiment.model_copy(
+        update={"schedule": schedule, "workers": 0, "threads": 1, "precision": "float32"}
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,6 +45,26 @@ def one_thread():
 @pytest.fixture(scope="module")
 def anchors(atlas):
     return choose_anchors(atlas.landmark_mean, 24)
+
+
+@pytest.fixture(scope="module")
+def new_reader(atlas, crops):
+    def make(shapes=crops, count=24):
+        return reader_of(READER.model, shapes, atlas.landmark_mean, count=count)
+
+    return make
+
+
+def new_finder():
+    return finder_of(FINDER.model)
+
+
+def finders_loss(network, batch):
+    return finder_loss(network, batch, FINDER.loss)
+
+
+def readers_loss(network, batch):
+    return reader_loss(network, batch, READER.loss)
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +93,9 @@ def test_the_expected_place_of_a_sharp_heat_map_is_its_peak():
     np.testing.assert_allclose(at[0], [[81.5, 41.5], [189.5, 1.5]], atol=1e-3)
 
 
-def test_a_new_reader_spreads_known_anchors_to_all_landmarks(crops, anchors):
+def test_a_new_reader_spreads_known_anchors_to_all_landmarks(crops, anchors, new_reader):
     """The linear map is the regression of the shapes: no training is needed for it."""
-    reader = new_reader(crops, anchors)
+    reader = new_reader()
     flat = torch.from_numpy((crops[:, anchors, :2] / 192 - 0.5).reshape(len(crops), -1))
     with torch.no_grad():
         spread = (reader.spread(flat).reshape(-1, 478, 3) + 0.5) * 192
@@ -77,47 +103,67 @@ def test_a_new_reader_spreads_known_anchors_to_all_landmarks(crops, anchors):
     assert off.mean() < 0.02 * 62
 
 
-def test_the_finder_is_fitted_stopped_and_gone_on_with(drawn_faces, atlas, mirror, tmp_path):
-    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, seed=0)
-    fit(new_finder(), samples, finder_loss, SHORT, tmp_path)
-    first = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    longer = Schedule(minutes=0.04, batch=2, peak_rate=1e-3, workers=0, threads=1)
-    network = fit(new_finder(), samples, finder_loss, longer, tmp_path)
-    second = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert not network.training
-    assert second["step"] > first["step"] > 0
-    assert second["spent_s"] > first["spent_s"] >= 1.2
-    moved = [
-        float((second["network"][name] - weights).abs().max())
-        for name, weights in first["network"].items()
-        if weights.is_floating_point()
+class StopAfterError(Exception):
+    """Stands for whatever kills a run."""
+
+
+def stopping_after(steps):
+    def tell(done, total, figures):
+        if done == steps:
+            raise StopAfterError
+
+    return tell
+
+
+def test_a_run_that_was_killed_and_gone_on_with_ends_as_one_that_was_not(
+    drawn_faces, atlas, mirror, tmp_path
+):
+    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, FINDER.augmentation, seed=0)
+    torch.manual_seed(0)
+    start = {name: value.clone() for name, value in new_finder().state_dict().items()}
+
+    def fitted(folder, **more):
+        network = new_finder()
+        network.load_state_dict(start)
+        return fit(network, samples, finders_loss, short(FINDER, 6), folder, **more)
+
+    whole = fitted(tmp_path / "whole")
+    for stop in (2, 3):
+        with pytest.raises(StopAfterError):
+            fitted(tmp_path / "killed", tell=stopping_after(stop))
+    gone_on = fitted(tmp_path / "killed")
+    assert whole.steps == gone_on.steps == 6
+    for name, weights in whole.network.state_dict().items():
+        torch.testing.assert_close(gone_on.network.state_dict()[name], weights, atol=1e-6, rtol=1e-5)
+    logs = [
+        [json.loads(line) for line in (tmp_path / run / "log.jsonl").read_text().splitlines()]
+        for run in ("whole", "killed")
     ]
-    assert 0 < max(moved) < 1e4
-    assert not list(tmp_path.glob("*.tmp"))
+    assert [line["step"] for line in logs[0]] == [line["step"] for line in logs[1]]
 
 
 def test_a_finished_run_is_not_fitted_further(drawn_faces, atlas, mirror, tmp_path):
-    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, seed=0)
-    fit(new_finder(), samples, finder_loss, SHORT, tmp_path)
-    before = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    network = fit(new_finder(), samples, finder_loss, SHORT, tmp_path)
-    after = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert before["step"] == after["step"]
-    for name, weights in network.state_dict().items():
-        torch.testing.assert_close(weights.cpu(), before["average"][f"module.{name}"])
+    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, FINDER.augmentation, seed=0)
+    fit(new_finder(), samples, finders_loss, short(FINDER), tmp_path)
+    before = load_file(tmp_path / CHECKPOINT)
+    again = fit(new_finder(), samples, finders_loss, short(FINDER), tmp_path)
+    for name, weights in again.network.state_dict().items():
+        torch.testing.assert_close(weights, before[f"average.module.{name}"])
+        torch.testing.assert_close(weights, weights_of(tmp_path / CHECKPOINT)[name])
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_the_reader_is_fitted_and_its_loss_stays_a_number(
-    drawn_faces, atlas, mirror, crops, anchors, tmp_path
+    drawn_faces, atlas, mirror, crops, new_reader, tmp_path
 ):
-    samples = ReaderSamples(drawn_faces, atlas.landmark_mean, mirror, seed=0)
-    network = fit(new_reader(crops, anchors), samples, reader_loss, SHORT, tmp_path)
+    samples = ReaderSamples(drawn_faces, atlas.landmark_mean, mirror, READER.augmentation, seed=0)
+    network = fit(new_reader(), samples, readers_loss, short(READER), tmp_path).network
     rng = np.random.default_rng(1)
     drawn = [samples.draw(rng) for _ in range(2)]
     batch = {name: torch.from_numpy(np.stack([sample[name] for sample in drawn])) for name in drawn[0]}
     batch["image"] = batch["image"].float() / 255
     with torch.inference_mode():
-        loss, facts = reader_loss(network, batch)
+        loss, facts = readers_loss(network, batch)
         logits, landmarks, _ = network(batch["image"])
     assert torch.isfinite(loss)
     assert all(np.isfinite(value) for value in facts.values())
@@ -128,7 +174,7 @@ def test_the_reader_is_fitted_and_its_loss_stays_a_number(
 
 def test_a_few_steps_on_one_picture_lower_the_loss(drawn_faces, atlas, mirror):
     torch.manual_seed(0)
-    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, seed=0)
+    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, FINDER.augmentation, seed=0)
     rng = np.random.default_rng(4)
     drawn = [samples.draw(rng) for _ in range(4)]
     batch = {name: torch.from_numpy(np.stack([sample[name] for sample in drawn])) for name in drawn[0]}
@@ -137,7 +183,7 @@ def test_a_few_steps_on_one_picture_lower_the_loss(drawn_faces, atlas, mirror):
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     losses = []
     for _ in range(12):
-        loss, _ = finder_loss(network, batch)
+        loss, _ = finders_loss(network, batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -146,10 +192,11 @@ def test_a_few_steps_on_one_picture_lower_the_loss(drawn_faces, atlas, mirror):
 
 
 def test_the_learning_rate_rises_first_and_falls_to_a_hundredth():
-    rates = [SHORT.rate(progress) for progress in np.linspace(0, 1, 101)]
-    assert rates[0] < 0.02 * SHORT.peak_rate
-    assert max(rates) == pytest.approx(SHORT.peak_rate, rel=0.02)
-    assert rates[-1] == pytest.approx(0.01 * SHORT.peak_rate)
+    schedule = FINDER.schedule
+    rates = [rate_at(schedule, progress) for progress in np.linspace(0, 1, 101)]
+    assert rates[0] < 0.02 * schedule.peak_rate
+    assert max(rates) == pytest.approx(schedule.peak_rate, rel=0.02)
+    assert rates[-1] == pytest.approx(0.01 * schedule.peak_rate)
     assert all(later <= earlier for earlier, later in pairwise(rates[3:]))
 
 
@@ -164,18 +211,19 @@ def test_exposure_drops_out_before_the_first_filter():
 
 
 @pytest.mark.parametrize("what", ["finder", "reader"])
-def test_the_exported_network_says_the_same_as_the_trained_one(what, crops, anchors, tmp_path):
+def test_the_exported_network_says_the_same_as_the_trained_one(what, new_reader, tmp_path):
     pytest.importorskip("onnxscript", reason="needs the extra train")
-    regions = pytest.importorskip("masi_vision.training.regions")
     torch.manual_seed(1)
     if what == "finder":
         network, outputs, pictures = new_finder(), ["presence", "heat"], torch.rand(2, 3, 128, 128)
     else:
-        network, outputs = regions._Delivered(new_reader(crops, anchors)), ["shares", "landmarks"]
+        network, outputs = onnx_export.DeliveredReader(new_reader()), ["shares", "landmarks"]
         pictures = torch.rand(2, 3, 192, 192)
     file = tmp_path / f"{what}.onnx"
-    worst = regions.write_onnx(network, pictures, outputs, file)
-    assert str(Path(regions.__file__).parent).encode() not in file.read_bytes()  # no place of this machine
+    worst = onnx_export.write_onnx(network, pictures, outputs, file)
+    assert (
+        str(Path(onnx_export.__file__).parent).encode() not in file.read_bytes()
+    )  # no place of this machine
     limits = {"presence": 1e-4, "heat": 1e-4, "shares": 1e-4, "landmarks": 1e-3}  # landmarks in px, up to 192
     assert all(worst[name] < limits[name] for name in outputs)
     import onnxruntime
@@ -188,25 +236,25 @@ def test_the_exported_network_says_the_same_as_the_trained_one(what, crops, anch
     np.testing.assert_allclose(session.run(None, {"image": pictures[:1].numpy()})[0], ours, atol=1e-4)
 
 
-def test_the_delivered_regions_are_probabilities(crops, anchors):
-    regions = pytest.importorskip("masi_vision.training.regions")
+def test_the_delivered_regions_are_probabilities(new_reader):
     with torch.inference_mode():
-        shares, landmarks = regions._Delivered(new_reader(crops, anchors)).eval()(torch.rand(1, 3, 192, 192))
+        shares, landmarks = onnx_export.DeliveredReader(new_reader()).eval()(torch.rand(1, 3, 192, 192))
     np.testing.assert_allclose(shares.sum(dim=1), 1, atol=1e-5)
     assert landmarks.shape == (1, 478, 3)
-    assert isinstance(new_reader(crops, anchors), FaceReader)
+    assert isinstance(new_reader(), FaceReader)
 
 
 def test_a_shipped_reader_is_trained_on_from_where_it_was(
-    drawn_faces, atlas, mirror, crops, anchors, tmp_path
+    drawn_faces, atlas, mirror, crops, new_reader, tmp_path
 ):
     """The export folds batch normalization away; it comes back without changing what the network says."""
-    regions = pytest.importorskip("masi_vision.training.regions")
-    samples = ReaderSamples(drawn_faces, atlas.landmark_mean, mirror, seed=0)
-    trained = fit(new_reader(crops, anchors), samples, reader_loss, SHORT, tmp_path)
-    seen = regions.pictures(samples, 6, np.random.default_rng(5))
-    regions.write_onnx(regions._Delivered(trained), seen[:1], ["shares", "landmarks"], tmp_path / "r.onnx")
-    again = new_reader(crops[::-1] * 0.9, anchors)
+    samples = ReaderSamples(drawn_faces, atlas.landmark_mean, mirror, READER.augmentation, seed=0)
+    trained = fit(new_reader(), samples, readers_loss, short(READER), tmp_path).network
+    seen = torch.stack([torch.from_numpy(samples[n]["image"]).float() / 255 for n in range(6)])
+    onnx_export.write_onnx(
+        onnx_export.DeliveredReader(trained), seen[:1], ["shares", "landmarks"], tmp_path / "r.onnx"
+    )
+    again = new_reader(crops[::-1] * 0.9)
     load_shipped(again, tmp_path / "r.onnx", seen)
     with torch.inference_mode():
         before, after = trained(seen)[0].softmax(1), again.eval()(seen)[0].softmax(1)
@@ -216,13 +264,12 @@ def test_a_shipped_reader_is_trained_on_from_where_it_was(
     assert all(weight.requires_grad for weight in again.parameters())
 
 
-def test_a_shipped_network_of_another_design_is_refused(crops, anchors, tmp_path):
-    regions = pytest.importorskip("masi_vision.training.regions")
+def test_a_shipped_network_of_another_design_is_refused(new_reader, tmp_path):
     pictures = torch.rand(2, 3, 192, 192)
-    reader = regions._Delivered(new_reader(crops, anchors))
-    regions.write_onnx(reader, pictures, ["shares", "landmarks"], tmp_path / "r.onnx")
+    reader = onnx_export.DeliveredReader(new_reader())
+    onnx_export.write_onnx(reader, pictures, ["shares", "landmarks"], tmp_path / "r.onnx")
     with pytest.raises(ValueError, match="same design"):
-        load_shipped(new_reader(crops, anchors[:12]), tmp_path / "r.onnx", pictures)
+        load_shipped(new_reader(count=12), tmp_path / "r.onnx", pictures)
 
 
 def test_the_loss_does_not_look_at_unknown_pixels(drawn_faces, atlas, mirror):
@@ -243,7 +290,7 @@ def test_the_loss_does_not_look_at_unknown_pixels(drawn_faces, atlas, mirror):
     other = logits.clone()
     other[:, :, 50:100] = torch.randn(2, 7, 50, 192) * 4
     batch = {"image": torch.zeros(1), "labels": labels, "landmarks": torch.zeros(2, 478, 3)}
-    ours, theirs = reader_loss(Says(logits), batch)[0], reader_loss(Says(other), batch)[0]
+    ours, theirs = readers_loss(Says(logits), batch)[0], readers_loss(Says(other), batch)[0]
     torch.testing.assert_close(ours, theirs)
     other[:, :, 120:] = 0
-    assert reader_loss(Says(other), batch)[0] != theirs
+    assert readers_loss(Says(other), batch)[0] != theirs

@@ -13,8 +13,10 @@ if find_spec("segmentation_models_pytorch") is None:
 from masi_vision.face.atlas import Subunit  # noqa: E402
 from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE  # noqa: E402
 from masi_vision.skin.tone import lab  # noqa: E402
+from masi_vision.training.designs import borrow_encoder  # noqa: E402
+from masi_vision.training.experiment import load_experiment  # noqa: E402
+from masi_vision.training.losses import pigment_loss  # noqa: E402
 from masi_vision.training.networks import PigmentReader  # noqa: E402
-from masi_vision.training.pigment import borrow_encoder, pigment_loss  # noqa: E402
 from masi_vision.training.pigment_data import (  # noqa: E402
     PigmentSamples,
     blended,
@@ -22,6 +24,7 @@ from masi_vision.training.pigment_data import (  # noqa: E402
     frame_face,
 )
 
+FINE = load_experiment("pigment_fine")
 SKIN = np.array([0.45, 0.28, 0.2], np.float32)
 
 
@@ -37,7 +40,7 @@ def one_thread():
 def samples(drawn_faces, atlas):
     faces = [frame_face(face, atlas) for face in drawn_faces]
     assert all(face is not None for face in faces)
-    return PigmentSamples(faces, seed=1)
+    return PigmentSamples(faces, FINE.augmentation, seed=1)
 
 
 def drawn(samples, count, seed=0):
@@ -109,10 +112,9 @@ def test_a_phantom_s_truth_lies_on_lesions_and_clear_faces_have_none(samples):
 
 
 def test_twins_differ_in_their_pigment_alone(samples):
-    stream = samples.stream(np.random.default_rng(2))
     differing = 0
-    for _ in range(10):
-        one, other = next(stream), next(stream)
+    for number in range(40, 60, 2):
+        one, other = samples[number], samples[number + 1]
         np.testing.assert_array_equal(one["codes"], other["codes"])
         skin = one["codes"] > 0
         pigment = (one["density"] - other["density"])[skin]
@@ -125,7 +127,7 @@ def test_twins_differ_in_their_pigment_alone(samples):
 
 def test_half_the_size_is_the_same_face(drawn_faces, atlas):
     faces = [frame_face(face, atlas) for face in drawn_faces]
-    small = PigmentSamples(faces, seed=1, shrink=2).draw(np.random.default_rng(0))
+    small = PigmentSamples(faces, load_experiment("pigment_coarse").augmentation, seed=1)[0]
     assert small["image"].shape == (INPUT_CHANNELS, NETWORK_SHAPE[0] // 2, NETWORK_SHAPE[1] // 2)
     assert small["lesion"].shape == small["codes"].shape == small["image"].shape[1:]
 
@@ -170,7 +172,7 @@ def test_a_right_answer_costs_less_than_a_blank_one_or_a_full_one(samples):
 
     def loss_of(lesion, density):
         answer = torch.stack([lesion, density], dim=1)
-        return pigment_loss(lambda image: answer, batch)[0]
+        return pigment_loss(lambda image: answer, batch, FINE.loss)[0]
 
     right = loss_of(8 * (2 * batch["lesion"] - 1), batch["density"])
     blank = loss_of(torch.full_like(batch["lesion"], -8.0), torch.zeros_like(batch["density"]))
@@ -187,7 +189,7 @@ def test_what_lies_off_the_skin_costs_nothing(samples):
         lesion = torch.where(off, torch.tensor(filled), 4 * (2 * batch["lesion"] - 1))
         density = torch.where(off, torch.tensor(filled), batch["density"])
         answer = torch.stack([lesion, density], dim=1)
-        return pigment_loss(lambda image: answer, batch)[0]
+        return pigment_loss(lambda image: answer, batch, FINE.loss)[0]
 
     torch.testing.assert_close(loss_of(-3.0), loss_of(5.0))
 
@@ -199,7 +201,7 @@ def test_a_few_steps_lower_the_loss(samples):
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3)
     losses = []
     for _ in range(10):
-        loss, facts = pigment_loss(network, batch)
+        loss, facts = pigment_loss(network, batch, FINE.loss)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -219,19 +221,6 @@ def test_a_new_network_draws_what_its_coarse_part_does():
     assert coarse.shape[-2:] == (NETWORK_SHAPE[0] // 2, NETWORK_SHAPE[1] // 2)
     small = torch.nn.functional.avg_pool2d(whole, 2)
     assert np.corrcoef(small[:, 0].flatten(), coarse[:, 0].flatten())[0, 1] > 0.8
-
-
-def test_a_recipe_tells_every_part_of_a_training(tmp_path, monkeypatch):
-    from masi_vision.training import pigment
-
-    monkeypatch.setattr(pigment, "averaged", lambda network, run: (network, 10))
-    first, second = tmp_path / "first", tmp_path / "second"
-    pigment._write_recipe(first, None, {"minutes": 3, "shrink": 2})
-    pigment._write_recipe(second, first, {"minutes": 5, "shrink": 1})
-    assert pigment.recipe_of(second, 7) == [
-        {"minutes": 3, "shrink": 2, "phantoms": 10 * pigment.BATCH},
-        {"minutes": 5, "shrink": 1, "phantoms": 7 * pigment.BATCH},
-    ]
 
 
 def test_the_encoder_starts_with_the_filters_of_the_shipped_reader():

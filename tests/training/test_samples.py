@@ -8,13 +8,15 @@ pytest.importorskip("torch", reason="needs the extra train")
 from masi_vision.face.atlas import Subunit
 from masi_vision.training import data
 from masi_vision.training.data import FinderSamples, ReaderSamples, heat_maps
+from masi_vision.training.experiment import load_experiment
 
+READER, FINDER = load_experiment("face_reader"), load_experiment("face_finder")
 LEFT_OF_PICTURE, RIGHT_OF_PICTURE = 50, 280  # landmarks of the right and of the left cheek
 
 
 @pytest.fixture
 def reader_samples(drawn_faces, atlas, mirror):
-    return ReaderSamples(drawn_faces, atlas.landmark_mean, mirror, seed=3)
+    return ReaderSamples(drawn_faces, atlas.landmark_mean, mirror, READER.augmentation, seed=3)
 
 
 def draws(samples, count, seed=0):
@@ -57,7 +59,7 @@ def test_the_right_cheek_of_every_upright_sample_lies_on_the_left(reader_samples
 
 def test_half_of_the_samples_are_mirrored_with_the_sides_swapped(reader_samples, monkeypatch):
     """Red is 40 times the drawn code: a mirrored sample shows the left's colour on the right's code."""
-    monkeypatch.setattr(data, "other_camera", lambda picture, rng: picture)
+    monkeypatch.setattr(data, "other_camera", lambda picture, rng, *, strength: picture)
     monkeypatch.setattr(data, "something_in_the_way", lambda *_: None)
     mirrored = []
     for sample in draws(reader_samples, 40):
@@ -92,7 +94,7 @@ def test_a_turned_head_is_turned_no_further_than_the_augmentation_s_limit(
         return after
 
     monkeypatch.setattr(data, "turned", watched)
-    draws(ReaderSamples([face], atlas.landmark_mean, mirror, seed=0), 60)
+    draws(ReaderSamples([face], atlas.landmark_mean, mirror, READER.augmentation, seed=0), 60)
     assert len(seen) > 10
     assert max(seen) < 60
     assert min(seen) < 30
@@ -102,12 +104,12 @@ def test_turned_heads_are_drawn_more_often(drawn_faces, atlas, mirror):
     from dataclasses import replace
 
     faces = [drawn_faces[0], replace(drawn_faces[1], yaw_deg=-30.0)]
-    samples = ReaderSamples(faces, atlas.landmark_mean, mirror, seed=0)
+    samples = ReaderSamples(faces, atlas.landmark_mean, mirror, READER.augmentation, seed=0)
     assert samples.share[1] == pytest.approx(3 * samples.share[0])
 
 
 def test_a_finder_sample_says_where_the_face_is(drawn_faces, atlas, mirror):
-    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, seed=0)
+    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, FINDER.augmentation, seed=0)
     present = []
     for sample in draws(samples, 40):
         assert sample["image"].shape == (3, 128, 128)

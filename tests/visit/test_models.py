@@ -8,6 +8,7 @@ import pytest
 
 from masi_vision.config import load_settings, shipped_file
 from masi_vision.errors import ModelError, NotScorable
+from masi_vision.face.models import shipped_folder
 from masi_vision.photo import Photo
 from masi_vision.pigment import learned, rules
 from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE
@@ -58,7 +59,7 @@ def test_a_pigment_model_of_another_atlas_is_refused(card, monkeypatch):
     other = card | {"atlas": "another"}
     monkeypatch.setattr(under_test, "read_card", lambda *_: (other, {}))
     with pytest.raises(ModelError, match=r"is for atlas another\. Expected"):
-        under_test.shipped_models.__wrapped__()
+        under_test._open_models.__wrapped__(shipped_folder())
 
 
 @pytest.fixture(scope="module")

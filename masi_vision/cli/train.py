@@ -1,0 +1,112 @@
+"""`masi train`: experiments in, a folder of models out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from masi_vision.cli.door import DONE, verb
+from masi_vision.errors import SettingsError
+
+if TYPE_CHECKING:
+    from masi_vision.training.model_folder import Part
+    from masi_vision.training.train import Listener
+
+
+@verb
+def train(
+    configs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CONFIG...", help="Experiments in their order: YAML files, or names of shipped ones."
+        ),
+    ],
+    run: Annotated[Path, typer.Option(help="Folder for checkpoints, logs and the models; goes on if there.")],
+    dataset: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Annotated photos, as masi labels import makes them.")
+    ] = None,
+    faces: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Synthetic faces with landmarks, for experiments on them."),
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Models to train on; the shipped ones where omitted.")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where photos are kept as decoded; RUN/cache where omitted."),
+    ] = None,
+) -> int:
+    """Fit networks to annotated photos, and write models that score. Made again, the call goes on."""
+    need_training("training")
+    from masi_vision.face.models import shipped_folder
+    from masi_vision.labels.dataset import read_dataset
+    from masi_vision.training.experiment import load_experiment
+    from masi_vision.training.runs import Sources
+    from masi_vision.training.train import MODELS, Named, train_models
+
+    experiments = [Named(Path(one).stem, load_experiment(one)) for one in configs]
+    data = None if dataset is None else read_dataset(dataset)
+    sources = Sources(models or shipped_folder(), data, faces, cache or run / "cache")
+    with listening() as listener:
+        parts = train_models(experiments, sources, run, listener)
+    for named, part in zip(experiments, parts, strict=True):
+        _tell(named.name, part)
+    typer.echo(f"Models: {run / MODELS}  Look at them on the split test: masi evaluate DATASET --models ...")
+    return DONE
+
+
+def need_training(what: str) -> None:
+    """Refuse where the training libraries are not installed."""
+    if find_spec("torch") is None or find_spec("segmentation_models_pytorch") is None:
+        raise SettingsError(
+            f'The extra "train" is not installed. Expected it for {what}. '
+            'In the checkout of masi_vision run: pip install ".[train]"'
+        )
+
+
+@contextmanager
+def listening() -> Iterator[Listener]:
+    """A bar on stderr for each experiment, and what there is to say of its data."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from masi_vision.cli.screen import console
+    from masi_vision.training.train import Listener
+
+    screen = console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("", total=None, figures="")
+
+        def begun(name: str, remarks: Sequence[str]) -> None:
+            bar.reset(task, description=name, total=None, figures="")
+            for remark in remarks:
+                screen.print(remark, soft_wrap=True)
+
+        def stepped(done: int, total: int, figures: dict[str, float]) -> None:
+            told = " ".join(f"{key} {value:.3f}" for key, value in figures.items() if key != "score")
+            bar.update(task, completed=done, total=total, figures=told)
+
+        yield Listener(begun, stepped)
+
+
+def _tell(name: str, part: Part) -> None:
+    fitted, apart = (
+        part.fitted,
+        ", ".join(f"{key} {value:.3g}" for key, value in part.fitted.figures.items() if key != "score"),
+    )
+    typer.echo(
+        f"{name}: {fitted.samples:,} samples in {fitted.minutes:.1f} minutes; on the validation people: "
+        f"{apart or 'not looked at'}."
+    )

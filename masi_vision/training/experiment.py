@@ -1,0 +1,257 @@
+"""One experiment: what is learned from which data, how. Read from a YAML file of `configs/training/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from masi_vision.config import Fraction, Section, checked, read_yaml, shipped_file
+from masi_vision.errors import SettingsError
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Fraction
+Weight = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+NETWORKS = ("finder", "reader", "pigment")
+OURS = "ours"
+
+
+class ModelSettings(Section):
+    """Which network, and what it starts from.
+
+    Parameters
+    ----------
+    architecture : str
+        ``ours``, or one of segmentation-models-pytorch, such as Unet or Segformer.
+    encoder : str
+        One of segmentation-models-pytorch; ``tu-...`` for those of timm.
+    start : str
+        ``models``: the network of the models that are trained on; ``none``; ``imagenet``: the encoder's
+        filters as segmentation-models-pytorch fetches them, the only thing that is ever downloaded;
+        ``face_reader``: the filters of the models' face reader, for the pigment map; or a file .safetensors
+        that an earlier run wrote.
+    """
+
+    architecture: Annotated[str, Field(pattern=r"^\w+$")]
+    encoder: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    start: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _same_design(self) -> ModelSettings:
+        if self.start == "models" and self.architecture != OURS:
+            raise ValueError(
+                "architecture: ours with start: models, since only the same design can take over its weights"
+            )
+        return self
+
+
+class ScheduleSettings(Section):
+    """How long and how fast to learn.
+
+    Parameters
+    ----------
+    samples, epochs
+        How many samples are drawn, or how often each photo on average; one of the two, the other null.
+    batch, accumulate
+        Samples of a batch, and batches of a step.
+    peak_rate, warm_up, weight_decay
+        Of AdamW; the rate rises within the share ``warm_up``, then falls along a cosine to a hundredth.
+    average_steps
+        Over so many steps the weights are averaged; the averaged ones are what is kept.
+    validate_every : int
+        Samples between two looks at the validation people.
+    patience : int or None
+        Stop after so many looks without a better one; None goes on to the end.
+    """
+
+    samples: Count | None
+    epochs: Positive | None
+    batch: Count
+    accumulate: Count
+    peak_rate: Positive
+    warm_up: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Weight
+    average_steps: Count
+    validate_every: Count
+    patience: Count | None
+
+    @model_validator(mode="after")
+    def _one_length(self) -> ScheduleSettings:
+        if (self.samples is None) == (self.epochs is None):
+            raise ValueError("either samples or epochs, and null for the other")
+        return self
+
+    def steps(self, photos: int) -> int:
+        """How many steps that is with so many photos; at least one."""
+        samples = self.samples if self.samples is not None else round((self.epochs or 0) * photos)
+        return max(1, round(samples / (self.batch * self.accumulate)))
+
+
+class ReaderAugmentation(Section):
+    """How one photo becomes many for the face reader: how often each change is made, and how strong.
+
+    Parameters
+    ----------
+    turned, turn_deg
+        How often the head is turned further, and by how much at most.
+    covered, mirrored
+        How often something is in the way, and the sides are swapped.
+    camera : float
+        Strength of other light and other cameras; 1 is every camera, 0 this one alone.
+    """
+
+    turned: Share
+    turn_deg: Annotated[float, Field(ge=0, le=60)]
+    covered: Share
+    mirrored: Share
+    camera: Annotated[float, Field(ge=0, le=2)]
+
+
+class FinderAugmentation(Section):
+    """The same for the face finder.
+
+    Parameters
+    ----------
+    no_face : float
+        Share of pictures from which the face is taken away.
+    """
+
+    no_face: Share
+    camera: Annotated[float, Field(ge=0, le=2)]
+
+
+class PigmentAugmentation(Section):
+    """The same for the pigment map.
+
+    Parameters
+    ----------
+    planted : float
+        How often melasma is planted on an annotated photo, beside what is there; on clear faces always.
+    blended, distracted
+        How often two faces are blended, and each distractor is laid on.
+    distractor_strength : (float, float)
+        Least and largest.
+    darker : float
+        Factor on the planted dL*.
+    half_size : bool
+        Frames of half the size: the coarse part alone, four times as fast.
+    camera : float
+    """
+
+    planted: Share
+    blended: Share
+    distracted: Share
+    distractor_strength: tuple[Weight, Weight]
+    darker: Positive
+    half_size: bool
+    camera: Annotated[float, Field(ge=0, le=2)]
+
+
+class ReaderLoss(Section):
+    """Weights of the terms: cross-entropy and Dice of the regions, distance of landmarks and of anchors."""
+
+    cross: Weight
+    dice: Weight
+    landmarks: Weight
+    anchors: Weight
+
+
+class FinderLoss(Section):
+    """Weights of the terms: whether there is a face, and where its points are."""
+
+    presence: Weight
+    heat: Weight
+
+
+class PigmentLoss(Section):
+    """Weights of the terms: cross-entropy and Dice of the lesion, its density, the share and mean density of
+    every region. Errors of density below ``huber_od`` count squared, larger ones by their size.
+    """
+
+    cross: Weight
+    dice: Weight
+    density: Weight
+    fraction: Weight
+    amount: Weight
+    huber_od: Positive
+
+
+class Experiment(Section):
+    """What all experiments say.
+
+    Parameters
+    ----------
+    needs : {"dataset", "faces"}
+        Annotated photographs of a site, or the synthetic faces with landmarks.
+    seed : int
+        The same seed, data and machine make the same network.
+    precision : {"auto", "float32", "bfloat16"}
+        ``auto``: bfloat16 where the machine computes in it.
+    workers, threads : int
+        Processes that draw samples, and threads that compute on a processor.
+    """
+
+    network: Literal["finder", "reader", "pigment"]
+    needs: Literal["dataset", "faces"]
+    model: ModelSettings
+    schedule: ScheduleSettings
+    seed: Annotated[int, Field(ge=0)]
+    precision: Literal["auto", "float32", "bfloat16"]
+    workers: Annotated[int, Field(ge=0, le=256)]
+    threads: Annotated[int, Field(ge=1, le=256)]
+
+
+class ReaderExperiment(Experiment):
+    """Regions and landmarks of a face."""
+
+    network: Literal["reader"]
+    augmentation: ReaderAugmentation
+    loss: ReaderLoss
+
+
+class FinderExperiment(Experiment):
+    """Whether and where there is a face."""
+
+    network: Literal["finder"]
+    needs: Literal["faces"]
+    augmentation: FinderAugmentation
+    loss: FinderLoss
+
+
+class PigmentExperiment(Experiment):
+    """The pigment map."""
+
+    network: Literal["pigment"]
+    augmentation: PigmentAugmentation
+    loss: PigmentLoss
+
+
+_KINDS: dict[str, type[Experiment]] = {
+    "finder": FinderExperiment,
+    "reader": ReaderExperiment,
+    "pigment": PigmentExperiment,
+}
+
+
+def load_experiment(config: str | Path) -> Experiment:
+    """Read an experiment from a file, or by the name of one that comes with masi_vision.
+
+    Raises
+    ------
+    SettingsError
+        Naming the key, what was found and what was expected.
+    """
+    file = Path(config)
+    if not file.is_file() and file.suffix == "":
+        file = shipped_file("configs", f"training/{file.name}.yaml")
+    values = read_yaml(file)
+    kind = _KINDS.get(str(values.get("network")))
+    if kind is None:
+        raise SettingsError(
+            f"{file} does not hold a usable experiment:\n  network: found {values.get('network')!r}. "
+            f"Expected one of {', '.join(NETWORKS)}."
+        )
+    return checked(kind, values, file, "training/*.yaml")

@@ -1,0 +1,190 @@
+"""From fitted networks to a folder of models that scores: networks, checkpoints and cards with hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from masi_vision.config import load_settings
+from masi_vision.errors import OutputError
+from masi_vision.face.models import CARD
+from masi_vision.training.designs import FILES
+from masi_vision.training.experiment import Experiment
+from masi_vision.training.fit import Fitted
+from masi_vision.training.onnx_export import export_finder, export_pigment, export_reader
+from masi_vision.training.runs import Course
+from masi_vision.version import __version__
+from masi_vision.visit.models import PIGMENT_CARD
+
+_PARITY = "largest_difference_to_pytorch"
+_CARD_OF = {"finder": CARD, "reader": CARD, "pigment": PIGMENT_CARD}
+# What a card says of a network that is replaced, and is no longer true.
+_OUTDATED = (
+    "chosen_on",
+    _PARITY,
+    "evaluation",
+    "faces_found_where_there_are_none",
+    "labels",
+    "phantoms_drawn",
+    "photos",
+    "recipe",
+    "samples_drawn",
+    "test_ids",
+    "validation",
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A network that was fitted, and how."""
+
+    experiment: Experiment
+    course: Course
+    fitted: Fitted
+
+
+def copy_models(source: Path, out: Path) -> None:
+    """Copy a folder of models, to replace networks in it.
+
+    Raises
+    ------
+    OutputError
+        Something else lies there.
+    """
+    if out.exists() and not (out / CARD).exists() and any(out.iterdir()):
+        raise OutputError(f"{out} holds other files. Expected a new folder, or models. Name another.")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in (CARD, PIGMENT_CARD):
+        card = json.loads((source / name).read_text(encoding="utf-8"))
+        for file in card["sha256"]:
+            shutil.copyfile(source / file, out / file)
+        shutil.copyfile(source / name, out / name)
+    for what in FILES.values():
+        checkpoint = source / f"{what}.safetensors"
+        if checkpoint.exists():
+            shutil.copyfile(checkpoint, out / checkpoint.name)
+
+
+def replace_network(part: Part, out: Path) -> dict[str, float]:
+    """Put a fitted network into a folder of models, with its checkpoint, and write down how it was made.
+
+    Returns
+    -------
+    dict
+        How far the exported network lies from the trained one, on validation photos.
+
+    Raises
+    ------
+    ModelError
+        They differ.
+    """
+    what = part.experiment.network
+    file = out / f"{FILES[what]}.onnx"
+    network, compared = part.fitted.network, part.course.compared
+    if what == "finder":
+        apart = export_finder(network, compared, file)
+    elif what == "reader":
+        apart = export_reader(network, compared, file)
+    else:
+        cut = load_settings().pigment.lesion_probability
+        apart = export_pigment(network, compared, file, lesion_probability=cut)
+    checkpoint = file.with_suffix(".safetensors")
+    save_file({name: value.contiguous().clone() for name, value in network.state_dict().items()}, checkpoint)
+    _write_card(part, apart, out, (file, checkpoint))
+    return apart
+
+
+def _write_card(part: Part, apart: dict[str, float], out: Path, files: tuple[Path, Path]) -> None:
+    card_file = out / _CARD_OF[part.experiment.network]
+    card: dict[str, Any] = json.loads(card_file.read_text(encoding="utf-8"))
+    before = {name: card["sha256"].get(name, "") for name in (files[0].name,)}
+    for key in _OUTDATED:
+        card.pop(key, None)
+    networks = card.get("networks", {})
+    networks[part.experiment.network] = {
+        **part.course.facts,
+        "experiment": part.experiment.model_dump(mode="json"),
+        "started_from_sha256": before if part.experiment.model.start == "models" else {},
+        "steps": part.fitted.steps,
+        "samples_drawn": part.fitted.samples,
+        "kept_step": part.fitted.best_step,
+        "minutes": round(part.fitted.minutes, 1),
+        "validation": {name: round(value, 5) for name, value in part.fitted.figures.items()},
+        _PARITY: apart,
+        "checkpoint_sha256": sha256_of(files[1]),
+    }
+    card |= {
+        "masi_vision": __version__,
+        "trained_on": part.course.facts["trained_on"],
+        "licence": "as the owner of the photographs decides",
+        "networks": networks,
+        "versions": {
+            "masi_vision": __version__,
+            "torch": torch.__version__,
+            "segmentation-models-pytorch": version("segmentation-models-pytorch"),
+        },
+    }
+    card["sha256"] = {**card["sha256"], files[0].name: sha256_of(files[0])}
+    write_card(card, card_file)
+
+
+def write_card(card: dict[str, Any], file: Path) -> None:
+    """Write a card for programs, and the same for people beside it."""
+    file.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    file.with_suffix(".md").write_text(page_of(card, file.stem), encoding="utf-8")
+
+
+def page_of(card: dict[str, Any], name: str) -> str:
+    """The card for people."""
+    hashes = "\n".join(f"| `{file}` | `{digest}` |" for file, digest in card["sha256"].items())
+    parts = "\n".join(_section(what, one) for what, one in card["networks"].items())
+    errors = card.get("errors_from", "")
+    return (
+        f"# {name.capitalize()} models\n\nWritten by `masi train`, masi_vision {card['masi_vision']}.\n\n"
+        f"| file | SHA-256 |\n| --- | --- |\n{hashes}\n\n{parts}"
+        + (f"\n## Intervals\n{errors}\n" if errors else "")
+        + "\n## Limits\nThe figures above are of the validation people, on whom the network was chosen. What "
+        "it is worth on others: `masi evaluate DATASET`, on the split test. It is no medical device: look "
+        "at the pictures.\n"
+    )
+
+
+def _section(what: str, one: dict[str, Any]) -> str:
+    lines = [
+        f"## {what}",
+        f"- **Learned from**: {one['trained_on']}.",
+        *(f"- **{key.replace('_', ' ').capitalize()}**: {one[key]}" for key in _TOLD if key in one),
+        f"- **Samples**: {one['samples_drawn']:,} in {one['steps']:,} steps, {one['minutes']} minutes; "
+        f"kept step {one['kept_step']:,}.",
+        f"- **On the validation people**: {_figures(one['validation'])}.",
+        f"- **ONNX Runtime and PyTorch differ by at most**: {_figures(one[_PARITY])}.",
+        "",
+        "```json",
+        json.dumps(one["experiment"], indent=1),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+_TOLD = ("patients", "photos", "photos_used", "dataset_sha256", "started_from_sha256")
+
+
+def _figures(values: dict[str, float]) -> str:
+    return (
+        ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())
+        or "not looked at"
+    )
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,0 +1,138 @@
+"""Networks as they are delivered: ONNX files that give what PyTorch gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from torch import Tensor, nn
+
+from masi_vision.errors import ModelError
+
+LARGEST_SHARE, LARGEST_PX, LARGEST_FRACTION = 1e-4, 1e-2, 1e-3
+"""How far the two may differ: in a probability, in a landmark, in a pigmented fraction."""
+
+
+class DeliveredReader(nn.Module):
+    """A face reader as it is delivered: probabilities and landmarks."""
+
+    def __init__(self, reader: nn.Module) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Shares of the regions and landmarks."""
+        logits, landmarks, _ = self.reader(image)
+        return logits.softmax(dim=1), landmarks
+
+
+class DeliveredPigment(nn.Module):
+    """A network of the pigment map as it is delivered: one tuple of one output."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        """Lesion logit and density."""
+        return (self.network(image),)
+
+
+def write_onnx(network: nn.Module, pictures: Tensor, outputs: list[str], file: Path) -> dict[str, float]:
+    """Export with a batch of one; return each output's largest difference to PyTorch over the pictures."""
+    with torch.inference_mode():
+        torch.onnx.export(
+            network.eval(),
+            (pictures[:1],),
+            str(file),
+            input_names=["image"],
+            output_names=outputs,
+            opset_version=20,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+        forget_places(file)
+        worst = dict.fromkeys(outputs, 0.0)
+        for ours, theirs in both_ways(network, pictures, file):
+            for name, our, their in zip(outputs, ours, theirs, strict=True):
+                worst[name] = max(worst[name], float(np.abs(our - their).max()))
+    return worst
+
+
+@torch.inference_mode()
+def both_ways(
+    network: nn.Module, pictures: Tensor, file: Path
+) -> list[tuple[Sequence[np.ndarray], Sequence[np.ndarray]]]:
+    """What PyTorch and ONNX Runtime give for each picture."""
+    session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return [
+        ([one.numpy() for one in network(picture[None])], session.run(None, {"image": picture[None].numpy()}))
+        for picture in pictures
+    ]
+
+
+def forget_places(file: Path) -> None:
+    """Take out of an exported network where its code lay: the exporter writes that to every node."""
+    model = onnx.load(file)
+    for node in (*model.graph.node, *model.graph.value_info, *model.graph.initializer, model.graph):
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.save(model, file)
+
+
+def export_finder(network: nn.Module, pictures: Tensor, file: Path) -> dict[str, float]:
+    """Export a face finder; pictures (N, 3, 128, 128) to compare on."""
+    return write_onnx(network, pictures, ["presence", "heat"], file)
+
+
+def export_reader(network: nn.Module, pictures: Tensor, file: Path) -> dict[str, float]:
+    """Export a face reader; pictures (N, 3, 192, 192) to compare on.
+
+    Raises
+    ------
+    ModelError
+        The two differ.
+    """
+    apart = write_onnx(DeliveredReader(network), pictures, ["shares", "landmarks"], file)
+    if apart["shares"] > LARGEST_SHARE or apart["landmarks"] > LARGEST_PX:
+        raise _differs(file, apart)
+    return apart
+
+
+def export_pigment(
+    network: nn.Module, frames: Tensor, file: Path, *, lesion_probability: float
+) -> dict[str, float]:
+    """Export a network of the pigment map; frames (N, 15, 144, 128) to compare on.
+
+    Raises
+    ------
+    ModelError
+        The two differ in a probability, or in the pigmented share of a face.
+    """
+    delivered = DeliveredPigment(network)
+    write_onnx(delivered, frames, ["drawn"], file)
+    probability, fraction = 0.0, 0.0
+    for frame, (ours, theirs) in zip(frames, both_ways(delivered, frames, file), strict=True):
+        skin = frame[3].numpy() > 0
+        our, their = (1 / (1 + np.exp(-drawn[0][0, 0][skin].astype(np.float64))) for drawn in (ours, theirs))
+        probability = max(probability, float(np.abs(our - their).max()))
+        shares = [float((one >= lesion_probability).mean()) for one in (our, their)]
+        fraction = max(fraction, abs(shares[0] - shares[1]))
+    apart = {"lesion": probability, "fraction": fraction}
+    if probability > LARGEST_SHARE or fraction > LARGEST_FRACTION:
+        raise _differs(file, apart)
+    return apart
+
+
+def _differs(file: Path, apart: dict[str, float]) -> ModelError:
+    told = ", ".join(f"{name} by {value:.2g}" for name, value in apart.items())
+    return ModelError(
+        f"{file.name} as exported differs from the trained network: {told}. Expected at most "
+        f"{LARGEST_SHARE:g} in a probability and {LARGEST_FRACTION:g} in a pigmented fraction. Try other "
+        "versions of torch and onnx."
+    )

@@ -14,6 +14,7 @@ from masi_vision.photo import Photo, read_photo
 from masi_vision.scale import MasiScore, RegionGrade
 from masi_vision.version import __version__
 from masi_vision.visit.compare import VisitChange, compare_visits
+from masi_vision.visit.models import open_models
 from masi_vision.visit.region import RegionResult
 from masi_vision.visit.score import PhotoScore, Scores, VisitScore, score_photo, score_visit
 
@@ -35,6 +36,7 @@ __all__ = [
     "__version__",
     "compare_visits",
     "load_settings",
+    "open_models",
     "read_photo",
     "score_photo",
     "score_visit",

@@ -29,6 +29,14 @@ SKIN_SRGB = (205, 165, 140)
 cv2.setNumThreads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_models_of_ones_own(tmp_path_factory):
+    """Models that a person has put in use on this machine are not those that are tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MASI_MODELS", str(tmp_path_factory.mktemp("models") / "store"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def atlas():
     return read_atlas(shipped_file("models", "face_atlas.npz"))

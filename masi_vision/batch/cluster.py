@@ -13,10 +13,10 @@ from typing import Any
 from masi_vision.batch.job import Job, Outcome, Setup, refused
 from masi_vision.batch.pool import Hand
 from masi_vision.batch.worker import Death
-from masi_vision.errors import MasiError, StudyError
+from masi_vision.errors import MasiError, ModelError, StudyError
 from masi_vision.report.tables import models_hash
 from masi_vision.version import __version__
-from masi_vision.visit.models import Models, shipped_models
+from masi_vision.visit.models import Models
 
 _IN_FLIGHT = 4  # visits per thread of the cluster that wait there; the scheduler holds no million tasks
 _CONNECT_S = 20
@@ -104,14 +104,20 @@ def score_there(job_line: str, setup_line: str, time_limit_s: float, made: tuple
     made : (str, str)
         Version and hash of the models, which must be those of the run.
     """
-    models = shipped_models()
+    job, setup = Job.from_json(job_line), Setup.from_json(setup_line)
+    try:
+        models = setup.open_models()
+    except ModelError as error:
+        raise StudyError(
+            f"On a machine of the cluster: {error} Every machine needs the same models under the same path; "
+            "restart the cluster's workers when models were exchanged."
+        ) from error
     here = (__version__, models_hash(models.sha256))
     if here != tuple(made):
         raise StudyError(
             f"A machine of the cluster has masi_vision {here[0]} with models {here[1][:8]}. Expected "
             f"{made[0]} with {made[1][:8]}. Install the same on all machines."
         )
-    job, setup = Job.from_json(job_line), Setup.from_json(setup_line)
     free = _free_hands((setup_line, time_limit_s))
     try:
         hand = free.get_nowait()

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from masi_vision.batch.address import at_hand, mark_of
 from masi_vision.config import Settings
-from masi_vision.errors import NotScorable, ReasonCode
+from masi_vision.errors import ModelError, NotScorable, ReasonCode
 from masi_vision.photo import printable_name
 from masi_vision.report.pictures import Pictures, write_pictures
 from masi_vision.report.tables import (
@@ -20,10 +20,11 @@ from masi_vision.report.tables import (
     csv_line,
     inputs_of,
     json_items,
+    models_hash,
     refused_in,
     visit_rows,
 )
-from masi_vision.visit.models import Models
+from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.score import (
     PhotoScore,
     VisitScore,
@@ -46,23 +47,49 @@ class Setup:
     pictures : tuple of {"overlays", "masks"}
     out : str
         Folder of the pictures.
+    models : str
+        Folder of the models; "" for the shipped ones.
+    models_sha256 : str
+        See `models_hash`: with which models the run began; "" where it has not.
     """
 
     settings: Settings
     pictures: tuple[Pictures, ...] = ()
     out: str = ""
+    models: str = ""
+    models_sha256: str = ""
+
+    def open_models(self) -> Models:
+        """The models of the run.
+
+        Raises
+        ------
+        ModelError
+            They cannot be used, or are others than those with which the run began.
+        """
+        models = open_models(self.models or None)
+        found = models_hash(models.sha256)
+        if self.models_sha256 not in ("", found):
+            raise ModelError(
+                f"The models {models.name} have hash {found[:8]}. Expected {self.models_sha256[:8]}, with "
+                "which the run began. Leave models as they are while they score, and run again."
+            )
+        return models
 
     def to_json(self) -> str:
         """One line."""
         values = {"settings": self.settings.model_dump(mode="json"), "pictures": self.pictures}
-        return json.dumps(values | {"out": self.out})
+        return json.dumps(
+            values | {"out": self.out, "models": self.models, "models_sha256": self.models_sha256}
+        )
 
     @classmethod
     def from_json(cls, line: str) -> Self:
         """Read back what `to_json` wrote."""
         values = json.loads(line)
         settings = Settings.model_validate_json(json.dumps(values["settings"]))
-        return cls(settings, tuple(values["pictures"]), values["out"])
+        rest = (values[name] for name in ("out", "models", "models_sha256"))
+        return cls(settings, tuple(values["pictures"]), *rest)
 
 
 @dataclass(frozen=True)

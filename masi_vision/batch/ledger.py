@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ Place = tuple[str, str]
 """Patient and visit."""
 
 LEDGER = "ledger.sqlite"
-FORMAT = 1
+FORMAT = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS slices (sha256 TEXT PRIMARY KEY, settings TEXT NOT NULL);
@@ -265,11 +266,12 @@ class Ledger:
             raise
         self._base.execute("COMMIT")
 
-    def column(self, column: Column, visits: Sequence[Place], settings_sha256: str) -> Iterator[str]:
+    def column(self, column: Column, visits: Sequence[Place], now: Provenance) -> Iterator[str]:
         """A part of the tables, visit by visit in the order asked for.
 
-        The hash of the settings is that of the run: what differs from the settings that a visit was scored
-        under does not matter to it, or it would have been scored again.
+        Hash of the settings and name of the models are those of the run: what differs from the settings that
+        a visit was scored under does not matter to it, and it was scored by the same models whatever their
+        name was, or it would have been scored again.
         """
         ask = f"SELECT {column}, settings FROM visits WHERE patient = ? AND visit = ?"
         for visit in visits:
@@ -278,7 +280,7 @@ class Ledger:
             if found is not None:
                 part, settings = found
                 text = zlib.decompress(part).decode() if column == "nested" else part
-                yield text.replace(settings, settings_sha256)
+                yield _under(now, column, text.replace(settings, now.settings_sha256))
 
     def told(self, visits: Sequence[Place]) -> list[Told]:
         """What the summary tells of these visits."""
@@ -303,3 +305,11 @@ class Ledger:
             found = self._base.execute(ask, (key,)).fetchone()
         values: dict[str, Any] = json.loads(found[0]) if found else {}
         return values
+
+
+def _under(now: Provenance, column: Column, text: str) -> str:
+    """A part of the tables with the name that the models have now: a plain word, never in quotes."""
+    if column == "scores":
+        before = f",{now.settings_sha256},"
+        return re.sub(f"{before}[^,]*,", f"{before}{now.models},", text, count=1)
+    return re.sub(r'"models": "[^"]*"', f'"models": "{now.models}"', text) if column == "nested" else text

@@ -20,9 +20,9 @@ from masi_vision.batch.study import StudyVisit, visits_of
 from masi_vision.batch.tables import Notes, write_run, write_views
 from masi_vision.errors import OutputError, StudyError
 from masi_vision.report.pictures import Pictures
-from masi_vision.report.tables import RunFacts, RunState, writing
+from masi_vision.report.tables import RunFacts, RunState, models_hash, writing
 from masi_vision.report.versions import library_versions
-from masi_vision.visit.models import Models, shipped_models
+from masi_vision.visit.models import Models
 from masi_vision.visit.score import provenance_of
 
 _SAMPLE = 50  # photos that are looked for before a study counts as gone
@@ -78,15 +78,18 @@ class BatchRun:
         Folder or manifest, by path or address.
     results : ResultsFolder
     setup : Setup
+        Its models are held to be the same for all workers.
     """
 
     study: str
     results: ResultsFolder
     setup: Setup
-    models: Models = field(default_factory=shipped_models)
+    models: Models = field(init=False)
 
     def __post_init__(self) -> None:
         """Prepare what all passes share."""
+        self.models = self.setup.open_models()
+        self.setup = replace(self.setup, models_sha256=models_hash(self.models.sha256))
         self.maker = Maker(self.setup.settings, provenance_of(self.setup.settings, self.models))
         self._in_vain: dict[Place, Mapping[str, str | None]] = {}
         self._written: object = None

@@ -41,10 +41,9 @@ class Notes:
 
 def write_views(out: Path, ledger: Ledger, visits: Sequence[Place], facts: RunFacts, notes: Notes) -> None:
     """Write the four tables of these visits, in this order; run.json last."""
-    settings = facts.settings.sha256
 
     def column(name: Column) -> Iterator[str]:
-        return ledger.column(name, visits, settings)
+        return ledger.column(name, visits, facts.provenance)
 
     _write(out / SCORES_CSV, [csv_text(SCORE_COLUMNS, [])], column("scores"))
     _write(out / REGIONS_CSV, [csv_text(REGION_COLUMNS, [])], column("regions"))
@@ -91,7 +90,7 @@ def _run_pieces(ledger: Ledger, visits: Sequence[Place], facts: RunFacts, notes:
 
 
 def _noted(ledger: Ledger, visits: Sequence[Place], facts: RunFacts, name: str) -> Iterator[str]:
-    for text in ledger.column("notes", visits, facts.settings.sha256):
+    for text in ledger.column("notes", visits, facts.provenance):
         yield from _items(json.loads(text)[name])
 
 

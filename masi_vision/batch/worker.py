@@ -22,7 +22,6 @@ from typing import IO, Any, Self
 import masi_vision
 from masi_vision.batch.job import Job, Outcome, Setup, refused, score_job
 from masi_vision.errors import MasiError, ModelError, OutputError
-from masi_vision.visit.models import shipped_models
 
 _PACKAGES = str(Path(masi_vision.__file__).resolve().parents[1])
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -164,7 +163,7 @@ def main() -> None:
 
     cv2.setNumThreads(1)
     try:
-        models = shipped_models()
+        models = setup.open_models()
         for line in sys.stdin:
             job = Job.from_json(line)
             try:

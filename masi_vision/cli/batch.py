@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from masi_vision.cli.door import verb
-from masi_vision.cli.options import Accept, QualityFile, SettingsFile
+from masi_vision.cli.options import Accept, ModelsChoice, QualityFile, SettingsFile
 
 if TYPE_CHECKING:
     from masi_vision.batch.shard import Shard
@@ -22,6 +22,7 @@ def batch(
     settings: SettingsFile = None,
     quality: QualityFile = None,
     accept: Accept = None,
+    models: ModelsChoice = None,
     overlays: Annotated[bool, typer.Option("--overlays", help="Write an overlay of each photo.")] = False,
     save_masks: Annotated[
         bool, typer.Option("--save-masks", help="Write regions and pigment as PNG too.")
@@ -49,6 +50,7 @@ def batch(
     ] = None,
 ) -> int:
     """Score all visits of a study; what was scored before is not scored again."""
+    from masi_vision.cli.models import chosen_models
     from masi_vision.cli.studies import StudyOrder, run_study
     from masi_vision.config import load_settings
     from masi_vision.report.pictures import MASKS, OVERLAYS
@@ -62,6 +64,7 @@ def batch(
         time_limit_s=time_limit,
         shard=None if shard is None else _shard(shard),
         cluster=cluster,
+        models=chosen_models(models),
     )
     return run_study(order, dry_run=dry_run, watch_every_s=every if watch else None)
 

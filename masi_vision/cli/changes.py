@@ -37,7 +37,7 @@ from masi_vision.report.tables import (
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.compare import VisitChange, compare_visits
 from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits
-from masi_vision.visit.models import Models, shipped_models
+from masi_vision.visit.models import Models, open_models
 
 CHANGES_CSV, REGION_CHANGES_CSV, CHANGES_JSON = "changes.csv", "region_changes.csv", "changes.json"
 PICTURES = "pictures"
@@ -57,6 +57,7 @@ class ChangeOrder:
     baseline: str | None = None
     pictures: bool = True
     overwrite: bool = False
+    models: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,11 @@ def compare_all(order: ChangeOrder, progress: Progress = lambda done, found: Non
     OutputError, ModelError
         There is nothing to compare, the results folder cannot be used, or the models cannot.
     """
-    models = shipped_models()
+    models = open_models(order.models)
     series, remarks = find_series(order.paths, order.settings.views, order.baseline)
-    run = Order(order.paths, order.out, order.settings, overlays=False, overwrite=order.overwrite)
+    run = Order(
+        order.paths, order.out, order.settings, overlays=False, overwrite=order.overwrite, models=order.models
+    )
     prepare(run, COMPARED)
     book, names = ChangeBook(run, models, series, remarks), FileNames()
     with book.kept():

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from masi_vision.cli.door import verb
-from masi_vision.cli.options import Accept, Out, Overwrite, QualityFile, SettingsFile
+from masi_vision.cli.options import Accept, ModelsChoice, Out, Overwrite, QualityFile, SettingsFile
 
 
 @verb
@@ -28,10 +28,14 @@ def compare(
     ] = None,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Write no pictures.")] = False,
     overwrite: Overwrite = False,
+    models: ModelsChoice = None,
 ) -> int:
     """Lay every visit over the patient's baseline and measure what changed. Unblinds the order of visits."""
     from masi_vision.cli.changes import ChangeOrder, compare_and_show
+    from masi_vision.cli.models import chosen_models
     from masi_vision.config import load_settings
 
     chosen = load_settings(settings, quality, accept=accept or ())
-    return compare_and_show(ChangeOrder(tuple(paths), out, chosen, baseline, not no_pictures, overwrite))
+    folder = chosen_models(models)
+    order = ChangeOrder(tuple(paths), out, chosen, baseline, not no_pictures, overwrite, folder)
+    return compare_and_show(order)

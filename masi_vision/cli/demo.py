@@ -21,7 +21,7 @@ def demo(
         bool, typer.Option("--overwrite", help="Replace the results in the folder.")
     ] = False,
 ) -> int:
-    """Score photos of people who do not exist, with planted pigment, and say where to look."""
+    """Score photos of people who do not exist, by the shipped models and settings; say where to look."""
     from masi_vision.cli.run import Order, score_and_show
     from masi_vision.config import load_settings
     from masi_vision.phantom.demo import demo_folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ _EXTRAS = {
     "stats": ("scipy", "masi calibrate"),
     "train": ("torch", "training, masi phantom"),
 }
+_WRONG = "Something is wrong: do what stands at FAILED above, or else install masi_vision again."
 
 
 @verb
@@ -39,7 +39,7 @@ def doctor() -> int:
     for name, passed, found in _checks():
         typer.echo(f"[{'ok' if passed else 'FAILED'}] {name}: {found}")
         well &= passed
-    typer.echo("All is well." if well else "Something is wrong: see FAILED above. Install masi_vision again.")
+    typer.echo("All is well." if well else _WRONG)
     return DONE if well else MUST_CHANGE
 
 
@@ -64,6 +64,7 @@ def extras() -> Iterator[str]:
 def _checks() -> Iterator[Check]:
     yield settings_check()
     yield from model_checks()
+    yield models_in_use_check()
     yield temporary_files_check()
     try:
         from masi_vision.cli.selftest import run_selftest
@@ -85,31 +86,31 @@ def settings_check() -> Check:
 
 
 def model_checks() -> Iterator[Check]:
-    """Every model file is the one its card describes."""
-    from masi_vision.config import shipped_file
-    from masi_vision.face.models import CARD
-    from masi_vision.visit.models import PIGMENT_CARD
+    """Every file of the shipped models is the one its card describes; the self-test scores with them."""
+    from masi_vision.visit.store import check_files
 
-    for name in (CARD, PIGMENT_CARD):
-        try:
-            card = shipped_file("models", name)
-            digests = json.loads(card.read_text(encoding="utf-8"))["sha256"]
-        except (MasiError, OSError, ValueError, KeyError) as error:
-            yield "models", False, f"the card {name} cannot be read: {error}"
-        else:
-            yield from _file_checks(card, digests)
+    try:
+        for one in check_files(None):
+            found = f"SHA-256 {one.sha256}" if one.sha256 else "a card"
+            yield f"model {one.name}", not one.problem, one.problem or found
+    except MasiError as error:
+        yield "models", False, str(error)
 
 
-def _file_checks(card: Path, digests: dict[str, str]) -> Iterator[Check]:
-    from masi_vision.face.models import verified
+def models_in_use_check() -> Check:
+    """The models that the command line scores with run: the shipped ones, or what masi models use chose."""
+    from masi_vision.report.tables import models_hash
+    from masi_vision.visit.store import folder_of, verify
 
-    for name, digest in digests.items():
-        try:
-            verified(card.with_name(name), digest)
-        except MasiError as error:
-            yield f"model {name}", False, str(error)
-        else:
-            yield f"model {name}", True, f"SHA-256 {digest}"
+    try:
+        found = verify(folder_of())
+    except MasiError as error:
+        return "models in use", False, str(error)
+    return (
+        "models in use",
+        True,
+        " ".join((f"{found.name}, hash {models_hash(found.sha256)}", *found.remarks)),
+    )
 
 
 def temporary_files_check() -> Check:

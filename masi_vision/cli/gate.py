@@ -25,7 +25,7 @@ from masi_vision.report.quality import (
 )
 from masi_vision.report.tables import RUN_JSON, csv_text, json_text, run_record, write_file
 from masi_vision.visit.folder import VisitFiles, find_visits
-from masi_vision.visit.models import Models, shipped_models
+from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.quality import RESULTS, Capture, capture_of, changed_since, check_photo, wanted, worst
 from masi_vision.visit.score import place_of
 from masi_vision.visit.seen import READ_SIDE_PX, View, see_photo, srgb8
@@ -59,9 +59,8 @@ class GateBook(Book):
         write_file(self.order.out / RUN_JSON, json_text(record))
 
 
-def check_and_show(paths: tuple[Path, ...], out: Path, settings: Settings, *, overwrite: bool) -> int:
+def check_and_show(order: Order) -> int:
     """Check, show the table, and give the exit code."""
-    order = Order(paths, out, settings, overlays=False, overwrite=overwrite)
     with screen.progress() as progress:
         book = check_visits(order, progress)
     _show(book)
@@ -79,7 +78,7 @@ def check_visits(order: Order, progress: Progress = lambda done, found: None) ->
     OutputError, ModelError
         The results folder cannot be used, or the models cannot.
     """
-    models = shipped_models()
+    models = open_models(order.models)
     found = find_visits(order.paths, order.settings.views)
     prepare(order, CHECKED)
     (order.out / SHEETS).mkdir(exist_ok=True)

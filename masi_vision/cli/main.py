@@ -12,6 +12,9 @@ from masi_vision.cli.compare import compare
 from masi_vision.cli.config import config
 from masi_vision.cli.demo import demo
 from masi_vision.cli.doctor import doctor
+from masi_vision.cli.evaluate import evaluate
+from masi_vision.cli.labels import labels
+from masi_vision.cli.models import models
 from masi_vision.cli.phantom import phantom
 from masi_vision.cli.qc import qc
 from masi_vision.cli.score import score
@@ -37,6 +40,9 @@ app.command()(selftest)
 app.command()(calibrate)
 app.command()(phantom)
 app.command()(train)
+app.command()(evaluate)
+app.add_typer(labels, name="labels")
+app.add_typer(models, name="models")
 app.add_typer(config, name="config")
 
 

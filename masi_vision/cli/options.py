@@ -24,4 +24,10 @@ Accept = Annotated[
         help="A check of quality that may fail and is recorded; can be given again.",
     ),
 ]
+ModelsChoice = Annotated[
+    str | None,
+    typer.Option(
+        "--models", metavar="NAME|DIR", help="Models to score with; those in use where omitted (masi models)."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results in the folder.")]

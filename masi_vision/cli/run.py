@@ -29,7 +29,7 @@ from masi_vision.report.tables import (
 )
 from masi_vision.report.versions import library_versions
 from masi_vision.visit.folder import VisitFiles, find_visits
-from masi_vision.visit.models import Models, shipped_models
+from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.score import VisitScore, score_visit
 
 
@@ -63,6 +63,7 @@ class Order:
     save_masks: bool = False
     overlays: bool = True
     overwrite: bool = False
+    models: Path | None = None
 
     @property
     def pictures(self) -> tuple[Pictures, ...]:
@@ -107,7 +108,7 @@ def score_visits(order: Order, progress: Progress = lambda done, found: None) ->
     OutputError, ModelError
         The results folder cannot be used, or the models cannot.
     """
-    models = shipped_models()
+    models = open_models(order.models)
     found = find_visits(order.paths, order.settings.views)
     prepare(order)
     book = Book(order, models, len(found))

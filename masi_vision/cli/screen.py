@@ -40,12 +40,12 @@ def console(*, stderr: bool = False) -> Console:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[int, int], None]]:
+def progress(doing: str = "Scoring", what: str = "visits") -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr, gone when done; nothing where stderr is no terminal."""
-    columns = (TextColumn("Scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     screen = console(stderr=True)
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task("visits", total=None)
+        task = bar.add_task(what, total=None)
         yield lambda done, found: bar.update(task, completed=done, total=found)
 
 

@@ -38,7 +38,7 @@ _CHEEKS = ("right_malar", "left_malar")
 
 @verb
 def selftest() -> int:
-    """Measure the phantoms that come with the package and compare with their expected numbers."""
+    """Measure the package's phantoms by the shipped models, and compare with their expected numbers."""
     well = True
     for name, passed, found in run_selftest():
         typer.echo(f"[{'ok' if passed else 'FAILED'}] {name}: {found}")

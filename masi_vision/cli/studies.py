@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -46,6 +47,7 @@ class StudyOrder:
     time_limit_s: float
     shard: Shard | None = None
     cluster: str | None = None
+    models: Path | None = None
 
 
 def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float | None = None) -> int:
@@ -56,7 +58,12 @@ def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float 
             "that all machines share, or --cluster instead of --shard."
         )
     with _stoppable(), mirrored(order.out, write=not dry_run) as out:
-        setup = Setup(order.settings, order.pictures, str(out.absolute()))
+        setup = Setup(
+            order.settings,
+            order.pictures,
+            str(out.absolute()),
+            "" if order.models is None else str(order.models.resolve()),
+        )
         run = BatchRun(order.study, ResultsFolder(out, order.shard), setup)
         if dry_run:
             with run.results.looked_at() as ledger:

@@ -18,8 +18,9 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -67,6 +68,9 @@ class Entry:
 
     def __post_init__(self) -> None:
         """Refuse what is no photograph of anybody."""
+        for name in (self.photo, self.labels, self.pigment):
+            if name and (PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts):
+                raise ValueError(f"files must lie in the data set, got {name!r}")
         if not self.photo or not self.patient:
             raise ValueError(f"photo and patient must be named, got {self.photo!r} and {self.patient!r}")
         if self.view not in VIEWS:
@@ -241,7 +245,7 @@ def _landmarks(file: Path) -> dict[str, Floats]:
     try:
         with np.load(file, allow_pickle=False) as stored:
             found = {name: np.asarray(stored[name], np.float32) for name in stored.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise DatasetError(
             f"{file} cannot be read ({error}). Expected landmarks. Import the labels again."
         ) from error

@@ -37,7 +37,7 @@ _SCORES = {
     "mmasi_low": 1,
     "mmasi_high": 1,
 }
-PROVENANCE = ("version", "settings_sha256", "models_sha256", "atlas", "pigment_method")
+PROVENANCE = ("version", "settings_sha256", "models", "models_sha256", "atlas", "pigment_method")
 SCORE_COLUMNS = (
     "patient",
     "visit",
@@ -138,6 +138,7 @@ def provenance_cells(provenance: Provenance) -> Row:
     return {
         "version": provenance.version,
         "settings_sha256": provenance.settings_sha256,
+        "models": provenance.models,
         "models_sha256": models_hash(provenance.models_sha256),
         "atlas": provenance.atlas,
         "pigment_method": provenance.pigment_method,
@@ -222,6 +223,7 @@ def run_facts(
     foot = {
         "atlas": facts.provenance.atlas,
         "pigment_method": facts.provenance.pigment_method,
+        "models": facts.provenance.models,
         "models_sha256": dict(facts.provenance.models_sha256),
         "settings_sha256": facts.settings.sha256,
         "settings": facts.settings.model_dump(mode="json"),

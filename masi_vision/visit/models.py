@@ -1,12 +1,20 @@
-"""The shipped models: the face's, and the network that draws the pigment map with its known errors."""
+"""Everything learned that a score depends on: the face's models, and the network of the pigment map.
+
+They lie in a folder: two cards, which name the other files with their hashes, and perhaps ``model.json``,
+which says what they are (docs/models.md). One such folder comes with masi_vision.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -14,13 +22,21 @@ import onnxruntime as ort
 from masi_vision.errors import ModelError
 from masi_vision.face.atlas import Floats
 from masi_vision.face.models import (
+    CARD,
+    FORMAT,
     SHIPPED,
     FaceModels,
+    Shapes,
     face_models,
+    is_shipped,
     open_session,
     read_card,
+    read_json,
+    remedy,
     shipped_folder,
 )
+from masi_vision.photo import printable
+from masi_vision.pigment import learned, rules
 from masi_vision.pigment.interval import Band, ChangeError, MeasureError
 from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE
 from masi_vision.version import __version__
@@ -29,6 +45,12 @@ PIGMENT_FORMAT = 1
 """Version of the pigment network's input and output that this code understands."""
 PIGMENT_CARD = "pigment.json"
 PIGMENT_READER = "pigment_reader.onnx"
+ABOUT = "model.json"
+CARDS = {CARD: FORMAT, PIGMENT_CARD: PIGMENT_FORMAT}
+"""The cards of a folder of models, and the format that this code understands."""
+PIGMENT_GIVES: Shapes = {"drawn": (1, 2, *NETWORK_SHAPE)}
+ERRORS = f"{PIGMENT_CARD} (errors)"
+"""Stands among the model files for the tables of known errors: intervals depend on them."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +86,21 @@ class Models:
     Parameters
     ----------
     name : str
-        ``shipped``, or that of the folder they lie in: never where it lies.
-    newer_than_code : str
-        The version of masi_vision that wrote them, if it is newer than this one; else "".
+        ``shipped``, or that of the folder they lie in: never where it lies. It stands beside every score.
+    made_with : str
+        Version of masi_vision that wrote them, or that they come with; "" where that is not said.
+    description : str
+        What they are, or learned from.
+    remarks : tuple of str
+        What a person should know before using them.
     """
 
     face: FaceModels
     pigment: PigmentModel
     name: str = SHIPPED
-    newer_than_code: str = ""
+    made_with: str = ""
+    description: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> dict[str, str]:
@@ -81,7 +109,7 @@ class Models:
 
 
 def shipped_models() -> Models:
-    """Open the shipped models, once per process.
+    """Open the models that come with masi_vision, once per process.
 
     Raises
     ------
@@ -91,38 +119,76 @@ def shipped_models() -> Models:
     return open_models()
 
 
-def open_models(folder: Path | None = None) -> Models:
-    """Open the models of a folder, once per process; None opens the shipped ones.
+def open_models(folder: str | PathLike[str] | None = None) -> Models:
+    """Open the models of a folder, once per process; without one, those that come with masi_vision.
+
+    Parameters
+    ----------
+    folder : path, optional
+        As `masi train` writes it. What ``masi models use`` chose holds for the command line alone.
 
     Raises
     ------
     ModelError
         A file is missing, was altered, or is for another version of the code.
     """
-    return _open_models((shipped_folder() if folder is None else folder).resolve())
+    return _open_models((shipped_folder() if folder is None else Path(folder)).resolve())
 
 
 @lru_cache(maxsize=4)
 def _open_models(folder: Path) -> Models:
     face = face_models(folder)
-    card, files = read_card(folder, PIGMENT_CARD, PIGMENT_FORMAT)
+    card, files = read_card(folder, PIGMENT_CARD, PIGMENT_FORMAT, (PIGMENT_READER,))
     if card["atlas"] != face.atlas.version:
         raise ModelError(
-            f"models/{PIGMENT_CARD} is for atlas {card['atlas']}. Expected {face.atlas.version}, as in the "
-            "face models. Install models that belong together."
+            f"{folder.name}/{PIGMENT_CARD} is for atlas {printable(card['atlas'])}. Expected "
+            f"{face.atlas.version}, that of the face models. {remedy(folder)}"
         )
+    errors, change = _known_errors(card, folder)
+    pigment = PigmentModel(
+        open_pigment_reader(files[PIGMENT_READER]),
+        errors,
+        change,
+        card["sha256"] | {ERRORS: _hash_of_errors(card)},
+    )
+    about, written_by = about_models(folder), _written_by(folder)
+    made_with = __version__ if is_shipped(folder) else max(written_by, key=_numbers, default="")
+    return Models(
+        face,
+        pigment,
+        name_of(folder),
+        about.get("made_with", made_with),
+        about.get("description", printable(str(card.get("trained_on", "")))),
+        tuple(_newer(one) for one in written_by if _numbers(one)[:2] > _numbers(__version__)[:2]),
+    )
+
+
+def _known_errors(card: Mapping[str, Any], folder: Path) -> tuple[dict[str, MeasureError], ChangeError]:
     try:
         errors = {method: _error(values) for method, values in card["errors"].items()}
         change = ChangeError(**{name: tuple(values) for name, values in card["change_error"].items()})
-        reader = files[PIGMENT_READER]
+        if lacking := {learned.METHOD, rules.METHOD} - errors.keys():
+            raise KeyError(min(lacking))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
-            f"models/{PIGMENT_CARD} lacks something ({error!r}). Expected the network and its errors. "
-            "Copy the models again from where they were made."
+            f"{folder.name}/{PIGMENT_CARD} has no usable tables of errors ({type(error).__name__}: {error}). "
+            f"Expected errors by {learned.METHOD} and {rules.METHOD}, and change_error. {remedy(folder)}"
         ) from error
-    pigment = PigmentModel(open_pigment_reader(reader), errors, change, dict(card["sha256"]))
-    name = SHIPPED if folder == shipped_folder().resolve() else folder.name
-    return Models(face, pigment, name, _newer(str(card.get("masi_vision", ""))))
+    return errors, change
+
+
+def _error(values: Mapping[str, Any]) -> MeasureError:
+    fraction, contrast_od = (
+        Band(**{key: tuple(numbers) for key, numbers in values[name].items()})
+        for name in ("fraction", "contrast_od")
+    )
+    return MeasureError(fraction, contrast_od, float(values["share"]))
+
+
+def _hash_of_errors(card: Mapping[str, Any]) -> str:
+    """Of the tables alone: what else a card tells may be corrected without another score."""
+    tables = {name: card[name] for name in ("errors", "change_error")}
+    return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()
 
 
 def open_pigment_reader(file: Path) -> ort.InferenceSession:
@@ -133,18 +199,45 @@ def open_pigment_reader(file: Path) -> ort.InferenceSession:
     ModelError
         The file is no network, or another one.
     """
-    return open_session(file, (INPUT_CHANNELS, *NETWORK_SHAPE), ("drawn",))
+    return open_session(file, (INPUT_CHANNELS, *NETWORK_SHAPE), PIGMENT_GIVES)
 
 
-def _newer(written_by: str) -> str:
-    """The version that wrote a card, if it is newer than this code."""
-    numbers = [tuple(int(n) for n in re.findall(r"\d+", v)[:3]) for v in (written_by, __version__)]
-    return written_by if numbers[0] > numbers[1] else ""
+def name_of(folder: Path) -> str:
+    """The name of a folder's models beside their scores: fit for any table, and without where they lie."""
+    if is_shipped(folder):
+        return SHIPPED
+    plain = re.sub(r"[^\w.-]+", "-", folder.resolve().name).lstrip("-.")[:64]
+    return f"another-{SHIPPED}" if plain == SHIPPED else plain or "unnamed"
 
 
-def _error(values: Mapping[str, object]) -> MeasureError:
-    bands = {
-        name: Band(**{key: tuple(numbers) for key, numbers in values[name].items()})  # type: ignore[attr-defined]
-        for name in ("fraction", "contrast_od")
-    }
-    return MeasureError(**bands, share=float(values["share"]))  # type: ignore[arg-type]
+def about_models(folder: Path) -> dict[str, str]:
+    """What ``model.json`` says of the whole set, of name, made_with and description; it may be missing.
+
+    Raises
+    ------
+    ModelError
+        It cannot be read.
+    """
+    if not (folder / ABOUT).exists():
+        return {}
+    told = read_json(folder / ABOUT)
+    return {key: printable(str(told[key])) for key in ("name", "made_with", "description") if told.get(key)}
+
+
+def _written_by(folder: Path) -> list[str]:
+    """The versions of masi_vision that wrote the cards, each once, where they say so."""
+    told = [read_json(folder / name).get("masi_vision") for name in CARDS]
+    told.append(about_models(folder).get("made_with"))
+    return sorted({printable(str(one)) for one in told if one})
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Major, minor and further numbers of a version."""
+    return tuple(int(one) for one in re.findall(r"\d+", version))
+
+
+def _newer(version: str) -> str:
+    return (
+        f"The models were written by masi_vision {version}, and this is {__version__}. They can be read, but "
+        "newer code may measure otherwise. Install that version to be sure."
+    )

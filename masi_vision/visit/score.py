@@ -66,10 +66,11 @@ class Scores:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made a score: two scores compare only where all of this is equal but the photos."""
+    """What made a score: two scores compare only where all of this is equal but the name of the models."""
 
     version: str
     settings_sha256: str
+    models: str = field(compare=False)
     models_sha256: Mapping[str, str]
     atlas: str
     pigment_method: str
@@ -346,7 +347,9 @@ def _rounded(value: float | None) -> float | None:
 def provenance_of(settings: Settings, models: Models) -> Provenance:
     """What makes the scores under these settings and models."""
     method = METHODS[settings.pigment.method]
-    return Provenance(__version__, settings.sha256, models.sha256, models.face.atlas.version, method)
+    return Provenance(
+        __version__, settings.sha256, models.name, models.sha256, models.face.atlas.version, method
+    )
 
 
 def quality(photo: PhotoScore) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def test_pictures_asked_for_later_are_drawn_and_lost_ones_drawn_again(study, out
 
 def test_a_ledger_of_another_format_is_refused(out):
     _ask(out, "UPDATE facts SET value = '99'")
-    with pytest.raises(OutputError, match=r"has format 99. Expected 1"):
+    with pytest.raises(OutputError, match=r"has format 99. Expected 2"):
         Ledger(out / "ledger.sqlite")
 
 

@@ -188,7 +188,7 @@ def test_stopped_it_keeps_what_was_compared(results, monkeypatch, tmp_path):
 
 def test_every_column_is_explained():
     page = (REPOSITORY / "docs" / "comparing.md").read_text(encoding="utf-8")
-    provenance = {"settings_sha256", "models_sha256", "atlas"}
+    provenance = {"settings_sha256", "models", "models_sha256", "atlas"}
     measures = {f"{m}_{w}" for m in ("contrast_od", "integrated_od") for w in ("before", "after", "change")}
     told = {"pigmented_fraction_after", "pigmented_fraction_change"} | provenance | measures
     for column in {*CHANGE_COLUMNS, *REGION_CHANGE_COLUMNS} - told:

@@ -15,7 +15,7 @@ from masi_vision import __version__
 from masi_vision.cli import door
 from masi_vision.cli.main import app
 from masi_vision.config import load_settings, shipped_file
-from masi_vision.face import models
+from masi_vision.errors import ModelError
 from masi_vision.report.names import FileNames, safe_name
 
 REPOSITORY = Path(__file__).parents[2]
@@ -67,9 +67,9 @@ def test_the_doctor_says_how_to_get_an_extra(selftest, monkeypatch):
 
 def test_the_doctor_finds_an_altered_model(selftest, monkeypatch):
     def altered(file, sha256):
-        raise models.ModelError(f"models/{file.name} has SHA-256 00. Expected {sha256[:12]}.")
+        raise ModelError(f"models/{file.name} has SHA-256 00. Expected {sha256[:12]}.")
 
-    monkeypatch.setattr(models, "verified", altered)
+    monkeypatch.setattr("masi_vision.visit.store.verified", altered)
     done = masi("doctor")
     assert done.exit_code == 2
     assert "[FAILED] model face_finder.onnx" in done.stdout

@@ -1,0 +1,156 @@
+"""`masi evaluate`: how good models are on annotated photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
+from masi_vision.cli.options import ModelsChoice, SettingsFile
+from masi_vision.errors import DatasetError
+
+if TYPE_CHECKING:
+    from masi_vision.config import Settings
+    from masi_vision.evaluation.page import Evaluation
+    from masi_vision.evaluation.photo_figures import Part, PhotoFigures
+    from masi_vision.labels.dataset import Dataset
+    from masi_vision.visit.models import Models
+
+PAGE, VALUES = "evaluation.html", "evaluation.json"
+_SHOWN_PROBLEMS = 20
+
+
+@verb
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(help="Annotated photos: a folder with dataset.csv.")],
+    models: ModelsChoice = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="NAME|DIR", help="Models to compare with, on the same photos.")
+    ] = None,
+    split: Annotated[
+        Literal["test", "validation", "train", "all"], typer.Option(help="Which part of the photos.")
+    ] = "test",
+    settings: SettingsFile = None,
+    out: Annotated[
+        Path | None, typer.Option(help=f"Folder for {PAGE} and {VALUES}; nothing is written where omitted.")
+    ] = None,
+    worst: Annotated[int, typer.Option(min=0, help="How many of the worst photos the page shows.")] = 12,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core where omitted.")] = None,
+) -> int:
+    """Compare what models draw and measure with what an annotator drew, with intervals by patient."""
+    from masi_vision.batch.pool import cores
+    from masi_vision.config import load_settings
+    from masi_vision.evaluation.comparison import compared
+    from masi_vision.evaluation.page import Evaluation
+    from masi_vision.evaluation.worst import worst_cases
+    from masi_vision.labels.dataset import read_dataset
+
+    data, chosen = read_dataset(dataset), load_settings(settings)
+    opened = [_opened(one) for one in ([models] if against is None else [models, against])]
+    names = _names([one for _, one in opened])
+    made = [
+        _figures(data, folder, chosen, split, workers or cores(), name)
+        for (folder, _), name in zip(opened, names, strict=True)
+    ]
+    figures, others = made[0], made[1] if against is not None else []
+    _refuse_unreadable(dataset, figures)
+    with_pictures = list(zip(names, [one for _, one in opened], strict=True)) if out is not None else []
+    evaluation = Evaluation(
+        dataset.resolve().name,
+        split,
+        chosen.sha256,
+        {name: one.sha256 for name, (_, one) in zip(names, opened, strict=True)},
+        figures,
+        others,
+        compared(figures, others) if others else (),
+        worst_cases(data, figures, with_pictures, chosen, count=worst) if with_pictures else (),
+    )
+    _show(evaluation)
+    if out is not None:
+        _write(evaluation, out)
+    return SOME_NOT_SCORED if evaluation.problems else DONE
+
+
+def _opened(choice: str | None) -> tuple[Path | None, Models]:
+    """Models by name or folder, and where they lie; None for the shipped ones.
+
+    Raises
+    ------
+    ModelError
+        There are none of that name, or they cannot be used.
+    """
+    from masi_vision.visit.models import open_models
+    from masi_vision.visit.store import folder_of
+
+    folder = folder_of(choice)
+    return folder, open_models(folder)
+
+
+def _names(models: list[Models]) -> list[str]:
+    """Names that differ, though two folders may be called the same."""
+    names = [one.name for one in models]
+    return names if len(set(names)) == len(names) else [f"{name} ({n})" for n, name in enumerate(names, 1)]
+
+
+def _figures(
+    data: Dataset, folder: Path | None, settings: Settings, split: Part, workers: int, name: str
+) -> list[PhotoFigures]:
+    from masi_vision.cli import screen
+    from masi_vision.evaluation.photo_figures import evaluate_dataset
+
+    with screen.progress(f"Evaluating {name}", "photos") as progress:
+        return evaluate_dataset(data, folder, settings, split, workers=workers, progress=progress)
+
+
+def _refuse_unreadable(dataset: Path, figures: list[PhotoFigures]) -> None:
+    """Stop where no photo could be read, and say why of each."""
+    if all(one.problem for one in figures):
+        reasons = "\n  ".join(f"{one.photo}: {one.problem}" for one in figures[:_SHOWN_PROBLEMS])
+        raise DatasetError(
+            f"None of the {len(figures)} photos of {dataset} could be read:\n  {reasons}\nExpected pictures "
+            "with labels of the same size. Correct the data set."
+        )
+
+
+def _show(evaluation: Evaluation) -> None:
+    """Print the table, what the comparison says, and the photos that could not be read."""
+    from rich.table import Table
+
+    from masi_vision.cli import screen
+    from masi_vision.evaluation.measures import HEADLINES, MEASURES
+    from masi_vision.evaluation.page import counted, figure_text
+
+    told = evaluation.groups["all"]
+    people = len({photo.patient for photo in told})
+    console = screen.console()
+    console.print(
+        f"{evaluation.dataset}, split {evaluation.split}: {counted(len(told), 'photo')} of "
+        f"{counted(people, 'patient')}.",
+        soft_wrap=True,
+    )
+    table = Table("Figure", *evaluation.models)
+    columns = [evaluation.summaries["all"], evaluation.other_summary][: len(evaluation.models)]
+    for name in HEADLINES:
+        values = [figure_text(one[name], name) or "not known here" for one in columns]
+        table.add_row(MEASURES[name].title, *values)
+    console.print(table)
+    for one in evaluation.differences:
+        console.print(one.sentence, soft_wrap=True)
+    for photo in evaluation.problems[:_SHOWN_PROBLEMS]:
+        console.print(f"{photo.photo}: {photo.problem}", soft_wrap=True)
+    if len(evaluation.problems) > _SHOWN_PROBLEMS:
+        console.print(f"{len(evaluation.problems)} photos could not be read in all.", soft_wrap=True)
+
+
+def _write(evaluation: Evaluation, out: Path) -> None:
+    from masi_vision.cli import screen
+    from masi_vision.evaluation.page import to_dict, to_html
+    from masi_vision.report.tables import json_text, write_file, writing
+
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_file(out / VALUES, json_text(to_dict(evaluation)))
+        write_file(out / PAGE, to_html(evaluation))
+    screen.console().print(f"Page: {out / PAGE}", soft_wrap=True)

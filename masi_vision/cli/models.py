@@ -1,0 +1,137 @@
+"""`masi models`: models as things that are listed, added, verified and chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from masi_vision.cli.door import DONE, MUST_CHANGE, verb
+
+models = typer.Typer(help="Models to score with: list, add, verify, use.", no_args_is_help=True)
+_SHOWN = 60
+"""Letters of a description in the table."""
+
+
+@models.command("list")
+@verb
+def list_() -> int:
+    """Say which models there are, which are in use, and whether they can be."""
+    from rich.table import Table
+
+    from masi_vision.cli.screen import console
+    from masi_vision.report.tables import models_hash
+    from masi_vision.visit.store import store_folder, stored_models
+
+    table = Table("Name", "In use", "Made with", "Hash", "What", "State")
+    code, remarks = DONE, []
+    for one in stored_models():
+        told = ("", "", "")
+        if one.models is not None:
+            hashed, what = models_hash(one.models.sha256)[:8], one.models.description
+            told = one.models.made_with, hashed, what if len(what) <= _SHOWN else f"{what[:_SHOWN]}..."
+            remarks += [f"{one.name}: {remark}" for remark in one.models.remarks]
+        state = f"broken: {one.problem}" if one.problem else "ok"
+        table.add_row(one.name, "yes" if one.in_use else "", *told, state)
+        if one.in_use and one.problem:
+            code = MUST_CHANGE
+    screen = console()
+    screen.print(table)
+    for line in (*remarks, f"Added models lie in {store_folder()}."):
+        screen.print(line, soft_wrap=True)
+    return code
+
+
+@models.command()
+@verb
+def add(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of models, as masi train writes it.")],
+    name: Annotated[
+        str | None, typer.Option(help="Name; the one in model.json or that of the folder where omitted.")
+    ] = None,
+) -> int:
+    """Verify models and copy them into your own store, under a name."""
+    from masi_vision.visit import store
+
+    chosen = store.add(folder, name)
+    _tell(store.verify(store.folder_of(chosen)).remarks)
+    typer.echo(
+        f"Added {chosen}. Score with it: masi models use {chosen}, or masi score ... --models {chosen}"
+    )
+    return DONE
+
+
+@models.command()
+@verb
+def verify(
+    which: Annotated[
+        str | None, typer.Argument(metavar="[NAME|DIR]", help="Models; those in use where omitted.")
+    ] = None,
+) -> int:
+    """Check every file against its hash, every version, and run each network once."""
+    from masi_vision.report.tables import models_hash
+    from masi_vision.visit import store
+
+    folder = store.folder_of(which)
+    checks = store.check_files(folder)
+    for one in checks:
+        state = "NOT OK" if one.problem else "ok"
+        typer.echo("  ".join(filter(None, (f"{state:6}", one.name, one.sha256, one.problem))))
+    if any(one.problem for one in checks):
+        typer.echo("These models cannot be used: see NOT OK above.")
+        return MUST_CHANGE
+    found = store.verify(folder)
+    _tell(found.remarks)
+    typer.echo(
+        f"{found.name}, hash {models_hash(found.sha256)}: every file is the one that its card describes, and "
+        "every network runs."
+    )
+    return DONE
+
+
+@models.command()
+@verb
+def use(name: Annotated[str, typer.Argument(help="Name of added models, or shipped.")]) -> int:
+    """Score with these models from now on: score, batch, compare, qc and evaluate, without --models."""
+    from masi_vision.face.models import SHIPPED
+    from masi_vision.visit import store
+
+    found = store.use(name)
+    _tell(found.remarks)
+    back = "" if name == SHIPPED else " Back: masi models use shipped"
+    typer.echo(f"Scores are made with {found.name} from now on.{back}")
+    return DONE
+
+
+def chosen_models(choice: str | None) -> Path | None:
+    """Folder of the models that a run works with; None for the shipped ones. Others are named on stderr.
+
+    Parameters
+    ----------
+    choice : str or None
+        As given by --models; None for the models in use.
+
+    Raises
+    ------
+    ModelError
+        There are none of that name, or they cannot be used.
+    """
+    from masi_vision.face.models import SHIPPED
+    from masi_vision.report.tables import models_hash
+    from masi_vision.visit.models import open_models
+    from masi_vision.visit.store import folder_of
+
+    folder = folder_of(choice)
+    if folder is not None:
+        found = open_models(folder)
+        if found.name != SHIPPED:
+            hashed = models_hash(found.sha256)[:8]
+            typer.echo(f"masi: with the models {found.name} ({hashed}), not the shipped ones.", err=True)
+        _tell(found.remarks)
+    return folder
+
+
+def _tell(remarks: tuple[str, ...]) -> None:
+    for remark in remarks:
+        typer.echo(f"masi: {remark}", err=True)

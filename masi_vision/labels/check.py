@@ -1,0 +1,139 @@
+"""What a data set holds: how many photos and patients, how much of each region, what is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.errors import DatasetError, NotScorable
+from masi_vision.face.atlas import SUBUNITS, Subunit
+from masi_vision.labels.dataset import SPLITS, UNKNOWN, Codes, Dataset, Entry, PigmentTruth, Split, balance
+from masi_vision.photo import Photo, srgb_to_linear
+from masi_vision.skin.tone import ita_deg, lab
+
+# Classes of the individual typology angle after Del Bino S, Bernerd F. Br J Dermatol 2013;169 Suppl 3:33-40,
+# DOI 10.1111/bjd.12529: very light and light are one here, and so are brown and dark.
+TONES = (("light", 41.0), ("intermediate", 28.0), ("tan", 10.0), ("brown and dark", -np.inf))
+NO_TONE = "no labelled skin"
+_MOST_PIXELS = 50_000  # of labelled skin are enough for its median colour
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one photo adds."""
+
+    pixels: Counter[str]
+    tone: str
+    has_pigment: bool
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a data set holds, by split.
+
+    Parameters
+    ----------
+    photos, patients, pigment : dict
+        Number of photos, of patients, and of photos on which pigment is drawn.
+    regions : dict
+        Region to the share of all labelled pixels of a split that are of it, 0 to 1.
+    tones : dict
+        Class of skin tone to the number of photos.
+    no_face : tuple of str
+        Photos without landmarks.
+    problems : tuple of str
+        A sentence for each thing that is wrong.
+    """
+
+    photos: dict[Split, int]
+    patients: dict[Split, int]
+    pigment: dict[Split, int]
+    regions: dict[str, dict[Split, float]]
+    tones: dict[str, dict[Split, int]]
+    no_face: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def check_dataset(data: Dataset, progress: Callable[[int, int], None] = lambda done, of: None) -> Contents:
+    """Read every photo and picture of a data set."""
+    seen: dict[str, _Seen] = {}
+    problems = _table_problems(data)
+    for done, entry in enumerate(data.entries):
+        progress(done, len(data.entries))
+        try:
+            seen[entry.photo] = _look(data, entry)
+        except (DatasetError, NotScorable) as why:
+            problems.append(f"{entry.photo}: {why}")
+    tones = balance(data, lambda entry: seen[entry.photo].tone if entry.photo in seen else NO_TONE)
+    order = [name for name, _ in TONES] + [NO_TONE]
+    return Contents(
+        photos={split: len(data.part(split)) for split in SPLITS},
+        patients={split: len({entry.patient for entry in data.part(split)}) for split in SPLITS},
+        pigment={
+            split: sum(entry.photo in seen and seen[entry.photo].has_pigment for entry in data.part(split))
+            for split in SPLITS
+        },
+        regions=_shares(data, seen),
+        tones={name: tones[name] for name in order if name in tones},
+        no_face=tuple(entry.photo for entry in data.entries if entry.photo not in data.landmarks),
+        problems=tuple(problems),
+    )
+
+
+def _table_problems(data: Dataset) -> list[str]:
+    problems = [f"{entry.photo}: has no split." for entry in data.entries if not entry.split]
+    problems += [
+        f"{entry.photo}: has neither labels nor pigment."
+        for entry in data.entries
+        if not entry.labels and not entry.pigment
+    ]
+    strangers = sorted(set(data.landmarks) - {entry.photo for entry in data.entries})
+    return problems + [f"{name}: has landmarks, but no row in the table." for name in strangers]
+
+
+def _look(data: Dataset, entry: Entry) -> _Seen:
+    photo = data.photo(entry)
+    labels = data.labels(entry, photo.srgb.shape)
+    pigment = data.pigment(entry, photo.srgb.shape)
+    points = data.landmarks.get(entry.photo)
+    if points is not None and not np.isfinite(points).all():
+        raise DatasetError("has landmarks that are no numbers. Import the labels again.")
+    pixels: Counter[str] = Counter()
+    if labels is not None:
+        counts = np.bincount(labels.ravel(), minlength=UNKNOWN + 1)
+        pixels.update({unit.name.lower(): int(counts[unit]) for unit in SUBUNITS})
+    has_pigment = pigment is not None and bool(pigment.lesion.any())
+    return _Seen(pixels, tone_of(photo, labels, pigment), has_pigment)
+
+
+def tone_of(photo: Photo, labels: Codes | None, pigment: PigmentTruth | None) -> str:
+    """Class of the tone of labelled skin that is not pigmented, by its median colour as photographed."""
+    if labels is None:
+        return NO_TONE
+    skin = (labels != Subunit.NONE) & (labels != UNKNOWN)
+    if pigment is not None and (skin & ~pigment.lesion).any():
+        skin &= ~pigment.lesion
+    found = photo.srgb[skin]
+    if not len(found):
+        return NO_TONE
+    some: npt.NDArray[np.uint8 | np.uint16] = found[:: max(1, len(found) // _MOST_PIXELS)]
+    colour = np.median(srgb_to_linear(np.ascontiguousarray(some[None])), axis=(0, 1))
+    angle = float(ita_deg(lab(colour)))
+    return next(name for name, above_deg in TONES if angle > above_deg)
+
+
+def _shares(data: Dataset, seen: dict[str, _Seen]) -> dict[str, dict[Split, float]]:
+    shares: dict[str, dict[Split, float]] = {}
+    for split in SPLITS:
+        pixels: Counter[str] = Counter()
+        for entry in data.part(split):
+            if entry.photo in seen:
+                pixels += seen[entry.photo].pixels
+        total = max(1, sum(pixels.values()))
+        for unit in SUBUNITS:
+            shares.setdefault(unit.name.lower(), {})[split] = pixels[unit.name.lower()] / total
+    return shares

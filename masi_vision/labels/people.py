@@ -1,0 +1,127 @@
+"""Whose photo it is: patient, visit, view, site and split, from a table or from the folders."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from masi_vision.errors import DatasetError
+from masi_vision.labels.dataset import SPLITS, VIEWS, Entry, refuse_shared_patients
+from masi_vision.labels.photo_folder import NoSuchPhotoError, PhotoFolder
+from masi_vision.photo import printable
+from masi_vision.visit.folder import views_told
+
+COLUMNS = ("photo", "patient", "visit", "view", "site", "split")
+
+
+@dataclass(frozen=True)
+class People:
+    """Who is on the photos: an entry for each, as far as it is known.
+
+    Parameters
+    ----------
+    entries : dict of str to Entry
+        By the photo's path; labels and pigment are empty yet.
+    from_table : bool
+        Whether a table said so; then a photo that it lacks is left out.
+    """
+
+    entries: dict[str, Entry]
+    from_table: bool = False
+
+
+def people_by_table(table: Path, photos: PhotoFolder) -> People:
+    """Read photo,patient[,visit,view,site,split]; photos by path or by a name that only one has.
+
+    Raises
+    ------
+    DatasetError
+        Every row that does not fit is named; or a patient stands in two splits.
+    """
+    entries: dict[str, Entry] = {}
+    wrong = []
+    for number, row in enumerate(_rows(table), 2):
+        try:
+            entry = _entry(row, photos)
+            if entry.photo in entries:
+                raise ValueError(f"{entry.photo} stands in two rows")
+            entries[entry.photo] = entry
+        except (ValueError, NoSuchPhotoError) as why:
+            wrong.append(f"\n  line {number}: {row.get('photo', '')} {why}")
+    if wrong:
+        raise DatasetError(f"{table.name} does not fit:{''.join(wrong)}\nCorrect the table.")
+    refuse_shared_patients(entry for entry in entries.values() if entry.split)
+    return People(entries, from_table=True)
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+        rows = [
+            {str(name).strip().casefold(): (value or "").strip() for name, value in row.items() if name}
+            for row in csv.DictReader(io.StringIO(text), restval="")
+        ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{table} cannot be read ({error}). Expected a CSV file in UTF-8.") from error
+    if lacking := [name for name in ("photo", "patient") if not rows or name not in rows[0]]:
+        raise DatasetError(
+            f"{table.name} has no column {lacking[0]}, or no row. Expected photo,patient and, if you have "
+            f"them, {', '.join(COLUMNS[2:])}."
+        )
+    return rows
+
+
+def _entry(row: dict[str, str], photos: PhotoFolder) -> Entry:
+    values = {name: row.get(name, "") for name in COLUMNS}
+    file = photos.named(values.pop("photo"))
+    view, split = values.pop("view").casefold() or _view(file, photos), values.pop("split").casefold()
+    if not values["patient"]:
+        raise ValueError("has no patient")
+    if view not in VIEWS:
+        raise ValueError(f"has the view {view!r}, expected one of {', '.join(VIEWS)}")
+    if split not in ("", *SPLITS):
+        raise ValueError(f"has the split {split!r}, expected one of {', '.join(SPLITS)}, or none")
+    return Entry(file, "", "", view=view, split=split, **values)  # type: ignore[arg-type]
+
+
+def _view(file: str, photos: PhotoFolder) -> str:
+    views = views_told(PurePosixPath(file).stem, photos.words)
+    return views[0] if len(views) == 1 else "front"
+
+
+def people_by_folder(files: Iterable[str], photos: PhotoFolder, *, each_is_a_patient: bool) -> People:
+    """Tell patient, visit and view of PATIENT/VISIT/view.jpg.
+
+    Parameters
+    ----------
+    each_is_a_patient : bool
+        Take every photo that lies elsewhere for a patient of its own.
+
+    Raises
+    ------
+    DatasetError
+        Whose photo it is cannot be told, and nobody said that each is of another patient.
+    """
+    entries, untold = {}, []
+    for file in files:
+        path = PurePosixPath(file)
+        folders = path.parts[:-1]
+        if len(folders) >= 2 and len(views_told(path.stem, photos.words)) == 1:
+            patient, visit = "/".join(folders[:-1]), folders[-1]
+            entries[file] = Entry(file, "", "", patient, visit, _view(file, photos))
+        else:
+            untold.append(file)
+    if untold and not each_is_a_patient:
+        raise DatasetError(
+            f"Whose photo it is cannot be told of {len(untold)} photos: "
+            f"{', '.join(map(printable, untold[:5]))}. Expected "
+            "PATIENT/VISIT/view.jpg, so that a patient's photos never stand in two splits. Name a table of "
+            "photo,patient with --table, or say --each-photo-is-a-patient if that is so."
+        )
+    for file in untold:
+        patient = PurePosixPath(file).with_suffix("").as_posix()
+        entries[file] = Entry(file, "", "", patient, "", _view(file, photos))
+    return People(entries)

@@ -1,0 +1,151 @@
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from verbs import masi, table
+
+from masi_vision.labels.classes import OURS
+from masi_vision.labels.dataset import read_dataset
+from masi_vision.phantom.demo import demo_folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """The front views of the demo study."""
+    folder = tmp_path_factory.mktemp("study") / "photos"
+    for photo in sorted(demo_folder().glob("*/*/front.jpg")):
+        place = folder / photo.relative_to(demo_folder())
+        place.parent.mkdir(parents=True)
+        shutil.copyfile(photo, place)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def suggested(photos):
+    out = photos.parent / "suggested"
+    done = masi("labels", "suggest", photos, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "Labels suggested for 3 of 3 photos." in done.output
+    return out
+
+
+@pytest.fixture(scope="module")
+def dataset(photos, suggested):
+    out = photos.parent / "dataset"
+    done = masi("labels", "import", suggested / "coco.json", "--photos", photos, "--out", out)
+    assert done.exit_code == 0, done.output
+    return out, done.output
+
+
+def test_suggestions_become_a_data_set(dataset):
+    out, printed = dataset
+    _, rows = table(out / "dataset.csv")
+    assert [(row["patient"], row["visit"], row["view"]) for row in rows] == [
+        ("demo-01", "visit-1", "front"),
+        ("demo-01", "visit-2", "front"),
+        ("demo-02", "visit-1", "front"),
+    ]
+    assert "3 photos of COCO" in printed
+    data = read_dataset(out)
+    assert set(data.landmarks) == {row["photo"] for row in rows}
+    first = data.entries[0]
+    shape = data.photo(first).srgb.shape
+    assert np.unique(data.labels(first, shape)).tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert data.pigment(first, shape).lesion.any()
+
+
+def test_label_studio_and_coco_say_the_same(photos, suggested, dataset):
+    """All suggestions accepted, as Label Studio would export them, with a photo uploaded by hand."""
+    tasks = json.loads((suggested / "label_studio.json").read_text())
+    for number, task in enumerate(tasks):
+        task["annotations"] = [
+            {"id": number, "was_cancelled": False, "result": task["predictions"][0]["result"]}
+        ]
+    file = photos.parent / "export.json"
+    file.write_text(json.dumps(tasks))
+    out = photos.parent / "from_label_studio"
+    done = masi("labels", "import", file, "--photos", photos, "--out", out)
+    assert done.exit_code == 0, done.output
+    one, other = read_dataset(dataset[0]), read_dataset(out)
+    for entry in one.entries:
+        shape = one.photo(entry).srgb.shape
+        codes, again = one.labels(entry, shape), other.labels(entry, shape)
+        assert (codes == again).mean() > 0.999
+
+
+def test_what_a_data_set_holds_is_printed(dataset):
+    done = masi("labels", "check", dataset[0])
+    assert done.exit_code == 0
+    for part in ("Patients", "Right malar", "with pigment", "Tone: ", "Nothing is wrong."):
+        assert part in done.output
+
+
+def test_a_data_set_with_a_damaged_picture_is_told(dataset, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset[0], copy)
+    next((copy / "labels").iterdir()).write_bytes(b"nothing")
+    done = masi("labels", "check", copy)
+    assert done.exit_code == 1
+    assert "is no picture of one channel" in done.output
+    assert "1 problems, see above." in done.output
+    assert masi("labels", "check", tmp_path).exit_code == 2
+
+
+def test_a_photo_without_a_face_has_no_suggestion(photos, tmp_path, plain_skin):
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "wall.jpg"), plain_skin(200, 200))
+    done = masi("labels", "suggest", tmp_path / "wall.jpg", "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "wall.jpg: No face was found" in done.output
+    done = masi(
+        "labels", "import", tmp_path / "out" / "coco.json", "--photos", tmp_path, "--out", tmp_path / "set",
+        "--each-photo-is-a-patient",
+    )  # fmt: skip
+    assert done.exit_code == 2
+    assert "nothing is drawn on it" in done.output
+
+
+def test_classes_that_are_not_known_are_listed_and_nothing_is_written(photos, suggested, tmp_path):
+    content = json.loads((suggested / "coco.json").read_text())
+    content["categories"][3]["name"] = "Kinn"
+    file = tmp_path / "theirs.json"
+    file.write_text(json.dumps(content))
+    order = ["labels", "import", file, "--photos", photos, "--out", tmp_path / "out"]
+    done = masi(*order)
+    assert done.exit_code == 2
+    assert "Kinn: 3 times, in demo-01/visit-1/front.jpg" in done.output
+    assert not (tmp_path / "out").exists()
+    assert masi(*order, "--class", "Kinn=chin").exit_code == 0
+
+
+def test_a_folder_in_use_and_two_ways_to_tell_patients_are_refused(photos, suggested, tmp_path):
+    order = ["labels", "import", suggested / "coco.json", "--photos", photos]
+    done = masi(*order, "--out", photos)
+    assert done.exit_code == 2
+    assert "is in use" in done.output
+    done = masi(*order, "--out", tmp_path / "x", "--table", tmp_path / "t.csv", "--each-photo-is-a-patient")
+    assert done.exit_code == 2
+    assert "contradict each other" in done.output
+
+
+def test_a_photo_left_out_is_named(photos, suggested, tmp_path):
+    content = json.loads((suggested / "coco.json").read_text())
+    content["images"][0]["width"] += 2
+    file = tmp_path / "coco.json"
+    file.write_text(json.dumps(content))
+    done = masi("labels", "import", file, "--photos", photos, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "demo-01/visit-1/front.jpg: was annotated at" in done.output
+    assert "1 not used, see above." in done.output
+
+
+def test_the_manual_names_every_option_and_class():
+    manual = (Path(__file__).parents[2] / "docs" / "labels.md").read_text(encoding="utf-8")
+    options = set()
+    for verb in ("import", "suggest", "check"):
+        options |= set(re.findall(r"--[a-z-]+", masi("labels", verb, "--help").output)) - {"--help"}
+    assert {name for name in (*options, *OURS) if name not in manual} == set()

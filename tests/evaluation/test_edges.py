@@ -1,0 +1,79 @@
+"""Where figures turn: skin behind a pixel, the share that must be seen, whose landmarks, classes of skin."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from masi_vision.evaluation.measures import MEASURES
+from masi_vision.evaluation.photo_figures import PhotoFigures, evaluate_photo, tone_of
+from masi_vision.evaluation.pigment_truth import TruthOnFace, with_pigment
+from masi_vision.evaluation.summary import summary
+from masi_vision.face.align import skin_area
+from masi_vision.labels.dataset import Dataset
+from masi_vision.photo import srgb_to_linear
+from masi_vision.scale import MASI_REGIONS
+from masi_vision.skin.tone import ita_deg, lab
+
+
+@pytest.fixture
+def outer_cheek(atlas):
+    """Truth on the mean face: pigment on the outer half of the right malar region."""
+    cheek = atlas.labels == 2
+    middle = np.median(np.nonzero(cheek)[1])
+    lesion = cheek & (np.arange(cheek.shape[1]) < middle)
+    return TruthOnFace(atlas, atlas.labels, np.ones_like(cheek), lesion, None)
+
+
+def test_the_true_fraction_is_by_skin_and_not_by_pixels(atlas, outer_cheek, settings):
+    cheek, area = atlas.labels == 2, skin_area(atlas)
+    found = with_pigment({}, outer_cheek, None, settings)["right_malar"]
+    assert found.true_fraction == pytest.approx(area[outer_cheek.lesion].sum() / area[cheek].sum())
+    assert found.true_fraction > outer_cheek.lesion.sum() / cheek.sum() + 0.02
+    assert (found.fraction, found.graded) == (None, False)
+
+
+def test_a_region_is_graded_from_the_share_that_the_settings_ask_for(drawn, outer_cheek, settings):
+    least = settings.quality.visible_fraction.fail
+    graded = []
+    for seen in (least, least - 1e-6):
+        measures = drawn[0].measures
+        regions = {
+            name: None if one is None else replace(one, visible_fraction=seen)
+            for name, one in measures.regions.items()
+        }
+        found = with_pigment({}, outer_cheek, replace(measures, regions=regions), settings)
+        graded.append([found[name].graded for name in MASI_REGIONS])
+    assert graded == [[True] * 4, [False] * 4]
+
+
+def test_the_landmarks_of_the_data_set_come_before_those_found(drawn, dataset, settings, models):
+    data, entry = dataset(drawn[:1]), drawn[0].entry
+    doubled = Dataset(data.folder, data.entries, {entry.photo: 2 * drawn[0].landmarks})
+    own, other = (evaluate_photo(one, entry, models, settings).region("forehead") for one in (data, doubled))
+    assert other.true_area == pytest.approx(own.true_area / 4)
+    assert other.iou == own.iou == 1
+
+
+def test_a_clear_region_that_is_hardly_seen_has_no_false_fraction(region):
+    values = {"true_fraction": 0.0, "fraction": 0.3, "true_contrast_od": 0.0}
+    seen, hidden = (region(1.0, graded=graded, **values) for graded in (True, False))
+    photo = PhotoFigures("a", "a", "front", "", clear=True, regions={"chin": hidden, "forehead": seen})
+    assert MEASURES["false_fraction"].parts(photo) == (0.3, 1)
+    assert MEASURES["fraction_error"].parts(photo) == (0, 0)
+
+
+@pytest.mark.parametrize(("apart", "exact", "within"), [(0, 1, 1), (1, 0, 1), (-1, 0, 1), (2, 0, 0)])
+@pytest.mark.parametrize("grade", ["area", "darkness"])
+def test_one_grade_beside_is_within_one_and_two_are_not(region, grade, apart, exact, within):
+    one = region(1.0, graded=True, true_fraction=0.2, fraction=0.2, **{f"{grade}_difference": apart})
+    found = summary([PhotoFigures("a", "a", "front", "", regions={"chin": one})])
+    assert (found[f"{grade}_exact"].value, found[f"{grade}_within_one"].value) == (exact, within)
+
+
+def test_classes_of_skin_turn_at_41_28_and_10_degrees():
+    for skin in np.random.default_rng(7).integers((60, 45, 35), (250, 220, 200), (200, 3)).astype(np.uint8):
+        angle = float(ita_deg(lab(srgb_to_linear(skin[None, None])[0, 0])))
+        place = int(np.searchsorted([10, 28, 41], angle))
+        word = ("brown and dark", "tan", "intermediate", "light")[place]
+        assert tone_of(skin[None]).startswith(word)

@@ -1,0 +1,54 @@
+"""Experiments: every shipped one is read, and what is wrong in one is named."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("torch", reason="needs the extra train")
+
+from masi_vision.config import shipped_file
+from masi_vision.errors import SettingsError
+from masi_vision.training.experiment import load_experiment
+
+FOLDER = shipped_file("configs", "training/finetune_regions.yaml").parent
+SHIPPED = sorted(f.stem for f in FOLDER.glob("*.yaml") if "network:" in f.read_text(encoding="utf-8"))
+
+
+def test_there_are_experiments():
+    assert {"face_finder", "face_reader", "finetune_pigment", "finetune_regions"} <= set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_experiment_is_read_by_its_name(name):
+    experiment = load_experiment(name)
+    assert experiment.schedule.steps(100) > 100
+
+
+def changed(tmp_path, **values):
+    content = yaml.safe_load((FOLDER / "finetune_regions.yaml").read_text(encoding="utf-8"))
+    for key, value in values.items():
+        section, _, name = key.partition("__")
+        (content[section] if name else content)[name or section] = value
+    file = Path(tmp_path / "mine.yaml")
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"network": "nose"}, r"network: found 'nose'\. Expected one of finder, reader, pigment"),
+        ({"seed": "one"}, r'seed: found "one"\. Expected a valid integer'),
+        ({"schedule__bach": 3}, r"schedule\.bach: found a key that is not a setting"),
+        ({"schedule__epochs": 3}, r"Expected either samples or epochs, and null for the other"),
+        ({"model__architecture": "Unet"}, r"Expected architecture: ours with start: models"),
+        (
+            {"augmentation__turned": 1.5},
+            r"augmentation\.turned: found 1\.5\. Expected less than or equal to 1",
+        ),
+    ],
+)
+def test_a_bad_experiment_names_the_key_what_was_found_and_what_was_expected(tmp_path, values, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        load_experiment(changed(tmp_path, **values))

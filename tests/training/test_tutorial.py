@@ -1,0 +1,84 @@
+"""docs/training.md, command by command, on the demonstration photographs: suggest, import, train, evaluate, score."""
+
+import json
+import shutil
+from importlib.util import find_spec
+
+import pytest
+import yaml
+from verbs import masi, table
+
+torch = pytest.importorskip("torch", reason="needs the extra train")
+if find_spec("segmentation_models_pytorch") is None:
+    pytest.skip("needs the extra train", allow_module_level=True)
+
+from masi_vision.config import shipped_file  # noqa: E402
+from masi_vision.phantom.demo import demo_folder  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Photographs of two patients, drawn by the shipped models and read back as an annotator's."""
+    folder = tmp_path_factory.mktemp("site")
+    for place in sorted(demo_folder().glob("*/*/front.jpg"))[:4]:
+        kept = folder / "photos" / place.parent.parent.name / place.parent.name / "front.jpg"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(place, kept)
+    suggested = masi("labels", "suggest", folder / "photos", "--out", folder / "suggested")
+    assert suggested.exit_code == 0, suggested.output
+    patients = sorted({file.parent.parent.name for file in (folder / "photos").glob("*/*/front.jpg")})
+    rows = [
+        f"{file.relative_to(folder / 'photos').as_posix()},{file.parent.parent.name},"
+        f"{'train' if file.parent.parent.name == patients[0] else 'validation'}"
+        for file in sorted((folder / "photos").glob("*/*/front.jpg"))
+    ]
+    (folder / "people.csv").write_text("\n".join(["photo,patient,split", *rows]) + "\n", encoding="utf-8")
+    imported = masi(
+        *("labels", "import", folder / "suggested" / "coco.json", "--photos", folder / "photos"),
+        *("--table", folder / "people.csv", "--out", folder / "dataset"),
+    )
+    assert imported.exit_code == 0, imported.output
+    return folder
+
+
+def short(name, folder):
+    """A shipped experiment, edited to be over in a moment."""
+    content = yaml.safe_load(shipped_file("configs", f"training/{name}.yaml").read_text(encoding="utf-8"))
+    content["schedule"] |= {"samples": 4, "batch": 2, "validate_every": 2}
+    content |= {"workers": 0, "threads": 1, "precision": "float32"}
+    file = folder / f"{name}.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return file
+
+
+@pytest.mark.slow
+def test_from_a_folder_of_photos_to_models_that_score(site):
+    dataset, run = site / "dataset", site / "run"
+    configs = [short("finetune_regions", site), short("finetune_pigment", site)]
+    trained = masi("train", *configs, "--dataset", dataset, "--run", run)
+    assert trained.exit_code == 0, trained.output
+    assert (run / "finetune_regions" / "curves.png").is_file()
+    card = json.loads((run / "models" / "face.json").read_text(encoding="utf-8"))
+    assert card["networks"]["reader"]["largest_difference_to_pytorch"]["shares"] < 1e-4
+    pigment = json.loads((run / "models" / "pigment.json").read_text(encoding="utf-8"))
+    assert pigment["networks"]["pigment"]["largest_difference_to_pytorch"]["fraction"] <= 1e-3
+
+    again = masi("train", *configs, "--dataset", dataset, "--run", run)
+    assert again.exit_code == 0, again.output
+    other = short("finetune_regions", site).read_text(encoding="utf-8").replace("seed: 1", "seed: 2")
+    (site / "finetune_regions.yaml").write_text(other, encoding="utf-8")
+    refused = masi("train", site / "finetune_regions.yaml", "--dataset", dataset, "--run", run)
+    assert refused.exit_code == 2
+    assert "holds a run of another experiment: seed differ" in refused.output
+
+    found = masi(
+        *("evaluate", dataset, "--models", run / "models", "--against", "shipped", "--split", "validation"),
+        *("--out", site / "evaluated", "--workers", 1),
+    )
+    assert found.exit_code == 0, found.output
+    assert (site / "evaluated" / "evaluation.html").is_file()
+    photo = next((site / "photos").glob("*/*/front.jpg"))
+    scored = masi("score", photo, "--models", run / "models", "--out", site / "scored")
+    assert scored.exit_code in (0, 1), scored.output
+    _, rows = table(site / "scored" / "scores.csv")
+    assert rows[0]["models"] == "models"

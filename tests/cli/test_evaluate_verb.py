@@ -58,7 +58,18 @@ def test_two_models_are_compared_and_told_apart(faces, tmp_path):
     folder = shipped_file("models", "face.json").parent
     other = shutil.copytree(folder, tmp_path / "other", ignore=shutil.ignore_patterns("*.md", "*.png"))
     done = masi(
-        "evaluate", faces, "--models", other, "--against", "shipped", "--out", tmp_path / "out", "--worst", 0
+        "evaluate",
+        faces,
+        "--models",
+        other,
+        "--against",
+        "shipped",
+        "--out",
+        tmp_path / "out",
+        "--worst",
+        0,
+        "--workers",
+        1,
     )
     assert done.exit_code == 0, done.output
     assert "Mean IoU 1.000 against 1.000: the same, 2 patients." in done.stdout

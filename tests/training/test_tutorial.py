@@ -1,4 +1,4 @@
-"""docs/training.md, command by command, on the demonstration photographs: suggest, import, train, evaluate, score."""
+"""docs/training.md, command by command, on the demonstration photographs."""
 
 import json
 import shutil

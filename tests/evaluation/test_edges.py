@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from masi_vision.evaluation.measures import MEASURES
 from masi_vision.evaluation.photo_figures import PhotoFigures, evaluate_photo, tone_of
 from masi_vision.evaluation.pigment_truth import TruthOnFace, with_pigment
+from masi_vision.evaluation.region_figures import boundary_distance_px
 from masi_vision.evaluation.summary import summary
 from masi_vision.face.align import skin_area
 from masi_vision.labels.dataset import Dataset
@@ -77,3 +79,16 @@ def test_classes_of_skin_turn_at_41_28_and_10_degrees():
         place = int(np.searchsorted([10, 28, 41], angle))
         word = ("brown and dark", "tan", "intermediate", "light")[place]
         assert tone_of(skin[None]).startswith(word)
+
+
+def test_the_distance_of_outlines_is_the_same_to_the_last_digit_with_more_threads(atlas):
+    one = np.kron(atlas.labels == 1, np.ones((2, 2), bool))
+    other = np.roll(one, (7, 4), axis=(0, 1))
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            cv2.setNumThreads(threads)
+            found.append(boundary_distance_px(one, other))
+    finally:
+        cv2.setNumThreads(1)
+    assert found[0] == found[1] == found[2]

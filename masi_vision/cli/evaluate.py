@@ -74,7 +74,7 @@ def evaluate(
 
 
 def _opened(choice: str | None) -> tuple[Path | None, Models]:
-    """Models by name or folder, and where they lie; None for the shipped ones.
+    """Models by name or folder, and where they lie; None for the shipped ones. Warns of newer ones.
 
     Raises
     ------
@@ -85,7 +85,10 @@ def _opened(choice: str | None) -> tuple[Path | None, Models]:
     from masi_vision.visit.store import folder_of
 
     folder = folder_of(choice)
-    return folder, open_models(folder)
+    found = open_models(folder)
+    for remark in found.remarks:
+        typer.echo(f"masi: {remark}", err=True)
+    return folder, found
 
 
 def _names(models: list[Models]) -> list[str]:

@@ -35,8 +35,8 @@ def train(
         typer.Option(metavar="DIR", help="Synthetic faces with landmarks, for experiments on them."),
     ] = None,
     models: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Models to train on; the shipped ones where omitted.")
-    ] = None,
+        str, typer.Option(metavar="NAME|DIR", help="Models to train on; the shipped ones where omitted.")
+    ] = "shipped",
     cache: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where photos are kept as decoded; RUN/cache where omitted."),
@@ -49,10 +49,11 @@ def train(
     from masi_vision.training.experiment import load_experiment
     from masi_vision.training.runs import Sources
     from masi_vision.training.train import MODELS, Named, train_models
+    from masi_vision.visit.store import folder_of
 
     experiments = [Named(Path(one).stem, load_experiment(one)) for one in configs]
     data = None if dataset is None else read_dataset(dataset)
-    sources = Sources(models or shipped_folder(), data, faces, cache or run / "cache")
+    sources = Sources(folder_of(models) or shipped_folder(), data, faces, cache or run / "cache")
     with listening() as listener:
         parts = train_models(experiments, sources, run, listener)
     for named, part in zip(experiments, parts, strict=True):

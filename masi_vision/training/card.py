@@ -161,7 +161,7 @@ often count as skin.
 
 {finder:,} samples were drawn for the finder. The reader was trained twice: 108,600 samples from nothing, of which the
 first 38,400 with labels that missed shaded skin and with heads turned a little wrongly, and none with the training
-labels corrected; then {reader:,} from where that ended, with labels and code as they stand:
+labels corrected; then {reader:,} from where that ended, with labels as they stand, by the commands of that time (now one: `scripts/train_regions.py`):
 
     python scripts/train_regions.py finder --faces FACES --run runs/first/finder --minutes 15
     python scripts/train_regions.py reader --faces FACES --run runs/first/reader --minutes 70

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from masi_vision.face.atlas import FaceAtlas, Floats, with_forehead
 from masi_vision.face.find import find_face
 from masi_vision.face.models import FaceModels, face_models
 from masi_vision.face.pose import head_pose
-from masi_vision.labels.dataset import UNKNOWN, Codes, Dataset, Entry, PigmentTruth
+from masi_vision.labels.dataset import Codes, Dataset, Entry, PigmentTruth
 from masi_vision.pigment.learned import NETWORK_SHAPE
 from masi_vision.training.atlas import face_span
 from masi_vision.training.data import LabelledFace, Pixels
@@ -225,9 +225,3 @@ def site_frame(photo: SitePhoto, atlas: FaceAtlas) -> SiteFrame | None:
         return SiteFrame(face, lesion, known, carried(photo.density_od), known)
     # Of drawn pigment nobody knows how dense it is; of clear skin everybody does.
     return SiteFrame(face, lesion, known, np.zeros_like(lesion), known & (lesion < 0.5))
-
-
-def unknown_share(photos: Iterable[SitePhoto]) -> float:
-    """Share of the pixels of faces of which the annotator said that nobody knows."""
-    pixels = [(photo.face.labels == UNKNOWN).mean() for photo in photos]
-    return float(np.mean(pixels)) if pixels else 0.0

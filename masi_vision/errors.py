@@ -6,6 +6,9 @@
     ├── OutputError              results cannot be written there
     ├── StudyError               a study, a manifest or a cluster cannot be used
     ├── DatasetError             annotations or a data set of them cannot be used
+    ├── BlindingError            a set cannot be coded, or a code cannot be broken
+    │   ├── LeakError            ... because nobody can say that a photo gives nothing away
+    │   └── KeyFileError         ... because the sealed key does not open
     └── NotScorable              this photo or visit cannot be scored; carries a reason code
         └── PhotoUnreadable      ... because the file does not decode to a colour photograph
 
@@ -66,6 +69,18 @@ class StudyError(MasiError):
 
 class DatasetError(MasiError):
     """Annotations or a data set of them cannot be used."""
+
+
+class BlindingError(MasiError):
+    """A set cannot be coded, or a code cannot be broken."""
+
+
+class LeakError(BlindingError):
+    """A photo of which nobody can say that it gives nothing away; the sentence lacks its subject."""
+
+
+class KeyFileError(BlindingError):
+    """The sealed key of a coded set does not open."""
 
 
 class NotScorable(MasiError):

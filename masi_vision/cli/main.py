@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from masi_vision.cli.batch import batch
+from masi_vision.cli.blind import blind, unblind
 from masi_vision.cli.calibrate import calibrate
 from masi_vision.cli.compare import compare
 from masi_vision.cli.config import config
@@ -39,8 +40,10 @@ app.command()(doctor)
 app.command()(selftest)
 app.command()(calibrate)
 app.command()(phantom)
+app.command()(unblind)
 app.command()(train)
 app.command()(evaluate)
+app.add_typer(blind, name="blind")
 app.add_typer(labels, name="labels")
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")

@@ -1,0 +1,1 @@
+"""Coded sets for blinded reading, the sealed key, and breaking the code."""

@@ -1,0 +1,152 @@
+"""Whether a coded set is clean: every leak that is known, looked for in every file."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from masi_vision.blinding.coded_set import CONTENTS, FILE_TIME, ORDERS, Contents, read_contents, read_order
+from masi_vision.blinding.key import CodedUnit, Key
+from masi_vision.blinding.order import ALPHABET, CODE_LENGTH
+from masi_vision.blinding.photo import leaks_of
+from masi_vision.errors import BlindingError
+from masi_vision.visit.folder import VIEWS, natural_key
+
+_NAME = re.compile(rf"[{ALPHABET}]{{{CODE_LENGTH}}}/(?:{'|'.join(VIEWS)})\.(?:jpg|png)")
+_LEAST_NAME = 3
+_UNLIKELY, _SHUFFLES = 0.001, 9999
+
+
+def problems_of(folder: Path, key: Key | None = None) -> list[str]:
+    """What gives the set away, a sentence each; empty where it is clean.
+
+    Parameters
+    ----------
+    key : Key, optional
+        With it, names are looked for in every byte, and orders are held against patients and visits.
+
+    Raises
+    ------
+    BlindingError
+        It is no coded set, or the key is of another.
+    """
+    contents = read_contents(folder)
+    if key is not None and key.set_id != contents.set_id:
+        raise BlindingError(
+            f"The key is of set {key.set_id}, not of {contents.set_id}. Expected the key that was written "
+            "with the set. Name another."
+        )
+    found = [*_files(folder, contents), *_photos(folder, contents), *_orders(folder, contents)]
+    if key is not None:
+        found += [*_names(folder, key), *_chance(folder, key)]
+    return found
+
+
+def _files(folder: Path, contents: Contents) -> Iterator[str]:
+    """Names, times, and what does not belong."""
+    lists = {CONTENTS, *(f"{ORDERS}/{reader}.csv" for reader in contents.readers)}
+    places = sorted(folder.rglob("*"))
+    present = {place.relative_to(folder).as_posix() for place in places if not place.is_dir()}
+    for name in sorted(present - lists - set(contents.photos)):
+        yield f"{name} does not belong to the set."
+    for name in sorted((lists | set(contents.photos)) - present):
+        yield f"{name} is missing."
+    for name in sorted(contents.photos):
+        if not _NAME.fullmatch(name):
+            yield f"{name} is no code and view."
+    odd = [place for place in places if int(place.stat().st_mtime) != FILE_TIME]
+    if odd:
+        yield (
+            f"{len(odd)} files or folders, such as {odd[0].relative_to(folder).as_posix()}, have times of "
+            "their own: copy the set with its times (cp -a), or make it anew."
+        )
+    links = [place for place in places if place.is_symlink()]
+    yield from (
+        f"{place.relative_to(folder).as_posix()} is a link, which names its target." for place in links
+    )
+
+
+def _photos(folder: Path, contents: Contents) -> Iterator[str]:
+    """Metadata, changed files, and files that are the same to the byte."""
+    seen: dict[str, str] = {}
+    for name, told in sorted(contents.photos.items()):
+        file = folder / name
+        if not file.is_file():
+            continue
+        data = file.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != told:
+            yield f"{name} was changed since the set was made."
+        if digest in seen:
+            yield f"{name} and {seen[digest]} are the same file: one repeats the other."
+        seen[digest] = name
+        yield from (f"{name} carries {leak}." for leak in leaks_of(data))
+
+
+def _orders(folder: Path, contents: Contents) -> Iterator[str]:
+    for reader in contents.readers:
+        try:
+            order = read_order(folder, reader)
+        except BlindingError as error:
+            yield str(error)
+            continue
+        if sorted(order) != contents.codes:
+            yield f"The order of {reader} does not hold every unit once."
+        if len(order) > 5 and order == sorted(order):
+            yield f"The order of {reader} is that of the codes."
+
+
+def _names(folder: Path, key: Key) -> Iterator[str]:
+    """Patients and visits in the bytes of any file, or in its name."""
+    names = {name for unit in key.units for name in (unit.patient, unit.visit)}
+    sought = sorted({part for name in names for part in name.split("/") if len(part) >= _LEAST_NAME})
+    for file in sorted(place for place in folder.rglob("*") if place.is_file()):
+        text = file.read_bytes() + file.relative_to(folder).as_posix().encode()
+        is_picture = file.suffix in (".jpg", ".png")
+        for name in sought:
+            # Three letters turn up in a megabyte of coded picture by chance: there only longer ones tell.
+            if name.encode() in text and not (is_picture and len(name) < 6):
+                yield f"{file.relative_to(folder).as_posix()} holds the name of a patient or visit."
+                break
+
+
+def _chance(folder: Path, key: Key) -> Iterator[str]:
+    """Codes and orders against the visits behind them, by permutation."""
+    units = sorted(key.units, key=lambda unit: unit.code)
+    visits = _ranks(units)
+    lists = {"The order of the codes": [unit.code for unit in units]}
+    lists |= {f"The order of {reader}": read_order(folder, reader) for reader in key.orders}
+    at = {unit.code: place for place, unit in enumerate(units)}
+    for name, codes in lists.items():
+        ranks = {what: of[[at[code] for code in codes]] for what, of in visits.items()}
+        for what, ordered in ranks.items():
+            p = chance_of_order(ordered)
+            if p < _UNLIKELY:
+                yield f"{name} goes with the {what}s (p = {p:.1g})."
+
+
+def _ranks(units: Sequence[CodedUnit]) -> dict[str, np.ndarray]:
+    """Rank of each unit's patient among the patients, and of its visit among the visits."""
+    made = {}
+    for what in ("patient", "visit"):
+        names = [str(getattr(unit, what)) for unit in units]
+        place = {name: rank for rank, name in enumerate(sorted(set(names), key=natural_key))}
+        made[what] = np.array([place[name] for name in names], float)
+    return made
+
+
+def chance_of_order(ranks: np.ndarray, *, shuffles: int = _SHUFFLES, seed: int = 0) -> float:
+    """How often chance orders these at least as much as they are: a permutation test of their correlation."""
+    if len(Counter(ranks.tolist())) < 2 or len(ranks) < 4:
+        return 1.0
+    place = np.arange(len(ranks)) - (len(ranks) - 1) / 2
+    centred = ranks - ranks.mean()
+    rng = np.random.default_rng(seed)
+    found = abs(float(centred @ place))
+    shuffled = np.abs(rng.permuted(np.tile(centred, (shuffles, 1)), axis=1) @ place)
+    return float((1 + (shuffled >= found - 1e-9).sum()) / (1 + shuffles))

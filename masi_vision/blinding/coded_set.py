@@ -1,0 +1,252 @@
+"""A coded set on disk: SET/CODE/front.jpg, the readers' orders, and a list of its files. Nothing else.
+
+SET/
+  set.json            set, readers, number of units, SHA-256 of every photo
+  orders/READER.csv   place,code
+  CODE/front.jpg      left and right beside it; .png where the original is no JPEG
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from masi_vision.batch.address import at_hand
+from masi_vision.batch.study import StudyVisit
+from masi_vision.blinding.key import CodedUnit, Key
+from masi_vision.blinding.order import draw_codes, reading_order, repeats_wanted
+from masi_vision.blinding.photo import CodedPhoto, coded_photo
+from masi_vision.errors import BlindingError, LeakError, OutputError, PhotoUnreadable
+from masi_vision.photo import read_photo
+from masi_vision.version import __version__
+from masi_vision.visit.seen import View
+
+FORMAT = 1
+CONTENTS, ORDERS, ORDER_COLUMNS = "set.json", "orders", ("place", "code")
+FILE_TIME = 946_684_800
+"""2000-01-01 in UTC: when every file of every set was written, as far as the disk tells."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a set is coded.
+
+    Parameters
+    ----------
+    readers : tuple of str
+        Names without a meaning to a patient; each gets an order of his own.
+    repeat_share : float
+        Hidden repeats as a share of the visits.
+    """
+
+    readers: tuple[str, ...] = ("reader-1", "reader-2")
+    repeat_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not self.readers or len(set(self.readers)) < len(self.readers):
+            raise BlindingError(f"readers are {', '.join(self.readers) or 'none'}. Expected different names.")
+        wrong = [name for name in self.readers if not name.replace("-", "").replace("_", "").isalnum()]
+        if wrong:
+            raise BlindingError(
+                f"A reader is called {wrong[0]!r}. Expected letters, digits, - and _ alone: it names a file."
+            )
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a set says of itself."""
+
+    set_id: str
+    readers: tuple[str, ...]
+    photos: Mapping[str, str]
+
+    @property
+    def codes(self) -> list[str]:
+        """The codes, sorted."""
+        return sorted({name.split("/", 1)[0] for name in self.photos})
+
+
+def make_set(
+    visits: Sequence[StudyVisit],
+    out: Path,
+    plan: Plan,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Key:
+    """Write a coded set, and return its key, which is not written.
+
+    Raises
+    ------
+    BlindingError
+        No visit can be coded.
+    OutputError
+        The folder cannot be written.
+    ValueError
+        It is there already.
+    """
+    if out.exists():
+        raise ValueError(f"out must be a new folder, got {out}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f"{out.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        key = _written(visits, partial, plan, progress)
+        partial.replace(out)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written ({error.strerror or error}).") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return key
+
+
+def _written(
+    visits: Sequence[StudyVisit], folder: Path, plan: Plan, progress: Callable[[int, int], None]
+) -> Key:
+    folder.mkdir()
+    seed = secrets.randbits(128)
+    rng = np.random.default_rng(seed)
+    usable = [one for one in visits if one.problem is None and one.photos]
+    left_out = [f"{one.place}: {one.problem or 'no photo'}" for one in visits if one not in usable]
+    chosen = rng.permutation(len(usable))[: repeats_wanted(len(usable), plan.repeat_share)]
+    codes = draw_codes(len(usable) + len(chosen))
+    hashes: dict[str, str] = {}
+    units: list[CodedUnit] = []
+    for number, visit in enumerate(usable):
+        names = codes[number], *(codes[len(usable) + at] for at in np.flatnonzero(chosen == number))
+        made, why = _coded(visit, names, folder, hashes)
+        units += made
+        left_out += why
+        progress(number + 1, len(usable))
+    if not units:
+        raise BlindingError(
+            "No visit can be coded"
+            + (f" ({left_out[0]})" if left_out else "")
+            + ". Expected photographs as STUDY/PATIENT/VISIT/front.jpg, or a manifest."
+        )
+    orders = _orders(units, plan.readers, rng)
+    set_id = secrets.token_hex(8)
+    _write_lists(folder, set_id, orders, hashes)
+    _even_times(folder)
+    units.sort(key=lambda unit: unit.code)
+    return Key(set_id, seed, tuple(units), orders, tuple(left_out))
+
+
+def _coded(
+    visit: StudyVisit, names: Sequence[str], folder: Path, hashes: dict[str, str]
+) -> tuple[list[CodedUnit], list[str]]:
+    """Write the photos of a visit under each of its codes; a photo that cannot be coded is left out."""
+    why: list[str] = []
+    originals: dict[str, str] = {}
+    with at_hand(visit.photos) as files:
+        for view, file in files.items():
+            try:
+                copies = [_coded_photo(file) for _ in names]
+            except (LeakError, PhotoUnreadable) as error:
+                why.append(f"{visit.place}/{view}: {error}")
+                continue
+            originals[view] = hashlib.sha256(file.read_bytes()).hexdigest()
+            for name, copy in zip(names, copies, strict=True):
+                _write_photo(folder / name, view, copy, hashes)
+    if not originals:
+        return [], why
+    first = CodedUnit(names[0], visit.patient, visit.visit, None, originals)
+    return [first, *(replace(first, code=name, repeat_of=names[0]) for name in names[1:])], why
+
+
+def _coded_photo(file: Path) -> CodedPhoto:
+    return coded_photo(file.read_bytes(), read_photo(file).srgb)
+
+
+def _write_photo(folder: Path, view: View | str, photo: CodedPhoto, hashes: dict[str, str]) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{view}{photo.suffix}").write_bytes(photo.data)
+    hashes[f"{folder.name}/{view}{photo.suffix}"] = hashlib.sha256(photo.data).hexdigest()
+
+
+def _orders(
+    units: Sequence[CodedUnit], readers: Sequence[str], rng: np.random.Generator
+) -> dict[str, tuple[str, ...]]:
+    codes = sorted(unit.code for unit in units)
+    first_of = {unit.code: unit.repeat_of for unit in units if unit.repeat_of is not None}
+    return {reader: tuple(reading_order(codes, first_of, rng)[0]) for reader in readers}
+
+
+def _write_lists(
+    folder: Path, set_id: str, orders: Mapping[str, Sequence[str]], hashes: Mapping[str, str]
+) -> None:
+    contents = {
+        "format": FORMAT,
+        "masi_vision": __version__,
+        "set": set_id,
+        "units": len({name.split("/")[0] for name in hashes}),
+        "readers": list(orders),
+        "photos": dict(sorted(hashes.items())),
+    }
+    (folder / CONTENTS).write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
+    (folder / ORDERS).mkdir()
+    for reader, codes in orders.items():
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(ORDER_COLUMNS)
+        rows.writerows(enumerate(codes, 1))
+        (folder / ORDERS / f"{reader}.csv").write_text(text.getvalue(), encoding="utf-8")
+
+
+def _even_times(folder: Path) -> None:
+    """The same time for every file, then for every folder, those above last."""
+    inside = sorted(folder.rglob("*"), key=lambda place: len(place.parts), reverse=True)
+    for place in (*inside, folder):
+        os.utime(place, (FILE_TIME, FILE_TIME))
+
+
+def read_contents(folder: Path) -> Contents:
+    """What a set says of itself.
+
+    Raises
+    ------
+    BlindingError
+        It is no coded set.
+    """
+    file = folder / CONTENTS
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        found = Contents(values["set"], tuple(values["readers"]), dict(values["photos"]))
+        version = values["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BlindingError(
+            f"{folder} is no coded set: {CONTENTS} is missing or cannot be read. Expected a folder that masi "
+            "blind made."
+        ) from error
+    if version != FORMAT:
+        raise BlindingError(
+            f"{file.name} has format {version!r}. Expected {FORMAT}. Use the masi that made it."
+        )
+    return found
+
+
+def read_order(folder: Path, reader: str) -> list[str]:
+    """The codes in a reader's order.
+
+    Raises
+    ------
+    BlindingError
+        There is no order for this reader.
+    """
+    try:
+        with (folder / ORDERS / f"{reader}.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [row["code"] for row in sorted(rows, key=lambda row: int(row["place"]))]
+    except (OSError, KeyError, ValueError) as error:
+        raise BlindingError(
+            f"The set has no order for {reader!r}. Expected one of "
+            f"{', '.join(read_contents(folder).readers)}."
+        ) from error

@@ -1,0 +1,70 @@
+"""Who opened a sealed key, when and why: a file to which lines are added, each chained to the one before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from masi_vision.errors import OutputError
+
+_START = "0" * 64
+_HASH = "sha256"
+
+
+def note(journal: Path, **facts: str) -> None:
+    """Add a line: the facts, the time in UTC, and the hash of everything before.
+
+    Raises
+    ------
+    OutputError
+        The journal cannot be written, or was changed: nothing is opened without a trace.
+    """
+    lines = _lines(journal)
+    broken = first_broken(lines)
+    if broken is not None:
+        raise OutputError(
+            f"{journal.name} was changed at line {broken}. Expected it as it was written. Find out who "
+            "changed it, and put it aside before you go on."
+        )
+    entry = {"utc": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
+    before = json.loads(lines[-1])[_HASH] if lines else _START
+    chained = {**entry, _HASH: _hash_of(entry, before)}
+    try:
+        with journal.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(chained, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise OutputError(
+            f"{journal} cannot be written ({error.strerror or error}). Expected to note who breaks the code. "
+            "Make the folder of the key writable."
+        ) from error
+
+
+def _lines(journal: Path) -> list[str]:
+    return journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
+
+
+def first_broken(lines: list[str]) -> int | None:
+    """Number of the first line that is not as it was written, from 1; None where all are.
+
+    Notes
+    -----
+    Lines taken off the end leave no trace within the file: keep a copy of the last hash elsewhere.
+    """
+    before = _START
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+            told = entry.pop(_HASH)
+        except (ValueError, KeyError, AttributeError, TypeError):
+            return number
+        if told != _hash_of(entry, before):
+            return number
+        before = told
+    return None
+
+
+def _hash_of(entry: dict[str, str], before: str) -> str:
+    text = json.dumps(entry, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(f"{before}\n{text}".encode()).hexdigest()

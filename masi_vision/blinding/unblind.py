@@ -1,0 +1,144 @@
+"""Breaking the code: tables of a coded set with the patients, visits and arms put back."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from masi_vision.blinding.key import Key
+from masi_vision.errors import BlindingError
+
+ALLOCATION_COLUMNS = ("patient", "arm")
+CODE_COLUMNS = ("code", "visit")
+"""Columns that hold the code, the first that a table has: reads name it, scores take it for a visit."""
+LOCKED = "locked_utc"
+"""Column of a table of reads: when the read was locked; blank before."""
+
+Rows = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV table of results."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Rows
+
+    @property
+    def code_column(self) -> str | None:
+        """Which column holds the code."""
+        return next((name for name in CODE_COLUMNS if name in self.columns), None)
+
+    @property
+    def unlocked(self) -> int:
+        """How many reads are not locked."""
+        return sum(not row[LOCKED] for row in self.rows) if LOCKED in self.columns else 0
+
+
+def read_tables(results: Path) -> list[Table]:
+    """The tables of a folder that hold codes, or the one that is named.
+
+    Raises
+    ------
+    BlindingError
+        There is none.
+    """
+    files = sorted(results.glob("*.csv")) if results.is_dir() else [results]
+    try:
+        tables = [_table(file) for file in files]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BlindingError(f"{results} cannot be read ({error}). Expected CSV tables in UTF-8.") from error
+    tables = [table for table in tables if table.code_column is not None]
+    if not tables:
+        raise BlindingError(
+            f"{results} holds no table with a column {' or '.join(CODE_COLUMNS)}. Expected the results of "
+            "masi score on a coded set, or a table of reads. Name their folder."
+        )
+    return tables
+
+
+def _table(file: Path) -> Table:
+    with file.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream, restval="")
+        rows = [{str(name): value or "" for name, value in row.items()} for row in reader]
+    return Table(file.name, tuple(reader.fieldnames or ()), rows)
+
+
+def read_allocation(file: Path) -> dict[str, str]:
+    """Arm of each patient.
+
+    Raises
+    ------
+    BlindingError
+        The columns are others, or a patient has two arms.
+    """
+    try:
+        table = _table(file)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BlindingError(f"{file} cannot be read ({error}). Expected a CSV file in UTF-8.") from error
+    if not set(ALLOCATION_COLUMNS) <= set(table.columns):
+        raise BlindingError(
+            f"{file.name} has the columns {', '.join(table.columns) or 'none'}. Expected "
+            f"{', '.join(ALLOCATION_COLUMNS)}."
+        )
+    arms: dict[str, str] = {}
+    for row in table.rows:
+        if arms.setdefault(row["patient"], row["arm"]) != row["arm"]:
+            raise BlindingError(
+                f"{file.name} names two arms of {row['patient']!r}. Expected one. Correct it."
+            )
+    return arms
+
+
+def unblinded(table: Table, key: Key, arms: Mapping[str, str] | None = None) -> Table:
+    """A table with patient, visit and, where they are given, arm of every code; rows in their order.
+
+    Raises
+    ------
+    BlindingError
+        A code is not of this set, or a patient has no arm.
+    """
+    column = table.code_column
+    if column is None:
+        raise ValueError(f"{table.name} must have one of the columns {', '.join(CODE_COLUMNS)}")
+    added = ("code", "patient", "visit", "repeat_of", *(["arm"] if arms is not None else []))
+    rest = tuple(name for name in table.columns if name not in (*added, column))
+    rows = []
+    for row in table.rows:
+        unit = key.unit(row[column])
+        if unit is None:
+            raise BlindingError(
+                f"{table.name} has the code {row[column]!r}, which is not of this set. Expected results of "
+                "the set that the key was written with. Name another key, or other results."
+            )
+        found = {"code": unit.code, "patient": unit.patient, "visit": unit.visit}
+        found["repeat_of"] = unit.repeat_of or ""
+        if arms is not None:
+            if unit.patient not in arms:
+                raise BlindingError(f"The allocation names no arm of {unit.patient!r}. Expected all. Add it.")
+            found["arm"] = arms[unit.patient]
+        rows.append({**found, **{name: row[name] for name in rest}})
+    return Table(table.name, (*added, *rest), rows)
+
+
+def csv_text(table: Table) -> str:
+    """The table as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, table.columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table.rows)
+    return text.getvalue()
+
+
+def unlocked_reads(tables: Sequence[Table]) -> Iterator[str]:
+    """What speaks against breaking the code now, a phrase each."""
+    reads = [table for table in tables if LOCKED in table.columns]
+    if not reads:
+        yield f"no table has a column {LOCKED}, so nobody says that the reads are locked"
+    for table in reads:
+        if table.unlocked:
+            yield f"{table.unlocked} of {len(table.rows)} reads of {table.name} are not locked"

@@ -1,0 +1,219 @@
+"""`masi blind`, `masi blind check`, `masi unblind`: coded sets, and the way back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
+from masi_vision.cli.options import Overwrite, SettingsFile
+from masi_vision.errors import KeyFileError, OutputError
+
+_JOURNAL = ".log"
+_MAKE, _SHOWN = "make", 20
+
+KeyFile = Annotated[Path, typer.Option("--key", metavar="FILE", help="The sealed key.")]
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="File whose first line is the passphrase; asked for where omitted."),
+]
+
+
+class _MakeUnlessNamed(TyperGroup):
+    """`masi blind STUDY` is `masi blind make STUDY`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] != "--help" and args[0] not in self.commands:
+            args = [_MAKE, *args]
+        return super().parse_args(ctx, args)
+
+
+blind = typer.Typer(
+    cls=_MakeUnlessNamed,
+    help="Code a study for blinded reading: masi blind STUDY --out SET --key KEY; masi blind check SET.",
+    no_args_is_help=True,
+)
+
+
+def _passphrase(file: Path | None, *, new: bool = False) -> str:
+    """From the file's first line, or asked for, twice where it is new."""
+    if file is None:
+        try:
+            return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=new, err=True))
+        except typer.Abort as error:
+            raise KeyFileError(
+                "No passphrase was given. Expected one: type it where it is asked for, or name a file with "
+                "--passphrase-file."
+            ) from error
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyFileError(f"{file} cannot be read. Expected a text file with the passphrase.") from error
+    return lines[0] if lines else ""
+
+
+@blind.command(_MAKE)
+@verb
+def make(
+    study: Annotated[str, typer.Argument(help="STUDY/PATIENT/VISIT folders, or a manifest (.csv).")],
+    out: Annotated[Path, typer.Option(help="Folder of the coded set; made new.")],
+    key: KeyFile,
+    readers: Annotated[
+        list[str] | None,
+        typer.Option("--reader", metavar="NAME", help="A reader; once for each. Two where omitted."),
+    ] = None,
+    repeats: Annotated[
+        float, typer.Option(min=0, max=1, help="Hidden repeats, as a share of the visits.")
+    ] = 0.2,
+    settings: SettingsFile = None,
+    passphrase_file: PassphraseFile = None,
+) -> int:
+    """Copy every visit under a code, without metadata, with hidden repeats; seal who is behind the codes."""
+    from masi_vision.batch.study import visits_of
+    from masi_vision.blinding.check import problems_of
+    from masi_vision.blinding.coded_set import Plan, make_set
+    from masi_vision.blinding.key import check_passphrase, sealed
+    from masi_vision.cli import screen
+    from masi_vision.config import load_settings
+
+    _refuse_beside(out, key)
+    plan = Plan(tuple(readers), repeats) if readers else Plan(repeat_share=repeats)
+    visits = visits_of(study, load_settings(settings).views)
+    passphrase = _passphrase(passphrase_file, new=True)
+    check_passphrase(passphrase)
+    with screen.progress("Coding", "visits") as progress:
+        made = make_set(visits, out, plan, progress)
+    _write_key(key, sealed(made, passphrase))
+    for why in made.left_out[:_SHOWN]:
+        typer.echo(f"Left out: {why}", err=True)
+    found = problems_of(out, made)
+    if found:
+        raise OutputError(f"The set is not clean: {found[0]} Do not hand it out.")
+    repeated = sum(unit.repeat_of is not None for unit in made.units)
+    typer.echo(
+        f"{len(made.units)} units in {out}, {repeated} of them hidden repeats, for {', '.join(made.orders)}; "
+        f"{len(made.left_out)} left out. Key: {key}. Keep it and its passphrase apart from the set."
+    )
+    return SOME_NOT_SCORED if made.left_out else DONE
+
+
+def _refuse_beside(out: Path, key: Path) -> None:
+    """A key within the set would go to the readers with it; an old key or set would be lost."""
+    if out.exists():
+        raise OutputError(
+            f"{out} is there already. Expected a new folder: two sets must not mix. Name another."
+        )
+    if key.exists():
+        raise OutputError(
+            f"{key} is there already. Expected a new file: without it a set stays coded. Name another."
+        )
+    if key.resolve().is_relative_to(out.resolve()):
+        raise OutputError(f"{key} lies within the set. Expected a place apart from it. Name another.")
+
+
+def _write_key(file: Path, content: bytes) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("xb") as stream:
+            file.chmod(0o600)
+            stream.write(content)
+    except OSError as error:
+        raise OutputError(
+            f"{file} cannot be written ({error.strerror or error}). The set is useless without it: take it "
+            "away and code the study anew."
+        ) from error
+
+
+@blind.command("check")
+@verb
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="SET", help="A coded set.")],
+    key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its key: names and orders are held against it too."),
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+) -> int:
+    """Look for every leak that is known: metadata, names, times, order, files that give a repeat away."""
+    from masi_vision.blinding.check import problems_of
+    from masi_vision.blinding.coded_set import read_contents
+    from masi_vision.blinding.key import opened
+
+    contents = read_contents(folder)
+    opened_key = None
+    if key is not None:
+        _noted(key, "check", "checked the coded set")
+        opened_key = opened(key, _passphrase(passphrase_file))
+    found = problems_of(folder, opened_key)
+    for one in found:
+        typer.echo(one)
+    if found:
+        typer.echo(f"masi: {len(found)} leaks or faults. Do not hand the set out.", err=True)
+        return 2
+    held = "" if key else " Names and orders were not held against the key: name it with --key."
+    typer.echo(f"Clean: {len(contents.codes)} units, {len(contents.photos)} photos.{held}")
+    return DONE
+
+
+def _noted(key: Path, what: str, reason: str, **facts: Any) -> None:
+    import getpass
+
+    from masi_vision.blinding.journal import note
+    from masi_vision.blinding.key import set_of
+
+    journal = key.with_name(key.name + _JOURNAL)
+    note(journal, who=getpass.getuser(), what=what, reason=reason, set=set_of(key), **facts)
+
+
+@verb
+def unblind(
+    results: Annotated[Path, typer.Argument(help="Folder with tables of a coded set, or one table.")],
+    key: KeyFile,
+    reason: Annotated[str, typer.Option(help="Why the code is broken; noted beside the key.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables with patients and visits.")],
+    allocation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV with patient,arm: adds the arm.")
+    ] = None,
+    before_lock: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why before all reads are locked.")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    overwrite: Overwrite = False,
+) -> int:
+    """Break the code: put patients, visits and arms back into tables of a coded set, and note who did it."""
+    from masi_vision.blinding.key import opened
+    from masi_vision.blinding.unblind import (
+        csv_text,
+        read_allocation,
+        read_tables,
+        unblinded,
+        unlocked_reads,
+    )
+    from masi_vision.report.tables import write_file, writing
+
+    if not reason.strip() or (before_lock is not None and not before_lock.strip()):
+        raise KeyFileError("The reason is empty. Expected why the code is broken, in words.")
+    tables = read_tables(results)
+    arms = read_allocation(allocation) if allocation else None
+    against = list(unlocked_reads(tables))
+    if against and before_lock is None:
+        raise KeyFileError(
+            f"The code is not broken: {'; '.join(against)}. Expected locked reads. Lock them, or say why it "
+            "must be now with --before-lock."
+        )
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} is there already. Expected a new folder, or --overwrite.")
+    facts = {"arms": "yes" if arms is not None else "no", "before_lock": before_lock or ""}
+    _noted(key, "asked to unblind", reason, results=results.name, **facts)
+    opened_key = opened(key, _passphrase(passphrase_file))
+    made = [unblinded(table, opened_key, arms) for table in tables]
+    _noted(key, "unblinded", reason, results=results.name, **facts)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        for table in made:
+            write_file(out / table.name, csv_text(table))
+    typer.echo(f"{len(made)} tables in {out}. Noted in {key.name + _JOURNAL}.")
+    return DONE

@@ -1,0 +1,320 @@
+"""A coded set from a study full of names, and the way back."""
+
+import csv
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from named_photos import found_in, write_named_study
+from verbs import masi, table
+
+from masi_vision.blinding.check import problems_of
+from masi_vision.blinding.coded_set import FILE_TIME, read_contents, read_order
+from masi_vision.blinding.journal import first_broken
+from masi_vision.blinding.key import opened
+from masi_vision.photo import read_photo
+
+PASSPHRASE = "long enough for anyone"
+PATIENTS = ["Alvarez-0417", "Brandt-0922", "Çelik-1130", "王-0001-Ping"]
+VISITS = ["baseline-2026-01-10", "month-6-2026-07-10"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Four patients, two visits each, in every format; what is planted in them."""
+    folder = tmp_path_factory.mktemp("clinic")
+    rng = np.random.default_rng(0)
+    picture = rng.integers(30, 230, (80, 72, 3), dtype=np.uint8)
+    planted = write_named_study(folder / "study", PATIENTS, VISITS, picture)
+    (folder / "passphrase").write_text(PASSPHRASE + "\n", encoding="utf-8")
+    return folder, planted
+
+
+@pytest.fixture(scope="module")
+def coded(study):
+    folder, _ = study
+    done = masi(
+        *("blind", folder / "study", "--out", folder / "set", "--key", folder / "key"),
+        *("--passphrase-file", folder / "passphrase", "--reader", "anna", "--reader", "ben"),
+    )
+    assert done.exit_code == 0, done.output
+    return folder / "set", opened(folder / "key", PASSPHRASE)
+
+
+def test_nothing_of_the_study_is_in_the_set(study, coded):
+    folder, planted = study
+    assert len(found_in(folder / "study", planted)) > 50
+    assert found_in(coded[0], planted) == []
+
+
+def test_every_visit_has_a_unit_and_half_of_them_two(coded):
+    _, key = coded
+    visits = {(unit.patient, unit.visit) for unit in key.units if unit.repeat_of is None}
+    assert visits == {(patient, visit) for patient in PATIENTS for visit in VISITS}
+    repeats = [unit for unit in key.units if unit.repeat_of is not None]
+    assert len(repeats) == 4  # 32 are wanted, and no more than every second visit comes twice
+    for unit in repeats:
+        first = key.unit(unit.repeat_of)
+        assert (unit.patient, unit.visit, unit.photos) == (first.patient, first.visit, first.photos)
+
+
+def test_pixels_of_a_unit_are_those_of_its_visit(study, coded):
+    folder, key = coded
+    for unit in key.units:
+        for file in (folder / unit.code).iterdir():
+            original = next((study[0] / "study" / unit.patient / unit.visit).glob(f"{file.stem}.*"))
+            np.testing.assert_array_equal(read_photo(file).srgb, read_photo(original).srgb)
+
+
+def test_every_reader_has_every_unit_in_an_order_of_his_own(coded):
+    folder, key = coded
+    orders = {reader: read_order(folder, reader) for reader in ("anna", "ben")}
+    assert orders["anna"] != orders["ben"]
+    for reader, order in orders.items():
+        assert sorted(order) == read_contents(folder).codes
+        assert tuple(order) == key.orders[reader]
+
+
+def test_a_clean_set_is_called_clean_with_and_without_its_key(study, coded):
+    folder, _ = study
+    assert masi("blind", "check", coded[0]).exit_code == 0
+    with_key = masi(
+        "blind", "check", coded[0], "--key", folder / "key", "--passphrase-file", folder / "passphrase"
+    )
+    assert with_key.exit_code == 0, with_key.output
+    assert "12 units" in with_key.output
+
+
+def spoiled(coded, tmp_path):
+    """A copy of the set, times and all."""
+    shutil.copytree(coded[0], tmp_path / "copy", copy_function=shutil.copy2)
+    for place in [*(tmp_path / "copy").rglob("*"), tmp_path / "copy"]:
+        os.utime(place, (FILE_TIME, FILE_TIME))
+    return tmp_path / "copy"
+
+
+def as_old(place):
+    os.utime(place, (FILE_TIME, FILE_TIME))
+    os.utime(place.parent, (FILE_TIME, FILE_TIME))
+
+
+def append(place, data):
+    place.write_bytes(place.read_bytes() + data)
+    as_old(place)
+
+
+def photo_of(folder, suffix=".jpg"):
+    return sorted(folder.glob(f"*/*{suffix}"))[0]
+
+
+def rename_photo(folder):
+    file = photo_of(folder)
+    file.rename(file.with_name("IMG_0417.jpg"))
+    os.utime(file.parent, (FILE_TIME, FILE_TIME))
+
+
+def same_file(folder):
+    one, other = sorted(folder.glob("*/front.jpg"))[:2]
+    other.write_bytes(one.read_bytes())
+    as_old(other)
+
+
+def sort_order(folder):
+    file = folder / "orders" / "anna.csv"
+    codes = sorted(read_order(folder, "anna"))
+    file.write_text("place,code\n" + "".join(f"{n},{c}\n" for n, c in enumerate(codes, 1)), encoding="utf-8")
+    as_old(file)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda folder: append(photo_of(folder), b"Alvarez"), "bytes behind the picture"),
+        (lambda folder: append(photo_of(folder, ".png"), b"Alvarez"), "bytes behind the picture"),
+        (rename_photo, "does not belong"),
+        (lambda folder: as_old_new(folder / "notes.txt"), "notes.txt does not belong"),
+        (lambda folder: os.utime(photo_of(folder)), "times of their own"),
+        (same_file, "are the same file"),
+        (sort_order, "is that of the codes"),
+    ],
+)
+def test_a_leak_is_found_and_named(coded, tmp_path, spoil, said):
+    folder = spoiled(coded, tmp_path)
+    assert problems_of(folder) == []
+    spoil(folder)
+    assert any(said in one for one in problems_of(folder))
+    assert masi("blind", "check", folder).exit_code == 2
+
+
+def as_old_new(place):
+    place.write_text("photographed on the first visit", encoding="utf-8")
+    as_old(place)
+
+
+def test_names_are_looked_for_where_the_key_is_given(coded, tmp_path):
+    folder = spoiled(coded, tmp_path)
+    contents = json.loads((folder / "set.json").read_text(encoding="utf-8"))
+    contents["note"] = "of Brandt-0922"
+    (folder / "set.json").write_text(json.dumps(contents), encoding="utf-8")
+    as_old(folder / "set.json")
+    assert problems_of(folder) == []
+    assert any("name of a patient" in one for one in problems_of(folder, coded[1]))
+
+
+@pytest.fixture
+def reads(study, coded):
+    """Reads of every unit, locked or not."""
+
+    def write(place, locked="2026-11-01T10:00:00+00:00"):
+        with place.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["code", "reader", "mmasi", "locked_utc"])
+            rows.writerows([unit.code, "anna", 3.2, locked] for unit in coded[1].units)
+        return place
+
+    return write
+
+
+def broken(study, results, out, *more, reason="database lock of 2026-12-01"):
+    folder, _ = study
+    return masi(
+        *("unblind", results, "--key", folder / "key", "--reason", reason, "--out", out),
+        *("--passphrase-file", folder / "passphrase", *more),
+    )
+
+
+def test_locked_reads_get_their_patients_visits_and_arms_back(study, coded, reads, tmp_path):
+    allocation = tmp_path / "allocation.csv"
+    rows = "\n".join(f"{patient},{'AB'[place % 2]}" for place, patient in enumerate(PATIENTS))
+    allocation.write_text(f"patient,arm\n{rows}\n", encoding="utf-8")
+    done = broken(study, reads(tmp_path / "reads.csv"), tmp_path / "out", "--allocation", allocation)
+    assert done.exit_code == 0, done.output
+    columns, found = table(tmp_path / "out" / "reads.csv")
+    assert columns[:5] == ["code", "patient", "visit", "repeat_of", "arm"]
+    for row in found:
+        unit = coded[1].unit(row["code"])
+        assert (row["patient"], row["visit"]) == (unit.patient, unit.visit)
+        assert row["arm"] == "AB"[PATIENTS.index(unit.patient) % 2]
+        assert row["mmasi"] == "3.2"
+    lines = (study[0] / "key.log").read_text(encoding="utf-8").splitlines()
+    last = json.loads(lines[-1])
+    assert (last["what"], last["reason"]) == ("unblinded", "database lock of 2026-12-01")
+    assert last["who"]
+    assert last["utc"].endswith("+00:00")
+
+
+def test_the_code_stays_closed_before_all_reads_are_locked(study, reads, tmp_path):
+    file = reads(tmp_path / "reads.csv", locked="")
+    refused = broken(study, file, tmp_path / "out")
+    assert refused.exit_code == 2
+    assert "12 of 12 reads of reads.csv are not locked" in refused.output
+    assert not (tmp_path / "out").exists()
+    told = broken(study, file, tmp_path / "out", "--before-lock", "adverse event of a participant")
+    assert told.exit_code == 0, told.output
+    last = json.loads((study[0] / "key.log").read_text(encoding="utf-8").splitlines()[-1])
+    assert last["before_lock"] == "adverse event of a participant"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda folder: (folder / "passphrase").write_text("another passphrase"), "key does not open"),
+        (lambda folder: flip(folder / "key", -40), "key does not open"),
+        (lambda folder: flip(folder / "key", 60), "key does not open|was changed|no key"),
+        (lambda folder: (folder / "key").write_bytes(b"hello"), "is no key of a coded set"),
+        (lambda folder: (folder / "key").unlink(), "cannot be read"),
+    ],
+)
+def test_a_wrong_passphrase_or_a_touched_key_is_one_clear_sentence(study, reads, tmp_path, spoil, said):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("key", "passphrase"):
+        shutil.copy(study[0] / name, copy / name)
+    spoil(copy)
+    done = masi(
+        *("unblind", reads(tmp_path / "reads.csv"), "--key", copy / "key", "--reason", "a test"),
+        *("--out", tmp_path / "out", "--passphrase-file", copy / "passphrase"),
+    )
+    assert done.exit_code == 2, done.output
+    assert "bug" not in done.output
+    import re
+
+    assert re.search(said, " ".join(done.output.split()))
+    assert not (tmp_path / "out").exists()
+
+
+def flip(file, place):
+    data = bytearray(file.read_bytes())
+    data[place] = (data[place] ^ 1) if chr(data[place] ^ 1).isalnum() else ord("A")
+    file.write_bytes(bytes(data))
+
+
+def test_a_journal_that_was_changed_is_noticed_and_nothing_is_opened(study, reads, tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("key", "passphrase"):
+        shutil.copy(study[0] / name, copy / name)
+
+    def once():
+        return masi(
+            *("unblind", reads(tmp_path / "reads.csv"), "--key", copy / "key", "--reason", "a test"),
+            *("--out", tmp_path / "out", "--overwrite", "--passphrase-file", copy / "passphrase"),
+        )
+
+    assert once().exit_code == once().exit_code == 0
+    journal = copy / "key.log"
+    lines = journal.read_text(encoding="utf-8").splitlines()
+    assert first_broken(lines) is None
+    assert first_broken(lines[1:]) == 1
+    assert first_broken([lines[0], *lines[2:]]) == 2
+    assert first_broken([lines[1], lines[0]]) == 1
+    journal.write_text("\n".join([lines[0].replace("a test", "a joke"), *lines[1:]]) + "\n", encoding="utf-8")
+    refused = once()
+    assert refused.exit_code == 2
+    assert "was changed at line 1" in refused.output
+
+
+def test_results_of_another_set_are_refused(study, tmp_path):
+    (tmp_path / "scores.csv").write_text("visit,mmasi,locked_utc\nXXXXXXX,1.0,now\n", encoding="utf-8")
+    done = broken(study, tmp_path / "scores.csv", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "'XXXXXXX', which is not of this set" in " ".join(done.output.split())
+
+
+def test_a_set_and_a_key_are_never_written_over(study, coded):
+    folder, _ = study
+    again = masi("blind", folder / "study", "--out", folder / "set", "--key", folder / "key-2")
+    assert again.exit_code == 2
+    assert "two sets must not mix" in " ".join(again.output.split())
+    key = masi("blind", folder / "study", "--out", folder / "set-2", "--key", folder / "key")
+    assert key.exit_code == 2
+    inside = masi("blind", folder / "study", "--out", folder / "set-2", "--key", folder / "set-2" / "key")
+    assert "lies within the set" in " ".join(inside.output.split())
+    assert not (folder / "set-2").exists()
+
+
+def test_a_short_passphrase_is_refused_before_anything_is_written(study, tmp_path):
+    (tmp_path / "short").write_text("melasma", encoding="utf-8")
+    done = masi(
+        *("blind", study[0] / "study", "--out", tmp_path / "set", "--key", tmp_path / "key"),
+        *("--passphrase-file", tmp_path / "short"),
+    )
+    assert done.exit_code == 2
+    assert "Expected at least 12" in " ".join(done.output.split())
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_photo_that_cannot_be_read_is_left_out_by_name_and_the_rest_goes_on(study, tmp_path):
+    shutil.copytree(study[0] / "study", tmp_path / "study")
+    (tmp_path / "study" / PATIENTS[0] / VISITS[0] / "front.jpg").write_bytes(b"\xff\xd8\xff no photo")
+    done = masi(
+        *("blind", tmp_path / "study", "--out", tmp_path / "set", "--key", tmp_path / "key"),
+        *("--passphrase-file", study[0] / "passphrase"),
+    )
+    assert done.exit_code == 1, done.output
+    assert f"Left out: {PATIENTS[0]}/{VISITS[0]}/front" in " ".join(done.output.split())
+    units = opened(tmp_path / "key", PASSPHRASE).units
+    assert len({(unit.patient, unit.visit) for unit in units}) == 7
+    assert len(units) in (10, 11)  # the visit left out may have been drawn for a repeat

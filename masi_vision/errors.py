@@ -9,6 +9,7 @@
     ├── BlindingError            a set cannot be coded, or a code cannot be broken
     │   ├── LeakError            ... because nobody can say that a photo gives nothing away
     │   └── KeyFileError         ... because the sealed key does not open
+    ├── ReadingError             a read, an account or the database of reads cannot be used
     └── NotScorable              this photo or visit cannot be scored; carries a reason code
         └── PhotoUnreadable      ... because the file does not decode to a colour photograph
 
@@ -81,6 +82,10 @@ class LeakError(BlindingError):
 
 class KeyFileError(BlindingError):
     """The sealed key of a coded set does not open."""
+
+
+class ReadingError(MasiError):
+    """A read, an account or the database of reads cannot be used."""
 
 
 class NotScorable(MasiError):

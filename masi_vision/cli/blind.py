@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
+from masi_vision.cli.default_verb import unless_named
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.options import Overwrite, SettingsFile
 from masi_vision.errors import KeyFileError, OutputError
@@ -22,17 +22,8 @@ PassphraseFile = Annotated[
 ]
 
 
-class _MakeUnlessNamed(TyperGroup):
-    """`masi blind STUDY` is `masi blind make STUDY`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] != "--help" and args[0] not in self.commands:
-            args = [_MAKE, *args]
-        return super().parse_args(ctx, args)
-
-
 blind = typer.Typer(
-    cls=_MakeUnlessNamed,
+    cls=unless_named(_MAKE),
     help="Code a study for blinded reading: masi blind STUDY --out SET --key KEY; masi blind check SET.",
     no_args_is_help=True,
 )

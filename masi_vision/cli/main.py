@@ -18,6 +18,7 @@ from masi_vision.cli.labels import labels
 from masi_vision.cli.models import models
 from masi_vision.cli.phantom import phantom
 from masi_vision.cli.qc import qc
+from masi_vision.cli.review import audit, review
 from masi_vision.cli.score import score
 from masi_vision.cli.selftest import selftest
 from masi_vision.cli.train import train
@@ -44,6 +45,8 @@ app.command()(unblind)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(blind, name="blind")
+app.add_typer(review, name="review")
+app.add_typer(audit, name="audit")
 app.add_typer(labels, name="labels")
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")

@@ -138,12 +138,27 @@ class Alignment:
         triangle = _grid(self.atlas).triangle
         return np.where(triangle >= 0, cosine[triangle], 0).astype(np.float32)
 
-    def photo_positions(self) -> Floats:
-        """(H, W, 2) photo x, y of every pixel of the aligned frame; NaN outside or facing away."""
-        return self._photo_positions
+    def photo_positions(self, *, hidden: bool = False) -> Floats:
+        """(H, W, 2) photo x, y of every pixel of the aligned frame; NaN outside.
+
+        Parameters
+        ----------
+        hidden : bool
+            Say also where what faces away from the camera lies behind the rest; else it is NaN.
+        """
+        return self._all_positions if hidden else self._photo_positions
 
     @cached_property
     def _photo_positions(self) -> Floats:
+        grid = _grid(self.atlas)
+        positions = self._all_positions.copy()
+        away = self.facing()[grid.triangle.ravel()[grid.inside]] <= 0
+        positions.reshape(-1, 2)[grid.inside[away]] = np.nan
+        positions.flags.writeable = False
+        return positions
+
+    @cached_property
+    def _all_positions(self) -> Floats:
         grid = _grid(self.atlas)
         height, width = self.atlas.labels.shape
         positions = np.full((height * width, 2), np.nan, np.float32)
@@ -155,8 +170,6 @@ class Alignment:
                 weight * at[corner] for weight, corner in zip(*grid.by_corner, strict=True)
             )
             carried[:, axis] = first + second + third
-        hidden = self.facing()[grid.triangle.ravel()[grid.inside]] <= 0
-        carried[hidden] = np.nan
         positions[grid.inside] = carried
         positions.flags.writeable = False
         return positions.reshape(height, width, 2)

@@ -19,6 +19,7 @@ from masi_vision.labels.dataset import (
     OD_PER_STEP,
     PHOTOS,
     PIGMENT,
+    UNKNOWN,
     Dataset,
     Entry,
     Split,
@@ -32,6 +33,7 @@ from masi_vision.training.augment import turned
 from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace
 from masi_vision.training.phantom_photos import Scene, can_be_planted, drawn_melasma, photographed
+from masi_vision.training.turned_head import drawn_out
 
 _P_CLEAR = 0.15
 _SMOOTHED = 0.02  # half the side of the square over which outlines are smoothed, in shares of the face
@@ -190,6 +192,8 @@ def shot_of(
     window = (0, 0, *shape)
     if yaw_deg:
         codes = _as_drawn(np.asarray(over.to_photo(codes, window, nearest=True), np.uint8))
+        unknown = drawn_out(face.landmarks, atlas, yaw_deg, (shape[0], shape[1]))
+        codes[unknown & (codes > 0)] = UNKNOWN
 
     def carried(picture: npt.NDArray[np.generic], how: int) -> npt.NDArray[np.generic]:
         return np.asarray(cv2.warpAffine(picture, placed, size, flags=how))

@@ -139,11 +139,15 @@ class PigmentSamples(Samples):
         """Input (15, H, W); lesion, density in units of 0.1 OD, region codes and what is known, (H, W)."""
         return self._taken(int(rng.integers(2**62)), rng)
 
-    def _face(self, rng: np.random.Generator) -> SiteFrame:
-        one, other = (self.faces[i] for i in rng.integers(len(self.faces), size=2))
-        face = blended(one, other, rng) if rng.random() < self.how.blended else one
+    def _frame(self, number: int) -> SiteFrame:
+        """The photo of this number with what is known of its pigment: here there is none."""
+        face = self.faces[number]
         clear, all_of_it = np.zeros(face.codes.shape, np.float32), np.ones(face.codes.shape, bool)
         return SiteFrame(face, clear, all_of_it, clear, all_of_it)
+
+    def _face(self, rng: np.random.Generator) -> SiteFrame:
+        one, other = (self._frame(int(i)) for i in rng.integers(self.photos, size=2))
+        return blended(one, other, rng) if rng.random() < self.how.blended else one
 
     def _planted(self, _rng: np.random.Generator) -> bool:
         return True
@@ -196,8 +200,8 @@ class SitePigmentSamples(PigmentSamples):
         super().__init__([], how, seed=seed)
         self.frames, self.photos = frames, len(frames)
 
-    def _face(self, rng: np.random.Generator) -> SiteFrame:
-        return self.frames[int(rng.integers(len(self.frames)))]
+    def _frame(self, number: int) -> SiteFrame:
+        return self.frames[number]
 
     def _planted(self, rng: np.random.Generator) -> bool:
         return bool(rng.random() < self.how.planted)
@@ -238,8 +242,8 @@ def _half(frame: SiteFrame) -> SiteFrame:
     return SiteFrame(face, lesion, frame.known[::2, ::2], density, frame.density_known[::2, ::2])
 
 
-def blended(face: FrameFace, other: FrameFace, rng: np.random.Generator) -> FrameFace:
-    """A face that never was: parts of two, or their mean, lit more or less evenly.
+def blended(one: SiteFrame, other: SiteFrame, rng: np.random.Generator) -> SiteFrame:
+    """A face that never was: parts of two, or their mean, lit more or less evenly, with their pigment.
 
     Notes
     -----
@@ -248,21 +252,31 @@ def blended(face: FrameFace, other: FrameFace, rng: np.random.Generator) -> Fram
     place to place; one of the two is mirrored as often as not. Then every density is drawn towards the median
     of the skin, or away from it, by a factor from 0.5 to 1.2.
     """
-    linear, codes = other.linear_rgb, other.codes
     if rng.random() < 0.5:
-        linear, codes = linear[:, ::-1], codes[:, ::-1]
-    skin = (face.codes > 0) & (codes > 0)
-    if 2 * skin.sum() < (face.codes > 0).sum():
-        linear, skin = face.linear_rgb, face.codes > 0
+        other = _mirrored(other)
+    skin = (one.face.codes > 0) & (other.face.codes > 0)
+    if 2 * skin.sum() < (one.face.codes > 0).sum():
+        other, skin = one, one.face.codes > 0
     size = (skin.shape[1], skin.shape[0])
     coarse = (rng.uniform() + rng.normal(0, 0.5, (4, 3))).astype(np.float32)
-    share = np.clip(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), 0, 1)[..., None]
-    one, two = optical_density(face.linear_rgb), optical_density(linear)
-    density = one + share * (two - one)
+    share = np.clip(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), 0, 1)
+
+    def mixed(first: Floats, second: Floats) -> Floats:
+        part = share[..., None] if first.ndim > 2 else share
+        return np.asarray(first + part * (second - first), np.float32)
+
+    density = mixed(*(optical_density(frame.face.linear_rgb) for frame in (one, other)))
     median = np.median(density[skin], axis=0)
-    density = median + np.float32(np.exp(rng.uniform(np.log(0.5), np.log(1.2)))) * (density - median)
-    mixed = np.clip(10**-density, 0, 1).astype(np.float32)
-    return FrameFace(face.id, mixed, np.where(skin, face.codes, 0).astype(np.uint8), 10**-median)
+    spread = np.float32(np.exp(rng.uniform(np.log(0.5), np.log(1.2))))
+    linear = np.clip(10 ** -(median + spread * (density - median)), 0, 1).astype(np.float32)
+    codes = np.where(skin, one.face.codes, 0).astype(np.uint8)
+    return SiteFrame(
+        FrameFace(one.face.id, linear, codes, 10**-median),
+        mixed(one.lesion, other.lesion),
+        one.known & other.known,
+        spread * mixed(one.density_od, other.density_od),
+        one.density_known & other.density_known,
+    )
 
 
 def _shrunk(face: FrameFace, by: int) -> FrameFace:

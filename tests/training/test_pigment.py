@@ -19,6 +19,7 @@ from masi_vision.training.losses import pigment_loss  # noqa: E402
 from masi_vision.training.networks import PigmentReader  # noqa: E402
 from masi_vision.training.pigment_data import (  # noqa: E402
     PigmentSamples,
+    SiteFrame,
     blended,
     draw_phantom,
     frame_face,
@@ -53,11 +54,19 @@ def batch_of(samples, count, seed=0):
     return {name: torch.from_numpy(np.stack([one[name] for one in made])) for name in made[0]}
 
 
+def framed(face, *, lesion=0.0, density=0.0):
+    """A face with the same share of lesion and the same density everywhere, all of it known."""
+    shape, known = face.codes.shape, np.ones(face.codes.shape, bool)
+    return SiteFrame(
+        face, np.full(shape, lesion, np.float32), known, np.full(shape, density, np.float32), known
+    )
+
+
 def test_a_blend_shows_skin_only_where_both_faces_do(drawn_faces, atlas):
     face = frame_face(drawn_faces[0], atlas)
     half = replace(face, codes=np.where(np.arange(128) < 80, face.codes, 0).astype(np.uint8))
     for seed in range(6):
-        made = blended(face, half, np.random.default_rng(seed))
+        made = blended(framed(face), framed(half), np.random.default_rng(seed)).face
         skin = made.codes > 0
         assert (skin <= (face.codes > 0)).all()
         assert not (skin[:, 80:].any() and skin[:, :48].any())  # the other face may be mirrored
@@ -74,10 +83,27 @@ def test_a_blend_lies_between_its_two_faces(samples):
         for level in (0.5, 0.2)
     )
     for seed in range(6):
-        made = blended(light, dark, np.random.default_rng(seed))
+        made = blended(framed(light), framed(dark), np.random.default_rng(seed)).face
         values = made.linear_rgb[made.codes > 0]
         assert 0.2 / 1.21 <= values.min() <= values.max() <= 0.5 * 1.21
         assert 0.2 <= made.skin_rgb.min() <= made.skin_rgb.max() <= 0.5
+
+
+def test_a_blend_has_of_each_face_s_pigment_what_it_has_of_its_skin(samples):
+    """The darker face is all lesion: how much of it there is says how much of its pigment there must be."""
+    face = samples.faces[0]
+    light, dark = (
+        replace(face, linear_rgb=np.full_like(face.linear_rgb, level)) for level in (0.5, 0.5 * 10**-0.3)
+    )
+    for seed in range(8):
+        made = blended(framed(light), framed(dark, lesion=1, density=0.3), np.random.default_rng(seed))
+        skin = made.face.codes > 0
+        od = -np.log10(made.face.linear_rgb[..., 0][skin])
+        np.testing.assert_allclose(
+            od - od.mean(), made.density_od[skin] - made.density_od[skin].mean(), atol=1e-4
+        )
+        assert 0 <= made.lesion.min() <= made.lesion.max() <= 1
+        assert made.known.all()
 
 
 def test_a_face_in_the_frame_keeps_its_regions_in_their_places(drawn_faces, atlas):

@@ -1,0 +1,276 @@
+"""`masi review` and `masi audit`: the reading page, its accounts, and its audit trail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from masi_vision.cli.default_verb import unless_named
+from masi_vision.cli.door import DONE, MUST_CHANGE, verb
+from masi_vision.cli.options import Overwrite
+from masi_vision.errors import OutputError, ReadingError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from masi_vision.review.protocol import ReadingProtocol
+
+_SERVE, _PORT = "serve", 8420
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+CodedSet = Annotated[Path, typer.Argument(metavar="SET", help="A coded set, as masi blind makes it.")]
+Database = Annotated[
+    str, typer.Option("--db", metavar="FILE|URL", help="SQLite file on a local disk, or PostgreSQL URL.")
+]
+Protocol = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Protocol of the reading; the shipped one where omitted.")
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="File whose first line is the password; asked for where omitted."),
+]
+
+review = typer.Typer(
+    cls=unless_named(_SERVE),
+    help="The page on which masked readers grade a coded set: masi review SET --db FILE.",
+    no_args_is_help=True,
+)
+account = typer.Typer(help="Who may sign in.", no_args_is_help=True)
+review.add_typer(account, name="account")
+audit = typer.Typer(help="The audit trail of a reading.", no_args_is_help=True)
+
+
+def _need_review() -> None:
+    from importlib.util import find_spec
+
+    missing = [
+        name for name in ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2") if find_spec(name) is None
+    ]
+    if missing:
+        raise ReadingError(
+            f'The extra "review" is not installed: {", ".join(missing)} is missing. '
+            'Expected it for reading. In the checkout of masi_vision run: pip install ".[review]"'
+        )
+
+
+@contextmanager
+def _opened(db: str) -> Iterator[Session]:
+    _need_review()
+    from masi_vision.review.database import open_database, writing
+
+    engine = open_database(db)
+    try:
+        with writing(engine) as session:
+            yield session
+    finally:
+        engine.dispose()
+
+
+@review.command(_SERVE)
+@verb
+def serve(
+    coded_set: CodedSet,
+    db: Database,
+    protocol: Protocol = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Results of masi score on the set, shown as the protocol says."),
+    ] = None,
+    chart: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A picture of reference grades to compare with.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; this machine alone where omitted.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = _PORT,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key (PEM).")] = None,
+    behind_tls: Annotated[
+        bool, typer.Option("--behind-tls", help="A proxy in front of this serves over TLS.")
+    ] = False,
+) -> int:
+    """Serve the reading page of a coded set until it is stopped."""
+    _need_review()
+    import uvicorn
+
+    from masi_vision.review.app import Reviewed, create_app
+    from masi_vision.review.database import open_database, writing
+    from masi_vision.review.protocol import load_protocol
+    from masi_vision.review.reading import prepare
+    from masi_vision.review.software import software_scores
+
+    if (tls_cert is None) != (tls_key is None):
+        raise ReadingError("Only one of --tls-cert and --tls-key is given. Expected both, or neither.")
+    tls = tls_cert is not None or behind_tls
+    if host not in _LOOPBACK and not tls:
+        raise ReadingError(
+            f"{host} can be reached from other machines, and passwords would travel in the open. Expected "
+            "TLS: name --tls-cert and --tls-key, or --behind-tls where a proxy does it."
+        )
+    rules = load_protocol(protocol)
+    _check_scores(scores, rules)
+    engine = open_database(db)
+    with writing(engine) as session:
+        prepare(session, coded_set, rules)
+    shown = software_scores(scores) if scores else {}
+    app = create_app(Reviewed(engine, coded_set.resolve(), rules, shown, chart, tls))
+    scheme = "https" if tls_cert else "http"
+    typer.echo(f"Reading page: {scheme}://{host}:{port}  Stop it with Ctrl-C.")
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        ssl_certfile=str(tls_cert) if tls_cert else None,
+        ssl_keyfile=str(tls_key) if tls_key else None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+    )
+    return DONE
+
+
+def _check_scores(scores: Path | None, rules: ReadingProtocol) -> None:
+    if scores is not None and rules.software == "never":
+        raise ReadingError(
+            "The protocol says software: never, and --scores is given. Expected one of the two to change: "
+            "nobody would see the scores."
+        )
+    if scores is None and rules.software != "never":
+        raise ReadingError(
+            f"The protocol says software: {rules.software}, and no --scores is given. Expected the results "
+            "of masi score on the set."
+        )
+
+
+def _password(file: Path | None) -> str:
+    if file is None:
+        try:
+            return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+        except typer.Abort as error:
+            raise ReadingError("No password was given. Expected one, or --password-file.") from error
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReadingError(f"{file} cannot be read. Expected a text file with the password.") from error
+    return lines[0] if lines else ""
+
+
+@account.command("add")
+@verb
+def add(
+    name: Annotated[str, typer.Argument(help="Name to sign in with.")],
+    coded_set: Annotated[Path, typer.Option("--set", metavar="SET", help="The coded set that is read.")],
+    db: Database,
+    role: Annotated[str, typer.Option(help="reader, adjudicator, coordinator or statistician.")] = "reader",
+    order: Annotated[
+        str, typer.Option(metavar="READER", help="Whose order of the set a reader gets; NAME where omitted.")
+    ] = "",
+    protocol: Protocol = None,
+    password_file: PasswordFile = None,
+) -> int:
+    """Make an account; a reader gets a list of the set."""
+    with _opened(db) as session:
+        from masi_vision.review.accounts import add_account
+        from masi_vision.review.protocol import load_protocol
+        from masi_vision.review.reading import give_list, prepare
+
+        rules = load_protocol(protocol)
+        prepare(session, coded_set, rules)
+        list_name = (order or name) if role == "reader" else ""
+        add_account(session, name, role, _password(password_file), list_name=list_name)
+        units = give_list(session, name, coded_set, rules) if role == "reader" else 0
+    typer.echo(f"{name} is a {role}" + (f" with a list of {units} units." if units else "."))
+    return DONE
+
+
+@account.command("password")
+@verb
+def password(
+    name: Annotated[str, typer.Argument(help="Of the account.")],
+    db: Database,
+    password_file: PasswordFile = None,
+) -> int:
+    """Give an account another password; its sessions end."""
+    with _opened(db) as session:
+        from masi_vision.review.accounts import set_password
+
+        set_password(session, name, _password(password_file))
+    typer.echo(f"{name} has another password.")
+    return DONE
+
+
+@account.command("switch")
+@verb
+def switch_account(
+    name: Annotated[str, typer.Argument(help="Of the account.")],
+    db: Database,
+    active: Annotated[bool, typer.Option("--on/--off", help="May it sign in?")],
+) -> int:
+    """Let an account sign in, or no longer. Nothing of what it read is lost."""
+    with _opened(db) as session:
+        from masi_vision.review.accounts import switch
+
+        switch(session, name, active=active)
+    typer.echo(f"{name} may {'' if active else 'not '}sign in.")
+    return DONE
+
+
+@review.command("export")
+@verb
+def export(
+    db: Database,
+    out: Annotated[Path, typer.Option(help="Folder.")],
+    protocol: Protocol = None,
+    overwrite: Overwrite = False,
+) -> int:
+    """Write reads.csv and audit.csv; the last line of the screen is the hash that the trail ends with."""
+    from masi_vision.report.tables import write_file, writing
+
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} is there already. Expected a new folder, or --overwrite.")
+    with _opened(db) as session:
+        from masi_vision.review.audit import note, trail
+        from masi_vision.review.export import audit_csv, reads_csv
+        from masi_vision.review.protocol import load_protocol
+
+        note(session, "masi", "tool", "exported", out.name)
+        tables = {"reads.csv": reads_csv(session, load_protocol(protocol)), "audit.csv": audit_csv(session)}
+        last = trail(session)[-1]
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in tables.items():
+            write_file(out / name, text)
+    typer.echo(f"reads.csv and audit.csv in {out}.\nThe audit trail ends at row {last.number}: {last.hash}")
+    return DONE
+
+
+@audit.command("verify")
+@verb
+def verify(
+    db: Database,
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="SHA256", help="Hash that an export ended with: it must be in the trail."),
+    ] = None,
+) -> int:
+    """Look for altered, removed or reordered rows of the audit trail, and of locked reads."""
+    with _opened(db) as session:
+        from masi_vision.review.audit import trail
+        from masi_vision.review.audit import verify as faults_of
+        from masi_vision.review.reading import altered_reads
+
+        events = trail(session)
+        found = [*faults_of(session), *altered_reads(session)]
+        if head is not None and head not in {event.hash for event in events}:
+            found.append(f"No row has the hash {head[:16]}...: rows were taken off the end, or written anew.")
+    for one in found:
+        typer.echo(one)
+    if found:
+        typer.echo(f"masi: the audit trail was altered: {len(found)} faults.", err=True)
+        return MUST_CHANGE
+    typer.echo(f"The audit trail is as it was written: {len(events)} rows.")
+    return DONE

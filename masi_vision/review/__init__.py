@@ -1,0 +1,1 @@
+"""The page on which masked readers grade, and its database with an audit trail."""

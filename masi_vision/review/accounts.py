@@ -1,0 +1,216 @@
+"""Who signs in: passwords, sessions, and the wait after wrong ones."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from masi_vision.errors import ReadingError
+from masi_vision.review.audit import note, now
+from masi_vision.review.protocol import ReadingProtocol
+from masi_vision.review.tables import ROLES, Account, SignIn
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
+
+LEAST_PASSWORD = 10
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}")
+_NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzw"
+"""Checked where there is no such account, so that an answer takes as long as where there is one."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session just begun: the token goes to the browser and nowhere else."""
+
+    token: str
+    csrf: str
+
+
+def time_of(text: str) -> datetime:
+    """A time as it stands in the database."""
+    return datetime.fromisoformat(text)
+
+
+def add_account(session: Session, name: str, role: str, password: str, *, list_name: str = "") -> Account:
+    """Make an account.
+
+    Raises
+    ------
+    ReadingError
+        The name is taken or cannot be one, the role is none, the password is too short.
+    """
+    if not _NAME.fullmatch(name):
+        raise ReadingError(f"{name!r} cannot be a name. Expected letters, digits, dot, - and _; two to 64.")
+    if role not in ROLES:
+        raise ReadingError(f"{role!r} is no role. Expected one of {', '.join(ROLES)}.")
+    if (role == "reader") != bool(list_name):
+        raise ReadingError(f"A {role} has {'no list' if list_name else 'a list'}. Expected: only readers do.")
+    if session.execute(select(Account).where(Account.name == name)).scalar_one_or_none():
+        raise ReadingError(f"There is an account {name!r} already. Expected a new name.")
+    made = Account(
+        name=name, role=role, list_name=list_name, password_hash=_hashed(password), active=True, failures=0
+    )
+    made.failed_utc = ""
+    session.add(made)
+    session.flush()
+    note(session, "masi", "tool", "account made", name, new=f"{role} {list_name}".strip())
+    return made
+
+
+def set_password(session: Session, name: str, password: str) -> None:
+    """Give an account another password; its sessions end."""
+    account = account_named(session, name)
+    account.password_hash, account.failures = _hashed(password), 0
+    _end_all(session, account)
+    note(session, "masi", "tool", "password changed", name)
+
+
+def switch(session: Session, name: str, *, active: bool) -> None:
+    """Let an account sign in, or no longer."""
+    account = account_named(session, name)
+    old, account.active = account.active, active
+    if not active:
+        _end_all(session, account)
+    note(session, "masi", "tool", "account switched", name, old=_word(old), new=_word(active))
+
+
+def _word(active: bool) -> str:
+    return "active" if active else "inactive"
+
+
+def _end_all(session: Session, account: Account) -> None:
+    for one in session.execute(select(SignIn).where(SignIn.account_id == account.id)).scalars():
+        one.ended_utc = one.ended_utc or now()
+
+
+def account_named(session: Session, name: str) -> Account:
+    """An account by name.
+
+    Raises
+    ------
+    ReadingError
+        There is none.
+    """
+    found = session.execute(select(Account).where(Account.name == name)).scalar_one_or_none()
+    if found is None:
+        raise ReadingError(f"There is no account {name!r}. Expected one that masi review account made.")
+    return found
+
+
+def _hasher() -> PasswordHasher:
+    """Argon2id with the library's own cost, which is RFC 9106's second choice."""
+    from argon2 import PasswordHasher
+
+    return PasswordHasher()
+
+
+def _hashed(password: str) -> str:
+    if len(password) < LEAST_PASSWORD:
+        raise ReadingError(
+            f"The password has {len(password)} characters. Expected {LEAST_PASSWORD} or more. Choose another."
+        )
+    return _hasher().hash(password)
+
+
+def is_password(account: Account | None, password: str) -> bool:
+    """Whether this is the password of an account; takes as long where there is no account."""
+    from argon2.exceptions import InvalidHashError, VerificationError
+
+    try:
+        fits = _hasher().verify(account.password_hash if account else _NOBODY, password)
+    except (VerificationError, InvalidHashError):
+        return False
+    return bool(fits) and account is not None
+
+
+def sign_in(session: Session, name: str, password: str, protocol: ReadingProtocol) -> Opened | None:
+    """Begin a session; None where name and password do not fit, or the name must wait.
+
+    Notes
+    -----
+    A session takes over how many units were locked in the one before, unless the pause lies between them: who
+    signs out and in again has not rested.
+    """
+    account = session.execute(
+        select(Account).where(Account.name == name).with_for_update()
+    ).scalar_one_or_none()
+    if account is not None and must_wait(account, protocol):
+        is_password(None, password)
+        note(session, name, account.role, "sign-in refused", name, reason="too many wrong passwords")
+        return None
+    if not is_password(account, password) or account is None or not account.active:
+        _remember_failure(session, account, name)
+        return None
+    account.failures = 0
+    token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    session.add(
+        SignIn(
+            token_sha256=_sha256(token),
+            account_id=account.id,
+            csrf=csrf,
+            started_utc=now(),
+            seen_utc=now(),
+            ended_utc="",
+            locked=_locked_before(session, account, protocol),
+        )
+    )
+    note(session, account.name, account.role, "signed in", account.name)
+    return Opened(token, csrf)
+
+
+def must_wait(account: Account, protocol: ReadingProtocol) -> bool:
+    """Whether there were too many wrong passwords just now."""
+    if account.failures < protocol.sign_in.attempts or not account.failed_utc:
+        return False
+    return time_of(now()) - time_of(account.failed_utc) < timedelta(minutes=protocol.sign_in.minutes)
+
+
+def _remember_failure(session: Session, account: Account | None, name: str) -> None:
+    if account is not None:
+        account.failures, account.failed_utc = account.failures + 1, now()
+    known = account.role if account else "nobody"
+    note(session, name[:64], known, "sign-in failed", name[:64])
+
+
+def _locked_before(session: Session, account: Account, protocol: ReadingProtocol) -> int:
+    last = session.execute(
+        select(SignIn).where(SignIn.account_id == account.id).order_by(SignIn.seen_utc.desc()).limit(1)
+    ).scalar_one_or_none()
+    if last is None:
+        return 0
+    rested = time_of(now()) - time_of(last.seen_utc) >= timedelta(minutes=protocol.session.pause_minutes)
+    return 0 if rested else last.locked
+
+
+def session_of(session: Session, token: str, protocol: ReadingProtocol) -> tuple[SignIn, Account] | None:
+    """The session behind a token and whose it is; None where it has ended or was left too long."""
+    found = session.get(SignIn, _sha256(token)) if token else None
+    if found is None or found.ended_utc:
+        return None
+    idle = time_of(now()) - time_of(found.seen_utc)
+    account = session.get(Account, found.account_id)
+    if account is None or not account.active or idle > timedelta(minutes=protocol.session.idle_minutes):
+        return None
+    return found, account
+
+
+def sign_out(session: Session, token: str) -> None:
+    """End a session."""
+    found = session.get(SignIn, _sha256(token))
+    if found is not None and not found.ended_utc:
+        found.ended_utc = now()
+        account = session.get(Account, found.account_id)
+        assert account is not None
+        note(session, account.name, account.role, "signed out", account.name)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,402 @@
+"""The web application: pages and what they send, route by route. Rules are in `reading`, words in `texts`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Form, HTTPException, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from masi_vision.blinding.coded_set import read_contents
+from masi_vision.errors import ReadingError
+from masi_vision.review import accounts, reading
+from masi_vision.review.audit import now, trail, verify
+from masi_vision.review.database import looking, writing
+from masi_vision.review.export import audit_csv, reads_csv
+from masi_vision.review.grades import Reading, reading_from
+from masi_vision.review.protocol import ReadingProtocol
+from masi_vision.review.shield import COOKIE, LANGUAGE, Shield, is_same
+from masi_vision.review.software import SoftwareScore
+from masi_vision.review.tables import Account, SignIn
+from masi_vision.review.texts import texts
+from masi_vision.scale import MASI_REGIONS
+
+_HERE = Path(__file__).parent
+_TOUCH_S = 20
+VIEWS = ("front", "right", "left")
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What a reading consists of.
+
+    Parameters
+    ----------
+    coded_set : Path
+    protocol : ReadingProtocol
+    software : mapping of str to SoftwareScore
+        By code; empty where nobody is to see it.
+    chart : Path or None
+        A picture of reference grades that the trial supplies.
+    tls : bool
+        Whether the pages are served over TLS: cookies are then sent over TLS alone.
+    """
+
+    engine: Engine
+    coded_set: Path
+    protocol: ReadingProtocol
+    software: Mapping[str, SoftwareScore]
+    chart: Path | None = None
+    tls: bool = False
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who asks, in which session."""
+
+    account: Account
+    signed_in: SignIn
+    language: str
+
+
+class NotSignedInError(Exception):
+    """Nobody is signed in, or no longer."""
+
+
+def create_app(of: Reviewed) -> FastAPI:
+    """The application of a reading."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.pages = pages = Pages(of)
+    app.add_middleware(Shield, tls=of.tls)
+    app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+
+    @app.exception_handler(NotSignedInError)
+    def _sign_in_first(request: Request, _error: NotSignedInError) -> Response:
+        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse("/sign-in", 303)
+        return JSONResponse({"error": "not signed in"}, 401)
+
+    @app.exception_handler(ReadingError)
+    def _refused(_request: Request, error: ReadingError) -> Response:
+        return JSONResponse({"error": str(error)}, 409)
+
+    for route in (_everybody, _readers, _others):
+        route(app, pages)
+    return app
+
+
+class Pages:
+    """What the routes share: the database, photos by code and view, templates and words."""
+
+    def __init__(self, of: Reviewed) -> None:
+        self.of, self.protocol = of, of.protocol
+        self.photos: dict[tuple[str, str], Path] = {}
+        for name in read_contents(of.coded_set).photos:
+            code, file = name.split("/")
+            self.photos[code, Path(file).stem] = of.coded_set / name
+        self.templates = Environment(
+            loader=PackageLoader("masi_vision.review"), autoescape=True, undefined=StrictUndefined
+        )
+
+    def language(self, request: Request) -> str:
+        """As chosen, else the first of the protocol."""
+        asked = request.cookies.get(LANGUAGE, "")
+        return asked if asked in self.protocol.languages else self.protocol.languages[0]
+
+    def visitor(self, request: Request, *roles: str) -> Visitor:
+        """Who asks; refused where nobody is signed in or the role is another."""
+        token = request.cookies.get(COOKIE, "")
+        with looking(self.of.engine) as session:
+            found = accounts.session_of(session, token, self.protocol)
+            if found is None:
+                raise NotSignedInError
+            signed_in, account = found
+        if roles and account.role not in roles:
+            raise HTTPException(403, texts(self.language(request))["forbidden"])
+        if request.method not in ("GET", "HEAD"):
+            sent = request.headers.get("x-csrf-token", "")
+            if not is_same(sent, signed_in.csrf) and not is_same(request.state.form_csrf, signed_in.csrf):
+                raise HTTPException(403, "the page is too old: open it again")
+        self._touch(signed_in)
+        return Visitor(account, signed_in, self.language(request))
+
+    def _touch(self, signed_in: SignIn) -> None:
+        since = accounts.time_of(now()) - accounts.time_of(signed_in.seen_utc)
+        if since.total_seconds() < _TOUCH_S:
+            return
+        with writing(self.of.engine) as session:
+            kept = session.get(SignIn, signed_in.token_sha256)
+            if kept is not None:
+                kept.seen_utc = now()
+
+    def page(self, template: str, request: Request, who: Visitor | None, **values: Any) -> HTMLResponse:
+        """A page, or a refusal to show it from a cache."""
+        language = self.language(request)
+        html = self.templates.get_template(f"{template}.html.jinja").render(
+            t=texts(language),
+            language=language,
+            languages=self.protocol.languages,
+            who=who.account if who else None,
+            csrf=who.signed_in.csrf if who else "",
+            **values,
+        )
+        return HTMLResponse(html)
+
+
+def _everybody(app: FastAPI, pages: Pages) -> None:
+    """Signing in and out, and the language."""
+    engine, protocol = pages.of.engine, pages.protocol
+
+    @app.get("/sign-in")
+    def sign_in_page(request: Request) -> Response:
+        return pages.page("sign_in", request, None, wrong=False)
+
+    @app.post("/sign-in")
+    def sign_in(
+        request: Request,
+        name: Annotated[str, Form(max_length=64)] = "",
+        password: Annotated[str, Form(max_length=200)] = "",
+    ) -> Response:
+        with writing(engine) as session:
+            opened = accounts.sign_in(session, name, password, protocol)
+        if opened is None:
+            page = pages.page("sign_in", request, None, wrong=True)
+            page.status_code = 401
+            return page
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(
+            COOKIE, opened.token, httponly=True, samesite="strict", secure=pages.of.tls, path="/"
+        )
+        return answer
+
+    @app.post("/sign-out")
+    def sign_out(request: Request) -> Response:
+        pages.visitor(request)
+        with writing(engine) as session:
+            accounts.sign_out(session, request.cookies[COOKIE])
+        answer = RedirectResponse("/sign-in", 303)
+        answer.delete_cookie(COOKIE, path="/")
+        return answer
+
+    @app.post("/language")
+    def language(request: Request) -> Response:
+        known = [str(one) for one in protocol.languages]
+        following = known[(known.index(pages.language(request)) + 1) % len(known)]
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(LANGUAGE, following, samesite="strict", secure=pages.of.tls, path="/")
+        return answer
+
+
+def _reader(request: Request) -> Visitor:
+    """Whoever grades."""
+    pages: Pages = request.app.state.pages
+    return pages.visitor(request, "reader", "adjudicator")
+
+
+Reader = Annotated[Visitor, Depends(_reader)]
+
+
+def _readers(app: FastAPI, pages: Pages) -> None:
+    """The list, a unit, its photos, drafts, locks and corrections: of readers and adjudicators."""
+    engine, protocol = pages.of.engine, pages.protocol
+
+    @app.get("/")
+    def home(request: Request) -> Response:
+        who = pages.visitor(request)
+        with looking(engine) as session:
+            if who.account.role == "coordinator":
+                made = reading.progress_of_all(session, protocol)
+                waiting = len(reading.codes_to_adjudicate(session, protocol))
+                return pages.page("progress", request, who, readers=made, waiting=waiting)
+            if who.account.role == "statistician":
+                return pages.page(
+                    "statistician", request, who, rows=len(trail(session)), faults=verify(session)
+                )
+            if who.account.role == "adjudicator":
+                codes = list(reading.codes_to_adjudicate(session, protocol))
+                done = [code for code in codes if reading.entries_of(session, who.account, code)]
+                return pages.page("adjudicator", request, who, codes=codes, done=done)
+            listed = reading.own_list(session, who.account, protocol, who.signed_in.locked)
+        return pages.page("list", request, who, listed=listed)
+
+    @app.get("/units/{code}")
+    def unit(request: Request, code: str, who: Reader) -> Response:
+        with looking(engine) as session:
+            stage = _stage(session, who, code, pages)
+            entries = reading.entries_of(session, who.account, code)
+            draft = reading.draft_of(session, who.account, code)
+            listed = reading.own_list(session, who.account, protocol, who.signed_in.locked)
+        views = [view for view in VIEWS if (code, view) in pages.photos]
+        shown = Reading.from_json(
+            draft.reading if draft else entries[-1].reading if entries else Reading().to_json()
+        )
+        score = shown.score(protocol)
+        state = {
+            "code": code,
+            "mmasi": None if score is None else score.mmasi,
+            "views": views,
+            "words": texts(who.language),
+            "turn": draft.turn if draft else 0,
+            "open": stage is not None,
+            "reading": json.loads(shown.to_json()),
+            "scales": dict(protocol.grades),
+            "regions": list(MASI_REGIONS),
+            "csrf": who.signed_in.csrf,
+        }
+        return pages.page(
+            "unit",
+            request,
+            who,
+            state=state,
+            stage=stage,
+            entries=entries,
+            draft=draft,
+            listed=listed,
+            number=next((one.number for one in listed.units if one.code == code), 0),
+            protocol=protocol,
+            software=_software(pages, who, code, entries),
+            chart=pages.of.chart is not None,
+            views=views,
+            regions=MASI_REGIONS,
+        )
+
+    @app.get("/units/{code}/photos/{view}")
+    def photo(code: str, view: str, who: Reader) -> Response:
+        with looking(engine) as session:
+            _stage(session, who, code, pages)
+        file = pages.photos.get((code, view))
+        if file is None:
+            raise HTTPException(404)
+        return FileResponse(file)
+
+    @app.get("/units/{code}/overlays/{view}")
+    def overlay(code: str, view: str, who: Reader) -> Response:
+        with looking(engine) as session:
+            _stage(session, who, code, pages)
+            entries = reading.entries_of(session, who.account, code)
+        shown = _software(pages, who, code, entries)
+        file = shown.overlays.get(view) if shown else None
+        if file is None:
+            raise HTTPException(404)
+        return FileResponse(file)
+
+    @app.get("/chart")
+    def chart(who: Reader) -> Response:
+        if pages.of.chart is None:
+            raise HTTPException(404)
+        return FileResponse(pages.of.chart)
+
+    @app.put("/units/{code}/draft")
+    async def draft(request: Request, code: str, who: Reader) -> Response:
+        values = await _json(request)
+        turn = values.pop("turn", None)
+        if not isinstance(turn, int) or not 0 < turn < 2**31:
+            raise HTTPException(422, "turn must be a whole number above 0")
+        given = reading_from(values, protocol)
+        with writing(engine) as session:
+            account = _again(session, who)
+            if _stage(session, who, code, pages) is None:
+                raise ReadingError("This unit is locked. A correction is a new entry, with a reason.")
+            kept = reading.save_draft(session, account, code, given, turn)
+        score = given.score(protocol)
+        return JSONResponse({"turn": kept, "mmasi": None if score is None else score.mmasi})
+
+    @app.post("/units/{code}/lock")
+    async def lock(request: Request, code: str, who: Reader) -> Response:
+        values = await _json(request)
+        password = values.pop("password", "")
+        given = reading_from(values, protocol)
+        with writing(engine) as session:
+            _stage(session, who, code, pages)
+            signs = reading.signs(session, _again(session, who), code, str(password)[:200], protocol)
+        if not signs:
+            return JSONResponse({"error": texts(who.language)["wrong_password"]}, 403)
+        with writing(engine) as session:
+            signed_in = session.get(SignIn, who.signed_in.token_sha256)
+            assert signed_in is not None
+            entry = reading.lock(session, _again(session, who), code, given, protocol, signed_in)
+        return JSONResponse({"sha256": entry.sha256, "locked_utc": entry.locked_utc})
+
+    @app.get("/units/{code}/next")
+    def following(code: str, who: Reader) -> Response:
+        """After a lock: the software's score where it is shown, else what comes next."""
+        with looking(engine) as session:
+            stage = _stage(session, who, code, pages)
+            listed = reading.own_list(session, who.account, protocol, who.signed_in.locked)
+        if stage == "with_software":
+            return RedirectResponse(f"/units/{code}", 303)
+        return RedirectResponse(f"/units/{listed.next_code}" if listed.next_code else "/", 303)
+
+    @app.post("/units/{code}/correction")
+    def correction(code: str, who: Reader, reason: Annotated[str, Form(max_length=2000)] = "") -> Response:
+        with writing(engine) as session:
+            _stage(session, who, code, pages)
+            reading.begin_correction(session, _again(session, who), code, reason)
+        return RedirectResponse(f"/units/{code}", 303)
+
+
+def _stage(session: Session, who: Visitor, code: str, pages: Pages) -> str | None:
+    """What may be graded; a unit that is not the visitor's is one that does not exist."""
+    try:
+        stage = reading.stage_of(session, who.account, code, pages.protocol, who.signed_in.locked)
+    except ReadingError as error:
+        raise HTTPException(404) from error
+    return None if stage == "with_software" and code not in pages.of.software else stage
+
+
+def _again(session: Session, who: Visitor) -> Account:
+    """The account in this transaction, no other act of the same person beside it."""
+    account = session.get(Account, who.account.id, with_for_update=True)
+    assert account is not None
+    return account
+
+
+def _software(pages: Pages, who: Visitor, code: str, entries: list[Any]) -> SoftwareScore | None:
+    """The software's score, where the protocol shows it to this role; never before the own read is locked."""
+    allowed = {"after_lock": ("reader",), "adjudicator": ("adjudicator",)}.get(pages.protocol.software, ())
+    return pages.of.software.get(code) if entries and who.account.role in allowed else None
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    try:
+        values = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(422, "not JSON") from error
+    if not isinstance(values, dict):
+        raise HTTPException(422, "not an object")
+    return values
+
+
+def _others(app: FastAPI, pages: Pages) -> None:
+    """Tables for the statistician."""
+    engine = pages.of.engine
+
+    def table(request: Request, made: Callable[[Session], str], name: str) -> Response:
+        pages.visitor(request, "statistician")
+        with looking(engine) as session:
+            text = made(session)
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+
+    @app.get("/reads.csv")
+    def reads(request: Request) -> Response:
+        return table(request, lambda session: reads_csv(session, pages.protocol), "reads.csv")
+
+    @app.get("/audit.csv")
+    def audit(request: Request) -> Response:
+        return table(request, audit_csv, "audit.csv")
+
+    @app.get("/audit")
+    def audit_page(request: Request) -> Response:
+        who = pages.visitor(request, "statistician")
+        with looking(engine) as session:
+            events, wrong = trail(session), verify(session)
+        return pages.page("audit", request, who, events=events, faults=wrong)

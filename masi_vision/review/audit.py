@@ -1,0 +1,94 @@
+"""The audit trail: every act in a row, each row chained to the one before by a hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from masi_vision.review.tables import Event, Head
+
+START = "0" * 64
+COLUMNS = ("number", "utc", "who", "role", "what", "subject", "old", "new", "reason")
+
+
+def now() -> str:
+    """The time in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def note(
+    session: Session,
+    who: str,
+    role: str,
+    what: str,
+    subject: str = "",
+    *,
+    old: str = "",
+    new: str = "",
+    reason: str = "",
+) -> Event:
+    """Add a row, in the transaction of the act itself: there is no act without its row.
+
+    Notes
+    -----
+    The head is locked first, so that two acts at once stand one behind the other.
+    """
+    head = session.execute(select(Head).with_for_update()).scalar_one()
+    event = Event(
+        number=head.number + 1,
+        utc=now(),
+        who=who,
+        role=role,
+        what=what,
+        subject=subject,
+        old=old,
+        new=new,
+        reason=reason,
+    )
+    event.hash = hash_of(event, head.hash)
+    head.number, head.hash = event.number, event.hash
+    session.add(event)
+    session.flush()
+    return event
+
+
+def hash_of(event: Event | dict[str, Any], before: str) -> str:
+    """Hash of a row and of everything before it."""
+    values = event if isinstance(event, dict) else {name: getattr(event, name) for name in COLUMNS}
+    text = json.dumps([before, *(values[name] for name in COLUMNS)], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def faults(events: Iterable[Event], head: Head) -> Iterator[str]:
+    """What was altered, removed or put elsewhere, a sentence each.
+
+    Parameters
+    ----------
+    events : iterable of Event
+        In the order of their numbers.
+    """
+    before, last = START, 0
+    for event in events:
+        if event.number != last + 1:
+            yield f"Row {last + 1} is missing: row {event.number} follows row {last}."
+        elif event.hash != hash_of(event, before):
+            yield f"Row {event.number} is not as it was written, or does not follow the one before it."
+        before, last = event.hash, event.number
+    if (last, before) != (head.number, head.hash):
+        yield f"The trail ends at row {last}; it was written as far as row {head.number}."
+
+
+def trail(session: Session) -> list[Event]:
+    """All rows in their order."""
+    return list(session.execute(select(Event).order_by(Event.number)).scalars())
+
+
+def verify(session: Session) -> list[str]:
+    """What is wrong with the audit trail; empty where it is as it was written."""
+    return list(faults(trail(session), session.execute(select(Head)).scalar_one()))

@@ -1,0 +1,96 @@
+"""The database of a reading: opened, and brought to the newest form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from masi_vision.errors import ReadingError
+from masi_vision.review.tables import Fact
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_S = 30
+
+
+def open_database(address: str) -> Engine:
+    """Open a database by URL or path of an SQLite file, and bring its tables to the newest form.
+
+    Raises
+    ------
+    ReadingError
+        It cannot be opened.
+    """
+    url = make_url(address if "://" in address else f"sqlite:///{address}")
+    if url.get_backend_name() == "postgresql":
+        url = url.set(drivername="postgresql+pg8000")
+    try:
+        if url.get_backend_name() == "sqlite":
+            engine = create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=30, max_overflow=30)
+            _for_many_at_once(engine)
+        else:
+            engine = create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+        migrate(engine)
+    except (SQLAlchemyError, OSError, ImportError) as error:
+        raise ReadingError(
+            f"The database {url.render_as_string(hide_password=True)} cannot be opened ({_words(error)}). "
+            "Expected an SQLite file on a local disk, or a PostgreSQL database by URL."
+        ) from error
+    return engine
+
+
+def _words(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DatabaseError) else error
+    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+
+
+def _for_many_at_once(engine: Engine) -> None:
+    """Readers do not wait for writers, and whoever writes takes the right to at once."""
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Any) -> None:
+        reads_only = connection.get_execution_options().get("reads_only", False)
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables to the newest form."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """One transaction: all of it or nothing."""
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def looking(engine: Engine) -> Iterator[Session]:
+    """A look at the database, all of it of one moment."""
+    with Session(engine.execution_options(reads_only=True), expire_on_commit=False) as session:
+        yield session
+
+
+def fact(session: Session, name: str) -> str:
+    """A fact of the reading; empty where it is not known."""
+    return session.execute(select(Fact.value).where(Fact.name == name)).scalar_one_or_none() or ""

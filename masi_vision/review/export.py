@@ -1,0 +1,93 @@
+"""Reads and audit trail as tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from masi_vision.review.audit import COLUMNS, trail
+from masi_vision.review.database import fact
+from masi_vision.review.grades import Reading
+from masi_vision.review.protocol import ReadingProtocol
+from masi_vision.review.tables import Account, Entry, Place
+from masi_vision.scale import MASI_REGIONS
+
+_GRADES = ("area", "darkness", "homogeneity")
+READ_COLUMNS = (
+    *("code", "reader", "stage", "version", "latest"),
+    *(f"{region}_{name}" for region in MASI_REGIONS for name in _GRADES),
+    *("mmasi", "masi", "ungradable", "comment", "reason"),
+    *("locked_utc", "signed_by", "meaning", "sha256", "set", "protocol_sha256"),
+)
+
+
+def reads_csv(session: Session, protocol: ReadingProtocol) -> str:
+    """Every locked read, corrections beside what they correct; what is not read yet has no lock."""
+    rows = session.execute(
+        select(Entry, Account.name)
+        .join(Account, Account.id == Entry.account_id)
+        .order_by(Entry.code, Account.name, Entry.id)
+    ).all()
+    newest = {(entry.code, name, entry.stage): entry.id for entry, name in rows}
+    known: dict[str, object] = {"set": fact(session, "set"), "protocol_sha256": fact(session, "protocol")}
+    made: list[dict[str, object]] = [
+        _row(entry, name, newest[entry.code, name, entry.stage] == entry.id, protocol) | known
+        for entry, name in rows
+    ]
+    read = {(entry.code, name) for entry, name in rows}
+    places = session.execute(select(Place.code, Account.name).join(Account, Account.id == Place.account_id))
+    missing = sorted(set(map(tuple, places.all())) - read)
+    made += [{"code": code, "reader": name, "stage": "blind"} | known for code, name in missing]
+    return _csv(READ_COLUMNS, made)
+
+
+def _row(entry: Entry, name: str, latest: bool, protocol: ReadingProtocol) -> dict[str, object]:
+    reading = Reading.from_json(entry.reading)
+    score = reading.score(protocol)
+    grades = {
+        f"{region}_{grade}": value
+        for region, given in reading.grades.items()
+        for grade, value in given.items()
+        if not reading.ungradable
+    }
+    return {
+        "code": entry.code,
+        "reader": name,
+        "stage": entry.stage,
+        "version": entry.version,
+        "latest": int(latest),
+        **grades,
+        "mmasi": "" if score is None else f"{score.mmasi:.1f}",
+        "masi": "" if score is None or score.masi is None else f"{score.masi:.1f}",
+        "ungradable": reading.ungradable,
+        "comment": _text(reading.comment),
+        "reason": _text(entry.reason),
+        "locked_utc": entry.locked_utc,
+        "signed_by": entry.signed_by,
+        "meaning": entry.meaning,
+        "sha256": entry.sha256,
+    }
+
+
+def _text(written: str) -> str:
+    """What a person wrote, harmless in a spreadsheet: no cell begins as a formula does."""
+    return f"'{written}" if written[:1] in ("=", "+", "-", "@", "\t", "\r") else written
+
+
+def audit_csv(session: Session) -> str:
+    """The whole audit trail."""
+    columns = (*COLUMNS, "hash")
+    rows = [{name: getattr(event, name) for name in columns} for event in trail(session)]
+    return _csv(columns, [{name: _text(str(value)) for name, value in row.items()} for row in rows])
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

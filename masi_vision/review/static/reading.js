@@ -1,0 +1,274 @@
+// The reading page: photo, grades, and drafts that survive a lost network, a reload and a server that was killed.
+"use strict";
+
+const state = JSON.parse(document.getElementById("state").textContent);
+const t = state.words;
+const form = document.getElementById("grades");
+const saved = document.getElementById("saved");
+const why = document.getElementById("ungradable");
+const comment = document.getElementById("comment");
+const scales = [...document.querySelectorAll(".scale")];
+const pendingKey = `masi:${state.code}`;
+let turn = state.turn;
+let sending = false;
+let current = 0;
+
+// --- the photo ---------------------------------------------------------------------------------------------
+
+function shown(element, url) {
+  const viewer = OpenSeadragon({
+    element,
+    drawer: "canvas", // without a GPU the default drawer shows six pictures a second
+    prefixUrl: "",
+    showNavigationControl: false,
+    animationTime: 0.15,
+    maxZoomPixelRatio: 4,
+    visibilityRatio: 0.5,
+    gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
+    tileSources: { type: "image", url },
+  });
+  viewer.innerTracker.keyHandler = null; // keys grade
+  viewer.innerTracker.keyDownHandler = null;
+  return viewer;
+}
+
+const urlOf = (view) => `/units/${state.code}/photos/${view}`;
+const viewer = state.views.length ? shown(document.getElementById("viewer"), urlOf(state.views[0])) : null;
+if (viewer) viewer.addHandler("open", () => document.body.dataset.shown = state.views[current]);
+
+function show(number) {
+  if (!viewer) return;
+  current = (number + state.views.length) % state.views.length;
+  delete document.body.dataset.shown;
+  viewer.open({ type: "image", url: urlOf(state.views[current]) });
+  mark();
+}
+
+function mark() {
+  for (const button of document.querySelectorAll("[data-view]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.view === state.views[current]));
+  }
+}
+
+for (const button of document.querySelectorAll("[data-view]")) {
+  button.addEventListener("click", () => show(state.views.indexOf(button.dataset.view)));
+}
+
+const chart = document.getElementById("chart");
+if (chart) {
+  const place = document.getElementById("chart-viewer");
+  let made = false;
+  chart.addEventListener("click", () => {
+    place.hidden = !place.hidden;
+    chart.setAttribute("aria-pressed", String(!place.hidden));
+    if (!made) shown(place, "/chart");
+    made = true;
+  });
+}
+
+// --- the grades --------------------------------------------------------------------------------------------
+
+function inputs(scale) {
+  return [...scale.querySelectorAll("input")];
+}
+
+function tell(mmasi) {
+  document.getElementById("score").textContent = mmasi === null ? "–" : mmasi.toFixed(1);
+}
+
+function fill(reading) {
+  for (const scale of scales) {
+    const value = (reading.grades[scale.dataset.region] || {})[scale.dataset.scale];
+    for (const input of inputs(scale)) input.checked = value !== undefined && Number(input.value) === value;
+  }
+  why.value = reading.ungradable;
+  comment.value = reading.comment;
+  ease();
+}
+
+function read() {
+  const grades = {};
+  for (const scale of scales) {
+    const chosen = inputs(scale).find((input) => input.checked);
+    if (!chosen) continue;
+    (grades[scale.dataset.region] ||= {})[scale.dataset.scale] = Number(chosen.value);
+  }
+  return { grades, ungradable: why.value, comment: comment.value };
+}
+
+// A region without pigment has no darkness; a unit that cannot be graded has no grades.
+function ease() {
+  const reading = read();
+  for (const scale of scales) {
+    const none = (reading.grades[scale.dataset.region] || {}).area === 0 && scale.dataset.scale !== "area";
+    const off = !state.open || Boolean(why.value) || none;
+    for (const input of inputs(scale)) {
+      input.disabled = off;
+      if (none) input.checked = false;
+    }
+    scale.classList.toggle("off", off);
+  }
+}
+
+function complete() {
+  return Boolean(why.value) || scales.every((scale) => {
+    return scale.classList.contains("off") || inputs(scale).some((input) => input.checked);
+  });
+}
+
+function changed() {
+  ease();
+  turn += 1;
+  localStorage.setItem(pendingKey, JSON.stringify({ turn, reading: read() }));
+  send();
+}
+
+async function ask(path, method, body) {
+  const answer = await fetch(path, {
+    method,
+    headers: { "Content-Type": "application/json", "X-CSRF-Token": state.csrf },
+    body: JSON.stringify(body),
+  });
+  if (answer.status === 401) {
+    location.href = "/sign-in"; // what is pending is kept, and sent when the page is opened again
+    return new Promise(() => {});
+  }
+  return answer;
+}
+
+let wait = 500;
+async function send() {
+  if (sending) return;
+  const pending = JSON.parse(localStorage.getItem(pendingKey) || "null");
+  if (!pending) return;
+  sending = true;
+  saved.textContent = t.saving;
+  try {
+    const answer = await ask(`/units/${state.code}/draft`, "PUT", { ...pending.reading, turn: pending.turn });
+    const told = await answer.json();
+    if (answer.status >= 500) throw new Error(told.error);
+    if (!answer.ok) {
+      localStorage.removeItem(pendingKey);
+      saved.textContent = told.error || told.detail || answer.statusText;
+      sending = false;
+      return;
+    }
+    tell(told.mmasi);
+    const now = JSON.parse(localStorage.getItem(pendingKey) || "null");
+    if (now && now.turn <= pending.turn) localStorage.removeItem(pendingKey);
+    wait = 500;
+    sending = false;
+    saved.textContent = t.saved;
+    if (localStorage.getItem(pendingKey)) send();
+  } catch (error) {
+    saved.textContent = t.offline;
+    sending = false;
+    setTimeout(send, wait);
+    wait = Math.min(2 * wait, 8000);
+  }
+}
+
+// --- keys --------------------------------------------------------------------------------------------------
+
+function usable() {
+  return scales.filter((scale) => !scale.classList.contains("off"));
+}
+
+function focusScale(scale) {
+  const of = inputs(scale);
+  (of.find((input) => input.checked) || of[0]).focus();
+}
+
+function next(scale) {
+  const following = scales.slice(scales.indexOf(scale) + 1).find((one) => !one.classList.contains("off"));
+  if (following) focusScale(following);
+  else document.getElementById("lock").focus();
+}
+
+function press(event) {
+  if (event.ctrlKey || event.altKey || event.metaKey || document.getElementById("sign").open) return;
+  const typing = ["TEXTAREA", "SELECT"].includes(event.target.tagName) || event.target.type === "text";
+  if (typing) return;
+  const scale = event.target.closest ? event.target.closest(".scale") : null;
+  if (/^[0-9]$/.test(event.key) && scale && state.open) {
+    const input = inputs(scale).find((one) => one.value === event.key && !one.disabled);
+    if (!input) return;
+    event.preventDefault();
+    input.checked = true;
+    changed();
+    next(scale);
+  } else if (event.key === "v") show(current + 1);
+  else if (["u", "l"].includes(event.key) && state.open) {
+    event.preventDefault(); // else the letter lands in the field that gets the focus
+    if (event.key === "u") why.focus();
+    else sign();
+  }
+  else if (viewer && event.key === "+") viewer.viewport.zoomBy(1.5);
+  else if (viewer && ["-", "_"].includes(event.key)) viewer.viewport.zoomBy(1 / 1.5);
+  else if (viewer && ["=", ")"].includes(event.key)) viewer.viewport.goHome();
+}
+
+// --- lock and sign -----------------------------------------------------------------------------------------
+
+const dialog = document.getElementById("sign");
+const refused = document.getElementById("refused");
+const password = document.getElementById("password");
+
+function say(words) {
+  refused.textContent = words;
+  refused.hidden = !words;
+}
+
+function sign() {
+  if (!complete()) {
+    saved.textContent = t.missing;
+    const open = usable().find((scale) => !inputs(scale).some((input) => input.checked));
+    if (open) focusScale(open);
+    return;
+  }
+  say("");
+  password.value = "";
+  dialog.showModal();
+  password.focus();
+}
+
+async function signed(event) {
+  event.preventDefault();
+  try {
+    const answer = await ask(`/units/${state.code}/lock`, "POST", { ...read(), password: password.value });
+    const told = await answer.json().catch(() => ({}));
+    if (answer.ok) {
+      localStorage.removeItem(pendingKey);
+      location.href = `/units/${state.code}/next`;
+    } else say(told.error || told.detail || answer.statusText);
+  } catch (error) {
+    say(t.offline);
+  }
+}
+
+if (state.open) {
+  form.addEventListener("change", changed);
+  comment.addEventListener("input", changed);
+  document.getElementById("lock").addEventListener("click", sign);
+  document.getElementById("signed").addEventListener("click", signed);
+  document.getElementById("cancel").addEventListener("click", () => dialog.close());
+}
+form.addEventListener("submit", (event) => event.preventDefault());
+document.addEventListener("keydown", press);
+
+const pending = JSON.parse(localStorage.getItem(pendingKey) || "null");
+if (pending && state.open && pending.turn > turn) {
+  turn = pending.turn;
+  fill(pending.reading);
+} else {
+  localStorage.removeItem(pendingKey);
+  fill(state.reading);
+  tell(state.mmasi);
+}
+mark();
+send();
+if (state.open) {
+  const first = usable().find((scale) => !inputs(scale).some((input) => input.checked)) || usable()[0];
+  if (first) focusScale(first);
+}
+document.body.dataset.ready = "yes";

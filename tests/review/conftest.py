@@ -1,0 +1,7 @@
+"""The fixtures of `conftest_review`, whose people and reads the tests import by name."""
+
+import pytest
+
+pytest.importorskip("sqlalchemy", reason="needs the extra review")
+
+from conftest_review import coded, engine, order, passwords_that_cost_little, postgres, reading_of  # noqa: F401

@@ -1,0 +1,345 @@
+"""Reading as its people do it: lists, drafts, locks, corrections, and doors that stay shut."""
+
+import csv
+import io
+
+import pytest
+from conftest_review import PASSWORD, Person, both, graded
+from sqlalchemy import text
+from sqlalchemy.exc import DatabaseError
+
+from masi_vision.review.audit import verify
+from masi_vision.review.database import looking, writing
+from masi_vision.review.reading import altered_reads
+
+
+def read_all(person, reading):
+    codes = []
+    while (code := person.next_code) is not None:
+        done = person.lock(code, reading)
+        assert done.status_code == 200, done.text
+        codes.append(code)
+    return codes
+
+
+def rows_of(text_):
+    return list(csv.DictReader(io.StringIO(text_)))
+
+
+@both
+def test_a_reader_reads_the_own_list_in_the_own_order_to_its_end(reading_of, order, engine):
+    app = reading_of()
+    anna = Person(app, "anna")
+    assert anna.signed_in.status_code == 303
+    assert read_all(anna, graded()) == order("anna")
+    assert "All units are locked" in anna.see("/").text
+    rows = rows_of(Person(app, "stat").see("/reads.csv").text)
+    of_anna = [row for row in rows if row["reader"] == "anna"]
+    assert {row["mmasi"] for row in of_anna} == {"6.0"}  # (0.3 + 0.3 + 0.3 + 0.1) x 2 x 3
+    assert all(row["locked_utc"] and row["signed_by"] == "anna" for row in of_anna)
+    assert all(not row["locked_utc"] for row in rows if row["reader"] == "ben")
+    with looking(engine) as session:
+        assert verify(session) == altered_reads(session) == []
+
+
+@both
+def test_a_draft_that_comes_late_does_not_undo_a_newer_one(reading_of):
+    anna = Person(reading_of(), "anna")
+    code = anna.next_code
+    assert anna.draft(code, graded(area=3), turn=5).json() == {"turn": 5, "mmasi": 9.0}
+    assert anna.draft(code, graded(area=1), turn=4).json()["turn"] == 5
+    assert '"area": 3' in anna.see(f"/units/{code}").text
+    assert anna.draft(code, graded(area=4), turn=6).json()["turn"] == 6
+
+
+@both
+def test_a_lock_sent_twice_is_one_lock(reading_of):
+    app = reading_of()
+    anna = Person(app, "anna")
+    code = anna.next_code
+    first, again = anna.lock(code, graded()), anna.lock(code, graded())
+    assert first.status_code == again.status_code == 200
+    assert first.json() == again.json()
+    rows = rows_of(Person(app, "stat").see("/reads.csv").text)
+    assert len([row for row in rows if row["code"] == code and row["reader"] == "anna"]) == 1
+
+
+@both
+def test_a_locked_read_is_corrected_by_another_entry_with_a_reason_and_in_no_other_way(reading_of):
+    app = reading_of()
+    anna = Person(app, "anna")
+    code = anna.next_code
+    anna.lock(code, graded())
+    assert anna.lock(code, graded(area=5)).status_code == 409
+    assert anna.draft(code, graded(area=5)).status_code == 409
+    form = {"csrf": anna.csrf, "reason": "  "}
+    assert anna.browser.post(f"/units/{code}/correction", data=form).status_code == 409
+    form["reason"] = "took the left for the right"
+    assert anna.browser.post(f"/units/{code}/correction", data=form).status_code == 303
+    assert anna.lock(code, graded(area=5)).status_code == 200
+    rows = [row for row in rows_of(Person(app, "stat").see("/reads.csv").text) if row["code"] == code]
+    of_anna = sorted((row for row in rows if row["reader"] == "anna"), key=lambda row: row["version"])
+    assert [(row["version"], row["latest"], row["chin_area"]) for row in of_anna] == [
+        ("1", "0", "2"),
+        ("2", "1", "5"),
+    ]
+    assert of_anna[1]["reason"] == "took the left for the right"
+
+
+@pytest.mark.parametrize(
+    ("reading", "said"),
+    [
+        ({"grades": {}}, "Not graded yet: forehead area"),
+        (graded(area=7), "Expected a whole number within its scale"),
+        (graded(area=True), "Expected a whole number within its scale"),
+        ({"grades": {"nose": {"area": 1}}}, "no other region"),
+        ({"ungradable": "I do not like it"}, "is no reason"),
+        ({"grades": {}, "colour": 1}, "no other keys"),
+        (graded(comment="x" * 3000), "too long"),
+    ],
+)
+def test_a_read_that_does_not_fit_is_refused_with_a_sentence(reading_of, reading, said):
+    anna = Person(reading_of(), "anna")
+    refused = anna.lock(anna.next_code, reading)
+    assert refused.status_code == 409
+    assert said in refused.json()["error"]
+
+
+def test_a_region_without_pigment_needs_no_darkness_and_a_unit_that_cannot_be_graded_no_grades(reading_of):
+    anna = Person(reading_of(), "anna")
+    none = {region: {"area": 0} for region in graded()["grades"]}
+    assert anna.lock(anna.next_code, {"grades": none}).status_code == 200
+    assert anna.lock(anna.next_code, {"grades": {}, "ungradable": "out of focus"}).status_code == 200
+
+
+def test_a_signature_with_another_password_locks_nothing_and_is_noted(reading_of):
+    app = reading_of()
+    anna = Person(app, "anna")
+    code = anna.next_code
+    assert anna.lock(code, graded(), password="a password of yours").status_code == 403
+    assert anna.next_code == code
+    assert "signature failed" in Person(app, "stat").see("/audit.csv").text
+
+
+@pytest.mark.full_cost
+def test_whoever_guesses_must_wait_and_cannot_tell_whether_the_name_exists(reading_of):
+    app = reading_of()
+    answers = [Person(app, name, "a wrong password").signed_in for name in ("anna", "nobody")]
+    assert answers[0].status_code == answers[1].status_code == 401
+    assert answers[0].text == answers[1].text
+    for _ in range(4):
+        Person(app, "anna", "a wrong password")
+    assert Person(app, "anna").signed_in.status_code == 401
+    assert Person(app, "ben").signed_in.status_code == 303
+
+
+def routes_of(app):
+    return [
+        (method, route.path)
+        for route in app.routes
+        if getattr(route, "methods", None)
+        for method in sorted(route.methods - {"HEAD"})
+    ]
+
+
+def at(path, code, view="front"):
+    return path.replace("{code}", code).replace("{view}", view)
+
+
+def test_nobody_gets_anywhere_without_signing_in(reading_of, order):
+    app = reading_of()
+    stranger = Person(app, "anna", "wrong wrong wrong")
+    for method, path in routes_of(app):
+        if path in ("/sign-in", "/language"):
+            continue
+        answer = stranger.browser.request(method, at(path, order("anna")[0]), json={})
+        assert answer.status_code == 401, (method, path)
+
+
+def test_a_reader_reaches_no_unit_that_is_not_open_to_him_and_nothing_of_others_by_any_address(
+    reading_of, order
+):
+    app = reading_of()
+    anna, ben = Person(app, "anna"), Person(app, "ben")
+    read_all(ben, graded(area=6, comment="of ben alone"))
+    later = order("anna")[-1]
+    for method, path in routes_of(app):
+        if "{code}" in path:
+            answer = anna.browser.request(
+                method,
+                at(path, later),
+                json={**graded(), **({"turn": 1} if path.endswith("draft") else {})},
+                headers={"X-CSRF-Token": anna.csrf},
+            )
+            assert answer.status_code == 404, (method, path)
+        elif method == "GET":
+            assert "of ben alone" not in anna.see(path).text, path
+    for path in ("/reads.csv", "/audit.csv", "/audit"):
+        assert anna.see(path).status_code == 403
+
+
+def test_the_coordinator_sees_how_far_readers_are_and_no_grade_photo_or_table(reading_of, order):
+    app = reading_of()
+    read_all(Person(app, "ben"), graded(area=6, comment="of ben alone"))
+    cora = Person(app, "cora")
+    shown = cora.see("/").text
+    assert f">{len(order('ben'))}</td>" in shown
+    assert "of ben alone" not in shown
+    for method, path in routes_of(app):
+        if method == "GET" and path not in ("/", "/sign-in"):
+            assert cora.see(at(path, order("ben")[0])).status_code == 403, path
+
+
+@pytest.mark.parametrize(
+    "name", ["../../key", "..%2f..%2fkey", "%2e%2e/%2e%2e/set.json", "set.json", "front.jpg"]
+)
+def test_no_address_leads_to_the_disk(reading_of, name):
+    anna = Person(reading_of(), "anna")
+    code = anna.next_code
+    for path in (f"/units/{code}/photos/{name}", f"/units/{name}/photos/front", f"/static/{name}"):
+        assert anna.see(path).status_code in (404, 405, 422), path
+
+
+def test_what_was_sent_from_another_page_or_without_the_token_is_refused(reading_of):
+    anna = Person(reading_of(), "anna")
+    code, path = anna.next_code, "/units/{}/draft"
+    body = {**graded(), "turn": 1}
+    no_token = anna.browser.put(path.format(code), json=body)
+    assert no_token.status_code == 403
+    token = {"X-CSRF-Token": anna.csrf}
+    for foreign in ({"Origin": "https://elsewhere.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert anna.browser.put(path.format(code), json=body, headers=token | foreign).status_code == 403
+    long = anna.browser.put(path.format(code), content=b"x" * 100_000, headers=token)
+    assert long.status_code == 413
+    assert anna.browser.put(path.format(code), json=body, headers=token).status_code == 200
+
+
+def test_every_page_forbids_other_origins_caches_and_frames(reading_of):
+    anna = Person(reading_of(), "anna")
+    for path in ("/", "/sign-in", f"/units/{anna.next_code}", "/nothing"):
+        headers = anna.see(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "http" not in headers["content-security-policy"]
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-frame-options"] == "DENY"
+    cookie = anna.signed_in.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+
+
+def test_no_page_tells_where_the_photos_came_from(reading_of, coded):
+    app = reading_of()
+    anna = Person(app, "anna")
+    pages = [anna.see("/").text, anna.see(f"/units/{anna.next_code}").text]
+    read_all(anna, graded())
+    for who in ("cora", "stat"):
+        pages.append(Person(app, who).see("/").text)
+    pages += [Person(app, "stat").see(path).text for path in ("/reads.csv", "/audit.csv", "/audit")]
+    for page in pages:
+        assert not [words for words in coded[1] if words in page]
+
+
+def test_a_session_that_was_left_or_ended_is_over(reading_of):
+    app = reading_of()
+    anna = Person(app, "anna")
+    assert anna.browser.post("/sign-out", data={"csrf": anna.csrf}).status_code == 303
+    assert anna.see("/").status_code == 303
+
+
+def test_a_session_that_was_left_too_long_is_over(reading_of):
+    from masi_vision.review.protocol import load_protocol
+
+    limits = load_protocol().session.model_copy(update={"idle_minutes": 1e-6})
+    assert Person(reading_of(session=limits), "anna").see("/").status_code == 303
+
+
+def test_after_so_many_units_a_session_pauses_and_signing_in_anew_is_no_rest(reading_of, order):
+    from masi_vision.review.protocol import load_protocol
+
+    limits = load_protocol().session.model_copy(update={"units": 2})
+    app = reading_of(session=limits)
+    anna = Person(app, "anna")
+    for _ in range(2):
+        anna.lock(anna.next_code, graded())
+    assert anna.next_code is None
+    assert "Take a break" in anna.see("/").text
+    assert anna.lock(order("anna")[2], graded()).status_code == 404
+    assert Person(app, "anna").next_code is None
+
+
+def test_the_parts_of_a_list_are_days_apart(reading_of, order):
+    app = reading_of(days_between_parts=14.0)
+    anna = Person(app, "anna")
+    read = read_all(anna, graded())
+    assert read == order("anna")[: len(read)]
+    assert 0 < len(read) <= len(order("anna")) // 3 + 1
+    assert "The next part of your list opens at" in anna.see("/").text
+
+
+@both
+def test_reads_that_differ_too_much_go_to_the_adjudicator_who_learns_nobodys_grades(reading_of):
+    app = reading_of()
+    read_all(Person(app, "anna"), graded(area=2))
+    adam = Person(app, "adam")
+    assert "nothing to adjudicate" in adam.see("/").text
+    read_all(Person(app, "ben"), graded(area=4, comment="of ben alone"))
+    shown = adam.see("/").text
+    code = shown.split('href="/units/')[1].split('"')[0]
+    unit = adam.see(f"/units/{code}").text
+    assert "of ben alone" not in unit
+    assert "anna" not in unit
+    assert adam.lock(code, graded(area=3)).status_code == 200
+    rows = rows_of(Person(app, "stat").see("/reads.csv").text)
+    assert [row["stage"] for row in rows if row["reader"] == "adam"] == ["adjudication"]
+
+
+def test_the_software_s_score_is_shown_after_the_lock_alone_and_both_reads_are_kept(reading_of, order):
+    from masi_vision.review.software import SoftwareScore
+
+    shown = {code: SoftwareScore({"status": "scored", "mmasi": 17.3}, {}) for code in order("anna")}
+    app = reading_of(shown, software="after_lock")
+    anna = Person(app, "anna")
+    code = anna.next_code
+    assert "17.3" not in anna.see(f"/units/{code}").text
+    anna.lock(code, graded())
+    assert "17.3" in anna.see(f"/units/{code}").text
+    assert anna.lock(code, graded(area=5)).status_code == 200
+    rows = rows_of(Person(app, "stat").see("/reads.csv").text)
+    assert [
+        (row["stage"], row["chin_area"]) for row in rows if row["code"] == code and row["reader"] == "anna"
+    ] == [
+        ("blind", "2"),
+        ("with_software", "5"),
+    ]
+
+
+def test_where_the_protocol_says_never_nobody_sees_the_software_s_score(reading_of, order):
+    from masi_vision.review.software import SoftwareScore
+
+    shown = {code: SoftwareScore({"status": "scored", "mmasi": 17.3}, {}) for code in order("anna")}
+    anna = Person(reading_of(shown), "anna")
+    code = anna.next_code
+    anna.lock(code, graded())
+    assert "17.3" not in anna.see(f"/units/{code}").text
+
+
+@both
+def test_the_database_itself_refuses_to_change_what_was_locked_or_noted(reading_of, engine):
+    anna = Person(reading_of(), "anna")
+    anna.lock(anna.next_code, graded())
+    for act in (
+        "UPDATE entry SET reading = ''",
+        "DELETE FROM event",
+        "UPDATE event SET who = 'ben'",
+        "DELETE FROM entry",
+    ):
+        with pytest.raises(DatabaseError, match="never changed"), writing(engine) as session:
+            session.execute(text(act))
+
+
+def test_pages_speak_chinese_where_it_is_chosen(reading_of):
+    anna = Person(reading_of(), "anna")
+    anna.browser.post("/language")
+    assert "我的列表" in anna.see("/").text
+    assert "前额" in anna.see(f"/units/{anna.next_code}").text
+    assert PASSWORD not in anna.see("/").text

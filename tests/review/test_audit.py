@@ -1,0 +1,65 @@
+"""The audit trail: whatever is altered, removed or put elsewhere is found."""
+
+import random
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("sqlalchemy", reason="needs the extra review")
+
+from masi_vision.review.audit import COLUMNS, START, faults, hash_of
+from masi_vision.review.texts import texts
+
+
+@pytest.fixture
+def written():
+    """200 rows as `note` writes them, and the head."""
+    rng, before, rows = random.Random(4), START, []
+    for number in range(1, 201):
+        row = {name: f"{name} {rng.random():.6f}" for name in COLUMNS} | {"number": number}
+        row["hash"] = before = hash_of(row, before)
+        rows.append(row)
+    return rows, SimpleNamespace(number=200, hash=before)
+
+
+def found(rows, head):
+    return list(faults([SimpleNamespace(**row) for row in rows], head))
+
+
+def test_a_trail_as_it_was_written_has_no_fault(written):
+    assert found(*written) == []
+
+
+def test_any_changed_letter_of_any_row_is_found(written):
+    rows, head = written
+    rng = random.Random(9)
+    for row in rows:
+        name = rng.choice([*COLUMNS[1:], "hash"])
+        at = rng.randrange(len(row[name]))
+        changed = row[name][:at] + chr(ord(row[name][at]) ^ 1) + row[name][at + 1 :]
+        other = [one if one is not row else row | {name: changed} for one in rows]
+        assert found(other, head), (row["number"], name)
+
+
+def test_a_row_that_is_removed_moved_or_doubled_is_found(written):
+    rows, head = written
+    for at in range(200):
+        assert found(rows[:at] + rows[at + 1 :], head), at
+    for at in range(199):
+        swapped = [*rows[:at], rows[at + 1], rows[at], *rows[at + 2 :]]
+        assert found(swapped, head), at
+        renumbered = [row | {"number": number} for number, row in enumerate(swapped, 1)]
+        assert found(renumbered, head), at
+    assert found([*rows, rows[-1]], head)
+
+
+def test_rows_moved_between_columns_are_found(written):
+    rows, head = written
+    row = rows[50]
+    moved = row | {"old": row["old"] + row["new"], "new": ""}
+    assert found([*rows[:50], moved, *rows[51:]], head)
+
+
+def test_both_languages_have_the_same_words():
+    assert set(texts("en")) == set(texts("zh"))
+    assert set(texts("en")["reasons"]) == set(texts("zh")["reasons"])

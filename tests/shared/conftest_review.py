@@ -1,0 +1,184 @@
+"""A coded set of made pictures, a database in each of its kinds, and people who sign in."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+for needed in ("fastapi", "sqlalchemy", "alembic", "argon2", "httpx"):
+    pytest.importorskip(needed, reason="needs the extra review")
+
+from named_photos import write_named_study  # noqa: E402
+from starlette.testclient import TestClient  # noqa: E402
+
+from masi_vision.batch.study import visits_of  # noqa: E402
+from masi_vision.blinding.coded_set import Plan, make_set, read_order  # noqa: E402
+from masi_vision.config import load_settings  # noqa: E402
+from masi_vision.review.accounts import add_account  # noqa: E402
+from masi_vision.review.app import Reviewed, create_app  # noqa: E402
+from masi_vision.review.database import open_database, writing  # noqa: E402
+from masi_vision.review.protocol import load_protocol  # noqa: E402
+from masi_vision.review.reading import give_list, prepare  # noqa: E402
+from masi_vision.scale import MASI_REGIONS  # noqa: E402
+
+PASSWORD = "a password of mine"
+PEOPLE = {
+    "anna": "reader",
+    "ben": "reader",
+    "cora": "coordinator",
+    "stat": "statistician",
+    "adam": "adjudicator",
+}
+
+
+@pytest.fixture(scope="session")
+def coded(tmp_path_factory):
+    """Three patients, two visits; their names are planted in every field."""
+    folder = tmp_path_factory.mktemp("reading")
+    picture = np.random.default_rng(0).integers(30, 230, (80, 72, 3), dtype=np.uint8)
+    planted = write_named_study(
+        folder / "study",
+        ["Alvarez-0417", "Brandt-0922", "Celik-1130"],
+        ["visit-1-2026", "visit-2-2026"],
+        picture,
+    )
+    visits = visits_of(str(folder / "study"), load_settings().views)
+    make_set(visits, folder / "set", Plan(("anna", "ben")))
+    return folder / "set", planted
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of our own on a socket of our own."""
+    programs = {name: shutil.which(name) for name in ("initdb", "postgres", "pg_ctl")}
+    if not all(programs.values()):
+        pytest.skip("needs PostgreSQL's initdb, postgres and pg_ctl on the path")
+    port = 54329 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    place = Path(tempfile.mkdtemp(prefix="masi-pg-"))  # where another user may go
+    data = place / "data"
+    who = {"user": "nobody"} if as_root else {}  # PostgreSQL refuses to run as root
+    if as_root:
+        shutil.chown(place, "nobody")
+    made = subprocess.run(
+        [programs["initdb"], "-D", data, "-U", "masi", "--auth=trust"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=place,
+        **who,
+    )
+    if made.returncode:
+        pytest.skip(f"PostgreSQL cannot be set up here: {made.stderr.strip().splitlines()[-1]}")
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={place} -c fsync=off"
+    control = [programs["pg_ctl"], "-D", data]
+    start = [*control, "-w", "-o", options, "-l", place / "log", "start"]
+    subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=place, **who)
+    yield f"postgresql://masi@127.0.0.1:{port}"
+    stop = [*control, "-m", "immediate", "stop"]
+    subprocess.run(stop, check=False, stdout=subprocess.DEVNULL, cwd=place, **who)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def passwords_that_cost_little(request, monkeypatch):
+    """Dozens of people sign in; one test signs in at the full cost."""
+    from argon2 import PasswordHasher, profiles
+
+    if "full_cost" not in request.keywords:
+        cheap = PasswordHasher.from_parameters(profiles.CHEAPEST)
+        monkeypatch.setattr("masi_vision.review.accounts._hasher", lambda: cheap)
+
+
+both = pytest.mark.parametrize("engine", ["sqlite", "postgresql"], indirect=True)
+"""Of a test that is run on both kinds of database."""
+
+
+@pytest.fixture
+def engine(request, tmp_path):
+    """An empty database."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        made = open_database(str(tmp_path / "reads.db"))
+    else:
+        server = request.getfixturevalue("postgres")
+        name = re.sub(r"\W", "_", tmp_path.name).lower()[-40:]
+        from sqlalchemy import create_engine, text
+
+        with create_engine(
+            f"{server}/postgres".replace("postgresql:", "postgresql+pg8000:"), isolation_level="AUTOCOMMIT"
+        ).connect() as connection:
+            connection.execute(text(f'CREATE DATABASE "r_{name}"'))
+        made = open_database(f"{server}/r_{name}")
+    yield made
+    made.dispose()
+
+
+def protocol_with(**changes):
+    """The shipped protocol without waiting, and with other values."""
+    shipped = load_protocol()
+    changes = {"days_between_parts": 0.0} | changes
+    return shipped.model_copy(update=changes)
+
+
+@pytest.fixture
+def reading_of(engine, coded):
+    """Make a reading: the application with everybody's account."""
+
+    def made(scores=None, **changes):
+        protocol = protocol_with(**changes)
+        with writing(engine) as session:
+            prepare(session, coded[0], protocol)
+            for name, role in PEOPLE.items():
+                add_account(session, name, role, PASSWORD, list_name=name if role == "reader" else "")
+                if role == "reader":
+                    give_list(session, name, coded[0], protocol)
+        return create_app(Reviewed(engine, coded[0], protocol, scores or {}))
+
+    return made
+
+
+class Person:
+    """Someone at a browser."""
+
+    def __init__(self, app, name, password=PASSWORD):
+        self.browser = TestClient(app, follow_redirects=False)
+        self.signed_in = self.browser.post("/sign-in", data={"name": name, "password": password})
+        self.turn = 0
+
+    def see(self, path):
+        return self.browser.get(path, headers={"accept": "text/html"})
+
+    @property
+    def csrf(self):
+        return re.search(r'name="csrf" value="([^"]+)"', self.see("/").text).group(1)
+
+    @property
+    def next_code(self):
+        found = re.search(r'id="next" href="/units/(\w+)"', self.see("/").text)
+        return found and found.group(1)
+
+    def _send(self, method, path, values):
+        return self.browser.request(method, path, json=values, headers={"X-CSRF-Token": self.csrf})
+
+    def draft(self, code, reading, turn=None):
+        self.turn += 1
+        return self._send("PUT", f"/units/{code}/draft", {**reading, "turn": turn or self.turn})
+
+    def lock(self, code, reading, password=PASSWORD):
+        return self._send("POST", f"/units/{code}/lock", {**reading, "password": password})
+
+
+def graded(area=2, darkness=3, **more):
+    """A read with the same grades in every region."""
+    grades = {region: {"area": area, "darkness": darkness} for region in MASI_REGIONS}
+    return {"grades": grades, "ungradable": "", "comment": "", **more}
+
+
+@pytest.fixture
+def order(coded):
+    return lambda name: read_order(coded[0], name)

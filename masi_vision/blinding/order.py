@@ -51,7 +51,7 @@ def reading_order(
     with the distance given up unit by unit where they never do.
     """
     length = len(codes)
-    for apart in range(max(1, length // 3), 0, -1):
+    for apart in range(-(-length // 3), 0, -1):
         for _ in range(50):
             placed = _dealt(codes, first_of, apart, rng)
             if placed is not None:

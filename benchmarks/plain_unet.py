@@ -46,7 +46,7 @@ torchvision_compat.make_importable()
 NAME = "plain U-Net, unaligned crop"
 SIDE_PX = 128
 _CUT = 0.5
-_FITTED_AS = load_experiment("pigment_coarse")
+_FITTED_AS = load_experiment("pigment")
 
 
 class PlainUnet(torch.nn.Module):
@@ -143,8 +143,9 @@ def train(data: TrainingSet, run: Path, phantoms: int) -> None:
     """Fit it, going on from a checkpoint."""
     made = [crop_face(face, data.atlas) for face in data.part("train")]
     samples = CropSamples([face for face in made if face is not None], seed=1)
-    schedule = _FITTED_AS.schedule.model_copy(update={"samples": phantoms, "peak_rate": 1e-3})
-    experiment = _FITTED_AS.model_copy(update={"schedule": schedule})
+    few = {"samples": phantoms, "batch": 16, "peak_rate": 1e-3, "average_steps": 500}
+    schedule = _FITTED_AS.schedule.model_copy(update=few)
+    experiment = _FITTED_AS.model_copy(update={"schedule": schedule, "workers": 1})
     fit(PlainUnet(), samples, partial(pigment_loss, weights=experiment.loss), experiment, run)
 
 

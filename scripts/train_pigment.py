@@ -1,4 +1,4 @@
-"""Train the shipped network of the pigment map again, from the filters of the face reader, on phantoms.
+"""Train the shipped network of the pigment map again, on phantoms.
 
 python scripts/train_pigment.py --faces FACES --run runs/pigment --out models
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-EXPERIMENTS = ("pigment_coarse", "pigment_fine")
+EXPERIMENTS = ("pigment",)
 
 
 def main() -> None:

@@ -22,9 +22,9 @@ INPUT_CHANNELS = 6 + 3 * len(AROUND)
 """Optical density in red, green and blue against the face's own skin; visible skin; x; y; and optical density
 against the mean of the skin around, three channels for each size of square."""
 
-_UNIT_OD = 0.3  # densities come to about one; what lies beyond 3 units is not skin
-_AROUND_OD = 0.1
-_FARTHEST = 3.0
+UNIT_OD = 0.3  # densities come to about one; what lies beyond 3 units is not skin
+AROUND_OD = 0.1
+FARTHEST = 3.0
 LEAST_SKIN_PX = 100
 """Of the network's frame: on less skin a face has no median of its own. Chosen here."""
 
@@ -122,9 +122,7 @@ def density_input(density: Floats, skin: npt.NDArray[np.bool_]) -> Floats:
     made = np.empty((INPUT_CHANNELS, height, width), np.float32)
     for channel in range(3):
         own = np.median(density[..., channel][skin])
-        np.clip(
-            (density[..., channel] - own) / np.float32(_UNIT_OD), -_FARTHEST, _FARTHEST, out=made[channel]
-        )
+        np.clip((density[..., channel] - own) / np.float32(UNIT_OD), -FARTHEST, FARTHEST, out=made[channel])
     made[3] = skin
     made[4] = np.linspace(-1, 1, width, dtype=np.float32)
     made[5] = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
@@ -141,4 +139,4 @@ def _against_skin_around(density: Floats, covered: Floats, skin: Floats, square:
     total = cv2.blur(covered, size, borderType=cv2.BORDER_CONSTANT)
     share = cv2.blur(skin, size, borderType=cv2.BORDER_CONSTANT)
     apart = density - total / np.maximum(share, np.float32(1e-3))[..., None]
-    return np.asarray(np.clip(apart / np.float32(_AROUND_OD), -_FARTHEST, _FARTHEST) * skin[..., None])
+    return np.asarray(np.clip(apart / np.float32(AROUND_OD), -FARTHEST, FARTHEST) * skin[..., None])

@@ -241,6 +241,7 @@ def _readers(app: FastAPI, pages: Pages) -> None:
         score = shown.score(protocol)
         state = {
             "code": code,
+            "reader": who.account.name,
             "mmasi": None if score is None else score.mmasi,
             "views": views,
             "words": texts(who.language),

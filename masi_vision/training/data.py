@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from masi_vision.face.atlas import MIRRORED_CODE, Floats
@@ -74,6 +76,11 @@ class Samples(Dataset[Sample]):
     def draw(self, rng: np.random.Generator) -> Sample:
         """One sample."""
         raise NotImplementedError
+
+    def ready(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What is left to be done to a batch on the device where it lies: pictures in [0, 1]."""
+        image = batch["image"]
+        return batch | {"image": image.float() / 255 if image.dtype == torch.uint8 else image}
 
 
 class FaceSamples(Samples, Generic[Augmentation]):

@@ -136,8 +136,8 @@ class PigmentAugmentation(Section):
         Least and largest.
     darker : float
         Factor on the planted dL*.
-    half_size : bool
-        Frames of half the size: the coarse part alone, four times as fast.
+    recombined : int
+        With how many melasmas, distractors and cameras of its batch each face is photographed.
     camera : float
     """
 
@@ -146,7 +146,7 @@ class PigmentAugmentation(Section):
     distracted: Share
     distractor_strength: tuple[Weight, Weight]
     darker: Positive
-    half_size: bool
+    recombined: Annotated[int, Field(ge=1, le=16)]
     camera: Annotated[float, Field(ge=0, le=2)]
 
 

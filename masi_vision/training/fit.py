@@ -29,7 +29,9 @@ from masi_vision.training.data import Samples
 from masi_vision.training.experiment import Experiment, ScheduleSettings
 
 Batch = dict[str, Tensor]
-Loss = Callable[[nn.Module, Batch], tuple[Tensor, dict[str, float]]]
+Facts = dict[str, Tensor]
+"""The parts of a loss, left on the device: to look at each at every step would keep it waiting."""
+Loss = Callable[[nn.Module, Batch], tuple[Tensor, Facts]]
 Figures = dict[str, float]
 
 CHECKPOINT, BEST, LOG = "checkpoint.safetensors", "best.safetensors", "log.jsonl"
@@ -131,7 +133,7 @@ class _Run:
         run.mkdir(parents=True, exist_ok=True)
         self.network = network.to(self.device, memory_format=torch.channels_last)
         self.average = torch.optim.swa_utils.AveragedModel(
-            self.network, avg_fn=_running_mean(self.schedule.average_steps), use_buffers=True
+            self.network, multi_avg_fn=_running_mean(self.schedule.average_steps), use_buffers=True
         )
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), self.schedule.peak_rate, weight_decay=self.schedule.weight_decay
@@ -148,7 +150,7 @@ class _Run:
     def to_the_end(self) -> Fitted:
         """Every step that is left."""
         at, last = self.progress, time.monotonic()
-        saved, since = last, list[Figures]()
+        saved, since = last, list[Facts]()
         batches = self._batches()
         self.network.train()
         try:
@@ -158,7 +160,7 @@ class _Run:
                 now = time.monotonic()
                 at.spent_s, last = at.spent_s + now - last, now
                 if at.step % _LOG_EVERY == 0 or at.step == self.total:
-                    self._note("train", {k: float(np.mean([one[k] for one in since])) for k in since[0]})
+                    self._note("train", {name: float(one) for name, one in _mean(since).items()})
                     since.clear()
                 if self._is_time_to_look():
                     self._look()
@@ -171,15 +173,16 @@ class _Run:
                 self._save()
         return self._fitted()
 
-    def _step(self, batches: Iterator[Batch]) -> Figures:
+    def _step(self, batches: Iterator[Batch]) -> Facts:
         """One step of the optimizer, of as many batches as are gathered for it."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(self.schedule, self.progress.step / self.total)
         self.optimizer.zero_grad(set_to_none=True)
-        gathered: list[Figures] = []
+        gathered: list[Facts] = []
         for _ in range(self.schedule.accumulate):
             before = time.monotonic()
-            batch = _to_device(next(batches), self.device)
+            batch = self.samples.ready(_to_device(next(batches), self.device))
+            batch["image"] = batch["image"].contiguous(memory_format=torch.channels_last)
             self.progress.waited_s += time.monotonic() - before
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half):
                 loss, facts = self.loss_of(self.shared, batch)
@@ -188,7 +191,7 @@ class _Run:
         nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
         self.optimizer.step()
         self.average.update_parameters(self.network)
-        return {name: float(np.mean([one[name] for one in gathered])) for name in gathered[0]}
+        return _mean(gathered)
 
     def _batches(self) -> Iterator[Batch]:
         """Batches of this process, from the step on that comes next."""
@@ -314,14 +317,20 @@ def _computes_half(experiment: Experiment, device: torch.device) -> bool:
     return device.type != "cpu" or bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
 
-def _running_mean(steps: int) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def _running_mean(steps: int) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
     """Exponential mean over so many steps; over fewer at first, so that the start is soon forgotten."""
 
-    def mean(average: Tensor, current: Tensor, done: Tensor | int) -> Tensor:
-        share = max(1 / steps, 9 / (10 + float(done)))
-        return current if not average.is_floating_point() else average + share * (current - average)
+    def mean(average: list[Tensor], current: list[Tensor], done: Tensor | int) -> None:
+        if average[0].is_floating_point():
+            torch._foreach_lerp_(average, current, max(1 / steps, 9 / (10 + float(done))))
+        else:
+            torch._foreach_copy_(average, current)
 
     return mean
+
+
+def _mean(several: list[Facts]) -> Facts:
+    return {name: torch.stack([one[name] for one in several]).mean() for name in several[0]}
 
 
 def _one_thread(_worker: int) -> None:
@@ -330,11 +339,7 @@ def _one_thread(_worker: int) -> None:
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:
-    moved = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-    image = moved["image"]
-    image = image.float() / 255 if image.dtype == torch.uint8 else image
-    moved["image"] = image.contiguous(memory_format=torch.channels_last)
-    return moved
+    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
 
 
 def _board(run: Path) -> Any:

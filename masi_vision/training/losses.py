@@ -12,7 +12,7 @@ from masi_vision.face.crop import READER_SIDE_PX
 from masi_vision.labels.dataset import UNKNOWN
 from masi_vision.pigment.learned import DENSITY_UNIT_OD
 from masi_vision.training.experiment import FinderLoss, PigmentLoss, ReaderLoss
-from masi_vision.training.fit import Batch, Figures
+from masi_vision.training.fit import Batch, Facts
 
 _EYES_PX = READER_SIDE_PX * 62 / 192
 """Distance of the outer eye corners of the mean face in the crop: the unit of landmarks' errors."""
@@ -20,7 +20,7 @@ _LEAST_PX = 50
 """A region of fewer pixels of visible skin has no share worth learning."""
 
 
-def reader_loss(network: nn.Module, batch: Batch, weights: ReaderLoss) -> tuple[Tensor, Figures]:
+def reader_loss(network: nn.Module, batch: Batch, weights: ReaderLoss) -> tuple[Tensor, Facts]:
     """Cross-entropy and Dice on the regions, mean distance on landmarks and anchors."""
     logits, landmarks, anchors = network(batch["image"])
     target = batch["landmarks"]
@@ -33,7 +33,7 @@ def reader_loss(network: nn.Module, batch: Batch, weights: ReaderLoss) -> tuple[
     loss = (
         weights.cross * cross + weights.dice * dice + weights.landmarks * off + weights.anchors * anchor_off
     )
-    return loss, {"cross": cross.item(), "dice": dice.item(), "landmarks": distance.item()}
+    return loss, {"cross": cross.detach(), "dice": dice.detach(), "landmarks": distance.detach()}
 
 
 def anchors_of(network: nn.Module) -> list[int]:
@@ -53,7 +53,7 @@ def _dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return 1 - (2 * both[1:] / (either[1:] + 1)).mean()
 
 
-def finder_loss(network: nn.Module, batch: Batch, weights: FinderLoss) -> tuple[Tensor, Figures]:
+def finder_loss(network: nn.Module, batch: Batch, weights: FinderLoss) -> tuple[Tensor, Facts]:
     """Presence, and where the six points are in photos that have a face."""
     presence, heat = network(batch["image"])
     seen = nn.functional.binary_cross_entropy_with_logits(presence.float(), batch["present"])
@@ -62,10 +62,10 @@ def finder_loss(network: nn.Module, batch: Batch, weights: FinderLoss) -> tuple[
     where = (cross * batch["present"]).sum() / batch["present"].sum().clamp(min=1)
     right = ((presence > 0) == (batch["present"] > 0.5)).float().mean()
     loss = weights.presence * seen + weights.heat * where
-    return loss, {"presence": seen.item(), "heat": where.item(), "right": right.item()}
+    return loss, {"presence": seen.detach(), "heat": where.detach(), "right": right}
 
 
-def pigment_loss(network: nn.Module, batch: Batch, weights: PigmentLoss) -> tuple[Tensor, Figures]:
+def pigment_loss(network: nn.Module, batch: Batch, weights: PigmentLoss) -> tuple[Tensor, Facts]:
     """Lesion and density per pixel of visible skin of which anything is known, and the shares of the regions.
 
     Notes
@@ -98,7 +98,7 @@ def pigment_loss(network: nn.Module, batch: Batch, weights: PigmentLoss) -> tupl
         + weights.amount * amount
     )
     facts = {"cross": cross, "dice": dice, "density": off, "fraction": fraction, "amount": amount}
-    return loss, {name: float(value.detach()) for name, value in facts.items()}
+    return loss, {name: value.detach() for name, value in facts.items()}
 
 
 def _huber(difference: Tensor, beta: float) -> Tensor:

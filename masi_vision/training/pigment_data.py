@@ -4,33 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import MIRRORED_CODE, FaceAtlas, Floats
 from masi_vision.labels.dataset import UNKNOWN, Split
-from masi_vision.phantom.capture import Capture, taken
+from masi_vision.phantom.capture import Capture
 from masi_vision.phantom.colour import colour_from_lab_shift, density_for_delta_l
 from masi_vision.phantom.distractor import Distractor, distraction
 from masi_vision.phantom.melasma import Melasma, draw_melasma, no_melasma
 from masi_vision.phantom.pattern import Distribution, Pattern, Shape
-from masi_vision.phantom.plant import transmitted
 from masi_vision.photo import srgb_to_linear
-from masi_vision.pigment.learned import DENSITY_UNIT_OD, LEAST_SKIN_PX, NETWORK_SHAPE, density_input
+from masi_vision.pigment import learned
+from masi_vision.pigment.learned import LEAST_SKIN_PX, NETWORK_SHAPE
 from masi_vision.skin.density import optical_density
 from masi_vision.skin.tone import lab
 from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace, Pixels, Sample, Samples
 from masi_vision.training.experiment import PigmentAugmentation
+from masi_vision.training.phantom_batch import Batch, photographed, recombined
 
 Mask = npt.NDArray[np.bool_]
 
 _P_CLEAR = 0.2
 _P_SECOND_SITE = 0.3
+_MISPLACED = 0.01  # of the width, by landmarks that lie a little wrong
+_FACE_MOVED = 0.02  # of the width, the second face of a blend
+_LARGE = 1000
+TWINS = 2
+"""Phantoms of an occasion."""
 _LEAST_SATURATION = 12.0  # mean difference of the channels, 8 bits: below it a photo has no colour
 
 
@@ -121,23 +128,63 @@ class SiteFrame:
 class PigmentSamples(Samples):
     """Phantoms drawn from the training families of pattern and colour.
 
-    Samples come as twins: the same face on the same occasion, with another melasma or none. Whatever differs
-    between the two is pigment: learnt side by side, it is the difference that is learnt.
+    A sample is an occasion: two faces to blend or one, distractors, a camera, and two melasmas, or none, to
+    plant. The twins that come of it differ in their pigment alone: learnt side by side, it is the difference
+    that is learnt. `ready` takes their pictures.
     """
 
     def __init__(self, faces: list[FrameFace], how: PigmentAugmentation, *, seed: int) -> None:
         super().__init__(seed, len(faces))
-        self.how = how
-        self.faces = [_shrunk(face, 2 if how.half_size else 1) for face in faces]
-
-    def __getitem__(self, number: int) -> Sample:
-        """Give the sample of this number: an even one and the next are twins."""
-        occasion = int(np.random.default_rng((self.seed, number // 2)).integers(2**62))
-        return self._taken(occasion, np.random.default_rng((self.seed, number, 1)))
+        self.how, self.faces = how, faces
 
     def draw(self, rng: np.random.Generator) -> Sample:
-        """Input (15, H, W); lesion, density in units of 0.1 OD, region codes and what is known, (H, W)."""
-        return self._taken(int(rng.integers(2**62)), rng)
+        """What `masi_vision.training.phantom_batch.photographed` takes, without the leading axis."""
+        how = self.how
+        number, second = (int(i) for i in rng.integers(self.photos, size=2))
+        blend = rng.random() < how.blended
+        one, other = self._frame(number), self._frame(second if blend else number)
+        if blend and rng.random() < 0.5:
+            other = _mirrored(other)
+        if rng.random() < 0.5:
+            one, other = _mirrored(one), _mirrored(other)
+        shape = (one.known.shape[0], one.known.shape[1])
+        share = (rng.uniform() + rng.normal(0, 0.5, (4, 3))) if blend else np.zeros((4, 3))
+        part = float(np.clip(share, 0, 1).mean())
+        skin = one.face.skin_rgb ** (1 - part) * other.face.skin_rgb**part
+        melasmas = [self._melasma(skin, shape, rng) for _ in range(TWINS)]
+        taken, added = np.zeros((*shape, 3), np.float32), np.zeros((*shape, 1), np.float32)
+        for kind in get_args(Distractor):
+            if rng.random() < how.distracted:
+                drawn = distraction(kind, shape, rng, strength=rng.uniform(*how.distractor_strength))
+                taken, added = taken + drawn.taken_od, added + drawn.added_light
+        camera = frame_capture(rng, strength=how.camera)
+        sample: Sample = {
+            "linear": np.stack([one.face.linear_rgb, other.face.linear_rgb]).transpose(0, 3, 1, 2),
+            "codes": np.stack([one.face.codes, other.face.codes]),
+            "share": share,
+            "moved": _displacement(rng, _FACE_MOVED if blend else 0.0),
+            "spread": np.array(np.exp(rng.uniform(np.log(0.5), np.log(1.2))) if blend else 1.0),
+            "pigment": np.stack([melasma.density_od for melasma in melasmas]),
+            "lesion": np.stack([melasma.lesion for melasma in melasmas]),
+            "colour": np.stack([melasma.colour for melasma in melasmas]),
+            "taken": taken.transpose(2, 0, 1),
+            "added": added.transpose(2, 0, 1),
+            "camera": np.array([camera.exposure, *camera.balance, camera.tone, camera.blur_px, camera.noise]),
+            "misplaced": _displacement(rng, _MISPLACED),
+            "seed": np.array(rng.integers(2**62)),
+        }
+        sample |= self._known(one, other)
+        return {name: _travelling(one) for name, one in sample.items()}
+
+    def ready(self, batch: Batch) -> Batch:
+        """Take the pictures of a batch of occasions, on the device where it lies."""
+        return photographed(recombined(batch, self.how.recombined))
+
+    def plain(self, number: int) -> Sample:
+        """A phantom to judge a network by; the same for the same number."""
+        drawn = {name: torch.from_numpy(one)[None] for name, one in self[number // TWINS].items()}
+        taken = photographed(drawn)
+        return {name: one[number % TWINS].numpy() for name, one in taken.items()}
 
     def _frame(self, number: int) -> SiteFrame:
         """The photo of this number with what is known of its pigment: here there is none."""
@@ -145,79 +192,49 @@ class PigmentSamples(Samples):
         clear, all_of_it = np.zeros(face.codes.shape, np.float32), np.ones(face.codes.shape, bool)
         return SiteFrame(face, clear, all_of_it, clear, all_of_it)
 
-    def _face(self, rng: np.random.Generator) -> SiteFrame:
-        one, other = (self._frame(int(i)) for i in rng.integers(self.photos, size=2))
-        return blended(one, other, rng) if rng.random() < self.how.blended else one
+    def _known(self, _one: SiteFrame, _other: SiteFrame) -> Sample:
+        """What is known of two faces' own pigment: these have none."""
+        return {}
 
-    def _planted(self, _rng: np.random.Generator) -> bool:
-        return True
-
-    def _taken(self, occasion: int, rng: np.random.Generator) -> Sample:
-        """A phantom: its pigment drawn from ``rng``, face, distractors and camera from the occasion."""
-        same, how = np.random.default_rng(occasion), self.how
-        frame = self._face(same)
-        if same.random() < 0.5:
-            frame = _mirrored(frame)
-        shape = (frame.lesion.shape[0], frame.lesion.shape[1])
-        melasma = no_melasma(shape)
-        if self._planted(rng):
-            melasma = draw_phantom(frame.face.skin_rgb, rng, shape, darker=how.darker)
-        picture = frame.face.linear_rgb * transmitted(melasma.taken_od)
-        for kind in get_args(Distractor):
-            if same.random() < how.distracted:
-                strength = same.uniform(*how.distractor_strength)
-                picture = distraction(kind, shape, same, strength=strength).laid_on(picture)
-        pixels = taken(picture, frame_capture(same, strength=how.camera), same)
-        density = optical_density(srgb_to_linear(pixels))
-        x, y = _misplaced(shape, same)
-
-        def moved(layer: npt.NDArray[np.generic], how: int = cv2.INTER_LINEAR) -> Floats:
-            return np.asarray(cv2.remap(np.ascontiguousarray(layer), x, y, how), np.float32)
-
-        density = cv2.remap(density, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        codes = moved(frame.face.codes, cv2.INTER_NEAREST)
-        planted = moved(melasma.density_od + frame.density_od)
-        return {
-            "image": density_input(density, codes > 0),
-            "lesion": moved(np.maximum(melasma.lesion.astype(np.float32), frame.lesion)),
-            "density": planted / np.float32(DENSITY_UNIT_OD),
-            "codes": codes.astype(np.int64),
-            "known": moved(frame.known.astype(np.uint8), cv2.INTER_NEAREST),
-            "density_known": moved(frame.density_known.astype(np.uint8), cv2.INTER_NEAREST),
-        }
-
-    def plain(self, number: int) -> Sample:
-        """A sample to judge a network by; the same for the same number."""
-        return self[number]
+    def _melasma(self, skin_rgb: Floats, shape: Shape, rng: np.random.Generator) -> Melasma:
+        return draw_phantom(skin_rgb, rng, shape, darker=self.how.darker)
 
 
 class SitePigmentSamples(PigmentSamples):
     """The same on annotated photographs: as they are, or with more pigment planted beside what is there."""
 
     def __init__(self, frames: list[SiteFrame], how: PigmentAugmentation, *, seed: int) -> None:
-        if how.half_size:
-            frames = [_half(frame) for frame in frames]
         super().__init__([], how, seed=seed)
         self.frames, self.photos = frames, len(frames)
-
-    def _frame(self, number: int) -> SiteFrame:
-        return self.frames[number]
-
-    def _planted(self, rng: np.random.Generator) -> bool:
-        return bool(rng.random() < self.how.planted)
 
     def plain(self, number: int) -> Sample:
         """The photo of this number as it is."""
         frame = self.frames[number]
         codes = frame.face.codes
         return {
-            "image": density_input(optical_density(frame.face.linear_rgb), codes > 0),
+            "image": learned.density_input(optical_density(frame.face.linear_rgb), codes > 0),
             "lesion": frame.lesion,
-            "density": frame.density_od / np.float32(DENSITY_UNIT_OD),
+            "density": frame.density_od / np.float32(learned.DENSITY_UNIT_OD),
             "codes": codes.astype(np.int64),
             "known": frame.known.astype(np.float32),
             "density_known": frame.density_known.astype(np.float32),
         }
+
+    def _frame(self, number: int) -> SiteFrame:
+        return self.frames[number]
+
+    def _known(self, one: SiteFrame, other: SiteFrame) -> Sample:
+        return {
+            "own_lesion": np.stack([one.lesion, other.lesion]),
+            "own_density": np.stack([one.density_od, other.density_od]),
+            "known": np.stack([one.known, other.known]),
+            "density_known": np.stack([one.density_known, other.density_known]),
+        }
+
+    def _melasma(self, skin_rgb: Floats, shape: Shape, rng: np.random.Generator) -> Melasma:
+        if rng.random() >= self.how.planted:
+            return no_melasma(shape)
+        return super()._melasma(skin_rgb, shape, rng)
 
 
 def _mirrored(frame: SiteFrame) -> SiteFrame:
@@ -232,59 +249,19 @@ def _mirrored(frame: SiteFrame) -> SiteFrame:
     )
 
 
-def _half(frame: SiteFrame) -> SiteFrame:
-    face = _shrunk(frame.face, 2)
-    size = face.codes.shape[::-1]
-    lesion, density = (
-        np.asarray(cv2.resize(layer, size, interpolation=cv2.INTER_AREA), np.float32)
-        for layer in (frame.lesion, frame.density_od)
-    )
-    return SiteFrame(face, lesion, frame.known[::2, ::2], density, frame.density_known[::2, ::2])
+def _travelling(one: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """As it goes from a worker to the device: pictures in half precision, masks in bytes."""
+    if one.dtype == bool:
+        one = one.astype(np.uint8)
+    elif np.issubdtype(one.dtype, np.floating):
+        one = one.astype(np.float16 if one.size > _LARGE else np.float32)
+    return np.array(one, order="C")
 
 
-def blended(one: SiteFrame, other: SiteFrame, rng: np.random.Generator) -> SiteFrame:
-    """A face that never was: parts of two, or their mean, lit more or less evenly, with their pigment.
-
-    Notes
-    -----
-    A few hundred faces are soon known by heart, and with them which of their shadows is no pigment. In the
-    aligned frame the optical densities of two faces can be mixed, with a share that changes smoothly from
-    place to place; one of the two is mirrored as often as not. Then every density is drawn towards the median
-    of the skin, or away from it, by a factor from 0.5 to 1.2.
-    """
-    if rng.random() < 0.5:
-        other = _mirrored(other)
-    skin = (one.face.codes > 0) & (other.face.codes > 0)
-    if 2 * skin.sum() < (one.face.codes > 0).sum():
-        other, skin = one, one.face.codes > 0
-    size = (skin.shape[1], skin.shape[0])
-    coarse = (rng.uniform() + rng.normal(0, 0.5, (4, 3))).astype(np.float32)
-    share = np.clip(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), 0, 1)
-
-    def mixed(first: Floats, second: Floats) -> Floats:
-        part = share[..., None] if first.ndim > 2 else share
-        return np.asarray(first + part * (second - first), np.float32)
-
-    density = mixed(*(optical_density(frame.face.linear_rgb) for frame in (one, other)))
-    median = np.median(density[skin], axis=0)
-    spread = np.float32(np.exp(rng.uniform(np.log(0.5), np.log(1.2))))
-    linear = np.clip(10 ** -(median + spread * (density - median)), 0, 1).astype(np.float32)
-    codes = np.where(skin, one.face.codes, 0).astype(np.uint8)
-    return SiteFrame(
-        FrameFace(one.face.id, linear, codes, 10**-median),
-        mixed(one.lesion, other.lesion),
-        one.known & other.known,
-        spread * mixed(one.density_od, other.density_od),
-        one.density_known & other.density_known,
-    )
-
-
-def _shrunk(face: FrameFace, by: int) -> FrameFace:
-    if by == 1:
-        return face
-    size = (face.codes.shape[1] // by, face.codes.shape[0] // by)
-    linear = cv2.resize(face.linear_rgb, size, interpolation=cv2.INTER_AREA)
-    return FrameFace(face.id, linear, np.ascontiguousarray(face.codes[::by, ::by]), face.skin_rgb)
+def _displacement(rng: np.random.Generator, most: float) -> Floats:
+    """A smooth, small displacement, coarse, (2, 6, 5) in shares of the width: x, y."""
+    coarse = most * (rng.normal(0, 1, (2, 6, 5)) + rng.normal(0, 0.6, (2, 1, 1)))
+    return np.asarray(coarse, np.float32)
 
 
 def draw_phantom(
@@ -319,14 +296,4 @@ def frame_capture(rng: np.random.Generator, *, strength: float = 1.0) -> Capture
         tone=float(np.exp(strength * rng.normal(0, 0.12))),
         blur_px=float(rng.uniform(0.2, 0.9)) if rng.random() < 0.5 else 0.0,
         noise=float(rng.uniform(0, 2)),
-        jpeg_quality=int(rng.integers(75, 97)) if rng.random() < 0.3 else None,
     )
-
-
-def _misplaced(shape: Shape, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Where each pixel is from when the landmarks lie a little wrong: a smooth, small displacement."""
-    height, width = shape
-    coarse = (rng.normal(0, 0.01, (6, 5, 2)) + rng.normal(0, 0.006, 2)).astype(np.float32) * width
-    shift = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    return x + shift[..., 0], y + shift[..., 1]

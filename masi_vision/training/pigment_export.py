@@ -30,6 +30,7 @@ from masi_vision.pigment import learned, rules
 from masi_vision.pigment.interval import Band, ChangeError, MeasureError
 from masi_vision.pigment.learned import DENSITY_UNIT_OD, INPUT_CHANNELS, NETWORK_SHAPE, read_both_ways
 from masi_vision.training.cache import TrainingSet, prepare
+from masi_vision.training.experiment import PigmentExperiment
 from masi_vision.training.model_folder import Part, sha256_of
 from masi_vision.training.phantom_photos import (
     Families,
@@ -40,6 +41,7 @@ from masi_vision.training.phantom_photos import (
     people_to_plant,
     rows_of,
 )
+from masi_vision.training.pigment_data import TWINS
 from masi_vision.training.pigment_figures import change_error, coverage, figures, measured_error
 from masi_vision.version import __version__
 from masi_vision.visit.measure import classical_map
@@ -165,7 +167,7 @@ def ship(
     recipe = [
         {
             "minutes": round(part.fitted.minutes, 1),
-            "phantoms": part.fitted.samples,
+            "phantoms": _phantoms(part),
             "experiment": part.experiment.model_dump(mode="json"),
         }
         for part in parts
@@ -203,6 +205,12 @@ def ship(
     page = _page(card, markdown(table, "probability"), chosen)
     (out / PIGMENT_CARD).with_suffix(".md").write_text(page, encoding="utf-8")
     return page
+
+
+def _phantoms(part: Part) -> int:
+    """How many phantoms a part of the training saw."""
+    assert isinstance(part.experiment, PigmentExperiment)
+    return TWINS * part.experiment.augmentation.recombined * part.fitted.samples
 
 
 def _validation_rows(course: Course, file: Path, cache: Path) -> list[Row]:
@@ -284,14 +292,13 @@ Written by `scripts/train_pigment.py` from the training run and the validation p
 
 - **In**: a face in the aligned frame `{card["atlas"]}`, as `masi_vision.pigment.learned.network_input` makes it, {INPUT_CHANNELS} x {NETWORK_SHAPE[0]} x {NETWORK_SHAPE[1]}.
 - **Out**: per pixel, the logit of lesion and the density of pigment in units of {DENSITY_UNIT_OD} optical density.
-- **Made of**: segmentation-models-pytorch encoder `resnet18`, depth 4, and U-Net blocks at half the
-  size (the coarse part, whose encoder started with the filters of `face_reader.onnx`), and five small convolutions at half
-  and full size that draw the borders.
-- **Learned from**: {card["trained_on"]}. {card["phantoms_drawn"]:,} phantoms were drawn, in parts of which each starts where the one before ended:
+- **Made of**: segmentation-models-pytorch encoder `resnet18`, depth 4, without the pooling after its first filters, U-Net
+  blocks up to half the size, and three small convolutions at full size that draw the borders.
+- **Learned from**: {card["trained_on"]}. {card["phantoms_drawn"]:,} phantoms were made, in parts of which each starts where the one before ended:
 
 {recipe}
 
-  The minutes are of two processor cores. Loss: cross-entropy and Dice of the lesion, Huber of the density, absolute error of
+  The minutes are of one NVIDIA H200, on which a second network saw the same batches. Loss: cross-entropy and Dice of the lesion, Huber of the density, absolute error of
   every region's fraction, Huber of its mean density (`masi_vision/training/losses.py`).
 - **Licence**: {card["licence"]}. Trained with torch {card["versions"]["torch"]}, segmentation-models-pytorch {card["versions"]["segmentation-models-pytorch"]}; ONNX Runtime
   and PyTorch differ by at most {max(card["largest_difference_to_pytorch"].values()):.0e}.
@@ -321,9 +328,8 @@ def _told(place: int, part: dict[str, Any]) -> str:
     experiment = part["experiment"]
     how, schedule = experiment["augmentation"], experiment["schedule"]
     return (
-        f"  {place}. {part['phantoms']:,} phantoms in {part['minutes']:g} minutes at {'half' if how['half_size'] else 'full'} "
-        f"size, dL* x {how['darker']:g}, rate {schedule['peak_rate']:g}, density squared up to "
-        f"{experiment['loss']['huber_od']:g} OD, {how['blended']:.0%} of the faces blended, weight decay "
+        f"  {place}. {part['phantoms']:,} phantoms in {part['minutes']:g} minutes, dL* x {how['darker']:g}, "
+        f"rate {schedule['peak_rate']:g}, density squared up to {experiment['loss']['huber_od']:g} OD, {how['blended']:.0%} of the faces blended, weight decay "
         f"{schedule['weight_decay']:g}"
     )
 

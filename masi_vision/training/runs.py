@@ -157,22 +157,22 @@ def _finder(experiment: FinderExperiment, sources: Sources) -> Course:
 
 def _pigment(experiment: PigmentExperiment, sources: Sources) -> Course:
     cut, how, seed = load_settings().pigment.lesion_probability, experiment.augmentation, experiment.seed
-    whole = how.model_copy(update={"half_size": False})  # what is delivered works at full size
     samples: PigmentSamples
     if experiment.needs == "faces":
         data, facts = _synthetic(sources)
         samples = PigmentSamples(frame_faces(data, "train", sources.cache), how, seed=seed)
         people, remarks = frame_faces(data, "validation", sources.cache), tuple[str, ...]()
-        held, shown = (PigmentSamples(people, one, seed=_VALIDATION_SEED) for one in (how, whole))
+        as_they_are = how.model_copy(update={"blended": 0.0})
+        held = PigmentSamples(people, as_they_are, seed=_VALIDATION_SEED)
         judge: Judge | None = PigmentJudge(held, _VALIDATION_PHANTOMS, cut)
     else:
         frames, facts, remarks = _frames(sources)
         samples = SitePigmentSamples(frames["train"], how, seed=seed)
         others = frames["validation"] or frames["train"]
-        held, shown = (SitePigmentSamples(others, one, seed=_VALIDATION_SEED) for one in (how, whole))
+        held = SitePigmentSamples(others, how, seed=_VALIDATION_SEED)
         judge = PigmentJudge(held, held.photos, cut) if frames["validation"] else None
     network = pigment_of(experiment.model)
-    seen = _tensor([shown.plain(number) for number in range(min(_STATISTICS_FROM, shown.photos))])
+    seen = _tensor([held.plain(number) for number in range(min(_STATISTICS_FROM, held.photos))])
     _start(network, experiment, "pigment", sources, seen)
     return Course(network, samples, pigment_loss, judge, seen[:_COMPARED], facts, remarks)
 

@@ -2,10 +2,6 @@
 
 import os
 import re
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +10,7 @@ for needed in ("fastapi", "sqlalchemy", "alembic", "argon2", "httpx"):
     pytest.importorskip(needed, reason="needs the extra review")
 
 from named_photos import write_named_study  # noqa: E402
+from postgres_server import CannotServeError, make_database, postgres_server  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
 from masi_vision.batch.study import visits_of  # noqa: E402
@@ -54,35 +51,13 @@ def coded(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def postgres():
-    """A PostgreSQL server of our own on a socket of our own."""
-    programs = {name: shutil.which(name) for name in ("initdb", "postgres", "pg_ctl")}
-    if not all(programs.values()):
-        pytest.skip("needs PostgreSQL's initdb, postgres and pg_ctl on the path")
+    """A PostgreSQL server of our own."""
     port = 54329 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    place = Path(tempfile.mkdtemp(prefix="masi-pg-"))  # where another user may go
-    data = place / "data"
-    who = {"user": "nobody"} if as_root else {}  # PostgreSQL refuses to run as root
-    if as_root:
-        shutil.chown(place, "nobody")
-    made = subprocess.run(
-        [programs["initdb"], "-D", data, "-U", "masi", "--auth=trust"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=place,
-        **who,
-    )
-    if made.returncode:
-        pytest.skip(f"PostgreSQL cannot be set up here: {made.stderr.strip().splitlines()[-1]}")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={place} -c fsync=off"
-    control = [programs["pg_ctl"], "-D", data]
-    start = [*control, "-w", "-o", options, "-l", place / "log", "start"]
-    subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=place, **who)
-    yield f"postgresql://masi@127.0.0.1:{port}"
-    stop = [*control, "-m", "immediate", "stop"]
-    subprocess.run(stop, check=False, stdout=subprocess.DEVNULL, cwd=place, **who)
-    shutil.rmtree(place, ignore_errors=True)
+    try:
+        with postgres_server(port) as server:
+            yield server
+    except CannotServeError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)
@@ -107,13 +82,7 @@ def engine(request, tmp_path):
     else:
         server = request.getfixturevalue("postgres")
         name = re.sub(r"\W", "_", tmp_path.name).lower()[-40:]
-        from sqlalchemy import create_engine, text
-
-        with create_engine(
-            f"{server}/postgres".replace("postgresql:", "postgresql+pg8000:"), isolation_level="AUTOCOMMIT"
-        ).connect() as connection:
-            connection.execute(text(f'CREATE DATABASE "r_{name}"'))
-        made = open_database(f"{server}/r_{name}")
+        made = open_database(make_database(server, f"r_{name}"))
     yield made
     made.dispose()
 

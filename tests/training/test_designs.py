@@ -116,7 +116,7 @@ def _mean_loss(network, batch):
     """A mean over the samples, whoever they stand beside."""
     presence, heat = network(batch["image"])
     loss = (presence**2).mean() + (heat**2).mean()
-    return loss, {"heat": loss.item()}
+    return loss, {"heat": loss.detach()}
 
 
 TWO_PROCESSES = """

@@ -11,21 +11,26 @@ if find_spec("segmentation_models_pytorch") is None:
     pytest.skip("needs the extra train", allow_module_level=True)
 
 from masi_vision.face.atlas import Subunit  # noqa: E402
+from masi_vision.pigment import learned  # noqa: E402
 from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE  # noqa: E402
 from masi_vision.skin.tone import lab  # noqa: E402
 from masi_vision.training.designs import borrow_encoder  # noqa: E402
 from masi_vision.training.experiment import load_experiment  # noqa: E402
 from masi_vision.training.losses import pigment_loss  # noqa: E402
 from masi_vision.training.networks import PigmentReader  # noqa: E402
+from masi_vision.training.phantom_batch import density_input, photographed, recombined  # noqa: E402
 from masi_vision.training.pigment_data import (  # noqa: E402
+    TWINS,
     PigmentSamples,
     SiteFrame,
-    blended,
+    SitePigmentSamples,
     draw_phantom,
     frame_face,
 )
 
-FINE = load_experiment("pigment_fine")
+HOW = load_experiment("pigment").augmentation
+LOSS = load_experiment("pigment").loss
+STILL = {"share", "moved", "misplaced"}
 SKIN = np.array([0.45, 0.28, 0.2], np.float32)
 
 
@@ -41,69 +46,102 @@ def one_thread():
 def samples(drawn_faces, atlas):
     faces = [frame_face(face, atlas) for face in drawn_faces]
     assert all(face is not None for face in faces)
-    return PigmentSamples(faces, FINE.augmentation, seed=1)
+    return PigmentSamples(faces, HOW.model_copy(update={"recombined": 1}), seed=1)
 
 
-def drawn(samples, count, seed=0):
+def occasions(samples, count, seed=0):
     rng = np.random.default_rng(seed)
-    return [samples.draw(rng) for _ in range(count)]
-
-
-def batch_of(samples, count, seed=0):
-    made = drawn(samples, count, seed)
+    made = [samples.draw(rng) for _ in range(count)]
     return {name: torch.from_numpy(np.stack([one[name] for one in made])) for name in made[0]}
 
 
-def framed(face, *, lesion=0.0, density=0.0):
-    """A face with the same share of lesion and the same density everywhere, all of it known."""
+def batch_of(samples, count, seed=0):
+    """As many phantoms, photographed."""
+    return samples.ready(occasions(samples, count // TWINS, seed))
+
+
+def drawn(samples, count, seed=0):
+    batch = batch_of(samples, count, seed)
+    return [{name: one[i].numpy() for name, one in batch.items()} for i in range(count)]
+
+
+def even(face, level, *, lesion=0.0, density=0.0):
+    """A face of one colour, with the same share of lesion and the same density everywhere, all known."""
     shape, known = face.codes.shape, np.ones(face.codes.shape, bool)
-    return SiteFrame(
-        face, np.full(shape, lesion, np.float32), known, np.full(shape, density, np.float32), known
+    plain = replace(
+        face,
+        linear_rgb=np.full_like(face.linear_rgb, level),
+        skin_rgb=np.full(3, level, np.float32),
     )
+    return SiteFrame(
+        plain, np.full(shape, lesion, np.float32), known, np.full(shape, density, np.float32), known
+    )
+
+
+def blends_of(one, other, count):
+    """Blends of two frames, nothing planted, no camera, nothing shifted, their contrast as it was."""
+    how = HOW.model_copy(update={"blended": 1.0, "planted": 0.0, "distracted": 0.0, "camera": 0.0})
+    made = occasions(SitePigmentSamples([one, other], how, seed=1), count)
+    for name in STILL - {"share"}:
+        made[name] = torch.zeros_like(made[name])
+    made["spread"] = torch.ones_like(made["spread"])
+    made["camera"] = torch.tensor([1.0, 1, 1, 1, 1, 0, 0]).expand(count, -1)
+    return made, photographed(made)
+
+
+def test_the_network_is_given_in_training_what_it_is_given_when_it_scores(drawn_faces, atlas):
+    face = frame_face(drawn_faces[0], atlas)
+    density = learned.optical_density(face.linear_rgb)
+    ours = density_input(
+        torch.from_numpy(np.ascontiguousarray(density.transpose(2, 0, 1)))[None],
+        torch.from_numpy(face.codes > 0)[None],
+    )
+    np.testing.assert_allclose(ours[0].numpy(), learned.density_input(density, face.codes > 0), atol=1e-4)
 
 
 def test_a_blend_shows_skin_only_where_both_faces_do(drawn_faces, atlas):
     face = frame_face(drawn_faces[0], atlas)
-    half = replace(face, codes=np.where(np.arange(128) < 80, face.codes, 0).astype(np.uint8))
-    for seed in range(6):
-        made = blended(framed(face), framed(half), np.random.default_rng(seed)).face
-        skin = made.codes > 0
-        assert (skin <= (face.codes > 0)).all()
-        assert not (skin[:, 80:].any() and skin[:, :48].any())  # the other face may be mirrored
+    part = replace(face, codes=np.where(np.arange(128) < 90, face.codes, 0).astype(np.uint8))
+    made, batch = blends_of(even(face, 0.4), even(part, 0.4), 8)
+    less = 0
+    for place in range(8):
+        first, second = (one > 0 for one in made["codes"][place])
+        skin = batch["codes"][TWINS * place] > 0
+        overlap = first & second
+        # Two that hardly overlap make no blend: then it is the first as it is.
+        torch.testing.assert_close(skin, overlap if 2 * overlap.sum() >= first.sum() else first)
+        less += bool((overlap != first).any())
+    assert less > 1
 
 
-def test_a_blend_lies_between_its_two_faces(samples):
-    """With even light: every density between those of the two, drawn towards or away from the median."""
-    light, dark = (
-        replace(
-            samples.faces[0],
-            linear_rgb=np.full_like(samples.faces[0].linear_rgb, level),
-            skin_rgb=np.full(3, level, np.float32),
-        )
-        for level in (0.5, 0.2)
-    )
-    for seed in range(6):
-        made = blended(framed(light), framed(dark), np.random.default_rng(seed)).face
-        values = made.linear_rgb[made.codes > 0]
-        assert 0.2 / 1.21 <= values.min() <= values.max() <= 0.5 * 1.21
-        assert 0.2 <= made.skin_rgb.min() <= made.skin_rgb.max() <= 0.5
-
-
-def test_a_blend_has_of_each_face_s_pigment_what_it_has_of_its_skin(samples):
+def test_a_blend_has_of_each_face_s_pigment_what_it_has_of_its_skin(drawn_faces, atlas):
     """The darker face is all lesion: how much of it there is says how much of its pigment there must be."""
-    face = samples.faces[0]
-    light, dark = (
-        replace(face, linear_rgb=np.full_like(face.linear_rgb, level)) for level in (0.5, 0.5 * 10**-0.3)
-    )
-    for seed in range(8):
-        made = blended(framed(light), framed(dark, lesion=1, density=0.3), np.random.default_rng(seed))
-        skin = made.face.codes > 0
-        od = -np.log10(made.face.linear_rgb[..., 0][skin])
-        np.testing.assert_allclose(
-            od - od.mean(), made.density_od[skin] - made.density_od[skin].mean(), atol=1e-4
-        )
-        assert 0 <= made.lesion.min() <= made.lesion.max() <= 1
-        assert made.known.all()
+    face = frame_face(drawn_faces[0], atlas)
+    light, dark = even(face, 0.5), even(face, 0.5 * 10**-0.3, lesion=1, density=0.3)
+    _, batch = blends_of(light, dark, 10)
+    mixed = 0
+    for place in range(0, 20, TWINS):
+        skin = batch["codes"][place] > 0
+        assert batch["known"][place][skin].min() == 1
+        pigment = 0.1 * batch["density"][place][skin]
+        darker = learned.UNIT_OD * batch["image"][place, 0][skin]
+        np.testing.assert_allclose(darker - darker.mean(), pigment - pigment.mean(), atol=0.01)
+        np.testing.assert_allclose(batch["lesion"][place][skin], pigment / 0.3, atol=1e-3)
+        mixed += float(np.ptp(pigment.numpy())) > 0.1
+    assert mixed > 2
+
+
+def test_what_belongs_together_stays_together_when_drawn_parts_are_dealt_anew(samples):
+    made = occasions(samples, 6)
+    more = recombined(made, 3)
+    assert len(more["seed"]) == 18
+    for place in range(18):
+        one = next(i for i in range(6) if torch.equal(made["pigment"][i], more["pigment"][place]))
+        torch.testing.assert_close(made["lesion"][one], more["lesion"][place])
+        torch.testing.assert_close(made["colour"][one], more["colour"][place])
+        torch.testing.assert_close(made["linear"][place % 6, 0], more["linear"][place, 0])
+        torch.testing.assert_close(made["codes"][place % 6, 0], more["codes"][place, 0])
+    assert not all(torch.equal(made["pigment"][i], more["pigment"][6 + i]) for i in range(6))
 
 
 def test_a_face_in_the_frame_keeps_its_regions_in_their_places(drawn_faces, atlas):
@@ -117,8 +155,6 @@ def test_a_face_in_the_frame_keeps_its_regions_in_their_places(drawn_faces, atla
 
 
 def test_a_photo_without_colour_is_left_out(drawn_faces, atlas):
-    from dataclasses import replace
-
     grey = np.repeat(drawn_faces[0].pixels[..., :1], 3, axis=2)
     assert frame_face(replace(drawn_faces[0], pixels=grey), atlas) is None
 
@@ -139,8 +175,7 @@ def test_a_phantom_s_truth_lies_on_lesions_and_clear_faces_have_none(samples):
 
 def test_twins_differ_in_their_pigment_alone(samples):
     differing = 0
-    for number in range(40, 60, 2):
-        one, other = samples[number], samples[number + 1]
+    for one, other in zip(*[iter(drawn(samples, 24, seed=4))] * 2, strict=True):
         np.testing.assert_array_equal(one["codes"], other["codes"])
         skin = one["codes"] > 0
         pigment = (one["density"] - other["density"])[skin]
@@ -151,11 +186,11 @@ def test_twins_differ_in_their_pigment_alone(samples):
     assert differing > 2
 
 
-def test_half_the_size_is_the_same_face(drawn_faces, atlas):
-    faces = [frame_face(face, atlas) for face in drawn_faces]
-    small = PigmentSamples(faces, load_experiment("pigment_coarse").augmentation, seed=1)[0]
-    assert small["image"].shape == (INPUT_CHANNELS, NETWORK_SHAPE[0] // 2, NETWORK_SHAPE[1] // 2)
-    assert small["lesion"].shape == small["codes"].shape == small["image"].shape[1:]
+def test_a_number_always_gives_the_same_phantom(samples):
+    for number in (3, 8):
+        one, other = samples.plain(number), samples.plain(number)
+        assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert not np.array_equal(samples.plain(3)["image"], samples.plain(8)["image"])
 
 
 def test_darker_phantoms_are_darker(samples):
@@ -198,7 +233,7 @@ def test_a_right_answer_costs_less_than_a_blank_one_or_a_full_one(samples):
 
     def loss_of(lesion, density):
         answer = torch.stack([lesion, density], dim=1)
-        return pigment_loss(lambda image: answer, batch, FINE.loss)[0]
+        return pigment_loss(lambda image: answer, batch, LOSS)[0]
 
     right = loss_of(8 * (2 * batch["lesion"] - 1), batch["density"])
     blank = loss_of(torch.full_like(batch["lesion"], -8.0), torch.zeros_like(batch["density"]))
@@ -215,7 +250,7 @@ def test_what_lies_off_the_skin_costs_nothing(samples):
         lesion = torch.where(off, torch.tensor(filled), 4 * (2 * batch["lesion"] - 1))
         density = torch.where(off, torch.tensor(filled), batch["density"])
         answer = torch.stack([lesion, density], dim=1)
-        return pigment_loss(lambda image: answer, batch, FINE.loss)[0]
+        return pigment_loss(lambda image: answer, batch, LOSS)[0]
 
     torch.testing.assert_close(loss_of(-3.0), loss_of(5.0))
 
@@ -227,26 +262,13 @@ def test_a_few_steps_lower_the_loss(samples):
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3)
     losses = []
     for _ in range(10):
-        loss, facts = pigment_loss(network, batch, FINE.loss)
+        loss, facts = pigment_loss(network, batch, LOSS)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert np.mean(losses[-3:]) < 0.9 * losses[0]
     assert set(facts) == {"cross", "dice", "density", "fraction", "amount"}
-
-
-def test_a_new_network_draws_what_its_coarse_part_does():
-    torch.manual_seed(3)
-    network = PigmentReader().eval()
-    frame = torch.randn(1, INPUT_CHANNELS, *NETWORK_SHAPE)
-    frame[:, 3] = 1
-    with torch.inference_mode():
-        whole = network(frame)
-        coarse = network(torch.nn.functional.avg_pool2d(frame, 2))
-    assert coarse.shape[-2:] == (NETWORK_SHAPE[0] // 2, NETWORK_SHAPE[1] // 2)
-    small = torch.nn.functional.avg_pool2d(whole, 2)
-    assert np.corrcoef(small[:, 0].flatten(), coarse[:, 0].flatten())[0, 1] > 0.8
 
 
 def test_the_encoder_starts_with_the_filters_of_the_shipped_reader():

@@ -129,7 +129,8 @@ def test_model_json_says_what_models_are(tmp_path):
     [("0.1.0", False), ("0.1.9", False), ("0.0.1", False), ("0.2.0", True), ("1", True)],
 )
 def test_models_that_newer_code_wrote_are_opened_with_a_remark(folder, version, warned):
-    change_card(folder, CARD, masi_vision=version)
+    for card in (CARD, PIGMENT_CARD):
+        change_card(folder, card, masi_vision=version)
     found = open_models(folder)
     assert found.made_with == version
     expected = (

@@ -8,7 +8,7 @@ const saved = document.getElementById("saved");
 const why = document.getElementById("ungradable");
 const comment = document.getElementById("comment");
 const scales = [...document.querySelectorAll(".scale")];
-const pendingKey = `masi:${state.code}`;
+const pendingKey = `masi:${state.reader}:${state.code}`;
 let turn = state.turn;
 let sending = false;
 let current = 0;
@@ -116,10 +116,20 @@ function complete() {
   });
 }
 
+// What is on the screen, in the browser until the unit is locked: the answer to a page that is loaded anew may have
+// been on its way before the last grades of the page before it arrived.
+function kept() {
+  return JSON.parse(localStorage.getItem(pendingKey) || "null");
+}
+
+function keep(sent) {
+  localStorage.setItem(pendingKey, JSON.stringify({ turn, reading: read(), sent }));
+}
+
 function changed() {
   ease();
   turn += 1;
-  localStorage.setItem(pendingKey, JSON.stringify({ turn, reading: read() }));
+  keep(false);
   send();
 }
 
@@ -139,8 +149,8 @@ async function ask(path, method, body) {
 let wait = 500;
 async function send() {
   if (sending) return;
-  const pending = JSON.parse(localStorage.getItem(pendingKey) || "null");
-  if (!pending) return;
+  const pending = kept();
+  if (!pending || pending.sent) return;
   sending = true;
   saved.textContent = t.saving;
   try {
@@ -154,12 +164,12 @@ async function send() {
       return;
     }
     tell(told.mmasi);
-    const now = JSON.parse(localStorage.getItem(pendingKey) || "null");
-    if (now && now.turn <= pending.turn) localStorage.removeItem(pendingKey);
     wait = 500;
     sending = false;
+    if (told.turn > pending.turn) turn = Math.max(turn, told.turn) + 1; // another page was ahead: what is seen here counts
+    keep(turn === pending.turn);
     saved.textContent = t.saved;
-    if (localStorage.getItem(pendingKey)) send();
+    send();
   } catch (error) {
     saved.textContent = t.offline;
     sending = false;
@@ -256,10 +266,11 @@ if (state.open) {
 form.addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("keydown", press);
 
-const pending = JSON.parse(localStorage.getItem(pendingKey) || "null");
+const pending = kept();
 if (pending && state.open && pending.turn > turn) {
   turn = pending.turn;
   fill(pending.reading);
+  keep(false); // once more: the answer brings the score
 } else {
   localStorage.removeItem(pendingKey);
   fill(state.reading);

@@ -165,8 +165,10 @@ def _everybody(app: FastAPI, pages: Pages) -> None:
         name: Annotated[str, Form(max_length=64)] = "",
         password: Annotated[str, Form(max_length=200)] = "",
     ) -> Response:
+        with looking(engine) as session:
+            fits = accounts.hash_that_fits(session, name, password)
         with writing(engine) as session:
-            opened = accounts.sign_in(session, name, password, protocol)
+            opened = accounts.sign_in(session, name, fits, protocol)
         if opened is None:
             page = pages.page("sign_in", request, None, wrong=True)
             page.status_code = 401
@@ -202,6 +204,20 @@ def _reader(request: Request) -> Visitor:
 
 
 Reader = Annotated[Visitor, Depends(_reader)]
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    try:
+        values = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(422, "not JSON") from error
+    if not isinstance(values, dict):
+        raise HTTPException(422, "not an object")
+    return values
+
+
+Sent = Annotated[dict[str, Any], Depends(_json)]
+"""Read before the route is called: routes are no coroutines, so that none keeps the others waiting."""
 
 
 def _readers(app: FastAPI, pages: Pages) -> None:
@@ -296,8 +312,7 @@ def _readers(app: FastAPI, pages: Pages) -> None:
         return FileResponse(pages.of.chart)
 
     @app.put("/units/{code}/draft")
-    async def draft(request: Request, code: str, who: Reader) -> Response:
-        values = await _json(request)
+    def draft(code: str, who: Reader, values: Sent) -> Response:
         turn = values.pop("turn", None)
         if not isinstance(turn, int) or not 0 < turn < 2**31:
             raise HTTPException(422, "turn must be a whole number above 0")
@@ -311,13 +326,14 @@ def _readers(app: FastAPI, pages: Pages) -> None:
         return JSONResponse({"turn": kept, "mmasi": None if score is None else score.mmasi})
 
     @app.post("/units/{code}/lock")
-    async def lock(request: Request, code: str, who: Reader) -> Response:
-        values = await _json(request)
+    def lock(code: str, who: Reader, values: Sent) -> Response:
         password = values.pop("password", "")
         given = reading_from(values, protocol)
-        with writing(engine) as session:
+        with looking(engine) as session:
             _stage(session, who, code, pages)
-            signs = reading.signs(session, _again(session, who), code, str(password)[:200], protocol)
+            fits = accounts.hash_that_fits(session, who.account.name, str(password)[:200])
+        with writing(engine) as session:
+            signs = reading.signs(session, _again(session, who), code, fits, protocol)
         if not signs:
             return JSONResponse({"error": texts(who.language)["wrong_password"]}, 403)
         with writing(engine) as session:
@@ -364,16 +380,6 @@ def _software(pages: Pages, who: Visitor, code: str, entries: list[Any]) -> Soft
     """The software's score, where the protocol shows it to this role; never before the own read is locked."""
     allowed = {"after_lock": ("reader",), "adjudicator": ("adjudicator",)}.get(pages.protocol.software, ())
     return pages.of.software.get(code) if entries and who.account.role in allowed else None
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    try:
-        values = json.loads(await request.body())
-    except (ValueError, RecursionError) as error:
-        raise HTTPException(422, "not JSON") from error
-    if not isinstance(values, dict):
-        raise HTTPException(422, "not an object")
-    return values
 
 
 def _others(app: FastAPI, pages: Pages) -> None:

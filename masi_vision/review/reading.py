@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from masi_vision.blinding.coded_set import read_contents, read_order
 from masi_vision.errors import ReadingError
-from masi_vision.review.accounts import account_named, is_password, must_wait, time_of
+from masi_vision.review.accounts import account_named, must_wait, time_of
 from masi_vision.review.audit import note, now, trail
 from masi_vision.review.database import fact
 from masi_vision.review.grades import Reading, discordance
@@ -213,9 +213,15 @@ def save_draft(session: Session, account: Account, code: str, reading: Reading, 
     return draft.turn
 
 
-def signs(session: Session, account: Account, code: str, password: str, protocol: ReadingProtocol) -> bool:
-    """Whether a signature is the account's own; a wrong one is noted and counted as at sign-in."""
-    if not must_wait(account, protocol) and is_password(account, password):
+def signs(session: Session, account: Account, code: str, fits: str, protocol: ReadingProtocol) -> bool:
+    """Whether a signature is the account's own; a wrong one is noted and counted as at sign-in.
+
+    Parameters
+    ----------
+    fits : str
+        Of `hash_that_fits`.
+    """
+    if not must_wait(account, protocol) and fits == account.password_hash:
         account.failures = 0
         return True
     account.failures, account.failed_utc = account.failures + 1, now()

@@ -16,7 +16,7 @@ if find_spec("segmentation_models_pytorch") is None:
 
 from masi_vision.errors import SettingsError  # noqa: E402
 from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE  # noqa: E402
-from masi_vision.training.data import FinderSamples  # noqa: E402
+from masi_vision.training.data import FinderSamples, Samples  # noqa: E402
 from masi_vision.training.designs import finder_of, pigment_of, reader_of  # noqa: E402
 from masi_vision.training.experiment import load_experiment  # noqa: E402
 from masi_vision.training.fit import fit  # noqa: E402
@@ -131,17 +131,14 @@ fit(still(finder_of(other("ours"))), Dots(), _mean_loss, short(3), Path(sys.argv
 """
 
 
-class Dots(torch.utils.data.Dataset):
+class Dots(Samples):
     """Pictures made of their number."""
 
-    photos = 1000
+    def __init__(self):
+        super().__init__(0, 1000)
 
-    def __getitem__(self, number):
-        rng = np.random.default_rng(number)
+    def draw(self, rng):
         return {"image": rng.random((3, 128, 128), np.float32)}
-
-    def __len__(self):
-        return self.photos
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import typer
 
 from masi_vision.cli.default_verb import unless_named
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
-from masi_vision.cli.options import Overwrite, SettingsFile
+from masi_vision.cli.options import Overwrite, SettingsFile, secret
 from masi_vision.errors import KeyFileError, OutputError
 
 _JOURNAL = ".log"
@@ -30,20 +30,7 @@ blind = typer.Typer(
 
 
 def _passphrase(file: Path | None, *, new: bool = False) -> str:
-    """From the file's first line, or asked for, twice where it is new."""
-    if file is None:
-        try:
-            return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=new, err=True))
-        except typer.Abort as error:
-            raise KeyFileError(
-                "No passphrase was given. Expected one: type it where it is asked for, or name a file with "
-                "--passphrase-file."
-            ) from error
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyFileError(f"{file} cannot be read. Expected a text file with the passphrase.") from error
-    return lines[0] if lines else ""
+    return secret("passphrase", file, "--passphrase-file", KeyFileError, twice=new)
 
 
 @blind.command(_MAKE)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from masi_vision.errors import MasiError
+
 PhotoPaths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Photos, visit folders or study folders.")
 ]
@@ -31,3 +33,28 @@ ModelsChoice = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results in the folder.")]
+
+
+def secret(
+    what: str, file: Path | None, option: str, refused: type[MasiError], *, twice: bool = False
+) -> str:
+    """A passphrase or password: typed where nobody sees it, or the first line of a file.
+
+    Raises
+    ------
+    MasiError
+        Of the kind ``refused``: none was typed, or the file cannot be read.
+    """
+    if file is None:
+        try:
+            return str(typer.prompt(what.capitalize(), hide_input=True, confirmation_prompt=twice, err=True))
+        except typer.Abort as error:
+            raise refused(
+                f"No {what} was given. Expected one: type it where it is asked for, or name a file with "
+                f"{option}."
+            ) from error
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise refused(f"{file} cannot be read. Expected a text file with the {what}.") from error
+    return lines[0] if lines else ""

@@ -11,7 +11,7 @@ import typer
 
 from masi_vision.cli.default_verb import unless_named
 from masi_vision.cli.door import DONE, MUST_CHANGE, verb
-from masi_vision.cli.options import Overwrite
+from masi_vision.cli.options import Overwrite, secret
 from masi_vision.errors import OutputError, ReadingError
 
 if TYPE_CHECKING:
@@ -147,16 +147,7 @@ def _check_scores(scores: Path | None, rules: ReadingProtocol) -> None:
 
 
 def _password(file: Path | None) -> str:
-    if file is None:
-        try:
-            return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
-        except typer.Abort as error:
-            raise ReadingError("No password was given. Expected one, or --password-file.") from error
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReadingError(f"{file} cannot be read. Expected a text file with the password.") from error
-    return lines[0] if lines else ""
+    return secret("password", file, "--password-file", ReadingError, twice=True)
 
 
 @account.command("add")

@@ -18,7 +18,7 @@ def checks():
 def test_every_check_of_the_self_test_passes(checks):
     names = [name for name, _, _ in checks]
     assert names[:2] == ["scale", "planted pigment"]
-    assert names[-2:] == ["more pigment measures more", "picture without a face"]
+    assert names[-2:] == ["more pigment scores more", "picture without a face"]
     assert {"demo-01/visit-1", "demo-01/visit-2", "demo-02/visit-1", "dose 0.10 OD"} <= set(names)
     for name, passed, found in checks:
         assert passed, f"{name}: {found}"
@@ -29,7 +29,7 @@ def test_the_verb_says_what_it_found_and_that_all_is_well(monkeypatch, checks):
     done = CliRunner().invoke(app, ["selftest"])
     assert done.exit_code == 0
     assert "All is as expected." in done.stdout
-    assert "mean of the cheeks" in done.stdout
+    assert "more pigment scores more" in done.stdout
 
 
 def test_the_verb_fails_when_a_check_does(monkeypatch):
@@ -95,14 +95,14 @@ def test_a_recorded_phantom_that_is_gone_is_noticed(tmp_path, monkeypatch):
 def test_pigment_that_is_measured_as_less_is_noticed(tmp_path, monkeypatch):
     wrong = doses(0.1, 0.3, 0.2, 0.4)
     found = recorded(tmp_path, monkeypatch, wrong, wrong)
-    assert not found["more pigment measures more"][0]
+    assert not found["more pigment scores more"][0]
 
 
 def test_a_phantom_that_is_not_scored_is_noticed(tmp_path, monkeypatch):
     expected = doses(0.1, 0.2, 0.3, 0.4)
     found = recorded(tmp_path, monkeypatch, expected, expected | {"dose 0.05 OD": {}})
     assert not found["dose 0.05 OD"][0]
-    assert not found["more pigment measures more"][0]
+    assert not found["more pigment scores more"][0]
 
 
 def test_a_missing_record_is_noticed(tmp_path, monkeypatch):

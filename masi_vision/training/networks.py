@@ -174,16 +174,13 @@ class PigmentReader(nn.Module):
     and density in units of 0.1 OD, (B, 2, H, W); the density is never negative. Beside its input the network
     sees how far each pixel is from its mirror image: light from one side shows there, and so does a patch.
 
-    A ResNet halves its picture a second time right after its first filters. Pigment is fine-grained: here it
-    does not, and all that follows sees twice as sharp. Three small convolutions draw the borders.
+    An encoder with its U-Net blocks up to half the size; three small convolutions draw the borders at full.
     """
 
     def __init__(self, encoder: str = "resnet18", weights: str | None = None) -> None:
         super().__init__()
         seen = INPUT_CHANNELS + 3
         self.unet = _UNet(encoder, (128, 64, 48), in_channels=seen, weights=weights)
-        if hasattr(self.unet.encoder, "maxpool"):
-            self.unet.encoder.maxpool = nn.Identity()
         self.fine = nn.Sequential(_filtered(48 + seen, 32), _filtered(32, 32), nn.Conv2d(32, 2, 1))
 
     def forward(self, frame: Tensor) -> Tensor:

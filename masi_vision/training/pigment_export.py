@@ -292,8 +292,8 @@ Written by `scripts/train_pigment.py` from the training run and the validation p
 
 - **In**: a face in the aligned frame `{card["atlas"]}`, as `masi_vision.pigment.learned.network_input` makes it, {INPUT_CHANNELS} x {NETWORK_SHAPE[0]} x {NETWORK_SHAPE[1]}.
 - **Out**: per pixel, the logit of lesion and the density of pigment in units of {DENSITY_UNIT_OD} optical density.
-- **Made of**: segmentation-models-pytorch encoder `resnet18`, depth 4, without the pooling after its first filters, U-Net
-  blocks up to half the size, and three small convolutions at full size that draw the borders.
+- **Made of**: segmentation-models-pytorch encoder `resnet18`, depth 4, U-Net blocks up to half the size, and three small
+  convolutions at full size that draw the borders.
 - **Learned from**: {card["trained_on"]}. {card["phantoms_drawn"]:,} phantoms were made, in parts of which each starts where the one before ended:
 
 {recipe}

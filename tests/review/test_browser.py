@@ -30,6 +30,7 @@ def test_a_page_that_was_answered_before_the_last_grades_arrived_shows_them_all_
     with reading_of(3, ["anna"]) as reading, chromium() as browser:
         page = browser.new_page()
         sign_in(page, reading, "anna")
+        page.locator("#next:focus").wait_for()
         page.keyboard.press("Enter")
         page.locator("body[data-ready=yes]").wait_for()
         code = page.url.rsplit("/", 1)[-1]

@@ -225,6 +225,7 @@ def chromium() -> Iterator[object]:
 def sign_in(page: object, reading: Reading, name: str) -> None:
     """By keyboard: the first field has the focus."""
     page.goto(f"{reading.url}/sign-in")
+    page.locator("[name=name]:focus").wait_for()
     page.keyboard.type(name)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
@@ -242,7 +243,7 @@ def press_grades(page: object, grades: dict[str, dict[str, int]], *, skip: int =
 def lock(page: object) -> None:
     """Lock and sign; the button has the focus after the last grade."""
     page.keyboard.press("l")
-    page.locator("dialog[open]").wait_for()
+    page.locator("#password:focus").wait_for()
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
 
@@ -255,7 +256,8 @@ def read_all(reading: Reading, name: str, pictures: Path | None = None) -> Outco
         page.set_default_timeout(20_000)
         sign_in(page, reading, name)
         _kept(page, pictures, "list")
-        page.keyboard.press("Enter")  # "Read the next unit" has the focus
+        page.locator("#next:focus").wait_for()
+        page.keyboard.press("Enter")
         for number in range(units):
             page.locator("body[data-ready=yes]").wait_for()
             code = page.url.rsplit("/", 1)[-1]

@@ -158,7 +158,8 @@ async function send() {
     const told = await answer.json();
     if (answer.status >= 500) throw new Error(told.error);
     if (!answer.ok) {
-      localStorage.removeItem(pendingKey);
+      // What cannot be taken is dropped; a page that is too old, or of another person, keeps it for when it is opened again.
+      if ([409, 422].includes(answer.status)) localStorage.removeItem(pendingKey);
       saved.textContent = told.error || told.detail || answer.statusText;
       sending = false;
       return;

@@ -58,13 +58,13 @@ def _need_review() -> None:
 
 
 @contextmanager
-def _opened(db: str) -> Iterator[Session]:
+def _opened(db: str, *, to_look: bool = False) -> Iterator[Session]:
     _need_review()
-    from masi_vision.review.database import open_database, writing
+    from masi_vision.review.database import looking, open_database, writing
 
     engine = open_database(db)
     try:
-        with writing(engine) as session:
+        with (looking if to_look else writing)(engine) as session:
             yield session
     finally:
         engine.dispose()
@@ -164,6 +164,7 @@ def add(
     password_file: PasswordFile = None,
 ) -> int:
     """Make an account; a reader gets a list of the set."""
+    secret_word = _password(password_file)  # before the database is kept from all others
     with _opened(db) as session:
         from masi_vision.review.accounts import add_account
         from masi_vision.review.protocol import load_protocol
@@ -172,7 +173,7 @@ def add(
         rules = load_protocol(protocol)
         prepare(session, coded_set, rules)
         list_name = (order or name) if role == "reader" else ""
-        add_account(session, name, role, _password(password_file), list_name=list_name)
+        add_account(session, name, role, secret_word, list_name=list_name)
         units = give_list(session, name, coded_set, rules) if role == "reader" else 0
     typer.echo(f"{name} is a {role}" + (f" with a list of {units} units." if units else "."))
     return DONE
@@ -186,10 +187,11 @@ def password(
     password_file: PasswordFile = None,
 ) -> int:
     """Give an account another password; its sessions end."""
+    secret_word = _password(password_file)
     with _opened(db) as session:
         from masi_vision.review.accounts import set_password
 
-        set_password(session, name, _password(password_file))
+        set_password(session, name, secret_word)
     typer.echo(f"{name} has another password.")
     return DONE
 
@@ -227,9 +229,12 @@ def export(
         from masi_vision.review.audit import note, trail
         from masi_vision.review.export import audit_csv, reads_csv
         from masi_vision.review.protocol import load_protocol
+        from masi_vision.review.reading import hold_against
 
+        rules = load_protocol(protocol)
+        hold_against(session, "protocol", rules.sha256)
         note(session, "masi", "tool", "exported", out.name)
-        tables = {"reads.csv": reads_csv(session, load_protocol(protocol)), "audit.csv": audit_csv(session)}
+        tables = {"reads.csv": reads_csv(session, rules), "audit.csv": audit_csv(session)}
         last = trail(session)[-1]
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -249,7 +254,7 @@ def verify(
     ] = None,
 ) -> int:
     """Look for altered, removed or reordered rows of the audit trail, and of locked reads."""
-    with _opened(db) as session:
+    with _opened(db, to_look=True) as session:
         from masi_vision.review.audit import trail
         from masi_vision.review.audit import verify as faults_of
         from masi_vision.review.reading import altered_reads

@@ -156,11 +156,6 @@ def sign_in(session: Session, name: str, fits: str, protocol: ReadingProtocol) -
     ----------
     fits : str
         Of `hash_that_fits`: the account must still have it.
-
-    Notes
-    -----
-    A session takes over how many units were locked in the one before, unless the pause lies between them: who
-    signs out and in again has not rested.
     """
     account = session.execute(
         select(Account).where(Account.name == name).with_for_update()
@@ -181,7 +176,6 @@ def sign_in(session: Session, name: str, fits: str, protocol: ReadingProtocol) -
             started_utc=now(),
             seen_utc=now(),
             ended_utc="",
-            locked=_locked_before(session, account, protocol),
         )
     )
     note(session, account.name, account.role, "signed in", account.name)
@@ -200,16 +194,6 @@ def _remember_failure(session: Session, account: Account | None, name: str) -> N
         account.failures, account.failed_utc = account.failures + 1, now()
     known = account.role if account else "nobody"
     note(session, name[:64], known, "sign-in failed", name[:64])
-
-
-def _locked_before(session: Session, account: Account, protocol: ReadingProtocol) -> int:
-    last = session.execute(
-        select(SignIn).where(SignIn.account_id == account.id).order_by(SignIn.seen_utc.desc()).limit(1)
-    ).scalar_one_or_none()
-    if last is None:
-        return 0
-    rested = time_of(now()) - time_of(last.seen_utc) >= timedelta(minutes=protocol.session.pause_minutes)
-    return 0 if rested else last.locked
 
 
 def session_of(session: Session, token: str, protocol: ReadingProtocol) -> tuple[SignIn, Account] | None:

@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 from masi_vision.blinding.coded_set import read_contents
 from masi_vision.errors import ReadingError
 from masi_vision.review import accounts, reading
-from masi_vision.review.audit import now, trail, verify
-from masi_vision.review.database import looking, writing
+from masi_vision.review.audit import note, now, trail, verify
+from masi_vision.review.database import fact, looking, writing
 from masi_vision.review.export import audit_csv, reads_csv
 from masi_vision.review.grades import Reading, reading_from
 from masi_vision.review.protocol import ReadingProtocol
@@ -128,6 +128,11 @@ class Pages:
         self._touch(signed_in)
         return Visitor(account, signed_in, self.language(request))
 
+    def shows(self, who: Visitor, code: str) -> bool:
+        """Whether there is a software's score of a unit that this role sees once the own read is locked."""
+        shown_to = {"after_lock": "reader", "adjudicator": "adjudicator"}.get(self.protocol.software)
+        return who.account.role == shown_to and code in self.of.software
+
     def _touch(self, signed_in: SignIn) -> None:
         since = accounts.time_of(now()) - accounts.time_of(signed_in.seen_utc)
         if since.total_seconds() < _TOUCH_S:
@@ -233,23 +238,23 @@ def _readers(app: FastAPI, pages: Pages) -> None:
                 waiting = len(reading.codes_to_adjudicate(session, protocol))
                 return pages.page("progress", request, who, readers=made, waiting=waiting)
             if who.account.role == "statistician":
-                return pages.page(
-                    "statistician", request, who, rows=len(trail(session)), faults=verify(session)
-                )
+                wrong = [*verify(session), *reading.altered_reads(session)]
+                return pages.page("statistician", request, who, rows=len(trail(session)), faults=wrong)
             if who.account.role == "adjudicator":
                 codes = list(reading.codes_to_adjudicate(session, protocol))
                 done = [code for code in codes if reading.entries_of(session, who.account, code)]
                 return pages.page("adjudicator", request, who, codes=codes, done=done)
-            listed = reading.own_list(session, who.account, protocol, who.signed_in.locked)
+            listed = reading.own_list(session, who.account, protocol)
         return pages.page("list", request, who, listed=listed)
 
     @app.get("/units/{code}")
     def unit(request: Request, code: str, who: Reader) -> Response:
         with looking(engine) as session:
-            stage = _stage(session, who, code, pages)
+            opened = _open_read(session, who, code, pages)
+            database = fact(session, "reading")
             entries = reading.entries_of(session, who.account, code)
             draft = reading.draft_of(session, who.account, code)
-            listed = reading.own_list(session, who.account, protocol, who.signed_in.locked)
+            listed = reading.own_list(session, who.account, protocol)
         views = [view for view in VIEWS if (code, view) in pages.photos]
         shown = Reading.from_json(
             draft.reading if draft else entries[-1].reading if entries else Reading().to_json()
@@ -262,7 +267,9 @@ def _readers(app: FastAPI, pages: Pages) -> None:
             "views": views,
             "words": texts(who.language),
             "turn": draft.turn if draft else 0,
-            "open": stage is not None,
+            "open": opened is not None,
+            "read": opened.name if opened else "",
+            "database": database,
             "reading": json.loads(shown.to_json()),
             "scales": dict(protocol.grades),
             "regions": list(MASI_REGIONS),
@@ -273,7 +280,7 @@ def _readers(app: FastAPI, pages: Pages) -> None:
             request,
             who,
             state=state,
-            stage=stage,
+            stage=opened.stage if opened else None,
             entries=entries,
             draft=draft,
             listed=listed,
@@ -288,7 +295,7 @@ def _readers(app: FastAPI, pages: Pages) -> None:
     @app.get("/units/{code}/photos/{view}")
     def photo(code: str, view: str, who: Reader) -> Response:
         with looking(engine) as session:
-            _stage(session, who, code, pages)
+            _open_read(session, who, code, pages)
         file = pages.photos.get((code, view))
         if file is None:
             raise HTTPException(404)
@@ -297,7 +304,7 @@ def _readers(app: FastAPI, pages: Pages) -> None:
     @app.get("/units/{code}/overlays/{view}")
     def overlay(code: str, view: str, who: Reader) -> Response:
         with looking(engine) as session:
-            _stage(session, who, code, pages)
+            _open_read(session, who, code, pages)
             entries = reading.entries_of(session, who.account, code)
         shown = _software(pages, who, code, entries)
         file = shown.overlays.get(view) if shown else None
@@ -316,57 +323,56 @@ def _readers(app: FastAPI, pages: Pages) -> None:
         turn = values.pop("turn", None)
         if not isinstance(turn, int) or not 0 < turn < 2**31:
             raise HTTPException(422, "turn must be a whole number above 0")
+        meant = str(values.pop("read", ""))
         given = reading_from(values, protocol)
         with writing(engine) as session:
             account = _again(session, who)
-            if _stage(session, who, code, pages) is None:
-                raise ReadingError("This unit is locked. A correction is a new entry, with a reason.")
-            kept = reading.save_draft(session, account, code, given, turn)
+            reading.expected(_open_read(session, who, code, pages), meant)
+            turn, kept = reading.save_draft(session, account, code, given, turn)
         score = given.score(protocol)
-        return JSONResponse({"turn": kept, "mmasi": None if score is None else score.mmasi})
+        return JSONResponse({"turn": turn, "kept": kept, "mmasi": None if score is None else score.mmasi})
 
     @app.post("/units/{code}/lock")
     def lock(code: str, who: Reader, values: Sent) -> Response:
-        password = values.pop("password", "")
+        password, meant = values.pop("password", ""), str(values.pop("read", ""))
         given = reading_from(values, protocol)
         with looking(engine) as session:
-            _stage(session, who, code, pages)
+            _open_read(session, who, code, pages)
             fits = accounts.hash_that_fits(session, who.account.name, str(password)[:200])
         with writing(engine) as session:
             signs = reading.signs(session, _again(session, who), code, fits, protocol)
         if not signs:
             return JSONResponse({"error": texts(who.language)["wrong_password"]}, 403)
+        shows = pages.shows(who, code)
         with writing(engine) as session:
-            signed_in = session.get(SignIn, who.signed_in.token_sha256)
-            assert signed_in is not None
-            entry = reading.lock(session, _again(session, who), code, given, protocol, signed_in)
+            entry = reading.lock(session, _again(session, who), code, given, protocol, meant, shows=shows)
         return JSONResponse({"sha256": entry.sha256, "locked_utc": entry.locked_utc})
 
     @app.get("/units/{code}/next")
     def following(code: str, who: Reader) -> Response:
         """After a lock: the software's score where it is shown, else what comes next."""
         with looking(engine) as session:
-            stage = _stage(session, who, code, pages)
-            listed = reading.own_list(session, who.account, protocol, who.signed_in.locked)
-        if stage == "with_software":
+            opened = _open_read(session, who, code, pages)
+            listed = reading.own_list(session, who.account, protocol)
+        if opened is not None and opened.stage == "with_software":
             return RedirectResponse(f"/units/{code}", 303)
         return RedirectResponse(f"/units/{listed.next_code}" if listed.next_code else "/", 303)
 
     @app.post("/units/{code}/correction")
     def correction(code: str, who: Reader, reason: Annotated[str, Form(max_length=2000)] = "") -> Response:
         with writing(engine) as session:
-            _stage(session, who, code, pages)
-            reading.begin_correction(session, _again(session, who), code, reason)
+            _open_read(session, who, code, pages)
+            account, shows = _again(session, who), pages.shows(who, code)
+            reading.begin_correction(session, account, code, reason, shows=shows)
         return RedirectResponse(f"/units/{code}", 303)
 
 
-def _stage(session: Session, who: Visitor, code: str, pages: Pages) -> str | None:
+def _open_read(session: Session, who: Visitor, code: str, pages: Pages) -> reading.OpenRead | None:
     """What may be graded; a unit that is not the visitor's is one that does not exist."""
     try:
-        stage = reading.stage_of(session, who.account, code, pages.protocol, who.signed_in.locked)
+        return reading.open_read(session, who.account, code, pages.protocol, shows=pages.shows(who, code))
     except ReadingError as error:
         raise HTTPException(404) from error
-    return None if stage == "with_software" and code not in pages.of.software else stage
 
 
 def _again(session: Session, who: Visitor) -> Account:
@@ -378,8 +384,7 @@ def _again(session: Session, who: Visitor) -> Account:
 
 def _software(pages: Pages, who: Visitor, code: str, entries: list[Any]) -> SoftwareScore | None:
     """The software's score, where the protocol shows it to this role; never before the own read is locked."""
-    allowed = {"after_lock": ("reader",), "adjudicator": ("adjudicator",)}.get(pages.protocol.software, ())
-    return pages.of.software.get(code) if entries and who.account.role in allowed else None
+    return pages.of.software[code] if entries and pages.shows(who, code) else None
 
 
 def _others(app: FastAPI, pages: Pages) -> None:
@@ -387,8 +392,9 @@ def _others(app: FastAPI, pages: Pages) -> None:
     engine = pages.of.engine
 
     def table(request: Request, made: Callable[[Session], str], name: str) -> Response:
-        pages.visitor(request, "statistician")
-        with looking(engine) as session:
+        account = pages.visitor(request, "statistician").account
+        with writing(engine) as session:
+            note(session, account.name, account.role, "downloaded", name)
             text = made(session)
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
@@ -405,5 +411,5 @@ def _others(app: FastAPI, pages: Pages) -> None:
     def audit_page(request: Request) -> Response:
         who = pages.visitor(request, "statistician")
         with looking(engine) as session:
-            events, wrong = trail(session), verify(session)
+            events, wrong = trail(session), [*verify(session), *reading.altered_reads(session)]
         return pages.page("audit", request, who, events=events, faults=wrong)

@@ -87,7 +87,10 @@ def writing(engine: Engine) -> Iterator[Session]:
 @contextmanager
 def looking(engine: Engine) -> Iterator[Session]:
     """A look at the database, all of it of one moment."""
-    with Session(engine.execution_options(reads_only=True), expire_on_commit=False) as session:
+    options: dict[str, Any] = {"reads_only": True}
+    if engine.dialect.name == "postgresql":
+        options["isolation_level"] = "REPEATABLE READ"
+    with Session(engine.execution_options(**options), expire_on_commit=False) as session:
         yield session
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +23,7 @@ from masi_vision.review.audit import note, now, trail
 from masi_vision.review.database import fact
 from masi_vision.review.grades import Reading, discordance
 from masi_vision.review.protocol import ReadingProtocol
-from masi_vision.review.tables import Account, Draft, Entry, Fact, Place, SignIn, Stage
+from masi_vision.review.tables import Account, Draft, Entry, Fact, Place, Stage
 
 State = Literal["locked", "open", "later"]
 MEANING = {
@@ -67,6 +69,19 @@ class OwnList:
         return sum(unit.state == "locked" for unit in self.units)
 
 
+@dataclass(frozen=True)
+class OpenRead:
+    """What somebody may grade of a unit now: the first read of a stage, or a later version of it."""
+
+    stage: Stage
+    version: int
+
+    @property
+    def name(self) -> str:
+        """By which page and server know that they speak of the same: a page may be of long ago."""
+        return f"{self.stage}-{self.version}"
+
+
 def prepare(session: Session, coded_set: Path, protocol: ReadingProtocol) -> None:
     """Bind a database to a set and a protocol, or hold it against those that it is bound to.
 
@@ -75,17 +90,29 @@ def prepare(session: Session, coded_set: Path, protocol: ReadingProtocol) -> Non
     ReadingError
         It is of another set, or of another protocol.
     """
-    known = {"set": read_contents(coded_set).set_id, "protocol": protocol.sha256}
-    for name, value in known.items():
-        old = fact(session, name)
-        if old and old != value:
-            raise ReadingError(
-                f"The database is of {name} {old[:16]}, not {value[:16]}. Expected the {name} with which "
-                "reading began. Name that one, or begin a new database."
-            )
-        if not old:
-            session.add(Fact(name=name, value=value))
-            note(session, "masi", "tool", f"{name} bound", new=value)
+    hold_against(session, "set", read_contents(coded_set).set_id)
+    hold_against(session, "protocol", protocol.sha256)
+    if not fact(session, "reading"):
+        session.add(Fact(name="reading", value=secrets.token_hex(8)))
+
+
+def hold_against(session: Session, name: str, value: str) -> None:
+    """Hold a database against the set or the protocol that it is bound to; bind it where it is not yet.
+
+    Raises
+    ------
+    ReadingError
+        It is of another.
+    """
+    old = fact(session, name)
+    if old and old != value:
+        raise ReadingError(
+            f"The database is of {name} {old[:16]}, not {value[:16]}. Expected the {name} with which "
+            "reading began. Name that one, or begin a new database."
+        )
+    if not old:
+        session.add(Fact(name=name, value=value))
+        note(session, "masi", "tool", f"{name} bound", new=value)
 
 
 def give_list(session: Session, name: str, coded_set: Path, protocol: ReadingProtocol) -> int:
@@ -100,14 +127,8 @@ def give_list(session: Session, name: str, coded_set: Path, protocol: ReadingPro
     return len(order)
 
 
-def own_list(session: Session, account: Account, protocol: ReadingProtocol, locked_now: int = 0) -> OwnList:
-    """A reader's list as it stands.
-
-    Parameters
-    ----------
-    locked_now : int
-        Units locked in this session.
-    """
+def own_list(session: Session, account: Account, protocol: ReadingProtocol) -> OwnList:
+    """A reader's list as it stands."""
     places = session.execute(
         select(Place).where(Place.account_id == account.id).order_by(Place.number)
     ).scalars()
@@ -129,9 +150,19 @@ def own_list(session: Session, account: Account, protocol: ReadingProtocol, lock
     if opens > now():
         return OwnList(units, "", "part", opens)
     rested = _later(max(times.values(), default=""), minutes=protocol.session.pause_minutes)
-    if locked_now >= protocol.session.units and rested > now():
+    if rested > now() and _without_pause(list(times.values()), protocol) >= protocol.session.units:
         return OwnList(units, "", "pause", rested)
     return OwnList(units, next_code)
+
+
+def _without_pause(times: list[str], protocol: ReadingProtocol) -> int:
+    """How many units were locked since the last pause, in however many sessions."""
+    latest_first, count = sorted(times, reverse=True), 1
+    for later, earlier in pairwise(latest_first):
+        if _later(earlier, minutes=protocol.session.pause_minutes) <= later:
+            break
+        count += 1
+    return count
 
 
 def _lock_times(session: Session, account: Account) -> dict[str, str]:
@@ -165,42 +196,58 @@ def draft_of(session: Session, account: Account, code: str) -> Draft | None:
     ).scalar_one_or_none()
 
 
-def stage_of(
-    session: Session, account: Account, code: str, protocol: ReadingProtocol, locked_now: int = 0
-) -> Stage | None:
+def open_read(
+    session: Session, account: Account, code: str, protocol: ReadingProtocol, *, shows: bool
+) -> OpenRead | None:
     """What somebody may grade of a unit now; None where nothing.
+
+    Parameters
+    ----------
+    shows : bool
+        Whether the software's score of this unit is shown to this role once the own read is locked.
 
     Raises
     ------
     ReadingError
         The unit is not his.
     """
-    own = "adjudication" if account.role == "adjudicator" else "blind"
     entries = entries_of(session, account, code)
     draft = draft_of(session, account, code)
     if draft is not None and draft.reason:  # a correction is under way
-        return _last_stage(entries)
-    if account.role == "adjudicator":
-        if code not in codes_to_adjudicate(session, protocol) and not entries:
-            raise ReadingError("There is no such unit in your list.")
-        return None if entries else "adjudication"
-    listed = own_list(session, account, protocol, locked_now)
-    state = next((unit.state for unit in listed.units if unit.code == code), None)
-    if state is None or state == "later" or (state == "open" and listed.next_code != code):
-        raise ReadingError("There is no such unit in your list.")
-    if state == "open":
-        return "blind" if own == "blind" else None
-    if protocol.software == "after_lock" and all(entry.stage == "blind" for entry in entries):
-        return "with_software"
+        return OpenRead(entries[-1].stage, _next_version(entries, entries[-1].stage))  # type: ignore[arg-type]
+    if not entries:
+        _check_in_list(session, account, code, protocol)
+        return OpenRead("adjudication" if account.role == "adjudicator" else "blind", 1)
+    if shows and all(entry.stage != "with_software" for entry in entries):
+        return OpenRead("with_software", 1)
     return None
 
 
-def _last_stage(entries: Sequence[Entry]) -> Stage:
-    return entries[-1].stage  # type: ignore[return-value]
+def _check_in_list(session: Session, account: Account, code: str, protocol: ReadingProtocol) -> None:
+    """Refuse a unit whose turn it is not."""
+    if account.role == "adjudicator":
+        is_open = code in codes_to_adjudicate(session, protocol)
+    else:
+        is_open = code == own_list(session, account, protocol).next_code
+    if not is_open:
+        raise ReadingError("There is no such unit in your list.")
 
 
-def save_draft(session: Session, account: Account, code: str, reading: Reading, turn: int) -> int:
-    """Keep a draft; returns the turn that is kept now. One that comes late, or again, changes nothing."""
+def _next_version(entries: Sequence[Entry], stage: str) -> int:
+    return 1 + sum(one.stage == stage for one in entries)
+
+
+def save_draft(
+    session: Session, account: Account, code: str, reading: Reading, turn: int
+) -> tuple[int, bool]:
+    """Keep a draft. One that comes late, or again, changes nothing.
+
+    Returns
+    -------
+    (int, bool)
+        The turn that is kept now, and whether what was sent is what is kept: two pages may have sent other
+        grades as the same turn.
+    """
     draft = draft_of(session, account, code)
     if draft is None:
         draft = Draft(account_id=account.id, code=code, turn=0, reading=Reading().to_json(), reason="")
@@ -210,7 +257,7 @@ def save_draft(session: Session, account: Account, code: str, reading: Reading, 
         if new != draft.reading:
             note(session, account.name, account.role, "draft", code, old=draft.reading, new=new)
         draft.turn, draft.reading = turn, new
-    return draft.turn
+    return draft.turn, draft.reading == new
 
 
 def signs(session: Session, account: Account, code: str, fits: str, protocol: ReadingProtocol) -> bool:
@@ -235,58 +282,70 @@ def lock(
     code: str,
     reading: Reading,
     protocol: ReadingProtocol,
-    signed_in: SignIn,
+    meant: str,
+    *,
+    shows: bool,
 ) -> Entry:
     """Lock a read that was signed. Sent again after it arrived, it changes nothing.
+
+    Parameters
+    ----------
+    meant : str
+        Name of the open read that was signed.
+    shows : bool
+        See `open_read`.
 
     Raises
     ------
     ReadingError
-        A grade is missing, or the unit may not be graded now.
+        A grade is missing, or another read is open now than was signed.
     """
     entries, draft = entries_of(session, account, code), draft_of(session, account, code)
     new = reading.to_json()
-    if entries and draft is None and entries[-1].reading == new:
-        return entries[-1]
-    stage = stage_of(session, account, code, protocol, signed_in.locked)
-    if stage is None:
-        raise ReadingError("This unit is locked. A correction is a new entry, with a reason.")
+    for done in entries:
+        if OpenRead(done.stage, done.version).name == meant and done.reading == new:  # type: ignore[arg-type]
+            return done
+    opened = expected(open_read(session, account, code, protocol, shows=shows), meant)
     lacks = reading.missing(protocol)
     if lacks:
         raise ReadingError(f"Not graded yet: {', '.join(lacks)}.")
-    entry = _signed(account, code, stage, reading, draft.reason if draft else "", entries)
+    entry = _signed(account, code, opened, reading, draft.reason if draft else "")
     session.add(entry)
     if draft is not None:
         session.delete(draft)
-    if stage in ("blind", "adjudication") and entry.version == 1:
-        signed_in.locked = _counted(session, account, protocol, signed_in) + 1
-    old = next((one.reading for one in reversed(entries) if one.stage == stage), "")
-    what = "locked" if entry.version == 1 else "corrected"
-    note(session, account.name, account.role, f"{what} {stage}", code, old=old, new=new, reason=entry.reason)
+    old = next((one.reading for one in reversed(entries) if one.stage == opened.stage), "")
+    what = f"{'locked' if entry.version == 1 else 'corrected'} {opened.stage}"
+    signed = f"{entry.sha256} {new}"
+    note(session, account.name, account.role, what, code, old=old, new=signed, reason=entry.reason)
     return entry
 
 
-def _counted(session: Session, account: Account, protocol: ReadingProtocol, signed_in: SignIn) -> int:
-    """Units locked since the last pause."""
-    last = max(_lock_times(session, account).values(), default="")
-    rested = _later(last, minutes=protocol.session.pause_minutes)
-    return 0 if not last or rested <= now() else signed_in.locked
+def expected(opened: OpenRead | None, meant: str) -> OpenRead:
+    """The open read, if it is the one that a page means.
+
+    Raises
+    ------
+    ReadingError
+        It is another, or none is open.
+    """
+    if opened is None:
+        raise ReadingError("This unit is locked. A correction is a new entry, with a reason.")
+    if opened.name != meant:
+        raise ReadingError("This page shows the unit as it was before. Open it again.")
+    return opened
 
 
-def _signed(
-    account: Account, code: str, stage: Stage, reading: Reading, reason: str, entries: Sequence[Entry]
-) -> Entry:
-    version = 1 + sum(one.stage == stage for one in entries)
+def _signed(account: Account, code: str, opened: OpenRead, reading: Reading, reason: str) -> Entry:
     entry = Entry(
         account_id=account.id,
         code=code,
-        stage=stage,
-        version=version,
+        stage=opened.stage,
+        version=opened.version,
         reading=reading.to_json(),
         reason=reason,
         locked_utc=now(),
         signed_by=account.name,
-        meaning=MEANING[stage],
+        meaning=MEANING[opened.stage],
     )
     entry.sha256 = hash_of(entry)
     return entry
@@ -299,17 +358,28 @@ def hash_of(entry: Entry) -> str:
     return hashlib.sha256(json.dumps([*parts, *signature], ensure_ascii=False).encode()).hexdigest()
 
 
-def begin_correction(session: Session, account: Account, code: str, reason: str) -> None:
+def begin_correction(session: Session, account: Account, code: str, reason: str, *, shows: bool) -> None:
     """Open a locked read for another entry.
+
+    Parameters
+    ----------
+    shows : bool
+        See `open_read`.
 
     Raises
     ------
     ReadingError
-        Nothing is locked, or no reason is given.
+        Nothing is locked, no reason is given, or the software's score was shown since: what is graded then is
+        no longer blind.
     """
     entries = entries_of(session, account, code)
     if not entries:
         raise ReadingError("Nothing is locked here, so there is nothing to correct.")
+    if shows and entries[-1].stage != "with_software":
+        raise ReadingError(
+            "The software's score of this unit was shown, so the first read stays as it is. Grade the unit "
+            "again, knowing it."
+        )
     if not reason.strip():
         raise ReadingError("A correction has a reason. Expected one, in words.")
     if draft_of(session, account, code) is not None:
@@ -377,18 +447,20 @@ def progress_of_all(session: Session, protocol: ReadingProtocol) -> list[Progres
 
 def altered_reads(session: Session) -> list[str]:
     """Locked reads that are not what was signed, or that the audit trail does not know; a sentence each."""
-    locks = [
-        (event.subject, event.who, event.new)
+    locks = Counter(
+        (event.subject, event.who, event.new.partition(" ")[0])
         for event in trail(session)
         if event.what.startswith(("locked ", "corrected "))
-    ]
-    entries = list(session.execute(select(Entry).order_by(Entry.id)).scalars())
+    )
+    rows = session.execute(
+        select(Entry, Account.name).join(Account, Account.id == Entry.account_id).order_by(Entry.id)
+    ).all()
     found = [
         f"The read {entry.id} of {entry.code} is not what was signed."
-        for entry in entries
-        if entry.sha256 != hash_of(entry) or (entry.code, entry.signed_by, entry.reading) not in locks
+        for entry, name in rows
+        if entry.sha256 != hash_of(entry) or entry.signed_by != name
     ]
-    missing = len(locks) - len(entries)
-    if missing:
-        found.append(f"{abs(missing)} locked reads are {'missing' if missing > 0 else 'not in the trail'}.")
+    reads = Counter((entry.code, entry.signed_by, entry.sha256) for entry, _ in rows)
+    found += [f"A read of {code} by {who} is not in the audit trail." for code, who, _ in reads - locks]
+    found += [f"A read of {code} that {who} locked is missing." for code, who, _ in locks - reads]
     return found

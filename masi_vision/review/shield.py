@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE, LANGUAGE = "masi_session", "masi_language"
 MOST_BYTES = 64 * 1024
+_LOG = logging.getLogger(__name__)
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -54,6 +56,9 @@ class Shield:
                     headers["Cache-Control"] = "private, max-age=3600"
             await send(message)
 
+        if "\0" in scope["path"]:
+            await JSONResponse({"error": "not found"}, 404)(scope, receive, with_headers)
+            return
         headers = Headers(scope=scope)
         scope.setdefault("state", {})["form_csrf"] = ""
         if scope["method"] not in ("GET", "HEAD"):
@@ -65,9 +70,31 @@ class Shield:
                 await JSONResponse({"error": "too long"}, 413)(scope, receive, with_headers)
                 return
             if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+                if b"%00" in body or b"\0" in body:  # which PostgreSQL cannot hold
+                    await JSONResponse({"error": "not text"}, 422)(scope, receive, with_headers)
+                    return
                 scope["state"]["form_csrf"] = _token_in(body)
             receive = _replayed(body)
-        await self.app(scope, receive, with_headers)
+        await self._passed_on(scope, receive, with_headers)
+
+    async def _passed_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What fails inside is answered with the same headers, and its traceback goes to the log."""
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        except Exception:
+            if begun:
+                raise
+            _LOG.exception("%s %s failed", scope["method"], scope["path"])
+            await JSONResponse({"error": "the server failed; what you entered is kept"}, 500)(
+                scope, receive, send
+            )
 
 
 def _from_here(headers: Headers) -> bool:

@@ -51,7 +51,6 @@ class SignIn(Base):
     started_utc: Mapped[str] = mapped_column(String(32))
     seen_utc: Mapped[str] = mapped_column(String(32))
     ended_utc: Mapped[str] = mapped_column(String(32), default="")
-    locked: Mapped[int] = mapped_column(default=0)
 
 
 class Place(Base):

@@ -5,7 +5,7 @@ import re
 from urllib.parse import quote
 
 import pytest
-from conftest_review import Person, graded
+from conftest_review import Person, both, graded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
@@ -44,6 +44,7 @@ near_a_read = st.fixed_dictionaries(
         "comment": anything,
         "turn": st.one_of(st.integers(), anything),
         "password": anything,
+        "read": st.one_of(st.sampled_from(["blind-1", "blind-2"]), anything),
     },
 )
 body = st.one_of(
@@ -101,6 +102,7 @@ def test_nobody_is_let_in_without_a_sign_in(app, data):
         assert answer.status_code in (401, 404, 405), (method, path, answer.status_code)
 
 
+@both
 @pytest.mark.parametrize("name", ["anna", "adam", "cora", "stat"])
 def test_no_request_of_somebody_signed_in_fails_inside(app, name):
     person = Person(app, name)

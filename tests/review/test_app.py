@@ -5,12 +5,13 @@ import io
 
 import pytest
 from conftest_review import PASSWORD, Person, both, graded
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
 from masi_vision.review.audit import verify
 from masi_vision.review.database import looking, writing
-from masi_vision.review.reading import altered_reads
+from masi_vision.review.reading import altered_reads, hash_of
+from masi_vision.review.tables import Entry
 
 
 def read_all(person, reading):
@@ -46,8 +47,11 @@ def test_a_reader_reads_the_own_list_in_the_own_order_to_its_end(reading_of, ord
 def test_a_draft_that_comes_late_does_not_undo_a_newer_one(reading_of):
     anna = Person(reading_of(), "anna")
     code = anna.next_code
-    assert anna.draft(code, graded(area=3), turn=5).json() == {"turn": 5, "mmasi": 9.0}
-    assert anna.draft(code, graded(area=1), turn=4).json()["turn"] == 5
+    assert anna.draft(code, graded(area=3), turn=5).json() == {"turn": 5, "kept": True, "mmasi": 9.0}
+    for late in (4, 5):
+        told = anna.draft(code, graded(area=1), turn=late).json()
+        assert (told["turn"], told["kept"]) == (5, False)
+    assert anna.draft(code, graded(area=3), turn=5).json()["kept"]
     assert '"area": 3' in anna.see(f"/units/{code}").text
     assert anna.draft(code, graded(area=4), turn=6).json()["turn"] == 6
 
@@ -72,11 +76,12 @@ def test_a_locked_read_is_corrected_by_another_entry_with_a_reason_and_in_no_oth
     anna.lock(code, graded())
     assert anna.lock(code, graded(area=5)).status_code == 409
     assert anna.draft(code, graded(area=5)).status_code == 409
-    form = {"csrf": anna.csrf, "reason": "  "}
-    assert anna.browser.post(f"/units/{code}/correction", data=form).status_code == 409
-    form["reason"] = "took the left for the right"
-    assert anna.browser.post(f"/units/{code}/correction", data=form).status_code == 303
+    assert anna.correct(code, reason="  ").status_code == 409
+    assert anna.correct(code).status_code == 303
+    assert anna.draft(code, graded(area=1), read="blind-1").status_code == 409  # of a page from before
+    assert anna.lock(code, graded(area=1), read="blind-1").status_code == 409
     assert anna.lock(code, graded(area=5)).status_code == 200
+    assert anna.lock(code, graded(area=2), read="blind-1").status_code == 200  # the first, sent once more
     rows = [row for row in rows_of(Person(app, "stat").see("/reads.csv").text) if row["code"] == code]
     of_anna = sorted((row for row in rows if row["reader"] == "anna"), key=lambda row: row["version"])
     assert [(row["version"], row["latest"], row["chin_area"]) for row in of_anna] == [
@@ -203,7 +208,7 @@ def test_no_address_leads_to_the_disk(reading_of, name):
 def test_what_was_sent_from_another_page_or_without_the_token_is_refused(reading_of):
     anna = Person(reading_of(), "anna")
     code, path = anna.next_code, "/units/{}/draft"
-    body = {**graded(), "turn": 1}
+    body = {**graded(), "turn": 1, "read": "blind-1"}
     no_token = anna.browser.put(path.format(code), json=body)
     assert no_token.status_code == 403
     token = {"X-CSRF-Token": anna.csrf}
@@ -313,6 +318,45 @@ def test_the_software_s_score_is_shown_after_the_lock_alone_and_both_reads_are_k
     ]
 
 
+@pytest.mark.parametrize(("rule", "name"), [("after_lock", "anna"), ("adjudicator", "adam")])
+def test_what_was_locked_before_the_software_s_score_was_shown_is_not_corrected(
+    reading_of, order, rule, name
+):
+    from masi_vision.review.software import SoftwareScore
+
+    units = order("anna")
+    scored = {code: SoftwareScore({"status": "scored", "mmasi": 17.3}, {}) for code in units[:-1]}
+    app = reading_of(scored, software=rule)
+    people = {who: Person(app, who) for who in ("anna", "ben", "adam")}
+    read_all(people["anna"], graded(area=1)) if rule == "adjudicator" else None
+    read_all(people["ben"], graded(area=5))
+    person, codes = people[name], units
+    if rule == "after_lock":
+        for code in units:
+            person.lock(code, graded(), read="blind-1")
+            person.lock(code, graded(), read="with_software-1")
+    for code in codes:
+        if rule == "adjudicator":
+            assert "17.3" not in person.see(f"/units/{code}").text
+            assert person.lock(code, graded()).status_code == 200
+            if code in scored:
+                assert person.correct(code).status_code == 409
+                assert person.lock(code, graded(area=3)).status_code == 200
+    last = units[-1]  # of which there is no score: nothing was shown
+    assert person.correct(last).status_code == 303
+    assert person.lock(last, graded(area=4)).status_code == 200
+    assert person.correct(units[0]).status_code == 303
+    assert person.lock(units[0], graded(area=6)).status_code == 200
+    rows = rows_of(Person(app, "stat").see("/reads.csv").text)
+    first = "blind" if rule == "after_lock" else "adjudication"
+    stages = {
+        code: [(row["stage"], row["version"]) for row in rows if (row["code"], row["reader"]) == (code, name)]
+        for code in (units[0], last)
+    }
+    assert stages[units[0]] == [(first, "1"), ("with_software", "1"), ("with_software", "2")]
+    assert stages[last] == [(first, "1"), (first, "2")]
+
+
 def test_where_the_protocol_says_never_nobody_sees_the_software_s_score(reading_of, order):
     from masi_vision.review.software import SoftwareScore
 
@@ -327,12 +371,13 @@ def test_where_the_protocol_says_never_nobody_sees_the_software_s_score(reading_
 def test_the_database_itself_refuses_to_change_what_was_locked_or_noted(reading_of, engine):
     anna = Person(reading_of(), "anna")
     anna.lock(anna.next_code, graded())
-    for act in (
-        "UPDATE entry SET reading = ''",
-        "DELETE FROM event",
-        "UPDATE event SET who = 'ben'",
-        "DELETE FROM entry",
-    ):
+    acts = ["UPDATE entry SET reading = ''", "DELETE FROM event", "UPDATE event SET who = 'ben'"]
+    acts.append("DELETE FROM entry")
+    if engine.dialect.name == "postgresql":
+        acts += ["TRUNCATE entry", "TRUNCATE event"]
+    else:
+        acts += [f"INSERT OR REPLACE INTO {name} SELECT * FROM {name}" for name in ("entry", "event")]
+    for act in acts:
         with pytest.raises(DatabaseError, match="never changed"), writing(engine) as session:
             session.execute(text(act))
 
@@ -343,3 +388,92 @@ def test_pages_speak_chinese_where_it_is_chosen(reading_of):
     assert "我的列表" in anna.see("/").text
     assert "前额" in anna.see(f"/units/{anna.next_code}").text
     assert PASSWORD not in anna.see("/").text
+
+
+CHANGES = {
+    "stage": "with_software",
+    "version": 2,
+    "reason": "another",
+    "locked_utc": "2026-01-01T00:00:00.000+00:00",
+    "meaning": "Nothing.",
+    "reading": '{"comment":"","grades":{},"ungradable":"other"}',
+    "signed_by": "ben",
+    "account_id": 2,
+}
+
+
+@pytest.mark.parametrize("column", [*CHANGES, "all of it, signed anew", "gone", "doubled"])
+def test_whoever_passes_the_triggers_and_alters_a_locked_read_is_found_out(reading_of, engine, column):
+    app = reading_of()
+    anna = Person(app, "anna")
+    anna.lock(anna.next_code, graded())
+    with engine.begin() as connection:
+        for name in connection.execute(
+            text("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        ).scalars():
+            connection.execute(text(f"DROP TRIGGER {name}"))
+    with writing(engine) as session:
+        (entry,) = session.execute(select(Entry)).scalars()
+        if column in CHANGES:
+            setattr(entry, column, CHANGES[column])
+        elif column == "gone":
+            session.delete(entry)
+        elif column == "doubled":
+            values = {
+                one.name: getattr(entry, one.name) for one in Entry.__table__.columns if one.name != "id"
+            }
+            session.add(Entry(**values | {"version": 7}))
+        else:
+            entry.reading = CHANGES["reading"]
+            entry.sha256 = hash_of(entry)
+    with looking(engine) as session:
+        assert verify(session) == []  # the trail itself is as it was
+        assert altered_reads(session)
+    assert "The audit trail was altered" in Person(app, "stat").see("/").text
+
+
+def test_a_pause_ends_the_count_of_a_session_however_many_sign_ins_it_had(reading_of, engine, order):
+    from masi_vision.review.protocol import load_protocol
+
+    limits = load_protocol().session.model_copy(update={"units": 2, "pause_minutes": 15})
+    app = reading_of(session=limits)
+    anna, elsewhere = Person(app, "anna"), Person(app, "anna")
+    anna.lock(anna.next_code, graded())
+    elsewhere.lock(elsewhere.next_code, graded())
+    assert anna.next_code is elsewhere.next_code is None
+    with engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER entry_no_update"))
+        connection.execute(text("UPDATE entry SET locked_utc = '2026-01-01T00:00:00.000+00:00' WHERE id = 1"))
+    assert anna.next_code == order("anna")[2]
+
+
+@both
+def test_what_cannot_be_text_is_refused(reading_of):
+    app = reading_of()
+    anna = Person(app, "anna")
+    code = anna.next_code
+    anna.lock(code, graded())
+    assert anna.correct(code, reason="a\0b").status_code == 422
+    assert Person(app, "an\0na").signed_in.status_code == 422
+    assert anna.see("/units/%00/photos/front").status_code == 404
+
+
+def test_what_fails_inside_is_answered_with_the_headers_of_every_page(reading_of, monkeypatch):
+    app = reading_of()
+    anna = Person(app, "anna")
+
+    def broken(*_args):
+        raise RuntimeError("a secret of the server")
+
+    monkeypatch.setattr("masi_vision.review.app.reading.own_list", broken)
+    failed = anna.browser.get("/")
+    assert failed.status_code == 500
+    assert "default-src 'none'" in failed.headers["content-security-policy"]
+    assert "secret" not in failed.text
+
+
+def test_a_download_is_noted(reading_of):
+    stat = Person(reading_of(), "stat")
+    stat.see("/reads.csv")
+    trail_ = rows_of(stat.see("/audit.csv").text)
+    assert [row["subject"] for row in trail_ if row["what"] == "downloaded"] == ["reads.csv", "audit.csv"]

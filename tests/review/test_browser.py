@@ -7,10 +7,34 @@ import pytest
 for needed in ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "httpx"):
     pytest.importorskip(needed, reason="needs the extra review")
 
-from readers import CHROMIUM, read_all, reading_of  # noqa: E402
+from readers import (  # noqa: E402
+    CHROMIUM,
+    chromium,
+    meant_for,
+    press_grades,
+    read_all,
+    reading_of,
+    sign_in,
+)
 
 if find_spec("playwright") is None or not CHROMIUM.exists():
     pytest.skip(f"needs playwright and {CHROMIUM}", allow_module_level=True)
+
+
+ALL_SENT = "() => Object.values(localStorage).every((one) => JSON.parse(one).sent)"
+
+
+def first_unit(page, reading):
+    """Sign in as anna and open what comes first; its code."""
+    sign_in(page, reading, "anna")
+    page.locator("#next:focus").wait_for()
+    page.keyboard.press("Enter")
+    page.locator("body[data-ready=yes]").wait_for()
+    return page.url.rsplit("/", 1)[-1]
+
+
+def grades_on(page):
+    return page.evaluate("read().grades")
 
 
 @pytest.mark.full_cost
@@ -24,21 +48,45 @@ def test_a_reader_loses_no_grade_to_network_reload_or_a_killed_server(tmp_path):
 
 def test_a_page_that_was_answered_before_the_last_grades_arrived_shows_them_all_the_same():
     """The draft of the page before overtakes the page that is loaded anew: found so by a scripted reader."""
-    from playwright.sync_api import sync_playwright  # noqa: F401
-    from readers import chromium, meant_for, press_grades, sign_in
-
     with reading_of(3, ["anna"]) as reading, chromium() as browser:
         page = browser.new_page()
-        sign_in(page, reading, "anna")
-        page.locator("#next:focus").wait_for()
-        page.keyboard.press("Enter")
-        page.locator("body[data-ready=yes]").wait_for()
-        code = page.url.rsplit("/", 1)[-1]
+        code = first_unit(page, reading)
         before = page.request.get(page.url).text()  # nothing is graded yet
         press_grades(page, meant_for(code))
-        page.wait_for_function("() => Object.values(localStorage).every((one) => JSON.parse(one).sent)")
+        page.wait_for_function(ALL_SENT)
         page.route(page.url, lambda route: route.fulfill(body=before, content_type="text/html"))
         page.reload()
         page.locator("body[data-ready=yes]").wait_for()
-        assert page.evaluate("read().grades") == meant_for(code)
+        assert grades_on(page) == meant_for(code)
         assert page.locator("#score").text_content() != "–"
+
+
+def test_of_two_machines_at_one_unit_the_one_that_graded_last_is_kept():
+    """Both count from the same turn; the second's grades are not dropped as told before."""
+    with reading_of(3, ["anna"]) as reading, chromium() as browser:
+        pages = [browser.new_context().new_page() for _ in range(2)]
+        for page in pages:
+            first_unit(page, reading)
+        for page, grade in zip(pages, "14", strict=True):
+            page.keyboard.press(grade)  # the area of the forehead
+            page.wait_for_function(ALL_SENT)
+        pages[0].evaluate("localStorage.clear()")
+        pages[0].reload()
+        pages[0].locator("body[data-ready=yes]").wait_for()
+        assert grades_on(pages[0]) == grades_on(pages[1]) == {"forehead": {"area": 4}}
+
+
+def test_a_page_of_a_session_before_is_opened_again_and_keeps_its_grades():
+    with reading_of(3, ["anna"]) as reading, chromium() as browser:
+        context = browser.new_context()
+        old, other = context.new_page(), context.new_page()
+        code = first_unit(old, reading)
+        first_unit(other, reading)  # signs in anew: the token that the first page holds is of no use any more
+        with old.expect_navigation():
+            old.keyboard.press("3")
+        old.locator("body[data-ready=yes]").wait_for()
+        old.wait_for_function(ALL_SENT)
+        assert grades_on(old) == {"forehead": {"area": 3}}
+        fresh = browser.new_context().new_page()
+        assert first_unit(fresh, reading) == code
+        assert grades_on(fresh) == {"forehead": {"area": 3}}

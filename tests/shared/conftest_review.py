@@ -118,6 +118,7 @@ class Person:
         self.browser = TestClient(app, follow_redirects=False)
         self.signed_in = self.browser.post("/sign-in", data={"name": name, "password": password})
         self.turn = 0
+        self.reads = {}
 
     def see(self, path):
         return self.browser.get(path, headers={"accept": "text/html"})
@@ -134,12 +135,25 @@ class Person:
     def _send(self, method, path, values):
         return self.browser.request(method, path, json=values, headers={"X-CSRF-Token": self.csrf})
 
-    def draft(self, code, reading, turn=None):
-        self.turn += 1
-        return self._send("PUT", f"/units/{code}/draft", {**reading, "turn": turn or self.turn})
+    def read_of(self, code):
+        """Which read of a unit is open, as its page says; what was open before where none is."""
+        found = re.search(r'"read": "([^"]+)"', self.see(f"/units/{code}").text)
+        if found:
+            self.reads[code] = found.group(1)
+        return self.reads.get(code, "blind-1")
 
-    def lock(self, code, reading, password=PASSWORD):
-        return self._send("POST", f"/units/{code}/lock", {**reading, "password": password})
+    def draft(self, code, reading, turn=None, read=None):
+        self.turn += 1
+        sent = {"turn": turn or self.turn, "read": read or self.read_of(code)}
+        return self._send("PUT", f"/units/{code}/draft", {**reading, **sent})
+
+    def lock(self, code, reading, password=PASSWORD, read=None):
+        sent = {"password": password, "read": read or self.read_of(code)}
+        return self._send("POST", f"/units/{code}/lock", {**reading, **sent})
+
+    def correct(self, code, reason="took the left for the right"):
+        form = {"csrf": self.csrf, "reason": reason}
+        return self.browser.post(f"/units/{code}/correction", data=form)
 
 
 def graded(area=2, darkness=3, **more):

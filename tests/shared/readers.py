@@ -419,10 +419,10 @@ def reads_as_one(reading: Reading, name: str, times: Times, thought_s: float) ->
             for place, (region, scale, value) in enumerate(drafts, 1):
                 time.sleep(rng.uniform(0.5, 1.5) * thought_s)
                 given.setdefault(region, {})[scale] = value
-                values = {"grades": given, "ungradable": "", "comment": ""}
+                values = {"grades": given, "ungradable": "", "comment": "", "read": state["read"]}
                 asked("grade", "PUT", f"/units/{code}/draft", json=values | {"turn": place}, headers=send)
             time.sleep(rng.uniform(0.5, 1.5) * thought_s)
-            values = {"grades": given, "ungradable": "", "comment": "", "password": PASSWORD}
+            values |= {"password": PASSWORD}
             asked("lock and sign", "POST", f"/units/{code}/lock", json=values, headers=send)
             if turn > 5000:
                 return

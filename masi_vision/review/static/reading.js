@@ -8,7 +8,7 @@ const saved = document.getElementById("saved");
 const why = document.getElementById("ungradable");
 const comment = document.getElementById("comment");
 const scales = [...document.querySelectorAll(".scale")];
-const pendingKey = `masi:${state.reader}:${state.code}`;
+const pendingKey = `masi:${state.database}:${state.reader}:${state.code}:${state.read}`;
 let turn = state.turn;
 let sending = false;
 let current = 0;
@@ -154,22 +154,30 @@ async function send() {
   sending = true;
   saved.textContent = t.saving;
   try {
-    const answer = await ask(`/units/${state.code}/draft`, "PUT", { ...pending.reading, turn: pending.turn });
+    const body = { ...pending.reading, turn: pending.turn, read: state.read };
+    const answer = await ask(`/units/${state.code}/draft`, "PUT", body);
     const told = await answer.json();
     if (answer.status >= 500) throw new Error(told.error);
     if (!answer.ok) {
-      // What cannot be taken is dropped; a page that is too old, or of another person, keeps it for when it is opened again.
+      // What cannot be taken is dropped; a page that is too old, or of another person, keeps it and is opened again, once.
       if ([409, 422].includes(answer.status)) localStorage.removeItem(pendingKey);
       saved.textContent = told.error || told.detail || answer.statusText;
       sending = false;
+      if (answer.status === 403 && !sessionStorage.getItem(pendingKey)) {
+        sessionStorage.setItem(pendingKey, "opened again");
+        location.reload();
+      }
       return;
     }
-    tell(told.mmasi);
+    sessionStorage.removeItem(pendingKey);
     wait = 500;
     sending = false;
-    if (told.turn > pending.turn) turn = Math.max(turn, told.turn) + 1; // another page was ahead: what is seen here counts
-    keep(turn === pending.turn);
-    saved.textContent = t.saved;
+    const newest = kept();
+    if (newest && newest.turn > turn) return; // another page has graded since, and sends it itself
+    if (!told.kept) turn = Math.max(turn, told.turn) + 1; // another page was ahead: what is seen here counts
+    else tell(told.mmasi);
+    keep(told.kept && turn === pending.turn);
+    saved.textContent = told.kept ? t.saved : t.saving;
     send();
   } catch (error) {
     saved.textContent = t.offline;
@@ -197,7 +205,7 @@ function next(scale) {
 }
 
 function press(event) {
-  if (event.ctrlKey || event.altKey || event.metaKey || document.getElementById("sign").open) return;
+  if (event.repeat || event.ctrlKey || event.altKey || event.metaKey || document.getElementById("sign").open) return;
   const typing = ["TEXTAREA", "SELECT"].includes(event.target.tagName) || event.target.type === "text";
   if (typing) return;
   const scale = event.target.closest ? event.target.closest(".scale") : null;
@@ -246,7 +254,7 @@ function sign() {
 async function signed(event) {
   event.preventDefault();
   try {
-    const answer = await ask(`/units/${state.code}/lock`, "POST", { ...read(), password: password.value });
+    const answer = await ask(`/units/${state.code}/lock`, "POST", { ...read(), read: state.read, password: password.value });
     const told = await answer.json().catch(() => ({}));
     if (answer.ok) {
       localStorage.removeItem(pendingKey);

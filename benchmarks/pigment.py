@@ -45,6 +45,7 @@ SHIPPED, BY_RULES = "masi_vision, learned (shipped)", "masi_vision, classical (s
 PASSED = "passes the quality gate"
 LAID_OVER = "masi_vision, visits laid over each other (change only)"
 EVEN_OD, UNEVEN_OD = 1.0, 1.2
+SMALL_PX, LARGE_PX = 80.0, 160.0
 HERE = Path(__file__).parent
 
 
@@ -142,18 +143,36 @@ def groups_table(rows: list[Row], scale: ScaleSettings) -> str:
         part = [row for row in ours if row.distractor == kind]
         if part:
             table[f"with {kind.replace('_', ' ')}, {_people(part)}"] = figures(part, scale)
+    table |= _by_light(ours, scale) | _by_size(ours, scale)
+    passed = of(rows, PASSED)
+    table[f"photographs that `masi qc` passes, {_people(passed)}"] = figures(passed, scale)
+    table["all"] = figures(ours, scale)
+    return markdown(table, "the shipped map on")
+
+
+def _by_light(ours: list[Row], scale: ScaleSettings) -> dict[str, dict[str, float]]:
     by_light: dict[str, list[Row]] = {}
     ranges: dict[str, float] = {}
     for row in ours:  # a person's clear photograph comes first; where nothing was graded there, the next
         ranges.setdefault(row.person, row.light_range_od)
     for row in sorted(ours, key=lambda one: ranges[one.person]):
         by_light.setdefault(_light(ranges[row.person]), []).append(row)
-    for light, part in by_light.items():
-        table[f"{light}, {_people(part)}"] = figures(part, scale)
-    passed = of(rows, PASSED)
-    table[f"photographs that `masi qc` passes, {_people(passed)}"] = figures(passed, scale)
-    table["all"] = figures(ours, scale)
-    return markdown(table, "the shipped map on")
+    return {f"{light}, {_people(part)}": figures(part, scale) for light, part in by_light.items()}
+
+
+def _by_size(ours: list[Row], scale: ScaleSettings) -> dict[str, dict[str, float]]:
+    """By the least width of the face on any photograph of a person; cut where `masi qc` fails and warns."""
+    least: dict[str, float] = {}
+    for row in ours:
+        least[row.person] = min(row.face_px, least.get(row.person, row.face_px))
+    table = {}
+    for low, high in ((0.0, SMALL_PX), (SMALL_PX, LARGE_PX), (LARGE_PX, float("inf"))):
+        part = [row for row in ours if low <= least[row.person] < high]
+        if part:
+            width = f"{low:g} to {high:g} px" if high < float("inf") else f"{low:g} px and more"
+            name = f"face {width} wide"
+            table[f"{name}, {_people(part)}"] = figures(part, scale)
+    return table
 
 
 def _light(range_od: float) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-EXPERIMENTS = ("pigment",)
+EXPERIMENTS = ("pigment", "pigment_visits")
 
 
 def main() -> None:

@@ -138,7 +138,13 @@ class PigmentAugmentation(Section):
         Factor on the planted dL*.
     recombined : int
         With how many melasmas, distractors and cameras of its batch each face is photographed.
+    one_occasion : float
+        How often twins are photographed by one camera in one position; else each by its own.
     camera : float
+    filed : float
+        How often a picture goes through a JPEG file.
+    magnified : (float, float)
+        Fewest and most pixels of that file for one of the frame, on a side: how large the face is.
     """
 
     planted: Share
@@ -147,7 +153,10 @@ class PigmentAugmentation(Section):
     distractor_strength: tuple[Weight, Weight]
     darker: Positive
     recombined: Annotated[int, Field(ge=1, le=16)]
+    one_occasion: Share
     camera: Annotated[float, Field(ge=0, le=2)]
+    filed: Share
+    magnified: tuple[Positive, Positive]
 
 
 class ReaderLoss(Section):
@@ -168,7 +177,8 @@ class FinderLoss(Section):
 
 class PigmentLoss(Section):
     """Weights of the terms: cross-entropy and Dice of the lesion, its density, the share and mean density of
-    every region. Errors of density below ``huber_od`` count squared, larger ones by their size.
+    every region, and how the latter differs between twins. Errors of density below ``huber_od`` count
+    squared, larger ones by their size.
     """
 
     cross: Weight
@@ -176,6 +186,7 @@ class PigmentLoss(Section):
     density: Weight
     fraction: Weight
     amount: Weight
+    change: Weight
     huber_od: Positive
 
 

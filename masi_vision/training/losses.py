@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +11,7 @@ from masi_vision.labels.dataset import UNKNOWN
 from masi_vision.pigment.learned import DENSITY_UNIT_OD
 from masi_vision.training.experiment import FinderLoss, PigmentLoss, ReaderLoss
 from masi_vision.training.fit import Batch, Facts
+from masi_vision.training.phantom_batch import TWINS
 
 _EYES_PX = READER_SIDE_PX * 62 / 192
 """Distance of the outer eye corners of the mean face in the crop: the unit of landmarks' errors."""
@@ -72,8 +71,10 @@ def pigment_loss(network: nn.Module, batch: Batch, weights: PigmentLoss) -> tupl
     -----
     Cross-entropy and Dice of the lesion, Huber of the density, the absolute error of each region's fraction,
     Huber of its mean density: the last two are what is graded, and errors of pixels that cancel are forgiven
-    there. Density is squared up to ``huber_od``, not absolute: where it is unsure whether a dark cheek is
-    pigment, the network answers with the mean of what may be, not with what is likelier, which is none.
+    there. Change is the same of the difference between twins, neighbours in the batch: what is wrong with
+    both alike, as with two visits of one person, costs nothing. Density is squared up to ``huber_od``, not
+    absolute: where it is unsure whether a dark cheek is pigment, the network answers with the mean of what
+    may be, not with what is likelier, which is none.
     """
     logit, density = network(batch["image"]).unbind(dim=1)
     on_skin = (batch["codes"] > 0).float()
@@ -88,29 +89,36 @@ def pigment_loss(network: nn.Module, batch: Batch, weights: PigmentLoss) -> tupl
     surplus = density - batch["density"]
     off = (_huber(surplus, huber) * measured).sum() / measured.sum().clamp(min=1)
     members = nn.functional.one_hot(batch["codes"], len(Subunit))[..., 1:].flatten(1, 2).float()
-    fraction = _of_regions(share - truth, members, skin, torch.abs)
-    amount = _of_regions(surplus * measured, members, measured, lambda mean: _huber(mean, huber / 2))
+    wrong, counted = _of_regions(share - truth, members, skin)
+    fraction = _mean_over(wrong.abs(), counted)
+    too_much, counted = _of_regions(surplus, members, measured)
+    amount = _mean_over(_huber(too_much, huber / 2), counted)
+    one, other = too_much.unflatten(0, (-1, TWINS)).unbind(dim=1)
+    both_counted = counted.unflatten(0, (-1, TWINS)).all(dim=1)
+    change = _mean_over(_huber(one - other, huber / 2), both_counted)
     loss = (
         weights.cross * cross
         + weights.dice * dice
         + weights.density * off
         + weights.fraction * fraction
         + weights.amount * amount
+        + weights.change * change
     )
     facts = {"cross": cross, "dice": dice, "density": off, "fraction": fraction, "amount": amount}
-    return loss, {name: value.detach() for name, value in facts.items()}
+    return loss, {name: value.detach() for name, value in (facts | {"change": change}).items()}
 
 
 def _huber(difference: Tensor, beta: float) -> Tensor:
     return nn.functional.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="none", beta=beta)
 
 
-def _of_regions(
-    difference: Tensor, members: Tensor, known: Tensor, cost: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """Mean over the regions that are large enough of what their mean difference costs."""
+def _of_regions(difference: Tensor, members: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean difference over what is known of every region, and which regions are large enough, (B, R)."""
     inside = members * known.flatten(1)[..., None]
     size = inside.sum(dim=1)
     mean = torch.einsum("bp,bpr->br", difference.flatten(1), inside) / size.clamp(min=1)
-    counted = (size > _LEAST_PX) / (size > _LEAST_PX).sum().clamp(min=1)
-    return (cost(mean) * counted).sum()
+    return mean, size > _LEAST_PX
+
+
+def _mean_over(cost: Tensor, counted: Tensor) -> Tensor:
+    return (cost * counted).sum() / counted.sum().clamp(min=1)

@@ -12,27 +12,36 @@ from torch import Tensor
 from torch.nn import functional
 
 from masi_vision.pigment.learned import AROUND, AROUND_OD, DENSITY_UNIT_OD, FARTHEST, UNIT_OD
+from masi_vision.training.jpeg import through_jpeg
 
 Batch = dict[str, Tensor]
 
+TWINS = 2
+"""Phantoms of an occasion: the same face, other pigment."""
 _DARKEST = 1e-3
 _BLUR_REACH = 3
+_DETAIL = 0.1
+"""Side of the square, in shares of the width, what changes within which is detail, not light and shade."""
+_MAGNIFICATIONS = 4  # of a batch
 
 
 @torch.no_grad()
-def photographed(drawn: Batch) -> Batch:
+def photographed(drawn: Batch, magnified: tuple[float, float]) -> Batch:
     """Photograph B occasions, each with T melasmas on the same face: twins, whose difference is pigment.
 
     Parameters
     ----------
     drawn : dict of Tensor
         What `masi_vision.training.pigment_data.PigmentSamples` draws, stacked: ``linear`` (B, 2, 3, H, W),
-        the face and another; ``codes`` (B, 2, H, W); ``share`` (B, h, w), how much of the other, coarse;
-        ``moved`` and ``misplaced`` (B, 2, h, w), how far the other face and the picture are shifted, in
-        shares of the width, coarse; ``spread`` (B,); ``pigment`` and ``lesion`` (B, T, H, W); ``colour``
-        (B, T, 3); ``taken`` (B, 3, H, W) and ``added`` (B, 1, H, W) of the distractors; ``camera`` (B, 7),
-        exposure, balance, tone, blur_px and noise; ``seed`` (B,). Of annotated faces also ``own_lesion``,
-        ``own_density``, ``known`` and ``density_known``, (B, 2, H, W).
+        the face and another; ``codes`` (B, 2, H, W); ``share`` (B, 2, h, w), how much of the other, of its
+        light and shade and of its detail, coarse; ``moved`` (B, 2, h, w) and ``misplaced`` (B, T, 2, h, w),
+        how far the other face and each picture are shifted, in shares of the width, coarse; ``spread`` (B,);
+        ``pigment`` and ``lesion`` (B, T, H, W); ``colour`` (B, T, 3); ``taken`` (B, 3, H, W) and ``added``
+        (B, 1, H, W) of the distractors; ``camera`` (B, T, 8), exposure, balance, tone, blur_px, noise and
+        JPEG quality, 0 for none; ``seed`` (B,). Of annotated faces also ``own_lesion``, ``own_density``,
+        ``known`` and ``density_known``, (B, 2, H, W).
+    magnified : (float, float)
+        Fewest and most pixels of a photograph for one of the frame, on a side.
 
     Returns
     -------
@@ -46,23 +55,16 @@ def photographed(drawn: Batch) -> Batch:
     twins = pigment.shape[1]
     taken = (density + drawn["taken"])[:, None] + pigment[:, :, None] * drawn["colour"][..., None, None]
     light = 10**-taken + drawn["added"][:, None]
-    camera = drawn["camera"][:, None].expand(-1, twins, -1).flatten(0, 1)
-    random = torch.Generator(light.device).manual_seed(int(drawn["seed"][0]))
-    # Twins are taken by one camera on one occasion: with the same noise.
-    noise = torch.randn(density.shape, generator=random, device=light.device)
-    noise = noise[:, None].expand_as(light).flatten(0, 1)
-    density = optical_density(_taken(light.flatten(0, 1), camera, noise))
-    layers = torch.cat([lesion.maximum(own["lesion"]), pigment + own["density"]], dim=1)
+    random = torch.Generator().manual_seed(int(drawn["seed"][0]))
+    density = optical_density(_taken(light.flatten(0, 1), drawn["camera"].flatten(0, 1), random, magnified))
+    layers = torch.stack([lesion.maximum(own["lesion"]), pigment + own["density"]], dim=2).flatten(0, 1)
     flags = torch.stack([codes, own["known"], own["density_known"]], dim=1).float()
-    there = _moved_to(drawn["misplaced"], density.shape[-2:])
-    each = there[:, None].expand(-1, twins, -1, -1, -1).flatten(0, 1)
-    density = functional.grid_sample(density, each, padding_mode="border", align_corners=False)
-    layers = functional.grid_sample(layers, there, align_corners=False)
+    flags = flags[:, None].expand(-1, twins, -1, -1, -1).flatten(0, 1)
+    there = _moved_to(drawn["misplaced"].flatten(0, 1), density.shape[-2:])
+    density = functional.grid_sample(density, there, padding_mode="border", align_corners=False)
+    lesion, pigment = functional.grid_sample(layers, there, align_corners=False).unbind(dim=1)
     flags = functional.grid_sample(flags, there, mode="nearest", align_corners=False)
-    codes, known, density_known = (
-        one[:, None].expand(-1, twins, -1, -1).flatten(0, 1) for one in flags.round().unbind(dim=1)
-    )
-    lesion, pigment = (one.flatten(0, 1) for one in layers.chunk(2, dim=1))
+    codes, known, density_known = flags.round().unbind(dim=1)
     return {
         "image": density_input(density, codes > 0),
         "lesion": lesion,
@@ -116,8 +118,9 @@ def _blended(drawn: Batch) -> tuple[Tensor, Tensor, Batch]:
     -----
     A few hundred faces are soon known by heart, and with them which of their shadows is no pigment. In the
     aligned frame the optical densities of two faces can be mixed, with a share that changes smoothly from
-    place to place; the other is first shifted a little, here more, there less. Then every density is drawn
-    towards the median of the skin, or away from it, by the factor ``spread``.
+    place to place; the other is first shifted a little, here more, there less. Light and shade may be more
+    of one face, and detail more of the other. Then every density is drawn towards the median of the skin, or
+    away from it, by the factor ``spread``.
     """
     density = optical_density(drawn["linear"])
     size = density.shape[-2:]
@@ -130,10 +133,12 @@ def _blended(drawn: Batch) -> tuple[Tensor, Tensor, Batch]:
     skin = codes > 0
     enough = 2 * (skin & seen).sum(dim=(1, 2)) >= skin.sum(dim=(1, 2))
     blend = enough & drawn["share"].flatten(1).any(dim=1)
-    share = functional.interpolate(drawn["share"][:, None], size=size, mode="bicubic").clamp(0, 1)
-    share = share * blend[:, None, None, None]
+    shares = functional.interpolate(drawn["share"], size=size, mode="bicubic").clamp(0, 1)
+    share, of_detail = (shares * blend[:, None, None, None]).split(1, dim=1)
     skin = skin & (seen | ~blend[:, None, None])
-    mixed = one + share * (other - one)
+    apart = (other - one) * skin[:, None]
+    shade = _around(apart, skin[:, None].float(), _DETAIL)
+    mixed = one + share * shade + of_detail * (apart - shade)
     median = _medians(mixed, skin)[..., None, None]
     spread = drawn["spread"][:, None, None, None]
     codes = codes * skin
@@ -171,14 +176,37 @@ def _moved_to(coarse: Tensor, size: torch.Size) -> Tensor:
     return torch.stack([2 * (x + fine[:, 0]) - 1, 2 * (y + fine[:, 1] * width / height) - 1], dim=-1)
 
 
-def _taken(light: Tensor, camera: Tensor, noise: Tensor) -> Tensor:
-    """What is left of the light, linear, after the camera: focus, exposure, balance, tone, noise, 8 bits."""
-    exposure, balance, tone, blur_px, grain = camera.split([1, 3, 1, 1, 1], dim=1)
+def _taken(light: Tensor, camera: Tensor, random: torch.Generator, magnified: tuple[float, float]) -> Tensor:
+    """What is left of the light, linear, after the camera: focus, exposure, balance, tone, noise, file."""
+    exposure, balance, tone, blur_px, grain, quality = camera.split([1, 3, 1, 1, 1, 1], dim=1)
     light = _blurred(light, blur_px[:, 0])
     light = (light * (exposure * balance)[..., None, None]).clamp(0, 1) ** tone[..., None, None]
     coded = torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    pixels = (255 * coded + grain[..., None, None] * noise).round().clamp(0, 255) / 255
+    on_device = torch.Generator(light.device).manual_seed(random.initial_seed())
+    noise = torch.randn(coded.shape, generator=on_device, device=light.device)
+    pixels = (255 * coded + grain[..., None, None] * noise).round().clamp(0, 255)
+    parts = zip(pixels.chunk(_MAGNIFICATIONS), quality[:, 0].chunk(_MAGNIFICATIONS), strict=True)
+    pixels = torch.cat([_filed(part, its, random, magnified) for part, its in parts]) / 255
     return torch.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4)
+
+
+def _filed(
+    pixels: Tensor, quality: Tensor, random: torch.Generator, magnified: tuple[float, float]
+) -> Tensor:
+    """The same in a photograph so many times as large, through a JPEG file where ``quality`` is above 0.
+
+    A face lies on the blocks of its file as chance has it; one file holds the faces of all of them.
+    """
+    size = pixels.shape[-2:]
+    scale = float(torch.empty(()).uniform_(*magnified, generator=random))
+    top, left = (int(one) for one in torch.randint(16, (2,), generator=random))
+    height, width = (round(scale * side) for side in size)
+    large = functional.interpolate(pixels, size=(height, width), mode="bilinear", align_corners=False)
+    room = (left, -(left + width) % 16, top, -(top + height) % 16)
+    large = functional.pad(large, room, mode="replicate").round()
+    large = through_jpeg(large, quality.clamp(min=1))[..., top : top + height, left : left + width]
+    filed = functional.adaptive_avg_pool2d(large, size)
+    return torch.where((quality > 0)[:, None, None, None], filed, pixels)
 
 
 def _blurred(picture: Tensor, sigma_px: Tensor) -> Tensor:
@@ -213,14 +241,18 @@ def density_input(density: Tensor, skin: Tensor) -> Tensor:
     x = torch.linspace(-1, 1, width, device=density.device).expand(count, 1, height, width)
     y = torch.linspace(-1, 1, height, device=density.device)[:, None].expand(count, 1, height, width)
     made = [against_own.clamp(-FARTHEST, FARTHEST), visible, x, y]
-    both = torch.cat([density * visible, visible], dim=1)
     for side in AROUND:
-        square = 2 * int(side * width / 2) + 1
-        near = functional.avg_pool2d(both, (1, square), 1, (0, square // 2))
-        near = functional.avg_pool2d(near, (square, 1), 1, (square // 2, 0))
-        apart = density - near[:, :3] / near[:, 3:].clamp(min=1e-3)
+        apart = density - _around(density * visible, visible, side)
         made.append((apart / AROUND_OD).clamp(-FARTHEST, FARTHEST) * visible)
     return torch.cat(made, dim=1)
+
+
+def _around(on_skin: Tensor, skin: Tensor, side: float) -> Tensor:
+    """Mean over the skin in the square around each pixel, its side in shares of the width; 0 off the skin."""
+    square = 2 * int(side * skin.shape[-1] / 2) + 1
+    near = functional.avg_pool2d(torch.cat([on_skin, skin], dim=1), (1, square), 1, (0, square // 2))
+    near = functional.avg_pool2d(near, (square, 1), 1, (square // 2, 0))
+    return near[:, :-1] / near[:, -1:].clamp(min=1e-3)
 
 
 def _medians(density: Tensor, skin: Tensor) -> Tensor:

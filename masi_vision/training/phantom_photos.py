@@ -97,6 +97,11 @@ class Picture:
         low, high = np.percentile(density, (10, 90))
         return float(high - low)
 
+    @property
+    def face_px(self) -> float:
+        """Width of the face in pixels of the photograph."""
+        return self.measures.face.face_width_px / self.measures.photo.scale
+
 
 @dataclass(frozen=True)
 class Row:
@@ -106,6 +111,8 @@ class Row:
     ----------
     light_range_od : float
         How far light and shade lie apart on the photograph.
+    face_px : float
+        Width of the face on the photograph.
     integrated_od, true_integrated_od : float
         Mean of the density over the region, estimated and planted.
     region_px, both_px, either_px : int
@@ -119,6 +126,7 @@ class Row:
     distractor: str
     delta_l: float
     light_range_od: float
+    face_px: float
     region: MasiRegion
     fraction: float
     contrast_od: float
@@ -286,6 +294,7 @@ def rows_of(picture: Picture, estimator: str, lesion: Mask, density_od: Floats) 
             picture.distractor,
             picture.delta_l,
             picture.light_range_od,
+            picture.face_px,
             name,
             *_amounts(found, density_od, weight),
             *_amounts(truth, picture.density_od, weight),

@@ -27,7 +27,7 @@ from masi_vision.skin.tone import lab
 from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace, Pixels, Sample, Samples
 from masi_vision.training.experiment import PigmentAugmentation
-from masi_vision.training.phantom_batch import Batch, photographed, recombined
+from masi_vision.training.phantom_batch import TWINS, Batch, photographed, recombined
 
 Mask = npt.NDArray[np.bool_]
 
@@ -35,9 +35,8 @@ _P_CLEAR = 0.2
 _P_SECOND_SITE = 0.3
 _MISPLACED = 0.01  # of the width, by landmarks that lie a little wrong
 _FACE_MOVED = 0.02  # of the width, the second face of a blend
+_SPREAD = (0.55, 1.6)  # of a blend's light and shade: the mean of two faces is softer than either
 _LARGE = 1000
-TWINS = 2
-"""Phantoms of an occasion."""
 _LEAST_SATURATION = 12.0  # mean difference of the channels, 8 bits: below it a photo has no colour
 
 
@@ -148,8 +147,8 @@ class PigmentSamples(Samples):
         if rng.random() < 0.5:
             one, other = _mirrored(one), _mirrored(other)
         shape = (one.known.shape[0], one.known.shape[1])
-        share = (rng.uniform() + rng.normal(0, 0.5, (4, 3))) if blend else np.zeros((4, 3))
-        part = float(np.clip(share, 0, 1).mean())
+        shares = self._shares(rng) if blend else np.zeros((2, 4, 3))
+        part = float(np.clip(shares[0], 0, 1).mean())
         skin = one.face.skin_rgb ** (1 - part) * other.face.skin_rgb**part
         melasmas = [self._melasma(skin, shape, rng) for _ in range(TWINS)]
         taken, added = np.zeros((*shape, 3), np.float32), np.zeros((*shape, 1), np.float32)
@@ -157,20 +156,25 @@ class PigmentSamples(Samples):
             if rng.random() < how.distracted:
                 drawn = distraction(kind, shape, rng, strength=rng.uniform(*how.distractor_strength))
                 taken, added = taken + drawn.taken_od, added + drawn.added_light
-        camera = frame_capture(rng, strength=how.camera)
+        # Twins of one occasion differ in their pigment alone, but for noise; else they are two visits.
+        occasions = 1 if rng.random() < how.one_occasion else TWINS
+        cameras = [
+            _as_row(frame_capture(rng, strength=how.camera, filed=how.filed)) for _ in range(occasions)
+        ]
+        misplaced = [_displacement(rng, _MISPLACED) for _ in range(occasions)]
         sample: Sample = {
             "linear": np.stack([one.face.linear_rgb, other.face.linear_rgb]).transpose(0, 3, 1, 2),
             "codes": np.stack([one.face.codes, other.face.codes]),
-            "share": share,
+            "share": shares,
             "moved": _displacement(rng, _FACE_MOVED if blend else 0.0),
-            "spread": np.array(np.exp(rng.uniform(np.log(0.5), np.log(1.2))) if blend else 1.0),
+            "spread": np.array(np.exp(rng.uniform(*np.log(_SPREAD))) if blend else 1.0),
             "pigment": np.stack([melasma.density_od for melasma in melasmas]),
             "lesion": np.stack([melasma.lesion for melasma in melasmas]),
             "colour": np.stack([melasma.colour for melasma in melasmas]),
             "taken": taken.transpose(2, 0, 1),
             "added": added.transpose(2, 0, 1),
-            "camera": np.array([camera.exposure, *camera.balance, camera.tone, camera.blur_px, camera.noise]),
-            "misplaced": _displacement(rng, _MISPLACED),
+            "camera": np.stack(cameras * (TWINS // occasions)),
+            "misplaced": np.stack(misplaced * (TWINS // occasions)),
             "seed": np.array(rng.integers(2**62)),
         }
         sample |= self._known(one, other)
@@ -178,12 +182,12 @@ class PigmentSamples(Samples):
 
     def ready(self, batch: Batch) -> Batch:
         """Take the pictures of a batch of occasions, on the device where it lies."""
-        return photographed(recombined(batch, self.how.recombined))
+        return photographed(recombined(batch, self.how.recombined), self.how.magnified)
 
     def plain(self, number: int) -> Sample:
         """A phantom to judge a network by; the same for the same number."""
         drawn = {name: torch.from_numpy(one)[None] for name, one in self[number // TWINS].items()}
-        taken = photographed(drawn)
+        taken = photographed(drawn, self.how.magnified)
         return {name: one[number % TWINS].numpy() for name, one in taken.items()}
 
     def _frame(self, number: int) -> SiteFrame:
@@ -191,6 +195,11 @@ class PigmentSamples(Samples):
         face = self.faces[number]
         clear, all_of_it = np.zeros(face.codes.shape, np.float32), np.ones(face.codes.shape, bool)
         return SiteFrame(face, clear, all_of_it, clear, all_of_it)
+
+    def _shares(self, rng: np.random.Generator) -> Floats:
+        """How much of the other face, (2, 4, 3), coarse: of its light and shade, and of its detail."""
+        first, second = (rng.uniform() + rng.normal(0, 0.5, (4, 3)) for _ in range(2))
+        return np.stack([first, first if rng.random() < 0.5 else second])
 
     def _known(self, _one: SiteFrame, _other: SiteFrame) -> Sample:
         """What is known of two faces' own pigment: these have none."""
@@ -222,6 +231,10 @@ class SitePigmentSamples(PigmentSamples):
 
     def _frame(self, number: int) -> SiteFrame:
         return self.frames[number]
+
+    def _shares(self, rng: np.random.Generator) -> Floats:
+        """One share: pigment is both shade and detail, and its truth is one."""
+        return np.repeat(super()._shares(rng)[:1], 2, axis=0)
 
     def _known(self, one: SiteFrame, other: SiteFrame) -> Sample:
         return {
@@ -288,12 +301,19 @@ def _one_site(shape: Shape, colour: Floats, density_od: float, rng: np.random.Ge
     return draw_melasma(shape, distribution, pattern, colour, density_od, rng, symmetric=symmetric)
 
 
-def frame_capture(rng: np.random.Generator, *, strength: float = 1.0) -> Capture:
-    """What a camera does to the colours, and so much blur as is left at the network's size."""
+def _as_row(camera: Capture) -> Floats:
+    """Exposure, balance, tone, blur, noise and quality, as `photographed` takes them."""
+    first = [camera.exposure, *camera.balance, camera.tone, camera.blur_px, camera.noise]
+    return np.array([*first, camera.jpeg_quality or 0], np.float32)
+
+
+def frame_capture(rng: np.random.Generator, *, strength: float = 1.0, filed: float = 0.0) -> Capture:
+    """What camera and file do to the colours, and so much blur as is left at the network's size."""
     return Capture(
         exposure=float(np.exp(strength * rng.uniform(-0.4, 0.25))),
         balance=tuple(float(f) for f in np.exp(strength * rng.normal(0, 0.08, 3))),  # type: ignore[arg-type]
         tone=float(np.exp(strength * rng.normal(0, 0.12))),
         blur_px=float(rng.uniform(0.2, 0.9)) if rng.random() < 0.5 else 0.0,
         noise=float(rng.uniform(0, 2)),
+        jpeg_quality=int(rng.integers(55, 97)) if rng.random() < filed else None,
     )

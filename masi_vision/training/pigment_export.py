@@ -32,6 +32,7 @@ from masi_vision.pigment.learned import DENSITY_UNIT_OD, INPUT_CHANNELS, NETWORK
 from masi_vision.training.cache import TrainingSet, prepare
 from masi_vision.training.experiment import PigmentExperiment
 from masi_vision.training.model_folder import Part, sha256_of
+from masi_vision.training.phantom_batch import TWINS
 from masi_vision.training.phantom_photos import (
     Families,
     Picture,
@@ -41,7 +42,6 @@ from masi_vision.training.phantom_photos import (
     people_to_plant,
     rows_of,
 )
-from masi_vision.training.pigment_data import TWINS
 from masi_vision.training.pigment_figures import change_error, coverage, figures, measured_error
 from masi_vision.version import __version__
 from masi_vision.visit.measure import classical_map

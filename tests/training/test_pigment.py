@@ -16,11 +16,11 @@ from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE  # noqa: E
 from masi_vision.skin.tone import lab  # noqa: E402
 from masi_vision.training.designs import borrow_encoder  # noqa: E402
 from masi_vision.training.experiment import load_experiment  # noqa: E402
+from masi_vision.training.jpeg import through_jpeg  # noqa: E402
 from masi_vision.training.losses import pigment_loss  # noqa: E402
 from masi_vision.training.networks import PigmentReader  # noqa: E402
-from masi_vision.training.phantom_batch import density_input, photographed, recombined  # noqa: E402
+from masi_vision.training.phantom_batch import TWINS, density_input, photographed, recombined  # noqa: E402
 from masi_vision.training.pigment_data import (  # noqa: E402
-    TWINS,
     PigmentSamples,
     SiteFrame,
     SitePigmentSamples,
@@ -85,8 +85,8 @@ def blends_of(one, other, count):
     for name in STILL - {"share"}:
         made[name] = torch.zeros_like(made[name])
     made["spread"] = torch.ones_like(made["spread"])
-    made["camera"] = torch.tensor([1.0, 1, 1, 1, 1, 0, 0]).expand(count, -1)
-    return made, photographed(made)
+    made["camera"] = torch.tensor([1.0, 1, 1, 1, 1, 0, 0, 0]).expand(count, TWINS, -1)
+    return made, photographed(made, HOW.magnified)
 
 
 def test_the_network_is_given_in_training_what_it_is_given_when_it_scores(drawn_faces, atlas):
@@ -186,6 +186,51 @@ def test_twins_differ_in_their_pigment_alone(samples):
     assert differing > 2
 
 
+def test_twins_of_two_visits_have_the_same_pigment_in_other_pictures(drawn_faces, atlas):
+    faces = [face for face in (frame_face(one, atlas) for one in drawn_faces) if face is not None]
+    how = HOW.model_copy(update={"recombined": 1, "one_occasion": 0.0, "blended": 0.0, "distracted": 0.0})
+    made = occasions(PigmentSamples(faces, how, seed=1), 6)
+    assert (made["camera"][:, 0] != made["camera"][:, 1]).any(dim=1).all()
+    for name in ("pigment", "lesion", "colour"):
+        made[name][:, 1] = made[name][:, 0]
+    made["misplaced"] = torch.zeros_like(made["misplaced"])
+    batch = photographed(made, HOW.magnified)
+    for place in range(0, 12, TWINS):
+        for name in ("density", "lesion", "codes"):
+            torch.testing.assert_close(batch[name][place], batch[name][place + 1])
+        assert not torch.equal(batch["image"][place, :3], batch["image"][place + 1, :3])
+
+
+def test_what_is_wrong_with_both_visits_alike_is_no_wrong_change(samples):
+    batch = batch_of(samples, 8)
+    off = torch.tensor([1.0, -1.0]).repeat(4)[:, None, None]
+
+    def change_of(surplus):
+        answer = torch.stack([4 * (2 * batch["lesion"] - 1), batch["density"] + surplus], dim=1)
+        return pigment_loss(lambda image: answer, batch, LOSS)[1]["change"]
+
+    assert change_of(torch.tensor(1.0)) < 1e-6
+    assert change_of(off) > 0.1
+
+
+@pytest.mark.parametrize("quality", [60, 75, 90])
+def test_a_file_changes_the_pixels_as_opencv_s_own_does(quality):
+    """What both do to a picture must be much the same; they round elsewhere, by a step or two."""
+    import cv2
+
+    rng = np.random.default_rng(quality)
+    picture = cv2.GaussianBlur(rng.integers(0, 256, (96, 128, 3)).astype(np.float32), (0, 0), 2)
+    picture = np.clip(128 + 3 * (picture - 128), 0, 255).astype(np.uint8)
+    _, coded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    expected = cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32)
+    given = torch.from_numpy(picture.transpose(2, 0, 1).astype(np.float32))[None]
+    ours = through_jpeg(given, torch.tensor([float(quality)]))[0].numpy().transpose(1, 2, 0)
+    lost, lost_there = ours - picture, expected - picture
+    assert lost_there.std() > 1
+    assert (ours - expected).std() < 0.6 * lost_there.std()
+    assert 0.85 < lost.std() / lost_there.std() < 1.15
+
+
 def test_a_number_always_gives_the_same_phantom(samples):
     for number in (3, 8):
         one, other = samples.plain(number), samples.plain(number)
@@ -268,7 +313,7 @@ def test_a_few_steps_lower_the_loss(samples):
         optimizer.step()
         losses.append(loss.item())
     assert np.mean(losses[-3:]) < 0.9 * losses[0]
-    assert set(facts) == {"cross", "dice", "density", "fraction", "amount"}
+    assert set(facts) == {"cross", "dice", "density", "fraction", "amount", "change"}
 
 
 def test_the_encoder_starts_with_the_filters_of_the_shipped_reader():

@@ -46,6 +46,7 @@ def rows(people=30, *, noise=0.0, false=0.0, seed=0):
                         distractor="none",
                         delta_l=8.0,
                         light_range_od=0.6,
+                        face_px=200.0,
                         region=region,
                         fraction=float(found),
                         contrast_od=share * contrast if found else 0.0,

@@ -10,6 +10,7 @@
     │   ├── LeakError            ... because nobody can say that a photo gives nothing away
     │   └── KeyFileError         ... because the sealed key does not open
     ├── ReadingError             a read, an account or the database of reads cannot be used
+    ├── StatsError               reads or outcomes cannot be analysed
     └── NotScorable              this photo or visit cannot be scored; carries a reason code
         └── PhotoUnreadable      ... because the file does not decode to a colour photograph
 
@@ -82,6 +83,10 @@ class LeakError(BlindingError):
 
 class KeyFileError(BlindingError):
     """The sealed key of a coded set does not open."""
+
+
+class StatsError(MasiError):
+    """Reads or outcomes cannot be analysed."""
 
 
 class ReadingError(MasiError):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from masi_vision.cli.agree import agree
 from masi_vision.cli.batch import batch
 from masi_vision.cli.blind import blind, unblind
 from masi_vision.cli.calibrate import calibrate
@@ -42,6 +43,7 @@ app.command()(selftest)
 app.command()(calibrate)
 app.command()(phantom)
 app.command()(unblind)
+app.command()(agree)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(blind, name="blind")

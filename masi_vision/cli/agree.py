@@ -1,0 +1,139 @@
+"""`masi agree`: what readers agree on, and how near the software comes to them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from masi_vision.cli.door import DONE, verb
+from masi_vision.cli.options import Overwrite
+from masi_vision.errors import OutputError, StatsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from masi_vision.stats.panel import Finding
+    from masi_vision.stats.reads import Read
+
+AGREEMENT = "agreement.csv"
+_COLUMNS = ("topic", "between", "measure", "units", "patients", "value", "low", "high")
+
+
+def need_stats() -> None:
+    """Refuse without the extra."""
+    if find_spec("scipy") is None:
+        raise StatsError(
+            'The extra "stats" is not installed. Expected it for statistics. '
+            'In the checkout of masi_vision run: pip install ".[stats]"'
+        )
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    """Rows of a CSV table.
+
+    Raises
+    ------
+    StatsError
+        It cannot be read.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            return [{str(k): v or "" for k, v in row.items()} for row in csv.DictReader(stream, restval="")]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise StatsError(f"{file} cannot be read ({error}). Expected a CSV table in UTF-8.") from error
+
+
+@verb
+def agree(
+    reads: Annotated[
+        Path, typer.Argument(metavar="READS.csv", help="Reads with patient and visit: after masi unblind.")
+    ],
+    out: Annotated[Path, typer.Option(help=f"Folder for {AGREEMENT}.")],
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SCORES.csv", help="The software's scores of the same visits, beside the readers'."
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="VISIT", help="First visit; the first by name where omitted.")
+    ] = None,
+    final: Annotated[
+        str | None, typer.Option(metavar="VISIT", help="Last visit; the last by name where omitted.")
+    ] = None,
+    draws: Annotated[
+        int, typer.Option(min=100, help="How often patients are drawn for the intervals.")
+    ] = 1000,
+    overwrite: Overwrite = False,
+) -> int:
+    """Measure agreement between readers, with themselves, and with the software; intervals by patient."""
+    need_stats()
+    from masi_vision.report.tables import write_file, writing
+    from masi_vision.stats.panel import findings
+    from masi_vision.stats.reads import reads_from, scores_table
+
+    if (out / AGREEMENT).exists() and not overwrite:
+        raise OutputError(f"{out / AGREEMENT} is there already. Expected a new folder, or --overwrite.")
+    read = reads_from(rows_of(reads), reads.name)
+    first, last = _visits(read, baseline, final)
+    by_software = scores_table(rows_of(scores), scores.name) if scores else None
+    if by_software is not None:
+        _check_shared(read, by_software)
+    found = findings(read, by_software, baseline=first, final=last, draws=draws)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_file(out / AGREEMENT, table_of(found))
+    _say(found)
+    typer.echo(f"Change is from visit {first} to visit {last}. All figures: {out / AGREEMENT}")
+    return DONE
+
+
+def _visits(read: Sequence[Read], baseline: str | None, final: str | None) -> tuple[str, str]:
+    names = sorted({one.visit for one in read})
+    return baseline or names[0], final or names[-1]
+
+
+def _check_shared(read: Sequence[Read], scores: dict[tuple[str, str], float]) -> None:
+    """Refuse scores of other visits: they would silently count nowhere."""
+    wanted = {(one.patient, one.visit) for one in read}
+    missing = sorted(wanted - scores.keys())
+    if len(missing) > len(wanted) / 2:
+        raise StatsError(
+            f"{len(missing)} of {len(wanted)} visits that were read have no score, among them "
+            f"{'/'.join(missing[0])}. Expected the same names in both tables: break the code of both."
+        )
+    if missing:
+        typer.echo(f"{len(missing)} visits that were read have no score: they count for the readers alone.")
+
+
+def table_of(found: Sequence[Finding]) -> str:
+    """All figures as CSV; a figure or bound that there is none of is blank."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for one in found:
+        of = one.estimate
+        numbers = [_number(part) for part in (of.value, of.low, of.high)]
+        writer.writerow([one.topic, one.between, one.measure, one.units, one.patients, *numbers])
+    return text.getvalue()
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if value == value else ""
+
+
+def _say(found: Sequence[Finding]) -> None:
+    topic = ""
+    for one in found:
+        if one.topic != topic:
+            topic = one.topic
+            typer.echo(f"\n{topic}")
+        of = one.estimate
+        interval = f" ({of.low:.2f} to {of.high:.2f})" if of.low == of.low else ""
+        value = f"{of.value:.2f}" if of.value == of.value else "none"
+        typer.echo(f"  {one.between}: {one.measure} {value}{interval}, {one.units} units")

@@ -1,0 +1,183 @@
+"""Two measurements of the same units: limits of agreement, concordance, and agreement of grades."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import linregress, norm
+from scipy.stats import t as t_distribution
+
+Values = npt.NDArray[np.float64]
+LEVEL = 0.95
+LEAST_PAIRS = 3
+"""Of fewer there are no limits of agreement."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class BlandAltman:
+    """How far one measurement lies from the other.
+
+    Parameters
+    ----------
+    pairs : int
+    bias : Estimate
+        Mean of first less second.
+    sd : float
+        Standard deviation of the differences.
+    lower, upper : Estimate
+        Between which 95 % of the differences lie, if they are normal, with the intervals of these limits.
+    slope : Estimate
+        Of the difference on the mean of the two: 0 where the bias is the same for small and large values.
+    slope_p : float
+    """
+
+    pairs: int
+    bias: Estimate
+    sd: float
+    lower: Estimate
+    upper: Estimate
+    slope: Estimate
+    slope_p: float
+
+
+def paired(one: Values, other: Values) -> tuple[Values, Values]:
+    """Two measurements where both are there.
+
+    Raises
+    ------
+    ValueError
+        They are of other lengths, or fewer than three pairs are left.
+    """
+    first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(f"two rows of one length are needed, got {first.shape} and {second.shape}")
+    there = np.isfinite(first) & np.isfinite(second)
+    if there.sum() < LEAST_PAIRS:
+        raise ValueError(f"at least {LEAST_PAIRS} pairs are needed, got {there.sum()}")
+    return first[there], second[there]
+
+
+def bland_altman(
+    one: Values, other: Values, *, deviations: float = 1.96, level: float = LEVEL
+) -> BlandAltman:
+    """Limits of agreement.
+
+    Parameters
+    ----------
+    one, other : (N,) float
+        NaN where a measurement is missing.
+    deviations : float
+        The limits lie so many standard deviations from the bias.
+
+    Notes
+    -----
+    Bland and Altman, Lancet 1986; i: 307-310. Standard error of the bias s / sqrt(n), of a limit
+    s sqrt(3 / n); intervals by Student's t with n - 1 degrees of freedom.
+    """
+    first, second = paired(one, other)
+    apart, mean = first - second, (first + second) / 2
+    n, bias, sd = len(apart), float(apart.mean()), float(apart.std(ddof=1))
+    quantile = float(t_distribution.ppf((1 + level) / 2, n - 1))
+    of_bias, of_limit = quantile * sd / np.sqrt(n), quantile * sd * np.sqrt(3 / n)
+    lower, upper = bias - deviations * sd, bias + deviations * sd
+    slope, p = _slope(mean, apart, level)
+    return BlandAltman(
+        n,
+        Estimate(bias, bias - of_bias, bias + of_bias),
+        sd,
+        Estimate(lower, lower - of_limit, lower + of_limit),
+        Estimate(upper, upper - of_limit, upper + of_limit),
+        slope,
+        p,
+    )
+
+
+def _slope(mean: Values, apart: Values, level: float) -> tuple[Estimate, float]:
+    if np.ptp(mean) == 0:
+        return Estimate(np.nan, np.nan, np.nan), np.nan
+    line = linregress(mean, apart)
+    wide = float(t_distribution.ppf((1 + level) / 2, len(mean) - 2)) * line.stderr
+    return Estimate(float(line.slope), float(line.slope - wide), float(line.slope + wide)), float(line.pvalue)
+
+
+def within_unit_sd(one: Values, other: Values) -> float:
+    """Standard deviation of repeated measurements of one unit: sqrt(mean squared difference / 2)."""
+    first, second = paired(one, other)
+    return float(np.sqrt(((first - second) ** 2).mean() / 2))
+
+
+def concordance(one: Values, other: Values, *, level: float = LEVEL) -> Estimate:
+    """Lin's coefficient: how near the pairs lie to the line on which both are equal.
+
+    Notes
+    -----
+    2 s_xy / (s_x^2 + s_y^2 + (m_x - m_y)^2), variances by n; interval by Fisher's z. Lin, Biometrics 45
+    (1989) 255-268, the variance as corrected in Biometrics 56 (2000) 324-325.
+    """
+    x, y = paired(one, other)
+    n = len(x)
+    var_x, var_y = float(x.var()), float(y.var())
+    shift = float(x.mean() - y.mean())
+    covariance = float(((x - x.mean()) * (y - y.mean())).mean())
+    whole = var_x + var_y + shift**2
+    if whole == 0:
+        return Estimate(np.nan, np.nan, np.nan)
+    value = 2 * covariance / whole
+    if var_x == 0 or var_y == 0 or abs(value) >= 1:
+        return Estimate(value, value, value) if abs(value) >= 1 else Estimate(value, np.nan, np.nan)
+    r = covariance / np.sqrt(var_x * var_y)
+    u = shift / (var_x * var_y) ** 0.25
+    spread = (
+        (1 - r**2) * value**2 / ((1 - value**2) * r**2)
+        + 2 * value**3 * (1 - value) * u**2 / (r * (1 - value**2) ** 2)
+        - value**4 * u**4 / (2 * r**2 * (1 - value**2) ** 2)
+    ) / (n - 2)
+    wide = float(norm.ppf((1 + level) / 2)) * np.sqrt(max(spread, 0.0))
+    z = np.arctanh(value)
+    return Estimate(value, float(np.tanh(z - wide)), float(np.tanh(z + wide)))
+
+
+@dataclass(frozen=True)
+class GradeAgreement:
+    """Two raters' grades of the same units.
+
+    Parameters
+    ----------
+    kappa : float
+        Quadratic weighted; NaN where both gave one grade throughout.
+    exact, within_one : float
+        Share of the units.
+    """
+
+    pairs: int
+    kappa: float
+    exact: float
+    within_one: float
+
+
+def grade_agreement(one: Values, other: Values) -> GradeAgreement:
+    """Agreement of grades.
+
+    Notes
+    -----
+    kappa = 1 - mean of (i - j)^2 / the same by chance, each of the two keeping how often he gives which
+    grade. Cohen, Psychological Bulletin 70 (1968) 213-220.
+    """
+    first, second = paired(one, other)
+    apart = first - second
+    by_chance = first.var() + second.var() + (first.mean() - second.mean()) ** 2
+    kappa = 1 - (apart**2).mean() / by_chance if by_chance else np.nan
+    return GradeAgreement(
+        len(apart), float(kappa), float((apart == 0).mean()), float((np.abs(apart) <= 1).mean())
+    )

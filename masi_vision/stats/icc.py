@@ -1,0 +1,178 @@
+"""Intraclass correlations: how much of what differs between units is theirs, and how much the raters'.
+
+After Shrout and Fleiss, Psychological Bulletin 86 (1979) 420-428, and McGraw and Wong, Psychological
+Methods 1 (1996) 30-46.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import f as f_distribution
+
+Values = npt.NDArray[np.float64]
+Form = Literal["1,1", "2,1", "3,1", "1,k", "2,k", "3,k"]
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Icc:
+    """One intraclass correlation with its interval; NaN where it has none."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What raters agree on, and by how much they err.
+
+    Parameters
+    ----------
+    units, raters : int
+        Of the units that every rater graded.
+    icc : dict of str to Icc
+        By Shrout and Fleiss: ``1`` each unit by other raters; ``2`` absolute agreement of raters who stand
+        for raters in general; ``3`` consistency of these raters; ``,1`` one rater, ``,k`` the mean of all.
+    sem_agreement, sem_consistency : float
+        Standard error of one rater's measurement, in the unit of the grades; with and without what raters
+        differ on the whole.
+    smallest_detectable_change : float
+        1.96 sqrt(2) SEM of agreement: what two measurements of one unit by any raters differ by at most,
+        19 times of 20.
+    """
+
+    units: int
+    raters: int
+    icc: dict[Form, Icc]
+    sem_agreement: float
+    sem_consistency: float
+    smallest_detectable_change: float
+
+
+def complete_rows(table: Values) -> npt.NDArray[np.bool_]:
+    """Which units every rater graded."""
+    return np.asarray(np.isfinite(table).all(axis=1))
+
+
+def reliability(table: Values, *, level: float = LEVEL) -> Reliability:
+    """Intraclass correlations of units by raters.
+
+    Parameters
+    ----------
+    table : (U, R) float
+        Grade of each unit by each rater; NaN where it is missing. Units with a missing grade are left out.
+    level : float
+        Of the intervals.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two raters, or fewer than two units that all of them graded.
+    """
+    given = np.asarray(table, np.float64)
+    given = given[complete_rows(given)]
+    units, raters = given.shape
+    if raters < 2 or units < 2:
+        raise ValueError(f"at least 2 units by 2 raters are needed, all graded; got {units} by {raters}")
+    squares = _mean_squares(given)
+    forms: dict[Form, Icc] = {
+        "1,1": _one(squares, level),
+        "2,1": _two(squares, level),
+        "3,1": _three(squares, level),
+    }
+    means: dict[Form, Icc] = {f"{form[0]},k": _of_mean(icc, raters) for form, icc in forms.items()}  # type: ignore[misc]
+    error = max(squares.error, 0.0)
+    between_raters = max((squares.raters - squares.error) / units, 0.0)
+    sem = float(np.sqrt(error + between_raters))
+    change = 1.96 * np.sqrt(2) * sem
+    return Reliability(units, raters, forms | means, sem, float(np.sqrt(error)), float(change))
+
+
+@dataclass(frozen=True)
+class _MeanSquares:
+    """Of units, of raters, of what is left, and of all but the units; and how many there are."""
+
+    units: float
+    raters: float
+    error: float
+    within: float
+    n: int
+    k: int
+
+
+def _mean_squares(given: Values) -> _MeanSquares:
+    n, k = given.shape
+    mean = given.mean()
+    of_units, of_raters = given.mean(axis=1), given.mean(axis=0)
+    between = k * ((of_units - mean) ** 2).sum()
+    raters = n * ((of_raters - mean) ** 2).sum()
+    left = ((given - of_units[:, None] - of_raters + mean) ** 2).sum()
+    return _MeanSquares(
+        between / (n - 1),
+        raters / (k - 1),
+        left / ((n - 1) * (k - 1)),
+        (raters + left) / (n * (k - 1)),
+        n,
+        k,
+    )
+
+
+def _tail(level: float) -> float:
+    return (1 + level) / 2
+
+
+def _one(squares: _MeanSquares, level: float) -> Icc:
+    return _by_ratio(
+        squares.units, squares.within, squares.n - 1, squares.n * (squares.k - 1), squares.k, level
+    )
+
+
+def _three(squares: _MeanSquares, level: float) -> Icc:
+    left = (squares.n - 1) * (squares.k - 1)
+    return _by_ratio(squares.units, squares.error, squares.n - 1, left, squares.k, level)
+
+
+def _by_ratio(units: float, rest: float, df_units: int, df_rest: int, k: int, level: float) -> Icc:
+    """(F - 1) / (F + k - 1), F the ratio of the two mean squares, and its interval by the F distribution."""
+    if units == 0 and rest == 0:
+        return Icc(np.nan, np.nan, np.nan)
+    value = (units - rest) / (units + (k - 1) * rest)
+    if rest == 0:
+        return Icc(1.0, 1.0, 1.0)
+    ratio = units / rest
+    low = ratio / f_distribution.ppf(_tail(level), df_units, df_rest)
+    high = ratio * f_distribution.ppf(_tail(level), df_rest, df_units)
+    return Icc(value, float((low - 1) / (low + k - 1)), float((high - 1) / (high + k - 1)))
+
+
+def _two(squares: _MeanSquares, level: float) -> Icc:
+    """Absolute agreement; its interval by Satterthwaite's degrees of freedom (McGraw and Wong, table 7)."""
+    n, k = squares.n, squares.k
+    between, raters, error = squares.units, squares.raters, squares.error
+    whole = between + (k - 1) * error + k * (raters - error) / n
+    if whole == 0:
+        return Icc(np.nan, np.nan, np.nan)
+    value = (between - error) / whole
+    if value >= 1 or between == 0:
+        bound = float(value) if value >= 1 else np.nan
+        return Icc(float(value), bound, bound)
+    a = k * value / (n * (1 - value))
+    b = 1 + k * value * (n - 1) / (n * (1 - value))
+    parts = (a * raters) ** 2 / (k - 1) + (b * error) ** 2 / ((n - 1) * (k - 1))
+    df = (a * raters + b * error) ** 2 / parts if parts > 0 else np.inf
+    above = f_distribution.ppf(_tail(level), n - 1, df)
+    below = f_distribution.ppf(_tail(level), df, n - 1)
+    rest = k * raters + (k * n - k - n) * error
+    low = n * (between - above * error) / (above * rest + n * between)
+    high = n * (below * between - error) / (rest + n * below * between)
+    return Icc(float(value), float(low), float(high))
+
+
+def _of_mean(one: Icc, k: int) -> Icc:
+    """Of the mean of k raters (Spearman and Brown)."""
+    return Icc(*(float(k * part / (1 + (k - 1) * part)) for part in (one.value, one.low, one.high)))

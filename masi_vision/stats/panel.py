@@ -1,0 +1,314 @@
+"""What a panel of readers agrees on, how near the software comes to it, and whether both see one change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.errors import StatsError
+from masi_vision.scale import MASI_REGIONS
+from masi_vision.stats.agreement import (
+    LEAST_PAIRS,
+    Estimate,
+    bland_altman,
+    concordance,
+    grade_agreement,
+    within_unit_sd,
+)
+from masi_vision.stats.icc import complete_rows, reliability
+from masi_vision.stats.reads import GRADES, Read, ReadTable, table_of
+from masi_vision.stats.resampling import DRAWS, Rows, by_patient
+
+Values = npt.NDArray[np.float64]
+SOFTWARE, PANEL = "software", "mean of the readers"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One figure.
+
+    Parameters
+    ----------
+    topic : str
+        "readers", "grades", "repeats", "software", "leave one out" or "change".
+    between : str
+        Whose, or between whom.
+    measure : str
+    units, patients : int
+        On how many it rests.
+    estimate : Estimate
+        Its interval, 95 %, is NaN where none is made.
+    """
+
+    topic: str
+    between: str
+    measure: str
+    units: int
+    patients: int
+    estimate: Estimate
+
+
+def findings(
+    reads: Sequence[Read],
+    scores: Mapping[tuple[str, str], float] | None = None,
+    *,
+    baseline: str,
+    final: str,
+    draws: int = DRAWS,
+) -> list[Finding]:
+    """All figures of a panel, and of the software beside it.
+
+    Parameters
+    ----------
+    scores : mapping, optional
+        The software's mMASI by patient and visit.
+    baseline, final : str
+        Visits between which the change is taken.
+
+    Raises
+    ------
+    StatsError
+        There are fewer than two readers, or they share fewer than two units.
+    """
+    table = table_of(reads, scores=scores, software=SOFTWARE)
+    readers = [name for name in table.raters if name != SOFTWARE]
+    panel = table.only(readers)
+    if len(readers) < 2 or complete_rows(panel.values).sum() < 2:
+        raise StatsError(
+            f"{len(readers)} readers share {int(complete_rows(panel.values).sum())} graded units. "
+            "Expected two readers and two units or more."
+        )
+    made = [*_of_readers(panel, draws), *_of_grades(reads, draws), *_of_repeats(reads, draws)]
+    if scores is not None:
+        made += [*_of_software(table, readers, draws), *_left_out(table, readers, draws)]
+    return [*made, *_of_change(table, readers, baseline, final, draws)]
+
+
+def _figure(
+    topic: str,
+    between: str,
+    measure: str,
+    table: ReadTable,
+    statistic: Callable[[Values], float],
+    draws: int,
+) -> Finding:
+    """A figure of the units that all raters of a table graded, drawn by patient."""
+    there = complete_rows(table.values)
+    values, patients = table.values[there], list(np.array(table.patients, dtype=object)[there])
+
+    def of(rows: Rows) -> float:
+        return statistic(values[rows])
+
+    estimate = by_patient(of, patients, draws=draws)
+    return Finding(topic, between, measure, len(patients), len(set(patients)), estimate)
+
+
+def _icc(form: str) -> Callable[[Values], float]:
+    return lambda values: reliability(values).icc[form].value  # type: ignore[index]
+
+
+def _sem(values: Values) -> float:
+    return reliability(values).sem_agreement
+
+
+def _detectable(values: Values) -> float:
+    return reliability(values).smallest_detectable_change
+
+
+def _of_readers(panel: ReadTable, draws: int) -> Iterator[Finding]:
+    everybody = ", ".join(panel.raters)
+    for form, words in (
+        ("2,1", "ICC(2,1), absolute agreement of one reader"),
+        ("3,1", "ICC(3,1), consistency of one reader"),
+        ("1,1", "ICC(1,1), one reader, each unit by others"),
+        ("2,k", "ICC(2,k), absolute agreement of the mean"),
+        ("3,k", "ICC(3,k), consistency of the mean"),
+        ("1,k", "ICC(1,k), mean, each unit by others"),
+    ):
+        yield _figure("readers", everybody, words, panel, _icc(form), draws)
+    for measure, statistic in (
+        ("standard error of one read, mMASI", _sem),
+        ("smallest detectable change, mMASI", _detectable),
+    ):
+        yield _figure("readers", everybody, measure, panel, statistic, draws)
+    for one, other in combinations(panel.raters, 2):
+        yield from _pair("readers", panel.only((one, other)), draws)
+
+
+def _pair(topic: str, two: ReadTable, draws: int, words: str = "") -> Iterator[Finding]:
+    """Limits of agreement and concordance of two raters; nothing where they share fewer than three units."""
+    if complete_rows(two.values).sum() < LEAST_PAIRS:
+        return
+    for measure, name in (
+        ("bias, mMASI", "bias"),
+        ("lower limit of agreement, mMASI", "lower"),
+        ("upper limit of agreement, mMASI", "upper"),
+        ("slope of the difference on the mean", "slope"),
+    ):
+        yield _figure(topic, " less ".join(two.raters), words + measure, two, _of_limits(name), draws)
+    yield _figure(topic, ", ".join(two.raters), f"{words}Lin's concordance", two, _concordance, draws)
+
+
+def _of_limits(name: str) -> Callable[[Values], float]:
+    def of(values: Values) -> float:
+        estimate: Estimate = getattr(bland_altman(values[:, 0], values[:, 1]), name)
+        return estimate.value
+
+    return of
+
+
+def _concordance(values: Values) -> float:
+    return concordance(values[:, 0], values[:, 1]).value
+
+
+def _of_grades(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
+    """Every pair of readers, all regions together, each region's grade one unit."""
+    for grade in GRADES:
+        tables = [table_of(reads, (region, grade)) for region in MASI_REGIONS]
+        patients, visits = tables[0].patients * len(tables), tables[0].visits * len(tables)
+        whole = ReadTable(
+            patients, visits, tables[0].raters, np.concatenate([table.values for table in tables])
+        )
+        for pair in combinations(whole.raters, 2):
+            two = whole.only(pair)
+            if complete_rows(two.values).sum() < LEAST_PAIRS:
+                continue
+            for measure, name in (
+                ("quadratic weighted kappa", "kappa"),
+                ("exact agreement", "exact"),
+                ("agreement within one grade", "within_one"),
+            ):
+                yield _figure("grades", ", ".join(pair), f"{grade}: {measure}", two, _of_two(name), draws)
+
+
+def _of_two(name: str) -> Callable[[Values], float]:
+    return lambda values: float(getattr(grade_agreement(values[:, 0], values[:, 1]), name))
+
+
+def _of_repeats(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
+    """How far a reader agrees with himself, from units that came twice under other codes."""
+    first = {(read.rater, read.patient, read.visit): read for read in reads if not read.repeat}
+    for rater in sorted({read.rater for read in reads}):
+        again = [read for read in reads if read.repeat and read.rater == rater]
+        pairs = [
+            (first[rater, read.patient, read.visit], read)
+            for read in again
+            if (rater, read.patient, read.visit) in first
+        ]
+        values = np.array([[one.mmasi, other.mmasi] for one, other in pairs], np.float64).reshape(-1, 2)
+        if complete_rows(values).sum() < LEAST_PAIRS:
+            continue
+        names, visits = (tuple(getattr(one, of) for one, _ in pairs) for of in ("patient", "visit"))
+        table = ReadTable(names, visits, ("first", "repeat"), values)
+        yield _figure("repeats", rater, "ICC(2,1) with himself", table, _icc("2,1"), draws)
+        yield _figure("repeats", rater, "standard error of one read, mMASI", table, _sd_of_repeats, draws)
+
+
+def _sd_of_repeats(values: Values) -> float:
+    return within_unit_sd(values[:, 0], values[:, 1])
+
+
+def _mean_of(table: ReadTable, readers: Sequence[str]) -> Values:
+    """Mean of some readers, NaN where one is missing."""
+    return np.asarray(table.only(readers).values.mean(axis=1))
+
+
+def _with_software(table: ReadTable, readers: Sequence[str]) -> ReadTable:
+    """The software beside the mean of the readers."""
+    both = np.column_stack([table.of(SOFTWARE), _mean_of(table, readers)])
+    return ReadTable(table.patients, table.visits, (SOFTWARE, PANEL), both)
+
+
+def _correlation(values: Values) -> float:
+    if min(np.ptp(values[:, 0]), np.ptp(values[:, 1])) == 0:
+        return float("nan")
+    return float(np.corrcoef(values[:, 0], values[:, 1])[0, 1])
+
+
+def _of_software(table: ReadTable, readers: Sequence[str], draws: int) -> Iterator[Finding]:
+    both = _with_software(table, readers)
+    yield from _near("software", both, draws)
+
+
+def _near(topic: str, both: ReadTable, draws: int, words: str = "") -> Iterator[Finding]:
+    """How near two raters are; nothing where they share fewer than three units."""
+    if complete_rows(both.values).sum() < LEAST_PAIRS:
+        return
+    between = ", ".join(both.raters)
+    for measure, statistic in (
+        ("ICC(2,1), absolute agreement", _icc("2,1")),
+        ("ICC(3,1), consistency", _icc("3,1")),
+        ("correlation r", _correlation),
+    ):
+        yield _figure(topic, between, words + measure, both, statistic, draws)
+    yield from _pair(topic, both, draws, words)
+
+
+def _left_out(table: ReadTable, readers: Sequence[str], draws: int) -> Iterator[Finding]:
+    """Is the software as near to the other readers as the one who is left out?"""
+    there = table.values[complete_rows(table.values)]
+    if len(there) < LEAST_PAIRS:
+        return
+    numbers = range(len(readers))
+
+    def others(values: Values, left_out: int) -> Values:
+        return np.asarray(np.delete(values[:, :-1], left_out, axis=1).mean(axis=1))
+
+    def near(values: Values, rater: int, left_out: int) -> float:
+        return _icc("2,1")(np.column_stack([values[:, rater], others(values, left_out)]))
+
+    def of_reader(number: int) -> Callable[[Values], float]:
+        return lambda values: near(values, number, number)
+
+    def of_software(number: int) -> Callable[[Values], float]:
+        return lambda values: near(values, -1, number)
+
+    def software_ahead(values: Values) -> float:
+        return float(np.mean([near(values, -1, n) - near(values, n, n) for n in numbers]))
+
+    topic = "leave one out"
+    for number, name in enumerate(readers):
+        words = f"ICC(2,1) with the mean of the readers but {name}"
+        yield _figure(topic, name, words, table, of_reader(number), draws)
+        yield _figure(topic, SOFTWARE, words, table, of_software(number), draws)
+    words = "ICC(2,1) with the others: software less reader, mean over the readers"
+    yield _figure(topic, SOFTWARE, words, table, software_ahead, draws)
+
+
+def _of_change(
+    table: ReadTable, readers: Sequence[str], baseline: str, final: str, draws: int
+) -> Iterator[Finding]:
+    """Change from baseline to the final visit, a patient a unit."""
+    changed = change_table(table, baseline, final)
+    panel = changed.only(readers)
+    words = f"change from {baseline} to {final}: "
+    if complete_rows(panel.values).sum() >= LEAST_PAIRS:
+        measure = f"{words}ICC(2,1) of one reader"
+        yield _figure("change", ", ".join(readers), measure, panel, _icc("2,1"), draws)
+    if SOFTWARE in changed.raters:
+        yield from _near("change", _with_software(changed, readers), draws, words)
+
+
+def change_table(table: ReadTable, baseline: str, final: str) -> ReadTable:
+    """Final less baseline of every patient, by rater.
+
+    Raises
+    ------
+    StatsError
+        Nobody has one of the visits.
+    """
+    for name in (baseline, final):
+        if name not in table.visits:
+            raise StatsError(
+                f"No read is of visit {name!r}. Expected one of {', '.join(sorted(set(table.visits)))}. Name "
+                "the visits with --baseline and --final."
+            )
+    place = {unit: row for row, unit in enumerate(zip(table.patients, table.visits, strict=True))}
+    both = [p for p in sorted(set(table.patients)) if (p, baseline) in place and (p, final) in place]
+    values = [table.values[place[p, final]] - table.values[place[p, baseline]] for p in both]
+    empty = np.zeros((0, len(table.raters)))
+    return ReadTable(tuple(both), (final,) * len(both), table.raters, np.array(values) if values else empty)

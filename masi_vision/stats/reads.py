@@ -1,0 +1,212 @@
+"""Reads as a table: units by raters, with who and when behind every unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.errors import StatsError
+from masi_vision.scale import MASI_REGIONS, RegionGrade, mmasi
+
+Values = npt.NDArray[np.float64]
+GRADES = ("area", "darkness")
+Grades = dict[tuple[str, str], int]
+"""Of region and name."""
+NEEDED = ("patient", "visit", "reader")
+
+
+@dataclass(frozen=True)
+class Read:
+    """One rater's last blind read of a unit.
+
+    Parameters
+    ----------
+    repeat : bool
+        Whether the unit was a hidden repeat of another.
+    mmasi : float
+        NaN where the rater could not grade it.
+    grades : dict
+        Region and name ("area", "darkness") to grade.
+    """
+
+    patient: str
+    visit: str
+    rater: str
+    repeat: bool
+    mmasi: float
+    grades: Grades
+
+
+@dataclass(frozen=True)
+class ReadTable:
+    """What raters say of the same units.
+
+    Parameters
+    ----------
+    patients, visits : tuple of U str
+        Of every unit.
+    raters : tuple of R str
+    values : (U, R) float
+        NaN where a rater has none.
+    """
+
+    patients: tuple[str, ...]
+    visits: tuple[str, ...]
+    raters: tuple[str, ...]
+    values: Values
+
+    def of(self, rater: str) -> Values:
+        """One rater's values, (U,)."""
+        return np.asarray(self.values[:, self.raters.index(rater)])
+
+    def only(self, raters: Sequence[str]) -> ReadTable:
+        """The same of some raters, in this order."""
+        columns = [self.raters.index(name) for name in raters]
+        return ReadTable(self.patients, self.visits, tuple(raters), self.values[:, columns])
+
+
+def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
+    """Reads of a table whose code was broken, or that a study without a code has.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        Either a row for every read, as ``reads.csv`` of the reading page after `masi unblind` (columns
+        ``forehead_area`` and so on; of several entries only the last blind one counts), or a row for every
+        region (columns ``region``, ``area``, ``darkness``).
+    name : str
+        Of the table, for errors.
+
+    Raises
+    ------
+    StatsError
+        A column is missing or a grade is none.
+    """
+    rows = list(rows)
+    if not rows or set(NEEDED) - rows[0].keys():
+        found = ", ".join(rows[0]) if rows else "no rows"
+        raise StatsError(
+            f"{name} has {found}. Expected the columns {', '.join(NEEDED)} and grades: reads after "
+            "masi unblind."
+        )
+    by_region = "region" in rows[0]
+    made = _by_region(rows, name) if by_region else [_of_row(row, name) for row in rows if _counts(row)]
+    seen: set[tuple[str, str, str, bool]] = set()
+    for read in made:
+        key = (read.patient, read.visit, read.rater, read.repeat)
+        if key in seen:
+            raise StatsError(
+                f"{name} has two reads of {read.patient} {read.visit} by {read.rater}. Expected one, and a "
+                "repeat marked in the column repeat_of."
+            )
+        seen.add(key)
+    return made
+
+
+def _counts(row: Mapping[str, str]) -> bool:
+    """Whether a row is a read that is locked, blind, and the last."""
+    locked = bool(row.get("locked_utc", "locked"))
+    return locked and row.get("stage", "blind") == "blind" and row.get("latest", "1") in ("1", "")
+
+
+def _of_row(row: Mapping[str, str], name: str) -> Read:
+    grades: Grades = {
+        (region, grade): _grade(text, name)
+        for region in MASI_REGIONS
+        for grade in GRADES
+        if (text := row.get(f"{region}_{grade}", ""))
+    }
+    return _read(row, grades, name)
+
+
+def _by_region(rows: Sequence[Mapping[str, str]], name: str) -> list[Read]:
+    made: dict[tuple[str, ...], tuple[Mapping[str, str], Grades]] = {}
+    for row in rows:
+        key = (row["patient"], row["visit"], row["reader"], row.get("repeat_of", ""))
+        grades = made.setdefault(key, (row, {}))[1]
+        for grade in GRADES:
+            if row.get(grade, ""):
+                grades[row["region"], grade] = _grade(row[grade], name)
+    return [_read(row, grades, name) for row, grades in made.values()]
+
+
+def _grade(text: str, name: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise StatsError(f"{name} has the grade {text!r}. Expected a whole number.") from error
+
+
+def _read(row: Mapping[str, str], grades: Grades, name: str) -> Read:
+    score = float("nan")
+    if all(_is_graded(grades, region) for region in MASI_REGIONS):
+        try:
+            score = mmasi(
+                {r: RegionGrade(grades[r, "area"], grades.get((r, "darkness"), 0)) for r in MASI_REGIONS}
+            )
+        except ValueError as error:
+            raise StatsError(
+                f"{name}: the read of {row['patient']} {row['visit']} by {row['reader']} is none ({error}). "
+                "Expected grades of the scale."
+            ) from error
+    return Read(row["patient"], row["visit"], row["reader"], bool(row.get("repeat_of")), score, grades)
+
+
+def _is_graded(grades: Grades, region: str) -> bool:
+    """A region without pigment has no darkness."""
+    return grades.get((region, "area")) == 0 or {(region, "area"), (region, "darkness")} <= grades.keys()
+
+
+def scores_table(
+    rows: Iterable[Mapping[str, str]], name: str, column: str = "mmasi"
+) -> dict[tuple[str, str], float]:
+    """The software's scores by patient and visit, of ``scores.csv`` after `masi unblind` or of an open study.
+
+    Raises
+    ------
+    StatsError
+        A column is missing.
+    """
+    rows = list(rows)
+    if not rows or {"patient", "visit", column} - rows[0].keys():
+        raise StatsError(f"{name} lacks patient, visit or {column}. Expected scores.csv of masi score.")
+    return {
+        (row["patient"], row["visit"]): float(row[column])
+        for row in rows
+        if row[column] and not row.get("repeat_of")
+    }
+
+
+def table_of(
+    reads: Sequence[Read],
+    value: str | tuple[str, str] = "mmasi",
+    *,
+    scores: Mapping[tuple[str, str], float] | None = None,
+    software: str = "software",
+) -> ReadTable:
+    """Units by raters; hidden repeats are left out.
+
+    Parameters
+    ----------
+    value : "mmasi" or (region, name)
+        A grade of a region is NaN where it was not given; the darkness of a region without pigment too.
+    scores : mapping, optional
+        The software's, by patient and visit: one more rater, the last.
+    """
+    kept = [read for read in reads if not read.repeat]
+    units = sorted({(read.patient, read.visit) for read in kept})
+    raters = sorted({read.rater for read in kept})
+    place = {unit: number for number, unit in enumerate(units)}
+    values = np.full((len(units), len(raters)), np.nan)
+    for read in kept:
+        one = read.mmasi if isinstance(value, str) else read.grades.get(value, np.nan)
+        values[place[read.patient, read.visit], raters.index(read.rater)] = one
+    if scores is not None:
+        column = [scores.get(unit, np.nan) for unit in units]
+        values = np.column_stack([values, column])
+        raters.append(software)
+    patients, visits = (tuple(unit[k] for unit in units) for k in (0, 1))
+    return ReadTable(patients, visits, tuple(raters), values)

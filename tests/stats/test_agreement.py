@@ -1,0 +1,102 @@
+"""Limits of agreement, concordance and kappa: published data, another implementation, coverage."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy", reason="needs the extra stats")
+
+from masi_vision.stats.agreement import bland_altman, concordance, grade_agreement, within_unit_sd
+from masi_vision.stats.resampling import by_patient
+
+# Peak expiratory flow, l/min, of 17 people: Wright's meter twice, a mini meter twice (Bland and Altman 1986,
+# table 1).
+WRIGHT = np.array(
+    [494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427], float
+)
+WRIGHT_2 = np.array(
+    [490, 397, 512, 401, 470, 611, 415, 431, 638, 429, 420, 633, 275, 492, 165, 372, 421], float
+)
+MINI = np.array([512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 259, 350, 451], float)
+MINI_2 = np.array(
+    [525, 415, 508, 444, 500, 625, 460, 390, 642, 432, 420, 605, 227, 467, 268, 370, 443], float
+)
+
+
+def test_peak_flow_as_bland_and_altman_printed_it():
+    found = bland_altman(WRIGHT, MINI, deviations=2)
+    assert found.pairs == 17
+    assert round(found.bias.value, 1) == -2.1
+    assert round(found.sd, 1) == 38.8
+    assert (round(found.bias.low, 1), round(found.bias.high, 1)) == (-22.0, 17.8)
+    # They went on with rounded numbers: -2.1 - 2 x 38.8, and a standard error of 16.3.
+    printed = {"lower": (-79.7, -114.3, -45.1), "upper": (75.5, 40.9, 110.1)}
+    for name, values in printed.items():
+        limit = getattr(found, name)
+        assert (limit.value, limit.low, limit.high) == pytest.approx(values, abs=0.2)
+
+
+def test_repeatability_as_bland_and_altman_printed_it():
+    """15.3 and 19.9 l/min: Bland and Altman, Statistical Methods in Medical Research 8 (1999) 135-160."""
+    assert round(within_unit_sd(WRIGHT, WRIGHT_2), 1) == 15.3
+    assert round(within_unit_sd(MINI, MINI_2), 1) == 19.9
+
+
+def test_concordance_of_the_same_data():
+    """0.943: Steichen and Cox, Stata Journal 2 (2002) 183-189."""
+    assert round(concordance(WRIGHT, MINI).value, 3) == 0.943
+
+
+def test_the_interval_of_concordance_holds_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    truth, held, draws = 2 * 0.8 / (1 + 1 + 0.3**2), 0, 500
+    for _ in range(draws):
+        x = rng.normal(0, 1, 60)
+        y = 0.8 * x + rng.normal(0.3, 0.6, 60)
+        found = concordance(x, y)
+        held += found.low <= truth <= found.high
+    assert 0.92 < held / draws < 0.98
+
+
+def test_a_bias_that_grows_with_the_value_shows_in_the_slope():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 20, 80)
+    found = bland_altman(1.2 * truth + rng.normal(0, 1, 80), truth + rng.normal(0, 1, 80))
+    assert 0.1 < found.slope.low < 0.2 / 1.1 < found.slope.high
+    assert found.slope_p < 1e-6
+
+
+def test_kappa_is_that_of_statsmodels():
+    cohens_kappa = pytest.importorskip(
+        "statsmodels.stats.inter_rater", reason="needs statsmodels"
+    ).cohens_kappa
+    rng = np.random.default_rng(2)
+    for _ in range(50):
+        one = rng.integers(0, 7, 40)
+        other = np.clip(one + rng.integers(-2, 3, 40), 0, 6)
+        table = np.histogram2d(one, other, bins=np.arange(8) - 0.5)[0]
+        theirs = cohens_kappa(table, wt="quadratic", return_results=False)
+        found = grade_agreement(one.astype(float), other.astype(float))
+        assert found.kappa == pytest.approx(float(theirs), abs=1e-10)
+        assert found.exact == pytest.approx(np.trace(table) / 40)
+        assert found.within_one == (abs(one - other) <= 1).mean()
+
+
+def test_what_is_missing_on_one_side_counts_nowhere():
+    missing = np.where(np.arange(17) == 4, np.nan, MINI)
+    rest = np.arange(17) != 4
+    assert bland_altman(WRIGHT, missing) == bland_altman(WRIGHT[rest], MINI[rest])
+    with pytest.raises(ValueError, match="at least 3 pairs"):
+        concordance(WRIGHT, np.where(np.arange(17) > 1, np.nan, MINI))
+
+
+def test_patients_are_drawn_whole():
+    """Visits of a patient that are all alike: drawn one by one, the interval would be far too narrow."""
+    rng = np.random.default_rng(5)
+    values = np.repeat(rng.normal(0, 1, 30), 20)
+    patients = [f"P{i // 20}" for i in range(600)]
+    found = by_patient(lambda rows: float(values[rows].mean()), patients)
+    of_means = 1.96 * values[::20].std(ddof=1) / np.sqrt(30)
+    assert found.value == pytest.approx(values.mean())
+    assert (found.high - found.low) / 2 == pytest.approx(of_means, rel=0.15)
+    alone = by_patient(lambda rows: float(values[rows].mean()), ["P0"] * 600)
+    assert np.isnan(alone.low)

@@ -1,0 +1,138 @@
+"""A panel of readers: its figures come back from made reads, and what is missing is said."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy", reason="needs the extra stats")
+
+from masi_vision.errors import StatsError
+from masi_vision.scale import MASI_REGIONS
+from masi_vision.stats.panel import SOFTWARE, change_table, findings
+from masi_vision.stats.reads import reads_from, scores_table, table_of
+
+DRAWS = 60
+
+
+def wide(patient, visit, reader, areas, darkness, **more):
+    """A row as the reading page writes it and `masi unblind` completes it."""
+    row = {"patient": patient, "visit": visit, "reader": reader, "repeat_of": "", "stage": "blind"}
+    row |= {"latest": "1", "locked_utc": "2026-01-01T00:00:00+00:00"}
+    for region, area, dark in zip(MASI_REGIONS, areas, darkness, strict=True):
+        row[f"{region}_area"], row[f"{region}_darkness"] = str(area), str(dark) if area else ""
+    return row | {name: str(value) for name, value in more.items()}
+
+
+def made_panel(seed=0, patients=40, software_error=0.5, biases=(0, 0, 0)):
+    """Reads of two visits by three readers, a fifth of the units twice; and the software's scores."""
+    rng = np.random.default_rng(seed)
+    rows, scores = [], []
+    for number in range(patients):
+        worst = rng.integers(2, 7, 4)
+        for visit in ("v1", "v2"):
+            true_area = worst if visit == "v1" else np.maximum(worst - rng.integers(0, 3), 0)
+            true_dark = rng.integers(1, 5, 4)
+            for reader, bias in zip("ABC", biases, strict=True):
+                for repeat in ("", "code") if number % 5 == 0 else ("",):
+                    areas = np.clip(true_area + rng.integers(-1, 2, 4) + bias, 0, 6)
+                    row = wide(f"P{number:02d}", visit, reader, areas, true_dark, repeat_of=repeat)
+                    rows.append(row)
+            mmasi = float((np.array([0.3, 0.3, 0.3, 0.1]) * true_area * true_dark).sum())
+            found = mmasi + rng.normal(0, software_error)
+            scores.append({"patient": f"P{number:02d}", "visit": visit, "mmasi": f"{found:.3f}"})
+    return reads_from(rows, "reads.csv"), scores_table(scores, "scores.csv")
+
+
+def by_measure(found, topic, between=None):
+    return {
+        one.measure: one.estimate for one in found if one.topic == topic and between in (None, one.between)
+    }
+
+
+@pytest.fixture(scope="module")
+def found():
+    reads, scores = made_panel()
+    return findings(reads, scores, baseline="v1", final="v2", draws=DRAWS)
+
+
+def test_every_topic_has_its_figures(found):
+    topics = {one.topic for one in found}
+    assert topics == {"readers", "grades", "repeats", "software", "leave one out", "change"}
+    assert all(one.patients in (40, 8) for one in found)
+    assert all(one.estimate.low <= one.estimate.value <= one.estimate.high for one in found)
+
+
+def test_hidden_repeats_tell_a_reader_s_own_error_and_count_nowhere_else(found):
+    assert {one.units for one in found if one.topic == "repeats"} == {16}
+    assert {one.units for one in found if one.topic == "readers"} == {80}
+
+
+def test_a_software_that_errs_less_than_readers_is_ahead_and_one_that_errs_more_behind():
+    measure = "ICC(2,1) with the others: software less reader, mean over the readers"
+    for error, sign in ((0.2, 1), (6.0, -1)):
+        reads, scores = made_panel(software_error=error)
+        ahead = by_measure(findings(reads, scores, baseline="v1", final="v2", draws=DRAWS), "leave one out")
+        assert sign * ahead[measure].value > 0
+        assert sign * (ahead[measure].low if sign > 0 else ahead[measure].high) > 0
+
+
+def test_a_reader_who_grades_higher_shows_as_bias_and_lowers_agreement_alone():
+    reads, _ = made_panel(biases=(0, 0, 1))
+    found = findings(reads, baseline="v1", final="v2", draws=DRAWS)
+    assert by_measure(found, "readers", "A less C")["bias, mMASI"].high < 0
+    icc = by_measure(found, "readers", "A, B, C")
+    agreement = icc["ICC(2,1), absolute agreement of one reader"].value
+    assert agreement < icc["ICC(3,1), consistency of one reader"].value - 0.02
+    assert SOFTWARE not in {name for one in found for name in one.between.split(", ")}
+
+
+def test_change_is_final_less_baseline_of_those_who_have_both():
+    rows = [
+        wide("P1", "v1", "A", [2] * 4, [2] * 4),
+        wide("P1", "v2", "A", [1] * 4, [2] * 4),
+        wide("P2", "v1", "A", [3] * 4, [1] * 4),
+    ]
+    changed = change_table(table_of(reads_from(rows, "r")), "v1", "v2")
+    assert changed.patients == ("P1",)
+    assert changed.values.tolist() == [[pytest.approx(-2.0)]]
+    with pytest.raises(StatsError, match="No read is of visit 'v9'"):
+        change_table(table_of(reads_from(rows, "r")), "v1", "v9")
+
+
+def test_of_several_entries_the_last_blind_one_counts():
+    rows = [
+        wide("P1", "v1", "A", [1] * 4, [1] * 4, latest=0),
+        wide("P1", "v1", "A", [2] * 4, [1] * 4),
+        wide("P1", "v1", "A", [6] * 4, [4] * 4, stage="with_software"),
+        wide("P2", "v1", "A", [6] * 4, [4] * 4, locked_utc="", stage="blind"),
+    ]
+    (read,) = reads_from(rows, "r")
+    assert (read.patient, read.mmasi) == ("P1", 2.0)
+
+
+def test_a_region_that_was_not_graded_leaves_no_score_and_one_without_pigment_does():
+    rows = [wide("P1", "v1", "A", [0, 1, 1, 1], [0, 1, 1, 1]), wide("P2", "v1", "A", [2] * 4, [1] * 4)]
+    rows[1]["chin_darkness"] = ""
+    first, second = reads_from(rows, "r")
+    assert first.mmasi == pytest.approx(0.7)
+    assert np.isnan(second.mmasi)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], "no rows"),
+        ([{"code": "AAA", "reader": "A"}], "after masi unblind"),
+        ([wide("P1", "v1", "A", ["x"] * 4, [1] * 4)], "Expected a whole number"),
+        ([wide("P1", "v1", "A", [9] * 4, [1] * 4)], "Expected grades of the scale"),
+        ([wide("P1", "v1", "A", [1] * 4, [1] * 4)] * 2, "two reads of P1 v1 by A"),
+    ],
+)
+def test_reads_that_cannot_be_are_refused_with_a_sentence(rows, said):
+    with pytest.raises(StatsError, match=said):
+        reads_from(rows, "reads.csv")
+
+
+def test_one_reader_is_no_panel():
+    rows = [wide(f"P{n}", "v1", "A", [1 + n % 5] * 4, [1] * 4) for n in range(9)]
+    with pytest.raises(StatsError, match="1 readers share 9"):
+        findings(reads_from(rows, "r"), baseline="v1", final="v1")

@@ -17,6 +17,7 @@ from masi_vision.cli.doctor import doctor
 from masi_vision.cli.evaluate import evaluate
 from masi_vision.cli.labels import labels
 from masi_vision.cli.models import models
+from masi_vision.cli.outcome import outcome
 from masi_vision.cli.phantom import phantom
 from masi_vision.cli.qc import qc
 from masi_vision.cli.review import audit, review
@@ -44,6 +45,7 @@ app.command()(calibrate)
 app.command()(phantom)
 app.command()(unblind)
 app.command()(agree)
+app.command()(outcome)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(blind, name="blind")

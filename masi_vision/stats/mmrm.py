@@ -1,0 +1,251 @@
+"""A mixed model for repeated measures: visits of a patient correlate as they do, and some may be missing.
+
+As R's package mmrm has it by default: an unstructured covariance of the visits, restricted maximum
+likelihood, Satterthwaite's degrees of freedom. Missing at random is assumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import solve_triangular
+from scipy.optimize import minimize
+from scipy.stats import t as t_distribution
+
+from masi_vision.errors import StatsError
+
+Values = npt.NDArray[np.float64]
+_STEP = 1e-4
+_GRADIENT = 1e-5
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A combination of coefficients, tested against 0.
+
+    Parameters
+    ----------
+    low, high : float
+        95 % interval.
+    """
+
+    value: float
+    standard_error: float
+    df: float
+    low: float
+    high: float
+    p: float
+
+
+def contrast_of(value: float, standard_error: float, df: float, *, level: float = 0.95) -> Contrast:
+    """A contrast by Student's t."""
+    wide = float(t_distribution.ppf((1 + level) / 2, df)) * standard_error
+    p = float(2 * t_distribution.sf(abs(value) / standard_error, df)) if standard_error else float("nan")
+    return Contrast(value, standard_error, df, value - wide, value + wide, p)
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """Patients with the same visits: their visits, design (P, V, K) and values (P, V)."""
+
+    visits: tuple[int, ...]
+    design: Values
+    values: Values
+
+
+@dataclass(frozen=True)
+class Mmrm:
+    """A fitted model.
+
+    Parameters
+    ----------
+    coefficients : (K,)
+    covariance : (K, K)
+        Of the coefficients.
+    visit_covariance : (V, V)
+        Of what is left at the visits of one patient.
+    deviance : float
+        -2 log of the restricted likelihood.
+    observations, patients : int
+    """
+
+    coefficients: Values
+    covariance: Values
+    visit_covariance: Values
+    deviance: float
+    observations: int
+    patients: int
+    _patterns: tuple[_Pattern, ...]
+    _theta: Values
+    _theta_covariance: Values
+
+    def contrast(self, weights: Values) -> Contrast:
+        """Test a combination of coefficients, (K,).
+
+        Notes
+        -----
+        df = 2 v^2 / (g' A g): v the variance of the combination, g its gradient by the parameters of the
+        covariance, A the covariance of these.
+        """
+        variance = float(weights @ self.covariance @ weights)
+        gradient = np.empty_like(self._theta)
+        for k in range(len(gradient)):
+            step = np.zeros_like(self._theta)
+            step[k] = _STEP
+            up, down = (
+                weights @ _solved(self._patterns, self._theta + sign * step)[1] @ weights for sign in (1, -1)
+            )
+            gradient[k] = (up - down) / (2 * _STEP)
+        df = 2 * variance**2 / float(gradient @ self._theta_covariance @ gradient)
+        return contrast_of(float(weights @ self.coefficients), float(np.sqrt(variance)), df)
+
+
+def fit_mmrm(values: Values, design: Values, patients: Sequence[str], visits: npt.NDArray[np.int64]) -> Mmrm:
+    """Fit by restricted maximum likelihood.
+
+    Parameters
+    ----------
+    values : (N,)
+        One row for every visit of a patient that is there.
+    design : (N, K)
+        Of full rank.
+    patients : sequence of N str
+    visits : (N,) int
+        Number of the visit, from 0.
+
+    Raises
+    ------
+    StatsError
+        A patient has a visit twice, the design is not of full rank, or the fit does not come to an end.
+    """
+    patterns = _patterns(values, design, patients, visits)
+    if np.linalg.matrix_rank(design) < design.shape[1]:
+        raise StatsError(
+            f"The model has {design.shape[1]} coefficients, and the data tell only "
+            f"{np.linalg.matrix_rank(design)} of them. Expected every arm at every visit. Drop a visit or "
+            "an arm."
+        )
+    count = int(visits.max()) + 1
+    beta, *_ = np.linalg.lstsq(design, values, rcond=None)
+    spread = float(np.std(values - design @ beta))
+    if spread == 0:
+        raise StatsError("The values follow the model without rest. Expected patients who differ.")
+    start = _theta_of(spread**2 * (0.5 * np.eye(count) + 0.5))
+    found = minimize(lambda theta: _deviance(patterns, theta), start, method="BFGS", options={"gtol": 1e-4})
+    theta = found.x
+    hessian = _hessian(patterns, theta)
+    if np.linalg.norm(_gradient(patterns, theta)) > 0.05 or (np.linalg.eigvalsh(hessian) <= 0).any():
+        raise StatsError(
+            "The covariance of the visits cannot be fitted. Expected more patients, or fewer visits, than "
+            "there are. Leave out the visits that few patients have."
+        )
+    beta, covariance, _ = _solved(patterns, theta)
+    return Mmrm(
+        beta,
+        covariance,
+        _sigma(theta, count),
+        float(_deviance(patterns, theta)),
+        len(values),
+        sum(len(pattern.values) for pattern in patterns),
+        tuple(patterns),
+        theta,
+        np.asarray(2 * np.linalg.inv(hessian), np.float64),
+    )
+
+
+def _patterns(
+    values: Values, design: Values, patients: Sequence[str], visits: npt.NDArray[np.int64]
+) -> list[_Pattern]:
+    names = np.array(patients)
+    groups: dict[tuple[int, ...], list[npt.NDArray[np.int64]]] = {}
+    for name in sorted(set(patients)):
+        rows = np.flatnonzero(names == name)
+        rows = rows[np.argsort(visits[rows], kind="stable")]
+        seen = tuple(int(v) for v in visits[rows])
+        if len(set(seen)) < len(seen):
+            raise StatsError(f"{name} has a visit twice. Expected one value for each.")
+        groups.setdefault(seen, []).append(rows)
+    return [
+        _Pattern(seen, np.stack([design[rows] for rows in of]), np.stack([values[rows] for rows in of]))
+        for seen, of in groups.items()
+    ]
+
+
+def _theta_of(sigma: Values) -> Values:
+    """Parameters of a covariance: its Cholesky factor, the logarithm of the diagonal."""
+    factor = np.linalg.cholesky(sigma)
+    factor[np.diag_indices_from(factor)] = np.log(np.diag(factor))
+    return np.asarray(factor[np.tril_indices_from(factor)])
+
+
+def _sigma(theta: Values, count: int) -> Values:
+    factor = np.zeros((count, count))
+    factor[np.tril_indices(count)] = theta
+    factor[np.diag_indices(count)] = np.exp(np.diag(factor))
+    return np.asarray(factor @ factor.T)
+
+
+def _solved(patterns: Sequence[_Pattern], theta: Values) -> tuple[Values, Values, float]:
+    """Coefficients by generalised least squares, their covariance, and the deviance."""
+    count = int((np.sqrt(8 * len(theta) + 1) - 1) / 2)
+    sigma = _sigma(theta, count)
+    coefficients = patterns[0].design.shape[2]
+    normal, right = np.zeros((coefficients, coefficients)), np.zeros(coefficients)
+    log_det, square, number = 0.0, 0.0, 0
+    for pattern in patterns:
+        factor = np.linalg.cholesky(sigma[np.ix_(pattern.visits, pattern.visits)])
+        patients, seen = pattern.values.shape
+        side = np.concatenate([pattern.design, pattern.values[..., None]], axis=2)
+        flat = np.moveaxis(side, 1, 0).reshape(seen, -1)
+        white = solve_triangular(factor, flat, lower=True).reshape(seen, patients, coefficients + 1)
+        x, y = white[..., :-1].reshape(-1, coefficients), white[..., -1].ravel()
+        normal += x.T @ x
+        right += x.T @ y
+        square += float(y @ y)
+        log_det += 2 * patients * float(np.log(np.diag(factor)).sum())
+        number += patients * seen
+    covariance = np.asarray(np.linalg.inv(normal), np.float64)
+    beta = covariance @ right
+    rest = square - float(right @ beta)
+    of_normal = float(np.linalg.slogdet(normal)[1])
+    deviance = log_det + of_normal + rest + (number - coefficients) * np.log(2 * np.pi)
+    return beta, covariance, float(deviance)
+
+
+def _deviance(patterns: Sequence[_Pattern], theta: Values) -> float:
+    try:
+        return _solved(patterns, theta)[2]
+    except np.linalg.LinAlgError:
+        return float("inf")
+
+
+def _gradient(patterns: Sequence[_Pattern], theta: Values) -> Values:
+    steps = np.eye(len(theta)) * _GRADIENT
+    return np.array(
+        [(_deviance(patterns, theta + s) - _deviance(patterns, theta - s)) / (2 * _GRADIENT) for s in steps]
+    )
+
+
+def _hessian(patterns: Sequence[_Pattern], theta: Values) -> Values:
+    """Second derivatives of the deviance, by central differences of the deviance itself."""
+    size, step = len(theta), 1e-3
+    made = np.empty((size, size))
+    steps = np.eye(size) * step
+    middle = _deviance(patterns, theta)
+    for i in range(size):
+        for j in range(i + 1):
+            if i == j:
+                up, down = _deviance(patterns, theta + steps[i]), _deviance(patterns, theta - steps[i])
+                made[i, i] = (up - 2 * middle + down) / step**2
+            else:
+                both = [
+                    _deviance(patterns, theta + a * steps[i] + b * steps[j]) for a, b in ((1, 1), (-1, -1))
+                ]
+                apart = [
+                    _deviance(patterns, theta + a * steps[i] + b * steps[j]) for a, b in ((1, -1), (-1, 1))
+                ]
+                made[i, j] = made[j, i] = (sum(both) - sum(apart)) / (4 * step**2)
+    return made

@@ -1,0 +1,387 @@
+"""The outcome of a trial: arms against the control, what each patient gained, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+from scipy.stats import t as t_distribution
+
+from masi_vision.config import Section
+from masi_vision.errors import StatsError
+from masi_vision.stats.ancova import Ancova, adjusted_p, ancova
+from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
+
+Values = npt.NDArray[np.float64]
+INEFFECTIVE, NONE = "ineffective", "no rate: baseline 0"
+_Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class OutcomeProtocol(Section):
+    """What `configs/outcome.yaml` says, key by key.
+
+    Parameters
+    ----------
+    endpoint : str
+        Column of the table.
+    baseline, primary, control : str
+        Names of two visits and an arm.
+    classes : dict
+        Least improvement rate of every class, from the best down.
+    others : dict
+        Further outcomes and their least and greatest value.
+    """
+
+    endpoint: str
+    baseline: str
+    primary: str
+    control: str
+    multiplicity: Literal["dunnett", "holm", "none"]
+    classes: dict[str, _Share]
+    responder: _Share
+    others: dict[str, tuple[float, float]]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> OutcomeProtocol:
+        rates = list(self.classes.values())
+        if rates != sorted(rates, reverse=True) or len(set(rates)) < len(rates):
+            raise ValueError("classes must fall from the best down")
+        if self.baseline == self.primary:
+            raise ValueError("baseline and primary must be two visits")
+        return self
+
+
+@dataclass(frozen=True)
+class Course:
+    """One patient: the arm, and the endpoint at the visits that are there."""
+
+    patient: str
+    arm: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One figure of the outcome.
+
+    Parameters
+    ----------
+    analysis : str
+        "primary", "sensitivity: ...", "trajectory", "improvement", "class", "responder", "missing",
+        "complication" or a further outcome.
+    arm : str
+        "B less A" for a comparison.
+    visit : str
+    measure : str
+    patients : int
+    value : float
+    low, high, p, p_adjusted : float
+        NaN where there is none.
+    """
+
+    analysis: str
+    arm: str
+    visit: str
+    measure: str
+    patients: int
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    p: float = float("nan")
+    p_adjusted: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What one patient gained from baseline to the primary visit; NaN and blank where a visit is missing."""
+
+    patient: str
+    arm: str
+    baseline: float
+    primary: float
+    change: float
+    improvement_rate: float
+    improvement_class: str
+
+
+def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Result]:
+    """Every figure of the outcome.
+
+    Raises
+    ------
+    StatsError
+        A visit or the control of the protocol is not there, or too few patients are.
+    """
+    seen = {visit for one in courses for visit in one.values}
+    arms = {one.arm for one in courses}
+    for name, known, what in (
+        (protocol.baseline, seen, "visit"),
+        (protocol.primary, seen, "visit"),
+        (protocol.control, arms, "arm"),
+    ):
+        if name not in known:
+            raise StatsError(
+                f"The protocol names the {what} {name!r}; the table has {', '.join(sorted(known))}. Expected "
+                "the names of the table. Change the protocol."
+            )
+    return [
+        *_compared("primary", ancova_of(courses, protocol), protocol.primary),
+        *_compared(
+            "sensitivity: baseline carried forward",
+            ancova_of(courses, protocol, carried=True),
+            protocol.primary,
+        ),
+        *_by_mmrm(courses, protocol),
+        *_trajectories(courses),
+        *_improvement(courses, protocol),
+        *_missing(courses, protocol),
+    ]
+
+
+def ancova_of(courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: bool = False) -> Ancova:
+    """The comparison at the primary visit.
+
+    Parameters
+    ----------
+    carried : bool
+        Take the baseline for whom the primary visit is missing: no change; else leave the patient out.
+    """
+    there = [one for one in courses if protocol.baseline in one.values]
+    if not carried:
+        there = [one for one in there if protocol.primary in one.values]
+    before = np.array([one.values[protocol.baseline] for one in there], np.float64)
+    after = np.array(
+        [one.values.get(protocol.primary, one.values[protocol.baseline]) for one in there], np.float64
+    )
+    arms = [one.arm for one in there]
+    return ancova(after, before, arms, protocol.control, multiplicity=protocol.multiplicity)
+
+
+def _compared(analysis: str, found: Ancova, visit: str) -> Iterator[Result]:
+    for mean in found.means:
+        yield _of(analysis, mean.arm, visit, "adjusted mean", mean.patients, mean.mean, tested=False)
+    patients = {mean.arm: mean.patients for mean in found.means}
+    for one in found.comparisons:
+        both, name = patients[one.arm] + patients[one.control], f"{one.arm} less {one.control}"
+        yield _of(analysis, name, visit, "difference", both, one.difference, p_adjusted=one.p_adjusted)
+        yield Result(
+            analysis,
+            name,
+            visit,
+            "difference in standard deviations",
+            both,
+            one.effect_size,
+            one.difference.low / found.residual_sd,
+            one.difference.high / found.residual_sd,
+        )
+
+
+def _of(
+    analysis: str,
+    arm: str,
+    visit: str,
+    measure: str,
+    patients: int,
+    found: Contrast,
+    *,
+    tested: bool = True,
+    p_adjusted: float = float("nan"),
+) -> Result:
+    p = found.p if tested else float("nan")
+    return Result(analysis, arm, visit, measure, patients, found.value, found.low, found.high, p, p_adjusted)
+
+
+def mmrm_of(
+    courses: Sequence[Course], protocol: OutcomeProtocol
+) -> tuple[Mmrm, dict[str, Values], list[str]]:
+    """The model of all visits after the baseline: arm at every visit, baseline at every visit.
+
+    Returns
+    -------
+    (Mmrm, dict, list)
+        The model, what weighs its coefficients to the adjusted mean of each arm at the primary visit, and the
+        visits that it has.
+    """
+    there = [one for one in courses if protocol.baseline in one.values]
+    visits = sorted({visit for one in there for visit in one.values} - {protocol.baseline})
+    arms = [protocol.control, *sorted({one.arm for one in there} - {protocol.control})]
+    mean = float(np.mean([one.values[protocol.baseline] for one in there]))
+    values, design, names, numbers = [], [], [], []
+    for one in there:
+        for number, visit in enumerate(visits):
+            if visit in one.values:
+                line = np.zeros((len(visits), len(arms) + 1))
+                line[number, arms.index(one.arm)] = 1
+                line[number, -1] = one.values[protocol.baseline] - mean
+                values.append(one.values[visit])
+                design.append(line.ravel())
+                names.append(one.patient)
+                numbers.append(number)
+    model = fit_mmrm(np.array(values), np.array(design), names, np.array(numbers))
+    weights = {}
+    for place, arm in enumerate(arms):
+        at = np.zeros((len(visits), len(arms) + 1))
+        at[visits.index(protocol.primary), place] = 1
+        weights[arm] = at.ravel()
+    return model, weights, visits
+
+
+def _by_mmrm(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[Result]:
+    analysis = "sensitivity: MMRM"
+    model, weights, _ = mmrm_of(courses, protocol)
+    others = [arm for arm in weights if arm != protocol.control]
+    apart = [weights[arm] - weights[protocol.control] for arm in others]
+    found = [model.contrast(one) for one in apart]
+    covariance = np.array([[one @ model.covariance @ other for other in apart] for one in apart])
+    together = adjusted_p(found, covariance, min(one.df for one in found), protocol.multiplicity)
+    for arm, one, p in zip(others, found, together, strict=True):
+        name = f"{arm} less {protocol.control}"
+        yield _of(analysis, name, protocol.primary, "difference", model.patients, one, p_adjusted=p)
+
+
+def _trajectories(courses: Sequence[Course]) -> Iterator[Result]:
+    """Mean of every arm at every visit, with its interval by Student's t."""
+    for arm in sorted({one.arm for one in courses}):
+        for visit in sorted({visit for one in courses for visit in one.values}):
+            values = np.array(
+                [one.values[visit] for one in courses if one.arm == arm and visit in one.values]
+            )
+            if len(values):
+                yield _mean("trajectory", arm, visit, "mean", values)
+
+
+def _mean(analysis: str, arm: str, visit: str, measure: str, values: Values) -> Result:
+    mean, n = float(values.mean()), len(values)
+    if n < 2:
+        return Result(analysis, arm, visit, measure, n, mean)
+    wide = float(t_distribution.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return Result(analysis, arm, visit, measure, n, mean, mean - wide, mean + wide)
+
+
+def gains(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Gain]:
+    """What every patient gained."""
+    return [_gain(one, protocol) for one in sorted(courses, key=lambda one: one.patient)]
+
+
+def _gain(one: Course, protocol: OutcomeProtocol) -> Gain:
+    nan = float("nan")
+    before, after = one.values.get(protocol.baseline, nan), one.values.get(protocol.primary, nan)
+    rate = (before - after) / before if before else nan
+    return Gain(one.patient, one.arm, before, after, after - before, rate, _class(before, rate, protocol))
+
+
+def _class(before: float, rate: float, protocol: OutcomeProtocol) -> str:
+    if before == 0:
+        return NONE
+    if np.isnan(rate):
+        return ""
+    # A rate is a quotient of grades: 0.3 must not be missed by the last bit.
+    return next((name for name, least in protocol.classes.items() if rate >= least - 1e-12), INEFFECTIVE)
+
+
+def _improvement(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[Result]:
+    of_arm: dict[str, list[Gain]] = {}
+    for one in gains(courses, protocol):
+        if one.improvement_class:
+            of_arm.setdefault(one.arm, []).append(one)
+    for arm, here in sorted(of_arm.items()):
+        rates = np.array([one.improvement_rate for one in here if not np.isnan(one.improvement_rate)])
+        if len(rates):
+            yield _mean("improvement", arm, protocol.primary, "mean improvement rate", rates)
+        for name in (*protocol.classes, INEFFECTIVE, NONE):
+            share = sum(one.improvement_class == name for one in here)
+            yield _share("class", arm, protocol.primary, name, share, len(here))
+        responders = int((rates >= protocol.responder - 1e-12).sum())
+        words = f"improvement rate of {protocol.responder:g} or more"
+        yield _share("responder", arm, protocol.primary, words, responders, len(here))
+
+
+def _share(analysis: str, arm: str, visit: str, measure: str, count: int, of: int) -> Result:
+    """A share with Wilson's interval (Journal of the American Statistical Association 22 (1927) 209)."""
+    z, share = 1.959964, count / of
+    middle = (share + z**2 / (2 * of)) / (1 + z**2 / of)
+    wide = z * np.sqrt(share * (1 - share) / of + z**2 / (4 * of**2)) / (1 + z**2 / of)
+    low, high = max(float(middle - wide), 0.0), min(float(middle + wide), 1.0)
+    return Result(analysis, arm, visit, measure, of, share, min(low, share), max(high, share))
+
+
+def _missing(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[Result]:
+    visits = sorted({visit for one in courses for visit in one.values})
+    for arm in sorted({one.arm for one in courses}):
+        here = [one for one in courses if one.arm == arm]
+        for visit in visits:
+            count = sum(visit not in one.values for one in here)
+            yield Result("missing", arm, visit, "patients without a value", len(here), float(count))
+
+
+def other_results(
+    rows: Sequence[Mapping[str, str]], arms: Mapping[str, str], protocol: OutcomeProtocol, name: str
+) -> list[Result]:
+    """Further outcomes by arm and visit: mean with its interval, and median.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        ``patient, visit, item, value``.
+    arms : mapping
+        Arm of every patient.
+
+    Raises
+    ------
+    StatsError
+        An item, a value or a patient is none of the trial.
+    """
+    groups: dict[tuple[str, str, str], list[float]] = {}
+    for row in rows:
+        item, patient = row.get("item", ""), row.get("patient", "")
+        if item not in protocol.others or patient not in arms:
+            raise StatsError(
+                f"{name} has item {item!r} of patient {patient!r}. Expected the items "
+                f"{', '.join(protocol.others)} and patients of the trial."
+            )
+        low, high = protocol.others[item]
+        try:
+            value = float(row.get("value", ""))
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise StatsError(
+                f"{name} has {item} {row.get('value')!r} of {patient} at {row.get('visit')}. "
+                f"Expected a number from {low:g} to {high:g}."
+            )
+        groups.setdefault((item, arms[patient], row.get("visit", "")), []).append(value)
+    made = []
+    for (item, arm, visit), given in sorted(groups.items()):
+        values = np.array(given)
+        made.append(_mean(item, arm, visit, "mean", values))
+        made.append(Result(item, arm, visit, "median", len(values), float(np.median(values))))
+    return made
+
+
+def event_results(rows: Sequence[Mapping[str, str]], arms: Mapping[str, str], name: str) -> list[Result]:
+    """Complications by arm: share of patients who had each at least once.
+
+    Raises
+    ------
+    StatsError
+        A patient is none of the trial, or an event has no name.
+    """
+    had: dict[str, set[str]] = {}
+    for row in rows:
+        event, patient = row.get("event", "").strip(), row.get("patient", "")
+        if not event or patient not in arms:
+            raise StatsError(
+                f"{name} has the event {event!r} of patient {patient!r}. Expected patient,visit,event of "
+                "patients of the trial."
+            )
+        had.setdefault(event, set()).add(patient)
+    made = []
+    for event, patients in sorted(had.items()):
+        for arm in sorted(set(arms.values())):
+            of = [patient for patient, his in arms.items() if his == arm]
+            made.append(_share("complication", arm, "any", event, len(patients & set(of)), len(of)))
+    return made

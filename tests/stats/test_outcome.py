@@ -1,0 +1,145 @@
+"""The outcome of made trials: what was planted comes back, what is missing is counted, nulls stay null."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy", reason="needs the extra stats")
+
+from masi_vision.config import checked, read_yaml, shipped_file
+from masi_vision.errors import SettingsError, StatsError
+from masi_vision.phantom.cohort import Arm
+from masi_vision.stats.outcome import (
+    INEFFECTIVE,
+    NONE,
+    Course,
+    OutcomeProtocol,
+    ancova_of,
+    event_results,
+    gains,
+    other_results,
+    outcome,
+)
+
+FILE = shipped_file("configs", "outcome.yaml")
+RULES = checked(OutcomeProtocol, read_yaml(FILE), FILE, "outcome.yaml")
+VISITS = ("visit-1", "visit-3", "visit-6")
+EFFECTS = (Arm("A", 0.1), Arm("B", 0.1), Arm("C", 0.3), Arm("D", 0.6))
+
+
+def courses(seed=0, patients=80, arms=EFFECTS, missing=0.0):
+    """Patients whose score falls by the share of their arm, as a reader sees it."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for number in range(patients):
+        arm = arms[number % len(arms)]
+        before = rng.uniform(4, 14)
+        left = 1 - np.clip(arm.effect + rng.normal(0, 0.15), -0.3, 1)
+        true = {"visit-1": before, "visit-3": before * (1 + left) / 2, "visit-6": before * left}
+        seen = {visit: float(max(value + rng.normal(0, 0.8), 0)) for visit, value in true.items()}
+        kept = {v: value for v, value in seen.items() if v == "visit-1" or rng.random() >= missing}
+        made.append(Course(f"P{number:03d}", arm.name, kept))
+    return made
+
+
+def of(found, analysis, arm, measure="difference"):
+    (one,) = [r for r in found if (r.analysis, r.arm, r.measure) == (analysis, arm, measure)]
+    return one
+
+
+def test_planted_effects_are_found_by_every_analysis_and_no_others():
+    found = outcome(courses(1, missing=0.05), RULES)
+    for analysis in ("primary", "sensitivity: MMRM", "sensitivity: baseline carried forward"):
+        assert of(found, analysis, "D less A").p_adjusted < 0.001
+        assert of(found, analysis, "D less A").value < -2.5
+        assert of(found, analysis, "B less A").p_adjusted > 0.05
+    assert of(found, "primary", "D less A", "difference in standard deviations").value < -1
+    rates = {arm: of(found, "improvement", arm, "mean improvement rate") for arm in "ABCD"}
+    assert rates["A"].value == pytest.approx(0.1, abs=0.1)
+    assert rates["D"].value == pytest.approx(0.6, abs=0.1)
+
+
+def test_null_trials_are_called_effective_as_seldom_as_the_level_says():
+    """Any of three comparisons, adjusted by Dunnett, in 400 trials of four arms that do not differ."""
+    same = tuple(Arm(name, 0.25) for name in "ABCD")
+    wrong = 0
+    for seed in range(400):
+        found = ancova_of(courses(1000 + seed, arms=same), RULES)
+        wrong += min(one.p_adjusted for one in found.comparisons) < 0.05
+    assert 0.025 <= wrong / 400 <= 0.075
+
+
+def test_what_is_missing_is_counted_and_handled_as_the_rule_says():
+    made = courses(2)
+    made[3] = Course(made[3].patient, made[3].arm, {"visit-1": 10.0})  # arm D
+    made[7] = Course(made[7].patient, made[7].arm, {})
+    found = outcome(made, RULES)
+    missing = {(r.arm, r.visit): r.value for r in found if r.analysis == "missing"}
+    assert (missing["D", "visit-1"], missing["D", "visit-6"], missing["A", "visit-6"]) == (1, 2, 0)
+    patients = {
+        analysis: of(found, analysis, "D", "adjusted mean").patients
+        for analysis in ("primary", "sensitivity: baseline carried forward")
+    }
+    assert list(patients.values()) == [18, 19]
+    lost = gains(made, RULES)[3]
+    assert np.isnan(lost.change)
+    assert lost.improvement_class == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (10, 2, "basically_cured"),
+        (10, 5, "markedly_effective"),
+        (1.0, 0.7, "improved"),  # 0.3 but for the last bit
+        (10, 7.1, INEFFECTIVE),
+        (10, 12, INEFFECTIVE),
+        (0, 0, NONE),
+    ],
+)
+def test_classes_of_improvement(before, after, expected):
+    (one,) = gains([Course("P", "A", {"visit-1": before, "visit-6": after})], RULES)
+    assert one.improvement_class == expected
+
+
+def test_shares_of_classes_are_of_those_who_have_both_visits_and_add_up():
+    found = outcome(courses(3, missing=0.2), RULES)
+    for arm in "ABCD":
+        shares = [r for r in found if (r.analysis, r.arm) == ("class", arm)]
+        assert sum(one.value for one in shares) == pytest.approx(1)
+        assert shares[0].patients == of(found, "primary", arm, "adjusted mean").patients
+        assert all(0 <= one.low <= one.value <= one.high <= 1 for one in shares)
+
+
+def test_further_outcomes_and_complications_stand_by_arm():
+    arms = {"P1": "A", "P2": "A", "P3": "B"}
+    rows = [
+        {"patient": p, "visit": "visit-6", "item": "pain", "value": v}
+        for p, v in zip(arms, "246", strict=True)
+    ]
+    found = {(r.arm, r.measure): r.value for r in other_results(rows, arms, RULES, "others.csv")}
+    assert found == {("A", "mean"): 3, ("A", "median"): 3, ("B", "mean"): 6, ("B", "median"): 6}
+    events = [{"patient": "P1", "visit": "visit-2", "event": "erythema"}] * 2
+    shares = {r.arm: (r.value, r.patients) for r in event_results(events, arms, "events.csv")}
+    assert shares == {"A": (0.5, 2), "B": (0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"item": "pain", "value": "11"}, "from 0 to 10"),
+        ({"item": "pain", "value": "much"}, "from 0 to 10"),
+        ({"item": "joy", "value": "1"}, "Expected the items pain"),
+        ({"item": "pain", "value": "1", "patient": "P9"}, "patients of the trial"),
+    ],
+)
+def test_further_outcomes_that_cannot_be_are_refused(row, said):
+    with pytest.raises(StatsError, match=said):
+        other_results([{"patient": "P1", "visit": "v"} | row], {"P1": "A"}, RULES, "others.csv")
+
+
+def test_a_protocol_that_does_not_fit_the_table_or_itself_is_refused():
+    with pytest.raises(StatsError, match="names the visit 'visit-9'"):
+        outcome(courses(), RULES.model_copy(update={"primary": "visit-9"}))
+    values = read_yaml(FILE) | {"classes": {"good": 0.2, "better": 0.6}}
+    with pytest.raises(SettingsError, match="fall from the best down"):
+        checked(OutcomeProtocol, values, FILE, "outcome.yaml")

@@ -1,0 +1,157 @@
+"""ANCOVA and MMRM: against regression, closed forms, Dunnett's table, and as often wrong as they say."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy", reason="needs the extra stats")
+
+from masi_vision.errors import StatsError
+from masi_vision.stats.ancova import adjusted_p, ancova
+from masi_vision.stats.mmrm import contrast_of, fit_mmrm
+
+ARMS = ("A", "B", "C", "D")
+
+
+def trial(seed=0, patients=80, effect=0.0, visits=3, missing=0.0):
+    """Baseline and follow-ups (P, V) of four arms; the last arm falls by the effect at the last visit."""
+    rng = np.random.default_rng(seed)
+    arms = [ARMS[n % 4] for n in range(patients)]
+    own = rng.normal(8, 2, patients)
+    values = own[:, None] + rng.normal(0, 1, (patients, visits + 1)).cumsum(axis=1)
+    values[:, -1] -= effect * (np.array(arms) == "D")
+    gone = rng.random((patients, visits)) < missing
+    values[:, 1:][gone] = np.nan
+    return values[:, 0], values[:, 1:], arms
+
+
+def long_form(baseline, follow_ups, arms):
+    """Rows, design (arm x visit, baseline x visit), patients and visits of the values that are there."""
+    visits = follow_ups.shape[1]
+    rows, design, names, numbers = [], [], [], []
+    for n, arm in enumerate(arms):
+        for v in range(visits):
+            if np.isfinite(follow_ups[n, v]):
+                line = np.zeros((visits, 5))
+                line[v, ARMS.index(arm)] = 1
+                line[v, 4] = baseline[n] - baseline.mean()
+                rows.append(follow_ups[n, v])
+                design.append(line.ravel())
+                names.append(f"P{n:03d}")
+                numbers.append(v)
+    return np.array(rows), np.array(design), names, np.array(numbers)
+
+
+def last_visit(one, other, visits=3):
+    weights = np.zeros((visits, 5))
+    weights[-1, ARMS.index(one)], weights[-1, ARMS.index(other)] = 1, -1
+    return weights.ravel()
+
+
+def test_ancova_is_the_regression_of_statsmodels():
+    smf = pytest.importorskip("statsmodels.formula.api", reason="needs statsmodels (dev)")
+    import pandas
+
+    baseline, follow_ups, arms = trial(1, effect=1.5)
+    found = ancova(follow_ups[:, -1], baseline, arms, "A", multiplicity="none")
+    data = pandas.DataFrame({"y": follow_ups[:, -1], "b": baseline, "arm": arms})
+    theirs = smf.ols("y ~ C(arm) + b", data).fit()
+    for one in found.comparisons:
+        name = f"C(arm)[T.{one.arm}]"
+        assert one.difference.value == pytest.approx(theirs.params[name], abs=1e-10)
+        assert one.difference.standard_error == pytest.approx(theirs.bse[name], abs=1e-10)
+        assert one.difference.p == pytest.approx(theirs.pvalues[name], abs=1e-10)
+        assert (one.difference.low, one.difference.high) == pytest.approx(tuple(theirs.conf_int().loc[name]))
+    assert found.baseline_slope.value == pytest.approx(theirs.params["b"])
+
+
+def test_without_missing_visits_mmrm_at_a_visit_is_the_ancova_of_that_visit():
+    """With baseline and arms at every visit both have one answer, standard error and degrees of freedom."""
+    baseline, follow_ups, arms = trial(2, effect=1.0)
+    model = fit_mmrm(*long_form(baseline, follow_ups, arms))
+    expected = ancova(follow_ups[:, -1], baseline, arms, "A", multiplicity="none")
+    for one in expected.comparisons:
+        found = model.contrast(last_visit(one.arm, "A"))
+        assert found.value == pytest.approx(one.difference.value, abs=1e-6)
+        assert found.standard_error == pytest.approx(one.difference.standard_error, rel=1e-3)
+        assert found.df == pytest.approx(75, rel=0.01)
+    of_arm = [[float(arm == name) for name in ARMS] for arm in arms]
+    rest = [np.linalg.lstsq(np.column_stack([of_arm, baseline]), y, rcond=None) for y in follow_ups.T]
+    variances = [float(one[1][0]) / 75 for one in rest]
+    np.testing.assert_allclose(np.diag(model.visit_covariance), variances, rtol=5e-3)
+
+
+def test_with_missing_visits_the_likelihood_is_at_its_maximum_by_another_reckoning():
+    """-2 log of the restricted likelihood, written with one large matrix for all patients."""
+    values, design, names, numbers = long_form(*trial(3, patients=40, missing=0.25))
+    model = fit_mmrm(values, design, names, numbers)
+
+    def deviance(sigma):
+        same = np.array(names)[:, None] == np.array(names)
+        whole = np.where(same, sigma[np.ix_(numbers, numbers)], 0.0)
+        inverse = np.linalg.inv(whole)
+        normal = design.T @ inverse @ design
+        rest = values - design @ np.linalg.solve(normal, design.T @ inverse @ values)
+        return (
+            np.linalg.slogdet(whole)[1]
+            + np.linalg.slogdet(normal)[1]
+            + rest @ inverse @ rest
+            + (len(values) - design.shape[1]) * np.log(2 * np.pi)
+        )
+
+    assert model.deviance == pytest.approx(deviance(model.visit_covariance), abs=1e-6)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        step = rng.normal(0, 0.03, (3, 3))
+        assert deviance(model.visit_covariance + (step + step.T) / 2) > model.deviance - 1e-6
+    assert 10 < model.contrast(last_visit("D", "A")).df < 40
+
+
+def test_mmrm_is_wrong_as_often_as_it_says_where_visits_are_missing():
+    wrong = 0
+    for seed in range(60):
+        model = fit_mmrm(*long_form(*trial(100 + seed, patients=40, visits=2, missing=0.2)))
+        wrong += model.contrast(last_visit("D", "A", 2)).p < 0.05
+    assert wrong <= 8  # of 60, expected 3
+
+
+def test_a_planted_effect_comes_back_from_both():
+    by_model, by_visit = [], []
+    for seed in range(12):
+        baseline, follow_ups, arms = trial(seed, effect=3.0, visits=2, missing=0.1)
+        model = fit_mmrm(*long_form(baseline, follow_ups, arms))
+        by_model.append(model.contrast(last_visit("D", "A", 2)))
+        there = np.isfinite(follow_ups[:, -1])
+        kept = [arm for arm, is_there in zip(arms, there, strict=True) if is_there]
+        by_visit.append(ancova(follow_ups[there, -1], baseline[there], kept, "A").comparisons[-1])
+    for found in (by_model, [one.difference for one in by_visit]):
+        assert np.mean([one.value for one in found]) == pytest.approx(-3, abs=0.3)
+        assert all(one.p < 0.05 for one in found)
+    assert all(one.difference.p <= one.p_adjusted < 0.05 for one in by_visit)
+    assert np.mean([one.effect_size for one in by_visit]) == pytest.approx(-3 / np.sqrt(2), abs=0.3)
+
+
+@pytest.mark.parametrize(("comparisons", "df", "critical"), [(3, 60, 2.41), (3, 20, 2.54), (2, 30, 2.32)])
+def test_dunnett_s_table(comparisons, df, critical):
+    """Two-sided 5 % points of equal groups (Dunnett, Biometrics 20 (1964) 482-491, table II)."""
+    covariance = np.full((comparisons, comparisons), 0.5) + 0.5 * np.eye(comparisons)
+    p = adjusted_p([contrast_of(critical, 1.0, df)] * comparisons, covariance, df, "dunnett")
+    assert p[0] == pytest.approx(0.05, abs=0.0015)
+
+
+def test_holm_steps_down():
+    """0.01, 0.04, 0.03 become 0.03, 0.06, 0.06 (Holm, Scandinavian Journal of Statistics 6 (1979) 65)."""
+    from scipy.stats import t
+
+    differences = [contrast_of(float(t.isf(p / 2, 50)), 1.0, 50) for p in (0.01, 0.04, 0.03)]
+    assert adjusted_p(differences, np.eye(3), 50, "holm") == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_what_cannot_be_fitted_is_refused():
+    baseline, follow_ups, arms = trial(0)
+    with pytest.raises(StatsError, match="Expected the control 'X'"):
+        ancova(follow_ups[:, 0], baseline, arms, "X")
+    values, design, names, numbers = long_form(baseline, follow_ups, arms)
+    with pytest.raises(StatsError, match="has a visit twice"):
+        fit_mmrm(values, design, ["P000"] * len(names), numbers)
+    with pytest.raises(StatsError, match="tell only"):
+        fit_mmrm(values, np.column_stack([design, design[:, 0]]), names, numbers)

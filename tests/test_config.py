@@ -51,7 +51,12 @@ def test_the_shipped_settings_load():
 
 
 def test_every_file_in_configs_loads():
-    assert {file.name for file in CONFIGS.glob("*.yaml")} == {"protocol.yaml", "quality.yaml", "scoring.yaml"}
+    assert {file.name for file in CONFIGS.glob("*.yaml")} == {
+        "outcome.yaml",
+        "protocol.yaml",
+        "quality.yaml",
+        "scoring.yaml",
+    }
     assert load_settings(CONFIGS / "scoring.yaml", CONFIGS / "quality.yaml") == load_settings()
 
 

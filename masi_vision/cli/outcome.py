@@ -44,7 +44,7 @@ def outcome(
     ] = None,
     overwrite: Overwrite = False,
 ) -> int:
-    """Compare the arms of a trial with the control: ANCOVA, MMRM, improvement, responders, what is missing."""
+    """Compare the arms of a trial: ANCOVA, MMRM, improvement, responders, what is missing."""
     need_stats()
     from masi_vision.config import checked, read_yaml, shipped_file
     from masi_vision.report.tables import write_file, writing

@@ -20,6 +20,7 @@ from masi_vision.cli.models import models
 from masi_vision.cli.outcome import outcome
 from masi_vision.cli.phantom import phantom
 from masi_vision.cli.qc import qc
+from masi_vision.cli.report import report
 from masi_vision.cli.review import audit, review
 from masi_vision.cli.score import score
 from masi_vision.cli.selftest import selftest
@@ -46,6 +47,7 @@ app.command()(phantom)
 app.command()(unblind)
 app.command()(agree)
 app.command()(outcome)
+app.command()(report)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(blind, name="blind")

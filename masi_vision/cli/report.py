@@ -1,0 +1,162 @@
+"""`masi report`: a study on one page, with its figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from masi_vision.cli.agree import AGREEMENT, need_stats, rows_of
+from masi_vision.cli.door import DONE, verb
+from masi_vision.cli.options import Overwrite
+from masi_vision.cli.outcome import OUTCOME
+from masi_vision.errors import OutputError, StatsError
+
+if TYPE_CHECKING:
+    from masi_vision.report.figures import Interval
+    from masi_vision.report.study import Drawing
+
+PAGE, FIGURES = "report.html", "figures"
+Rows = Sequence[Mapping[str, str]]
+_NAN = float("nan")
+
+
+@verb
+def report(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Results of masi score or masi batch.")],
+    out: Annotated[Path, typer.Option(help=f"Folder for {PAGE} and {FIGURES}/.")],
+    reads: Annotated[
+        Path | None, typer.Option(metavar="READS.csv", help="Reads, after masi unblind.")
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(metavar="SCORES.csv", help="Scores after masi unblind; those of RESULTS where omitted."),
+    ] = None,
+    agreement: Annotated[Path | None, typer.Option(metavar="DIR", help="What masi agree wrote.")] = None,
+    outcome: Annotated[Path | None, typer.Option(metavar="DIR", help="What masi outcome wrote.")] = None,
+    title: Annotated[str, typer.Option(help="What the page is called.")] = "Melasma study",
+    overwrite: Overwrite = False,
+) -> int:
+    """Write a study as one page: photos in and refused, quality, agreement, outcome, versions and hashes."""
+    need_stats()
+    if find_spec("matplotlib") is None:
+        raise StatsError('matplotlib is not installed. Expected the extra "stats": pip install ".[stats]"')
+    from masi_vision.report.study import StudyReport, study_page
+    from masi_vision.report.tables import write_file, writing
+
+    if (out / PAGE).exists() and not overwrite:
+        raise OutputError(f"{out / PAGE} is there already. Expected a new folder, or --overwrite.")
+    own = rows_of(results / "scores.csv")
+    opened = rows_of(scores) if scores else own
+    read = rows_of(reads) if reads else []
+    agreed = rows_of(agreement / AGREEMENT) if agreement else []
+    found = rows_of(outcome / OUTCOME) if outcome else []
+    drawings = [*_scores_drawn(opened), *_agreement_drawn(read, opened, agreed), *_outcome_drawn(found)]
+    page = study_page(StudyReport(title, _run_of(results), opened, read, agreed, found, drawings))
+    with writing(out):
+        (out / FIGURES).mkdir(parents=True, exist_ok=True)
+        write_file(out / PAGE, page)
+        for one in drawings:
+            write_file(out / FIGURES / f"{one.name}.svg", one.svg)
+    typer.echo(f"Report: {out / PAGE}  Figures: {out / FIGURES}")
+    return DONE
+
+
+def _run_of(results: Path) -> dict[str, Any]:
+    try:
+        run = json.loads((results / "run.json").read_text(encoding="utf-8"))
+        if not isinstance(run, dict) or "settings" not in run:
+            raise ValueError("no settings")
+    except (OSError, ValueError) as error:
+        raise StatsError(
+            f"{results} holds no run.json of a run ({error}). Expected the results of masi score or masi "
+            "batch."
+        ) from error
+    return run
+
+
+def _scores_drawn(scores: Rows) -> list[Drawing]:
+    """The scores by visit; of a coded set, whose visits are codes, all in one."""
+    import numpy as np
+
+    from masi_vision.report.figures import distribution_figure
+    from masi_vision.report.study import Drawing
+
+    groups: dict[str, list[float]] = {}
+    for row in scores:
+        if row["mmasi"]:
+            groups.setdefault(row["visit"], []).append(float(row["mmasi"]))
+    if len(groups) > 12:
+        groups = {"all visits": [value for values in groups.values() for value in values]}
+    if not groups:
+        return []
+    svg = distribution_figure({name: np.array(of) for name, of in sorted(groups.items())}, "mMASI")
+    words = (
+        "Every scored visit is a point; box: quartiles and median, whiskers: to 1.5 times the box. "
+        "Below each visit: how many."
+    )
+    return [Drawing("distribution", "mMASI by the software", words, svg)]
+
+
+def _agreement_drawn(reads: Rows, scores: Rows, agreed: Rows) -> list[Drawing]:
+    """The software against the mean of the readers."""
+    from masi_vision.report.figures import bland_altman_figure
+    from masi_vision.report.study import Drawing
+    from masi_vision.stats.panel import PANEL, SOFTWARE
+    from masi_vision.stats.reads import reads_from, scores_table, table_of
+
+    between = f"{SOFTWARE} less {PANEL}"
+    figures = {
+        row["measure"]: row for row in agreed if row["between"] == between and row["topic"] == "software"
+    }
+    measures = ("lower limit of agreement, mMASI", "bias, mMASI", "upper limit of agreement, mMASI")
+    if not reads or not all(name in figures for name in measures):
+        return []
+    table = table_of(reads_from(reads, "reads"), scores=scores_table(scores, "scores"))
+    panel = table.values[:, :-1].mean(axis=1)
+    svg = bland_altman_figure(
+        table.of(SOFTWARE), panel, (SOFTWARE, PANEL), [_interval(figures[name]) for name in measures]
+    )
+    words = (
+        "A point is a visit. Between the broken lines lie 95 % of the differences, if they are normal; grey: "
+        "intervals of the lines."
+    )
+    return [Drawing("bland_altman", "The software beside the readers", words, svg)]
+
+
+def _outcome_drawn(found: Rows) -> list[Drawing]:
+    """Arms over the visits, and against the control."""
+    from masi_vision.report.figures import forest_figure, trajectories_figure
+    from masi_vision.report.study import Drawing
+
+    made = []
+    differences = [row for row in found if row["measure"] == "difference"]
+    if differences:
+        names = [
+            (f"{row['analysis'].removeprefix('sensitivity: ')}: {row['arm']}", _interval(row))
+            for row in differences
+        ]
+        words = (
+            "Difference of the adjusted means at the primary visit, 95 % interval of each comparison alone."
+        )
+        svg = forest_figure(names, "difference in mMASI; left of 0: less than the control")
+        made.append(Drawing("forest", "Arms against the control", words, svg))
+    arms: dict[str, dict[str, Interval]] = {}
+    for row in found:
+        if row["analysis"] == "trajectory":
+            arms.setdefault(row["arm"], {})[row["visit"]] = _interval(row)
+    if arms:
+        words = "Mean of the patients who have the visit, and its 95 % interval."
+        made.append(
+            Drawing("trajectories", "mMASI by arm and visit", words, trajectories_figure(arms, "mMASI"))
+        )
+    return made
+
+
+def _interval(row: Mapping[str, str]) -> Interval:
+    value, low, high = (float(row[name]) if row[name] else _NAN for name in ("value", "low", "high"))
+    return value, low, high

@@ -1,0 +1,55 @@
+"""`masi report`, from tables that the other verbs wrote."""
+
+import json
+
+import pytest
+
+pytest.importorskip("scipy", reason="needs the extra stats")
+pytest.importorskip("matplotlib", reason="needs the extra stats")
+
+from verbs import masi, table
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study that never was, its truth in the place of the software's scores."""
+    folder = tmp_path_factory.mktemp("report")
+    assert (
+        masi("phantom", "--out", folder / "study", "--patients", 16, "--visits", 6, "--seed", 4).exit_code
+        == 0
+    )
+    _, truth = table(folder / "study-truth" / "truth.csv")
+    visits = {(row["patient"], row["visit"]): row for row in truth}
+    lines = ["patient,visit,status,reason,mmasi,quality,arm"]
+    lines += [f"{p},{v},scored,,{row['mmasi']},pass,{row['arm']}" for (p, v), row in visits.items()]
+    (folder / "results").mkdir()
+    (folder / "results" / "scores.csv").write_text("\n".join(lines) + "\n")
+    run = {"version": "0", "models": "m", "models_sha256": {}, "settings": {}, "settings_sha256": "s"}
+    run |= {"atlas": "a", "pigment_method": "p", "inputs": [], "counts": {}}
+    (folder / "results" / "run.json").write_text(json.dumps(run))
+    return folder
+
+
+def test_a_study_becomes_a_page_with_its_figures(study, tmp_path):
+    reads, scores = study / "study-truth" / "reads.csv", study / "results" / "scores.csv"
+    agree = masi("agree", reads, "--scores", scores, "--out", tmp_path / "agreement", "--draws", 100)
+    assert agree.exit_code == 0, agree.output
+    assert masi("outcome", scores, "--out", tmp_path / "outcome").exit_code == 0
+    parts = ["--agreement", tmp_path / "agreement", "--outcome", tmp_path / "outcome"]
+    done = masi("report", study / "results", "--reads", reads, *parts, "--out", tmp_path / "report")
+    assert done.exit_code == 0, done.output
+    figures = {file.stem for file in (tmp_path / "report" / "figures").iterdir()}
+    assert figures == {"distribution", "bland_altman", "forest", "trajectories"}
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.count("data:image/svg+xml") == 4
+    again = masi("report", study / "results", "--out", tmp_path / "report")
+    assert again.exit_code == 2
+    assert "--overwrite" in again.output
+
+
+def test_a_folder_without_a_run_is_refused(study, tmp_path):
+    (tmp_path / "scores.csv").write_text((study / "results" / "scores.csv").read_text())
+    done = masi("report", tmp_path, "--out", tmp_path / "report")
+    assert done.exit_code == 2
+    assert "holds no run.json" in done.output
+    assert not (tmp_path / "report").exists()

@@ -1,0 +1,112 @@
+"""The page of a study: what came in and what did not, and figures that are what was measured."""
+
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib", reason="needs the extra stats")
+
+from masi_vision.report.figures import (
+    bland_altman_figure,
+    distribution_figure,
+    forest_figure,
+    trajectories_figure,
+)
+from masi_vision.report.study import Drawing, StudyReport, study_page
+
+RUN = {
+    "version": "9.9.9",
+    "models": "shipped",
+    "models_sha256": {"a.onnx": "0a1b2c"},
+    "settings": {"scale": {}},
+    "settings_sha256": "ff00",
+    "atlas": "atlas-1",
+    "pigment_method": "learned-1",
+    "inputs": [{}] * 7,
+    "counts": {"visits_found": 3, "scored": 2, "not_scored": 1},
+}
+
+
+def score(patient, visit, mmasi="3.0", reason="", quality="pass"):
+    status = "not_scored" if reason else "scored"
+    row = {"patient": patient, "visit": visit, "status": status, "reason": reason}
+    return row | {"mmasi": mmasi, "quality": quality}
+
+
+SCORES = [score("P1", "v1"), score("P1", "v2", quality="warn"), score("P2", "v1", "", "uneven_light", "fail")]
+
+
+def read(patient, locked="2026", **more):
+    row = {"patient": patient, "visit": "v1", "reader": "A", "stage": "blind", "latest": "1"}
+    return row | {"locked_utc": locked, "ungradable": "", "repeat_of": ""} | more
+
+
+def test_the_flow_counts_what_was_lost_at_each_step_and_why():
+    reads = [
+        read("P1"),
+        read("P1", latest="0"),
+        read("P1", stage="with_software"),
+        read("P2", ungradable="out of focus"),
+        read("P3", locked=""),
+    ]
+    flow = {name: (count, lost) for name, count, lost in StudyReport("T", RUN, SCORES, reads).flow}
+    assert flow["Photographs"] == (7, [])
+    assert flow["Visits scored by the software"] == (2, [("uneven_light", 1)])
+    assert flow["Blind reads with grades"] == (1, [("out of focus", 1), ("read yet", 1)])
+
+
+def test_a_read_with_a_row_for_each_region_is_one_read():
+    rows = [
+        {"patient": "P1", "visit": "v1", "reader": "A", "region": region, "area": "1", "darkness": "1"}
+        for region in ("forehead", "chin")
+    ]
+    assert StudyReport("T", RUN, SCORES, rows).flow[-1][1] == 1
+
+
+def test_the_page_holds_everything_it_shows_and_no_patient():
+    drawing = Drawing("distribution", "A title", "Words", "<svg>P1</svg>")
+    agreement = [
+        {"topic": "readers", "between": "A, B", "measure": "ICC(2,1)", "units": "9", "value": "0.8371"}
+        | {"low": "0.7", "high": "0.9"}
+    ]
+    outcome = [
+        {"analysis": "primary", "arm": "B less A", "visit": "v2", "measure": "difference", "patients": "40"}
+        | {"value": "-2.157", "low": "-2.9", "high": "-1.4", "p": "1e-7", "p_adjusted": "0.0123"}
+    ]
+    page = study_page(StudyReport("<b>T</b>", RUN, SCORES, [read("P1")], agreement, outcome, [drawing]))
+    assert "0.84" in page
+    assert "-2.16" in page
+    assert "&lt; 0.001" in page
+    assert "0.012" in page
+    assert "0a1b2c" in page
+    assert "<b>T</b>" not in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "P1" not in page.replace(drawing.address, "")
+
+
+def test_a_coded_set_has_no_row_for_every_code():
+    many = [score("", f"CODE{n:03d}") for n in range(60)]
+    page = study_page(StudyReport("T", RUN, many))
+    assert "CODE" not in page
+    assert ">60<" in page
+
+
+def test_figures_say_what_was_measured_and_are_the_same_again():
+    values = np.array([1.0, 2.0, np.nan, 4.0])
+    limits = [(-2.0, -2.5, -1.5), (0.25, 0.0, 0.5), (2.5, 2.0, 3.0)]
+    made = {
+        "bland_altman": lambda: bland_altman_figure(values, values[::-1], ("software", "panel"), limits),
+        "trajectories": lambda: trajectories_figure(
+            {"A": {"v1": (3.0, 2.0, 4.0), "v2": (2.0, np.nan, np.nan)}}, "m"
+        ),
+        "forest": lambda: forest_figure([("B less A", (-1.23, -2.0, -0.5))], "difference"),
+        "distribution": lambda: distribution_figure({"v1": values, "v2": np.array([])}, "mMASI"),
+    }
+    texts = {name: draw() for name, draw in made.items()}
+    assert "bias 0.25" in texts["bland_altman"]
+    assert "-1.23 (-2.00 to -0.50)" in texts["forest"].replace("−", "-")
+    assert "arm A" in texts["trajectories"]
+    for name, draw in made.items():
+        assert texts[name].lstrip().startswith("<?xml")
+        assert draw() == texts[name]

@@ -15,6 +15,7 @@ from masi_vision.cli.config import config
 from masi_vision.cli.demo import demo
 from masi_vision.cli.doctor import doctor
 from masi_vision.cli.evaluate import evaluate
+from masi_vision.cli.export import export
 from masi_vision.cli.labels import labels
 from masi_vision.cli.models import models
 from masi_vision.cli.outcome import outcome
@@ -48,6 +49,7 @@ app.command()(unblind)
 app.command()(agree)
 app.command()(outcome)
 app.command()(report)
+app.command()(export)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(blind, name="blind")

@@ -1,0 +1,118 @@
+"""`masi export`: reads and scores in the forms that registries and statisticians take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from masi_vision.cli.agree import rows_of
+from masi_vision.cli.door import DONE, verb
+from masi_vision.cli.options import Overwrite
+from masi_vision.errors import OutputError, StatsError
+
+if TYPE_CHECKING:
+    from masi_vision.report.exports import Value
+
+_COLUMNS = ("patient", "visit")
+
+
+@verb
+def export(
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    study: Annotated[str, typer.Option(help="Identifier of the study, as it stands in SDTM and FHIR.")],
+    reads: Annotated[
+        Path | None, typer.Option(metavar="READS.csv", help="Reads, after masi unblind.")
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="scores.csv and regions.csv, after masi unblind."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> int:
+    """Write a long table with its dictionary, REDCap, SDTM RS, FHIR; with an extra also Parquet and XPT."""
+    from masi_vision.report.exports import (
+        LONG,
+        REDCAP,
+        RS,
+        csv_of,
+        fhir_bundle,
+        long_rows,
+        redcap_instrument,
+        redcap_rows,
+        rs_rows,
+        values_of_reads,
+        values_of_scores,
+    )
+    from masi_vision.report.tables import write_file, writing
+
+    if out.exists() and any(out.iterdir()) and not overwrite:
+        raise OutputError(f"{out} is not empty. Expected a new folder, or --overwrite.")
+    values: list[Value] = []
+    if reads is not None:
+        values += values_of_reads(_checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name))
+    if results is not None:
+        scores = _checked(rows_of(results / "scores.csv"), (*_COLUMNS, "status", "reason"), "scores.csv")
+        regions = _checked(rows_of(results / "regions.csv"), (*_COLUMNS, "region"), "regions.csv")
+        values += values_of_scores(scores, regions)
+    if not values:
+        raise StatsError("There is nothing to export. Expected --reads or --results with at least one row.")
+    long, rs = long_rows(values), rs_rows(values, study)
+    instrument = redcap_instrument()
+    files = {
+        "long.csv": csv_of([name for name, _, _ in LONG], long),
+        "dictionary.csv": csv_of(
+            ("column", "kind", "meaning"),
+            [dict(zip(("column", "kind", "meaning"), one, strict=True)) for one in LONG],
+        ),
+        "redcap.csv": csv_of(REDCAP, redcap_rows(values)),
+        "redcap_dictionary.csv": csv_of(list(instrument[0]), instrument),
+        "rs.csv": csv_of([name for name, _, _ in RS], rs),
+        "fhir.json": json.dumps(fhir_bundle(values, study), indent=1) + "\n",
+    }
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            write_file(out / name, text)
+        made = [*files, *_with_libraries(out, long, rs)]
+    typer.echo(f"{len(long)} values in {out}: {', '.join(made)}")
+    return DONE
+
+
+def _checked(rows: list[dict[str, str]], needed: Sequence[str], name: str) -> list[dict[str, str]]:
+    missing = set(needed) - rows[0].keys() if rows else set()
+    if missing:
+        raise StatsError(
+            f"{name} lacks {', '.join(sorted(missing))}. Expected what masi unblind, or masi score on a study "
+            "without a code, writes."
+        )
+    return rows
+
+
+def _with_libraries(
+    out: Path, long: Sequence[Mapping[str, Any]], rs: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Parquet and XPT, which need libraries; says what is missing."""
+    missing = [name for name in ("pandas", "pyarrow", "pyreadstat") if find_spec(name) is None]
+    if missing:
+        typer.echo(
+            f"No long.parquet and rs.xpt: {', '.join(missing)} is not installed. For them, in the "
+            'checkout of masi_vision: pip install ".[exports]"'
+        )
+        return []
+    import pandas
+    import pyreadstat
+
+    from masi_vision.report.exports import RS
+
+    pandas.DataFrame(long).to_parquet(out / "long.parquet", index=False)
+    table = pandas.DataFrame(rs, columns=[name for name, _, _ in RS])
+    labels = {name: label for name, label, _ in RS}
+    pyreadstat.write_xport(
+        table, str(out / "rs.xpt"), table_name="RS", column_labels=labels, file_format_version=5
+    )
+    return ["long.parquet", "rs.xpt"]

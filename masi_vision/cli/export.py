@@ -87,8 +87,8 @@ def _checked(rows: list[dict[str, str]], needed: Sequence[str], name: str) -> li
     missing = set(needed) - rows[0].keys() if rows else set()
     if missing:
         raise StatsError(
-            f"{name} lacks {', '.join(sorted(missing))}. Expected what masi unblind, or masi score on a study "
-            "without a code, writes."
+            f"{name} lacks {', '.join(sorted(missing))}. Expected what masi unblind, or masi score on a "
+            "study without a code, writes."
         )
     return rows
 

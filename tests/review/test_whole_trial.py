@@ -1,0 +1,128 @@
+"""A trial from its photographs to its results, by the commands of docs/statistics.md, on a small study."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+
+for needed in ("scipy", "matplotlib"):
+    pytest.importorskip(needed, reason="needs the extra stats")
+
+from conftest_review import PASSWORD, Person, graded  # noqa: E402
+from verbs import masi, table  # noqa: E402
+
+from masi_vision.blinding.key import opened  # noqa: E402
+from masi_vision.config import shipped_file  # noqa: E402
+from masi_vision.phantom.demo import demo_folder  # noqa: E402
+from masi_vision.review.accounts import add_account  # noqa: E402
+from masi_vision.review.app import Reviewed, create_app  # noqa: E402
+from masi_vision.review.database import writing  # noqa: E402
+from masi_vision.review.protocol import load_protocol  # noqa: E402
+from masi_vision.review.reading import give_list, prepare  # noqa: E402
+
+ARMS = {f"P{number:02d}": "AB"[number % 2] for number in range(8)}
+VISITS = ("visit-1", "visit-6")
+PASSPHRASE = "a passphrase that nobody knows"
+
+
+def write_study(folder):
+    """Eight patients in the photographs of the demo, each in another light, before and after treatment."""
+    rng = np.random.default_rng(0)
+    for patient in ARMS:
+        for visit, source in zip(VISITS, ("visit-1", "visit-2"), strict=True):
+            picture = cv2.imread(str(demo_folder() / "demo-01" / source / "front.jpg"))
+            brighter = np.clip(picture * rng.uniform(0.85, 1.0), 0, 255).astype(np.uint8)
+            (folder / patient / visit).mkdir(parents=True)
+            cv2.imwrite(str(folder / patient / visit / "front.jpg"), brighter)
+
+
+def grades_of(patient, visit, reader, rng):
+    """What a reader gives: arm B loses two grades, arm A none; each reader errs by one now and then."""
+    area = 4 - 2 * (visit == "visit-6" and ARMS[patient] == "B") + rng.integers(-1, 2)
+    return graded(area=int(np.clip(area, 1, 6)), darkness=3 - int(reader == "ben"))
+
+
+def ok(*arguments):
+    done = masi(*arguments)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_from_photographs_to_results(tmp_path, engine):
+    write_study(tmp_path / "study")
+    (tmp_path / "arms.csv").write_text("patient,arm\n" + "".join(f"{p},{a}\n" for p, a in ARMS.items()))
+    (tmp_path / "phrase").write_text(PASSPHRASE + "\n")
+    phrase = ["--passphrase-file", tmp_path / "phrase"]
+    coded, key = tmp_path / "set", tmp_path / "trial.key"
+    readers = ["--reader", "anna", "--reader", "ben"]
+    ok("blind", tmp_path / "study", "--out", coded, "--key", key, *readers, *phrase)
+
+    ok("batch", coded, "--out", tmp_path / "results", "--workers", 1)
+
+    shipped = shipped_file("configs", "protocol.yaml").read_text()
+    at_once = shipped.replace("days_between_parts: 14", "days_between_parts: 0")
+    (tmp_path / "protocol.yaml").write_text(at_once)
+    protocol = load_protocol(tmp_path / "protocol.yaml")
+    units = {unit.code: unit for unit in opened(key, PASSPHRASE).units}
+    with writing(engine) as session:
+        prepare(session, coded, protocol)
+        for name in ("anna", "ben"):
+            add_account(session, name, "reader", PASSWORD, list_name=name)
+            give_list(session, name, coded, protocol)
+    app, rng = create_app(Reviewed(engine, coded, protocol, {})), np.random.default_rng(1)
+    for name in ("anna", "ben"):
+        reader = Person(app, name)
+        while (code := reader.next_code) is not None:
+            unit = units[code]
+            assert reader.lock(code, grades_of(unit.patient, unit.visit, name, rng)).status_code == 200
+    exported = tmp_path / "exported"
+    asked = ["--protocol", tmp_path / "protocol.yaml"]
+    ok("review", "export", "--db", tmp_path / "reads.db", *asked, "--out", exported)
+    for name in ("scores.csv", "regions.csv"):
+        (exported / name).write_bytes((tmp_path / "results" / name).read_bytes())
+
+    lock = ["--reason", "database lock", "--allocation", tmp_path / "arms.csv"]
+    ok("unblind", exported, "--key", key, *lock, *phrase, "--out", tmp_path / "opened")
+    reads, scores = (tmp_path / "opened" / name for name in ("reads.csv", "scores.csv"))
+    with reads.open() as stream:
+        assert {row["patient"] for row in csv.DictReader(stream)} == set(ARMS)
+
+    agree = ok("agree", reads, "--scores", scores, "--out", tmp_path / "agreement", "--draws", 100)
+    assert "anna less ben: bias, mMASI" in agree
+    said = ok("outcome", reads, "--out", tmp_path / "outcome")
+    assert "primary: B less A -" in said
+    parts = ["--agreement", tmp_path / "agreement", "--outcome", tmp_path / "outcome"]
+    ok(
+        "report",
+        tmp_path / "results",
+        "--reads",
+        reads,
+        "--scores",
+        scores,
+        *parts,
+        "--out",
+        tmp_path / "report",
+    )
+    ok(
+        "export",
+        "--reads",
+        reads,
+        "--results",
+        tmp_path / "opened",
+        "--study",
+        "S",
+        "--out",
+        tmp_path / "data",
+    )
+
+    _, figures = table(tmp_path / "agreement" / "agreement.csv")
+    topics = {row["topic"] for row in figures}
+    assert topics == {"readers", "grades", "repeats", "software", "leave one out", "change"}
+    _, found = table(tmp_path / "outcome" / "outcome.csv")
+    (primary,) = [r for r in found if (r["analysis"], r["measure"]) == ("primary", "difference")]
+    assert float(primary["value"]) < -3
+    _, values = table(tmp_path / "data" / "long.csv")
+    assert {row["evaluator"] for row in values} == {"anna", "ben", "ALGORITHM"}
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "Blind reads with grades" in page

@@ -31,7 +31,7 @@ from masi_vision.config import ScaleSettings, Settings, load_settings
 from masi_vision.face.atlas import MASI_SUBUNITS
 from masi_vision.phantom.distractor import Distractor
 from masi_vision.photo import linear_to_srgb8
-from masi_vision.pigment.learned import METHOD, read_face
+from masi_vision.pigment.learned import METHOD, read_both_ways
 from masi_vision.skin.density import optical_density
 from masi_vision.training.phantom_photos import CHANGE, Mask, Picture, Row, change_rows, rows_of
 from masi_vision.training.pigment_export import CUTS, Course, judged, markdown
@@ -90,7 +90,7 @@ def judge_one(picture: Picture, models: Models) -> Iterator[Row]:
     """The shipped map, region by region; and every cut, for the ROC."""
     learned = picture.measures.pigment
     yield from rows_of(picture, SHIPPED, learned.lesion, learned.density_od)
-    probability, density = read_face(picture.linear, picture.codes, models.pigment.read)
+    probability, density = read_both_ways(picture.linear, picture.codes, models.pigment.read)
     for cut in CUTS:
         yield from rows_of(picture, f"cut {cut:g}", probability >= cut, density)
 

@@ -55,18 +55,29 @@ def map_by_network(
     -----
     Normal skin is the photo with the pigment taken off: rgb * 10 ** (density * MELANIN).
     """
-    probability, density = read_face(linear_rgb, codes, network)
+    probability, density = read_both_ways(linear_rgb, codes, network)
     skin = codes > 0
     normal = linear_rgb * np.exp(density[..., None] * (np.float32(np.log(10)) * MELANIN))
     lesion = skin & (probability >= lesion_probability)
     return PigmentMap(density, lesion, probability, skin, np.asarray(normal, np.float32), METHOD)
 
 
-def read_face(linear_rgb: Floats, codes: npt.NDArray[np.uint8], network: Network) -> tuple[Floats, Floats]:
-    """Probability of lesion and density in OD, (H, W), both 0 off the skin."""
-    drawn = network(network_input(linear_rgb, codes))
-    probability = 1 / (1 + np.exp(-drawn[0]))
-    density = drawn[1] * np.float32(DENSITY_UNIT_OD)
+def read_both_ways(
+    linear_rgb: Floats, codes: npt.NDArray[np.uint8], network: Network
+) -> tuple[Floats, Floats]:
+    """Probability of lesion and density in OD, (H, W), both 0 off the skin.
+
+    Notes
+    -----
+    The face is read as it is and mirrored, and the two readings are averaged: a face and its mirror image
+    have the same map.
+    """
+    given = network_input(linear_rgb, codes)
+    turned = np.ascontiguousarray(given[..., ::-1])
+    turned[4] = given[4]  # x runs from left to right in the mirror too
+    both = np.stack([network(given), network(turned)[..., ::-1]])
+    probability = (1 / (1 + np.exp(-both[:, 0]))).mean(axis=0)
+    density = both[:, 1].mean(axis=0) * np.float32(DENSITY_UNIT_OD)
     found = cv2.resize(np.dstack([probability, density]), codes.shape[::-1], interpolation=cv2.INTER_LINEAR)
     found = np.where(codes[..., None] > 0, found, 0).astype(np.float32)
     return found[..., 0], found[..., 1]

@@ -28,7 +28,7 @@ from masi_vision.face.models import face_models
 from masi_vision.labels.dataset import Split
 from masi_vision.pigment import learned, rules
 from masi_vision.pigment.interval import Band, ChangeError, MeasureError
-from masi_vision.pigment.learned import DENSITY_UNIT_OD, INPUT_CHANNELS, NETWORK_SHAPE, read_face
+from masi_vision.pigment.learned import DENSITY_UNIT_OD, INPUT_CHANNELS, NETWORK_SHAPE, read_both_ways
 from masi_vision.training.cache import TrainingSet, prepare
 from masi_vision.training.experiment import PigmentExperiment
 from masi_vision.training.model_folder import Part, sha256_of
@@ -124,7 +124,7 @@ def judge_cuts(pictures: list[Picture], models: Models, settings: Settings) -> I
 
 
 def _cuts(picture: Picture, models: Models, settings: Settings) -> Iterator[Row]:
-    probability, density = read_face(picture.linear, picture.codes, models.pigment.read)
+    probability, density = read_both_ways(picture.linear, picture.codes, models.pigment.read)
     for cut in CUTS:
         yield from rows_of(picture, f"{cut:g}", probability >= cut, density)
     second = classical_map(picture.linear, picture.codes, settings.pigment, models)

@@ -14,6 +14,7 @@ from masi_vision.pigment.learned import (
     density_input,
     map_by_network,
     network_input,
+    read_both_ways,
 )
 
 FRAME = (3 * NETWORK_SHAPE[0], 3 * NETWORK_SHAPE[1])
@@ -119,3 +120,16 @@ def test_a_higher_probability_never_finds_more(marked):
         map_by_network(darker, codes, sees_dark, lesion_probability=p).lesion.sum() for p in (0.1, 0.5, 0.9)
     ]
     assert areas == sorted(areas, reverse=True)
+
+
+def test_a_face_and_its_mirror_image_have_the_same_map(marked):
+    """Even by a network that has a side of its own."""
+    darker, codes, _ = marked
+
+    def one_sided(given):
+        return sees_dark(given) + given[4][None]
+
+    plain = read_both_ways(darker, codes, one_sided)
+    mirror = read_both_ways(darker[:, ::-1].copy(), codes[:, ::-1].copy(), one_sided)
+    for here, there in zip(plain, mirror, strict=True):
+        np.testing.assert_allclose(there[:, ::-1], here, atol=1e-4)

@@ -57,7 +57,7 @@ def map_by_network(
     """
     probability, density = read_both_ways(linear_rgb, codes, network)
     skin = codes > 0
-    normal = linear_rgb * np.exp(density[..., None] * (np.float32(np.log(10)) * MELANIN))
+    normal = linear_rgb * cv2.exp(density[..., None] * (np.float32(np.log(10)) * MELANIN))
     lesion = skin & (probability >= lesion_probability)
     return PigmentMap(density, lesion, probability, skin, np.asarray(normal, np.float32), METHOD)
 

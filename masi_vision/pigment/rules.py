@@ -64,7 +64,7 @@ def map_by_rules(
     lesion = excess > max(detection_threshold_od, spread)
     sure = lesion.astype(np.float32)
     return PigmentMap(
-        np.maximum(excess, 0), lesion, sure, skin, np.exp(-np.float32(np.log(10)) * slow), METHOD
+        np.maximum(excess, 0), lesion, sure, skin, cv2.exp(-np.float32(np.log(10)) * slow), METHOD
     )
 
 

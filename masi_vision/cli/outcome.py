@@ -136,8 +136,12 @@ def _cell(value: object) -> object:
 
 
 def _say(found: Sequence[Result], rules: OutcomeProtocol) -> None:
+    from masi_vision.stats.outcome import NOT_FITTED
+
     typer.echo(f"{rules.endpoint} at {rules.primary}, by {rules.baseline}, against {rules.control}:")
     for one in found:
+        if one.measure.startswith(NOT_FITTED):
+            typer.echo(f"  {one.analysis}: {one.measure}")
         if one.measure == "difference":
             p = f"p {one.p:.3g}, for all comparisons {one.p_adjusted:.3g}"
             interval = f"({one.low:.2f} to {one.high:.2f})"

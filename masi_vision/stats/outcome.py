@@ -17,6 +17,7 @@ from masi_vision.stats.ancova import Ancova, adjusted_p, ancova
 from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
 
 Values = npt.NDArray[np.float64]
+NOT_FITTED = "not fitted:"
 INEFFECTIVE, NONE = "ineffective", "no rate: baseline 0"
 _Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -231,8 +232,13 @@ def mmrm_of(
 
 
 def _by_mmrm(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[Result]:
+    """The comparisons by the model of all visits; where it cannot be fitted, why, and the rest stands."""
     analysis = "sensitivity: MMRM"
-    model, weights, _ = mmrm_of(courses, protocol)
+    try:
+        model, weights, _ = mmrm_of(courses, protocol)
+    except StatsError as error:
+        yield Result(analysis, "all", protocol.primary, f"{NOT_FITTED} {error}", len(courses), float("nan"))
+        return
     others = [arm for arm in weights if arm != protocol.control]
     apart = [weights[arm] - weights[protocol.control] for arm in others]
     found = [model.contrast(one) for one in apart]

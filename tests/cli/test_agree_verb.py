@@ -6,23 +6,20 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the extra stats")
 
+from made_trial import write_trial
 from verbs import masi
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("agree")
-    assert masi("phantom", "--out", folder / "study", "--patients", 16, "--seed", 3).exit_code == 0
-    with (folder / "study-truth" / "truth.csv").open() as stream:
-        truth = {(row["patient"], row["visit"]): row["mmasi"] for row in csv.DictReader(stream)}
-    lines = ["patient,visit,mmasi", *(f"{p},{v},{mmasi}" for (p, v), mmasi in truth.items())]
-    (folder / "scores.csv").write_text("\n".join(lines) + "\n")
+    write_trial(folder, seed=3)
     return folder
 
 
 def test_readers_and_software_are_compared(study, tmp_path):
-    reads = study / "study-truth" / "reads.csv"
-    done = masi("agree", reads, "--scores", study / "scores.csv", "--out", tmp_path, "--draws", 100)
+    reads = study / "reads.csv"
+    done = masi("agree", reads, "--scores", study / "truth.csv", "--out", tmp_path, "--draws", 100)
     assert done.exit_code == 0, done.output
     assert "Change is from visit visit-1 to visit visit-3" in done.output
     with (tmp_path / "agreement.csv").open() as stream:
@@ -37,7 +34,7 @@ def test_readers_and_software_are_compared(study, tmp_path):
 
 def test_scores_of_other_visits_are_refused(study, tmp_path):
     (tmp_path / "scores.csv").write_text("patient,visit,mmasi\nX,visit-1,3\n")
-    reads = study / "study-truth" / "reads.csv"
+    reads = study / "reads.csv"
     done = masi("agree", reads, "--scores", tmp_path / "scores.csv", "--out", tmp_path / "out")
     assert done.exit_code == 2
     assert "Expected the same names in both tables" in done.output

@@ -4,23 +4,19 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the extra stats")
 
+from made_trial import write_trial
 from verbs import masi, table
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("outcome")
-    made = masi("phantom", "--out", folder / "study", "--patients", 48, "--visits", 6, "--seed", 2)
-    assert made.exit_code == 0
-    _, truth = table(folder / "study-truth" / "truth.csv")
-    arms = {row["patient"]: row["arm"] for row in truth}
-    lines = ["patient,arm", *(f"{patient},{arm}" for patient, arm in arms.items())]
-    (folder / "arms.csv").write_text("\n".join(lines) + "\n")
+    write_trial(folder, patients=48, visits=6, seed=2)
     return folder
 
 
 def test_arms_of_a_study_are_compared(study, tmp_path):
-    reads, arms = study / "study-truth" / "reads.csv", study / "arms.csv"
+    reads, arms = study / "reads.csv", study / "arms.csv"
     (tmp_path / "others.csv").write_text("patient,visit,item,value\nP001,visit-6,pain,2\n")
     (tmp_path / "events.csv").write_text("patient,visit,event\nP001,visit-2,erythema\n")
     further = ["--others", tmp_path / "others.csv", "--events", tmp_path / "events.csv"]
@@ -40,11 +36,11 @@ def test_arms_of_a_study_are_compared(study, tmp_path):
 
 
 def test_the_truth_of_the_study_can_be_analysed_as_scores_are(study, tmp_path):
-    done = masi("outcome", study / "study-truth" / "truth.csv", "--out", tmp_path / "out")
+    done = masi("outcome", study / "truth.csv", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
 
 
 def test_without_arms_nothing_is_compared(study, tmp_path):
-    done = masi("outcome", study / "study-truth" / "reads.csv", "--out", tmp_path / "out")
+    done = masi("outcome", study / "reads.csv", "--out", tmp_path / "out")
     assert done.exit_code == 2
     assert "does not say the arm of every patient" in done.output

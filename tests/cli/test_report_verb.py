@@ -7,23 +7,17 @@ import pytest
 pytest.importorskip("scipy", reason="needs the extra stats")
 pytest.importorskip("matplotlib", reason="needs the extra stats")
 
-from verbs import masi, table
+from made_trial import write_trial
+from verbs import masi
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """A study that never was, its truth in the place of the software's scores."""
     folder = tmp_path_factory.mktemp("report")
-    assert (
-        masi("phantom", "--out", folder / "study", "--patients", 16, "--visits", 6, "--seed", 4).exit_code
-        == 0
-    )
-    _, truth = table(folder / "study-truth" / "truth.csv")
-    visits = {(row["patient"], row["visit"]): row for row in truth}
-    lines = ["patient,visit,status,reason,mmasi,quality,arm"]
-    lines += [f"{p},{v},scored,,{row['mmasi']},pass,{row['arm']}" for (p, v), row in visits.items()]
+    write_trial(folder, visits=6, seed=4)
     (folder / "results").mkdir()
-    (folder / "results" / "scores.csv").write_text("\n".join(lines) + "\n")
+    (folder / "truth.csv").rename(folder / "results" / "scores.csv")
     run = {"version": "0", "models": "m", "models_sha256": {}, "settings": {}, "settings_sha256": "s"}
     run |= {"atlas": "a", "pigment_method": "p", "inputs": [], "counts": {}}
     (folder / "results" / "run.json").write_text(json.dumps(run))
@@ -31,7 +25,7 @@ def study(tmp_path_factory):
 
 
 def test_a_study_becomes_a_page_with_its_figures(study, tmp_path):
-    reads, scores = study / "study-truth" / "reads.csv", study / "results" / "scores.csv"
+    reads, scores = study / "reads.csv", study / "results" / "scores.csv"
     agree = masi("agree", reads, "--scores", scores, "--out", tmp_path / "agreement", "--draws", 100)
     assert agree.exit_code == 0, agree.output
     assert masi("outcome", scores, "--out", tmp_path / "outcome").exit_code == 0

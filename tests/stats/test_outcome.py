@@ -58,6 +58,19 @@ def test_planted_effects_are_found_by_every_analysis_and_no_others():
     assert rates["D"].value == pytest.approx(0.6, abs=0.1)
 
 
+def test_a_model_that_cannot_be_fitted_leaves_the_rest():
+    """Every visit of every patient falls by the same steps: the covariance of the visits is singular."""
+    made = []
+    for n in range(20):
+        values = {"visit-1": 8.0 + n % 5, "visit-3": 7.0 + n % 5 - 0.1 * n, "visit-6": 6.0 + n % 5 - 0.2 * n}
+        made.append(Course(f"P{n}", "AB"[n % 2], values))
+    found = outcome(made, RULES)
+    (why,) = [r for r in found if r.analysis == "sensitivity: MMRM"]
+    assert why.measure.startswith("not fitted: The covariance of the visits")
+    assert np.isnan(why.value)
+    assert of(found, "primary", "B less A").patients == 20
+
+
 def test_null_trials_are_called_effective_as_seldom_as_the_level_says():
     """Any of three comparisons, adjusted by Dunnett, in 400 trials of four arms that do not differ."""
     same = tuple(Arm(name, 0.25) for name in "ABCD")

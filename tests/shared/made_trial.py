@@ -1,0 +1,32 @@
+"""A small trial that never was, as tables: reads by three readers, and the truth with its arms."""
+
+import csv
+
+import numpy as np
+
+REGIONS = {"forehead": 0.3, "right_malar": 0.3, "left_malar": 0.3, "chin": 0.1}
+
+
+def write_trial(folder, patients=16, visits=3, seed=0):
+    """Write reads.csv, truth.csv and arms.csv: arm D loses most of its pigment, arm A next to none."""
+    rng = np.random.default_rng(seed)
+    reads = [["reader", "patient", "visit", "region", "area", "darkness"]]
+    truth, arms = [["patient", "arm", "visit", "status", "reason", "mmasi", "quality"]], [["patient", "arm"]]
+    for number in range(patients):
+        patient, arm = f"P{number:03d}", "ABCD"[number % 4]
+        arms.append([patient, arm])
+        darkness = {region: int(rng.integers(2, 5)) for region in REGIONS}
+        first = {region: rng.uniform(3, 6) for region in REGIONS}
+        for visit in range(1, visits + 1):
+            left = 1 - (0.05, 0.15, 0.35, 0.7)["ABCD".index(arm)] * (visit - 1) / (visits - 1)
+            areas = {region: max(first[region] * left + rng.normal(0, 0.4), 0) for region in REGIONS}
+            mmasi = sum(weight * areas[region] * darkness[region] for region, weight in REGIONS.items())
+            truth.append([patient, arm, f"visit-{visit}", "scored", "", f"{mmasi:.2f}", "pass"])
+            for reader in ("R1", "R2", "R3"):
+                for region in REGIONS:
+                    area = int(np.clip(round(areas[region] + rng.normal(0, 0.5)), 0, 6))
+                    grades = [area, darkness[region] if area else ""]
+                    reads.append([reader, patient, f"visit-{visit}", region, *grades])
+    for name, rows in (("reads.csv", reads), ("truth.csv", truth), ("arms.csv", arms)):
+        with (folder / name).open("w", newline="") as file:
+            csv.writer(file).writerows(rows)

@@ -1,0 +1,40 @@
+"""A database of an earlier form is brought to the newest, with all that was read in it."""
+
+import pytest
+
+for needed in ("sqlalchemy", "alembic"):
+    pytest.importorskip(needed, reason="needs the extra review")
+
+from sqlalchemy import create_engine, text  # noqa: E402
+from sqlalchemy.exc import DatabaseError  # noqa: E402
+
+from masi_vision.review import database  # noqa: E402
+
+
+def test_a_database_of_the_first_form_keeps_its_reads(tmp_path, monkeypatch):
+    from alembic import command
+
+    newest = command.upgrade
+    with monkeypatch.context() as earlier:
+        earlier.setattr(command, "upgrade", lambda config, _revision: newest(config, "0001"))
+        old = create_engine(f"sqlite:///{tmp_path / 'reads.db'}")
+        database.migrate(old)
+    with old.begin() as connection:
+        connection.execute(
+            text("INSERT INTO account VALUES (1, 'anna', 'reader', 'anna', 'a hash', 1, 0, '')")
+        )
+        connection.execute(text("INSERT INTO sign_in VALUES ('t', 1, 'c', 'now', 'now', '', 3)"))
+        connection.execute(
+            text(
+                "INSERT INTO entry VALUES (1, 1, 'AA', 'blind', 1, '{}', '', 'now', 'anna', 'signed', 'sha')"
+            )
+        )
+    old.dispose()
+    engine = database.open_database(str(tmp_path / "reads.db"))
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT code, signed_by FROM entry")).all() == [("AA", "anna")]
+        columns = connection.execute(text("SELECT * FROM sign_in")).keys()
+        assert "locked" not in columns
+    with pytest.raises(DatabaseError, match="never changed"), engine.begin() as connection:
+        connection.execute(text("INSERT OR REPLACE INTO entry SELECT * FROM entry"))
+    engine.dispose()

@@ -25,7 +25,7 @@ def batch(
     models: ModelsChoice = None,
     overlays: Annotated[bool, typer.Option("--overlays", help="Write an overlay of each photo.")] = False,
     save_masks: Annotated[
-        bool, typer.Option("--save-masks", help="Write regions and pigment as PNG too.")
+        bool, typer.Option("--save-masks", help="Write regions, lesion and pigment as PNG too.")
     ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; as many as cores where omitted.")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masi_vision.cli.agree import rows_of
-from masi_vision.cli.door import DONE, verb
+from masi_vision.cli.dicom import DicomOrder, write_dicom
+from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.options import Overwrite
 from masi_vision.errors import OutputError, StatsError
 
@@ -32,9 +33,19 @@ def export(
         Path | None,
         typer.Option(metavar="DIR", help="scores.csv and regions.csv, after masi unblind."),
     ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Photos that were scored: writes them as DICOM too. They show faces."
+        ),
+    ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Masks of --save-masks for --photos; RESULTS/masks where omitted."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> int:
-    """Write a long table with its dictionary, REDCap, SDTM RS, FHIR; with an extra also Parquet and XPT."""
+    """Write a long table with its dictionary, REDCap, SDTM RS, FHIR; with extras Parquet, XPT and DICOM."""
     from masi_vision.report.exports import (
         LONG,
         REDCAP,
@@ -52,7 +63,10 @@ def export(
 
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise OutputError(f"{out} is not empty. Expected a new folder, or --overwrite.")
+    if photos is not None and results is None:
+        raise StatsError("--photos needs --results, whose scores.csv says whose photos they are. Add it.")
     values: list[Value] = []
+    scores: list[dict[str, str]] = []
     if reads is not None:
         values += values_of_reads(_checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name))
     if results is not None:
@@ -80,7 +94,14 @@ def export(
             write_file(out / name, text)
         made = [*files, *_with_libraries(out, long, rs)]
     typer.echo(f"{len(long)} values in {out}: {', '.join(made)}")
-    return DONE
+    if photos is None or results is None:
+        return DONE
+    order = DicomOrder(study, photos, masks or results / "masks", out / "dicom")
+    written, segmented, problems = write_dicom(order, scores)
+    typer.echo(f"{written} photographs and {segmented} segmentations in {order.out}. They show faces.")
+    for problem in problems:
+        typer.echo(problem)
+    return SOME_NOT_SCORED if problems else DONE
 
 
 def _checked(rows: list[dict[str, str]], needed: Sequence[str], name: str) -> list[dict[str, str]]:

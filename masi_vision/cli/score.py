@@ -26,7 +26,7 @@ def score(
     quality: QualityFile = None,
     accept: Accept = None,
     save_masks: Annotated[
-        bool, typer.Option("--save-masks", help="Write regions and pigment as PNG too.")
+        bool, typer.Option("--save-masks", help="Write regions, lesion and pigment as PNG too.")
     ] = False,
     no_overlays: Annotated[bool, typer.Option("--no-overlays", help="Write no pictures.")] = False,
     overwrite: Overwrite = False,

@@ -61,6 +61,8 @@ class LabelledPhoto:
         Gives the contrast of the pigment in units of 0.0001 OD.
     pigment_said : bool
         Whether the pigment was looked for even where none is drawn.
+    clear_is_zero : bool
+        Whether that contrast is 0 on all clear skin; else small values are noise.
     """
 
     file: str
@@ -70,6 +72,7 @@ class LabelledPhoto:
     by_stem: bool = False
     density: Callable[[], npt.NDArray[np.uint8 | np.uint16]] | None = None
     pigment_said: bool = False
+    clear_is_zero: bool = False
 
 
 @dataclass(frozen=True, eq=False)

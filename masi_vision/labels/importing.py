@@ -191,7 +191,9 @@ def _read(plan: ImportPlan, file: str, settings: Settings) -> tuple[Photo, Layer
     layers = laid(labelled, photo.full_size, plan.classes, plan.export)
     if layers.pigment is not None and layers.pigment.shape != photo.full_size:
         raise ValueError("has a picture of pigment of another size")
-    return photo, _without_noise(layers, settings.pigment.detection_threshold_od)
+    if not labelled.clear_is_zero:
+        layers = _without_noise(layers, settings.pigment.detection_threshold_od)
+    return photo, layers
 
 
 def _without_noise(layers: Layers, threshold_od: float) -> Layers:

@@ -1,7 +1,8 @@
-"""Masks as PNG pictures: NAME.png or NAME_regions.png of region codes, NAME_pigment.png beside it."""
+"""Masks as PNG pictures: NAME.png or NAME_regions.png of region codes, beside it pigment and lesion."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from masi_vision.labels.dataset import PIGMENTED, UNKNOWN
 from masi_vision.labels.export import Export, LabelledPhoto, Shape, labels_of
 from masi_vision.labels.outline import Mask, Size
 
-_REGIONS, _PIGMENT = "_regions", "_pigment"
+_REGIONS, _PIGMENT, _LESION = "_regions", "_pigment", "_lesion"
 _CLASS_OF_CODE = {code: name for name, code in REGION_CODES.items()} | {UNKNOWN: UNKNOWN_CLASS}
 _INDEXED = ("1", "L", "P")
+Density = Callable[[], npt.NDArray[np.uint8 | np.uint16]]
 
 
 def read_png_masks(folder: Path) -> Export:
@@ -26,8 +28,8 @@ def read_png_masks(folder: Path) -> Export:
     twice = []
     for file in files:
         path = file.relative_to(folder).with_suffix("").as_posix()
-        layer = _PIGMENT if path.endswith(_PIGMENT) else _REGIONS
-        layers = by_name.setdefault(path.removesuffix(_PIGMENT).removesuffix(_REGIONS), {})
+        layer = next((end for end in (_PIGMENT, _LESION) if path.endswith(end)), _REGIONS)
+        layers = by_name.setdefault(path.removesuffix(layer).removesuffix(_REGIONS), {})
         if layer in layers:
             twice.append(f"{file.name} is the second mask of its photo; {layers[layer].name} is taken.")
         layers.setdefault(layer, file)
@@ -38,22 +40,26 @@ def read_png_masks(folder: Path) -> Export:
 def _photo(name: str, files: dict[str, Path]) -> LabelledPhoto:
     shapes: list[Shape] = []
     sizes: set[Size] = set()
-    density = None
+    density: Density | None = None
     try:
         for layer, file in files.items():
             codes = _picture(file)
             sizes.add((codes.shape[0], codes.shape[1]))
             if layer == _REGIONS:
                 shapes += _region_shapes(file, codes)
+            elif codes.dtype == np.uint16 and layer == _PIGMENT:
+                lesion = files.get(_LESION)
+                density = partial(_picture, file) if lesion is None else partial(_of_lesion, file, lesion)
             elif codes.dtype == np.uint16:
-                density = partial(_picture, file)
+                raise ValueError(f"{file.name} has 16 bits. Expected 8 bits, 1 where skin is pigmented")
             else:
                 shapes += _pigment_shapes(file, codes)
     except ValueError as why:
         return LabelledPhoto(name, None, (), str(why), by_stem=True)
     problem = "has masks of two sizes" if len(sizes) > 1 else ""
-    said = _PIGMENT in files
-    return LabelledPhoto(name, next(iter(sizes)), tuple(shapes), problem, True, density, said)
+    said = not files.keys().isdisjoint((_PIGMENT, _LESION))
+    size = next(iter(sizes))
+    return LabelledPhoto(name, size, tuple(shapes), problem, True, density, said, _LESION in files)
 
 
 def _region_shapes(file: Path, codes: npt.NDArray[np.generic]) -> list[Shape]:
@@ -70,6 +76,11 @@ def _pigment_shapes(file: Path, codes: npt.NDArray[np.generic]) -> list[Shape]:
     return [
         Shape(known.get(code, f"pigment {code}"), file.name, partial(_where, file, code)) for code in found
     ]
+
+
+def _of_lesion(file: Path, lesion: Path) -> npt.NDArray[np.uint8 | np.uint16]:
+    """Contrast of what the other picture calls pigmented, at least one step of it; 0 elsewhere."""
+    return np.where(_picture(lesion) == PIGMENTED, np.maximum(_picture(file), 1), 0).astype(np.uint16)
 
 
 def _where(file: Path, code: int, shape: Size) -> Mask:

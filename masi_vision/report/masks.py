@@ -33,10 +33,19 @@ def pigment_mask(measures: PhotoMeasures) -> npt.NDArray[np.uint16]:
     return _full_size(levels.astype(np.uint16), measures)
 
 
+def lesion_mask(measures: PhotoMeasures) -> npt.NDArray[np.uint8]:
+    """1 where skin of a region counts as pigmented, (H, W) of the full-size photo."""
+    window = measures.face.window(measures.photo.srgb.shape)
+    share = measures.face.alignment.to_photo(measures.pigment.lesion.astype(np.float32), window)
+    found = (share.astype(np.float32) > 0.5) & (measures.face.photo_codes(window) > 0)
+    return _full_size(found.astype(np.uint8), measures)
+
+
 def write_masks(measures: PhotoMeasures, folder: Path, name: str) -> None:
-    """Write ``NAME_regions.png`` (8 bits) and ``NAME_pigment.png`` (16 bits)."""
+    """Write ``NAME_regions.png`` and ``NAME_lesion.png`` (8 bits) and ``NAME_pigment.png`` (16 bits)."""
     write_file(folder / f"{name}_regions.png", _png(region_mask(measures)))
     write_file(folder / f"{name}_pigment.png", _png(pigment_mask(measures)))
+    write_file(folder / f"{name}_lesion.png", _png(lesion_mask(measures)))
 
 
 def _full_size(part: npt.NDArray[_Level], measures: PhotoMeasures) -> npt.NDArray[_Level]:

@@ -14,7 +14,10 @@ from masi_vision.visit.score import VisitScore
 Pictures = Literal["overlays", "masks"]
 OVERLAYS: Pictures = "overlays"
 MASKS: Pictures = "masks"
-ENDINGS: dict[Pictures, tuple[str, ...]] = {OVERLAYS: (".jpg",), MASKS: ("_regions.png", "_pigment.png")}
+ENDINGS: dict[Pictures, tuple[str, ...]] = {
+    OVERLAYS: (".jpg",),
+    MASKS: ("_regions.png", "_pigment.png", "_lesion.png"),
+}
 """How the files of each folder end: PATIENT_VISIT_VIEW comes before."""
 
 

@@ -3,9 +3,13 @@
 import io
 import json
 
+import numpy as np
 import pytest
 from verbs import masi, table
 
+from masi_vision.face.atlas import Subunit
+from masi_vision.phantom.demo import demo_folder
+from masi_vision.photo import read_photo
 from masi_vision.report.exports import RS, SOFTWARE
 
 READS = """code,patient,visit,repeat_of,reader,stage,latest,forehead_area,forehead_darkness,mmasi,\
@@ -146,6 +150,146 @@ def test_what_the_software_wrote_goes_in_as_it_is(tmp_path):
     assert [row["value"] for row in rows if row["item"] == "mmasi"] == [
         f"{float(s['mmasi']):g}" for s in scores
     ]
+
+
+def picture_of(name, kind, **how):
+    """The same face in a file of another kind."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    with Image.open(demo_folder() / "demo-01" / "visit-1" / name) as image:
+        if how.pop("turned", False):
+            exif = Image.Exif()
+            exif[0x0112] = 6
+            image.transpose(Image.Transpose.ROTATE_90).save(stream, kind, exif=exif, quality=95)
+        else:
+            image.save(stream, kind, **how)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def dicom(tmp_path_factory):
+    """A study whose photographs are a camera's JPEG, a PNG, one turned by Exif and a progressive JPEG."""
+    pytest.importorskip("pydicom", reason="needs the extra dicom")
+    pytest.importorskip("highdicom", reason="needs the extra dicom")
+    folder = tmp_path_factory.mktemp("dicom")
+    front = (demo_folder() / "demo-01" / "visit-1" / "front.jpg").read_bytes()
+    note = b"taken by Dr. Who on a Sunday"
+    files = {
+        "P1/v1/front.jpg": front[:2] + b"\xff\xfe" + (len(note) + 2).to_bytes(2, "big") + note + front[2:],
+        "P1/v2/front.png": picture_of("front.jpg", "PNG"),
+        "P2/v1/front.jpg": picture_of("front.jpg", "JPEG", turned=True),
+        "P2/v2/front.jpg": picture_of("front.jpg", "JPEG", progressive=True, quality=95),
+    }
+    for name, data in files.items():
+        (folder / "study" / name).parent.mkdir(parents=True)
+        (folder / "study" / name).write_bytes(data)
+    done = masi("score", folder / "study", "--out", folder / "results", "--save-masks", "--no-overlays")
+    assert done.exit_code == 0, done.output
+    parts = ["--results", folder / "results", "--study", "MEL01", "--photos", folder / "study"]
+    done = masi("export", *parts, "--out", folder / "out")
+    assert done.exit_code == 0, done.output
+    assert "4 photographs and 4 segmentations" in done.output
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "photo", "syntax"),
+    [
+        ("P1_v1", "P1/v1/front.jpg", "JPEG Baseline (Process 1)"),
+        ("P1_v2", "P1/v2/front.png", "Explicit VR Little Endian"),
+        ("P2_v1", "P2/v1/front.jpg", "Explicit VR Little Endian"),
+        ("P2_v2", "P2/v2/front.jpg", "Explicit VR Little Endian"),
+    ],
+)
+def test_dicom_holds_the_photograph_upright_and_its_masks(dicom, name, photo, syntax):
+    import cv2
+    import highdicom
+    import pydicom
+
+    read = pydicom.dcmread(dicom / "out" / "dicom" / f"{name}_front.dcm")
+    assert read.SOPClassUID.name == "VL Photographic Image Storage"
+    assert read.file_meta.TransferSyntaxUID.name == syntax
+    assert np.array_equal(read.pixel_array, read_photo(dicom / "study" / photo).srgb)
+    patient, visit = name.split("_")
+    assert (read.PatientID, read.ClinicalTrialTimePointID, read.Modality) == (patient, visit, "XC")
+    assert (read.PatientName, read.StudyDate, read.RecognizableVisualFeatures) == ("", "", "YES")
+    assert read.LossyImageCompression == ("00" if photo.endswith("png") else "01")
+
+    drawn = highdicom.seg.segread(dicom / "out" / "dicom" / f"{name}_front_segmentation.dcm")
+    layers = drawn.get_pixels_by_source_instance([read.SOPInstanceUID], combine_segments=False)[0]
+    folder = dicom / "results" / "masks"
+    regions, lesion = (
+        cv2.imread(str(folder / f"{name}_front_{kind}.png"), cv2.IMREAD_UNCHANGED)
+        for kind in ("regions", "lesion")
+    )
+    labels = [segment.SegmentLabel for segment in drawn.SegmentSequence]
+    for number, label in enumerate(Subunit.__members__):
+        if number:
+            layer = layers[..., labels.index(label.lower().replace("_", " "))]
+            assert np.array_equal(layer > 0, regions == number)
+    assert np.array_equal(layers[..., labels.index("pigmented lesion")] > 0, lesion > 0)
+    sides = [
+        segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence[0].CodeMeaning
+        for segment in drawn.SegmentSequence
+        if "malar" in segment.SegmentLabel
+    ]
+    assert sides == ["Right", "Left"]
+
+
+def test_dicom_says_no_word_of_the_camera_and_the_same_names_every_time(dicom):
+    import pydicom
+
+    first = dicom / "out" / "dicom" / "P1_v1_front.dcm"
+    assert b"Dr. Who" in (dicom / "study" / "P1" / "v1" / "front.jpg").read_bytes()
+    assert b"Dr. Who" not in first.read_bytes()
+    before = first.read_bytes()
+    parts = ["--results", dicom / "results", "--study", "MEL01", "--photos", dicom / "study"]
+    assert masi("export", *parts, "--out", dicom / "again").exit_code == 0
+    assert (dicom / "again" / "dicom" / "P1_v1_front.dcm").read_bytes() == before
+    made = [pydicom.dcmread(file, stop_before_pixels=True) for file in (dicom / "out" / "dicom").iterdir()]
+    assert len({one.SOPInstanceUID for one in made}) == len(made) == 8
+    assert len({one.StudyInstanceUID for one in made}) == 4  # a visit is a study of DICOM's
+
+
+def test_photographs_of_a_coded_set_get_their_patients_back(dicom, tmp_path):
+    """Tables after masi unblind name patients; the masks bear codes."""
+    (tmp_path / "phrase").write_text("a passphrase that nobody knows\n")
+    phrase = ["--passphrase-file", tmp_path / "phrase"]
+    coded, key, results = tmp_path / "set", tmp_path / "trial.key", tmp_path / "results"
+    made = masi("blind", dicom / "study", "--out", coded, "--key", key, "--reader", "anna", *phrase)
+    assert made.exit_code == 0, made.output
+    assert masi("score", coded, "--out", results, "--save-masks", "--no-overlays").exit_code == 0
+    why = ["--reason", "database lock", "--before-lock", "a test"]
+    opened = masi("unblind", results, "--key", key, *why, *phrase, "--out", tmp_path / "opened")
+    assert opened.exit_code == 0, opened.output
+    parts = [
+        "--results",
+        tmp_path / "opened",
+        "--study",
+        "S",
+        "--photos",
+        coded,
+        "--masks",
+        results / "masks",
+    ]
+    done = masi("export", *parts, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    there = {file.stem for file in (tmp_path / "out" / "dicom").iterdir()}
+    assert {"P1_v1_front", "P1_v1_front_segmentation", "P2_v2_front"} <= there
+
+
+def test_photographs_that_cannot_be_exported_are_named_and_the_rest_goes_on(dicom, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes((dicom / "study" / "P1" / "v1" / "front.jpg").read_bytes())
+    parts = ["--results", dicom / "results", "--study", "S", "--photos", tmp_path / "photos"]
+    done = masi("export", *parts, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "1 photographs and 1 segmentations" in done.output
+    assert done.output.count("no file below photos has its SHA-256") == 3
+    alone = masi("export", "--study", "S", "--photos", tmp_path / "photos", "--out", tmp_path / "none")
+    assert alone.exit_code == 2
+    assert "--photos needs --results" in alone.output
 
 
 def test_tables_that_are_none_are_refused(tmp_path):

@@ -233,6 +233,26 @@ def test_masks_of_our_own_keep_their_contrast(tmp_path, site, brought_in):
     assert layers_of(data, 1)[1] is None  # no mask of pigment: nobody said that it is clear
 
 
+def test_a_mask_of_the_lesion_says_which_contrast_is_pigment(tmp_path, site, brought_in):
+    """However weak: the network calls skin pigmented by its probability, not by its contrast."""
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    regions, lesion = np.full(SIZE, 3, np.uint8), np.zeros(SIZE, np.uint8)
+    contrast = np.full(SIZE, 900, np.uint16)
+    lesion[8:12, 8:12], contrast[8:12, 8:12] = 1, 40
+    contrast[8, 8] = 0
+    for kind, mask in (("regions", regions), ("lesion", lesion), ("pigment", contrast)):
+        cv2.imwrite(str(folder / f"P01_V1_front_{kind}.png"), mask)
+    cv2.imwrite(str(folder / "P01_V1_left_lesion.png"), lesion)
+    data, left_out = brought_in(read_png_masks(folder), site("P01/V1/front.jpg", "P01/V1/left.jpg"))
+    assert left_out == ()
+    both, alone = layers_of(data)[1], layers_of(data, 1)[1]
+    assert np.array_equal(both.lesion, lesion > 0)
+    assert both.density_od[9, 9] == pytest.approx(0.004)
+    assert np.array_equal(alone.lesion, lesion > 0)
+    assert alone.density_od is None
+
+
 def test_faces_that_are_not_found_are_kept_and_told(site, coco_file, brought_in):
     data, _ = brought_in(read_export(coco_file(["a.jpg"], [(1, "chin", TOP)])), site("a.jpg"))
     contents = check_dataset(data)

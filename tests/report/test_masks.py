@@ -12,7 +12,7 @@ from masi_vision.face.models import face_models
 from masi_vision.face.pose import HeadPose
 from masi_vision.photo import Photo
 from masi_vision.pigment.map import PigmentMap
-from masi_vision.report.masks import pigment_mask, region_mask, write_masks
+from masi_vision.report.masks import lesion_mask, pigment_mask, region_mask, write_masks
 from masi_vision.visit.measure import PhotoMeasures
 
 FULL = (1001, 801)  # odd: the last row and column of the reduced photo stand for one pixel only
@@ -29,7 +29,8 @@ def measures():
     on_crop = cv2.warpAffine(codes, crop, (READER_SIDE_PX, READER_SIDE_PX), flags=cv2.INTER_NEAREST)
     shares = np.stack([on_crop == code for code in range(7)]).astype(np.float32)
     face = FaceRegions(alignment, crop, shares, HeadPose(0.0, 0.0, 0.0), 1.0)
-    pigment = made(PigmentMap, density_od=np.where(atlas.labels > 0, 0.1, 0).astype(np.float32))
+    density = np.where(atlas.labels > 0, 0.1, 0).astype(np.float32)
+    pigment = made(PigmentMap, density_od=density, lesion=atlas.labels == 2)
     photo = Photo(np.full((501, 401, 3), 128, np.uint8), FULL, "front.jpg", "00")
     return made(
         PhotoMeasures, photo=photo, view="front", face=face, pigment=pigment, codes=atlas.labels, regions={}
@@ -62,10 +63,17 @@ def test_pigment_is_in_ten_thousandths_and_only_where_there_is_a_region(measures
     assert not pigment[regions == 0].any()
 
 
+def test_the_lesion_lies_where_the_map_has_it(measures):
+    lesion, right_malar = lesion_mask(measures) > 0, region_mask(measures) == 2
+    assert (lesion & right_malar).sum() > 0.95 * (lesion | right_malar).sum() > 1000
+
+
 def test_masks_come_back_from_disk_as_they_were(measures, tmp_path):
     write_masks(measures, tmp_path, "P1_ü_front")
     stored = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    assert set(stored) == {"P1_ü_front_regions.png", "P1_ü_front_pigment.png"}
-    for kind, mask in (("regions", region_mask(measures)), ("pigment", pigment_mask(measures))):
+    made_of = {"regions": region_mask, "pigment": pigment_mask, "lesion": lesion_mask}
+    assert set(stored) == {f"P1_ü_front_{kind}.png" for kind in made_of}
+    for kind, make in made_of.items():
+        mask = make(measures)
         data = np.frombuffer(stored[f"P1_ü_front_{kind}.png"], np.uint8)
         assert np.array_equal(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), mask)

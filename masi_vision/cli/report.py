@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masi_vision.cli.agree import AGREEMENT, need_stats, rows_of
+from masi_vision.cli.changes import PICTURES
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.options import Overwrite
 from masi_vision.cli.outcome import OUTCOME
@@ -18,9 +19,10 @@ from masi_vision.errors import OutputError, StatsError
 
 if TYPE_CHECKING:
     from masi_vision.report.figures import Interval
-    from masi_vision.report.study import Drawing
+    from masi_vision.report.study import Drawing, Strip
 
-PAGE, FIGURES = "report.html", "figures"
+PAGE, PDF, FIGURES = "report.html", "report.pdf", "figures"
+_FRONT, _STRIP_PX = "_front.jpg", 1100
 Rows = Sequence[Mapping[str, str]]
 _NAN = float("nan")
 
@@ -38,6 +40,11 @@ def report(
     ] = None,
     agreement: Annotated[Path | None, typer.Option(metavar="DIR", help="What masi agree wrote.")] = None,
     outcome: Annotated[Path | None, typer.Option(metavar="DIR", help="What masi outcome wrote.")] = None,
+    strips: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Results of masi compare: puts its pictures, faces, on the page."),
+    ] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Write report.pdf too; needs the extra pdf.")] = False,
     title: Annotated[str, typer.Option(help="What the page is called.")] = "Melasma study",
     overwrite: Overwrite = False,
 ) -> int:
@@ -56,14 +63,52 @@ def report(
     agreed = rows_of(agreement / AGREEMENT) if agreement else []
     found = rows_of(outcome / OUTCOME) if outcome else []
     drawings = [*_scores_drawn(opened), *_agreement_drawn(read, opened, agreed), *_outcome_drawn(found)]
-    page = study_page(StudyReport(title, _run_of(results), opened, read, agreed, found, drawings))
+    shown = _strips_of(strips) if strips else []
+    page = study_page(StudyReport(title, _run_of(results), opened, read, agreed, found, drawings, shown))
+    printed = _pdf_of(page) if pdf else None
     with writing(out):
         (out / FIGURES).mkdir(parents=True, exist_ok=True)
         write_file(out / PAGE, page)
+        if printed is not None:
+            write_file(out / PDF, printed)
         for one in drawings:
             write_file(out / FIGURES / f"{one.name}.svg", one.svg)
-    typer.echo(f"Report: {out / PAGE}  Figures: {out / FIGURES}")
+    also = f"  PDF: {out / PDF}" if pdf else ""
+    typer.echo(f"Report: {out / PAGE}{also}  Figures: {out / FIGURES}")
     return DONE
+
+
+def _strips_of(compared: Path) -> list[Strip]:
+    """The pictures of masi compare from the front, small enough for a page of eighty patients."""
+    from masi_vision.report.picture import smaller_jpeg
+    from masi_vision.report.study import Strip
+
+    files = sorted((compared / PICTURES).glob(f"*{_FRONT}"))
+    if not files:
+        raise StatsError(
+            f"{compared} holds no {PICTURES}/NAME{_FRONT}. Expected the results of masi compare on the "
+            "study, with its pictures."
+        )
+    try:
+        return [
+            Strip(file.name.removesuffix(_FRONT), smaller_jpeg(file.read_bytes(), width_px=_STRIP_PX))
+            for file in files
+        ]
+    except (OSError, ValueError) as error:
+        raise StatsError(f"The pictures of {compared} cannot be read ({error}).") from error
+
+
+def _pdf_of(page: str) -> bytes:
+    """The page as PDF; what it shows lies in it, and nothing is fetched."""
+    try:
+        from weasyprint import HTML
+        from weasyprint.urls import URLFetcher
+    except (ImportError, OSError) as error:
+        raise StatsError(
+            f'The PDF cannot be made ({error}). Expected the extra "pdf" (pip install ".[pdf]") and Pango '
+            f"(Debian: libpango-1.0-0, libpangoft2-1.0-0). Or print {PAGE} from a browser."
+        ) from error
+    return bytes(HTML(string=page, url_fetcher=URLFetcher(allowed_protocols=["data"])).write_pdf())
 
 
 def _run_of(results: Path) -> dict[str, Any]:

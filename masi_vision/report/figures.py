@@ -92,9 +92,9 @@ def trajectories_figure(arms: Mapping[str, Mapping[str, Interval]], endpoint: st
         axes.set_xticks(range(len(visits)), visits)
         axes.set_ylabel(f"{endpoint}, mean and 95 % interval")
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-        axes.legend(frameon=False, loc="upper right", ncols=2)
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
-    return _drawn(draw, (7.2, 4.2))
+    return _drawn(draw, (7.6, 4.2), right=0.86)
 
 
 def forest_figure(rows: Sequence[tuple[str, Interval]], measure: str) -> str:

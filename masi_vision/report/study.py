@@ -17,7 +17,19 @@ from masi_vision.version import __version__
 _TEMPLATE = "study.html.jinja"
 _LEAST_P = 0.001
 Row = Mapping[str, str]
+Item = tuple[str, str, str]
+"""Of a checklist: number, what it asks, answer."""
 NO_STANDARD = "The software does not know it; the trial's own documents say it."
+_OUTPUT = (
+    "Grades of area and darkness for four regions, mMASI with a 90 % interval; a reason where it has none."
+)
+_SHIPPED = (
+    "Trained on synthetic faces with planted pigment; the model cards and benchmarks/README.md of masi_vision "
+    "say how well it does."
+)
+_OTHER_MODELS = "The cards of these models say what they were trained on and how well they do."
+_OPEN = "Open source, Apache-2.0, code and models."
+_FLAGS = "Where views or the two maps of pigment disagree, regions.csv has a flag."
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,25 @@ class Drawing:
 
 
 @dataclass(frozen=True)
+class Strip:
+    """The visits of a patient side by side.
+
+    Parameters
+    ----------
+    name : str
+        As the trial names the patient.
+    """
+
+    name: str
+    jpeg: bytes = field(repr=False)
+
+    @property
+    def address(self) -> str:
+        """As `Drawing.address`."""
+        return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode()
+
+
+@dataclass(frozen=True)
 class StudyReport:
     """Everything that the page says.
 
@@ -54,6 +85,8 @@ class StudyReport:
     scores, reads, agreement, outcome : sequence of mapping
         Rows of these tables; empty where there is none.
     drawings : sequence of Drawing
+    strips : sequence of Strip
+        They show faces.
     """
 
     title: str
@@ -63,6 +96,7 @@ class StudyReport:
     agreement: Sequence[Row] = ()
     outcome: Sequence[Row] = ()
     drawings: Sequence[Drawing] = ()
+    strips: Sequence[Strip] = ()
 
     @cached_property
     def flow(self) -> list[tuple[str, int, list[tuple[str, int]]]]:
@@ -125,32 +159,51 @@ class StudyReport:
         return made
 
     @cached_property
-    def checklist(self) -> list[tuple[str, str, str]]:
-        """Items of CONSORT-AI that the software can answer: item, what it asks, answer."""
-        counts = self.run.get("counts", {})
+    def checklists(self) -> list[tuple[str, list[Item]]]:
+        """Items of CONSORT-AI and of DECIDE-AI that the software can answer, or say that it cannot.
+
+        References
+        ----------
+        Liu et al., Nature Medicine 26 (2020) 1364-1374. Vasey et al., Nature Medicine 28 (2022) 924-933.
+        """
+        return [("CONSORT-AI", self._consort_ai()), ("DECIDE-AI", self._decide_ai())]
+
+    def _consort_ai(self) -> list[Item]:
         return [
             ("5 (i)", "Which version of the algorithm", self._version),
             ("5 (ii)", "How input was acquired and selected", NO_STANDARD),
-            (
-                "5 (iii)",
-                "How poor or missing input was assessed and handled",
-                f"Checks of quality, limits in the settings below; {counts.get('not_scored', 0)} of "
-                f"{counts.get('visits_found', 0)} visits were not scored, each with its reason.",
-            ),
+            ("5 (iii)", "How poor or missing input was assessed and handled", self._poor_input),
             ("5 (iv)", "Who handled the input, with which expertise", NO_STANDARD),
+            ("5 (v)", "What the output is", _OUTPUT),
+            ("5 (vi)", "How the output contributed to decisions", self._software_shown),
+            ("19", "Results of an analysis of errors", self._agreement_said),
+            ("25 (i)", "How the algorithm can be had", _OPEN),
+        ]
+
+    def _decide_ai(self) -> list[Item]:
+        return [
             (
-                "5 (v)",
-                "What the output is",
-                "Grades of area and darkness for four regions, mMASI with a 90 % interval; a reason where it "
-                "has none.",
+                "4a",
+                "The AI system, its version, what it was trained on, how well it does",
+                f"{self._version} {_SHIPPED if self.run.get('models') == 'shipped' else _OTHER_MODELS}",
             ),
-            ("5 (vi)", "How the output contributed to decisions", NO_STANDARD),
             (
-                "19",
-                "Results of an analysis of errors",
-                "Agreement with the readers, below." if self.agreement else "None was made.",
+                "4b",
+                "Its input, and how low quality was handled",
+                f"Photographs of faces, standardized, front and both sides. {self._poor_input}",
             ),
-            ("25 (i)", "How the algorithm can be had", "Open source, Apache-2.0, code and models."),
+            ("4c", "Its output, and how it was shown", f"{_OUTPUT} {self._software_shown}"),
+            (
+                "6a",
+                "How significant errors were found",
+                "A visit that fails a check is not scored. " + _FLAGS,
+            ),
+            ("9a", "Patients, and what input was missing", self._missing_input),
+            ("10a", "How often users used the system", self._software_shown),
+            ("11", "Whether the system was changed during the study", self._modifications),
+            ("12", "Agreement of users and system", self._agreement_said),
+            ("13a", "Errors and malfunctions", f"{self._poor_input} Others: {NO_STANDARD.lower()}"),
+            ("17", "Whether data and code can be had", f"{_OPEN} Of the data: {NO_STANDARD.lower()}"),
         ]
 
     @property
@@ -161,6 +214,58 @@ class StudyReport:
             f"{run.get('pigment_method', 'unknown')}; hashes at the end of this page."
         )
 
+    @property
+    def _poor_input(self) -> str:
+        counts = self.run.get("counts", {})
+        accepted_checks = self.run["settings"].get("quality", {}).get("accepted", ())
+        named = Counter(one.partition("@")[0] for one in accepted_checks)
+        overridden = ", ".join(f"{check} ({count})" for check, count in sorted(named.items()))
+        accepted = f" Checks overridden by name: {overridden}." if named else ""
+        return (
+            f"Checks of quality, limits in the settings below; {counts.get('not_scored', 0)} of "
+            f"{counts.get('visits_found', 0)} visits were not scored, each with its reason.{accepted}"
+        )
+
+    @property
+    def _missing_input(self) -> str:
+        patients = {row["patient"] for row in self.scores}
+        lost = sum(row["status"] != "scored" for row in self.scores)
+        return (
+            f"{len(patients)} patients, {len(self.scores)} visits, {lost} of them without a score; who they "
+            "are: the trial's own documents."
+        )
+
+    @property
+    def _software_shown(self) -> str:
+        """How many readers' units were graded again with the software's score in sight."""
+        if not self.reads:
+            return NO_STANDARD
+        stages = Counter(row.get("stage", "blind") for row in self.reads)
+        return (
+            f"{stages['with_software']} second values were given after the blind read was locked, with the "
+            "software's score in sight; blind reads saw none."
+        )
+
+    @property
+    def _modifications(self) -> str:
+        """How many programs, settings and models made the scores."""
+        made_by = Counter(
+            tuple(row.get(name, "") for name in ("version", "settings_sha256", "models_sha256"))
+            for row in self.scores
+        )
+        if len(made_by) <= 1:
+            return "No: one program, one set of models and one set of settings made every score."
+        versions = "; ".join(
+            f"{count} by masi_vision {version or 'unknown'}, settings {settings[:8] or 'unknown'}, models "
+            f"{models[:8] or 'unknown'}"
+            for (version, settings, models), count in sorted(made_by.items())
+        )
+        return f"Yes: scores were made in {len(made_by)} ways: {versions}."
+
+    @property
+    def _agreement_said(self) -> str:
+        return "Agreement with the readers, above." if self.agreement else "None was made."
+
 
 def study_page(report: StudyReport) -> str:
     """The page, with everything in it."""
@@ -168,8 +273,13 @@ def study_page(report: StudyReport) -> str:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
     return environment.get_template(_TEMPLATE).render(
-        report=report, version=__version__, short=_short, p_of=_p
+        report=report, version=__version__, short=_short, p_of=_p, headline=_headline
     )
+
+
+def _headline(text: str) -> str:
+    """With a capital letter, the others as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def _short(text: str) -> str:

@@ -19,7 +19,8 @@ from masi_vision.errors import StatsError
 
 Values = npt.NDArray[np.float64]
 _STEP = 1e-4
-_GRADIENT = 1e-5
+_FLAT, _STEEPEST = 1e-6, 1e-2
+"""Of the gradient: where the fit ends, and from where on it has not."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,13 @@ def fit_mmrm(values: Values, design: Values, patients: Sequence[str], visits: np
     if spread == 0:
         raise StatsError("The values follow the model without rest. Expected patients who differ.")
     start = _theta_of(spread**2 * (0.5 * np.eye(count) + 0.5))
-    found = minimize(lambda theta: _deviance(patterns, theta), start, method="BFGS", options={"gtol": 1e-4})
+    found = minimize(
+        lambda theta: _deviance(patterns, theta), start, jac=True, method="BFGS", options={"gtol": _FLAT}
+    )
     theta = found.x
     hessian = _hessian(patterns, theta)
-    if np.linalg.norm(_gradient(patterns, theta)) > 0.05 or (np.linalg.eigvalsh(hessian) <= 0).any():
+    deviance, gradient = _deviance(patterns, theta)
+    if np.linalg.norm(gradient) > _STEEPEST or (np.linalg.eigvalsh(hessian) <= 0).any():
         raise StatsError(
             "The covariance of the visits cannot be fitted. Expected more patients, or fewer visits, than "
             "there are. Leave out the visits that few patients have."
@@ -147,7 +151,7 @@ def fit_mmrm(values: Values, design: Values, patients: Sequence[str], visits: np
         beta,
         covariance,
         _sigma(theta, count),
-        float(_deviance(patterns, theta)),
+        deviance,
         len(values),
         sum(len(pattern.values) for pattern in patterns),
         tuple(patterns),
@@ -188,10 +192,13 @@ def _sigma(theta: Values, count: int) -> Values:
     return np.asarray(factor @ factor.T)
 
 
+def _visits_of(theta: Values) -> int:
+    return int((np.sqrt(8 * len(theta) + 1) - 1) / 2)
+
+
 def _solved(patterns: Sequence[_Pattern], theta: Values) -> tuple[Values, Values, float]:
     """Coefficients by generalised least squares, their covariance, and the deviance."""
-    count = int((np.sqrt(8 * len(theta) + 1) - 1) / 2)
-    sigma = _sigma(theta, count)
+    sigma = _sigma(theta, _visits_of(theta))
     coefficients = patterns[0].design.shape[2]
     normal, right = np.zeros((coefficients, coefficients)), np.zeros(coefficients)
     log_det, square, number = 0.0, 0.0, 0
@@ -215,37 +222,37 @@ def _solved(patterns: Sequence[_Pattern], theta: Values) -> tuple[Values, Values
     return beta, covariance, float(deviance)
 
 
-def _deviance(patterns: Sequence[_Pattern], theta: Values) -> float:
+def _deviance(patterns: Sequence[_Pattern], theta: Values) -> tuple[float, Values]:
+    """The deviance and its gradient by the parameters; infinite where the covariance is singular.
+
+    Notes
+    -----
+    By the covariance V of a patient's visits: V^-1 - V^-1 X C X' V^-1 - V^-1 r r' V^-1, with C the covariance
+    of the coefficients and r what they leave; summed over the patients, G. By its Cholesky factor L: 2 G L.
+    """
     try:
-        return _solved(patterns, theta)[2]
+        beta, covariance, deviance = _solved(patterns, theta)
     except np.linalg.LinAlgError:
-        return float("inf")
-
-
-def _gradient(patterns: Sequence[_Pattern], theta: Values) -> Values:
-    steps = np.eye(len(theta)) * _GRADIENT
-    return np.array(
-        [(_deviance(patterns, theta + s) - _deviance(patterns, theta - s)) / (2 * _GRADIENT) for s in steps]
-    )
+        return float("inf"), np.zeros_like(theta)
+    count = _visits_of(theta)
+    sigma, total = _sigma(theta, count), np.zeros((count, count))
+    for pattern in patterns:
+        seen = np.ix_(pattern.visits, pattern.visits)
+        inverse = np.linalg.inv(sigma[seen])
+        x = np.einsum("vw,pwk->pvk", inverse, pattern.design)
+        rest = (pattern.values - pattern.design @ beta) @ inverse
+        total[seen] += len(rest) * inverse - np.einsum("pvk,kl,pwl->vw", x, covariance, x) - rest.T @ rest
+    factor = np.linalg.cholesky(sigma)
+    by_factor = 2 * total @ factor
+    by_factor[np.diag_indices(count)] *= np.diag(factor)
+    return deviance, np.asarray(by_factor[np.tril_indices(count)])
 
 
 def _hessian(patterns: Sequence[_Pattern], theta: Values) -> Values:
-    """Second derivatives of the deviance, by central differences of the deviance itself."""
-    size, step = len(theta), 1e-3
-    made = np.empty((size, size))
-    steps = np.eye(size) * step
-    middle = _deviance(patterns, theta)
-    for i in range(size):
-        for j in range(i + 1):
-            if i == j:
-                up, down = _deviance(patterns, theta + steps[i]), _deviance(patterns, theta - steps[i])
-                made[i, i] = (up - 2 * middle + down) / step**2
-            else:
-                both = [
-                    _deviance(patterns, theta + a * steps[i] + b * steps[j]) for a, b in ((1, 1), (-1, -1))
-                ]
-                apart = [
-                    _deviance(patterns, theta + a * steps[i] + b * steps[j]) for a, b in ((1, -1), (-1, 1))
-                ]
-                made[i, j] = made[j, i] = (sum(both) - sum(apart)) / (4 * step**2)
-    return made
+    """Second derivatives of the deviance, by central differences of its gradient."""
+    steps = np.eye(len(theta)) * _STEP
+    rows = [
+        (_deviance(patterns, theta + step)[1] - _deviance(patterns, theta - step)[1]) / (2 * _STEP)
+        for step in steps
+    ]
+    return np.asarray((np.stack(rows) + np.stack(rows).T) / 2)

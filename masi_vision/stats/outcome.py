@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
+from scipy.stats import binomtest
 from scipy.stats import t as t_distribution
 
 from masi_vision.config import Section
@@ -308,11 +309,8 @@ def _improvement(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterat
 
 def _share(analysis: str, arm: str, visit: str, measure: str, count: int, of: int) -> Result:
     """A share with Wilson's interval (Journal of the American Statistical Association 22 (1927) 209)."""
-    z, share = 1.959964, count / of
-    middle = (share + z**2 / (2 * of)) / (1 + z**2 / of)
-    wide = z * np.sqrt(share * (1 - share) / of + z**2 / (4 * of**2)) / (1 + z**2 / of)
-    low, high = max(float(middle - wide), 0.0), min(float(middle + wide), 1.0)
-    return Result(analysis, arm, visit, measure, of, share, min(low, share), max(high, share))
+    interval = binomtest(count, of).proportion_ci(0.95, "wilson")
+    return Result(analysis, arm, visit, measure, of, count / of, float(interval.low), float(interval.high))
 
 
 def _missing(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[Result]:

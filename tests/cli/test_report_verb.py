@@ -1,7 +1,11 @@
 """`masi report`, from tables that the other verbs wrote."""
 
+import base64
 import json
+import re
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("scipy", reason="needs the extra stats")
@@ -39,6 +43,42 @@ def test_a_study_becomes_a_page_with_its_figures(study, tmp_path):
     again = masi("report", study / "results", "--out", tmp_path / "report")
     assert again.exit_code == 2
     assert "--overwrite" in again.output
+
+
+def test_strips_of_faces_come_from_a_comparison_and_stay_small(study, tmp_path):
+    pictures = tmp_path / "compared" / "pictures"
+    pictures.mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 256, (900, 2600, 3)).astype(np.uint8)
+    for name in ("P000_front.jpg", "P001_front.jpg", "P001_left.jpg"):
+        cv2.imwrite(str(pictures / name), cv2.GaussianBlur(noise, (0, 0), 6))
+    parts = ["--strips", tmp_path / "compared", "--out", tmp_path / "report"]
+    done = masi("report", study / "results", *parts)
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "report" / "report.html").read_text()
+    shown = re.findall('image/jpeg;base64,([^"]+)" alt="([^"]+)"', page)
+    assert [name for _, name in shown] == ["P000", "P001"]
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(shown[0][0]), np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape[1] == 1100
+    assert len(shown[0][0]) < 150_000
+    none = masi("report", study / "results", "--strips", study, "--out", tmp_path / "none")
+    assert none.exit_code == 2
+    assert "holds no pictures/NAME_front.jpg" in none.output
+
+
+def test_the_same_page_as_pdf(study, tmp_path):
+    try:
+        import weasyprint  # noqa: F401
+    except (ImportError, OSError) as error:
+        pytest.skip(f"needs the extra pdf and Pango ({error})")
+    scores = study / "results" / "scores.csv"
+    assert masi("outcome", scores, "--out", tmp_path / "outcome").exit_code == 0
+    parts = ["--outcome", tmp_path / "outcome", "--out", tmp_path / "report", "--pdf"]
+    done = masi("report", study / "results", *parts)
+    assert done.exit_code == 0, done.output
+    printed = (tmp_path / "report" / "report.pdf").read_bytes()
+    assert printed.startswith(b"%PDF-")
+    assert printed.rstrip().endswith(b"%%EOF")
+    assert len(printed) > 30_000
 
 
 def test_a_folder_without_a_run_is_refused(study, tmp_path):

@@ -13,7 +13,7 @@ from masi_vision.report.figures import (
     forest_figure,
     trajectories_figure,
 )
-from masi_vision.report.study import Drawing, StudyReport, study_page
+from masi_vision.report.study import Drawing, Strip, StudyReport, study_page
 
 RUN = {
     "version": "9.9.9",
@@ -35,6 +35,9 @@ def score(patient, visit, mmasi="3.0", reason="", quality="pass"):
 
 
 SCORES = [score("P1", "v1"), score("P1", "v2", quality="warn"), score("P2", "v1", "", "uneven_light", "fail")]
+
+AGREED = {"topic": "readers", "between": "A, B", "measure": "ICC(2,1)", "units": "9"}
+AGREED |= {"value": "0.8371", "low": "0.7", "high": "0.9"}
 
 
 def read(patient, locked="2026", **more):
@@ -66,15 +69,11 @@ def test_a_read_with_a_row_for_each_region_is_one_read():
 
 def test_the_page_holds_everything_it_shows_and_no_patient():
     drawing = Drawing("distribution", "A title", "Words", "<svg>P1</svg>")
-    agreement = [
-        {"topic": "readers", "between": "A, B", "measure": "ICC(2,1)", "units": "9", "value": "0.8371"}
-        | {"low": "0.7", "high": "0.9"}
-    ]
     outcome = [
         {"analysis": "primary", "arm": "B less A", "visit": "v2", "measure": "difference", "patients": "40"}
         | {"value": "-2.157", "low": "-2.9", "high": "-1.4", "p": "1e-7", "p_adjusted": "0.0123"}
     ]
-    page = study_page(StudyReport("<b>T</b>", RUN, SCORES, [read("P1")], agreement, outcome, [drawing]))
+    page = study_page(StudyReport("<b>T</b>", RUN, SCORES, [read("P1")], [AGREED], outcome, [drawing]))
     assert "0.84" in page
     assert "-2.16" in page
     assert "&lt; 0.001" in page
@@ -110,3 +109,42 @@ def test_figures_say_what_was_measured_and_are_the_same_again():
     for name, draw in made.items():
         assert texts[name].lstrip().startswith("<?xml")
         assert draw() == texts[name]
+
+
+def test_the_checklists_answer_from_the_run_and_say_what_only_the_trial_knows():
+    accepted = {
+        "quality": {"accepted": ["gloss_fraction", "jpeg_quality@P1/v1/front", "jpeg_quality@P2/v1/front"]}
+    }
+    shown = [read("P1"), read("P1", stage="with_software")]
+    report = StudyReport("T", RUN | {"settings": accepted}, SCORES, shown, [AGREED])
+    lists = {name: {item: answer for item, _, answer in items} for name, items in report.checklists}
+    poor = lists["CONSORT-AI"]["5 (iii)"]
+    assert "1 of 3 visits were not scored" in poor
+    assert (
+        "gloss_fraction (1), jpeg_quality (2)." in poor
+    )  # by the check alone: no patient stands on the page
+    assert "the trial's own documents" in lists["CONSORT-AI"]["5 (ii)"]
+    decide = lists["DECIDE-AI"]
+    assert decide["9a"].startswith("2 patients, 3 visits, 1 of them without a score")
+    assert decide["10a"].startswith("1 second values")
+    assert decide["11"].startswith("No: one program")
+    assert decide["12"].startswith("Agreement with the readers")
+    page = study_page(report)
+    assert page.count("<h2>DECIDE-AI") == page.count("<h2>CONSORT-AI") == 1
+
+
+def test_scores_by_two_programs_are_a_change_during_the_study():
+    mixed = [SCORES[0] | {"version": "1.0", "settings_sha256": "aa", "models_sha256": "bb"}, *SCORES[1:]]
+    (_, items) = StudyReport("T", RUN, mixed).checklists[1]
+    (said,) = [answer for item, _, answer in items if item == "11"]
+    assert said.startswith("Yes: scores were made in 2 ways")
+    assert "1 by masi_vision 1.0, settings aa, models bb" in said
+
+
+def test_faces_are_on_the_page_only_where_they_were_asked_for():
+    without = study_page(StudyReport("T", RUN, SCORES))
+    assert "No face, name or date" in without
+    assert "image/jpeg" not in without
+    page = study_page(StudyReport("T", RUN, SCORES, strips=[Strip("P1", b"\xff\xd8picture")]))
+    assert "Faces of patients stand on this page" in page
+    assert "data:image/jpeg;base64,/9hwaWN0dXJl" in page

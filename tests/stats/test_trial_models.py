@@ -106,6 +106,44 @@ def test_with_missing_visits_the_likelihood_is_at_its_maximum_by_another_reckoni
     assert 10 < model.contrast(last_visit("D", "A")).df < 40
 
 
+# Distance from the pituitary to the pterygomaxillary fissure, mm, of 11 girls and 16 boys at 8, 10, 12 and 14
+# years (Potthoff and Roy, Biometrika 51 (1964) 313-326, table 1).
+GIRLS = """21 20 21.5 23; 21 21.5 24 25.5; 20.5 24 24.5 26; 23.5 24.5 25 26.5; 21.5 23 22.5 23.5;
+20 21 21 22.5; 21.5 22.5 23 25; 23 23 23.5 24; 20 21 22 21.5; 16.5 19 19 19.5; 24.5 25 28 28"""
+BOYS = """26 25 29 31; 21.5 22.5 23 26.5; 23 22.5 24 27.5; 25.5 27.5 26.5 27; 20 23.5 22.5 26;
+24.5 25.5 27 28.5; 22 22 24.5 26.5; 24 21.5 24.5 25.5; 23 20.5 31 26; 27.5 28 31 31.5; 23 23 23.5 25;
+21.5 23.5 24 28; 17 24.5 26 29.5; 22.5 25.5 25.5 26; 23 24.5 26 30; 22 21.5 23.5 25"""
+
+
+def test_the_growth_of_potthoff_and_roy_to_the_printed_digit():
+    """Means and pooled covariance of the paper; tests of the means have exactly 25 degrees of freedom."""
+    tables = [np.array([row.split() for row in t.split(";")], float) for t in (GIRLS, BOYS)]
+    values, design, names, numbers = [], [], [], []
+    for sex, table in enumerate(tables):
+        for child, row in enumerate(table):
+            for age, value in enumerate(row):
+                line = np.zeros((4, 2))
+                line[age, sex] = 1
+                values.append(value)
+                design.append(line.ravel())
+                names.append(f"{sex}-{child}")
+                numbers.append(age)
+    model = fit_mmrm(np.array(values), np.array(design), names, np.array(numbers))
+    means = model.coefficients.reshape(4, 2).T
+    assert means[0] == pytest.approx([21.18, 22.23, 23.09, 24.09], abs=0.0051)
+    assert means[1] == pytest.approx([22.87, 23.81, 25.72, 27.47], abs=0.0051)
+    printed = [[5.415, 2.717, 3.910, 2.710], [4.185, 2.927, 3.317], [6.456, 4.131], [4.986]]
+    for age, row in enumerate(printed):
+        assert model.visit_covariance[age, age:] == pytest.approx(row, abs=5.1e-4)
+    difference = np.zeros((4, 2))
+    difference[3] = -1, 1
+    found = model.contrast(difference.ravel())
+    assert found.value == pytest.approx(27.46875 - 24.0909, abs=1e-4)
+    assert found.df == pytest.approx(25, abs=1e-3)
+    both = (np.var(table[:, 3], ddof=1) * (len(table) - 1) for table in tables)
+    assert found.standard_error == pytest.approx(np.sqrt(sum(both) / 25 * (1 / 11 + 1 / 16)), rel=1e-5)
+
+
 def test_mmrm_is_wrong_as_often_as_it_says_where_visits_are_missing():
     wrong = 0
     for seed in range(40):

@@ -24,8 +24,8 @@ _OUTPUT = (
     "Grades of area and darkness for four regions, mMASI with a 90 % interval; a reason where it has none."
 )
 _SHIPPED = (
-    "Trained on synthetic faces with planted pigment; the model cards and benchmarks/README.md of masi_vision "
-    "say how well it does."
+    "Trained on synthetic faces with planted pigment; the model cards and benchmarks/README.md of "
+    "masi_vision say how well it does."
 )
 _OTHER_MODELS = "The cards of these models say what they were trained on and how well they do."
 _OPEN = "Open source, Apache-2.0, code and models."

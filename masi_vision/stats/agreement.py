@@ -134,14 +134,15 @@ def concordance(one: Values, other: Values, *, level: float = LEVEL) -> Estimate
     if whole == 0:
         return Estimate(np.nan, np.nan, np.nan)
     value = 2 * covariance / whole
-    if var_x == 0 or var_y == 0 or abs(value) >= 1:
+    if var_x == 0 or var_y == 0 or n < 3 or abs(value) >= 1:
         return Estimate(value, value, value) if abs(value) >= 1 else Estimate(value, np.nan, np.nan)
     r = covariance / np.sqrt(var_x * var_y)
     u = shift / (var_x * var_y) ** 0.25
+    bias = 2 * np.sqrt(var_x * var_y) / whole  # value / r, which is there where r is 0 too
     spread = (
-        (1 - r**2) * value**2 / ((1 - value**2) * r**2)
-        + 2 * value**3 * (1 - value) * u**2 / (r * (1 - value**2) ** 2)
-        - value**4 * u**4 / (2 * r**2 * (1 - value**2) ** 2)
+        (1 - r**2) * bias**2 / (1 - value**2)
+        + 2 * value**2 * bias * (1 - value) * u**2 / (1 - value**2) ** 2
+        - value**2 * bias**2 * u**4 / (2 * (1 - value**2) ** 2)
     ) / (n - 2)
     wide = float(norm.ppf((1 + level) / 2)) * np.sqrt(max(spread, 0.0))
     z = np.arctanh(value)

@@ -174,5 +174,6 @@ def _two(squares: _MeanSquares, level: float) -> Icc:
 
 
 def _of_mean(one: Icc, k: int) -> Icc:
-    """Of the mean of k raters (Spearman and Brown)."""
-    return Icc(*(float(k * part / (1 + (k - 1) * part)) for part in (one.value, one.low, one.high)))
+    """Of the mean of k raters (Spearman and Brown); NaN where raters agree less than none can on average."""
+    parts = (one.value, one.low, one.high)
+    return Icc(*(float(k * p / (1 + (k - 1) * p)) if 1 + (k - 1) * p > 1e-12 else np.nan for p in parts))

@@ -46,6 +46,12 @@ def test_concordance_of_the_same_data():
     assert round(concordance(WRIGHT, MINI).value, 3) == 0.943
 
 
+def test_two_raters_without_any_relation_have_a_concordance_and_an_interval():
+    found = concordance(np.array([1.0, 1, 2, 2]), np.array([1.0, 2, 1, 2]))
+    assert found.value == 0
+    assert -1 < found.low < 0 < found.high < 1
+
+
 def test_the_interval_of_concordance_holds_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(1)
     truth, held, draws = 2 * 0.8 / (1 + 1 + 0.3**2), 0, 500

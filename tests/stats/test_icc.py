@@ -106,3 +106,10 @@ def test_what_has_none_is_refused(table):
 
 def test_grades_that_are_all_the_same_tell_nothing():
     assert all(np.isnan(icc.value) for icc in reliability(np.ones((5, 3))).icc.values())
+
+
+def test_raters_who_contradict_each_other_throughout_have_no_reliability_of_the_mean():
+    """One grades up what the other grades down: ICC(3,1) is -1, where Spearman and Brown divide by 0."""
+    found = reliability(np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]]))
+    assert found.icc["3,1"].value == pytest.approx(-1)
+    assert np.isnan(found.icc["3,k"].value)

@@ -31,11 +31,18 @@ def show(
 @config.command()
 @verb
 def validate(
-    file: Annotated[Path, typer.Argument(help="A settings file.")], quality: QualityFile = None
+    file: Annotated[
+        Path | None, typer.Argument(help="A settings file; the shipped one where only --quality is named.")
+    ] = None,
+    quality: QualityFile = None,
 ) -> int:
     """Check settings files and print their SHA-256, as it will stand beside every score."""
     from masi_vision.config import load_settings
+    from masi_vision.errors import SettingsError
 
+    named = [str(one) for one in (file, quality) if one is not None]
+    if not named:
+        raise SettingsError("No file was named. Expected a settings file, --quality FILE, or both.")
     chosen = load_settings(file, quality)
-    typer.echo(f"{file} holds usable settings. SHA-256 {chosen.sha256}")
+    typer.echo(f"{' with '.join(named)}: usable settings. SHA-256 {chosen.sha256}")
     return DONE

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masi_vision.cli.agree import rows_of
-from masi_vision.cli.dicom import DicomOrder, write_dicom
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.options import Overwrite
 from masi_vision.errors import OutputError, StatsError
@@ -96,6 +95,8 @@ def export(
     typer.echo(f"{len(long)} values in {out}: {', '.join(made)}")
     if photos is None or results is None:
         return DONE
+    from masi_vision.cli.dicom import DicomOrder, write_dicom
+
     order = DicomOrder(study, photos, masks or results / "masks", out / "dicom")
     written, segmented, problems = write_dicom(order, scores)
     typer.echo(f"{written} photographs and {segmented} segmentations in {order.out}. They show faces.")

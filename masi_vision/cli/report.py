@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masi_vision.cli.agree import AGREEMENT, need_stats, rows_of
-from masi_vision.cli.changes import PICTURES
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.options import Overwrite
 from masi_vision.cli.outcome import OUTCOME
@@ -80,6 +79,7 @@ def report(
 
 def _strips_of(compared: Path) -> list[Strip]:
     """The pictures of masi compare from the front, small enough for a page of eighty patients."""
+    from masi_vision.cli.changes import PICTURES
     from masi_vision.report.picture import smaller_jpeg
     from masi_vision.report.study import Strip
 

@@ -211,10 +211,12 @@ def changed_since(
         drift = card_drift(first.card, later.card).mean_delta_e00
         says = f"The colour card looks dE00 {drift:.1f} different from the first visit. {_SAME_SETTINGS}"
         findings.append(check("card_drift_delta_e00", None, drift, says))
-    for name in ("camera", "lens", "focal_length_mm", "flash", "colour_space", "bits"):
+    for name in _NAMES:
         was, now = getattr(before, name), getattr(after, name)
         changed = was is not None and now is not None and was != now
-        words = f"{name} changed since the first visit: {was}, now {now}. {_SAME_SETTINGS}"
+        words = (
+            f"{_NAMES[name]} changed since the first visit: {_said(was)}, now {_said(now)}. {_SAME_SETTINGS}"
+        )
         findings.append(Finding(name, None, "warn" if changed else "pass", None, None, None, words * changed))
     early = None not in (before.taken_at, after.taken_at) and str(after.taken_at) < str(before.taken_at)
     words = (
@@ -226,6 +228,22 @@ def changed_since(
     words = "This is the very file of the first visit. Expected another. Copy it from the camera again."
     findings.append(Finding("own_file", None, "warn" if same else "pass", None, None, None, words * same))
     return tuple(findings)
+
+
+_NAMES = {
+    "camera": "The camera",
+    "lens": "The lens",
+    "focal_length_mm": "The focal length",
+    "flash": "The flash",
+    "colour_space": "The colour space",
+    "bits": "The bits of a value",
+}
+
+
+def _said(value: object) -> str:
+    if isinstance(value, bool):
+        return "fired" if value else "not fired"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 _SAME_SETTINGS = "Expected the same camera at the same settings. Note them down, and set them by hand."

@@ -32,7 +32,7 @@ from masi_vision.scale import (
 from masi_vision.version import __version__
 from masi_vision.visit.measure import PhotoMeasures, measure_seen
 from masi_vision.visit.models import Models, shipped_models
-from masi_vision.visit.quality import Finding, Result, check_photo, refusal, worst
+from masi_vision.visit.quality import Finding, Result, check_photo, refusal, wanted, worst
 from masi_vision.visit.region import (
     METHODS,
     REFUSED,
@@ -391,9 +391,14 @@ def _card(photo: PhotoScore) -> dict[str, Any] | None:
 
 
 def quality_result(photos: Sequence[PhotoScore]) -> Result:
-    """The worst that the checks found in these photos; one that cannot be read or shows no face fails."""
-    unread = any(photo.status == "not_scored" and not photo.findings for photo in photos)
-    return "fail" if unread else worst([one for photo in photos for one in photo.findings])
+    """The worst that the checks found in these photos; one that cannot be read or shows no face fails.
+
+    A cheek with a view of its own is not judged in front: it is not measured there alone.
+    """
+    if any(photo.status == "not_scored" and not photo.findings for photo in photos):
+        return "fail"
+    views = [photo.view for photo in photos]
+    return worst([one for photo in photos for one in wanted(photo.findings, photo.view, views)])
 
 
 def _plain(result: PhotoScore | VisitScore) -> dict[str, Any]:

@@ -46,6 +46,17 @@ def test_shown_settings_are_a_file_that_validates(tmp_path):
     assert load_settings().sha256 in done.stdout
 
 
+def test_a_file_of_limits_is_checked_alone(tmp_path):
+    limits = tmp_path / "limits.yaml"
+    limits.write_text(masi("config", "show", "--quality").stdout, encoding="utf-8")
+    done = masi("config", "validate", "--quality", limits)
+    assert done.exit_code == 0
+    assert load_settings().sha256 in done.stdout
+    none = masi("config", "validate")
+    assert none.exit_code == 2
+    assert "No file was named" in none.stderr
+
+
 def test_a_settings_file_with_a_mistake_is_refused_in_a_sentence(tmp_path):
     done = masi("config", "validate", tmp_path / "gone.yaml")
     assert done.exit_code == 2

@@ -267,6 +267,15 @@ def test_another_camera_or_exposure_is_told(seen, change, check):
     assert set(results(changed_since(capture_of(first), capture_of(later), LIMITS))) == {(check, None)}
 
 
+def test_what_changed_is_said_in_words(seen):
+    first = with_capture(seen[0], flash=True, focal_length_mm=105.0)
+    later = with_capture(seen[0], flash=False, focal_length_mm=60.0)
+    later = SeenPhoto(replace(later.photo, sha256="2" * 64), later.face, later.codes)
+    said = {one.check: one.sentence for one in changed_since(capture_of(first), capture_of(later), LIMITS)}
+    assert said["flash"].startswith("The flash changed since the first visit: fired, now not fired.")
+    assert said["focal_length_mm"].startswith("The focal length changed since the first visit: 105, now 60.")
+
+
 def test_a_photo_taken_before_the_first_visit_is_told_without_its_date(seen):
     first = with_capture(seen[0], taken_at="2026:05:01 10:00:00")
     for when, result in (("2026:04:30 09:00:00", "warn"), ("2026:06:01 09:00:00", "pass"), (None, "pass")):

@@ -21,7 +21,7 @@ from masi_vision.visit import region as regions_under_test
 from masi_vision.visit import score as under_test
 from masi_vision.visit.quality import Finding
 from masi_vision.visit.region import RegionResult, grade, region_values
-from masi_vision.visit.score import mmasi_of
+from masi_vision.visit.score import mmasi_of, quality_result
 from masi_vision.visit.seen import SeenPhoto
 from masi_vision.visit.views import JoinedMeasure
 
@@ -364,6 +364,15 @@ def test_a_region_that_fails_a_check_in_one_view_is_taken_from_the_other(visit_o
     result = visit_of({"front": {}, "left": {}}, checks={"left": (burnt_out("left_malar"),)})
     assert result.status == "scored"
     assert (result.regions["left_malar"].view, result.regions["left_malar"].flag) == ("front", "other_view")
+
+
+def test_the_quality_of_a_visit_is_that_of_the_cheeks_in_their_own_views(visit_of):
+    """As `masi qc` judges it: burnt out in front, a cheek does not matter where its own view shows it well."""
+    checks = {"front": (burnt_out("left_malar"),)}
+    alone = visit_of({"front": {}}, checks=checks)
+    assert quality_result(alone.photos) == "fail"
+    both = visit_of({"front": {}, "left": {}}, checks=checks)
+    assert quality_result(both.photos) == "pass"
 
 
 def test_a_region_that_is_not_seen_cannot_be_accepted_but_one_hardly_seen_can(visit_of, settings):

@@ -367,7 +367,7 @@ def test_a_region_that_fails_a_check_in_one_view_is_taken_from_the_other(visit_o
 
 
 def test_the_quality_of_a_visit_is_that_of_the_cheeks_in_their_own_views(visit_of):
-    """As `masi qc` judges it: burnt out in front, a cheek does not matter where its own view shows it well."""
+    """As `masi qc` has it: a cheek burnt out in front does not matter where its own view shows it well."""
     checks = {"front": (burnt_out("left_malar"),)}
     alone = visit_of({"front": {}}, checks=checks)
     assert quality_result(alone.photos) == "fail"

@@ -72,13 +72,16 @@ def test_a_model_that_cannot_be_fitted_leaves_the_rest():
 
 
 def test_null_trials_are_called_effective_as_seldom_as_the_level_says():
-    """Any of three comparisons, adjusted by Dunnett, in 400 trials of four arms that do not differ."""
+    """Any of three comparisons, by Dunnett, in 120 trials of four arms that do not differ: 6 expected.
+
+    benchmarks/null_trials.py does the same with 400 trials of the study generator.
+    """
     same = tuple(Arm(name, 0.25) for name in "ABCD")
     wrong = 0
-    for seed in range(400):
+    for seed in range(120):
         found = ancova_of(courses(1000 + seed, arms=same), RULES)
         wrong += min(one.p_adjusted for one in found.comparisons) < 0.05
-    assert 0.025 <= wrong / 400 <= 0.075
+    assert 1 <= wrong <= 12
 
 
 def test_what_is_missing_is_counted_and_handled_as_the_rule_says():

@@ -30,6 +30,7 @@ from masi_vision.phantom.cohort import (
     allocation,
     draw_patient,
     draw_readers,
+    draw_skin,
     read,
     truth_of,
 )
@@ -42,8 +43,6 @@ SAME = tuple(Arm(arm.name, 0.25) for arm in ARMS)
 PATIENTS, READERS, VISITS = 80, 3, (0, 2, 5)  # baseline, after a treatment, the end, of six
 ANALYSES = ("primary", "sensitivity: MMRM", "sensitivity: baseline carried forward")
 LEVEL = 0.05
-# From light to dark, as `masi phantom` without faces; only the colour of what is planted depends on it.
-LIGHT, DARK = np.array([0.52, 0.34, 0.26]), np.array([0.12, 0.062, 0.036])
 SHRUNK = 4  # regions are as well known from every fourth pixel, sixteen times as fast
 
 
@@ -55,9 +54,7 @@ def drawn_trial(seed: int, arms: Sequence[Arm], settings: Settings) -> list[Cour
     regions = dict(zip(MASI_REGIONS, map(int, MASI_SUBUNITS), strict=True))
     readers, made = draw_readers(READERS, rng), []
     for number, arm in enumerate(allocation(PATIENTS, arms, rng)):
-        share = rng.random()
-        skin = np.exp(share * np.log(LIGHT) + (1 - share) * np.log(DARK)).astype(np.float32)
-        patient, values = draw_patient(f"P{number:03d}", arm, skin, codes, rng), {}
+        patient, values = draw_patient(f"P{number:03d}", arm, draw_skin(rng), codes, rng), {}
         for visit in VISITS:
             truth = truth_of(patient.at(visit, VISITS[-1] + 1), codes, regions, area)
             graded = [graded_by(reader, truth, settings, rng) for reader in readers]

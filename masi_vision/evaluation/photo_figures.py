@@ -36,7 +36,7 @@ from masi_vision.face.crop import READER_SIDE_PX, apply, inverse
 from masi_vision.labels.dataset import SPLITS, UNKNOWN, Codes, Dataset, Entry, PigmentTruth, Split
 from masi_vision.photo import Photo, srgb_to_linear
 from masi_vision.scale import MASI_REGIONS
-from masi_vision.skin.tone import ita_deg, lab
+from masi_vision.skin.tone import tone_of
 from masi_vision.visit.measure import PhotoMeasures, measure_photo
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.seen import View, srgb8
@@ -44,14 +44,6 @@ from masi_vision.visit.seen import View, srgb8
 Part = Literal[Split, "all"]
 """Which photos of a data set are evaluated."""
 
-# Classes of skin tone by ITA (degrees); the published cut points are 55, 41, 28, 10, -30. The photo's own
-# light is in the angle, so these are classes of how light the skin is in the photo.
-TONES = (
-    ("light (ITA > 41)", 41.0),
-    ("intermediate (28 to 41)", 28.0),
-    ("tan (10 to 28)", 10.0),
-    ("brown and dark (< 10)", -181.0),
-)
 _STRIP_PX = 1024  # rows of a photo that are drawn at once: all of 24 megapixels would take 2 GB
 
 
@@ -239,7 +231,7 @@ def _with_regions(figures: PhotoFigures, one: _Annotated, models: Models) -> Pho
     return replace(
         figures,
         labelled=True,
-        tone=tone_of(srgb8(one.photo)[one.labelled_skin]),
+        tone=tone_of_pixels(srgb8(one.photo)[one.labelled_skin]),
         swapped=sides_swapped(drawn, one.labels, span),
         regions=region_overlaps(drawn, one.labels, span),
     )
@@ -294,10 +286,6 @@ def _crop_window(measures: PhotoMeasures, shape: tuple[int, ...]) -> Window:
     return max(0, int(top)), max(0, int(left)), min(shape[0], int(bottom)), min(shape[1], int(right))
 
 
-def tone_of(skin: npt.NDArray[np.uint8]) -> str:
-    """Class of skin tone by ITA, of the pixels (N, 3) of somebody's skin; "" of none."""
-    if not len(skin):
-        return ""
-    linear = srgb_to_linear(np.ascontiguousarray(skin[None]))[0]
-    angle = float(ita_deg(lab(np.median(linear, axis=0))))
-    return next(name for name, least in TONES if angle > least)
+def tone_of_pixels(skin: npt.NDArray[np.uint8]) -> str:
+    """Class of skin tone of the pixels (N, 3) of somebody's skin; "" of none."""
+    return tone_of(srgb_to_linear(np.ascontiguousarray(skin[None]))[0]) if len(skin) else ""

@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 
 from masi_vision.evaluation.measures import MEASURES, Measure, Sums
-from masi_vision.evaluation.photo_figures import TONES, PhotoFigures
+from masi_vision.evaluation.photo_figures import PhotoFigures
+from masi_vision.skin.tone import TONES
 
 DRAWS = 1000
 INTERVAL = (0.025, 0.975)

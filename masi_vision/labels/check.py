@@ -13,11 +13,8 @@ from masi_vision.errors import DatasetError, NotScorable
 from masi_vision.face.atlas import SUBUNITS, Subunit
 from masi_vision.labels.dataset import SPLITS, UNKNOWN, Codes, Dataset, Entry, PigmentTruth, Split, balance
 from masi_vision.photo import Photo, srgb_to_linear
-from masi_vision.skin.tone import ita_deg, lab
+from masi_vision.skin.tone import TONES, tone_of
 
-# Classes of the individual typology angle after Del Bino S, Bernerd F. Br J Dermatol 2013;169 Suppl 3:33-40,
-# DOI 10.1111/bjd.12529: very light and light are one here, and so are brown and dark.
-TONES = (("light", 41.0), ("intermediate", 28.0), ("tan", 10.0), ("brown and dark", -np.inf))
 NO_TONE = "no labelled skin"
 _MOST_PIXELS = 50_000  # of labelled skin are enough for its median colour
 
@@ -107,10 +104,10 @@ def _look(data: Dataset, entry: Entry) -> _Seen:
         counts = np.bincount(labels.ravel(), minlength=UNKNOWN + 1)
         pixels.update({unit.name.lower(): int(counts[unit]) for unit in SUBUNITS})
     has_pigment = pigment is not None and bool(pigment.lesion.any())
-    return _Seen(pixels, tone_of(photo, labels, pigment), has_pigment)
+    return _Seen(pixels, tone_of_photo(photo, labels, pigment), has_pigment)
 
 
-def tone_of(photo: Photo, labels: Codes | None, pigment: PigmentTruth | None) -> str:
+def tone_of_photo(photo: Photo, labels: Codes | None, pigment: PigmentTruth | None) -> str:
     """Class of the tone of labelled skin that is not pigmented, by its median colour as photographed."""
     if labels is None:
         return NO_TONE
@@ -121,9 +118,7 @@ def tone_of(photo: Photo, labels: Codes | None, pigment: PigmentTruth | None) ->
     if not len(found):
         return NO_TONE
     some: npt.NDArray[np.uint8 | np.uint16] = found[:: max(1, len(found) // _MOST_PIXELS)]
-    colour = np.median(srgb_to_linear(np.ascontiguousarray(some[None])), axis=(0, 1))
-    angle = float(ita_deg(lab(colour)))
-    return next(name for name, above_deg in TONES if angle > above_deg)
+    return tone_of(srgb_to_linear(np.ascontiguousarray(some[None]))[0])
 
 
 def _shares(data: Dataset, seen: dict[str, _Seen]) -> dict[str, dict[Split, float]]:

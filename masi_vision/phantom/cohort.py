@@ -116,6 +116,16 @@ def draw_patient(name: str, arm: Arm, skin_rgb: Floats, codes: Codes, rng: Rng) 
     return Patient(name, arm, melasma, remaining)
 
 
+# From light to dark, linear RGB.
+_LIGHT, _DARK = np.array([0.52, 0.34, 0.26]), np.array([0.12, 0.062, 0.036])
+
+
+def draw_skin(rng: Rng) -> Floats:
+    """Skin of a patient without a photograph, of any tone: (3,) linear RGB."""
+    share = rng.random()
+    return np.asarray(np.exp(share * np.log(_LIGHT) + (1 - share) * np.log(_DARK)), np.float32)
+
+
 def truth_of(
     melasma: Melasma, codes: Codes, regions: Mapping[MasiRegion, int], area: Floats
 ) -> dict[MasiRegion, RegionTruth]:

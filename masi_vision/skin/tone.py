@@ -27,6 +27,25 @@ def lab(linear_rgb: npt.ArrayLike) -> Floats:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
+TONES: tuple[tuple[str, float], ...] = (
+    ("light (ITA > 41)", 41.0),
+    ("intermediate (28 to 41)", 28.0),
+    ("tan (10 to 28)", 10.0),
+    ("brown and dark (< 10)", -np.inf),
+)
+"""Classes of the individual typology angle, each with the angle above which it lies.
+
+After Del Bino S, Bernerd F. Br J Dermatol 2013;169 Suppl 3:33-40, DOI 10.1111/bjd.12529: very light and light
+are one here, and so are brown and dark. The photo's own light is in the angle, so these are classes of how
+light the skin is in the photo."""
+
+
+def tone_of(linear_rgb: npt.ArrayLike) -> str:
+    """Class of skin tone of the median colour of skin, (N, 3) linear RGB of at least one pixel."""
+    angle = float(ita_deg(lab(np.median(np.asarray(linear_rgb), axis=0))))
+    return next(name for name, above_deg in TONES if angle > above_deg)
+
+
 def ita_deg(lab_colour: npt.ArrayLike) -> Floats:
     """Individual typology angle in degrees, lighter is higher: atan2(L* - 50, b*) * 180 / pi."""
     colour = np.asarray(lab_colour, np.float64)

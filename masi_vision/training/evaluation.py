@@ -15,7 +15,7 @@ from masi_vision.face.atlas import MASI_SUBUNITS, SUBUNITS, Subunit, outer_eye_d
 from masi_vision.face.find import FaceRegions, find_face
 from masi_vision.face.models import FaceModels
 from masi_vision.photo import srgb_to_linear
-from masi_vision.skin.tone import ita_deg, lab
+from masi_vision.skin.tone import TONES, tone_of
 from masi_vision.training.atlas import face_span
 from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace, Pixels
@@ -23,14 +23,6 @@ from masi_vision.training.data import LabelledFace, Pixels
 # A region counts in a photo when label or drawing cover this share of the squared face span: less is a
 # rim of a hidden region, on which an overlap says nothing.
 _LEAST_AREA = 0.003
-# Skin-tone classes by ITA (degrees); the published six cut points are 55, 41, 28, 10, -30. The photos'
-# own light is in the angle, so these are classes of how light the skin is in the photo.
-_TONES = (
-    ("light (ITA > 41)", 41.0),
-    ("intermediate (28 to 41)", 28.0),
-    ("tan (10 to 28)", 10.0),
-    ("brown and dark (< 10)", -181.0),
-)
 
 
 @dataclass(frozen=True)
@@ -55,7 +47,7 @@ def evaluate_photo(
     face: LabelledFace, unclear: frozenset[str], view: str, hidden: bool, models: FaceModels
 ) -> PhotoFigures:
     """Find the face in one labelled photo and compare with its label."""
-    tone = tone_of(face)
+    tone = tone_of_face(face)
     try:
         found = find_face(face.pixels, models, min_probability=0.5)
     except NotScorable:
@@ -121,11 +113,10 @@ def _swapped(drawn: Pixels, truth: Pixels) -> bool:
     )
 
 
-def tone_of(face: LabelledFace) -> str:
-    """Class of skin tone by ITA, of the skin that the label shows."""
+def tone_of_face(face: LabelledFace) -> str:
+    """Class of skin tone of the skin that the label shows; the darkest of none."""
     skin = srgb_to_linear(np.ascontiguousarray(face.pixels))[face.labels > 0]
-    angle = float(ita_deg(lab(np.median(skin, axis=0)))) if len(skin) else -180.0
-    return next(name for name, least in _TONES if angle > least)
+    return tone_of(skin) if len(skin) else TONES[-1][0]
 
 
 def round_trip_px(face: FaceRegions, shape: tuple[int, int]) -> float:
@@ -218,7 +209,7 @@ def groups(figures: list[PhotoFigures], as_made: list[PhotoFigures]) -> dict[str
         "profile (> 45)": [f for f in figures if f.view == "profile"],
         "all": figures,
     }
-    parts |= {f"frontal, {name}": [f for f in frontal if f.tone == name] for name, _ in _TONES}
+    parts |= {f"frontal, {name}": [f for f in frontal if f.tone == name] for name, _ in TONES}
     parts["frontal, glasses, hat or beard sheet"] = [f for f in frontal if f.hidden]
     parts["frontal, other sheets"] = [f for f in frontal if not f.hidden]
     parts["frontal, labels uncorrected"] = [f for f in as_made if f.view == "frontal"]

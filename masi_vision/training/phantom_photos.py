@@ -30,7 +30,7 @@ from masi_vision.scale import MASI_REGIONS, MasiRegion
 from masi_vision.skin.density import optical_density
 from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace
-from masi_vision.training.evaluation import tone_of
+from masi_vision.training.evaluation import tone_of_face
 from masi_vision.training.pigment_data import in_colour
 from masi_vision.training.turned_head import turned_photo
 from masi_vision.visit.compare import FaceInFrame, laid_over
@@ -258,7 +258,7 @@ def picture_of(
     )
     return Picture(
         face.id,
-        tone_of(face),
+        tone_of_face(face),
         state,
         distractor,
         delta_l,

@@ -28,6 +28,7 @@ from masi_vision.phantom.cohort import (
     allocation,
     draw_patient,
     draw_readers,
+    draw_skin,
     read,
     truth_of,
 )
@@ -46,8 +47,6 @@ _TURN_DEG: dict[View, float] = {"front": 0.0, "right": 40.0, "left": -40.0}
 _REGIONS: dict[MasiRegion, int] = {
     name: int(subunit) for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True)
 }
-# Skin of patients without a photograph: from light to dark, linear RGB.
-_LIGHT, _DARK = np.array([0.52, 0.34, 0.26]), np.array([0.12, 0.062, 0.036])
 
 
 @dataclass(frozen=True)
@@ -165,9 +164,7 @@ def _photographed(folder: Path, atlas: FaceAtlas, plan: StudyPlan, rng: np.rando
 
 def _imagined(atlas: FaceAtlas, plan: StudyPlan, rng: np.random.Generator) -> list[Person]:
     """Skin of every tone, no photographs."""
-    shares = rng.random(plan.patients)
-    skins = [np.exp(share * np.log(_LIGHT) + (1 - share) * np.log(_DARK)) for share in shares]
-    return [(None, atlas.labels, skin.astype(np.float32)) for skin in skins]
+    return [(None, atlas.labels, draw_skin(rng)) for _ in range(plan.patients)]
 
 
 def _grades(truth: dict[MasiRegion, RegionTruth], settings: Settings) -> dict[MasiRegion, RegionGrade]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from masi_vision.evaluation.measures import MEASURES
-from masi_vision.evaluation.photo_figures import PhotoFigures, evaluate_photo, tone_of
+from masi_vision.evaluation.photo_figures import PhotoFigures, evaluate_photo, tone_of_pixels
 from masi_vision.evaluation.pigment_truth import TruthOnFace, with_pigment
 from masi_vision.evaluation.region_figures import boundary_distance_px
 from masi_vision.evaluation.summary import summary
@@ -78,7 +78,7 @@ def test_classes_of_skin_turn_at_41_28_and_10_degrees():
         angle = float(ita_deg(lab(srgb_to_linear(skin[None, None])[0, 0])))
         place = int(np.searchsorted([10, 28, 41], angle))
         word = ("brown and dark", "tan", "intermediate", "light")[place]
-        assert tone_of(skin[None]).startswith(word)
+        assert tone_of_pixels(skin[None]).startswith(word)
 
 
 def test_the_distance_of_outlines_is_the_same_to_the_last_digit_with_more_threads(atlas):

@@ -7,15 +7,15 @@ import pytest
 
 from masi_vision.errors import DatasetError
 from masi_vision.evaluation.photo_figures import (
-    TONES,
     entries_of,
     evaluate_dataset,
     evaluate_photo,
-    tone_of,
+    tone_of_pixels,
 )
 from masi_vision.evaluation.region_figures import face_span
 from masi_vision.labels.dataset import Dataset
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.skin.tone import TONES
 
 
 def shifted(by_px):
@@ -158,6 +158,6 @@ def test_a_split_without_annotated_photos_is_refused(drawn, dataset):
 
 def test_skin_is_classed_from_light_to_dark():
     skins = [(240, 215, 200), (190, 147, 115), (175, 130, 95), (70, 45, 35)]
-    classes = [tone_of(np.full((9, 3), skin, np.uint8)) for skin in skins]
+    classes = [tone_of_pixels(np.full((9, 3), skin, np.uint8)) for skin in skins]
     assert classes == [name for name, _ in TONES]
-    assert tone_of(np.zeros((0, 3), np.uint8)) == ""
+    assert tone_of_pixels(np.zeros((0, 3), np.uint8)) == ""

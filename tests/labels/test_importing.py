@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from masi_vision.errors import DatasetError
-from masi_vision.labels.check import TONES, check_dataset, tone_of
+from masi_vision.labels.check import check_dataset, tone_of_photo
 from masi_vision.labels.classes import mapped_classes
 from masi_vision.labels.dataset import read_dataset
 from masi_vision.labels.export import Export, LabelledPhoto, Shape, labels_of
@@ -14,6 +14,7 @@ from masi_vision.labels.photo_folder import open_photos
 from masi_vision.labels.png import read_png_masks
 from masi_vision.labels.source import read_export
 from masi_vision.photo import Photo
+from masi_vision.skin.tone import TONES
 from masi_vision.visit.models import shipped_models
 
 SIZE = (72, 96)
@@ -276,7 +277,7 @@ def test_tones_follow_the_typology_angle():
     found = []
     for colour in ((235, 205, 185), (195, 150, 120), (180, 132, 102), (110, 75, 55)):
         photo = Photo.from_srgb(np.full((*SIZE, 3), colour, np.uint8))
-        found.append(tone_of(photo, np.ones(SIZE, np.uint8), None))
+        found.append(tone_of_photo(photo, np.ones(SIZE, np.uint8), None))
     assert found == [name for name, _ in TONES]
 
 

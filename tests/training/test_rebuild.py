@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import yaml
+from short_experiment import short
 
 pytest.importorskip("torch", reason="needs the extra train")
 if find_spec("segmentation_models_pytorch") is None:
@@ -41,16 +41,6 @@ def few(faces_folder, tmp_path_factory):
     return folder
 
 
-def short(name, folder):
-    """A shipped experiment, edited to be over in a moment."""
-    content = yaml.safe_load(shipped_file("configs", f"training/{name}.yaml").read_text(encoding="utf-8"))
-    content["schedule"] |= {"samples": 8, "batch": 4, "validate_every": 8}
-    content |= {"workers": 0, "threads": 1, "precision": "float32"}
-    file = folder / f"{name}.yaml"
-    file.write_text(yaml.safe_dump(content), encoding="utf-8")
-    return file
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "experiments", "card"),
@@ -60,7 +50,7 @@ def short(name, folder):
     ],
 )
 def test_the_shipped_models_can_be_made_again(few, tmp_path, script, experiments, card):
-    configs = [str(short(name, tmp_path)) for name in experiments]
+    configs = [str(short(name, tmp_path, samples=8, batch=4, validate_every=8)) for name in experiments]
     command = [sys.executable, SCRIPTS / f"{script}.py", "--faces", few, "--run", tmp_path / "run"]
     command += ["--cache", few / "cache", "--out", tmp_path / "models", "--config", *configs]
     done = subprocess.run(

@@ -5,14 +5,13 @@ import shutil
 from importlib.util import find_spec
 
 import pytest
-import yaml
+from short_experiment import short
 from verbs import masi, table
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 if find_spec("segmentation_models_pytorch") is None:
     pytest.skip("needs the extra train", allow_module_level=True)
 
-from masi_vision.config import shipped_file  # noqa: E402
 from masi_vision.phantom.demo import demo_folder  # noqa: E402
 
 
@@ -39,16 +38,6 @@ def site(tmp_path_factory):
     )
     assert imported.exit_code == 0, imported.output
     return folder
-
-
-def short(name, folder):
-    """A shipped experiment, edited to be over in a moment."""
-    content = yaml.safe_load(shipped_file("configs", f"training/{name}.yaml").read_text(encoding="utf-8"))
-    content["schedule"] |= {"samples": 4, "batch": 2, "validate_every": 2}
-    content |= {"workers": 0, "threads": 1, "precision": "float32"}
-    file = folder / f"{name}.yaml"
-    file.write_text(yaml.safe_dump(content), encoding="utf-8")
-    return file
 
 
 @pytest.mark.slow

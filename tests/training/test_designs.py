@@ -108,8 +108,14 @@ def test_a_batch_gathered_in_parts_is_a_batch(drawn_faces, atlas, mirror, tmp_pa
 
     whole = fitted(tmp_path / "whole")
     parts = fitted(tmp_path / "parts", batch=2, accumulate=2)
-    for name, weights in whole.items():
-        torch.testing.assert_close(parts[name], weights, atol=2e-4, rtol=1e-3)
+    assert_the_same_but_for_rounding(parts, whole)
+
+
+def assert_the_same_but_for_rounding(found, expected):
+    """AdamW divides a gradient by its size: where it is next to nothing, rounding decides its sign."""
+    apart = torch.cat([(found[name] - one).abs().float().flatten() for name, one in expected.items()])
+    assert (apart > 2e-4).float().mean() < 5e-4
+    assert apart.max() < 6 * FINDER.schedule.peak_rate  # the other way in each of three steps
 
 
 def _mean_loss(network, batch):
@@ -160,5 +166,4 @@ def test_two_processes_fit_what_one_does(tmp_path):
     from masi_vision.training.fit import CHECKPOINT, weights_of
 
     one, two = (weights_of(tmp_path / folder / CHECKPOINT) for folder in ("one", "two"))
-    for name, weights in one.items():
-        torch.testing.assert_close(two[name], weights, atol=2e-4, rtol=1e-3)
+    assert_the_same_but_for_rounding(two, one)

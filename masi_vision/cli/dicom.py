@@ -18,15 +18,17 @@ from PIL import Image, ImageCms
 from masi_vision.blinding.colour_profile import clean_profile
 from masi_vision.blinding.jpeg import segments_of, strip_jpeg
 from masi_vision.errors import LeakError, OutputError, PhotoUnreadable
-from masi_vision.photo import Photo, read_photo
+from masi_vision.photo import read_photo
 from masi_vision.photo.exif import colour_space_of, exif_of, orientation_of
 from masi_vision.report.names import FileNames
 from masi_vision.report.tables import write_file, writing
+from masi_vision.visit.seen import srgb8
 
 if TYPE_CHECKING:
     from masi_vision.report.dicom import CodedPicture
 
 _BASELINE, _OTHER_FRAMES = 0xC0, frozenset((*range(0xC1, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xD0)))
+_LONGEST = 64
 _WITHOUT_LOSS = ("PNG", "TIFF", "BMP")
 Mask = npt.NDArray[np.uint8]
 
@@ -71,7 +73,12 @@ def write_dicom(order: DicomOrder, scores: Sequence[Mapping[str, str]]) -> tuple
     written, segmented, problems = 0, 0, []
     for row in scores:
         mask_name = names.of("", row["code"]) if row.get("code") else names.of(row["patient"], row["visit"])
+        if row.get("repeat_of"):  # another copy of a photograph that is there
+            continue
         name = own_names.of(row["patient"], row["visit"])
+        if max(len(row["patient"]), len(row["visit"])) > _LONGEST or "\\" in row["patient"] + row["visit"]:
+            problems.append(f"{name}: DICOM takes names of at most {_LONGEST} characters, none of them \\.")
+            continue
         for view, digest in _photos_of(row):
             place = f"{row['patient']}/{row['visit']}/{view}"
             if digest not in files:
@@ -125,22 +132,18 @@ def _picture(file: Path) -> CodedPicture:
             upright = orientation_of(exif) == 1
             told = bool(profile) or colour_space_of(exif) in (None, "sRGB")
     except OSError:  # HEIC and camera RAW: others than Pillow read them
-        return CodedPicture(photo.full_size, None, _srgb8(photo), _srgb_profile(), lossy=True)
+        return CodedPicture(photo.full_size, None, srgb8(photo), _srgb_profile(), lossy=True)
     if kind == "JPEG" and upright and told and _is_baseline(data):
         plain = strip_jpeg(data, orientation=1, padding=0)
         own = clean_profile(profile) if profile else _srgb_profile()
         return CodedPicture(photo.full_size, plain, None, own, lossy=True)
     lossy = kind not in _WITHOUT_LOSS
-    return CodedPicture(photo.full_size, None, _srgb8(photo), _srgb_profile(), lossy)
+    return CodedPicture(photo.full_size, None, srgb8(photo), _srgb_profile(), lossy)
 
 
 def _srgb_profile() -> bytes:
     """Without the time at which it was made."""
     return clean_profile(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-
-
-def _srgb8(photo: Photo) -> npt.NDArray[np.uint8]:
-    return np.asarray(photo.srgb if photo.srgb.dtype == np.uint8 else photo.srgb // 257, np.uint8)
 
 
 def _is_baseline(data: bytes) -> bool:
@@ -163,14 +166,17 @@ def _masks(stem: Path, size: tuple[int, int]) -> tuple[Mask, Mask] | None:
         They are of another size.
     """
     files = [stem.with_name(f"{stem.name}_{kind}.png") for kind in ("regions", "lesion")]
-    if not all(file.exists() for file in files):
+    if not any(file.exists() for file in files):
         return None
+    if missing := [file.name for file in files if not file.exists()]:
+        raise ValueError(f"{missing[0]} is missing. Expected what --save-masks of this version writes.")
     regions, lesion = (_mask(file, size) for file in files)
     return regions, lesion
 
 
 def _mask(file: Path, size: tuple[int, int]) -> Mask:
-    mask = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    data = np.fromfile(file, np.uint8)
+    mask = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if mask is None or mask.dtype != np.uint8 or mask.shape != size:
         raise ValueError(f"{file.name} is no mask of it. Expected 8 bits of {size[1]} x {size[0]} px.")
     return np.asarray(mask, np.uint8)

@@ -64,6 +64,8 @@ def export(
         raise OutputError(f"{out} is not empty. Expected a new folder, or --overwrite.")
     if photos is not None and results is None:
         raise StatsError("--photos needs --results, whose scores.csv says whose photos they are. Add it.")
+    if photos is not None and not photos.is_dir():
+        raise StatsError(f"{photos} is no folder. Expected the one with the photos that were scored.")
     values: list[Value] = []
     scores: list[dict[str, str]] = []
     if reads is not None:

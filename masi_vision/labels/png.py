@@ -79,7 +79,15 @@ def _pigment_shapes(file: Path, codes: npt.NDArray[np.generic]) -> list[Shape]:
 
 
 def _of_lesion(file: Path, lesion: Path) -> npt.NDArray[np.uint8 | np.uint16]:
-    """Contrast of what the other picture calls pigmented, at least one step of it; 0 elsewhere."""
+    """Contrast of what the other picture calls pigmented, at least one step of it; 0 elsewhere.
+
+    Raises
+    ------
+    ValueError
+        It holds other codes than 0 and 1: what they mean nobody says.
+    """
+    if wrong := sorted(set(np.unique(_picture(lesion)).tolist()) - {0, PIGMENTED}):
+        raise ValueError(f"{lesion.name} holds the codes {wrong[:5]}. Expected 0, and 1 for pigmented")
     return np.where(_picture(lesion) == PIGMENTED, np.maximum(_picture(file), 1), 0).astype(np.uint16)
 
 

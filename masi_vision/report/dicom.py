@@ -11,6 +11,8 @@ highdicom have them).
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -61,8 +63,9 @@ class Shown:
     view: str
 
     def uid(self, *what: str) -> str:
-        """An identifier that is the same every time for the same names."""
-        return str(generate_uid(entropy_srcs=[_MAKER, self.study, self.patient, self.visit, *what]))
+        """An identifier that is the same every time for the same names and contents, and for no others."""
+        names = [_MAKER, self.study, self.patient, self.visit, *what]
+        return str(generate_uid(entropy_srcs=[json.dumps(names)]))
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,15 @@ def photograph(shown: Shown, picture: CodedPicture) -> Dataset:
     made = Dataset()
     made.file_meta = FileMetaDataset()
     made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = VLPhotographicImageStorage
-    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = shown.uid(shown.view, "photograph")
+    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = shown.uid(
+        shown.view, "photograph", _hash(picture.jpeg or np.asarray(picture.srgb).tobytes())
+    )
+    made.SpecificCharacterSet = "ISO_IR 192"
     made.PatientID = made.ClinicalTrialSubjectID = shown.patient
     made.PatientName = made.PatientBirthDate = made.PatientSex = ""
     made.ClinicalTrialSponsorName = "not given"  # may not be empty
     made.ClinicalTrialProtocolName = made.ClinicalTrialSiteID = made.ClinicalTrialSiteName = ""
-    made.ClinicalTrialProtocolID = made.StudyID = shown.study
+    made.ClinicalTrialProtocolID, made.StudyID = shown.study, ""
     made.ClinicalTrialTimePointID = shown.visit
     made.StudyInstanceUID = shown.uid()
     made.StudyDate = made.StudyTime = made.AccessionNumber = made.ReferringPhysicianName = ""
@@ -111,7 +117,7 @@ def photograph(shown: Shown, picture: CodedPicture) -> Dataset:
     made.PatientOrientation = ["L", "F"] if shown.view == "front" else None
     made.AnatomicRegionSequence = [_code(codes.SCT.Face)]
     made.AcquisitionContextSequence = []
-    made.BurnedInAnnotation, made.RecognizableVisualFeatures = "NO", "YES"
+    made.RecognizableVisualFeatures = "YES"
     made.ImageType = ["ORIGINAL" if picture.jpeg else "DERIVED", "PRIMARY"]
     made.Rows, made.Columns = picture.size
     made.SamplesPerPixel, made.PlanarConfiguration, made.PixelRepresentation = 3, 0, 0
@@ -151,14 +157,15 @@ def segmentation(shown: Shown, photo: Dataset, regions: Mask, lesion: Mask) -> D
     if lesion.any():
         layers.append(lesion > 0)
         described.append(_description(len(layers), "pigmented lesion", lesion=True))
+    drawn = _hash(photo.SOPInstanceUID.encode() + regions.tobytes() + lesion.tobytes() + __version__.encode())
     made = highdicom.seg.Segmentation(
         source_images=[photo],
         pixel_array=np.stack(layers, axis=-1)[None],
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=described,
-        series_instance_uid=shown.uid(shown.view, "segmentation series"),
+        series_instance_uid=shown.uid(shown.view, "segmentation series", drawn),
         series_number=2,
-        sop_instance_uid=shown.uid(shown.view, "segmentation"),
+        sop_instance_uid=shown.uid(shown.view, "segmentation", drawn),
         instance_number=1,
         manufacturer=_MAKER,
         manufacturer_model_name=_MAKER,
@@ -191,6 +198,10 @@ def _description(number: int, label: str, *, skin: Any = None, lesion: bool = Fa
             name=_MAKER, family=codes.DCM.ArtificialIntelligence, version=__version__
         ),
     )
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _code(concept: Any) -> Dataset:

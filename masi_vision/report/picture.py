@@ -26,7 +26,7 @@ def smaller_jpeg(coded: bytes, *, width_px: int) -> bytes:
     ValueError
         It is no picture.
     """
-    picture = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR)
+    picture = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR) if coded else None
     if picture is None:
         raise ValueError("one of them is no picture")
     share = min(1.0, width_px / picture.shape[1])

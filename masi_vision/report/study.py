@@ -228,11 +228,13 @@ class StudyReport:
 
     @property
     def _missing_input(self) -> str:
-        patients = {row["patient"] for row in self.scores}
-        lost = sum(row["status"] != "scored" for row in self.scores)
+        once = [row for row in self.scores if not row.get("repeat_of")]
+        patients = {row["patient"] for row in once} - {""}
+        known = f"{len(patients)} patients, " if patients else ""
+        lost = sum(row["status"] != "scored" for row in once)
         return (
-            f"{len(patients)} patients, {len(self.scores)} visits, {lost} of them without a score; who they "
-            "are: the trial's own documents."
+            f"{known}{len(once)} visits, {lost} of them without a score; who they are: the trial's own "
+            "documents."
         )
 
     @property
@@ -240,9 +242,13 @@ class StudyReport:
         """How many readers' units were graded again with the software's score in sight."""
         if not self.reads:
             return NO_STANDARD
-        stages = Counter(row.get("stage", "blind") for row in self.reads)
+        second = {
+            (row["patient"], row["visit"], row["reader"])
+            for row in self.reads
+            if row.get("stage") == "with_software" and row.get("locked_utc", "locked")
+        }
         return (
-            f"{stages['with_software']} second values were given after the blind read was locked, with the "
+            f"{len(second)} second values were given after the blind read was locked, with the "
             "software's score in sight; blind reads saw none."
         )
 

@@ -134,7 +134,7 @@ def concordance(one: Values, other: Values, *, level: float = LEVEL) -> Estimate
     if whole == 0:
         return Estimate(np.nan, np.nan, np.nan)
     value = 2 * covariance / whole
-    if var_x == 0 or var_y == 0 or n < 3 or abs(value) >= 1:
+    if var_x == 0 or var_y == 0 or abs(value) >= 1:
         return Estimate(value, value, value) if abs(value) >= 1 else Estimate(value, np.nan, np.nan)
     r = covariance / np.sqrt(var_x * var_y)
     u = shift / (var_x * var_y) ** 0.25

@@ -252,6 +252,21 @@ def test_dicom_says_no_word_of_the_camera_and_the_same_names_every_time(dicom):
     assert len({one.StudyInstanceUID for one in made}) == 4  # a visit is a study of DICOM's
 
 
+def test_names_that_run_into_each_other_and_names_in_any_script_stay_apart():
+    pytest.importorskip("pydicom", reason="needs the extra dicom")
+    pytest.importorskip("highdicom", reason="needs the extra dicom")
+    import pydicom
+
+    from masi_vision.report.dicom import CodedPicture, Shown, as_bytes, photograph
+
+    picture = CodedPicture((2, 2), None, np.zeros((2, 2, 3), np.uint8), b"", lossy=False)
+    names = [("1", "12"), ("11", "2"), ("患者1", "é"), ("其他1", "é")]
+    made = [photograph(Shown("S", *name, "front"), picture) for name in names]
+    assert len({one.StudyInstanceUID for one in made}) == len({one.SOPInstanceUID for one in made}) == 4
+    read = pydicom.dcmread(io.BytesIO(as_bytes(made[2])))
+    assert (read.PatientID, read.ClinicalTrialTimePointID) == ("患者1", "é")
+
+
 def test_photographs_of_a_coded_set_get_their_patients_back(dicom, tmp_path):
     """Tables after masi unblind name patients; the masks bear codes."""
     (tmp_path / "phrase").write_text("a passphrase that nobody knows\n")

@@ -254,6 +254,15 @@ def test_a_mask_of_the_lesion_says_which_contrast_is_pigment(tmp_path, site, bro
     assert alone.density_od is None
 
 
+def test_a_mask_of_the_lesion_with_other_codes_is_no_clear_skin(tmp_path):
+    """Whatever the class is said to mean: its contrast would be taken for 0."""
+    for kind, mask in (("lesion", np.full(SIZE, 255, np.uint8)), ("pigment", np.full(SIZE, 900, np.uint16))):
+        cv2.imwrite(str(tmp_path / f"P01_V1_front_{kind}.png"), mask)
+    (photo,) = read_png_masks(tmp_path).photos
+    with pytest.raises(ValueError, match=r"holds the codes \[255\]"):
+        photo.density()
+
+
 def test_faces_that_are_not_found_are_kept_and_told(site, coco_file, brought_in):
     data, _ = brought_in(read_export(coco_file(["a.jpg"], [(1, "chin", TOP)])), site("a.jpg"))
     contents = check_dataset(data)

@@ -70,7 +70,11 @@ def write_dicom(order: DicomOrder, scores: Sequence[Mapping[str, str]]) -> tuple
     names, own_names = FileNames(), FileNames()
     with writing(order.out):
         order.out.mkdir(parents=True, exist_ok=True)
-    written, segmented, problems = 0, 0, []
+        for before in order.out.glob("*.dcm"):  # of an earlier export: it may show who left the study
+            before.unlink()
+    written, segmented, problems = 0, 0, list[str]()
+    if not order.masks.is_dir():
+        problems.append(f"{order.masks} is no folder: no segmentations. Name the masks with --masks.")
     for row in scores:
         mask_name = names.of("", row["code"]) if row.get("code") else names.of(row["patient"], row["visit"])
         if row.get("repeat_of"):  # another copy of a photograph that is there

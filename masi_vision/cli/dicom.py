@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,15 +15,13 @@ from PIL import Image, ImageCms
 
 from masi_vision.blinding.colour_profile import clean_profile
 from masi_vision.blinding.jpeg import segments_of, strip_jpeg
-from masi_vision.errors import LeakError, OutputError, PhotoUnreadable
+from masi_vision.errors import LeakError, PhotoUnreadable
 from masi_vision.photo import read_photo
 from masi_vision.photo.exif import colour_space_of, exif_of, orientation_of
+from masi_vision.report.dicom import CodedPicture, Shown, as_bytes, photograph, segmentation
 from masi_vision.report.names import FileNames
 from masi_vision.report.tables import write_file, writing
 from masi_vision.visit.seen import srgb8
-
-if TYPE_CHECKING:
-    from masi_vision.report.dicom import CodedPicture
 
 _BASELINE, _OTHER_FRAMES = 0xC0, frozenset((*range(0xC1, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xD0)))
 _LONGEST = 64
@@ -43,66 +39,69 @@ class DicomOrder:
     out: Path
 
 
-def write_dicom(order: DicomOrder, scores: Sequence[Mapping[str, str]]) -> tuple[int, int, list[str]]:
-    """Write every photograph of the scores, and the masks of those that were measured.
+@dataclass
+class DicomFiles:
+    """Photographs and segmentations written, and a sentence on each that could not be."""
 
-    Returns
-    -------
-    int, int, list of str
-        Photographs and segmentations written, and a sentence on each photograph that could not be.
+    photographs: int = 0
+    segmentations: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def write_dicom(order: DicomOrder, scores: Sequence[Mapping[str, str]]) -> DicomFiles:
+    """Write every photograph of the scores, and the masks of those that were measured.
 
     Raises
     ------
     OutputError
-        The libraries are not installed, or the folders cannot be used.
+        The folder cannot be written.
     """
-    missing = [name for name in ("pydicom", "highdicom") if find_spec(name) is None]
-    if missing:
-        raise OutputError(
-            f"{', '.join(missing)} is not installed. Expected the extra dicom. In the checkout of "
-            'masi_vision: pip install ".[dicom]"'
-        )
-    if not order.photos.is_dir():
-        raise OutputError(f"{order.photos} is no folder. Expected the one with the photos that were scored.")
-    from masi_vision.report.dicom import Shown, as_bytes, photograph, segmentation
-
     files = {_sha256(file): file for file in sorted(order.photos.rglob("*")) if file.is_file()}
-    names, own_names = FileNames(), FileNames()
     with writing(order.out):
         order.out.mkdir(parents=True, exist_ok=True)
         for before in order.out.glob("*.dcm"):  # of an earlier export: it may show who left the study
             before.unlink()
-    written, segmented, problems = 0, 0, list[str]()
+    made = DicomFiles()
     if not order.masks.is_dir():
-        problems.append(f"{order.masks} is no folder: no segmentations. Name the masks with --masks.")
+        made.problems.append(f"{order.masks} is no folder: no segmentations. Name the masks with --masks.")
+    mask_names, names = FileNames(), FileNames()
     for row in scores:
-        mask_name = names.of("", row["code"]) if row.get("code") else names.of(row["patient"], row["visit"])
+        patient, visit = row["patient"], row["visit"]
+        mask_name = mask_names.of("", row["code"]) if row.get("code") else mask_names.of(patient, visit)
         if row.get("repeat_of"):  # another copy of a photograph that is there
             continue
-        name = own_names.of(row["patient"], row["visit"])
-        if max(len(row["patient"]), len(row["visit"])) > _LONGEST or "\\" in row["patient"] + row["visit"]:
-            problems.append(f"{name}: DICOM takes names of at most {_LONGEST} characters, none of them \\.")
+        name = names.of(patient, visit)
+        if max(len(patient), len(visit)) > _LONGEST or "\\" in patient + visit:
+            why = f"DICOM takes names of at most {_LONGEST} characters, none of them \\."
+            made.problems.append(f"{name}: {why}")
             continue
         for view, digest in _photos_of(row):
-            place = f"{row['patient']}/{row['visit']}/{view}"
-            if digest not in files:
-                problems.append(f"{place}: no file below {order.photos.name} has its SHA-256 ({digest[:8]}).")
-                continue
+            shown = Shown(order.study, patient, visit, view)
             try:
-                picture = _picture(files[digest])
-                masks = _masks(order.masks / f"{mask_name}_{view}", picture.size)
+                picture = _picture(_of_hash(files, digest, order.photos))
             except (PhotoUnreadable, LeakError, ValueError) as error:
-                problems.append(f"{place}: {error}")
+                made.problems.append(f"{patient}/{visit}/{view}: {error}")
                 continue
-            shown = Shown(order.study, row["patient"], row["visit"], view)
             photo = photograph(shown, picture)
             write_file(order.out / f"{name}_{view}.dcm", as_bytes(photo))
-            written += 1
+            made.photographs += 1
+            try:
+                masks = _masks(order.masks / f"{mask_name}_{view}", picture.size)
+            except ValueError as error:
+                made.problems.append(f"{patient}/{visit}/{view}: {error}")
+                continue
             if masks is not None and masks[0].any():
-                made = as_bytes(segmentation(shown, photo, *masks))
-                write_file(order.out / f"{name}_{view}_segmentation.dcm", made)
-                segmented += 1
-    return written, segmented, problems
+                content = as_bytes(segmentation(shown, photo, *masks))
+                write_file(order.out / f"{name}_{view}_segmentation.dcm", content)
+                made.segmentations += 1
+    return made
+
+
+def _of_hash(files: Mapping[str, Path], digest: str, photos: Path) -> Path:
+    """The file with this hash; ValueError where there is none."""
+    if digest not in files:
+        raise ValueError(f"no file below {photos.name} has its SHA-256 ({digest[:8]}).")
+    return files[digest]
 
 
 def _photos_of(row: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -126,8 +125,6 @@ def _picture(file: Path) -> CodedPicture:
     PhotoUnreadable, LeakError
         The file is damaged.
     """
-    from masi_vision.report.dicom import CodedPicture
-
     photo, data = read_photo(file), file.read_bytes()
     try:
         with Image.open(io.BytesIO(data)) as image:

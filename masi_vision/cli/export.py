@@ -64,8 +64,8 @@ def export(
         raise OutputError(f"{out} is not empty. Expected a new folder, or --overwrite.")
     if photos is not None and results is None:
         raise StatsError("--photos needs --results, whose scores.csv says whose photos they are. Add it.")
-    if photos is not None and not photos.is_dir():
-        raise StatsError(f"{photos} is no folder. Expected the one with the photos that were scored.")
+    if photos is not None:
+        _need_dicom(photos)
     values: list[Value] = []
     scores: list[dict[str, str]] = []
     if reads is not None:
@@ -100,11 +100,24 @@ def export(
     from masi_vision.cli.dicom import DicomOrder, write_dicom
 
     order = DicomOrder(study, photos, masks or results / "masks", out / "dicom")
-    written, segmented, problems = write_dicom(order, scores)
-    typer.echo(f"{written} photographs and {segmented} segmentations in {order.out}. They show faces.")
-    for problem in problems:
+    shown = write_dicom(order, scores)
+    counts = f"{shown.photographs} photographs and {shown.segmentations} segmentations"
+    typer.echo(f"{counts} in {order.out}. They show faces.")
+    for problem in shown.problems:
         typer.echo(problem)
-    return SOME_NOT_SCORED if problems else DONE
+    return SOME_NOT_SCORED if shown.problems else DONE
+
+
+def _need_dicom(photos: Path) -> None:
+    """Refuse what cannot be done before anything is written."""
+    missing = [name for name in ("pydicom", "highdicom") if find_spec(name) is None]
+    if missing:
+        raise OutputError(
+            f"{', '.join(missing)} is not installed. Expected the extra dicom. In the checkout of "
+            'masi_vision: pip install ".[dicom]"'
+        )
+    if not photos.is_dir():
+        raise OutputError(f"{photos} is no folder. Expected the one with the photos that were scored.")
 
 
 def _checked(rows: list[dict[str, str]], needed: Sequence[str], name: str) -> list[dict[str, str]]:

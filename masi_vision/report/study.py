@@ -105,12 +105,17 @@ class StudyReport:
         scored = sum(row["status"] == "scored" for row in self.scores)
         steps: list[tuple[str, int, list[tuple[str, int]]]] = [
             ("Photographs", len(self.run.get("inputs", ())), []),
-            ("Visits", len(self.scores), []),
+            (f"Visits{self._repeats_said}", len(self.scores), []),
             ("Visits scored by the software", scored, sorted(refused.items())),
         ]
         if self.reads:
             steps.append(self._reads_locked())
         return steps
+
+    @property
+    def _repeats_said(self) -> str:
+        repeats = sum(bool(row.get("repeat_of")) for row in self.scores)
+        return f", {repeats} hidden repeats among them" if repeats else ""
 
     def _reads_locked(self) -> tuple[str, int, list[tuple[str, int]]]:
         """Blind reads, of several entries the last; a table with a row for each region has four of a read."""

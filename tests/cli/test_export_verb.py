@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -292,6 +293,26 @@ def test_photographs_of_a_coded_set_get_their_patients_back(dicom, tmp_path):
     assert done.exit_code == 0, done.output
     there = {file.stem for file in (tmp_path / "out" / "dicom").iterdir()}
     assert {"P1_v1_front", "P1_v1_front_segmentation", "P2_v2_front"} <= there
+
+
+def test_masks_that_are_missing_are_told_and_the_photograph_is_there(dicom, tmp_path):
+    masks = tmp_path / "masks"
+    shutil.copytree(dicom / "results" / "masks", masks)
+    (masks / "P1_v1_front_lesion.png").unlink()
+    (masks / "P1_v2_front_lesion.png").write_bytes(b"")
+    parts = ["--results", dicom / "results", "--study", "S", "--photos", dicom / "study"]
+    done = masi("export", *parts, "--masks", masks, "--out", tmp_path / "out")
+    assert done.exit_code == 1, done.output
+    assert "4 photographs and 2 segmentations" in done.output
+    assert "P1_v1_front_lesion.png is missing" in done.output
+    assert "P1_v2_front_lesion.png is no mask of it" in done.output
+    none = masi("export", *parts, "--masks", tmp_path / "gone", "--out", tmp_path / "out", "--overwrite")
+    assert "4 photographs and 0 segmentations" in none.output
+    assert "no segmentations. Name the masks with --masks" in none.output
+    assert not list((tmp_path / "out" / "dicom").glob("*_segmentation.dcm"))  # none of the export before
+    refused = masi("export", *parts[:-1], tmp_path / "gone", "--out", tmp_path / "never")
+    assert refused.exit_code == 2
+    assert not (tmp_path / "never").exists()
 
 
 def test_photographs_that_cannot_be_exported_are_named_and_the_rest_goes_on(dicom, tmp_path):

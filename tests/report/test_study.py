@@ -59,6 +59,14 @@ def test_the_flow_counts_what_was_lost_at_each_step_and_why():
     assert flow["Blind reads with grades"] == (1, [("out of focus", 1), ("read yet", 1)])
 
 
+def test_hidden_repeats_are_said_to_be_no_visits_of_their_own():
+    again = SCORES[0] | {"repeat_of": "AA"}
+    report = StudyReport("T", RUN, [*SCORES, again])
+    assert [name for name, _, _ in report.flow][1] == "Visits, 1 hidden repeats among them"
+    (said,) = [answer for item, _, answer in report.checklists[1][1] if item == "9a"]
+    assert said.startswith("2 patients, 3 visits")
+
+
 def test_a_read_with_a_row_for_each_region_is_one_read():
     rows = [
         {"patient": "P1", "visit": "v1", "reader": "A", "region": region, "area": "1", "darkness": "1"}

@@ -247,7 +247,8 @@ def test_a_wrong_passphrase_or_a_touched_key_is_one_clear_sentence(study, reads,
 
 def flip(file, place):
     data = bytearray(file.read_bytes())
-    data[place] = (data[place] ^ 1) if chr(data[place] ^ 1).isalnum() else ord("A")
+    # "B" never stays as it is: its other is "C". "A" would, as one key in sixty-four has it there.
+    data[place] = (data[place] ^ 1) if chr(data[place] ^ 1).isalnum() else ord("B")
     file.write_bytes(bytes(data))
 
 

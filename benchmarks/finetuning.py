@@ -11,9 +11,9 @@ camera alone, and at one with the other position alone, so that it is seen what 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from masi_vision.evaluation.photo_figures import PhotoFigures, evaluate_dataset
 from masi_vision.evaluation.summary import Figure, summary
 from masi_vision.labels.dataset import Split
 from masi_vision.training.cache import TrainingSet, prepare
+from masi_vision.training.fit import LOG
 from masi_vision.training.phantom_dataset import AWAY, HOME, Domain, people_unseen, write_phantom_dataset
 
 PAGE = Path(__file__).parent.parent / "docs" / "training.md"
@@ -64,7 +65,7 @@ def make_sets(data: TrainingSet, folder: Path) -> None:
 
 
 def train(configs: Sequence[str], site: Path, run: Path) -> float:
-    """Minutes that ``masi train`` took; it goes on where it was stopped."""
+    """Minutes of fitting, those before a stop included: ``masi train`` goes on where it was stopped."""
     command = [
         sys.executable,
         "-m",
@@ -76,9 +77,9 @@ def train(configs: Sequence[str], site: Path, run: Path) -> float:
         "--run",
         str(run),
     ]
-    before = time.monotonic()
     subprocess.run(command, check=True)
-    return (time.monotonic() - before) / 60
+    logs = [(run / Path(config).stem / LOG).read_text(encoding="utf-8") for config in configs]
+    return sum(float(json.loads(log.splitlines()[-1])["minutes"]) for log in logs)
 
 
 def tested(folder: Path, title: str, models: Path | None) -> Column:

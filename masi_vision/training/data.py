@@ -21,6 +21,7 @@ from masi_vision.face.crop import (
     crop_template,
     inverse,
     photo_to_crop,
+    similarity,
 )
 from masi_vision.labels.dataset import UNKNOWN
 from masi_vision.training.atlas import face_span
@@ -29,6 +30,7 @@ from masi_vision.training.experiment import FinderAugmentation, ReaderAugmentati
 
 Pixels = npt.NDArray[np.uint8]
 Sample = dict[str, npt.NDArray[Any]]
+Paint = tuple[float, float, float]
 
 _MIRRORED = np.full(256, UNKNOWN, np.uint8)
 _MIRRORED[: len(MIRRORED_CODE)] = MIRRORED_CODE
@@ -36,6 +38,8 @@ _MIRRORED[: len(MIRRORED_CODE)] = MIRRORED_CODE
 Augmentation = TypeVar("Augmentation", ReaderAugmentation, FinderAugmentation)
 
 HEAT_STRIDE = 4
+_LIKE_POSE_DEG = 8.0
+_UNSURE = 0.3  # either side of half and half, in a blend
 _HEAT_SIGMA = 1.2  # cells of the heat map
 
 
@@ -110,6 +114,7 @@ class FaceSamples(Samples, Generic[Augmentation]):
         self.mirror = mirror
         weights = np.array([face.weight for face in faces])
         self.share = weights / weights.sum()
+        self.yaws_deg = np.array([face.yaw_deg for face in faces])
 
     def pick(self, rng: np.random.Generator) -> LabelledFace:
         """A face, turned heads more often."""
@@ -127,12 +132,21 @@ class ReaderSamples(FaceSamples[ReaderAugmentation]):
             yaw = face.yaw_deg + rng.uniform(-how.turn_deg, how.turn_deg)
             yaw = np.clip(yaw, min(-55, face.yaw_deg), max(55, face.yaw_deg)) - face.yaw_deg
             after = turned(before, float(yaw), float(rng.uniform(-12, 12)))
+        reshaped, blended = rng.random() < how.reshaped, rng.random() < how.blended
+        other = self._of_like_pose(face, rng) if reshaped or blended else face
+        if reshaped:
+            shape = apply(similarity(other.landmarks[:, :2], after[:, :2]), other.landmarks)
+            shape[:, 2] += after[:, 2].mean() - shape[:, 2].mean()
+            after = after + np.float32(rng.uniform()) * (shape - after)
         to_crop = photo_to_crop(after[list(KEY_LANDMARKS), :2], self.template)
         to_crop = _jitter(to_crop, READER_SIDE_PX, rng)
-        x, y = backward_map(inverse(to_crop), READER_SIDE_PX, before, after)
         border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
-        picture = cv2.remap(face.pixels, x, y, cv2.INTER_LINEAR, borderMode=border, borderValue=_paint(rng))
-        labels = cv2.remap(face.labels, x, y, cv2.INTER_NEAREST, borderValue=0)
+        paint, to_photo = _paint(rng), inverse(to_crop)
+        picture, labels = _warped(face, after, to_photo, border, paint)
+        if blended:
+            there = similarity(after[:, :2], other.landmarks[:, :2])
+            its = _warped(other, apply(there, after), _then(to_photo, there), border, paint)
+            _blend(picture, labels, *its, rng)
         if rng.random() < how.covered:
             something_in_the_way(picture, labels, self.pick(rng).pixels, rng)
         landmarks = apply(to_crop, after)
@@ -148,6 +162,11 @@ class ReaderSamples(FaceSamples[ReaderAugmentation]):
             "landmarks": landmarks,
         }
 
+    def _of_like_pose(self, face: LabelledFace, rng: np.random.Generator) -> LabelledFace:
+        """Another face that is turned about as far, if there is one."""
+        near = np.flatnonzero(np.abs(self.yaws_deg - face.yaw_deg) < _LIKE_POSE_DEG)
+        return self.faces[int(rng.choice(near))]
+
     def plain(self, number: int) -> Sample:
         """The photo of this number as it is, upright where its landmarks say: to judge a network by."""
         face = self.faces[number]
@@ -160,6 +179,29 @@ class ReaderSamples(FaceSamples[ReaderAugmentation]):
             "labels": labels.astype(np.int64),
             "landmarks": in_crop(face.landmarks, self.template),
         }
+
+
+def _warped(
+    face: LabelledFace, after: Floats, crop_to_photo: npt.NDArray[np.float64], border: int, paint: Paint
+) -> tuple[Pixels, Pixels]:
+    """Crop of a photo and its labels, its landmarks moved to ``after``."""
+    x, y = backward_map(crop_to_photo, READER_SIDE_PX, face.landmarks, after)
+    picture = cv2.remap(face.pixels, x, y, cv2.INTER_LINEAR, borderMode=border, borderValue=paint)
+    labels = cv2.remap(face.labels, x, y, cv2.INTER_NEAREST, borderValue=0)
+    return np.asarray(picture, np.uint8), np.asarray(labels, np.uint8)
+
+
+def _blend(picture: Pixels, labels: Pixels, other: Pixels, its: Pixels, rng: np.random.Generator) -> None:
+    """Mix two crops of one shape, here more of one, there of the other. In place.
+
+    Where neither prevails and their labels differ, nobody knows which is right.
+    """
+    coarse = (rng.uniform() + rng.normal(0, 0.5, (4, 4))).astype(np.float32)
+    share = np.clip(cv2.resize(coarse, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC), 0, 1)
+    mixed = picture + share[..., None] * (other.astype(np.float32) - picture)
+    unclear = (labels != its) & (np.abs(share - 0.5) < _UNSURE)
+    picture[:] = np.rint(mixed)
+    labels[:] = np.where(unclear, UNKNOWN, np.where(share > 0.5, its, labels))
 
 
 def in_crop(landmarks: Floats, template: Floats) -> Floats:
@@ -217,7 +259,12 @@ def heat_maps(points: Floats) -> Floats:
     return np.asarray(heat / np.maximum(heat.sum(axis=(1, 2), keepdims=True), 1e-6), np.float32)
 
 
-def _paint(rng: np.random.Generator) -> tuple[float, float, float]:
+def _then(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Two transforms (2, 3), one after the other."""
+    return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
+
+
+def _paint(rng: np.random.Generator) -> Paint:
     level = rng.choice([0, 128, 255, rng.uniform(0, 255)])
     return (float(level),) * 3
 

@@ -65,6 +65,11 @@ class ScheduleSettings(Section):
         Samples between two looks at the validation people.
     patience : int or None
         Stop after so many looks without a better one; None goes on to the end.
+    frozen_statistics : bool
+        Leave the batch normalizations as the start has them: a few hundred photos tell little of their own.
+    kept_of_start : float
+        Share of the start's weights in the network that is kept: what is fitted to few people errs less when
+        it stays halfway to what many taught (Wortsman et al., CVPR 2022, "Robust fine-tuning").
     """
 
     samples: Count | None
@@ -77,6 +82,8 @@ class ScheduleSettings(Section):
     average_steps: Count
     validate_every: Count
     patience: Count | None
+    frozen_statistics: bool
+    kept_of_start: Annotated[float, Field(ge=0, lt=1)]
 
     @model_validator(mode="after")
     def _one_length(self) -> ScheduleSettings:
@@ -99,12 +106,18 @@ class ReaderAugmentation(Section):
         How often the head is turned further, and by how much at most.
     covered, mirrored
         How often something is in the way, and the sides are swapped.
+    reshaped : float
+        How often a face gets part of the shape of another one that is turned about as far.
+    blended : float
+        How often it gets part of the skin and hair of such a one.
     camera : float
         Strength of other light and other cameras; 1 is every camera, 0 this one alone.
     """
 
     turned: Share
     turn_deg: Annotated[float, Field(ge=0, le=60)]
+    reshaped: Share
+    blended: Share
     covered: Share
     mirrored: Share
     camera: Annotated[float, Field(ge=0, le=2)]

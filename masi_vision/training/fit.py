@@ -6,6 +6,7 @@ the step, and a checkpoint holds everything else. Several processes, started by 
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import time
@@ -138,6 +139,8 @@ class _Run:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), self.schedule.peak_rate, weight_decay=self.schedule.weight_decay
         )
+        kept = self.schedule.kept_of_start
+        self.start = copy.deepcopy(self.network).eval() if kept else None
         self.progress = _resume(run / CHECKPOINT, self.network, self.average, self.optimizer)
         _forget_after(run / LOG, self.progress.step)
         self.shared: nn.Module = self.network
@@ -153,6 +156,10 @@ class _Run:
         saved, since = last, list[Facts]()
         batches = self._batches()
         self.network.train()
+        if self.schedule.frozen_statistics:
+            for layer in self.network.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                    layer.eval()
         try:
             while at.step < self.total and not self._is_patience_out():
                 since.append(self._step(batches))
@@ -221,20 +228,32 @@ class _Run:
         """Judge the averaged weights; keep them if they are the best so far."""
         if self.judge is None:
             return
-        at = self.progress
+        at, network = self.progress, self._delivered()
         if self.rank == 0:
-            self.figures = self.judge.figures(self.average.module.eval())
+            self.figures = self.judge.figures(network)
             self._note("validation", self.figures)
         score = _from_first(self.figures.get(SCORE, np.nan), self.device, self.world)
         if score > at.best:
             at.best, at.best_step, at.looks_since = score, at.step, 0
             if self.rank == 0:
-                _write(self.folder / BEST, dict(self.average.module.state_dict()), {"step": str(at.step)})
+                _write(self.folder / BEST, dict(network.state_dict()), {"step": str(at.step)})
         else:
             at.looks_since += 1
         if self.board is not None:
-            shown = self.judge.pictures(self.average.module.eval())
+            shown = self.judge.pictures(network)
             self.board.add_image("validation", shown, at.step, dataformats="HWC")
+
+    def _delivered(self) -> nn.Module:
+        """The averaged weights, drawn back towards the start as far as the schedule says."""
+        average: nn.Module = self.average.module.eval()
+        if self.start is None:
+            return average
+        network = copy.deepcopy(average)
+        mixed = network.state_dict()
+        for name, of_start in self.start.state_dict().items():
+            if of_start.is_floating_point():
+                mixed[name].lerp_(of_start, self.schedule.kept_of_start)
+        return network
 
     def _is_patience_out(self) -> bool:
         patience = self.schedule.patience
@@ -267,12 +286,12 @@ class _Run:
         _write(self.folder / CHECKPOINT, tensors, {"progress": json.dumps(vars(self.progress))})
 
     def _fitted(self) -> Fitted:
-        at = self.progress
+        at, network = self.progress, self._delivered()
         if self.judge is not None and (self.folder / BEST).exists():
-            self.average.module.load_state_dict(weights_of(self.folder / BEST))
+            network.load_state_dict(weights_of(self.folder / BEST))
         of_step = self.schedule.batch * self.schedule.accumulate
         figures = _figures_at(self.folder / LOG, at.best_step)
-        network = self.average.module.eval().to("cpu", memory_format=torch.contiguous_format)
+        network = network.to("cpu", memory_format=torch.contiguous_format)
         best = at.best_step if self.judge is not None else at.step
         return Fitted(network, at.step, at.step * of_step, best, at.spent_s / 60, figures)
 

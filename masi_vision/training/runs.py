@@ -42,7 +42,9 @@ _VALIDATION_SEED = 11
 _COMPARED = 16
 _STATISTICS_FROM = 96
 _LEARNED_AND_HELD: tuple[Split, ...] = ("train", "validation")
-_AS_THEY_ARE = ReaderAugmentation(turned=0, turn_deg=0, covered=0, mirrored=0, camera=0)
+_AS_THEY_ARE = ReaderAugmentation(
+    turned=0, turn_deg=0, reshaped=0, blended=0, covered=0, mirrored=0, camera=0
+)
 
 
 @dataclass(frozen=True)

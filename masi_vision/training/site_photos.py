@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -178,7 +179,7 @@ def _cropped(
 def _write(photo: SitePhoto, file: Path) -> None:
     """Whole or not at all: two runs may share a cache."""
     face, nothing = photo.face, np.zeros(0, np.float32)
-    partial_file = file.with_suffix(f".{hashlib.sha256(face.id.encode()).hexdigest()[:8]}.partial")
+    partial_file = file.with_suffix(f".{os.getpid()}.partial")
     with partial_file.open("wb") as stream:
         np.savez(
             stream,

@@ -111,6 +111,30 @@ def test_a_batch_gathered_in_parts_is_a_batch(drawn_faces, atlas, mirror, tmp_pa
     assert_the_same_but_for_rounding(parts, whole)
 
 
+def test_a_network_may_stay_halfway_to_its_start_with_its_statistics_as_they_were(tmp_path):
+    """What is kept lies halfway between the start and what the same fit comes to alone."""
+
+    def fitted(share):
+        torch.manual_seed(0)
+        network = finder_of(other("ours"))
+        start = {name: value.clone() for name, value in network.state_dict().items()}
+        how = short(4, kept_of_start=share, frozen_statistics=True)
+        return start, fit(network, Dots(), _mean_loss, how, tmp_path / str(share)).network.state_dict()
+
+    start, whole = fitted(0.0)
+    _, half = fitted(0.5)
+    moved = {
+        name: (whole[name] - start[name]).abs().max()
+        for name, one in start.items()
+        if one.is_floating_point()
+    }
+    assert max(moved.values()) > 1e-4
+    for name in moved:
+        assert torch.allclose(half[name], (start[name] + whole[name]) / 2, atol=1e-6), name
+        if "running" in name:
+            assert moved[name] == 0
+
+
 def assert_the_same_but_for_rounding(found, expected):
     """AdamW divides a gradient by its size: where it is next to nothing, rounding decides its sign."""
     apart = torch.cat([(found[name] - one).abs().float().flatten() for name, one in expected.items()])

@@ -1,5 +1,8 @@
 """Training samples: picture, regions and landmarks stay together, and sides are swapped when mirrored."""
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
@@ -138,3 +141,57 @@ def test_the_same_seed_draws_the_same_samples(reader_samples):
     ours, theirs = next(iter(reader_samples)), next(iter(reader_samples))
     np.testing.assert_array_equal(ours["landmarks"], theirs["landmarks"])
     np.testing.assert_array_equal(ours["labels"], theirs["labels"])
+
+
+def wider(face, by=1.25):
+    """The same face, stretched from side to side."""
+    height, width = face.labels.shape
+    size = (round(width * by), height)
+    landmarks = face.landmarks * np.float32([size[0] / width, 1, 1])
+    pixels, labels = (
+        cv2.resize(one, size, interpolation=cv2.INTER_NEAREST) for one in (face.pixels, face.labels)
+    )
+    return replace(face, pixels=pixels, labels=labels, landmarks=landmarks)
+
+
+def test_a_reshaped_face_lies_between_its_own_shape_and_another_s_and_its_regions_with_it(
+    drawn_faces, atlas, mirror
+):
+    off = {"covered": 0.0, "turned": 0.0, "blended": 0.0, "mirrored": 0.0}
+    how = READER.augmentation.model_copy(update=off | {"reshaped": 1.0})
+    faces = [drawn_faces[0], wider(drawn_faces[0])]
+    samples = ReaderSamples(faces, atlas.landmark_mean, mirror, how, seed=3)
+
+    def width(landmarks):
+        """Of the face, in heights."""
+        x, y = np.ptp(data.in_crop(landmarks, samples.template)[:468, :2], axis=0)
+        return x / y
+
+    ends = [width(face.landmarks) for face in faces]
+    assert ends[1] - ends[0] > 0.1
+    found = []
+    for sample in draws(samples, 30):
+        found.append(width(sample["landmarks"]))
+        at = np.clip(np.rint(sample["landmarks"][[50, 280], :2]).astype(int), 0, 191)
+        cheeks = {int(sample["labels"][y, x]) for x, y in at}
+        assert cheeks <= {Subunit.NONE, Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR}
+    assert min(found) > ends[0] - 0.02
+    assert max(found) < ends[1] + 0.02
+    assert any(ends[0] + 0.03 < one < ends[1] - 0.03 for one in found)
+
+
+def test_a_blend_of_two_crops_is_unknown_where_they_differ_and_neither_prevails():
+    mine, theirs = np.full((64, 64, 3), 40, np.uint8), np.full((64, 64, 3), 200, np.uint8)
+    seen = set()
+    for seed in range(8):
+        picture, labels, its = mine.copy(), np.ones((64, 64), np.uint8), np.ones((64, 64), np.uint8)
+        its[:, 32:] = 4
+        data._blend(picture, labels, theirs, its, np.random.default_rng(seed))
+        share = (picture[..., 0].astype(float) - 40) / 160
+        assert (labels[:, :32] == 1).all()
+        right, there = labels[:, 32:], share[:, 32:]
+        assert (right[there < 0.19] == 1).all()
+        assert (right[there > 0.81] == 4).all()
+        assert (right[np.abs(there - 0.5) < 0.29] == data.UNKNOWN).all()
+        seen |= set(np.unique(right))
+    assert seen == {1, 4, data.UNKNOWN}

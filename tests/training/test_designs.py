@@ -135,6 +135,25 @@ def test_a_network_may_stay_halfway_to_its_start_with_its_statistics_as_they_wer
             assert moved[name] == 0
 
 
+def test_a_stopped_fit_that_stays_halfway_to_its_start_ends_with_the_same_network(tmp_path):
+    """The start is that of the first call: a checkpoint does not take its place."""
+
+    def fitted(folder, tell=lambda *_: None):
+        torch.manual_seed(0)
+        how = short(4, kept_of_start=0.5)
+        return fit(finder_of(other("ours")), Dots(), _mean_loss, how, tmp_path / folder, tell=tell)
+
+    def stop(done, *_):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted("stopped", stop)
+    whole, stopped = fitted("whole").network.state_dict(), fitted("stopped").network.state_dict()
+    for name, one in whole.items():
+        assert torch.allclose(stopped[name].float(), one.float(), atol=1e-6), name
+
+
 def assert_the_same_but_for_rounding(found, expected):
     """AdamW divides a gradient by its size: where it is next to nothing, rounding decides its sign."""
     apart = torch.cat([(found[name] - one).abs().float().flatten() for name, one in expected.items()])

@@ -28,8 +28,9 @@ Pixels = npt.NDArray[np.uint8]
 Transform = npt.NDArray[np.float64]
 
 # The fine pass is made again on a better crop when its landmarks lie further than this from where the
-# first crop expected them (share of the crop's side).
-_RECROP = 0.04
+# crop before expected them (share of the crop's side), so many times at most: a third brought nothing. The
+# reading that lies nearest to what its crop expected is taken: on some faces the next crop is a worse one.
+_RECROP, _RECROPS = 0.04, 2
 # A face is believed when the fine pass puts the six key points where the coarse pass saw them, within
 # this share of the crop's side, sees at least this much scored skin, and is sure (probability 0.8) of at
 # least this share of it. A part of the photo, looked at when the whole shows no face, must show more: five
@@ -174,10 +175,16 @@ def _read(
     astray = float(np.median(np.linalg.norm(seen_in_crop - keys, axis=1))) / READER_SIDE_PX
     if not astray <= _AGREE["whole"]:  # NaN is no face either
         return None, astray
-    better = photo_to_crop(landmarks[list(KEY_LANDMARKS), :2], template)
-    if _moved(crop, better) > _RECROP * READER_SIDE_PX:
+    readings = []
+    for left in reversed(range(_RECROPS + 1)):
+        better = photo_to_crop(landmarks[list(KEY_LANDMARKS), :2], template)
+        moved = _moved(crop, better)
+        readings.append((moved, crop, shares, landmarks))
+        if moved <= _RECROP * READER_SIDE_PX or not left:
+            break
         crop = better
         shares, landmarks = _fine(picture, crop, models)
+    _, crop, shares, landmarks = min(readings, key=lambda reading: reading[0])
     pose = head_pose(landmarks, models.atlas.landmark_mean)
     shares = _where_it_belongs(shares, Alignment(models.atlas, apply(crop, landmarks)))
     return FaceRegions(Alignment(models.atlas, landmarks), crop, shares, pose, probability), astray

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masi_vision.errors import ModelError, NotScorable
+from masi_vision.face import find
 from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import Subunit
+from masi_vision.face.crop import KEY_LANDMARKS, crop_template, photo_to_crop
 from masi_vision.face.find import _coarse, _where_it_belongs, find_face
 from masi_vision.face.models import face_models, verified
 from masi_vision.photo import read_photo
@@ -87,6 +89,33 @@ def test_landmarks_come_back_in_the_photo_s_own_pixels(atlas, placed, shape, lea
     assert np.abs(off.mean(axis=0)).max() < 0.15 + 0.0006 * max(shape)
     assert np.abs(off).max() < 0.3 + 0.0015 * max(shape)
     assert abs(found.pose.yaw_deg) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("seen", "readings", "taken"),
+    [
+        (30, (20, 11, 3), 2),  # each crop is better than the one before
+        (16, (8, -12, 15), 0),  # the next crops are worse
+        (2, (1,), 0),  # near enough at once
+    ],
+)
+def test_of_several_readings_the_one_nearest_to_its_crop_is_taken(
+    monkeypatch, atlas, placed, known_face, plain_skin, seen, readings, taken
+):
+    """How far, in pixels of the crop, the coarse pass and then each fine pass put the face to the right."""
+    true, coming = placed(300, 280, 130), iter(readings)
+    models = known_face(true, (600, 600))
+    keys = true[list(KEY_LANDMARKS), :2]
+    px = 1 / np.hypot(*photo_to_crop(keys, crop_template(atlas.landmark_mean))[:, 0])
+    shares = models.read(plain_skin(192, 192))[0]
+
+    def aside(points, by):
+        return (points + np.array([by * px, 0, 0])[: points.shape[1]]).astype(np.float32)
+
+    monkeypatch.setattr(find, "_coarse", lambda *_: (1.0, aside(keys, seen)))
+    monkeypatch.setattr(find, "_fine", lambda *_: (shares, aside(true, next(coming))))
+    found = find_face(plain_skin(600, 600), models, min_probability=0.5)
+    np.testing.assert_allclose(found.alignment.landmarks, aside(true, readings[taken]), atol=1e-3)
 
 
 def test_a_large_photo_is_read_without_a_shift(atlas, placed):

@@ -31,6 +31,17 @@ _INK, _PAPER = (20, 20, 20), 255
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
+def _crossed_out() -> Picture:
+    """What stands where there is no picture: a blank would pass for a white photo."""
+    square = np.full((_FACE_PX, _FACE_PX, 3), 225, np.uint8)
+    for start, end in (((0, 0), (_FACE_PX, _FACE_PX)), ((0, _FACE_PX), (_FACE_PX, 0))):
+        cv2.line(square, start, end, (190, 190, 190), 2, cv2.LINE_AA)
+    return square
+
+
+_NO_PICTURE = _crossed_out()
+
+
 @dataclass(frozen=True, eq=False)
 class CheckedPhoto:
     """A photo of a visit with what was found; light: its pixels are those of the contact sheet.
@@ -146,12 +157,12 @@ def _tile(one: CheckedPhoto) -> Picture:
     tile = np.full((_CAPTION_PX + size, size, 3), _PAPER, np.uint8)
     colour = _RESULT_COLOURS[one.result]
     cv2.rectangle(tile, (2, 2), (size - 3, size - 3), colour, 4)
-    if one.thumbnail is not None:
-        tile[_GAP_PX : size - _GAP_PX, _GAP_PX : size - _GAP_PX] = one.thumbnail
+    shown = _NO_PICTURE if one.thumbnail is None else one.thumbnail
+    tile[_GAP_PX : size - _GAP_PX, _GAP_PX : size - _GAP_PX] = shown
     for place, line in enumerate((one.name, *_short(one))):
         y = size + 14 + 18 * place
-        shown = ascii_text(line)[-34:] if place == 0 else ascii_text(line)[:34]
-        cv2.putText(tile, shown, (_GAP_PX, y), _FONT, 0.4, _INK, 1, cv2.LINE_AA)
+        told = ascii_text(line)[-34:] if place == 0 else ascii_text(line)[:34]
+        cv2.putText(tile, told, (_GAP_PX, y), _FONT, 0.4, _INK, 1, cv2.LINE_AA)
     return tile
 
 

@@ -244,15 +244,11 @@ def inputs_of(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def refusals(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Why the visit was not scored, and each of its photos that could not be used; nothing said twice.
-
-    A region hidden in one photo is no refusal: a side view hides the other side. `flag` in regions.csv tells.
-    """
+    """Why the visit was not scored, and each of its photos that could not be used; nothing said twice."""
     if nested["status"] == "not_scored":
         yield {"view": None, "reason": nested["reason"], "message": nested["message"]}
     for view, photo in nested["views"].items():
-        said = photo["reason"] == "region_hidden" or photo["message"] == nested["message"]
-        if photo["status"] == "not_scored" and not said:
+        if photo["status"] == "not_scored" and photo["message"] not in nested["message"]:
             yield {"view": view, "reason": photo["reason"], "message": photo["message"]}
 
 

@@ -82,6 +82,11 @@ def preferred_views(region: str) -> tuple[View, ...]:
     return _PREFERRED.get(region, _FRONT)
 
 
+def faced_by(region: str, views: Collection[View]) -> View | None:
+    """Of these views the one where a region is looked for first."""
+    return next((view for view in preferred_views(region) if view in views), None)
+
+
 def region_result(
     region: str, measures: PhotoMeasures, findings: Collection[Finding], settings: Settings, place: str
 ) -> RegionResult:

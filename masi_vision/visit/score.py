@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from os import PathLike
@@ -37,6 +37,7 @@ from masi_vision.visit.region import (
     METHODS,
     REFUSED,
     RegionResult,
+    faced_by,
     graded_as,
     hidden_sentence,
     merged,
@@ -116,8 +117,7 @@ class VisitScore:
         views: dict[str, dict[str, Any]] = {}
         for photo in self.photos:
             facts = {"photo": photo.name, "sha256": photo.photo_sha256, "quality": quality(photo)}
-            outcome = {"status": photo.status, "reason": photo.reason, "message": photo.message}
-            views[photo.view] = facts | outcome
+            views[photo.view] = facts | _outcome(photo, {one.view for one in self.photos})
         return {"patient": self.patient, "visit": self.visit} | _plain(self) | {"views": views}
 
 
@@ -372,6 +372,22 @@ def quality(photo: PhotoScore) -> dict[str, Any]:
         "bits": capture.bits,
         "colour_space": capture.colour_space,
     }
+
+
+def _outcome(photo: PhotoScore, views: Collection[View]) -> dict[str, Any]:
+    """Whether a photo shows what is looked for in it first: a side view its own cheek, the front the rest."""
+    missing = [
+        region
+        for name, region in photo.regions.items()
+        if name in MASI_REGIONS and region.grade is None and faced_by(name, views) == photo.view
+    ]
+    if not photo.regions:
+        return {"status": photo.status, "reason": photo.reason, "message": photo.message}
+    if missing:
+        reason = next(code for code in REFUSED if code in [one.flag for one in missing])
+        message = " ".join(dict.fromkeys(one.refusal for one in missing))
+        return {"status": "not_scored", "reason": reason, "message": message}
+    return {"status": "scored", "reason": None, "message": ""}
 
 
 def _card(photo: PhotoScore) -> dict[str, Any] | None:

@@ -136,6 +136,7 @@ def test_many_photos_fill_several_sheets():
     sheets = list(contact_sheets(blank))
     assert len(sheets) == 2
     assert sheets[0].shape[1] == sheets[1].shape[1]
+    assert (sheets[0][20:200, 20:200] == 255).all(axis=2).mean() == 0  # no picture is not a white one
 
 
 def test_a_visit_that_cannot_be_scored_fails_though_its_photos_are_good(demo_visits, tmp_path):

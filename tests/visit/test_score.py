@@ -220,6 +220,22 @@ def test_a_bad_front_photo_gives_its_own_reason_to_the_visit(visit_of):
     assert result.regions["forehead"].view is None or result.regions["forehead"].grade is None
 
 
+def test_a_photo_answers_for_what_is_looked_for_in_it_first(visit_of):
+    """A side view hides the other cheek, as it must, and the front may hide what the sides show."""
+    hidden = region(visible=0.05)
+    left = {"right_malar": hidden, "forehead": hidden, "chin": hidden}
+    seen = visit_of({"front": {"right_malar": hidden}, "left": left, "right": {}}).to_dict()
+    assert {view: one["status"] for view, one in seen["views"].items()} == dict.fromkeys(
+        seen["views"], "scored"
+    )
+    covered = visit_of({"front": {"right_malar": hidden}, "left": {"left_malar": hidden}}).to_dict()
+    told = {view: (one["status"], one["reason"]) for view, one in covered["views"].items()}
+    assert told == dict.fromkeys(("front", "left"), ("not_scored", "region_hidden"))
+    assert covered["views"]["front"]["message"].startswith("Right malar: 5.0% visible.")
+    assert covered["views"]["left"]["message"].startswith("Left malar: 5.0% visible.")
+    assert covered["regions"]["left_malar"]["flag"] == "other_view"
+
+
 fractions, contrasts = st.floats(0, 1), st.floats(0, 0.6)
 amounts = st.tuples(fractions, contrasts, st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.3))
 

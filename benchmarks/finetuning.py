@@ -39,7 +39,10 @@ DOMAINS: dict[str, Domain] = {
     "another position": replace(HOME, name="position", yaw_deg=AWAY.yaw_deg),
     "another site": AWAY,
 }
-FIGURES = ("mean_iou", "boundary_error_percent", "fraction_error", "false_fraction", "lesion_dice")
+FIGURES = (
+    *("mean_iou", "boundary_error_percent"),
+    *("fraction_error", "interval_held", "false_fraction", "lesion_dice"),
+)
 REGAINED = ("mean_iou", "fraction_error")
 
 

@@ -113,6 +113,10 @@ def _fraction_excess(photo: PhotoFigures, region: RegionFigures) -> float | None
     return (region.fraction or 0.0) - (region.true_fraction or 0.0)
 
 
+def _interval_held(photo: PhotoFigures, region: RegionFigures) -> float | None:
+    return None if photo.clear or region.interval_held is None else float(region.interval_held)
+
+
 def _false(photo: PhotoFigures, region: RegionFigures) -> float | None:
     return region.fraction if photo.clear and region.graded else None
 
@@ -215,6 +219,15 @@ MEASURES: dict[str, Measure] = {
         "the same with its sign: above 0, too much is found",
         0,
         _over_regions(_fraction_excess),
+        _ratio,
+        "share",
+    ),
+    "interval_held": Measure(
+        "Interval held the fraction",
+        "share of the same regions whose interval holds the fraction drawn; 90 % where the models' intervals "
+        "fit these photos, less where they promise too much",
+        0,
+        _over_regions(_interval_held),
         _ratio,
         "share",
     ),

@@ -123,6 +123,8 @@ def _with_measure(region: RegionFigures, found: RegionMeasure | None, settings: 
     full = replace(
         region,
         fraction=found.pigmented_fraction,
+        fraction_low=found.pigmented_fraction_low,
+        fraction_high=found.pigmented_fraction_high,
         contrast_od=found.contrast_od,
         graded=least is None or found.visible_fraction >= least,
     )

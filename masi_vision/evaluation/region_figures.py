@@ -18,6 +18,7 @@ LEAST_AREA = 0.003
 """A region counts in a photo when truth or drawing cover more than this share of the squared face span: less
 is a rim of a hidden region, on which an overlap says nothing."""
 _HEIGHT_TO_WIDTH = 0.85  # width of a face for its height: foreshortening of a turned head is undone by it
+_ROUNDED = 1e-9
 _BESIDE = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)  # a thin line: a thick one is nearer
 _AROUND = np.ones((3, 3), np.uint8)
 
@@ -34,6 +35,8 @@ class RegionFigures:
         Mean distance between the two outlines, both ways, in per cent of the face span.
     fraction, true_fraction : float or None
         Pigmented share of the visible skin, by area of skin.
+    fraction_low, fraction_high : float or None
+        The interval beside it.
     contrast_od, true_contrast_od : float or None
         Median density of the pigmented skin; 0 where there is none.
     area_difference, darkness_difference : int or None
@@ -47,6 +50,8 @@ class RegionFigures:
     true_area: float = 0.0
     boundary_error_percent: float | None = None
     fraction: float | None = None
+    fraction_low: float | None = None
+    fraction_high: float | None = None
     true_fraction: float | None = None
     contrast_od: float | None = None
     true_contrast_od: float | None = None
@@ -88,6 +93,14 @@ class RegionFigures:
         if self.fraction is None or self.true_fraction is None or not self.graded:
             return None
         return abs(self.fraction - self.true_fraction)
+
+    @property
+    def interval_held(self) -> bool | None:
+        """Whether the interval holds the true fraction; None where one of them is not known."""
+        if self.true_fraction is None or self.fraction_low is None or self.fraction_high is None:
+            return None
+        inside = self.fraction_low - _ROUNDED <= self.true_fraction <= self.fraction_high + _ROUNDED
+        return inside if self.graded else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""

@@ -73,6 +73,8 @@ def test_a_forehead_all_pigmented_has_the_fraction_one(drawn, dataset, settings,
     assert found.region("chin").true_fraction == 0
     forehead = found.region("forehead")
     assert forehead.fraction_error == pytest.approx(forehead.true_fraction - forehead.fraction)
+    assert forehead.fraction_low <= forehead.fraction <= forehead.fraction_high
+    assert forehead.interval_held == (forehead.fraction_high >= forehead.true_fraction)
     assert forehead.area_difference < 0
     assert forehead.darkness_difference is None  # nobody said how dark
     assert (found.mmasi, found.true_mmasi) == (None, None)

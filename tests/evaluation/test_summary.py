@@ -59,6 +59,15 @@ def test_fractions_of_clear_photos_are_false_and_others_are_errors(photo):
     assert (found["area_exact"].value, found["area_within_one"].value) == (0, 1)
 
 
+def test_an_interval_holds_the_truth_or_not_and_clear_photos_do_not_flatter_it(photo):
+    held = photo("a", fraction=0.3, fraction_low=0.2, fraction_high=0.4, **GRADED)  # up to its very end
+    missed = photo("b", fraction=0.3, fraction_low=0.25, fraction_high=0.4, **GRADED)
+    clear = photo("c", clear=True, graded=True, true_fraction=0.0, fraction_low=0.0, fraction_high=0.1)
+    without = photo("d", fraction=0.3, **GRADED)
+    assert summary([held, missed, clear, without])["interval_held"].value == pytest.approx(0.5)
+    assert summary([clear, without])["interval_held"].value is None
+
+
 def test_a_region_that_is_hardly_seen_is_reported_and_not_counted(photo):
     found = summary([photo("a", fraction=0.9, graded=False, true_fraction=0.2)])
     assert found["not_graded"].value == 1

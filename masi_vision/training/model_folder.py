@@ -145,7 +145,7 @@ def write_card(card: dict[str, Any], file: Path) -> None:
 def page_of(card: dict[str, Any], name: str) -> str:
     """The card for people."""
     hashes = "\n".join(f"| `{file}` | `{digest}` |" for file, digest in card["sha256"].items())
-    parts = "\n".join(_section(what, one) for what, one in card["networks"].items())
+    parts = "\n".join(_section(what, one) for what, one in card.get("networks", {}).items())
     errors = card.get("errors_from", "")
     return (
         f"# {name.capitalize()} models\n\nWritten by `masi train`, masi_vision {card['masi_vision']}.\n\n"

@@ -13,6 +13,7 @@ from masi_vision.training.experiment import Experiment
 from masi_vision.training.fit import Figures
 from masi_vision.training.model_folder import Part, copy_models, replace_network
 from masi_vision.training.runs import Sources, carried_out, made_ready
+from masi_vision.training.site_errors import widen_to_site
 
 MODELS, EXPERIMENT = "models", "experiment.json"
 
@@ -46,7 +47,8 @@ def train_models(
 ) -> list[Part]:
     """Carry out experiments, each on the models that the one before left, into ``run/models``.
 
-    A call that was stopped goes on from its checkpoints when it is made again.
+    After those on a site's photos the intervals are looked at again (`widen_to_site`). A stopped call goes on
+    from its checkpoints when it is made again.
 
     Raises
     ------
@@ -71,6 +73,8 @@ def train_models(
         replace_network(part, run / MODELS)
         parts.append(part)
         sources = replace(sources, models=run / MODELS, previous=folder)
+    if sources.dataset is not None and any(part.experiment.needs == "dataset" for part in parts):
+        listener.begun("intervals", (f"Intervals: {widen_to_site(run / MODELS, sources.dataset)}",))
     return parts
 
 

@@ -135,6 +135,11 @@ def open_models(folder: str | PathLike[str] | None = None) -> Models:
     return _open_models((shipped_folder() if folder is None else Path(folder)).resolve())
 
 
+def forget_opened() -> None:
+    """Open every folder anew from now on: one of them was written again."""
+    _open_models.cache_clear()
+
+
 @lru_cache(maxsize=4)
 def _open_models(folder: Path) -> Models:
     face = face_models(folder)

@@ -51,6 +51,8 @@ def test_from_a_folder_of_photos_to_models_that_score(site):
     assert card["networks"]["reader"]["largest_difference_to_pytorch"]["shares"] < 1e-4
     pigment = json.loads((run / "models" / "pigment.json").read_text(encoding="utf-8"))
     assert pigment["networks"]["pigment"]["largest_difference_to_pytorch"]["fraction"] <= 1e-3
+    assert "intervals" in trained.output.lower()
+    assert pigment["errors_from"] in (run / "models" / "pigment.md").read_text(encoding="utf-8")
 
     again = masi("train", *configs, "--dataset", dataset, "--run", run)
     assert again.exit_code == 0, again.output

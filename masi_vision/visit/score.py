@@ -376,18 +376,19 @@ def quality(photo: PhotoScore) -> dict[str, Any]:
 
 def _outcome(photo: PhotoScore, views: Collection[View]) -> dict[str, Any]:
     """Whether a photo shows what is looked for in it first: a side view its own cheek, the front the rest."""
-    missing = [
+    if not photo.regions:
+        return {"status": photo.status, "reason": photo.reason, "message": photo.message}
+    lacking = [
         region
         for name, region in photo.regions.items()
         if name in MASI_REGIONS and region.grade is None and faced_by(name, views) == photo.view
     ]
-    if not photo.regions:
-        return {"status": photo.status, "reason": photo.reason, "message": photo.message}
-    if missing:
-        reason = next(code for code in REFUSED if code in [one.flag for one in missing])
-        message = " ".join(dict.fromkeys(one.refusal for one in missing))
-        return {"status": "not_scored", "reason": reason, "message": message}
-    return {"status": "scored", "reason": None, "message": ""}
+    flags = [region.flag for region in lacking]
+    return {
+        "status": "not_scored" if lacking else "scored",
+        "reason": next((code for code in REFUSED if code in flags), None),
+        "message": " ".join(dict.fromkeys(region.refusal for region in lacking)),
+    }
 
 
 def _card(photo: PhotoScore) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ without it. Then on heads that were photographed straight on and turned afterwar
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from masi_vision.face.atlas import Subunit
 from masi_vision.phantom.capture import draw_capture
 from masi_vision.phantom.melasma import Melasma, no_melasma
 from masi_vision.photo import Photo
+from masi_vision.pigment.measure import RegionMeasure
 from masi_vision.training.data import LabelledFace
 from masi_vision.training.phantom_photos import (
     Scene,
@@ -80,8 +81,26 @@ def shown(
 
 
 @dataclass(frozen=True)
+class Cheek:
+    """A cheek whose pigmented fraction is known, and what was measured."""
+
+    true: float
+    measure: RegionMeasure
+
+    @property
+    def found(self) -> float:
+        """The fraction measured."""
+        return self.measure.pigmented_fraction
+
+    @property
+    def held(self) -> bool:
+        """Whether the interval holds the true one."""
+        return self.measure.pigmented_fraction_low <= self.true <= self.measure.pigmented_fraction_high
+
+
+@dataclass(frozen=True)
 class Turned:
-    """A cheek that is seen from its own side: planted and found fraction, and what the other cheek has.
+    """A cheek that is seen from its own side, and what the other one has.
 
     Parameters
     ----------
@@ -91,8 +110,7 @@ class Turned:
         The other cheek has the larger fraction, planted or its own.
     """
 
-    true: float
-    found: float
+    near: Cheek
     astray: bool
     other_darker: bool
 
@@ -126,7 +144,9 @@ def really_turned(faces: list[LabelledFace], models: Models, settings: Settings)
             here, there = (found_on(measures, one) for one in (near, far))
             rise, rise_there = here - found_on(before, near), there - found_on(before, far)
             yield Turned(
-                true, here, true > 0.1 and rise_there > rise + 0.05, true > 0.1 and there > here + 0.05
+                Cheek(true, found),
+                true > 0.1 and rise_there > rise + 0.05,
+                true > 0.1 and there > here + 0.05,
             )
 
 
@@ -138,18 +158,19 @@ def found_on(measures: PhotoMeasures | None, cheek: Subunit) -> float:
 
 def turned_afterwards(
     faces: list[LabelledFace], models: Models, settings: Settings
-) -> Iterator[tuple[float, float, float, float]]:
-    """Truth of a cheek, and its measure in front, from its side, and in both."""
+) -> Iterator[tuple[Cheek, Cheek, Cheek]]:
+    """A cheek in front, from its side, and in both."""
     for number, face in enumerate(faces):
         rng = np.random.default_rng((8, number))
         melasma, _ = drawn_melasma(face, models.face.atlas, "held out", rng)
         front = shown(face, melasma, "front", 0.0, models, settings, rng)
         for view, (near, _, yaw_deg) in SIDES.items():
             side = shown(face, melasma, view, yaw_deg, models, settings, rng)
-            region = region_of(face, models, near)
-            seen = [m.regions[near.name.lower()] if m else None for m in (front, side)]
-            enough = [one is not None and one.visible_fraction >= LEAST_SHARE for one in seen]
-            if front is None or side is None or not all(enough):
+            if front is None or side is None:
+                continue
+            seen = [one.regions[near.name.lower()] for one in (front, side)]
+            enough = [one for one in seen if one is not None and one.visible_fraction >= LEAST_SHARE]
+            if len(enough) < len(seen):
                 continue
             both = joined(
                 [side, front],
@@ -157,37 +178,35 @@ def turned_afterwards(
                 lesion_probability=settings.pigment.lesion_probability,
                 error=models.pigment.errors[METHODS["learned"]],
             )
-            measured = [one.pigmented_fraction for one in seen if one is not None]
-            yield (
-                fraction(melasma.lesion, region, models),
-                measured[0],
-                measured[1],
-                both.measure.pigmented_fraction,
-            )
+            true = fraction(melasma.lesion, region_of(face, models, near), models)
+            yield Cheek(true, enough[0]), Cheek(true, enough[1]), Cheek(true, both.measure)
 
 
-def table(turned: list[Turned], made: list[tuple[float, float, float, float]]) -> str:
+def row(title: str, cheeks: Sequence[Cheek]) -> str:
+    """A row of the table."""
+    true, found = np.array([one.true for one in cheeks]), np.array([one.found for one in cheeks])
+    return (
+        f"| {title} | {len(cheeks)} | {100 * np.abs(found - true).mean():.1f} points "
+        f"| {np.corrcoef(found, true)[0, 1]:.2f} | {np.mean([one.held for one in cheeks]):.0%} |"
+    )
+
+
+def table(turned: list[Turned], made: list[tuple[Cheek, Cheek, Cheek]]) -> str:
     """Both parts."""
-    true, found = np.array([one.true for one in turned]), np.array([one.found for one in turned])
-    figures = np.array(made).T
-    lines = [
-        "| photographs | number | error of the fraction | r with the planted fraction |",
-        "| --- | --- | --- | --- |",
-        f"| really turned by 20 to 45 degrees, the near cheek (must: under 8 points) | {len(true)} "
-        f"| {100 * np.abs(found - true).mean():.1f} points | {np.corrcoef(found, true)[0, 1]:.2f} |",
-    ]
-    for name, one in zip(("in front", "from its own side", "in both together"), figures[1:], strict=True):
-        off = 100 * np.abs(one - figures[0]).mean()
-        lines.append(
-            f"| turned afterwards, a cheek {name} | {figures.shape[1]} | {off:.1f} points "
-            f"| {np.corrcoef(one, figures[0])[0, 1]:.2f} |"
-        )
+    near = "really turned by 20 to 45 degrees, the near cheek (must: under 8 points)"
+    ways = ("in front", "from its own side", "in both together")
     return "\n".join(
         [
-            *lines,
+            "| photographs | number | error of the fraction | r with the planted | 90 % interval held |",
+            "| --- | --- | --- | --- | --- |",
+            row(near, [one.near for one in turned]),
+            *(
+                row(f"turned afterwards, a cheek {way}", cheeks)
+                for way, cheeks in zip(ways, zip(*made, strict=True), strict=True)
+            ),
             "",
             f"Pigment of the near cheek found on the other: {sum(one.astray for one in turned)} of "
-            f"{len(true)} (must: 0). The other cheek called the more pigmented one, its own shade counted "
+            f"{len(turned)} (must: 0). The other cheek called the more pigmented one, its own shade counted "
             f"too: {sum(one.other_darker for one in turned)}.",
         ]
     )

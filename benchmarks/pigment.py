@@ -27,7 +27,7 @@ from plain_unet import NAME as PLAIN
 from plain_unet import by_plain_unet
 from plots import draw_plots
 
-from masi_vision.config import ScaleSettings, Settings, load_settings
+from masi_vision.config import PigmentSettings, ScaleSettings, Settings, load_settings
 from masi_vision.face.atlas import MASI_SUBUNITS
 from masi_vision.phantom.distractor import Distractor
 from masi_vision.photo import linear_to_srgb8
@@ -89,7 +89,7 @@ def passed_rows(pictures: list[Picture], settings: Settings) -> Iterator[Row]:
 def judge_one(picture: Picture, models: Models) -> Iterator[Row]:
     """The shipped map, region by region; and every cut, for the ROC."""
     learned = picture.measures.pigment
-    yield from rows_of(picture, SHIPPED, learned.lesion, learned.density_od)
+    yield from rows_of(picture, SHIPPED, learned.lesion, learned.density_od, learned.probability)
     probability, density = read_both_ways(picture.linear, picture.codes, models.pigment.read)
     for cut in CUTS:
         yield from rows_of(picture, f"cut {cut:g}", probability >= cut, density)
@@ -195,6 +195,33 @@ def coverage_table(rows: list[Row], models: Models, scale: ScaleSettings) -> str
     return "\n".join(lines + [f"| {name} | {share:.1%} |" for name, share in held.items()])
 
 
+def flags_table(rows: list[Row], models: Models, pigment: PigmentSettings) -> str:
+    """Whether the flags tell which regions are measured wrong."""
+    ours, band = of(rows, SHIPPED), models.pigment.errors[METHOD].fraction
+    second = {(r.person, r.state, r.region): r.fraction for r in of(rows, BY_RULES)}
+    apart = [abs(r.fraction - second.get((r.person, r.state, r.region), r.fraction)) for r in ours]
+    unsure = [(r.undecided_fraction or 0.0) > pigment.undecided_fraction for r in ours]
+    parts = {
+        "flagged `undecided`": unsure,
+        "not flagged `undecided`": [not one for one in unsure],
+        "flagged `disagreement`": [one > pigment.disagreement_fraction for one in apart],
+        "not flagged `disagreement`": [one <= pigment.disagreement_fraction for one in apart],
+    }
+    lines = [
+        "| regions, all four photographs | share | error of the fraction | off by more than 20 points "
+        "| 90 % interval held |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, chosen in parts.items():
+        part = [row for row, is_one in zip(ours, chosen, strict=True) if is_one]
+        off = np.array([abs(row.fraction - row.true_fraction) for row in part])
+        ends = [(*band.around(row.fraction), row.true_fraction) for row in part]
+        held = np.mean([low <= true <= high for low, high, true in ends]) if part else np.nan
+        share, far = len(part) / len(ours), (off > 0.2).mean()
+        lines.append(f"| {name} | {share:.1%} | {100 * off.mean():.1f} points | {far:.1%} | {held:.1%} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -232,6 +259,7 @@ def main() -> None:
             estimators_table(rows, scale),
             groups_table(rows, scale),
             coverage_table(rows, models, scale),
+            flags_table(rows, models, settings.pigment),
             invariance_table(course, models, settings),
         ]
     )

@@ -83,6 +83,7 @@ class PigmentSettings(Section):
 
     method: Literal["learned", "classical"]
     lesion_probability: InnerFraction
+    undecided_fraction: InnerFraction
     disagreement_fraction: InnerFraction
     detection_threshold_od: Annotated[float, Field(gt=0, le=0.5)]
     shading_scale_fraction: Annotated[float, Field(ge=0.02, le=1)]

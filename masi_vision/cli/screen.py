@@ -13,6 +13,7 @@ from rich.table import Table
 
 from masi_vision.report.tables import VisitRows, json_text, refusals
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.visit.region import UNDECIDED
 from masi_vision.visit.score import place_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 # Width of the table where there is no terminal to ask.
 _WIDTH = 140
+
+_CAPTION = (
+    "Per region: area x darkness, and how much of its visible skin is pigmented; ? where of most of it the "
+    "map is undecided: look at the picture."
+)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -86,7 +92,7 @@ def show(outcome: Outcome, order: Order) -> None:
 
 def score_table(visits: tuple[VisitRows, ...]) -> Table:
     """One line per visit: scores, and per region area x darkness with the pigmented share of the skin."""
-    table = Table(caption="Per region: area x darkness, and how much of its visible skin is pigmented.")
+    table = Table(caption=_CAPTION)
     patients = any(visit.nested["patient"] for visit in visits)
     for heading in ("Patient",) * patients + ("Visit", "Status", "mMASI (low-high)", "MASI"):
         table.add_column(heading, justify="right" if "MASI" in heading else "left")
@@ -111,7 +117,8 @@ def _region(visit: VisitRows, name: str) -> str:
         return ""
     if region["area"] is None:
         return str(region["flag"]).removeprefix("region_").replace("_", " ")
-    return f"{region['area']} x {region['darkness']} {region['pigmented_fraction']:4.0%}"
+    doubt = "?" if UNDECIDED in region["flag"] else ""
+    return f"{region['area']} x {region['darkness']} {region['pigmented_fraction']:4.0%}{doubt}"
 
 
 def idle_overrides(settings: Settings, places: Collection[str]) -> list[str]:

@@ -9,6 +9,10 @@ import numpy.typing as npt
 
 from masi_vision.skin.density import Floats
 
+UNDECIDED = (0.3, 0.8)
+"""Between these probabilities of lesion a map is undecided. Chosen on phantoms of validation people: the
+share of such skin told best by how much a region's fraction was off."""
+
 
 @dataclass(frozen=True)
 class PigmentMap:
@@ -48,3 +52,9 @@ class PigmentMap:
             raise ValueError("density_od must be finite and not negative")
         if (self.lesion & ~self.skin).any():
             raise ValueError("lesion must lie on skin")
+
+
+def undecided(probability: Floats) -> npt.NDArray[np.bool_]:
+    """Where a probability of lesion is neither low nor high."""
+    low, high = UNDECIDED
+    return np.asarray((probability > low) & (probability < high))

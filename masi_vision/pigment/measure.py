@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from masi_vision.pigment.interval import MeasureError
-from masi_vision.pigment.map import PigmentMap
+from masi_vision.pigment.map import PigmentMap, undecided
 from masi_vision.skin.density import MELANIN, Floats
 from masi_vision.skin.tone import ita_deg, lab
 
@@ -38,6 +38,8 @@ class RegionMeasure:
     integrated_od : float
         Integrated pigment: mean density over all visible skin, lesion or not. It needs no threshold, and
         follows a change where the fraction jumps.
+    undecided_fraction : float
+        Share of the visible skin of which the map is undecided (`masi_vision.pigment.map.UNDECIDED`).
     """
 
     visible_fraction: float
@@ -52,6 +54,7 @@ class RegionMeasure:
     contrast_od_low: float
     contrast_od_high: float
     integrated_od: float
+    undecided_fraction: float
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
@@ -110,6 +113,7 @@ def measure_region(
         contrast_od_low=contrast_low,
         contrast_od_high=contrast_high,
         integrated_od=mean_over_area(density, visible, area),
+        undecided_fraction=share_of_area(visible & undecided(pigment.probability[box]), visible, area),
     )
 
 

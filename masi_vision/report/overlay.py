@@ -13,7 +13,7 @@ from masi_vision.pigment import learned, rules
 from masi_vision.report.picture import Picture, jpeg
 from masi_vision.report.tables import write_file
 from masi_vision.visit.measure import PhotoMeasures
-from masi_vision.visit.region import RegionResult
+from masi_vision.visit.region import UNDECIDED, RegionResult
 from masi_vision.visit.score import PhotoScore
 from masi_vision.visit.seen import srgb8
 
@@ -31,6 +31,7 @@ _COLOURS: dict[
 }
 _PIGMENT = (255, 0, 160)
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
+_DOUBT = (190, 0, 0)
 _NOTES = {rules.METHOD: "pigment, by rules: a rough estimate", learned.METHOD: "pigment"}
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _STRIP_PX = 96
@@ -151,7 +152,9 @@ def _strip(result: PhotoScore, width: int) -> Picture:
         cv2.rectangle(strip, (x, 12), (x + 14, 26), _COLOURS[subunit], -1)
         cv2.rectangle(strip, (x, 12), (x + 14, 26), _INK, 1)
         cv2.putText(strip, _SHORT[subunit], (x + 22, 25), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
-        cv2.putText(strip, _facts(region), (x, 48), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
+        cv2.putText(strip, _facts(region), (x, 46), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
+        if UNDECIDED in region.flag:
+            cv2.putText(strip, "undecided: is this pigment?", (x, 61), _FONT, 0.38, _DOUBT, 1, cv2.LINE_AA)
     total = _verdict(result)
     cv2.putText(strip, total, (10, 82), _FONT, 0.65, _INK, 1, cv2.LINE_AA)
     note = _NOTES.get(result.provenance.pigment_method, "pigment")

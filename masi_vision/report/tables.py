@@ -52,7 +52,7 @@ SCORE_COLUMNS = (
 _MEASURED = (
     *("visible_fraction", "pigmented_fraction", "contrast_od", "contrast_delta_l", "contrast_ita_deg"),
     "largest_patch_fraction",
-    "integrated_od",
+    *("integrated_od", "undecided_fraction"),
 )
 _GRADES = ("area", "darkness", "homogeneity")
 _INTERVALS = ("pigmented_fraction_low", "pigmented_fraction_high", "contrast_od_low", "contrast_od_high")

@@ -26,6 +26,7 @@ from masi_vision.phantom.melasma import Melasma, draw_melasma, no_melasma
 from masi_vision.phantom.pattern import Distribution, HeldOutPattern, Pattern
 from masi_vision.phantom.plant import transmitted
 from masi_vision.photo import Photo, srgb_to_linear
+from masi_vision.pigment.map import undecided
 from masi_vision.scale import MASI_REGIONS, MasiRegion
 from masi_vision.skin.density import optical_density
 from masi_vision.training.cache import TrainingSet
@@ -117,6 +118,8 @@ class Row:
         Mean of the density over the region, estimated and planted.
     region_px, both_px, either_px : int
         Visible skin; lesion pixels found and true at once; found and true, added.
+    undecided_fraction : float or None
+        As of `RegionMeasure`; None where the estimator knows no doubt.
     """
 
     estimator: str
@@ -137,6 +140,7 @@ class Row:
     region_px: int
     both_px: int
     either_px: int
+    undecided_fraction: float | None = None
 
 
 def can_be_planted(face: LabelledFace) -> bool:
@@ -271,7 +275,9 @@ def picture_of(
     )
 
 
-def rows_of(picture: Picture, estimator: str, lesion: Mask, density_od: Floats) -> Iterator[Row]:
+def rows_of(
+    picture: Picture, estimator: str, lesion: Mask, density_od: Floats, probability: Floats | None = None
+) -> Iterator[Row]:
     """An estimate beside the truth, by region of MASI that would be graded.
 
     Parameters
@@ -286,6 +292,9 @@ def rows_of(picture: Picture, estimator: str, lesion: Mask, density_od: Floats) 
         region = picture.codes == subunit
         found, truth = lesion & region, picture.lesion & region
         weight = np.where(region, area, 0)
+        unsure = None
+        if probability is not None:
+            unsure = float((weight * undecided(probability)).sum() / weight.sum())
         yield Row(
             estimator,
             picture.person,
@@ -301,6 +310,7 @@ def rows_of(picture: Picture, estimator: str, lesion: Mask, density_od: Floats) 
             int(region.sum()),
             int((found & truth).sum()),
             int(found.sum() + truth.sum()),
+            unsure,
         )
 
 

@@ -126,7 +126,7 @@ def judge_cuts(pictures: list[Picture], models: Models, settings: Settings) -> I
 def _cuts(picture: Picture, models: Models, settings: Settings) -> Iterator[Row]:
     probability, density = read_both_ways(picture.linear, picture.codes, models.pigment.read)
     for cut in CUTS:
-        yield from rows_of(picture, f"{cut:g}", probability >= cut, density)
+        yield from rows_of(picture, f"{cut:g}", probability >= cut, density, probability)
     second = classical_map(picture.linear, picture.codes, settings.pigment, models)
     yield from rows_of(picture, rules.METHOD, second.lesion, second.density_od)
 
@@ -215,7 +215,9 @@ def _phantoms(part: Part) -> int:
 
 def _validation_rows(course: Course, file: Path, cache: Path) -> list[Row]:
     """Judge the validation people, or read what was judged of this network before: it takes minutes."""
-    chosen = {"pigment": {"lesion_probability", "disagreement_fraction"}}  # what is chosen by these rows
+    chosen = {
+        "pigment": {"lesion_probability", "undecided_fraction", "disagreement_fraction"}
+    }  # what is chosen by these rows
     settings = load_settings().model_dump(mode="json", exclude=chosen)
     key = json.dumps([sha256_of(file), face_models().sha256, settings, asdict(course)], default=str)
     kept = cache / f"validation-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"

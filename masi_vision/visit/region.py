@@ -41,6 +41,8 @@ REFUSED: tuple[ReasonCode, ...] = ("region_hidden", "clipped", "too_dark")
 """Flags of a region that is seen too badly to be graded."""
 MIXED = "colours_differ"
 """Flag of what is measured in two photos of which one alone was corrected by its colour card."""
+UNDECIDED = "undecided"
+"""Flag of a region of whose skin the map often does not know whether it is pigment."""
 ACCEPTED = "accepted"
 """Flag of a region that a check refuses and a person accepted; a view that passes is taken before it."""
 
@@ -58,8 +60,9 @@ class RegionResult:
         None for nose and upper lip, which MASI does not grade, and where too little skin is visible.
     flag : str
         Why it is not graded: one of `REFUSED`. Or ``other_view`` (not the view that faces the region),
-        ``views_differ`` (two views disagree beyond their intervals), ``disagreement`` (the second opinion
-        finds much more or less pigment), with a ``;`` between, or empty.
+        ``views_differ`` (two views disagree beyond their intervals), ``undecided`` (of much of the skin the
+        map does not know whether it is pigment), ``disagreement`` (the second opinion finds much more or
+        less), with a ``;`` between, or empty.
     second_opinion_fraction : float or None
         Pigmented fraction by the classical map, where the learned one is measured.
     refusal : str
@@ -115,8 +118,11 @@ def _graded(
 ) -> RegionResult:
     graded = grade(measure, settings.scale) if region in MASI_REGIONS else None
     apart = 0.0 if second is None else abs(second - measure.pigmented_fraction)
-    flag = "disagreement" if apart > settings.pigment.disagreement_fraction else ""
-    return RegionResult(view, measure, graded, flag, second)
+    flags = {
+        UNDECIDED: measure.undecided_fraction > settings.pigment.undecided_fraction,
+        "disagreement": apart > settings.pigment.disagreement_fraction,
+    }
+    return RegionResult(view, measure, graded, ";".join(flag for flag in flags if flags[flag]), second)
 
 
 def merged(

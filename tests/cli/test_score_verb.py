@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from masi_vision import config
 from masi_vision.cli import run as run_module
+from masi_vision.cli import screen
 from masi_vision.cli.main import app
 from masi_vision.pigment.measure import RegionMeasure
 from masi_vision.scale import MASI_REGIONS, RegionGrade
@@ -24,7 +25,7 @@ from masi_vision.visit.region import RegionResult
 from masi_vision.visit.score import PhotoScore, Scores, score_visit
 
 REPOSITORY = Path(__file__).parents[2]
-MEASURE = RegionMeasure(0.9, 0.4, 0.08, 6.25, 9.5, 0.7, 28.1, 0.35, 0.45, 0.078, 0.083, 0.03)
+MEASURE = RegionMeasure(0.9, 0.4, 0.08, 6.25, 9.5, 0.7, 28.1, 0.35, 0.45, 0.078, 0.083, 0.03, 0.1)
 REGION = RegionResult("front", MEASURE, RegionGrade(3, 2, 3))
 SCORES = Scores(6.0, 15.0, 6.1, 15.5, 4.0, 8.4)
 
@@ -123,6 +124,14 @@ def test_scored_visits_show_grades_scores_and_the_warning(study, tmp_path, scori
     assert "rough estimate" not in done.stdout
     assert f"Pictures: {tmp_path / 'out' / 'overlays'}" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_a_region_of_which_the_map_is_undecided_has_a_question_mark():
+    values = {"pigmented_fraction": 0.4, "area": 3, "darkness": 2}
+    visit = SimpleNamespace(
+        nested={"regions": {"chin": values | {"flag": "undecided"}, "forehead": values | {"flag": ""}}}
+    )
+    assert [screen._region(visit, name) for name in ("chin", "forehead")] == ["3 x 2  40%?", "3 x 2  40%"]
 
 
 def test_json_prints_scores_json_and_nothing_else(study, tmp_path, scoring):

@@ -64,6 +64,17 @@ def test_integrated_pigment_is_the_mean_over_all_visible_skin():
     assert found.integrated_od == pytest.approx(0.02)
 
 
+def test_skin_of_which_the_map_is_undecided_is_counted_by_its_area():
+    area = FLAT + 2 * (patch(slice(0, 40), slice(25, 50), 1) > 0)
+    probability = np.full(SHAPE, 0.1, np.float32)
+    probability[:, 25:] = 0.5
+    probability[:20, 25:] = 0.9
+    pigment = replace(map_of(np.zeros(SHAPE)), probability=probability)
+    found = measure_region(pigment, EVERYWHERE, whole=EVERYWHERE, area=area, error=ERROR)
+    assert found.undecided_fraction == 0.375
+    assert measure(patch(slice(0, 20), slice(0, 25), 0.08)).undecided_fraction == 0
+
+
 def test_a_free_region_has_measures_of_zero():
     found = measure(np.zeros(SHAPE))
     assert (found.pigmented_fraction, found.contrast_od, found.largest_patch_fraction) == (0, 0, 0)

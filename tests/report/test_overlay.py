@@ -1,5 +1,7 @@
 """The picture that an assessor looks at: it shows the face it was measured on, marked, and nothing else."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -86,6 +88,15 @@ def test_a_photo_that_is_measured_but_not_scored_is_drawn_too(known_models, plac
     hidden = score_photo(Photo.from_srgb(plain_skin(720, 640)), settings, models=models)
     assert hidden.reason == "region_hidden"
     assert draw_overlay(hidden).shape[0] > 900
+
+
+def test_a_region_of_which_the_map_is_undecided_is_marked_below_its_figures(result):
+    chin = replace(result.regions["chin"], flag="undecided")
+    doubted = draw_overlay(replace(result, regions={**result.regions, "chin": chin}))
+    rows, columns = np.nonzero((draw_overlay(result) != doubted).any(axis=2))
+    assert rows.size > 50
+    assert rows.min() > doubted.shape[0] - 96
+    assert columns.min() > 0.7 * doubted.shape[1]  # the last of four columns
 
 
 def test_drawing_twice_gives_the_same_picture(result):

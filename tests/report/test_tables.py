@@ -35,7 +35,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "outputs.md"
 PROVENANCE = Provenance(
     "0.1.0", "5e77", "shipped", {"b.onnx": "22", "a.onnx": "11"}, "atlas-1", "classical-1"
 )
-MEASURE = RegionMeasure(0.9, 0.4, 0.08, 6.25, 9.5, 0.7, 28.123456, 0.35, 0.45, 0.078, 0.083, 0.03)
+MEASURE = RegionMeasure(0.9, 0.4, 0.08, 6.25, 9.5, 0.7, 28.123456, 0.35, 0.45, 0.078, 0.083, 0.03, 0.1)
 REGION = RegionResult("front", MEASURE, RegionGrade(3, 2, 3))
 FREE = RegionResult("front", replace(MEASURE, pigmented_fraction=0.0, contrast_od=0.0), ABSENT)
 HIDDEN = RegionResult("front", replace(MEASURE, visible_fraction=0.2), None, "region_hidden")

@@ -44,6 +44,7 @@ def region(fraction=0.2, contrast=0.08, patch=0.5, visible=0.9, **changes):
         "contrast_od_low": 0.9 * contrast,
         "contrast_od_high": 1.1 * contrast,
         "integrated_od": fraction * contrast,
+        "undecided_fraction": 0.1,
     }
     return RegionMeasure(**(values | changes))
 
@@ -175,6 +176,18 @@ def test_a_region_on_which_the_second_opinion_differs_strongly_is_flagged(visit_
     }
     assert region_values(regions["forehead"])["second_opinion_fraction"] == round(0.06 + limit, 5)
     assert region_values(regions["right_malar"])["second_opinion_fraction"] is None
+
+
+def test_a_region_of_which_the_map_is_undecided_is_flagged(visit_of, settings):
+    limit = settings.pigment.undecided_fraction
+    front = {"chin": region(undecided_fraction=limit + 0.01), "forehead": region(undecided_fraction=limit)}
+    regions = visit_of({"front": front}).regions
+    assert [regions[name].flag for name in ("chin", "forehead")] == ["undecided", ""]
+    assert regions["chin"].grade is not None
+    second = {"chin": 0.21 + settings.pigment.disagreement_fraction}
+    assert (
+        visit_of({"front": front}, second={"front": second}).regions["chin"].flag == "undecided;disagreement"
+    )
 
 
 def test_both_flags_of_a_region_are_said(visit_of):

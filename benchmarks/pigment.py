@@ -197,11 +197,12 @@ def coverage_table(rows: list[Row], models: Models, scale: ScaleSettings) -> str
 
 def flags_table(rows: list[Row], models: Models, pigment: PigmentSettings) -> str:
     """Whether the flags tell which regions are measured wrong."""
-    ours, band = of(rows, SHIPPED), models.pigment.errors[METHOD].fraction
+    ours, error = of(rows, SHIPPED), models.pigment.errors[METHOD]
     second = {(r.person, r.state, r.region): r.fraction for r in of(rows, BY_RULES)}
     apart = [abs(r.fraction - second.get((r.person, r.state, r.region), r.fraction)) for r in ours]
     unsure = [(r.undecided_fraction or 0.0) > pigment.undecided_fraction for r in ours]
     parts = {
+        "all": [True] * len(ours),
         "flagged `undecided`": unsure,
         "not flagged `undecided`": [not one for one in unsure],
         "flagged `disagreement`": [one > pigment.disagreement_fraction for one in apart],
@@ -209,16 +210,24 @@ def flags_table(rows: list[Row], models: Models, pigment: PigmentSettings) -> st
     }
     lines = [
         "| regions, all four photographs | share | error of the fraction | off by more than 20 points "
-        "| 90 % interval held |",
-        "| --- | --- | --- | --- | --- |",
+        "| 90 % interval held | its width |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, chosen in parts.items():
         part = [row for row, is_one in zip(ours, chosen, strict=True) if is_one]
         off = np.array([abs(row.fraction - row.true_fraction) for row in part])
-        ends = [(*band.around(row.fraction), row.true_fraction) for row in part]
-        held = np.mean([low <= true <= high for low, high, true in ends]) if part else np.nan
-        share, far = len(part) / len(ours), (off > 0.2).mean()
-        lines.append(f"| {name} | {share:.1%} | {100 * off.mean():.1f} points | {far:.1%} | {held:.1%} |")
+        ends = [
+            (*error.around_fraction(r.fraction, r.undecided_fraction or 0.0), r.true_fraction) for r in part
+        ]
+        held = np.mean([low <= true <= high for low, high, true in ends])
+        cells = (
+            f"{len(part) / len(ours):.1%}",
+            f"{100 * off.mean():.1f} points",
+            f"{(off > 0.2).mean():.1%}",
+            f"{held:.1%}",
+            f"{100 * np.mean([high - low for low, high in ends]):.0f} points",
+        )
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 python scripts/train_pigment.py --faces FACES --run runs/pigment --out models
 
+Without --run nothing is trained: the errors of the network in --out, and its intervals, are measured anew.
 Stopped, it goes on where it was when it is called again. Then `benchmarks/pigment.py --write` measures it.
 On a site's own photographs: masi train finetune_regions finetune_pigment --dataset DATASET --run RUN
 """
@@ -19,7 +20,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--faces", type=Path, required=True, help="folder of the synthetic faces")
-    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints, logs and models")
+    parser.add_argument("--run", type=Path, help="folder of checkpoints, logs and models")
     parser.add_argument(
         "--cache", type=Path, default=Path("runs/cache"), help="where labels and faces are kept"
     )
@@ -36,6 +37,9 @@ def main() -> None:
     from masi_vision.training.train import MODELS, Named, train_models
 
     where = arguments.faces, arguments.cache
+    if arguments.run is None:
+        print(pigment_export.measure_errors(*where, arguments.out, people=arguments.people))
+        return
     sources = Sources(shipped_folder(), None, *where)
     experiments = [Named(Path(one).stem, load_experiment(one)) for one in arguments.config]
     with listening() as listener:

@@ -87,8 +87,24 @@ class MeasureError:
     share : float
         How much of the regions' intervals the score's has: errors of four regions partly cancel. The score's
         ends are those of measures moved by this share of the way to their own ends.
+    by_doubt : tuple of (float, Band)
+        Of the fraction, where no more than this share of the region's skin is undecided; shares increase up
+        to 1. Empty: ``fraction`` holds for all.
     """
 
     fraction: Band
     contrast_od: Band
     share: float
+    by_doubt: tuple[tuple[float, Band], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse bands that leave a region without any."""
+        shares = [share for share, _ in self.by_doubt]
+        if shares and (shares != sorted(set(shares)) or shares[-1] != 1):
+            raise ValueError(f"by_doubt must increase up to 1, got {shares}")
+
+    def around_fraction(self, fraction: float, undecided: float) -> tuple[float, float]:
+        """Low and high end around a measured fraction, given the share of the skin that is undecided."""
+        band = next((band for share, band in self.by_doubt if undecided <= share), self.fraction)
+        low, high = band.around(fraction)
+        return low, min(1.0, high)

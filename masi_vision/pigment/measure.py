@@ -96,7 +96,8 @@ def measure_region(
     lesion = visible & pigment.lesion[box]
     fraction = share_of_area(lesion, visible, area)
     contrast = float(np.median(density[lesion])) if lesion.any() else 0.0
-    fraction_low, fraction_high = error.fraction.around(fraction)
+    unsure = share_of_area(visible & undecided(pigment.probability[box]), visible, area)
+    fraction_low, fraction_high = error.around_fraction(fraction, unsure)
     contrast_low, contrast_high = error.contrast_od.around(contrast)
     normal = np.median(np.ascontiguousarray(pigment.normal_rgb[box][visible].T), axis=1)
     before, after = lab(normal), lab(normal * 10 ** (-contrast * MELANIN))
@@ -109,11 +110,11 @@ def measure_region(
         largest_patch_fraction=_largest_patch(lesion, area),
         normal_ita_deg=float(ita_deg(before)),
         pigmented_fraction_low=fraction_low,
-        pigmented_fraction_high=min(1.0, fraction_high),
+        pigmented_fraction_high=fraction_high,
         contrast_od_low=contrast_low,
         contrast_od_high=contrast_high,
         integrated_od=mean_over_area(density, visible, area),
-        undecided_fraction=share_of_area(visible & undecided(pigment.probability[box]), visible, area),
+        undecided_fraction=unsure,
     )
 
 

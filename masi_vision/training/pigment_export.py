@@ -172,9 +172,20 @@ def ship(
         }
         for part in parts
     ]
+    card = _card(data, recipe, made["largest_difference_to_pytorch"], file)
+    return _with_errors(card, faces, cache, out, people, rounds)
+
+
+def measure_errors(faces: Path, cache: Path, out: Path, *, people: int = 90, rounds: int = 2) -> str:
+    """Measure the errors of the network in a folder of models anew, on the same people as `ship`."""
+    card = json.loads((out / PIGMENT_CARD).read_text(encoding="utf-8"))
+    return _with_errors(card, faces, cache, out, people, rounds)
+
+
+def _with_errors(card: dict[str, Any], faces: Path, cache: Path, out: Path, people: int, rounds: int) -> str:
+    """Write the card with what is measured on the validation people, and its page; returns the page."""
     course = Course(faces, cache, "validation", "training", people, rounds)
-    rows = _validation_rows(course, file, cache)
-    settings = load_settings()
+    rows, settings = _validation_rows(course, out / PIGMENT_READER, cache), load_settings()
     chosen = f"{settings.pigment.lesion_probability:g}"
     cuts = [f"{cut:g}" for cut in CUTS]
     by = {name: [row for row in rows if row.estimator == name] for name in (*cuts, rules.METHOD)}
@@ -186,7 +197,8 @@ def ship(
     }
     apart = [abs(a.fraction - b.fraction) for a, b in zip(by[chosen], by[rules.METHOD], strict=True)]
     table = {name: figures(part, settings.scale) for name, part in by.items()}
-    card = _card(data, recipe, made["largest_difference_to_pytorch"], course, file) | {
+    card = card | {
+        "chosen_on": f"{course.split} people, {course.families} families, {course.rounds} each",
         "validation": {
             "chosen_cut": chosen,
             "phantoms": len({row.person for row in by[chosen]}),
@@ -233,7 +245,7 @@ def _sha256(file: Path) -> str:
 
 
 def _card(
-    data: TrainingSet, recipe: list[dict[str, Any]], parity: dict[str, float], course: Course, file: Path
+    data: TrainingSet, recipe: list[dict[str, Any]], parity: dict[str, float], file: Path
 ) -> dict[str, Any]:
     return {
         "format": PIGMENT_FORMAT,
@@ -244,7 +256,6 @@ def _card(
         "recipe": recipe,
         "phantoms_drawn": sum(part["phantoms"] for part in recipe),
         "largest_difference_to_pytorch": parity,
-        "chosen_on": f"{course.split} people, {course.families} families, {course.rounds} each",
         "versions": {
             "torch": torch.__version__,
             "segmentation-models-pytorch": version("segmentation-models-pytorch"),

@@ -16,6 +16,10 @@ from masi_vision.visit.score import mmasi_of, moved
 Shot = tuple[str, str]
 """Person and state: one photograph."""
 
+DOUBT = (0.02, 0.5, 1.0)
+"""Steps of the share of a region's skin that is undecided: next to nothing, up to half of it, more."""
+_LEAST_ROWS = 40
+_PLANTED: tuple[State, ...] = ("planted", "treated")
 _WEIGHTS: dict[str, float] = dict(zip(MASI_REGIONS, (0.3, 0.3, 0.3, 0.1), strict=True))
 _DARK_DELTA_L = 6.0
 LEVEL = 0.90
@@ -35,7 +39,7 @@ def figures(rows: list[Row], scale: ScaleSettings) -> dict[str, float]:
     shots = by_shot(rows)
     first = {person: part for (person, state), part in shots.items() if state == "planted"}
     amounts = ([_amount(part, true=of) for part in first.values()] for of in (False, True))
-    marked = [row for row in rows if row.state in ("planted", "treated")]
+    marked = [row for row in rows if row.state in _PLANTED]
     clear = [row.fraction for row in rows if row.state in ("clear", "again")]
     dark = [row for row in rows if row.state == "planted" and row.delta_l >= _DARK_DELTA_L]
     pixels = sum(row.either_px for row in dark)
@@ -71,7 +75,7 @@ def change_r(rows: list[Row]) -> float:
 
     A person of whom one of them grades no region counts nowhere.
     """
-    shots = by_shot(row for row in rows if row.state in ("planted", "treated"))
+    shots = by_shot(row for row in rows if row.state in _PLANTED)
     people = [
         p for p in sorted({person for person, _ in shots}) if {(p, "planted"), (p, "treated")} <= shots.keys()
     ]
@@ -147,14 +151,32 @@ def _all(rows: list[Row]) -> bool:
 
 def measured_error(rows: list[Row], scale: ScaleSettings) -> MeasureError:
     """The intervals that held the truth of nine planted photographs in ten."""
-    marked = [row for row in rows if row.state in ("planted", "treated")]
-    fraction = band([r.fraction for r in marked], [r.true_fraction for r in marked])
+    marked = [row for row in rows if row.state in _PLANTED]
+    fraction, by_doubt = _fraction_band(marked), _by_doubt(rows)
     contrast = band([r.contrast_od for r in marked], [r.true_contrast_od for r in marked])
     for share in np.arange(0, 1.05, 0.05):
-        error = MeasureError(fraction, contrast, round(float(share), 2))
+        error = MeasureError(fraction, contrast, round(float(share), 2), by_doubt)
         if coverage(rows, error, scale)["mMASI"] >= LEVEL:
             return error
     raise ValueError(f"the regions' whole intervals hold less than {LEVEL:.0%} of the mMASI")
+
+
+def _fraction_band(rows: Sequence[Row]) -> Band:
+    return band([row.fraction for row in rows], [row.true_fraction for row in rows])
+
+
+def _by_doubt(rows: Sequence[Row]) -> tuple[tuple[float, Band], ...]:
+    """A band of the fraction for each step of `DOUBT`; none where doubt is not known, or few had as much.
+
+    Of planted photographs; of the most undecided regions also of clear ones, as most of these are clear skin.
+    """
+    counted = [row for row in rows if row.state in _PLANTED or (row.undecided_fraction or 0.0) > DOUBT[-2]]
+    known = [(row.undecided_fraction, row) for row in counted if row.undecided_fraction is not None]
+    steps = zip((-1.0, *DOUBT), DOUBT, strict=False)
+    parts = [[row for doubt, row in known if above < doubt <= up_to] for above, up_to in steps]
+    if min(map(len, parts)) < _LEAST_ROWS:
+        return ()
+    return tuple((up_to, _fraction_band(part)) for up_to, part in zip(DOUBT, parts, strict=True))
 
 
 def band(measured: list[float], truth: list[float], *, knots: int = 7, neighbours: int = 60) -> Band:
@@ -185,33 +207,32 @@ def band(measured: list[float], truth: list[float], *, knots: int = 7, neighbour
 
 def coverage(rows: list[Row], error: MeasureError, scale: ScaleSettings) -> dict[str, float]:
     """How often the intervals hold the truth of planted photographs."""
-    marked = [row for row in rows if row.state in ("planted", "treated")]
-
-    def held(band: Band, value: float, truth: float) -> bool:
-        low, high = band.around(value)
-        return low - 1e-9 <= truth <= high + 1e-9
-
+    marked = [row for row in rows if row.state in _PLANTED]
+    fractions = [(*_ends(row, error), row.true_fraction) for row in marked]
+    contrasts = [(*error.contrast_od.around(row.contrast_od), row.true_contrast_od) for row in marked]
     scores = []
     for shot in filter(_all, by_shot(marked).values()):
-        found, true = _amounts(shot, true=False), mmasi_of(_amounts(shot, true=True), scale)
         low, high = (
             mmasi_of(
                 {
-                    name: (
-                        moved(f, min(1.0, error.fraction.around(f)[end]), error.share),
-                        moved(c, error.contrast_od.around(c)[end], error.share),
+                    row.region: (
+                        moved(row.fraction, _ends(row, error)[end], error.share),
+                        moved(row.contrast_od, error.contrast_od.around(row.contrast_od)[end], error.share),
                     )
-                    for name, (f, c) in found.items()
+                    for row in shot
                 },
                 scale,
             )
             for end in (0, 1)
         )
-        scores.append(low - 1e-9 <= true <= high + 1e-9)
-    return {
-        "fraction": float(np.mean([held(error.fraction, r.fraction, r.true_fraction) for r in marked])),
-        "contrast": float(
-            np.mean([held(error.contrast_od, r.contrast_od, r.true_contrast_od) for r in marked])
-        ),
-        "mMASI": float(np.mean(scores)),
-    }
+        scores.append((low, high, mmasi_of(_amounts(shot, true=True), scale)))
+    return {"fraction": _held(fractions), "contrast": _held(contrasts), "mMASI": _held(scores)}
+
+
+def _ends(row: Row, error: MeasureError) -> tuple[float, float]:
+    return error.around_fraction(row.fraction, row.undecided_fraction or 0.0)
+
+
+def _held(intervals: Sequence[tuple[float, float, float]]) -> float:
+    """Share of the truths, last, within their low and high end."""
+    return float(np.mean([low - 1e-9 <= true <= high + 1e-9 for low, high, true in intervals]))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from masi_vision.config import load_settings
 from masi_vision.evaluation.photo_figures import evaluate_dataset
+from masi_vision.evaluation.region_figures import RegionFigures
 from masi_vision.labels.dataset import Dataset
 from masi_vision.pigment import learned
 from masi_vision.pigment.interval import Band, MeasureError
@@ -27,8 +29,22 @@ _WIDEST = 10.0
 """Times; an interval that misses even so is not mended by width."""
 _ROUNDED = 1e-4
 
-Known = tuple[str, float, float]
-"""Patient, fraction found, fraction drawn."""
+
+@dataclass(frozen=True)
+class Known:
+    """A pigmented fraction found, with its interval, and the one that was drawn."""
+
+    patient: str
+    found: float
+    low: float
+    high: float
+    true: float
+
+    @property
+    def times(self) -> float:
+        """How many times as wide its interval would reach the true one."""
+        room = self.high - self.found if self.true > self.found else self.found - self.low
+        return abs(self.true - self.found) / max(room, _ROUNDED)
 
 
 def widen_to_site(models: Path, data: Dataset) -> str:
@@ -65,11 +81,12 @@ def site_error(error: MeasureError, known: Sequence[Known]) -> tuple[MeasureErro
             f"Those of the models that were trained on. {len(known)} pigmented fractions drawn on the "
             f"validation patients are too few to hold them against: {_LEAST_KNOWN} are needed."
         )
-    patients = len({patient for patient, *_ in known})
-    times = times_wider(error.fraction, known) ** (patients / (patients + _PATIENTS))
-    wider = widened(error, times)
-    before, after = (f"{held(one.fraction, known):.0%}" for one in (error, wider))
-    return wider, (
+    patients = len({one.patient for one in known})
+    times = times_wider(known) ** (patients / (patients + _PATIENTS))
+    before, after = (
+        f"{np.mean([one.times <= width + _ROUNDED for one in known]):.0%}" for width in (1, times)
+    )
+    return widened(error, times), (
         f"Those of the models that were trained on, {times:.2f} times as wide: of {len(known)} pigmented "
         f"fractions drawn on {patients} validation patients they hold {after}, {before} before."
     )
@@ -80,24 +97,26 @@ def known_fractions(models: Path, data: Dataset) -> list[Known]:
     if not data.part("validation"):
         return []
     photos = evaluate_dataset(data, models, load_settings(), "validation", workers=2)
-    regions = (
-        (photo.patient, photo.region(name)) for photo in photos if not photo.clear for name in MASI_REGIONS
-    )
-    return [
-        (patient, one.fraction, one.true_fraction)
-        for patient, one in regions
-        if one.graded and one.fraction is not None and one.true_fraction is not None
+    found = [
+        _known(photo.patient, photo.region(name))
+        for photo in photos
+        if not photo.clear
+        for name in MASI_REGIONS
     ]
+    return [one for one in found if one is not None]
 
 
-def times_wider(band: Band, known: Sequence[Known]) -> float:
-    """How many times as wide the band holds `LEVEL` of the fractions drawn; never less than 1."""
-    needed = []
-    for _, found, true in known:
-        low, high = band.around(found)
-        room = high - found if true > found else found - low
-        needed.append(abs(true - found) / max(room, _ROUNDED))
-    return float(np.clip(np.quantile(needed, LEVEL, method="inverted_cdf"), 1.0, _WIDEST))
+def _known(patient: str, region: RegionFigures) -> Known | None:
+    values = (region.fraction, region.fraction_low, region.fraction_high, region.true_fraction)
+    if not region.graded or None in values:
+        return None
+    return Known(patient, *cast(tuple[float, float, float, float], values))
+
+
+def times_wider(known: Sequence[Known]) -> float:
+    """How many times as wide intervals hold `LEVEL` of the fractions drawn; never less than 1."""
+    needed = np.quantile([one.times for one in known], LEVEL, method="inverted_cdf")
+    return float(np.clip(needed, 1.0, _WIDEST))
 
 
 def widened(error: MeasureError, factor: float) -> MeasureError:
@@ -107,10 +126,7 @@ def widened(error: MeasureError, factor: float) -> MeasureError:
         below, above = (tuple(round(factor * end, 4) for end in ends) for ends in (band.below, band.above))
         return Band(band.measured, below, above)
 
-    return replace(error, fraction=wide(error.fraction), contrast_od=wide(error.contrast_od))
-
-
-def held(band: Band, known: Sequence[Known]) -> float:
-    """Share of the fractions drawn within the band around those found."""
-    ends = [(*band.around(found), true) for _, found, true in known]
-    return float(np.mean([low - _ROUNDED <= true <= high + _ROUNDED for low, high, true in ends]))
+    by_doubt = tuple((share, wide(band)) for share, band in error.by_doubt)
+    return replace(
+        error, fraction=wide(error.fraction), contrast_od=wide(error.contrast_od), by_doubt=by_doubt
+    )

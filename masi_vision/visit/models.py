@@ -183,11 +183,13 @@ def _known_errors(card: Mapping[str, Any], folder: Path) -> tuple[dict[str, Meas
 
 
 def _error(values: Mapping[str, Any]) -> MeasureError:
-    fraction, contrast_od = (
-        Band(**{key: tuple(numbers) for key, numbers in values[name].items()})
-        for name in ("fraction", "contrast_od")
-    )
-    return MeasureError(fraction, contrast_od, float(values["share"]))
+    fraction, contrast_od = (_band(values[name]) for name in ("fraction", "contrast_od"))
+    by_doubt = tuple((float(share), _band(numbers)) for share, numbers in values.get("by_doubt", ()))
+    return MeasureError(fraction, contrast_od, float(values["share"]), by_doubt)
+
+
+def _band(values: Mapping[str, Any]) -> Band:
+    return Band(**{key: tuple(numbers) for key, numbers in values.items()})
 
 
 def _hash_of_errors(card: Mapping[str, Any]) -> str:

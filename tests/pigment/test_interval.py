@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masi_vision.pigment.interval import Band, ChangeError
+from masi_vision.pigment.interval import Band, ChangeError, MeasureError
 
 BAND = Band((0.0, 0.2, 0.6), (0.0, 0.1, 0.2), (0.04, 0.1, 0.3))
 
@@ -34,6 +34,20 @@ def test_an_interval_holds_its_value_and_never_reaches_below_zero(value):
 def test_a_table_that_cannot_be_read_off_is_refused(table, words):
     with pytest.raises(ValueError, match=words):
         Band(*table)
+
+
+def test_the_more_undecided_a_region_the_other_its_band():
+    sure, unsure = Band((0.0,), (0.01,), (0.02,)), Band((0.0,), (0.2,), (0.7,))
+    error = MeasureError(BAND, BAND, 0.8, ((0.1, sure), (1.0, unsure)))
+    assert error.around_fraction(0.4, 0.1) == pytest.approx((0.39, 0.42))
+    assert error.around_fraction(0.4, 0.11) == pytest.approx((0.2, 1.0))  # no fraction is larger than 1
+    assert MeasureError(BAND, BAND, 0.8).around_fraction(0.4, 0.9) == pytest.approx((0.25, 0.6))
+
+
+@pytest.mark.parametrize("shares", [(0.5,), (0.5, 0.5, 1.0), (0.6, 0.5, 1.0), (0.5, 1.2)])
+def test_bands_that_leave_a_region_without_any_are_refused(shares):
+    with pytest.raises(ValueError, match="must increase up to 1"):
+        MeasureError(BAND, BAND, 0.8, tuple((share, BAND) for share in shares))
 
 
 def test_the_interval_of_a_change_is_as_wide_on_both_sides_whatever_its_sign():

@@ -119,6 +119,30 @@ def test_intervals_fitted_on_some_hold_the_truth_of_others():
     assert 0 <= error.share <= 1
 
 
+def test_doubt_has_intervals_of_its_own():
+    """A third of the regions is sure and right, a third is doubted and often wrong."""
+    parts = [
+        [
+            replace(row, person=f"{seed}-{row.person}", undecided_fraction=doubt)
+            for row in rows(60, noise=noise, seed=seed)
+        ]
+        for seed, (noise, doubt) in enumerate([(0.005, 0.0), (0.05, 0.3), (0.3, 0.8)])
+    ]
+    error = measured_error([row for part in parts for row in part], SCALE)
+    assert [share for share, _ in error.by_doubt] == [0.02, 0.5, 1.0]
+    ends = [error.around_fraction(0.4, doubt) for doubt in (0.0, 0.3, 0.8)]
+    widths = [high - low for low, high in ends]
+    assert widths[0] < 0.05 < widths[1] < 0.3 < widths[2]
+    for part in parts:
+        assert 0.84 < coverage(part, error, SCALE)["fraction"] < 0.96
+
+
+def test_without_doubt_or_with_few_doubted_there_is_one_band_for_all():
+    assert measured_error(rows(60), SCALE).by_doubt == ()
+    sure = [replace(row, undecided_fraction=0.0) for row in rows(60)]
+    assert measured_error(sure, SCALE).by_doubt == ()
+
+
 def test_intervals_that_are_too_narrow_are_found_out():
     narrow = Band((0.0,), (0.001,), (0.001,))
     held = coverage(rows(50, noise=0.06), MeasureError(narrow, narrow, 1.0), SCALE)

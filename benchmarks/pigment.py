@@ -216,10 +216,9 @@ def flags_table(rows: list[Row], models: Models, pigment: PigmentSettings) -> st
     for name, chosen in parts.items():
         part = [row for row, is_one in zip(ours, chosen, strict=True) if is_one]
         off = np.array([abs(row.fraction - row.true_fraction) for row in part])
-        ends = [
-            (*error.around_fraction(r.fraction, r.undecided_fraction or 0.0), r.true_fraction) for r in part
-        ]
-        held = np.mean([low <= true <= high for low, high, true in ends])
+        ends = [error.around_fraction(row.fraction, row.undecided_fraction or 0.0) for row in part]
+        true = [row.true_fraction for row in part]
+        held = np.mean([low <= one <= high for (low, high), one in zip(ends, true, strict=True)])
         cells = (
             f"{len(part) / len(ours):.1%}",
             f"{100 * off.mean():.1f} points",

@@ -227,9 +227,8 @@ def _phantoms(part: Part) -> int:
 
 def _validation_rows(course: Course, file: Path, cache: Path) -> list[Row]:
     """Judge the validation people, or read what was judged of this network before: it takes minutes."""
-    chosen = {
-        "pigment": {"lesion_probability", "undecided_fraction", "disagreement_fraction"}
-    }  # what is chosen by these rows
+    # What is chosen by these rows.
+    chosen = {"pigment": {"lesion_probability", "undecided_fraction", "disagreement_fraction"}}
     settings = load_settings().model_dump(mode="json", exclude=chosen)
     key = json.dumps([sha256_of(file), face_models().sha256, settings, asdict(course)], default=str)
     kept = cache / f"validation-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"

@@ -172,7 +172,7 @@ def _by_doubt(rows: Sequence[Row]) -> tuple[tuple[float, Band], ...]:
     """
     counted = [row for row in rows if row.state in _PLANTED or (row.undecided_fraction or 0.0) > DOUBT[-2]]
     known = [(row.undecided_fraction, row) for row in counted if row.undecided_fraction is not None]
-    steps = zip((-1.0, *DOUBT), DOUBT, strict=False)
+    steps = zip((-1.0, *DOUBT[:-1]), DOUBT, strict=True)
     parts = [[row for doubt, row in known if above < doubt <= up_to] for above, up_to in steps]
     if min(map(len, parts)) < _LEAST_ROWS:
         return ()

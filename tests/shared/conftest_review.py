@@ -1,6 +1,5 @@
 """A coded set of made pictures, a database in each of its kinds, and people who sign in."""
 
-import os
 import re
 
 import numpy as np
@@ -52,9 +51,8 @@ def coded(tmp_path_factory):
 @pytest.fixture(scope="session")
 def postgres():
     """A PostgreSQL server of our own."""
-    port = 54329 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     try:
-        with postgres_server(port) as server:
+        with postgres_server() as server:
             yield server
     except CannotServeError as error:
         pytest.skip(str(error))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -16,8 +17,11 @@ class CannotServeError(RuntimeError):
 
 
 @contextmanager
-def postgres_server(port: int) -> Iterator[str]:
-    """Serve at a port of this machine; yields the URL without a database."""
+def postgres_server() -> Iterator[str]:
+    """Serve at a free port of this machine; yields the URL without a database."""
+    with socket.socket() as asked:  # a server that a killed run left behind may still hold any fixed port
+        asked.bind(("127.0.0.1", 0))
+        port = asked.getsockname()[1]
     programs = {name: shutil.which(name) for name in PROGRAMS}
     if not all(programs.values()):
         raise CannotServeError("needs PostgreSQL's initdb, postgres and pg_ctl on the path")

@@ -485,7 +485,7 @@ def main() -> int:
         return 0 if max(seconds) < 1 and not frames["blank"] else 1
     names = [f"reader-{number}" for number in range(1, chosen.readers + 1)]
     if chosen.postgresql:
-        with postgres_server(54399) as server:
+        with postgres_server() as server:
             return _many(chosen, names, make_database(server, "reads"))
     return _many(chosen, names, None)
 

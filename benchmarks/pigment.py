@@ -82,7 +82,7 @@ def passed_rows(pictures: list[Picture], settings: Settings) -> Iterator[Row]:
         return
     for picture, findings in zip(pictures, checks, strict=True):
         learned = picture.measures.pigment
-        rows = rows_of(picture, PASSED, learned.lesion, learned.density_od)
+        rows = rows_of(picture, PASSED, learned.lesion, learned.density_od, learned.probability)
         yield from (row for row in rows if not of_region(findings, row.region, "fail"))
 
 

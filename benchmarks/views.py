@@ -175,7 +175,6 @@ def turned_afterwards(
             both = joined(
                 [side, front],
                 [int(near)],
-                lesion_probability=settings.pigment.lesion_probability,
                 error=models.pigment.errors[METHODS["learned"]],
             )
             true = fraction(melasma.lesion, region_of(face, models, near), models)

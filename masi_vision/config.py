@@ -83,6 +83,7 @@ class PigmentSettings(Section):
 
     method: Literal["learned", "classical"]
     lesion_probability: InnerFraction
+    raised_by_doubt: Fraction
     undecided_fraction: InnerFraction
     disagreement_fraction: InnerFraction
     detection_threshold_od: Annotated[float, Field(gt=0, le=0.5)]

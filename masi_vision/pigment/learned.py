@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.pigment.map import PigmentMap
+from masi_vision.pigment.map import PigmentMap, surer
 from masi_vision.skin.density import MELANIN, Floats, optical_density
 
 METHOD = "learned-1"
@@ -33,7 +33,12 @@ Network = Callable[[Floats], Floats]
 
 
 def map_by_network(
-    linear_rgb: Floats, codes: npt.NDArray[np.uint8], network: Network, *, lesion_probability: float
+    linear_rgb: Floats,
+    codes: npt.NDArray[np.uint8],
+    network: Network,
+    *,
+    lesion_probability: float,
+    raised_by_doubt: float,
 ) -> PigmentMap:
     """The pigment map of a face in the aligned frame, as the network sees it.
 
@@ -43,8 +48,8 @@ def map_by_network(
         The face in the aligned frame.
     codes : (H, W) uint8
         Region of every pixel of visible skin; 0 is no skin.
-    lesion_probability : float
-        Skin is lesion from this probability.
+    lesion_probability, raised_by_doubt : float
+        From which probability on skin is lesion, see `masi_vision.pigment.map.surer`.
 
     Raises
     ------
@@ -58,8 +63,8 @@ def map_by_network(
     probability, density = read_both_ways(linear_rgb, codes, network)
     skin = codes > 0
     normal = linear_rgb * cv2.exp(density[..., None] * (np.float32(np.log(10)) * MELANIN))
-    lesion = skin & (probability >= lesion_probability)
-    return PigmentMap(density, lesion, probability, skin, np.asarray(normal, np.float32), METHOD)
+    cut = surer(lesion_probability, raised_by_doubt, probability, skin)
+    return PigmentMap(density, probability, cut, skin, np.asarray(normal, np.float32), METHOD)
 
 
 def read_both_ways(

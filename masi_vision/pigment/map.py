@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ from masi_vision.skin.density import Floats
 UNDECIDED = (0.3, 0.8)
 """Between these probabilities of lesion a map is undecided. Chosen on phantoms of validation people: the
 share of such skin told best by how much a region's fraction was off."""
+SUREST = 0.95
+"""No probability above this is asked for, however undecided a map is."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,10 @@ class PigmentMap:
     ----------
     density_od : (H, W) float32
         In optical density (mean of R, G and B), never negative; 0 where there is no skin.
-    lesion : (H, W) bool
-        What counts as pigmented; only on skin.
     probability : (H, W) float32
         Of lesion; a method that knows no doubt has 0 and 1 alone.
+    lesion_probability : float
+        Skin is lesion from this probability on.
     skin : (H, W) bool
         Where there is visible skin.
     normal_rgb : (H, W, 3) float32
@@ -35,23 +38,48 @@ class PigmentMap:
     """
 
     density_od: Floats
-    lesion: npt.NDArray[np.bool_]
     probability: Floats
+    lesion_probability: float
     skin: npt.NDArray[np.bool_]
     normal_rgb: Floats
     method: str
 
     def __post_init__(self) -> None:
         """Refuse maps that do not fit together or hold no numbers."""
-        parts = ("density_od", "lesion", "probability", "skin", "normal_rgb")
+        parts = ("density_od", "probability", "skin", "normal_rgb")
         shapes = {part: getattr(self, part).shape for part in parts}
         if len({shape[:2] for shape in shapes.values()}) > 1:
             named = ", ".join(f"{part} {shape}" for part, shape in shapes.items())
             raise ValueError(f"{named} must have one height and width")
         if not np.isfinite(self.density_od).all() or self.density_od.min(initial=0) < 0:
             raise ValueError("density_od must be finite and not negative")
-        if (self.lesion & ~self.skin).any():
-            raise ValueError("lesion must lie on skin")
+
+    @cached_property
+    def lesion(self) -> npt.NDArray[np.bool_]:
+        """What counts as pigmented, (H, W); only on skin."""
+        return np.asarray(self.skin & (self.probability >= self.lesion_probability))
+
+
+def surer(least: float, raised_by_doubt: float, probability: Floats, skin: npt.NDArray[np.bool_]) -> float:
+    """From which probability on the skin of a face is lesion.
+
+    Parameters
+    ----------
+    least : float
+        The probability that is enough where the map is of no two minds anywhere.
+    raised_by_doubt : float
+        By how much more is asked for where the map is undecided of the whole face.
+    probability : (H, W) float32
+    skin : (H, W) bool
+
+    Notes
+    -----
+    least + raised_by_doubt * (undecided skin / skin), at most 0.95. Of a face whose own shade or colour looks
+    like pigment to the network it is undecided in large parts, and what it half takes for pigment is mostly
+    none.
+    """
+    doubt = float(undecided(probability[skin]).mean()) if skin.any() else 0.0
+    return min(SUREST, least + raised_by_doubt * doubt)
 
 
 def undecided(probability: Floats) -> npt.NDArray[np.bool_]:

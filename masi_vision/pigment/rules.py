@@ -19,6 +19,7 @@ METHOD = "classical-1"
 _SHRINK = 8
 _RIDGE = 1e-6
 # Pigment is seen through a blur of this share of the face width: pores and noise are finer. Chosen here.
+_SURE = 0.5  # between what is lesion and what is not: rules know no doubt
 _GRAIN = 0.008
 
 
@@ -62,10 +63,8 @@ def map_by_rules(
         excess[codes == code] -= np.median(excess[codes == code])
     spread = 1.4826 * float(np.median(np.abs(excess[skin]))) if skin.any() else 0.0
     lesion = excess > max(detection_threshold_od, spread)
-    sure = lesion.astype(np.float32)
-    return PigmentMap(
-        np.maximum(excess, 0), lesion, sure, skin, cv2.exp(-np.float32(np.log(10)) * slow), METHOD
-    )
+    normal = cv2.exp(-np.float32(np.log(10)) * slow)
+    return PigmentMap(np.maximum(excess, 0), lesion.astype(np.float32), _SURE, skin, normal, METHOD)
 
 
 def _weighted(values: Floats, weight: Floats, sigma_px: float) -> Floats:

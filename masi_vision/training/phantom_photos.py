@@ -27,6 +27,7 @@ from masi_vision.phantom.pattern import Distribution, HeldOutPattern, Pattern
 from masi_vision.phantom.plant import transmitted
 from masi_vision.photo import Photo, srgb_to_linear
 from masi_vision.pigment.map import undecided
+from masi_vision.pigment.measure import integrated_od
 from masi_vision.scale import MASI_REGIONS, MasiRegion
 from masi_vision.skin.density import optical_density
 from masi_vision.training.cache import TrainingSet
@@ -115,7 +116,7 @@ class Row:
     face_px : float
         Width of the face on the photograph.
     integrated_od, true_integrated_od : float
-        Mean of the density over the region, estimated and planted.
+        Mean of the density over the region, estimated (less what the map is undecided of) and planted.
     region_px, both_px, either_px : int
         Visible skin; lesion pixels found and true at once; found and true, added.
     undecided_fraction : float or None
@@ -295,6 +296,7 @@ def rows_of(
         unsure = None
         if probability is not None:
             unsure = float((weight * undecided(probability)).sum() / weight.sum())
+        fraction, contrast, mean = _amounts(found, density_od, weight)
         yield Row(
             estimator,
             picture.person,
@@ -305,7 +307,9 @@ def rows_of(
             picture.light_range_od,
             picture.face_px,
             name,
-            *_amounts(found, density_od, weight),
+            fraction,
+            contrast,
+            integrated_od(mean, unsure or 0.0),
             *_amounts(truth, picture.density_od, weight),
             int(region.sum()),
             int((found & truth).sum()),
@@ -355,7 +359,7 @@ def change_rows(before: Picture, after: Picture, atlas: FaceAtlas, settings: Set
 
 
 def _amounts(lesion: Mask, density: Floats, weight: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    """Fraction, contrast and integrated pigment of a region, its pixels weighted by skin."""
+    """Fraction, contrast and mean density of a region, its pixels weighted by skin."""
     contrast = float(np.median(density[lesion])) if lesion.any() else 0.0
     skin = weight.sum()
     return float(weight[lesion].sum() / skin), contrast, float((weight * density).sum() / skin)

@@ -29,6 +29,7 @@ from masi_vision.labels.dataset import Split
 from masi_vision.pigment import learned, rules
 from masi_vision.pigment.interval import Band, ChangeError, MeasureError
 from masi_vision.pigment.learned import DENSITY_UNIT_OD, INPUT_CHANNELS, NETWORK_SHAPE, read_both_ways
+from masi_vision.pigment.map import surer
 from masi_vision.training.cache import TrainingSet, prepare
 from masi_vision.training.experiment import PigmentExperiment
 from masi_vision.training.model_folder import Part, sha256_of
@@ -126,7 +127,8 @@ def judge_cuts(pictures: list[Picture], models: Models, settings: Settings) -> I
 def _cuts(picture: Picture, models: Models, settings: Settings) -> Iterator[Row]:
     probability, density = read_both_ways(picture.linear, picture.codes, models.pigment.read)
     for cut in CUTS:
-        yield from rows_of(picture, f"{cut:g}", probability >= cut, density, probability)
+        least = surer(cut, settings.pigment.raised_by_doubt, probability, picture.codes > 0)
+        yield from rows_of(picture, f"{cut:g}", probability >= least, density, probability)
     second = classical_map(picture.linear, picture.codes, settings.pigment, models)
     yield from rows_of(picture, rules.METHOD, second.lesion, second.density_od)
 
@@ -316,7 +318,8 @@ Written by `scripts/train_pigment.py` from the training run and the validation p
   and PyTorch differ by at most {max(card["largest_difference_to_pytorch"].values()):.0e}.
 
 ## On {card["validation"]["phantoms"]} phantoms of the validation people
-Families of training, whole photographs, regions as found. The settings take probability {chosen}; `classical-1` is the second opinion.
+Families of training, whole photographs, regions as found. The settings take probability {chosen}, and of a face of which
+much is undecided more, as in every row (`pigment.raised_by_doubt`); `classical-1` is the second opinion.
 
 {table}
 

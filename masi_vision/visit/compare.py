@@ -116,8 +116,8 @@ def _carried(face: FaceInFrame, laid: Registration) -> FaceInFrame:
     pigment = face.pigment
     carried = PigmentMap(
         np.where(skin, smooth(pigment.density_od), 0),
-        skin & (smooth(pigment.lesion.astype(np.float32)) > 0.5),
         np.where(skin, smooth(pigment.probability), 0),
+        pigment.lesion_probability,
         skin,
         smooth(pigment.normal_rgb),
         pigment.method,

@@ -104,7 +104,11 @@ def pigment_maps(
         return by_rules, None
     try:
         learned = map_by_network(
-            linear_rgb, codes, models.pigment.read, lesion_probability=settings.lesion_probability
+            linear_rgb,
+            codes,
+            models.pigment.read,
+            lesion_probability=settings.lesion_probability,
+            raised_by_doubt=settings.raised_by_doubt,
         )
     except ValueError as why:
         raise NotScorable(

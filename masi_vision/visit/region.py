@@ -167,7 +167,6 @@ def _joined(
     both = joined(
         photos,
         region_members(settings.scale)[region],
-        lesion_probability=settings.pigment.lesion_probability if method == learned.METHOD else 0.5,
         error=models.pigment.errors[method],
     )
     opinions = [one.second_opinion_fraction for one in found]

@@ -34,7 +34,6 @@ def joined(
     views: Sequence[PhotoMeasures],
     members: Sequence[int],
     *,
-    lesion_probability: float,
     error: MeasureError,
 ) -> JoinedMeasure:
     """Measure a region in the mean of the pigment maps of several views, in the aligned frame.
@@ -45,15 +44,14 @@ def joined(
         Each shows some skin of the region.
     members : sequence of int
         Subunit codes of the region.
-    lesion_probability : float
-        Skin is lesion from this mean probability on.
     error : MeasureError
         That of one view: what two views gain is not counted on.
 
     Notes
     -----
     Density, probability and normal skin of a pixel are means over the views that show it, weighted by the
-    cosine between the skin's normal and the line to the camera: the photo's pixels per area of skin.
+    cosine between the skin's normal and the line to the camera: the photo's pixels per area of skin. The
+    probability from which on it is lesion is the mean over the views, each weighted as in the whole region.
     """
     shown = [np.isin(view.codes, members) & view.pigment.skin for view in views]
     weights = np.stack(shown) * np.stack([view.face.alignment.squareness() for view in views])
@@ -62,11 +60,11 @@ def joined(
     by_pixel = np.asarray(weights / np.where(seen, total, 1), np.float32)
     first = views[0]
     maps = [view.pigment for view in views]
-    probability = _mean([one.probability for one in maps], by_pixel)
+    shares = weights.sum(axis=(1, 2)) / total.sum()
     joint = PigmentMap(
         density_od=_mean([one.density_od for one in maps], by_pixel),
-        lesion=seen & (probability >= lesion_probability),
-        probability=probability,
+        probability=_mean([one.probability for one in maps], by_pixel),
+        lesion_probability=float(shares @ [one.lesion_probability for one in maps]),
         skin=seen,
         normal_rgb=_mean([one.normal_rgb for one in maps], np.asarray(by_pixel[..., None])),
         method=first.pigment.method,
@@ -75,7 +73,6 @@ def joined(
     whole = np.isin(atlas.labels, members)
     measure = measure_region(joint, seen, whole=whole, area=skin_area(atlas), error=error)
     assert measure is not None, "a view without any skin of the region"
-    shares = weights.sum(axis=(1, 2)) / total.sum()
     return JoinedMeasure(measure, tuple(float(share) for share in shares))
 
 

@@ -16,6 +16,7 @@ from masi_vision.pigment.learned import (
     network_input,
     read_both_ways,
 )
+from masi_vision.pigment.map import SUREST, surer
 
 FRAME = (3 * NETWORK_SHAPE[0], 3 * NETWORK_SHAPE[1])
 NEAR = {side: slice(6 + 3 * place, 9 + 3 * place) for place, side in enumerate(AROUND)}
@@ -104,7 +105,7 @@ def sees_dark(given):
 
 def test_the_map_has_the_lesion_where_it_is_and_its_density(marked):
     darker, codes, _ = marked
-    found = map_by_network(darker, codes, sees_dark, lesion_probability=0.5)
+    found = map_by_network(darker, codes, sees_dark, lesion_probability=0.5, raised_by_doubt=0)
     truth = np.zeros(FRAME, bool)
     truth[150:198, 120:180] = True
     assert found.method == METHOD
@@ -117,9 +118,29 @@ def test_the_map_has_the_lesion_where_it_is_and_its_density(marked):
 def test_a_higher_probability_never_finds_more(marked):
     darker, codes, _ = marked
     areas = [
-        map_by_network(darker, codes, sees_dark, lesion_probability=p).lesion.sum() for p in (0.1, 0.5, 0.9)
+        map_by_network(darker, codes, sees_dark, lesion_probability=p, raised_by_doubt=0).lesion.sum()
+        for p in (0.1, 0.5, 0.9)
     ]
     assert areas == sorted(areas, reverse=True)
+
+
+def test_a_face_of_which_it_is_undecided_must_be_surer(marked):
+    """By the share of its skin that is neither clear nor lesion."""
+    linear, codes, _ = marked
+    above = np.arange(NETWORK_SHAPE[0])[:, None] < NETWORK_SHAPE[0] / 2
+
+    def half_undecided(given):
+        return np.stack([np.where(above, 0.4, -9.0) + 0 * given[0], 0 * given[0]])
+
+    found = map_by_network(linear, codes, half_undecided, lesion_probability=0.5, raised_by_doubt=0.4)
+    skin = codes > 0
+    share = ((found.probability > 0.3) & (found.probability < 0.8) & skin).sum() / skin.sum()
+    assert 0.3 < share < 0.7
+    assert found.lesion_probability == pytest.approx(0.5 + 0.4 * share)
+    assert not found.lesion.any()  # sigmoid(0.4) = 0.6 would do without doubt
+    all_of_it = np.full(found.probability.shape, 0.5, np.float32)
+    assert surer(0.6, 0.9, all_of_it, skin) == SUREST
+    assert surer(0.6, 0.9, all_of_it, ~skin & skin) == 0.6
 
 
 def test_a_face_and_its_mirror_image_have_the_same_map(marked):

@@ -23,7 +23,8 @@ ERROR = MeasureError(
 def map_of(density, skin=EVERYWHERE, threshold_od=0.03):
     density = np.asarray(density, np.float32)
     normal = np.full((*SHAPE, 3), NORMAL, np.float32)
-    return PigmentMap(density, (density > threshold_od) & skin, density > threshold_od, skin, normal, "drawn")
+    sure = (density > threshold_od).astype(np.float32)
+    return PigmentMap(density, sure, 0.5, skin, normal, "drawn")
 
 
 def patch(rows, columns, density):
@@ -69,9 +70,10 @@ def test_skin_of_which_the_map_is_undecided_is_counted_by_its_area():
     probability = np.full(SHAPE, 0.1, np.float32)
     probability[:, 25:] = 0.5
     probability[:20, 25:] = 0.9
-    pigment = replace(map_of(np.zeros(SHAPE)), probability=probability)
+    pigment = replace(map_of(np.full(SHAPE, 0.04)), probability=probability)
     found = measure_region(pigment, EVERYWHERE, whole=EVERYWHERE, area=area, error=ERROR)
     assert found.undecided_fraction == 0.375
+    assert found.integrated_od == pytest.approx(0.04 * (1 - 0.375))
     assert measure(patch(slice(0, 20), slice(0, 25), 0.08)).undecided_fraction == 0
 
 

@@ -34,7 +34,6 @@ def with_map(measures, *, density=0.0, probability=0.0, codes=None):
         measures.pigment,
         density_od=np.where(skin, density, 0).astype(np.float32),
         probability=np.where(skin, probability, 0).astype(np.float32),
-        lesion=skin & (probability >= 0.5),
         skin=skin,
     )
     return replace(measures, pigment=even, codes=codes)
@@ -50,10 +49,10 @@ def turned(measures, yaw_deg):
     return replace(measures, face=replace(measures.face, alignment=Alignment(alignment.atlas, landmarks)))
 
 
-def together(views, cut=0.5):
+def together(views):
     models = shipped_models()
     error = models.pigment.errors[views[0].pigment.method]
-    return joined(views, [CHEEK], lesion_probability=cut, error=error)
+    return joined(views, [CHEEK], error=error)
 
 
 def test_one_view_twice_is_that_view(front):
@@ -67,11 +66,11 @@ def test_one_view_twice_is_that_view(front):
 
 def test_the_view_that_sees_the_cheek_squarely_weighs_more(front):
     side = turned(front, 40)
-    both = together([with_map(side, density=0.2, probability=1), with_map(front)])
+    both = together([with_map(side, density=0.2, probability=1), with_map(front, probability=1)])
     assert both.shares[0] > 0.52
     assert sum(both.shares) == pytest.approx(1)
     assert both.measure.integrated_od == pytest.approx(0.2 * both.shares[0], rel=0.15)
-    other_way = together([with_map(turned(front, -40), density=0.2, probability=1), with_map(front)])
+    other_way = together([with_map(turned(front, -40), probability=1), with_map(front)])
     assert other_way.shares[0] < 0.45
 
 

@@ -21,6 +21,8 @@ from page import write_results
 from masi_vision.config import Settings
 from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas, Floats
+from masi_vision.pigment.map import undecided
+from masi_vision.pigment.measure import integrated_od, mean_over_area
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.training.phantom_photos import Picture, in_frame
 from masi_vision.training.pigment_export import Course, judged
@@ -93,22 +95,24 @@ def _regions(
     before: Picture, after: Picture, comparison: Comparison, models: Models
 ) -> Iterator[tuple[float, float, float, float, float]]:
     """Both routes on the skin that both photographs show, beside what was planted there."""
-    change, there = comparison.change, comparison.follow_up.pigment.density_od
+    change, both = comparison.change, (comparison.baseline.pigment, comparison.follow_up.pigment)
+    area = skin_area(models.face.atlas)
     planted = np.asarray(comparison.laid.to_baseline(after.density_od), np.float32)
     for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True):
         common = (before.codes == subunit) & change.skin
         if name not in before.graded & after.graded or not common.any():
             continue
-        weights = skin_area(models.face.atlas)[common]
-        found, alone, true = (
-            float(np.average(one[common], weights=weights))
-            for one in (
-                change.change_od,
-                there - before.measures.pigment.density_od,
-                planted - before.density_od,
-            )
+        found, true = (
+            mean_over_area(one, common, area) for one in (change.change_od, planted - before.density_od)
         )
-        yield found, *models.pigment.change_error.around(found), alone, true
+        first, second = (
+            integrated_od(
+                mean_over_area(one.density_od, common, area),
+                mean_over_area(undecided(one.probability).astype(np.float32), common, area),
+            )
+            for one in both
+        )
+        yield found, *models.pigment.change_error.around(found), second - first, true
 
 
 def table(judged_pairs: list[Pair]) -> str:

@@ -66,7 +66,7 @@ def surer(least: float, raised_by_doubt: float, probability: Floats, skin: npt.N
     Parameters
     ----------
     least : float
-        The probability that is enough where the map is of no two minds anywhere.
+        The probability that is enough where the map is undecided of nothing.
     raised_by_doubt : float
         By how much more is asked for where the map is undecided of the whole face.
     probability : (H, W) float32

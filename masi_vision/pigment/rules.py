@@ -18,8 +18,8 @@ METHOD = "classical-1"
 
 _SHRINK = 8
 _RIDGE = 1e-6
-# Pigment is seen through a blur of this share of the face width: pores and noise are finer. Chosen here.
 _SURE = 0.5  # between what is lesion and what is not: rules know no doubt
+# Pigment is seen through a blur of this share of the face width: pores and noise are finer. Chosen here.
 _GRAIN = 0.008
 
 

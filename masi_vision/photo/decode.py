@@ -54,6 +54,8 @@ _BAD_PROFILE = (
 
 def decode(data: bytes, suffix: str, limits: Limits) -> Decoded:
     """Decode a picture of any supported format."""
+    # WeasyPrint and others switch this on for the whole process: half a photo would be scored as a whole one.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     kind = format_of(data, suffix)
     if kind == "RAW":
         return decode_raw(data, limits)

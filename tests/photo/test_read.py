@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from masi_vision.errors import PhotoUnreadable
 from masi_vision.photo import Photo, read_photo
@@ -463,6 +463,12 @@ REFUSED = {
         "holds several pictures",
     ),
 }  # fmt: skip
+
+
+def test_half_a_photo_is_refused_whatever_another_library_switched_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    data, reason, _ = REFUSED["tiff cut in half"]
+    assert refusal(saved(tmp_path, data)).reason == reason
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -31,8 +31,8 @@ def figures(rows: list[Row], scale: ScaleSettings) -> dict[str, float]:
 
     Notes
     -----
-    Amount of a person: planted, fraction x contrast of the regions, weighted as in MASI; measured, their mean
-    density, which needs no threshold. Dice: over the pixels of all
+    Amount of a person: planted, fraction x contrast of the regions, weighted as in MASI; measured, their
+    integrated density, which needs no threshold. Dice: over the pixels of all
     regions of the planted photographs with dL* 6 and more. A figure of nobody is NaN, and so is a correlation
     of fewer than three people.
     """

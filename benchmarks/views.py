@@ -3,10 +3,11 @@
     python benchmarks/views.py --faces FACES [--write]
 
 First on photographs of heads that are really turned by 20 to 45 degrees, with melasma planted on the near
-cheek alone: how far its pigmented fraction is off, and whether it is ever found on the other side: whether
-planting it there raises the other cheek's fraction more than that of its own, against the same photograph
-without it. Then on heads that were photographed straight on and turned afterwards
-(`masi_vision/training/turned_head.py`): each cheek in the front view, in its own view, and in both together.
+cheek alone: how far its pigmented fraction is off, whether its skin is ever drawn as the other cheek's, and
+whether its pigment is ever found on the other side: whether planting it there raises the other cheek's
+fraction more than that of its own, against the same photograph without it. Then on heads that were
+photographed straight on and turned afterwards (`masi_vision/training/turned_head.py`): each cheek in the
+front view, in its own view, and in both together.
 """
 
 from __future__ import annotations
@@ -108,11 +109,14 @@ class Turned:
         Planting raised the other cheek's fraction more than this one's.
     other_darker : bool
         The other cheek has the larger fraction, planted or its own.
+    swapped : bool
+        More of its skin is drawn as the other cheek's than as its own.
     """
 
     near: Cheek
     astray: bool
     other_darker: bool
+    swapped: bool
 
 
 def really_turned(faces: list[LabelledFace], models: Models, settings: Settings) -> Iterator[Turned]:
@@ -143,10 +147,12 @@ def really_turned(faces: list[LabelledFace], models: Models, settings: Settings)
             true = fraction(melasma.lesion, region, models)
             here, there = (found_on(measures, one) for one in (near, far))
             rise, rise_there = here - found_on(before, near), there - found_on(before, far)
+            drawn = measures.codes[region]
             yield Turned(
                 Cheek(true, found),
                 true > 0.1 and rise_there > rise + 0.05,
                 true > 0.1 and there > here + 0.05,
+                bool(np.count_nonzero(drawn == far) > np.count_nonzero(drawn == near)),
             )
 
 
@@ -204,9 +210,10 @@ def table(turned: list[Turned], made: list[tuple[Cheek, Cheek, Cheek]]) -> str:
                 for way, cheeks in zip(ways, zip(*made, strict=True), strict=True)
             ),
             "",
-            f"Pigment of the near cheek found on the other: {sum(one.astray for one in turned)} of "
-            f"{len(turned)} (must: 0). The other cheek called the more pigmented one, its own shade counted "
-            f"too: {sum(one.other_darker for one in turned)}.",
+            f"Near cheeks drawn as the other one: {sum(one.swapped for one in turned)} of {len(turned)}. "
+            f"Pigment of the near cheek found on the other: {sum(one.astray for one in turned)} (must: 0). "
+            "The other cheek called the more pigmented one, its own shade counted too: "
+            f"{sum(one.other_darker for one in turned)}.",
         ]
     )
 

@@ -17,7 +17,12 @@ from masi_vision.blinding.photo import leaks_of
 from masi_vision.errors import BlindingError
 from masi_vision.visit.folder import VIEWS, natural_key
 
-_NAME = re.compile(rf"[{ALPHABET}]{{{CODE_LENGTH}}}/(?:{'|'.join(VIEWS)})\.(?:jpg|png)")
+_CODE = rf"[{ALPHABET}]{{{CODE_LENGTH}}}"
+_NAME = re.compile(rf"{_CODE}/(?:{'|'.join(VIEWS)})\.(?:jpg|png)")
+_FORM = re.compile(
+    rf'"(?:[0-9a-f]{{16}}|[0-9a-f]{{64}}|{_NAME.pattern})"|"(?:format|units)": \d+|^\d+,{_CODE}$', re.M
+)
+"""What the lists of a set hold anyhow: hashes, codes, counts. A patient's number turns up there by chance."""
 _LEAST_NAME = 3
 _UNLIKELY, _SHUFFLES = 0.001, 9999
 
@@ -106,12 +111,16 @@ def _names(folder: Path, key: Key) -> Iterator[str]:
     names = {name for unit in key.units for name in (unit.patient, unit.visit)}
     sought = sorted({part for name in names for part in name.split("/") if len(part) >= _LEAST_NAME})
     for file in sorted(place for place in folder.rglob("*") if place.is_file()):
-        text = file.read_bytes() + file.relative_to(folder).as_posix().encode()
+        called, data = file.relative_to(folder).as_posix(), file.read_bytes()
         is_picture = file.suffix in (".jpg", ".png")
+        if not is_picture:
+            data = _FORM.sub("", data.decode(errors="replace")).encode()
+        if not _NAME.fullmatch(called):
+            data += called.encode()
         for name in sought:
             # Three letters turn up in a megabyte of coded picture by chance: there only longer ones tell.
-            if name.encode() in text and not (is_picture and len(name) < 6):
-                yield f"{file.relative_to(folder).as_posix()} holds the name of a patient or visit."
+            if name.encode() in data and not (is_picture and len(name) < 6):
+                yield f"{called} holds {name!r}, of the name of a patient or visit."
                 break
 
 
@@ -121,13 +130,26 @@ def _chance(folder: Path, key: Key) -> Iterator[str]:
     visits = _ranks(units)
     lists = {"The order of the codes": [unit.code for unit in units]}
     lists |= {f"The order of {reader}": read_order(folder, reader) for reader in key.orders}
+    lists |= {f"The order in which the disk {how}": codes for how, codes in _on_disk(folder, units)}
     at = {unit.code: place for place, unit in enumerate(units)}
     for name, codes in lists.items():
+        if set(codes) - at.keys():
+            continue  # said already: it does not hold the units of the set
         ranks = {what: of[[at[code] for code in codes]] for what, of in visits.items()}
         for what, ordered in ranks.items():
             p = chance_of_order(ordered)
             if p < _UNLIKELY:
                 yield f"{name} goes with the {what}s (p = {p:.1g})."
+
+
+def _on_disk(folder: Path, units: Sequence[CodedUnit]) -> Iterator[tuple[str, list[str]]]:
+    """Codes in the order in which their photos were made, as far as the system tells."""
+    photos = {unit.code: sorted((folder / unit.code).glob("*")) for unit in units}
+    made = {code: files[0].stat() for code, files in photos.items() if files}
+    yield "numbers the photos", sorted(made, key=lambda code: made[code].st_ino)
+    born = {code: getattr(one, "st_birthtime", None) for code, one in made.items()}
+    if None not in born.values():
+        yield "made the photos", sorted(born, key=lambda code: float(born[code] or 0))
 
 
 def _ranks(units: Sequence[CodedUnit]) -> dict[str, np.ndarray]:

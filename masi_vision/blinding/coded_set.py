@@ -118,14 +118,19 @@ def _written(
     left_out = [f"{one.place}: {one.problem or 'no photo'}" for one in visits if one not in usable]
     chosen = rng.permutation(len(usable))[: repeats_wanted(len(usable), plan.repeat_share)]
     codes = draw_codes(len(usable) + len(chosen))
+    planned = [(code, usable[at], None) for at, code in enumerate(codes[: len(usable)])]
+    planned += [(code, usable[at], codes[at]) for at, code in zip(chosen, codes[len(usable) :], strict=True)]
     hashes: dict[str, str] = {}
     units: list[CodedUnit] = []
-    for number, visit in enumerate(usable):
-        names = codes[number], *(codes[len(usable) + at] for at in np.flatnonzero(chosen == number))
-        made, why = _coded(visit, names, folder, hashes)
-        units += made
-        left_out += why
-        progress(number + 1, len(usable))
+    # In the order of the codes: the disk keeps the order in which files are made, whatever time they tell.
+    for done, (code, visit, repeat_of) in enumerate(sorted(planned, key=lambda one: one[0]), 1):
+        originals, why = _coded(visit, folder / code, hashes)
+        if originals:
+            units.append(CodedUnit(code, visit.patient, visit.visit, repeat_of, originals))
+        left_out += [reason for reason in why if reason not in left_out]
+        progress(done, len(planned))
+    written = {unit.code for unit in units}
+    units = [unit if unit.repeat_of in written else replace(unit, repeat_of=None) for unit in units]
     if not units:
         raise BlindingError(
             "No visit can be coded"
@@ -136,30 +141,23 @@ def _written(
     set_id = secrets.token_hex(8)
     _write_lists(folder, set_id, orders, hashes)
     _even_times(folder)
-    units.sort(key=lambda unit: unit.code)
     return Key(set_id, seed, tuple(units), orders, tuple(left_out))
 
 
-def _coded(
-    visit: StudyVisit, names: Sequence[str], folder: Path, hashes: dict[str, str]
-) -> tuple[list[CodedUnit], list[str]]:
-    """Write the photos of a visit under each of its codes; a photo that cannot be coded is left out."""
+def _coded(visit: StudyVisit, folder: Path, hashes: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Write the photos of a visit under a code; their originals' hashes, and what could not be coded."""
     why: list[str] = []
     originals: dict[str, str] = {}
     with at_hand(visit.photos) as files:
         for view, file in files.items():
             try:
-                copies = [_coded_photo(file) for _ in names]
+                copy = _coded_photo(file)
             except (LeakError, PhotoUnreadable) as error:
                 why.append(f"{visit.place}/{view}: {error}")
                 continue
             originals[view] = hashlib.sha256(file.read_bytes()).hexdigest()
-            for name, copy in zip(names, copies, strict=True):
-                _write_photo(folder / name, view, copy, hashes)
-    if not originals:
-        return [], why
-    first = CodedUnit(names[0], visit.patient, visit.visit, None, originals)
-    return [first, *(replace(first, code=name, repeat_of=names[0]) for name in names[1:])], why
+            _write_photo(folder, view, copy, hashes)
+    return originals, why
 
 
 def _coded_photo(file: Path) -> CodedPhoto:

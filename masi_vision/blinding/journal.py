@@ -42,7 +42,9 @@ def note(journal: Path, **facts: str) -> None:
 
 
 def _lines(journal: Path) -> list[str]:
-    return journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
+    """Lines end at a line feed alone: what a person wrote may hold other ends of a line (U+2028)."""
+    text = journal.read_text(encoding="utf-8") if journal.exists() else ""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def first_broken(lines: list[str]) -> int | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -178,7 +179,10 @@ def _parts(file: Path) -> tuple[dict[str, Any], bytes, bytes]:
 def _derived(passphrase: str, salt: bytes, n: int, r: int, p: int) -> bytes:
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-    return Scrypt(salt=salt, length=_KEY_BYTES, n=n, r=r, p=p).derive(passphrase.encode("utf-8"))
+    written = unicodedata.normalize(
+        "NFC", passphrase
+    )  # one keyboard types a letter as one sign, another as two
+    return Scrypt(salt=salt, length=_KEY_BYTES, n=n, r=r, p=p).derive(written.encode("utf-8"))
 
 
 def _text(data: bytes) -> str:

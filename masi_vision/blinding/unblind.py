@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ def read_allocation(file: Path) -> dict[str, str]:
     Raises
     ------
     BlindingError
-        The columns are others, or a patient has two arms.
+        The columns are others, or a patient has two arms or none.
     """
     try:
         table = _table(file)
@@ -87,10 +88,13 @@ def read_allocation(file: Path) -> dict[str, str]:
         )
     arms: dict[str, str] = {}
     for row in table.rows:
-        if arms.setdefault(row["patient"], row["arm"]) != row["arm"]:
+        patient, arm = (row[name].strip() for name in ALLOCATION_COLUMNS)
+        if not patient or not arm:
             raise BlindingError(
-                f"{file.name} names two arms of {row['patient']!r}. Expected one. Correct it."
+                f"{file.name} has a row with patient {patient!r} and arm {arm!r}. Expected both. Correct it."
             )
+        if arms.setdefault(patient, arm) != arm:
+            raise BlindingError(f"{file.name} names two arms of {patient!r}. Expected one. Correct it.")
     return arms
 
 
@@ -140,5 +144,31 @@ def unlocked_reads(tables: Sequence[Table]) -> Iterator[str]:
     if not reads:
         yield f"no table has a column {LOCKED}, so nobody says that the reads are locked"
     for table in reads:
+        if not table.rows:
+            yield f"{table.name} holds no read"
         if table.unlocked:
             yield f"{table.unlocked} of {len(table.rows)} reads of {table.name} are not locked"
+
+
+def unread(tables: Sequence[Table], key: Key) -> Iterator[str]:
+    """What else speaks against it, once the key is open: units that not every reader of the set has locked.
+
+    Notes
+    -----
+    A reader's name on the page need not be that of his list, so readers are counted. A table of reads without
+    a column ``reader`` is one reader's.
+    """
+    locked = {
+        (row[table.code_column], row.get("reader", table.name))
+        for table in tables
+        if LOCKED in table.columns and table.code_column is not None
+        for row in table.rows
+        if row[LOCKED] and row.get("stage", "blind") == "blind"
+    }
+    readers = Counter(code for code, _ in locked)
+    lacking = [unit.code for unit in key.units if readers[unit.code] < len(key.orders)]
+    if lacking and locked:
+        yield (
+            f"{len(lacking)} of {len(key.units)} units, such as {lacking[0]}, lack a locked blind read of "
+            f"one of the {len(key.orders)} readers"
+        )

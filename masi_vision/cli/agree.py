@@ -43,7 +43,8 @@ def rows_of(file: Path) -> list[dict[str, str]]:
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            return [{str(k): v or "" for k, v in row.items()} for row in csv.DictReader(stream, restval="")]
+            rows = csv.DictReader(stream, restval="")
+            return [{str(k): v.strip() if isinstance(v, str) else "" for k, v in row.items()} for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StatsError(f"{file} cannot be read ({error}). Expected a CSV table in UTF-8.") from error
 
@@ -94,7 +95,9 @@ def agree(
 
 
 def _visits(read: Sequence[Read], baseline: str | None, final: str | None) -> tuple[str, str]:
-    names = sorted({one.visit for one in read})
+    from masi_vision.visit.folder import natural_key
+
+    names = sorted({one.visit for one in read}, key=natural_key)
     return baseline or names[0], final or names[-1]
 
 

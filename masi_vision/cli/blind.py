@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -169,6 +170,7 @@ def unblind(
         read_tables,
         unblinded,
         unlocked_reads,
+        unread,
     )
     from masi_vision.report.tables import write_file, writing
 
@@ -176,18 +178,14 @@ def unblind(
         raise KeyFileError("The reason is empty. Expected why the code is broken, in words.")
     tables = read_tables(results)
     arms = read_allocation(allocation) if allocation else None
-    against = list(unlocked_reads(tables))
-    if against and before_lock is None:
-        raise KeyFileError(
-            f"The code is not broken: {'; '.join(against)}. Expected locked reads. Lock them, or say why it "
-            "must be now with --before-lock."
-        )
+    _refuse_early(unlocked_reads(tables), before_lock)
     if out.exists() and not overwrite:
         raise OutputError(f"{out} is there already. Expected a new folder, or --overwrite.")
     facts = {"arms": "yes" if arms is not None else "no", "before_lock": before_lock or ""}
     _noted(key, "asked to unblind", reason, results=results.name, **facts)
     opened_key = opened(key, _passphrase(passphrase_file))
     made = [unblinded(table, opened_key, arms) for table in tables]
+    _refuse_early(unread(tables, opened_key), before_lock)
     _noted(key, "unblinded", reason, results=results.name, **facts)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -195,3 +193,12 @@ def unblind(
             write_file(out / table.name, csv_text(table))
     typer.echo(f"{len(made)} tables in {out}. Noted in {key.name + _JOURNAL}.")
     return DONE
+
+
+def _refuse_early(against: Iterable[str], before_lock: str | None) -> None:
+    found = list(against)
+    if found and before_lock is None:
+        raise KeyFileError(
+            f"The code is not broken: {'; '.join(found)}. Expected locked reads. Lock them, or say why it "
+            "must be now with --before-lock."
+        )

@@ -28,7 +28,11 @@ _KEY = ("patient", "visit", "region")
 @verb
 def calibrate(
     reads: Annotated[
-        Path, typer.Argument(metavar="READS.csv", help="patient,visit,region,area,darkness of every read.")
+        Path,
+        typer.Argument(
+            metavar="READS.csv",
+            help="patient,visit,region,area,darkness of every read, or reads.csv of masi unblind.",
+        ),
     ],
     measures: Annotated[Path, typer.Option(metavar="regions.csv", help="Of masi score, of the same visits.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Settings file to write.")],
@@ -48,7 +52,7 @@ def calibrate(
     if out.exists():
         raise OutputError(f"{out} is there already. Expected a new file. Name another with --out.")
     base = settings or shipped_file("configs", "scoring.yaml")
-    read = _rows(reads, (*_KEY, "area", "darkness"))
+    read = by_region(_rows(reads, _KEY[:2]), reads.name)
     pairs = joined(read, _rows(measures, (*_KEY, "area", "pigmented_fraction", "contrast_od")))
     if left_out := len(read) - len(pairs):
         typer.echo(f"{left_out} reads are of regions that were not graded; they are left out.")
@@ -58,6 +62,30 @@ def calibrate(
         typer.echo(f"{name}: {_points(fit)} ({_facts(fit)})")
     typer.echo(f"Settings: {out}")
     return DONE
+
+
+def by_region(rows: list[Line], name: str) -> list[Line]:
+    """A row for every region that was read: as they are, or of ``reads.csv`` the last locked blind read.
+
+    Raises
+    ------
+    SettingsError
+        A column is missing.
+    """
+    from masi_vision.scale import MASI_REGIONS
+    from masi_vision.stats.reads import GRADES, counts
+
+    counted = [row for row in rows if counts(row)]
+    if "region" in rows[0]:
+        return _with_columns(counted, GRADES, name)
+    wide = _with_columns(counted, tuple(f"{region}_area" for region in MASI_REGIONS), name)
+    return [
+        {"patient": row["patient"], "visit": row["visit"], "region": region}
+        | {grade: row.get(f"{region}_{grade}", "") for grade in GRADES}
+        for row in wide
+        for region in MASI_REGIONS
+        if row[f"{region}_area"]
+    ]
 
 
 @dataclass(frozen=True)
@@ -102,6 +130,8 @@ def joined(reads: list[Line], measures: list[Line]) -> list[ReadRegion]:
 
 def _grade(row: Line, name: str, highest: int) -> int:
     text = (row[name] or "").strip()
+    if name == "darkness" and not text and row["area"].strip() == "0":
+        return 0  # a region without pigment has none
     if not text.isdigit() or int(text) > highest:
         raise SettingsError(
             f"The read of {'/'.join(_key(row))} has {name} {text!r}. "
@@ -182,7 +212,11 @@ def _rows(file: Path, columns: tuple[str, ...]) -> list[Line]:
             rows = list(csv.DictReader(stream, restval=""))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SettingsError(f"{file} cannot be read ({error}). Expected a CSV file in UTF-8.") from error
-    lacking = [name for name in columns if not rows or name not in rows[0]]
+    return _with_columns(rows, columns, str(file))
+
+
+def _with_columns(rows: list[Line], columns: tuple[str, ...], name: str) -> list[Line]:
+    lacking = [column for column in columns if not rows or column not in rows[0]]
     if lacking:
-        raise SettingsError(f"{file} has no column {lacking[0]}, or no row. Expected {', '.join(columns)}.")
+        raise SettingsError(f"{name} has no column {lacking[0]}, or no row. Expected {', '.join(columns)}.")
     return rows

@@ -54,7 +54,7 @@ def secret(
                 f"{option}."
             ) from error
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise refused(f"{file} cannot be read. Expected a text file with the {what}.") from error
     return lines[0] if lines else ""

@@ -65,8 +65,8 @@ def outcome(
         found += event_results(rows_of(events), arms, events.name)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        write_file(out / OUTCOME, _csv(Result, found))
-        write_file(out / PATIENTS, _csv(Gain, gains(courses, rules)))
+        write_file(out / OUTCOME, _csv(Result, found, rules))
+        write_file(out / PATIENTS, _csv(Gain, gains(courses, rules), rules))
     _say(found, rules)
     typer.echo(f"All figures: {out / OUTCOME}. Every patient: {out / PATIENTS}")
     return DONE
@@ -120,12 +120,15 @@ def courses_of(rows: Rows, arms: Mapping[str, str], rules: OutcomeProtocol, name
     return [Course(patient, arms[patient], visits) for patient, visits in sorted(values.items())]
 
 
-def _csv(kind: type[Result] | type[Gain], rows: Sequence[Result] | Sequence[Gain]) -> str:
+def _csv(
+    kind: type[Result] | type[Gain], rows: Sequence[Result] | Sequence[Gain], rules: OutcomeProtocol
+) -> str:
+    """The figures, each with the hash of the protocol that asked for it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in fields(kind)])
+    writer.writerow([*(field.name for field in fields(kind)), "protocol_sha256"])
     for row in rows:
-        writer.writerow([_cell(value) for value in astuple(row)])
+        writer.writerow([*(_cell(value) for value in astuple(row)), rules.sha256])
     return text.getvalue()
 
 

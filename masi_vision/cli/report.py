@@ -130,6 +130,7 @@ def _scores_drawn(scores: Rows) -> list[Drawing]:
 
     from masi_vision.report.figures import distribution_figure
     from masi_vision.report.study import Drawing
+    from masi_vision.visit.folder import natural_key
 
     groups: dict[str, list[float]] = {}
     for row in scores:
@@ -139,7 +140,8 @@ def _scores_drawn(scores: Rows) -> list[Drawing]:
         groups = {"all visits": [value for values in groups.values() for value in values]}
     if not groups:
         return []
-    svg = distribution_figure({name: np.array(of) for name, of in sorted(groups.items())}, "mMASI")
+    ordered = sorted(groups, key=natural_key)
+    svg = distribution_figure({name: np.array(groups[name]) for name in ordered}, "mMASI")
     words = (
         "Every scored visit is a point; box: quartiles and median, whiskers: to 1.5 times the box. "
         "Below each visit: how many."

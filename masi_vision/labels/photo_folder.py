@@ -15,6 +15,11 @@ from masi_vision.labels.export import LabelledPhoto
 from masi_vision.visit.folder import PHOTO_SUFFIXES, views_told
 
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts it before the name of an uploaded file
+# Folders that tools put their photos in: they say nothing of whose a photo is.
+_OF_TOOLS = re.compile(
+    r"images?|imgs?|photos?|pictures|files|data|uploads?|default|jpegimages|train|val|validation|test|\d+",
+    re.IGNORECASE,
+)
 _ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://[^/]*/", re.IGNORECASE)
 
 
@@ -66,8 +71,13 @@ class PhotoFolder:
         for first in range(len(parts)):
             found = known.get("/".join(parts[first:]), [])
             exact = [file for file in found if _plain(file) == "/".join(parts[first:])]
-            if found:
+            if exact or (found and (not first or _OF_TOOLS.fullmatch(parts[first - 1]))):
                 return exact or found
+            if found:
+                raise NoSuchPhotoError(
+                    f"is not below the folder of photos; {found[0]} is called alike, but not in "
+                    f"{parts[first - 1]}: it may be another patient's"
+                )
         return []
 
     def _uploaded(self, told: str) -> list[str]:

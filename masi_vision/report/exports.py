@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.visit.folder import natural_key
 
 Row = Mapping[str, str]
 SOFTWARE = "ALGORITHM"
@@ -260,9 +261,10 @@ def rs_rows(values: Sequence[Value], study: str) -> list[dict[str, Any]]:
 
     Notes
     -----
-    Visits are numbered by their names in order.
+    Visits are numbered by their names in order, week-4 before week-12.
     """
-    visits = {name: number for number, name in enumerate(sorted({one.visit for one in values}), 1)}
+    names = sorted({one.visit for one in values}, key=natural_key)
+    visits = {name: number for number, name in enumerate(names, 1)}
     sequence: dict[str, int] = {}
     made = []
     for one in values:

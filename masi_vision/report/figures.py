@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from masi_vision.visit.folder import natural_key
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -72,11 +74,12 @@ def trajectories_figure(arms: Mapping[str, Mapping[str, Interval]], endpoint: st
     """Mean of every arm at every visit, with intervals; arms stand a little beside each other."""
 
     def draw(axes: Axes) -> None:
-        visits = sorted({visit for of in arms.values() for visit in of})
+        visits = sorted({visit for of in arms.values() for visit in of}, key=natural_key)
         for number, (arm, of) in enumerate(arms.items()):
             shift = 0.07 * (number - (len(arms) - 1) / 2)
-            places = [visits.index(visit) + shift for visit in of]
-            values = np.array(list(of.values())).T
+            there = [visit for visit in visits if visit in of]
+            places = [visits.index(visit) + shift for visit in there]
+            values = np.array([of[visit] for visit in there]).T
             error = np.nan_to_num(np.stack([values[0] - values[1], values[2] - values[0]]))
             axes.errorbar(
                 places,

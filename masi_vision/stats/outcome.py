@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -16,6 +18,7 @@ from masi_vision.config import Section
 from masi_vision.errors import StatsError
 from masi_vision.stats.ancova import Ancova, adjusted_p, ancova
 from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
+from masi_vision.visit.folder import natural_key
 
 Values = npt.NDArray[np.float64]
 NOT_FITTED = "not fitted:"
@@ -46,6 +49,11 @@ class OutcomeProtocol(Section):
     classes: dict[str, _Share]
     responder: _Share
     others: dict[str, tuple[float, float]]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of every value."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json")).encode()).hexdigest()
 
     @model_validator(mode="after")
     def _in_order(self) -> OutcomeProtocol:
@@ -209,7 +217,7 @@ def mmrm_of(
         visits that it has.
     """
     there = [one for one in courses if protocol.baseline in one.values]
-    visits = sorted({visit for one in there for visit in one.values} - {protocol.baseline})
+    visits = sorted({visit for one in there for visit in one.values} - {protocol.baseline}, key=natural_key)
     arms = [protocol.control, *sorted({one.arm for one in there} - {protocol.control})]
     mean = float(np.mean([one.values[protocol.baseline] for one in there]))
     values, design, names, numbers = [], [], [], []
@@ -253,7 +261,7 @@ def _by_mmrm(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[R
 def _trajectories(courses: Sequence[Course]) -> Iterator[Result]:
     """Mean of every arm at every visit, with its interval by Student's t."""
     for arm in sorted({one.arm for one in courses}):
-        for visit in sorted({visit for one in courses for visit in one.values}):
+        for visit in sorted({visit for one in courses for visit in one.values}, key=natural_key):
             values = np.array(
                 [one.values[visit] for one in courses if one.arm == arm and visit in one.values]
             )
@@ -278,11 +286,13 @@ def _gain(one: Course, protocol: OutcomeProtocol) -> Gain:
     nan = float("nan")
     before, after = one.values.get(protocol.baseline, nan), one.values.get(protocol.primary, nan)
     rate = (before - after) / before if before else nan
-    return Gain(one.patient, one.arm, before, after, after - before, rate, _class(before, rate, protocol))
+    return Gain(
+        one.patient, one.arm, before, after, after - before, rate, _class(before, after, rate, protocol)
+    )
 
 
-def _class(before: float, rate: float, protocol: OutcomeProtocol) -> str:
-    if before == 0:
+def _class(before: float, after: float, rate: float, protocol: OutcomeProtocol) -> str:
+    if before == 0 and not np.isnan(after):
         return NONE
     if np.isnan(rate):
         return ""
@@ -314,7 +324,7 @@ def _share(analysis: str, arm: str, visit: str, measure: str, count: int, of: in
 
 
 def _missing(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[Result]:
-    visits = sorted({visit for one in courses for visit in one.values})
+    visits = sorted({visit for one in courses for visit in one.values}, key=natural_key)
     for arm in sorted({one.arm for one in courses}):
         here = [one for one in courses if one.arm == arm]
         for visit in visits:

@@ -15,6 +15,9 @@ Values = npt.NDArray[np.float64]
 GRADES = ("area", "darkness")
 Grades = dict[tuple[str, str], int]
 """Of region and name."""
+_MISSING = ("", "na", "nan", ".")
+"""How R, Python and SAS write that there is no value."""
+_GREATEST, _GREATEST_MMASI = 48.0, 24.0
 NEEDED = ("patient", "visit", "reader")
 
 
@@ -93,7 +96,7 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
             "masi unblind."
         )
     by_region = "region" in rows[0]
-    made = _by_region(rows, name) if by_region else [_of_row(row, name) for row in rows if _counts(row)]
+    made = _by_region(rows, name) if by_region else [_of_row(row, name) for row in rows if counts(row)]
     seen: set[tuple[str, str, str, bool]] = set()
     for read in made:
         key = (read.patient, read.visit, read.rater, read.repeat)
@@ -106,7 +109,7 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
     return made
 
 
-def _counts(row: Mapping[str, str]) -> bool:
+def counts(row: Mapping[str, str]) -> bool:
     """Whether a row is a read that is locked, blind, and the last."""
     locked = bool(row.get("locked_utc", "locked"))
     return locked and row.get("stage", "blind") == "blind" and row.get("latest", "1") in ("1", "")
@@ -168,16 +171,34 @@ def scores_table(
     Raises
     ------
     StatsError
-        A column is missing.
+        A column is missing, a value is no score, or a visit has two.
     """
     rows = list(rows)
     if not rows or {"patient", "visit", column} - rows[0].keys():
         raise StatsError(f"{name} lacks patient, visit or {column}. Expected scores.csv of masi score.")
-    return {
-        (row["patient"], row["visit"]): float(row[column])
-        for row in rows
-        if row[column] and not row.get("repeat_of")
-    }
+    greatest = _GREATEST_MMASI if column.startswith("mmasi") else _GREATEST
+    made: dict[tuple[str, str], float] = {}
+    for row in rows:
+        unit, text = (row["patient"], row["visit"]), row[column]
+        if text.lower() in _MISSING or row.get("repeat_of"):
+            continue
+        if unit in made:
+            raise StatsError(f"{name} has two rows of {' '.join(unit)}. Expected one. Take the other out.")
+        made[unit] = _score(text, greatest, f"{name}, {' '.join(unit)}: {column}")
+    return made
+
+
+def _score(text: str, greatest: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= greatest:
+        raise StatsError(
+            f"{what} is {text!r}. Expected a number from 0 to {greatest:g} with a decimal point, or a blank "
+            "where there is none."
+        )
+    return value
 
 
 def table_of(

@@ -3,17 +3,25 @@
 import csv
 import json
 import os
+import re
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from named_photos import found_in, write_named_study
 from verbs import masi, table
 
+from masi_vision.batch.study import visits_of
+from masi_vision.blinding import coded_set
 from masi_vision.blinding.check import problems_of
 from masi_vision.blinding.coded_set import FILE_TIME, read_contents, read_order
-from masi_vision.blinding.journal import first_broken
-from masi_vision.blinding.key import opened
+from masi_vision.blinding.journal import first_broken, note
+from masi_vision.blinding.key import opened, sealed
+from masi_vision.blinding.unblind import read_allocation
+from masi_vision.cli.options import secret
+from masi_vision.config import load_settings
+from masi_vision.errors import BlindingError, KeyFileError
 from masi_vision.photo import read_photo
 
 PASSPHRASE = "long enough for anyone"
@@ -167,11 +175,11 @@ def test_names_are_looked_for_where_the_key_is_given(coded, tmp_path):
 def reads(study, coded):
     """Reads of every unit, locked or not."""
 
-    def write(place, locked="2026-11-01T10:00:00+00:00"):
+    def write(place, locked="2026-11-01T10:00:00+00:00", readers=("anna", "ben")):
         with place.open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
             rows.writerow(["code", "reader", "mmasi", "locked_utc"])
-            rows.writerows([unit.code, "anna", 3.2, locked] for unit in coded[1].units)
+            rows.writerows([unit.code, name, 3.2, locked] for unit in coded[1].units for name in readers)
         return place
 
     return write
@@ -209,7 +217,7 @@ def test_the_code_stays_closed_before_all_reads_are_locked(study, reads, tmp_pat
     file = reads(tmp_path / "reads.csv", locked="")
     refused = broken(study, file, tmp_path / "out")
     assert refused.exit_code == 2
-    assert "12 of 12 reads of reads.csv are not locked" in refused.output
+    assert "24 of 24 reads of reads.csv are not locked" in refused.output
     assert not (tmp_path / "out").exists()
     told = broken(study, file, tmp_path / "out", "--before-lock", "adverse event of a participant")
     assert told.exit_code == 0, told.output
@@ -239,8 +247,6 @@ def test_a_wrong_passphrase_or_a_touched_key_is_one_clear_sentence(study, reads,
     )
     assert done.exit_code == 2, done.output
     assert "bug" not in done.output
-    import re
-
     assert re.search(said, " ".join(done.output.split()))
     assert not (tmp_path / "out").exists()
 
@@ -277,6 +283,38 @@ def test_a_journal_that_was_changed_is_noticed_and_nothing_is_opened(study, read
     assert "was changed at line 1" in refused.output
 
 
+def test_what_a_person_pastes_for_a_reason_leaves_the_journal_whole(tmp_path):
+    for _ in range(3):
+        note(tmp_path / "key.log", reason="data\u2028base\u0085 lock\r\n of today")
+    assert first_broken((tmp_path / "key.log").read_text(encoding="utf-8").split("\n")[:-1]) is None
+
+
+@pytest.mark.parametrize(
+    ("readers", "said"),
+    [((), "reads.csv holds no read"), (("anna",), "12 of 12 units, such as .* lack a locked blind read")],
+)
+def test_the_code_stays_closed_while_a_reader_has_not_read(study, reads, tmp_path, readers, said):
+    refused = broken(study, reads(tmp_path / "reads.csv", readers=readers), tmp_path / "out")
+    assert refused.exit_code == 2
+    assert re.search(said, " ".join(refused.output.split()))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_arm_is_read_without_blanks_around_it_and_a_lacking_one_is_refused(tmp_path):
+    (tmp_path / "arms.csv").write_text("patient,arm\nP1 ,A \nP2,A\n", encoding="utf-8")
+    assert read_allocation(tmp_path / "arms.csv") == {"P1": "A", "P2": "A"}
+    (tmp_path / "arms.csv").write_text("patient,arm\nP1,\nP2,A\n", encoding="utf-8")
+    with pytest.raises(BlindingError, match="patient 'P1' and arm ''"):
+        read_allocation(tmp_path / "arms.csv")
+
+
+def test_a_passphrase_opens_however_an_editor_or_a_keyboard_writes_it(study, coded, tmp_path):
+    (tmp_path / "typed").write_bytes("\ufefflang genug f\u00fcr alle\r\n".encode())
+    typed = secret("passphrase", tmp_path / "typed", "--passphrase-file", KeyFileError)
+    (tmp_path / "key").write_bytes(sealed(coded[1], typed))
+    assert opened(tmp_path / "key", "lang genug fu\u0308r alle") == coded[1]
+
+
 def test_results_of_another_set_are_refused(study, tmp_path):
     (tmp_path / "scores.csv").write_text("visit,mmasi,locked_utc\nXXXXXXX,1.0,now\n", encoding="utf-8")
     done = broken(study, tmp_path / "scores.csv", tmp_path / "out")
@@ -294,6 +332,33 @@ def test_a_set_and_a_key_are_never_written_over(study, coded):
     inside = masi("blind", folder / "study", "--out", folder / "set-2", "--key", folder / "set-2" / "key")
     assert "lies within the set" in " ".join(inside.output.split())
     assert not (folder / "set-2").exists()
+
+
+def test_photos_are_made_in_the_order_of_the_codes_not_of_the_patients(study, tmp_path, monkeypatch):
+    made = []
+    write = coded_set._write_photo
+    monkeypatch.setattr(
+        coded_set, "_write_photo", lambda folder, *of: (made.append(folder.name), write(folder, *of))
+    )
+    visits = visits_of(str(study[0] / "study"), load_settings().views)
+    key = coded_set.make_set(visits, tmp_path / "set", coded_set.Plan())
+    assert len(set(made)) == len(key.units) == 12
+    assert made == sorted(made)
+
+
+def test_patients_with_plain_numbers_make_a_clean_set_and_their_numbers_are_found_where_they_leak(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(1001, 1041):
+        picture = rng.integers(30, 230, (64, 64, 3), dtype=np.uint8)
+        (tmp_path / "study" / str(number) / "V1").mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "study" / str(number) / "V1" / "front.png"), picture)
+    visits = visits_of(str(tmp_path / "study"), load_settings().views)
+    key = coded_set.make_set(visits, tmp_path / "set", coded_set.Plan(readers=("r1", "r2")))
+    assert problems_of(tmp_path / "set", key) == []
+    order = tmp_path / "set" / "orders" / "r1.csv"
+    order.write_text(order.read_text(encoding="utf-8").replace("\n1,", "\n1,of 1017 "), encoding="utf-8")
+    as_old(order)
+    assert any("orders/r1.csv holds '1017'" in one for one in problems_of(tmp_path / "set", key))
 
 
 def test_a_short_passphrase_is_refused_before_anything_is_written(study, tmp_path):

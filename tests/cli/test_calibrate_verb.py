@@ -63,6 +63,28 @@ def test_the_settings_have_the_panel_s_cut_points_with_their_origin(panel, tmp_p
     assert "cross-validated" in done.stdout
 
 
+def test_reads_of_the_page_serve_too_and_a_clear_region_needs_no_darkness(panel, tmp_path):
+    wide = {}
+    for number, row in enumerate(panel[0]):
+        key = row["patient"], row["visit"], f"reader-{number % 2}"
+        one = wide.setdefault(key, dict(zip(("patient", "visit", "reader"), key, strict=True)))
+        one |= {f"{row['region']}_{grade}": row[grade] for grade in ("area", "darkness")}
+    rows = [row | {"stage": "blind", "latest": 1, "locked_utc": "2026-11-01"} for row in wide.values()]
+    rows.append(rows[0] | {"chin_area": 0, "chin_darkness": ""})
+    rows.append(rows[0] | {"stage": "with_software"} | dict.fromkeys(rows[0].keys() & {"chin_area"}, 6))
+    measures = write(tmp_path / "regions.csv", panel[1])
+    done = calibrate(
+        write(tmp_path / "wide.csv", rows), "--measures", measures, "--out", tmp_path / "wide.yaml"
+    )
+    assert done.exit_code == 0, done.output
+    long = calibrate(
+        write(tmp_path / "long.csv", panel[0]), "--measures", measures, "--out", tmp_path / "long.yaml"
+    )
+    assert long.exit_code == 0, long.output
+    given = [load_settings(tmp_path / f"{name}.yaml").scale.area_cut_points for name in ("wide", "long")]
+    np.testing.assert_allclose(*given, rtol=0.02)
+
+
 def test_reads_of_other_visits_are_refused(panel, tmp_path):
     reads = write(tmp_path / "reads.csv", [row | {"patient": "X" + row["patient"]} for row in panel[0]])
     measures = write(tmp_path / "regions.csv", panel[1])

@@ -7,6 +7,8 @@ pytest.importorskip("scipy", reason="needs the extra stats")
 from made_trial import write_trial
 from verbs import masi, table
 
+from masi_vision.config import shipped_file
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
@@ -30,6 +32,14 @@ def test_arms_of_a_study_are_compared(study, tmp_path):
     assert {row["analysis"] for row in rows} >= {"trajectory", "class", "responder", "pain", "complication"}
     _, patients = table(tmp_path / "out" / "patients.csv")
     assert len(patients) == 48
+    assert len({row["protocol_sha256"] for row in [*rows, *patients]}) == 1
+    protocol = tmp_path / "mine.yaml"
+    protocol.write_text(
+        shipped_file("configs", "outcome.yaml").read_text().replace("responder: 0.5", "responder: 0.6")
+    )
+    other = masi("outcome", reads, "--allocation", arms, "--out", tmp_path / "out-2", "--protocol", protocol)
+    assert other.exit_code == 0, other.output
+    assert table(tmp_path / "out-2" / "outcome.csv")[1][0]["protocol_sha256"] != rows[0]["protocol_sha256"]
     again = masi("outcome", reads, "--allocation", arms, "--out", tmp_path / "out")
     assert again.exit_code == 2
     assert "--overwrite" in again.output

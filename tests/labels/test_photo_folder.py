@@ -50,6 +50,12 @@ def test_a_photo_that_is_not_there_or_one_of_several_is_told(tmp_path, settings)
         photos.named("../../../etc/passwd")
 
 
+@pytest.mark.parametrize("told", ["P03/V1/left.jpg", "export/P03/V1/left.jpg", "P03/V1/front.jpg"])
+def test_a_photo_of_a_patient_who_is_not_there_is_not_taken_from_another(photos, told):
+    with pytest.raises(NoSuchPhotoError, match="may be another patient's"):
+        photos.named(told)
+
+
 @pytest.mark.parametrize(
     ("told", "file"),
     [

@@ -117,6 +117,19 @@ def test_classes_of_improvement(before, after, expected):
     assert one.improvement_class == expected
 
 
+def test_who_began_at_zero_and_did_not_come_back_is_in_no_class():
+    (one,) = gains([Course("P", "A", {"visit-1": 0.0})], RULES)
+    assert one.improvement_class == ""
+
+
+def test_visits_follow_each_other_as_their_numbers_do():
+    rules = RULES.model_copy(update={"baseline": "week-0", "primary": "week-12"})
+    week = dict(zip(VISITS, ("week-0", "week-4", "week-12"), strict=True))
+    trial = [Course(c.patient, c.arm, {week[v]: x for v, x in c.values.items()}) for c in courses()]
+    drawn = [one.visit for one in outcome(trial, rules) if (one.analysis, one.arm) == ("trajectory", "A")]
+    assert drawn == ["week-0", "week-4", "week-12"]
+
+
 def test_shares_of_classes_are_of_those_who_have_both_visits_and_add_up():
     found = outcome(courses(3, missing=0.2), RULES)
     for arm in "ABCD":

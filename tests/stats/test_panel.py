@@ -37,7 +37,7 @@ def made_panel(seed=0, patients=40, software_error=0.5, biases=(0, 0, 0)):
                     row = wide(f"P{number:02d}", visit, reader, areas, true_dark, repeat_of=repeat)
                     rows.append(row)
             mmasi = float((np.array([0.3, 0.3, 0.3, 0.1]) * true_area * true_dark).sum())
-            found = mmasi + rng.normal(0, software_error)
+            found = np.clip(mmasi + rng.normal(0, software_error), 0, 24)
             scores.append({"patient": f"P{number:02d}", "visit": visit, "mmasi": f"{found:.3f}"})
     return reads_from(rows, "reads.csv"), scores_table(scores, "scores.csv")
 
@@ -136,3 +136,27 @@ def test_one_reader_is_no_panel():
     rows = [wide(f"P{n}", "v1", "A", [1 + n % 5] * 4, [1] * 4) for n in range(9)]
     with pytest.raises(StatsError, match="1 readers share 9"):
         findings(reads_from(rows, "r"), baseline="v1", final="v1")
+
+
+@pytest.mark.parametrize("text", ["", "NA", "nan", "."])
+def test_a_score_that_is_missing_is_none_however_it_is_written(text):
+    rows = [
+        {"patient": "P1", "visit": "v1", "mmasi": "3.2"},
+        {"patient": "P1", "visit": "v2", "mmasi": text},
+    ]
+    assert scores_table(rows, "scores.csv") == {("P1", "v1"): 3.2}
+
+
+@pytest.mark.parametrize("text", ["7,5", "999", "-1", "inf", "none"])
+def test_what_is_no_score_is_refused_by_name(text):
+    rows = [{"patient": "P1", "visit": "v2", "mmasi": text}]
+    with pytest.raises(
+        StatsError, match=rf"scores.csv, P1 v2: mmasi is '{text}'. Expected a number from 0 to 24"
+    ):
+        scores_table(rows, "scores.csv")
+
+
+def test_two_scores_of_a_visit_are_refused():
+    rows = [{"patient": "P1", "visit": "v2", "mmasi": text} for text in ("3.2", "24.0")]
+    with pytest.raises(StatsError, match=r"scores\.csv has two rows of P1 v2"):
+        scores_table(rows, "scores.csv")

@@ -250,6 +250,10 @@ class SeverityBands(Section):
             raise ValueError("bands from 0 upward")
         return self
 
+    def word(self, mmasi: float) -> str:
+        """The word of a score."""
+        return [word for word, least in self.mmasi_from.items() if mmasi >= least][-1]
+
 
 class Settings(Section):
     """Everything a score depends on beside the photo and the models."""

@@ -227,6 +227,9 @@ def test_severity_words_with_a_citation_are_accepted(edited):
     bands = "severity_bands:\n  citation: A made-up table for this test\n  mmasi_from: {light: 0, heavy: 10}"
     settings = load_settings(edited("\nseverity_bands: null", f"\n{bands}"))
     assert settings.severity_bands.mmasi_from == {"light": 0, "heavy": 10}
+    assert [settings.severity_bands.word(mmasi) for mmasi in (0.0, 9.9, 10.0, 24.0)] == ["light"] * 2 + [
+        "heavy"
+    ] * 2
 
 
 @pytest.mark.parametrize("bands", ["{}", "{light: 1}", "{light: 0, heavy: 0}", "{light: 0, a: 9, b: 8}"])

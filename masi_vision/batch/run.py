@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from masi_vision.batch.address import local_path, mark_of
-from masi_vision.batch.job import Job, Outcome, Setup, refused
+from masi_vision.batch.job import Job, Outcome, PhotoMark, Setup, refused
 from masi_vision.batch.ledger import LEDGER, Ledger, Maker, Place, Record, Told
 from masi_vision.batch.plan import Plan, plan_of
 from masi_vision.batch.results import ResultsFolder
@@ -22,8 +22,10 @@ from masi_vision.errors import OutputError, StudyError
 from masi_vision.report.pictures import Pictures
 from masi_vision.report.tables import RunFacts, RunState, models_hash, writing
 from masi_vision.report.versions import library_versions
+from masi_vision.visit.folder import VIEWS
 from masi_vision.visit.models import Models
 from masi_vision.visit.score import provenance_of
+from masi_vision.visit.seen import View
 
 _SAMPLE = 50  # photos that are looked for before a study counts as gone
 _IN_VAIN = ("crashed", "timed_out")
@@ -183,7 +185,7 @@ class BatchRun:
             write_run(folder, ledger, [], self._facts(this), this.notes)  # marks a folder of results
             ledger.mark(plan.marks)
             for problem in plan.problems:
-                ledger.keep(self._refused(problem), self.maker)
+                self._keep_problem(self._refused(problem), this, ledger)
             with closing(self._outcomes(this, workers, tell)) as outcomes:
                 for outcome in outcomes:
                     self._keep(outcome, this, ledger)
@@ -206,21 +208,53 @@ class BatchRun:
         shut = [mark.name for mark in outcome.photos.values() if mark.sha256 is None]
         if outcome.fate == "again" and outcome.reason in _IN_VAIN:
             self._in_vain[place] = {view: mark.mark for view, mark in outcome.photos.items()}
-        if shut and before is not None and before.key is not None and before.made == self.maker.made(*place):
+        if shut and before is not None and self._holds(before, place, outcome.photos):
             told = f"{', '.join(shut)} could not be read this time; the result of before stands."
             this.remarks.append((place, told))
             return
         ledger.keep(outcome, self.maker)
         if before is not None:
-            self._take_away(before.pictures, outcome.pictures)
+            self._take_away(before.pictures, outcome, this.plan)
 
-    def _take_away(
-        self, before: Mapping[Pictures, tuple[str, ...]], now: Mapping[Pictures, tuple[str, ...]]
-    ) -> None:
-        """Take away pictures of a visit that it has no longer."""
+    def _keep_problem(self, outcome: Outcome, this: _Pass, ledger: Ledger) -> None:
+        """Keep that there is nothing to score; a folder that cannot be opened now undoes no result."""
+        place = (outcome.patient, outcome.visit)
+        before = this.plan.records.get(place)
+        made = self.maker.made(*place)
+        scored = before is not None and bool(before.photos) and before.key is not None and before.made == made
+        if scored and outcome.reason == "unreadable":
+            told = f"{outcome.visit} could not be opened this time; the result of before stands."
+            this.remarks.append((place, told))
+            return
+        ledger.keep(outcome, self.maker)
+        if before is not None:
+            self._take_away(before.pictures, outcome, this.plan)
+
+    def _holds(self, before: Record, place: Place, photos: Mapping[View, PhotoMark]) -> bool:
+        """Whether a result is still that of these photos, as far as those that cannot be opened let know."""
+        return (
+            before.key is not None
+            and before.made == self.maker.made(*place)
+            and before.photos.keys() == photos.keys()
+            and all(_is_still(before.photos[view], now) for view, now in photos.items())
+        )
+
+    def _take_away(self, before: Mapping[Pictures, tuple[str, ...]], now: Outcome, plan: Plan) -> None:
+        """Take away pictures that a visit has no longer, but for those whose name is another visit's now."""
+        gone = [
+            (kind, name)
+            for kind, files in before.items()
+            for name in set(files) - set(now.pictures.get(kind, ()))
+        ]
+        if not gone:
+            return
+        place = (now.patient, now.visit)
+        others = tuple(
+            f"{one.name}_{view}" for one in plan.visits if (one.patient, one.visit) != place for view in VIEWS
+        )
         with writing(self.results.out):
-            for kind, files in before.items():
-                for name in set(files) - set(now.get(kind, ())):
+            for kind, name in gone:
+                if not name.startswith(others):
                     (self.results.out / kind / name).unlink(missing_ok=True)
 
     def _refused(self, visit: StudyVisit) -> Outcome:
@@ -272,6 +306,13 @@ class BatchRun:
             this.seconds,
             library_versions(),
         )
+
+
+def _is_still(before: PhotoMark, now: PhotoMark) -> bool:
+    """Whether a photo is the one of before: by its content, by the file's mark, or it is away for now."""
+    if now.sha256 is not None:
+        return now.sha256 == before.sha256
+    return now.mark in (None, before.mark)
 
 
 class _Pass:

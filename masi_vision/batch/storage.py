@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from masi_vision.batch.address import is_remote, local_path, remote
 from masi_vision.batch.ledger import LEDGER
-from masi_vision.batch.results import LOCK, SHARDS
+from masi_vision.batch.results import LOCK
 from masi_vision.errors import OutputError
 from masi_vision.report.pictures import MASKS, OVERLAYS
 from masi_vision.report.tables import TABLES
+from masi_vision.visit.folder import SHARDS
 
 if TYPE_CHECKING:
     from upath import UPath

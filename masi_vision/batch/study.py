@@ -71,7 +71,7 @@ def visits_of(study: str, words: ViewSettings) -> list[StudyVisit]:
         files_at = files_below(study)
         found = [
             (files, {view: files_at[photo][0] for view, photo in files.photos.items()})
-            for files in visits_among(list(files_at), words)
+            for files in visits_among(list(files_at), words, remote(study).name)
         ]
         marks = dict(files_at.values())
     else:

@@ -34,19 +34,24 @@ def need_stats() -> None:
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
-    """Rows of a CSV table.
+    """Rows of a CSV table; cells without blanks around them, and without the mark against formulas.
 
     Raises
     ------
     StatsError
         It cannot be read.
     """
+    from masi_vision.report.tables import untold
+
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            rows = csv.DictReader(stream, restval="")
-            return [{str(k): v.strip() if isinstance(v, str) else "" for k, v in row.items()} for row in rows]
+            rows = list(csv.DictReader(stream, restval=""))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StatsError(f"{file} cannot be read ({error}). Expected a CSV table in UTF-8.") from error
+    return [
+        {str(name): untold(cell.strip()) if isinstance(cell, str) else "" for name, cell in row.items()}
+        for row in rows
+    ]
 
 
 @verb

@@ -97,11 +97,12 @@ def serve(
     _need_review()
     import uvicorn
 
+    from masi_vision.blinding.coded_set import read_contents
     from masi_vision.review.app import Reviewed, create_app
     from masi_vision.review.database import open_database, writing
     from masi_vision.review.protocol import load_protocol
-    from masi_vision.review.reading import prepare
-    from masi_vision.review.software import software_scores
+    from masi_vision.review.reading import hold_against, prepare
+    from masi_vision.review.software import scores_sha256, software_scores
 
     if (tls_cert is None) != (tls_key is None):
         raise ReadingError("Only one of --tls-cert and --tls-key is given. Expected both, or neither.")
@@ -114,9 +115,11 @@ def serve(
     rules = load_protocol(protocol)
     _check_scores(scores, rules)
     engine = open_database(db)
+    shown = software_scores(scores, read_contents(coded_set)) if scores else {}
     with writing(engine) as session:
         prepare(session, coded_set, rules)
-    shown = software_scores(scores) if scores else {}
+        if scores:
+            hold_against(session, "scores", scores_sha256(scores))
     app = create_app(Reviewed(engine, coded_set.resolve(), rules, shown, chart, tls))
     scheme = "https" if tls_cert else "http"
     typer.echo(f"Reading page: {scheme}://{host}:{port}  Stop it with Ctrl-C.")

@@ -176,9 +176,11 @@ def prepare(order: Order, made: ResultFiles = SCORED) -> None:
 
 def _check_out(order: Order, made: ResultFiles) -> None:
     out = order.out
-    if out.resolve() in {path.resolve() for path in order.paths}:
+    within = {above for path in order.paths for above in (path.resolve(), *path.resolve().parents)}
+    if out.resolve() in within:
         raise OutputError(
-            f"{out} is both read and written. Expected a folder of its own. Name another with --out."
+            f"{out}, or what lies in it, is both read and written. Expected a folder of its own: photos "
+            "beside results are passed over. Name another with --out."
         )
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file. Expected a folder. Name another with --out.")

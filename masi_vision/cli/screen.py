@@ -18,7 +18,7 @@ from masi_vision.visit.score import place_of
 
 if TYPE_CHECKING:
     from masi_vision.cli.run import Order, Outcome
-    from masi_vision.config import Settings
+    from masi_vision.config import Settings, SeverityBands
 
 # Width of the table where there is no terminal to ask.
 _WIDTH = 140
@@ -66,7 +66,7 @@ def print_json(values: object) -> None:
 def show(outcome: Outcome, order: Order) -> None:
     """Print the table, what was not scored and why, and where the results lie."""
     screen = console()
-    screen.print(score_table(outcome.visits))
+    screen.print(score_table(outcome.visits, order.settings.severity_bands))
     for visit in outcome.visits:
         for line in notes(visit):
             screen.print(line, soft_wrap=True)
@@ -90,9 +90,10 @@ def show(outcome: Outcome, order: Order) -> None:
     screen.print(f"Tables: {order.out / 'scores.csv'}{pictures}", soft_wrap=True)
 
 
-def score_table(visits: tuple[VisitRows, ...]) -> Table:
+def score_table(visits: tuple[VisitRows, ...], bands: SeverityBands | None = None) -> Table:
     """One line per visit: scores, and per region area x darkness with the pigmented share of the skin."""
-    table = Table(caption=_CAPTION)
+    cited = f"\n{', '.join(bands.mmasi_from)}: {bands.citation}" if bands else ""
+    table = Table(caption=_CAPTION + cited)
     patients = any(visit.nested["patient"] for visit in visits)
     for heading in ("Patient",) * patients + ("Visit", "Status", "mMASI (low-high)", "MASI"):
         table.add_column(heading, justify="right" if "MASI" in heading else "left")
@@ -100,15 +101,16 @@ def score_table(visits: tuple[VisitRows, ...]) -> Table:
         table.add_column(region.replace("_", " ").capitalize(), justify="right", no_wrap=True)
     for visit in visits:
         names = [visit.nested["patient"]] * patients + [visit.nested["visit"]]
-        table.add_row(*names, *_scores(visit), *(_region(visit, region) for region in MASI_REGIONS))
+        table.add_row(*names, *_scores(visit, bands), *(_region(visit, region) for region in MASI_REGIONS))
     return table
 
 
-def _scores(visit: VisitRows) -> tuple[str, str, str]:
+def _scores(visit: VisitRows, bands: SeverityBands | None) -> tuple[str, str, str]:
     row = visit.score
     if row["status"] != "scored":
         return f"not scored: {row['reason']}", "", ""
-    return "scored", f"{row['mmasi']} ({row['mmasi_low']}-{row['mmasi_high']})", row["masi"]
+    word = f", {bands.word(float(row['mmasi']))}" if bands and row["mmasi"] else ""
+    return f"scored{word}", f"{row['mmasi']} ({row['mmasi_low']}-{row['mmasi_high']})", row["masi"]
 
 
 def _region(visit: VisitRows, name: str) -> str:

@@ -151,6 +151,9 @@ def models_hash(models_sha256: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 def number(value: float | None, decimals: int) -> str:
     """A number with so many decimals; blank where there is none."""
     return "" if value is None else f"{round(value, decimals) + 0.0:.{decimals}f}"  # + 0.0: no "-0"
@@ -158,7 +161,12 @@ def number(value: float | None, decimals: int) -> str:
 
 def text(value: str) -> str:
     """A name as text: a spreadsheet takes one that begins with = + - @ for a formula and runs it."""
-    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return f"'{value}" if value.startswith(_FORMULA) else value
+
+
+def untold(cell: str) -> str:
+    """The name behind a cell that `text` made."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
 def csv_line(columns: Sequence[str], row: Row) -> str:

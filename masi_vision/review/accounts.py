@@ -189,11 +189,16 @@ def must_wait(account: Account, protocol: ReadingProtocol) -> bool:
     return time_of(now()) - time_of(account.failed_utc) < timedelta(minutes=protocol.sign_in.minutes)
 
 
+_NOBODY = "unknown name"
+
+
 def _remember_failure(session: Session, account: Account | None, name: str) -> None:
     if account is not None:
         account.failures, account.failed_utc = account.failures + 1, now()
-    known = account.role if account else "nobody"
-    note(session, name[:64], known, "sign-in failed", name[:64])
+    if account is None:  # what was typed may be a password: the trail keeps it for ever
+        note(session, _NOBODY, "nobody", "sign-in failed", _NOBODY)
+    else:
+        note(session, name, account.role, "sign-in failed", name)
 
 
 def session_of(session: Session, token: str, protocol: ReadingProtocol) -> tuple[SignIn, Account] | None:

@@ -261,14 +261,19 @@ def save_draft(
 
 
 def signs(session: Session, account: Account, code: str, fits: str, protocol: ReadingProtocol) -> bool:
-    """Whether a signature is the account's own; a wrong one is noted and counted as at sign-in.
+    """Whether a signature is the account's own; a wrong one is noted and counted, and waits, as at sign-in.
 
     Parameters
     ----------
     fits : str
         Of `hash_that_fits`.
     """
-    if not must_wait(account, protocol) and fits == account.password_hash:
+    if must_wait(account, protocol):
+        note(
+            session, account.name, account.role, "signature refused", code, reason="too many wrong passwords"
+        )
+        return False
+    if fits == account.password_hash:
         account.failures = 0
         return True
     account.failures, account.failed_utc = account.failures + 1, now()

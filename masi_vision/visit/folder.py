@@ -32,6 +32,8 @@ PHOTO_SUFFIXES = frozenset(
 _DEPTH_OF_A_VISIT = 2  # STUDY/PATIENT/VISIT: an empty folder from there on is a visit without its photos
 RESULTS_MARK = "run.json"
 """A folder that holds a file of this name holds results, not photos."""
+SHARDS = "shards"
+"""Folder in which the parts of a split study have results of their own, each with its mark."""
 
 VIEWS: tuple[View, ...] = get_args(View)
 
@@ -82,33 +84,38 @@ def find_visits(paths: Sequence[Path], words: ViewSettings) -> list[VisitFiles]:
     return _distinct(list(found.values()))
 
 
-def visits_among(files: Sequence[Path], words: ViewSettings) -> list[VisitFiles]:
+def visits_among(files: Sequence[Path], words: ViewSettings, root: str) -> list[VisitFiles]:
     """Find the visits among files that are known already, as `find_visits` finds them in the folder.
 
     Parameters
     ----------
     files : sequence of Path
         From the folder on: PATIENT/VISIT/front.jpg.
+    root : str
+        What the folder is called.
     """
     inside: dict[Path, set[Path]] = {Path(): set()}
     for file in files:
         for below, above in zip((file, *file.parents), file.parents, strict=False):
             inside.setdefault(above, set()).add(below)
-    found = dict(_visits_inside(Path(), inside, words))
+    found = dict(_visits_inside(Path(), inside, words, root))
     return _distinct(list(found.values()))
 
 
-def _visits_inside(folder: Path, inside: Mapping[Path, set[Path]], words: ViewSettings) -> Iterator[_Found]:
+def _visits_inside(
+    folder: Path, inside: Mapping[Path, set[Path]], words: ViewSettings, root: str
+) -> Iterator[_Found]:
     entries = sorted(inside[folder], key=lambda entry: natural_key(entry.name))
-    if any(entry.name == RESULTS_MARK for entry in entries):
+    parts_of_it = inside.get(folder / SHARDS, set())
+    if any(folder_of / RESULTS_MARK in inside.get(folder_of, ()) for folder_of in (folder, *parts_of_it)):
         return
     shown = [entry for entry in entries if not entry.name.startswith(".")]
     photos = [entry for entry in shown if entry.suffix.lower() in PHOTO_SUFFIXES and entry not in inside]
     parts = tuple(printable_name(part) for part in folder.parts)
-    yield from _visits_in(folder, photos, parts, words)
+    yield from _visits_in(folder if parts else Path(root), photos, parts, words)
     for entry in shown:
         if entry in inside:
-            yield from _visits_inside(entry, inside, words)
+            yield from _visits_inside(entry, inside, words, root)
 
 
 def one_visit(path: Path, words: ViewSettings) -> VisitFiles:
@@ -151,7 +158,8 @@ def _visits_below(
         why = f"The folder {name} cannot be opened ({words_of_system}). Check its permissions."
         yield _problem(folder, patient, name, NotScorable("unreadable", why))
         return
-    if any(entry.name == RESULTS_MARK for entry in entries):
+    names = {entry.name for entry in entries}
+    if RESULTS_MARK in names or (SHARDS in names and any(folder.glob(f"{SHARDS}/*/{RESULTS_MARK}"))):
         return
     shown = [entry for entry in entries if not entry.name.startswith(".")]
     folders = [entry for entry in shown if _is_folder(entry)]

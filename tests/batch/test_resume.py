@@ -9,12 +9,13 @@ import pytest
 from faults import TABLES, done_in
 from verbs import masi, table
 
-from masi_vision.batch.job import Setup
+from masi_vision.batch.job import Setup, refused
 from masi_vision.batch.ledger import Ledger
 from masi_vision.batch.pool import LocalWorkers
 from masi_vision.batch.shard import Shard
 from masi_vision.errors import OutputError, StudyError
 from masi_vision.phantom.demo import demo_folder
+from masi_vision.visit.folder import find_visits
 from masi_vision.visit.models import shipped_models
 
 
@@ -192,6 +193,73 @@ def test_a_photo_that_cannot_be_opened_now_leaves_the_result_of_before(study, ou
     assert "the result of before stands" in (out / "run.json").read_text()
 
 
+class Crashes:
+    """Workers that every visit kills."""
+
+    def __init__(self, settings):
+        self.settings = settings
+
+    def outcomes(self, jobs):
+        for job in jobs:
+            yield refused(job, "crashed", "Its worker died.", self.settings, shipped_models(), fate="again")
+
+
+def test_a_photo_that_was_replaced_and_kills_its_worker_leaves_no_score_of_the_old_one(
+    study, out, perform, settings
+):
+    photo = study / "P01" / "visit-2" / "front.jpg"
+    shutil.copy(demo_folder() / "demo-02" / "visit-1" / "front.jpg", photo)
+    os.utime(photo, (1, 1))
+    perform(study, out, workers=Crashes(settings))
+    rows = {(row["patient"], row["visit"]): row for row in table(out / "scores.csv")[1]}
+    assert (rows["P01", "visit-2"]["status"], rows["P01", "visit-2"]["reason"]) == ("not_scored", "crashed")
+    assert rows["P01", "visit-1"]["status"] == "scored"
+
+
+def test_a_view_that_was_added_and_kills_its_worker_leaves_no_score_without_it(study, out, perform, settings):
+    shutil.copy(demo_folder() / "demo-01" / "visit-1" / "left.jpg", study / "P01" / "visit-2" / "left.jpg")
+    perform(study, out, workers=Crashes(settings))
+    rows = {(row["patient"], row["visit"]): row for row in table(out / "scores.csv")[1]}
+    assert rows["P01", "visit-2"]["reason"] == "crashed"
+
+
+def test_a_folder_that_cannot_be_opened_now_leaves_the_result_of_before(study, out, perform, monkeypatch):
+    before, closed, listed = tables(out), study / "P01" / "visit-2", type(study).iterdir
+
+    def iterdir(folder):
+        if folder == closed:
+            raise PermissionError(13, "Permission denied")
+        return listed(folder)
+
+    monkeypatch.setattr(type(study), "iterdir", iterdir)
+    summary, _ = perform(study, out)
+    assert tables(out) == before
+    assert ("P01", "visit-2") in [place for place, _ in summary.remarks]
+
+
+def test_a_second_front_takes_the_score_and_its_picture_away(study, perform, tmp_path):
+    out, folder = tmp_path / "drawn", study / "P01" / "visit-2"
+    perform(study, out, pictures=("overlays",))
+    shutil.copy(folder / "front.jpg", folder / "other_front.jpg")
+    perform(study, out, pictures=("overlays",))
+    rows = {(row["patient"], row["visit"]): row for row in table(out / "scores.csv")[1]}
+    assert rows["P01", "visit-2"]["reason"] == "ambiguous_view"
+    assert not (out / "overlays" / "P01_visit-2_front.jpg").exists()
+
+
+def test_a_new_visit_whose_pictures_take_the_name_of_another_keeps_them(study, perform, tmp_path):
+    out, (one, other) = tmp_path / "drawn", (study / "A_1" / "V", study / "A" / "1_V")
+    for folder in (one.parent, other.parent):
+        folder.mkdir()
+    shutil.move(study / "P01" / "visit-1", one)
+    perform(study, out, pictures=("overlays",))
+    assert (out / "overlays" / "A_1_V_front.jpg").exists()
+    shutil.move(study / "P02" / "visit-1", other)
+    perform(study, out, pictures=("overlays",))
+    assert {"A_1_V_front.jpg", "A_1_V-2_front.jpg"} <= {file.name for file in (out / "overlays").iterdir()}
+    assert perform(study, out, pictures=("overlays",))[1] == {}
+
+
 def test_a_share_that_went_away_behind_a_manifest_changes_nothing(study, perform, tmp_path):
     out, listed = tmp_path / "listed", tmp_path / "study.csv"
     lines = [f"P1,v{n},front,{photo}" for n, photo in enumerate(sorted(study.rglob("front.jpg")))]
@@ -229,10 +297,11 @@ def test_run_json_tells_what_was_scored_again_and_remarks_of_finished_visits(stu
     assert "extra.jpg was passed over" in told["remarks"][0]["remark"]
 
 
-def test_results_in_the_study_are_no_visits_and_photos_in_the_results_are_refused(study, perform):
+def test_results_in_the_study_are_no_visits_and_photos_in_the_results_are_refused(study, perform, settings):
     inside, drawn = study / "results", ("overlays",)
     for number in (1, 2):
         perform(study, inside, shard=Shard(number, 2), pictures=drawn)
+        assert len(find_visits([study], settings.views)) == 4  # none of them a picture of the part's
     assert len(perform(study, inside, pictures=drawn)[0].told) == 4
     assert perform(study, inside, pictures=drawn)[1] == {}
     for bad in (study, study / "P01", study / "P01" / "visit-1"):

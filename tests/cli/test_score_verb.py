@@ -180,10 +180,12 @@ def test_results_may_lie_within_the_study_and_are_not_scored_next_time(study, sc
 
 
 def test_a_folder_is_not_read_and_written_at_once(study):
-    refused = masi("score", study, "--out", study)
-    assert refused.exit_code == 2
-    assert "is both read and written" in refused.stderr
-    assert not (study / "run.json").exists()
+    visit = next(folder for folder in study.iterdir() if folder.is_dir())
+    for read in (study, visit, next(visit.iterdir())):
+        refused = masi("score", read, "--out", study)
+        assert refused.exit_code == 2
+        assert "is both read and written" in refused.stderr
+        assert not (study / "run.json").exists()
 
 
 def test_a_place_that_cannot_be_written_is_said(study, tmp_path):

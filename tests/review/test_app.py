@@ -2,15 +2,20 @@
 
 import csv
 import io
+import json
 
 import pytest
 from conftest_review import PASSWORD, Person, both, graded
 from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
+from masi_vision.blinding.coded_set import Contents
+from masi_vision.errors import ReadingError
+from masi_vision.review.accounts import account_named
 from masi_vision.review.audit import verify
 from masi_vision.review.database import looking, writing
 from masi_vision.review.reading import altered_reads, hash_of
+from masi_vision.review.software import software_scores
 from masi_vision.review.tables import Entry
 
 
@@ -124,6 +129,49 @@ def test_a_signature_with_another_password_locks_nothing_and_is_noted(reading_of
     assert anna.lock(code, graded(), password="a password of yours").status_code == 403
     assert anna.next_code == code
     assert "signature failed" in Person(app, "stat").see("/audit.csv").text
+
+
+def test_after_too_many_wrong_signatures_the_right_one_waits_and_adds_nothing(reading_of, engine):
+    app = reading_of()
+    anna = Person(app, "anna")
+    code = anna.next_code
+    for _ in range(5):
+        anna.lock(code, graded(), password="a password of yours")
+
+    def counted():
+        with looking(engine) as session:
+            account = account_named(session, "anna")
+            return account.failures, account.failed_utc
+
+    before = counted()
+    refused = anna.lock(code, graded())
+    assert refused.status_code == 403
+    assert "Wait" in refused.json()["error"]
+    assert counted() == before
+    assert "signature refused" in Person(app, "stat").see("/audit.csv").text
+
+
+def test_a_password_typed_where_the_name_belongs_is_kept_nowhere(reading_of):
+    app = reading_of()
+    assert Person(app, "MySecretPassw0rd!").signed_in.status_code != 303
+    trail = Person(app, "stat").see("/audit.csv").text
+    assert "sign-in failed" in trail
+    assert "MySecret" not in trail
+
+
+def test_scores_of_other_photos_are_not_shown(tmp_path):
+    contents = Contents("a1", ("anna",), {"AAAAAAA/front.jpg": "1" * 64, "BBBBBBB/front.jpg": "2" * 64})
+
+    def write(*visits):
+        scored = [{"visit": code, "views": {"front": {"sha256": digest}}} for code, digest in visits]
+        (tmp_path / "scores.json").write_text(json.dumps(scored), encoding="utf-8")
+        return tmp_path
+
+    shown = software_scores(write(("AAAAAAA", "1" * 64), ("BBBBBBB", None)), contents)
+    assert set(shown) == {"AAAAAAA", "BBBBBBB"}
+    for visits in ((("AAAAAAA", "1" * 64),), (("AAAAAAA", "1" * 64), ("BBBBBBB", "3" * 64))):
+        with pytest.raises(ReadingError, match=r"1 of 2 of the set, such as BBBBBBB/front\.jpg"):
+            software_scores(write(*visits), contents)
 
 
 @pytest.mark.full_cost

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -229,14 +230,27 @@ def refuse_shared_patients(entries: Iterable[Entry]) -> None:
         Naming every such patient.
     """
     places: dict[str, set[str]] = {}
+    spelled: dict[str, set[str]] = {}
     for entry in entries:
         places.setdefault(entry.patient, set()).add(entry.split or "none")
+        spelled.setdefault(_folded(entry.patient), set()).add(entry.patient)
     shared = [f"{name} in {' and '.join(sorted(of))}" for name, of in sorted(places.items()) if len(of) > 1]
+    alike = [" and ".join(sorted(names)) for names in spelled.values() if len(names) > 1]
+    if alike:
+        raise DatasetError(
+            f"Patients are spelled alike: {'; '.join(alike[:10])}. Expected one spelling for each patient: "
+            "else their photos might stand in two splits. Correct the column patient, or call them otherwise."
+        )
     if shared:
         raise DatasetError(
             f"{len(shared)} patients stand in more than one split: {'; '.join(shared[:10])}. Expected "
             "all photos of a patient in one. Correct the column split."
         )
+
+
+def _folded(patient: str) -> str:
+    """A name without what people spell now so, now so: case, and how an accented letter is written."""
+    return unicodedata.normalize("NFC", patient).casefold()
 
 
 def _landmarks(file: Path) -> dict[str, Floats]:

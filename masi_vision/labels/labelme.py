@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import posixpath
 from functools import partial
 
 import numpy as np
@@ -33,15 +34,17 @@ def read_labelme(files: dict[str, object]) -> Export:
     photos, problems = [], []
     for name, values in files.items():
         if is_labelme(values):
-            photos.append(_photo(values))  # type: ignore[arg-type]
+            photos.append(_photo(name, values))  # type: ignore[arg-type]
         else:
             problems.append(f"{name} is no annotation of labelme. Expected JSON with shapes and imagePath.")
     return Export("labelme", labels_of(photos), tuple(photos), tuple(problems))
 
 
-def _photo(values: Json) -> LabelledPhoto:
+def _photo(name: str, values: Json) -> LabelledPhoto:
+    """The photo of a file, told as labelme does: from the folder of the file on."""
     size = size_of(values.get("imageHeight"), values.get("imageWidth"))
-    file = str(values["imagePath"])
+    told = str(values["imagePath"]).replace("\\", "/")
+    file = posixpath.normpath(posixpath.join(posixpath.dirname(name), told))
     drawn = [one for one in values["shapes"] if isinstance(one, dict)]
     shapes = tuple(
         Shape(str(one.get("label", "")), f"shape {number}", partial(_mask, one))

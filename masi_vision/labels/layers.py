@@ -66,8 +66,9 @@ def laid(photo: LabelledPhoto, size: Size, classes: Classes, export: Export) -> 
         pigment = photo.density()
     elif _pigment_is_said(photo, labels, drawn, classes, export):
         pigment = np.zeros(size, np.uint8)
-        pigment[unknown | _union(drawn, PIGMENT_UNKNOWN, size)] = UNKNOWN
+        pigment[_union(drawn, PIGMENT_UNKNOWN, size)] = UNKNOWN
         pigment[_union(drawn, PIGMENT_CLASS, size)] = PIGMENTED
+        pigment[unknown] = UNKNOWN
     if labels is None and pigment is None:
         raise ValueError("nothing is drawn on it")
     return Layers(labels, pigment)

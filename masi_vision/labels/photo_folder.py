@@ -17,9 +17,11 @@ from masi_vision.visit.folder import PHOTO_SUFFIXES, views_told
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts it before the name of an uploaded file
 # Folders that tools put their photos in: they say nothing of whose a photo is.
 _OF_TOOLS = re.compile(
-    r"images?|imgs?|photos?|pictures|files|data|uploads?|default|jpegimages|train|val|validation|test|\d+",
+    r"images?|imgs?|photos?|pictures|files|data|uploads?|default|jpegimages|annotations?|labels?|labelme|json"
+    r"|train|val|validation|test",
     re.IGNORECASE,
 )
+_UPLOAD = re.compile(r"(?:^|/)upload/\d+/", re.IGNORECASE)  # Label Studio: the number of the project
 _ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://[^/]*/", re.IGNORECASE)
 
 
@@ -67,7 +69,7 @@ class PhotoFolder:
         return self.find(LabelledPhoto(told, None, ()))
 
     def _among(self, told: str, known: dict[str, list[str]]) -> list[str]:
-        parts = PurePosixPath(told_path(told)).parts
+        parts = PurePosixPath(_UPLOAD.sub("", told_path(told))).parts
         for first in range(len(parts)):
             found = known.get("/".join(parts[first:]), [])
             exact = [file for file in found if _plain(file) == "/".join(parts[first:])]

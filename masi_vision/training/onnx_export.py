@@ -60,7 +60,7 @@ def write_onnx(network: nn.Module, pictures: Tensor, outputs: list[str], file: P
         worst = dict.fromkeys(outputs, 0.0)
         for ours, theirs in both_ways(network, pictures, file):
             for name, our, their in zip(outputs, ours, theirs, strict=True):
-                worst[name] = max(worst[name], float(np.abs(our - their).max()))
+                worst[name] = float(np.maximum(worst[name], np.abs(our - their).max()))  # NaN stays NaN
     return worst
 
 
@@ -86,8 +86,17 @@ def forget_places(file: Path) -> None:
 
 
 def export_finder(network: nn.Module, pictures: Tensor, file: Path) -> dict[str, float]:
-    """Export a face finder; pictures (N, 3, 128, 128) to compare on."""
-    return write_onnx(network, pictures, ["presence", "heat"], file)
+    """Export a face finder; pictures (N, 3, 128, 128) to compare on.
+
+    Raises
+    ------
+    ModelError
+        It gives what is no number.
+    """
+    apart = write_onnx(network, pictures, ["presence", "heat"], file)
+    if not all(np.isfinite(one) for one in apart.values()):
+        raise _differs(file, apart)
+    return apart
 
 
 def export_reader(network: nn.Module, pictures: Tensor, file: Path) -> dict[str, float]:
@@ -99,7 +108,7 @@ def export_reader(network: nn.Module, pictures: Tensor, file: Path) -> dict[str,
         The two differ.
     """
     apart = write_onnx(DeliveredReader(network), pictures, ["shares", "landmarks"], file)
-    if apart["shares"] > LARGEST_SHARE or apart["landmarks"] > LARGEST_PX:
+    if not (apart["shares"] <= LARGEST_SHARE and apart["landmarks"] <= LARGEST_PX):
         raise _differs(file, apart)
     return apart
 
@@ -120,11 +129,11 @@ def export_pigment(
     for frame, (ours, theirs) in zip(frames, both_ways(delivered, frames, file), strict=True):
         skin = frame[3].numpy() > 0
         our, their = (1 / (1 + np.exp(-drawn[0][0, 0][skin].astype(np.float64))) for drawn in (ours, theirs))
-        probability = max(probability, float(np.abs(our - their).max()))
+        probability = float(np.maximum(probability, np.abs(our - their).max()))
         shares = [float((one >= lesion_probability).mean()) for one in (our, their)]
         fraction = max(fraction, abs(shares[0] - shares[1]))
     apart = {"lesion": probability, "fraction": fraction}
-    if probability > LARGEST_SHARE or fraction > LARGEST_FRACTION:
+    if not (probability <= LARGEST_SHARE and fraction <= LARGEST_FRACTION):
         raise _differs(file, apart)
     return apart
 

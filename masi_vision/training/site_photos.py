@@ -101,12 +101,16 @@ def _kept(
     """One photograph from the cache, or read and kept there; a sentence where it cannot be used."""
     cv2.setNumThreads(1)
     points = landmarks.get(entry.photo)
-    file = cache / f"photo-{_mark(folder, entry, points, models)}.npz"
-    if not file.exists():
-        try:
+    try:
+        file = cache / f"photo-{_mark(folder, entry, points, models)}.npz"
+        made = None
+        if not file.exists():
             made = _read(Dataset(folder, (entry,)), entry, points, face_models(models))
-        except (NotScorable, DatasetError) as why:
-            return f"{entry.photo}: {why}"
+    except OSError as why:
+        return f"{entry.photo}: cannot be read ({why.strerror or why}). Expected its files in the data set."
+    except (NotScorable, DatasetError) as why:
+        return f"{entry.photo}: {why}"
+    if made is not None:
         _write(made, file)
     return _load(entry, file)
 

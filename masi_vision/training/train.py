@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from masi_vision.errors import OutputError
+from masi_vision.face.models import CARD
+from masi_vision.report.tables import write_file
 from masi_vision.training.curves import draw_curves
 from masi_vision.training.experiment import Experiment
 from masi_vision.training.fit import Figures
 from masi_vision.training.model_folder import Part, copy_models, replace_network
 from masi_vision.training.runs import Sources, carried_out, made_ready
 from masi_vision.training.site_errors import widen_to_site
+from masi_vision.visit.models import PIGMENT_CARD
 
-MODELS, EXPERIMENT = "models", "experiment.json"
+MODELS, EXPERIMENT, ORIGIN = "models", "experiment.json", "origin.json"
 
 
 @dataclass(frozen=True)
@@ -53,14 +57,16 @@ def train_models(
     Raises
     ------
     OutputError
-        The folder holds runs of other experiments.
+        The folder holds runs of other experiments, or of other data or models.
     DatasetError, SettingsError, ModelError
         See `made_ready`.
     """
     listener = listener or Listener()
     parts: list[Part] = []
+    _refuse_other_networks(experiments, sources, run)
+    begun = _origin(sources)
     for one in experiments:
-        _remember(one, run)
+        _remember(one, run, begun)
     for one in experiments:
         folder = run / one.name
         course = made_ready(one.experiment, sources)
@@ -78,10 +84,51 @@ def train_models(
     return parts
 
 
-def _remember(one: Named, run: Path) -> None:
-    """Write down what is fitted in a folder, or refuse to go on there with something else."""
+def _refuse_other_networks(experiments: Sequence[Named], sources: Sources, run: Path) -> None:
+    """Refuse to replace networks that another call has left in the folder, or those that are trained on."""
+    models, names = run / MODELS, {one.name for one in experiments}
+    if sources.models.resolve() == models.resolve():
+        raise OutputError(
+            f"{models} is both trained on and written. Expected a new folder for the run. Name another with "
+            "--run."
+        )
+    others = sorted(file.parent.name for file in run.glob(f"*/{EXPERIMENT}"))
+    others = [name for name in others if name not in names]
+    if others and models.exists():
+        raise OutputError(
+            f"{models} holds what {', '.join(others)} made, and this would replace it. Expected all "
+            f"experiments in one call, or a new folder that goes on from there: --run NEW --models {models}."
+        )
+
+
+def _origin(sources: Sources) -> dict[str, str]:
+    """What a call begins with: hashes of the data set, its files and split, and of the models."""
+    digest = hashlib.sha256()
+    if sources.dataset is not None:
+        for entry in sources.dataset.entries:
+            files = [
+                sources.dataset.folder / name for name in (entry.photo, entry.labels, entry.pigment) if name
+            ]
+            digest.update(repr(entry).encode())
+            for file in files:
+                digest.update(hashlib.sha256(file.read_bytes() if file.is_file() else b"").digest())
+    models = hashlib.sha256()
+    for card in (CARD, PIGMENT_CARD):
+        models.update((sources.models / card).read_bytes() if (sources.models / card).is_file() else b"")
+    return {"data": digest.hexdigest() if sources.dataset else "", "models": models.hexdigest()}
+
+
+def _remember(one: Named, run: Path, begun: dict[str, str]) -> None:
+    """Write down what is fitted in a folder and from what, or refuse to go on there with something else."""
     folder, values = run / one.name, one.experiment.model_dump(mode="json")
-    file = folder / EXPERIMENT
+    file, origin = folder / EXPERIMENT, folder / ORIGIN
+    if origin.exists():
+        before = json.loads(origin.read_text(encoding="utf-8"))
+        if other := sorted(name for name in begun if before.get(name) != begun[name]):
+            raise OutputError(
+                f"{folder} was begun with other {' and '.join(other)}. Expected the same, to go on with it, "
+                "or a new folder. Name another with --run."
+            )
     if file.exists():
         before = json.loads(file.read_text(encoding="utf-8"))
         if before != values:
@@ -92,4 +139,5 @@ def _remember(one: Named, run: Path) -> None:
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_file(origin, json.dumps(begun, indent=1) + "\n")
+    write_file(file, json.dumps(values, indent=1) + "\n")

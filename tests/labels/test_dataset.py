@@ -12,6 +12,7 @@ from masi_vision.labels.dataset import (
     Entry,
     balance,
     read_dataset,
+    refuse_shared_patients,
     split_by_patient,
     write_dataset,
     write_grey,
@@ -130,6 +131,16 @@ def test_a_patient_in_two_splits_is_refused(dataset):
     one = dataset.entries[0]
     with pytest.raises(DatasetError, match="A in test and train"):
         write_dataset(replace(dataset, entries=(one, replace(one, photo="b.jpg", split="test"))))
+
+
+@pytest.mark.parametrize(("one", "other"), [("P01", "p01"), ("Jos\u00e9", "Jose\u0301")])
+def test_a_patient_who_is_spelled_in_two_ways_is_refused(one, other):
+    entries = [
+        Entry(f"photos/{n}.png", "", "", patient=name, split=split)
+        for n, (name, split) in enumerate([(one, "train"), (other, "test")])
+    ]
+    with pytest.raises(DatasetError, match="spelled alike"):
+        refuse_shared_patients(entries)
 
 
 def test_landmarks_that_are_none_are_refused(dataset):

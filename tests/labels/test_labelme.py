@@ -62,6 +62,24 @@ def test_polygon_rectangle_and_circle_are_read(labelme):
     assert circle.sum() == pytest.approx(np.pi * 100, rel=0.02)
 
 
+@pytest.mark.parametrize(
+    ("name", "image", "told"),
+    [
+        ("A/V1/front.json", "front.jpg", "A/V1/front.jpg"),
+        ("A/V1/front.json", "..\\..\\B\\V1\\front.jpg", "B/V1/front.jpg"),
+        ("front.json", "../photos/front.jpg", "../photos/front.jpg"),
+    ],
+)
+def test_a_photo_is_named_from_the_folder_of_its_file_on(labelme, name, image, told):
+    folder = labelme()
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    content = json.loads((folder / "front.json").read_text()) | {"imagePath": image}
+    (folder / "front.json").unlink()
+    (folder / name).write_text(json.dumps(content))
+    (photo,) = read_export(folder).photos
+    assert photo.file == told
+
+
 def test_a_mask_fills_its_box(labelme, png_text):
     part = np.array([[1, 0, 1], [0, 1, 0]], bool)
     (mask,) = masks_of(labelme(shape("mask", [[4.0, 5.0], [6.0, 6.0]], mask=png_text(part))))

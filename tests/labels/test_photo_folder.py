@@ -56,6 +56,14 @@ def test_a_photo_of_a_patient_who_is_not_there_is_not_taken_from_another(photos,
         photos.named(told)
 
 
+def test_nor_where_patients_are_numbers(tmp_path, settings):
+    photos = PhotoFolder(tmp_path, ("002/V1/front.jpg",), settings.views)
+    assert photos.named("/data/upload/7/0a1b2c3d-front.jpg") == "002/V1/front.jpg"
+    for told in ("001/V1/front.jpg", "images/7/V1/front.jpg"):
+        with pytest.raises(NoSuchPhotoError, match="may be another patient's"):
+            photos.named(told)
+
+
 @pytest.mark.parametrize(
     ("told", "file"),
     [

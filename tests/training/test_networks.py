@@ -14,6 +14,7 @@ if find_spec("segmentation_models_pytorch") is None:  # imported by networks, af
 
 from safetensors.torch import load_file  # noqa: E402
 
+from masi_vision.errors import ModelError  # noqa: E402
 from masi_vision.training import onnx_export  # noqa: E402
 from masi_vision.training.data import FinderSamples, ReaderSamples  # noqa: E402
 from masi_vision.training.designs import choose_anchors, finder_of, reader_of  # noqa: E402
@@ -233,6 +234,18 @@ def test_the_exported_network_says_the_same_as_the_trained_one(what, new_reader,
     with torch.inference_mode():
         ours = network(pictures[:1])[0].numpy()
     np.testing.assert_allclose(session.run(None, {"image": pictures[:1].numpy()})[0], ours, atol=1e-4)
+
+
+@pytest.mark.parametrize("what", ["finder", "reader"])
+def test_a_network_that_gives_no_numbers_is_not_exported(what, new_reader, tmp_path):
+    pytest.importorskip("onnxscript", reason="needs the extra train")
+    network = new_finder() if what == "finder" else new_reader()
+    for weight in network.parameters():
+        torch.nn.init.constant_(weight, float("nan"))
+    side = 128 if what == "finder" else 192
+    export = onnx_export.export_finder if what == "finder" else onnx_export.export_reader
+    with pytest.raises(ModelError, match="differs from the trained network"):
+        export(network, torch.rand(1, 3, side, side), tmp_path / "network.onnx")
 
 
 def test_the_delivered_regions_are_probabilities(new_reader):

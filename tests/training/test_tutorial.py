@@ -62,6 +62,14 @@ def test_from_a_folder_of_photos_to_models_that_score(site):
     assert refused.exit_code == 2
     assert "holds a run of another experiment: seed differ" in refused.output
 
+    (site / "other.yaml").write_text(other, encoding="utf-8")
+    alone = masi("train", site / "other.yaml", "--dataset", dataset, "--run", run)
+    assert alone.exit_code == 2
+    assert "holds what finetune_pigment, finetune_regions made" in " ".join(alone.output.split())
+    there = masi("train", *configs, "--dataset", dataset, "--run", run, "--models", run / "models")
+    assert there.exit_code == 2
+    assert "both trained on and written" in " ".join(there.output.split())
+
     found = masi(
         *("evaluate", dataset, "--models", run / "models", "--against", "shipped", "--split", "validation"),
         *("--out", site / "evaluated", "--workers", 1),

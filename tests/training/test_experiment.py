@@ -8,8 +8,9 @@ import yaml
 pytest.importorskip("torch", reason="needs the extra train")
 
 from masi_vision.config import shipped_file
-from masi_vision.errors import SettingsError
+from masi_vision.errors import OutputError, SettingsError
 from masi_vision.training.experiment import load_experiment
+from masi_vision.training.train import Named, _remember
 
 FOLDER = shipped_file("configs", "training/finetune_regions.yaml").parent
 SHIPPED = sorted(f.stem for f in FOLDER.glob("*.yaml") if "network:" in f.read_text(encoding="utf-8"))
@@ -52,3 +53,12 @@ def changed(tmp_path, **values):
 def test_a_bad_experiment_names_the_key_what_was_found_and_what_was_expected(tmp_path, values, sentence):
     with pytest.raises(SettingsError, match=sentence):
         load_experiment(changed(tmp_path, **values))
+
+
+def test_a_run_goes_on_with_the_data_and_models_that_it_was_begun_with_alone(tmp_path):
+    one, begun = Named("finetune_regions", load_experiment("finetune_regions")), {"data": "a", "models": "b"}
+    for _ in range(2):
+        _remember(one, tmp_path, begun)
+    for other, said in (({"data": "c"}, "other data"), ({"models": "c"}, "other models")):
+        with pytest.raises(OutputError, match=f"was begun with {said}"):
+            _remember(one, tmp_path, begun | other)

@@ -58,7 +58,7 @@ def test_from_a_folder_of_photos_to_models_that_score(site):
     assert again.exit_code == 0, again.output
     other = short("finetune_regions", site).read_text(encoding="utf-8").replace("seed: 1", "seed: 2")
     (site / "finetune_regions.yaml").write_text(other, encoding="utf-8")
-    refused = masi("train", site / "finetune_regions.yaml", "--dataset", dataset, "--run", run)
+    refused = masi("train", *configs, "--dataset", dataset, "--run", run)
     assert refused.exit_code == 2
     assert "holds a run of another experiment: seed differ" in refused.output
 

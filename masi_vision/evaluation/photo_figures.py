@@ -244,7 +244,8 @@ def _with_truth(figures: PhotoFigures, one: _Annotated, models: Models, settings
     clear = bool(truth.known.any()) and not truth.lesion.any()
     figures = replace(figures, pigment_known=True, clear=clear)
     if one.landmarks is None:  # no face found and none given: all of the pigment is missed
-        return replace(figures, lesion=LesionAreas(true=_share(truth.lesion, one.labelled_skin)))
+        skin = one.labelled_skin if one.labelled_skin.any() else truth.known
+        return replace(figures, lesion=LesionAreas(true=_share(truth.lesion, skin)))
     over = Alignment(models.face.atlas, one.landmarks)
     codes = None if one.measures is None else one.measures.codes
     on_face = truth_on_face(truth, one.labels, over, codes)

@@ -73,12 +73,13 @@ def truth_on_face(
     over : Alignment
         Of the photo, by the data set's landmarks where it has them.
     codes : (H, W) uint8 or None
-        The models' own regions in the aligned frame, for a photo without labels.
+        The models' own regions in the aligned frame, for a photo without labels; where they found no face
+        either, the regions of the mean face stand in: its pigment is missed, not away.
     """
     if labels is not None:
         codes = np.asarray(_carried(np.where(labels == UNKNOWN, 0, labels).astype(np.uint8), over), np.uint8)
     elif codes is None:
-        codes = np.zeros(over.atlas.labels.shape, np.uint8)
+        codes = over.atlas.labels
     known = _carried(truth.known.astype(np.uint8), over) > 0
     lesion = (_carried(truth.lesion.astype(np.uint8), over) > 0) & known
     density = None if truth.density_od is None else _carried(truth.density_od, over).astype(np.float32)

@@ -122,6 +122,9 @@ def test_a_face_that_is_not_found_counts_as_nothing_drawn(
     assert found.mean_iou == 0
     assert found.lesion.true > 0 and found.lesion.found == 0
     assert found.fraction_error is None
+    outlined = evaluate_photo(data, replace(entry, labels=""), models, settings)  # of pigment alone
+    assert outlined.lesion.true > 0 and outlined.lesion.found == 0
+    assert outlined.fraction_error is None
 
 
 def test_landmarks_found_stand_in_for_those_of_the_data_set(drawn, dataset, settings, models):

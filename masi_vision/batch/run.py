@@ -25,7 +25,6 @@ from masi_vision.report.versions import library_versions
 from masi_vision.visit.folder import VIEWS
 from masi_vision.visit.models import Models
 from masi_vision.visit.score import provenance_of
-from masi_vision.visit.seen import View
 
 _SAMPLE = 50  # photos that are looked for before a study counts as gone
 _IN_VAIN = ("crashed", "timed_out")
@@ -185,7 +184,7 @@ class BatchRun:
             write_run(folder, ledger, [], self._facts(this), this.notes)  # marks a folder of results
             ledger.mark(plan.marks)
             for problem in plan.problems:
-                self._keep_problem(self._refused(problem), this, ledger)
+                self._keep(self._refused(problem), this, ledger)
             with closing(self._outcomes(this, workers, tell)) as outcomes:
                 for outcome in outcomes:
                     self._keep(outcome, this, ledger)
@@ -201,43 +200,30 @@ class BatchRun:
         return Summary(plan, this.state, told, this.photos, this.seconds, this.remarks)
 
     def _keep(self, outcome: Outcome, this: _Pass, ledger: Ledger) -> None:
-        """Keep an outcome; one whose photos cannot be opened does not replace a result that still holds."""
+        """Keep an outcome; what cannot be opened now does not replace a result that still holds."""
         place = (outcome.patient, outcome.visit)
         this.done.add(place)
         before = this.plan.records.get(place)
-        shut = [mark.name for mark in outcome.photos.values() if mark.sha256 is None]
         if outcome.fate == "again" and outcome.reason in _IN_VAIN:
             self._in_vain[place] = {view: mark.mark for view, mark in outcome.photos.items()}
-        if shut and before is not None and self._holds(before, place, outcome.photos):
-            told = f"{', '.join(shut)} could not be read this time; the result of before stands."
-            this.remarks.append((place, told))
+        if before is not None and (shut := self._shut_for_now(before, outcome)):
+            this.remarks.append((place, f"{shut} could not be read this time; the result of before stands."))
             return
         ledger.keep(outcome, self.maker)
         if before is not None:
             self._take_away(before.pictures, outcome, this.plan)
 
-    def _keep_problem(self, outcome: Outcome, this: _Pass, ledger: Ledger) -> None:
-        """Keep that there is nothing to score; a folder that cannot be opened now undoes no result."""
-        place = (outcome.patient, outcome.visit)
-        before = this.plan.records.get(place)
-        made = self.maker.made(*place)
-        scored = before is not None and bool(before.photos) and before.key is not None and before.made == made
-        if scored and outcome.reason == "unreadable":
-            told = f"{outcome.visit} could not be opened this time; the result of before stands."
-            this.remarks.append((place, told))
-            return
-        ledger.keep(outcome, self.maker)
-        if before is not None:
-            self._take_away(before.pictures, outcome, this.plan)
-
-    def _holds(self, before: Record, place: Place, photos: Mapping[View, PhotoMark]) -> bool:
-        """Whether a result is still that of these photos, as far as those that cannot be opened let know."""
-        return (
-            before.key is not None
-            and before.made == self.maker.made(*place)
-            and before.photos.keys() == photos.keys()
-            and all(_is_still(before.photos[view], now) for view, now in photos.items())
+    def _shut_for_now(self, before: Record, outcome: Outcome) -> str:
+        """What cannot be opened of a visit whose result of before holds, as far as the rest lets know."""
+        if before.key is None or before.made != self.maker.made(outcome.patient, outcome.visit):
+            return ""
+        photos = outcome.photos
+        if not photos:
+            return outcome.visit if before.photos and outcome.reason == "unreadable" else ""
+        holds = before.photos.keys() == photos.keys() and all(
+            _is_still(before.photos[view], now) for view, now in photos.items()
         )
+        return ", ".join(mark.name for mark in photos.values() if mark.sha256 is None) if holds else ""
 
     def _take_away(self, before: Mapping[Pictures, tuple[str, ...]], now: Outcome, plan: Plan) -> None:
         """Take away pictures that a visit has no longer, but for those whose name is another visit's now."""

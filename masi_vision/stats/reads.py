@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,8 @@ Grades = dict[tuple[str, str], int]
 """Of region and name."""
 _MISSING = ("", "na", "nan", ".")
 """How R, Python and SAS write that there is no value."""
-_GREATEST, _GREATEST_MMASI = 48.0, 24.0
+_GREATEST = {"mmasi": 24.0, "masi": 48.0}
+"""Of a column that begins so; of any other nobody knows the range here."""
 NEEDED = ("patient", "visit", "reader")
 
 
@@ -176,7 +178,9 @@ def scores_table(
     rows = list(rows)
     if not rows or {"patient", "visit", column} - rows[0].keys():
         raise StatsError(f"{name} lacks patient, visit or {column}. Expected scores.csv of masi score.")
-    greatest = _GREATEST_MMASI if column.startswith("mmasi") else _GREATEST
+    greatest = next(
+        (most for start, most in _GREATEST.items() if column.startswith(start)), sys.float_info.max
+    )
     made: dict[tuple[str, str], float] = {}
     for row in rows:
         unit, text = (row["patient"], row["visit"]), row[column]

@@ -160,3 +160,11 @@ def test_two_scores_of_a_visit_are_refused():
     rows = [{"patient": "P1", "visit": "v2", "mmasi": text} for text in ("3.2", "24.0")]
     with pytest.raises(StatsError, match=r"scores\.csv has two rows of P1 v2"):
         scores_table(rows, "scores.csv")
+
+
+def test_an_endpoint_of_another_range_is_taken_as_it_is():
+    assert scores_table([{"patient": "P1", "visit": "v1", "msi": "60.5"}], "s.csv", "msi") == {
+        ("P1", "v1"): 60.5
+    }
+    with pytest.raises(StatsError, match="msi is 'inf'"):
+        scores_table([{"patient": "P1", "visit": "v1", "msi": "inf"}], "s.csv", "msi")

@@ -47,6 +47,7 @@ def train(
     from masi_vision.face.models import shipped_folder
     from masi_vision.labels.dataset import read_dataset
     from masi_vision.training.experiment import load_experiment
+    from masi_vision.training.fit import Processes
     from masi_vision.training.runs import Sources
     from masi_vision.training.train import MODELS, Named, train_models
     from masi_vision.visit.store import folder_of
@@ -56,6 +57,8 @@ def train(
     sources = Sources(folder_of(models) or shipped_folder(), data, faces, cache or run / "cache")
     with listening() as listener:
         parts = train_models(experiments, sources, run, listener)
+    if not Processes().is_first:
+        return DONE
     for named, part in zip(experiments, parts, strict=True):
         _tell(named.name, part)
     typer.echo(f"Models: {run / MODELS}  Look at them on the split test: masi evaluate DATASET --models ...")

@@ -104,8 +104,8 @@ def fit(
     ModelError
         The checkpoint is of another network.
     """
-    with _Processes() as (rank, world):
-        return _Run(network, samples, loss_of, experiment, run, judge, tell, rank, world).to_the_end()
+    with Processes() as processes:
+        return _Run(network, samples, loss_of, experiment, run, judge, tell, processes).to_the_end()
 
 
 class _Run:
@@ -120,14 +120,13 @@ class _Run:
         run: Path,
         judge: Judge | None,
         tell: Tell,
-        rank: int,
-        world: int,
+        processes: Processes,
     ) -> None:
         torch.manual_seed(experiment.seed)
         torch.set_num_threads(experiment.threads)
         self.samples, self.loss_of, self.experiment = samples, loss_of, experiment
         self.folder, self.judge, self.tell = run, judge, tell
-        self.rank, self.world = rank, world
+        self.rank, self.world = rank, world = processes.rank, processes.world
         self.schedule = experiment.schedule
         self.total = self.schedule.steps(samples.photos)
         self.device = _device(rank)
@@ -142,7 +141,8 @@ class _Run:
         kept = self.schedule.kept_of_start
         self.start = copy.deepcopy(self.network).eval() if kept else None
         self.progress = _resume(run / CHECKPOINT, self.network, self.average, self.optimizer)
-        _forget_after(run / LOG, self.progress.step)
+        if rank == 0:
+            _forget_after(run / LOG, self.progress.step)
         self.shared: nn.Module = self.network
         if world > 1:
             self.shared = DistributedDataParallel(self.network)
@@ -296,19 +296,38 @@ class _Run:
         return Fitted(network, at.step, at.step * of_step, best, at.spent_s / 60, figures)
 
 
-class _Processes:
-    """Rank and number of the processes that torchrun started; 0 and 1 without it."""
+class Processes:
+    """Those that torchrun started, or this one alone; opened within one another they are opened once.
 
-    def __enter__(self) -> tuple[int, int]:
-        world = int(os.environ.get("WORLD_SIZE", "1"))
-        self.opened = world > 1 and not dist.is_initialized()
+    Attributes
+    ----------
+    rank, world : int
+        Place of this one, and how many there are.
+    """
+
+    def __init__(self) -> None:
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.world = int(os.environ.get("WORLD_SIZE", "1"))
+
+    def __enter__(self) -> Processes:
+        self.opened = self.world > 1 and not dist.is_initialized()
         if self.opened:
             dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        return (dist.get_rank(), world) if world > 1 else (0, 1)
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self.opened:
             dist.destroy_process_group()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one that writes and speaks."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Go on when all have come here."""
+        if self.world > 1:
+            dist.barrier()
 
 
 def _from_first(value: float, device: torch.device, world: int) -> float:

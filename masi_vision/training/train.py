@@ -13,7 +13,7 @@ from masi_vision.face.models import CARD
 from masi_vision.report.tables import write_file
 from masi_vision.training.curves import draw_curves
 from masi_vision.training.experiment import Experiment
-from masi_vision.training.fit import Figures
+from masi_vision.training.fit import Figures, Processes
 from masi_vision.training.model_folder import Part, copy_models, replace_network
 from masi_vision.training.runs import Sources, carried_out, made_ready
 from masi_vision.training.site_errors import widen_to_site
@@ -52,7 +52,7 @@ def train_models(
     """Carry out experiments, each on the models that the one before left, into ``run/models``.
 
     After those on a site's photos the intervals are looked at again (`widen_to_site`). A stopped call goes on
-    from its checkpoints when it is made again.
+    from its checkpoints when it is made again. Of several processes the first one writes.
 
     Raises
     ------
@@ -61,27 +61,38 @@ def train_models(
     DatasetError, SettingsError, ModelError
         See `made_ready`.
     """
-    listener = listener or Listener()
-    parts: list[Part] = []
-    _refuse_other_networks(experiments, sources, run)
-    begun = _origin(sources)
-    for one in experiments:
-        _remember(one, run, begun)
-    for one in experiments:
-        folder = run / one.name
-        course = made_ready(one.experiment, sources)
-        listener.begun(one.name, course.remarks)
-        fitted = carried_out(one.experiment, course, folder, listener.stepped)
-        draw_curves(folder)
-        part = Part(one.experiment, course, fitted)
-        if not parts:
+    with Processes() as processes:
+        listener = listener if listener and processes.is_first else Listener()
+        if processes.is_first:
+            _refuse_other_networks(experiments, sources, run)
+            begun = _origin(sources)
+            for one in experiments:
+                _remember(one, run, begun)
+        parts: list[Part] = []
+        for one in experiments:
+            parts.append(_part(one, sources, run, listener, processes))
+            sources = replace(sources, models=run / MODELS, previous=run / one.name)
+        if processes.is_first and sources.dataset and any(one.experiment.needs == "dataset" for one in parts):
+            listener.begun("intervals", (f"Intervals: {widen_to_site(run / MODELS, sources.dataset)}",))
+    return parts
+
+
+def _part(one: Named, sources: Sources, run: Path, listener: Listener, processes: Processes) -> Part:
+    """Carry out one experiment and put its network in its place among the models."""
+    if not processes.is_first:
+        processes.wait()  # until the first one has filled the cache of photographs
+    course = made_ready(one.experiment, sources)
+    if processes.is_first:
+        processes.wait()
+    listener.begun(one.name, course.remarks)
+    part = Part(one.experiment, course, carried_out(one.experiment, course, run / one.name, listener.stepped))
+    if processes.is_first:
+        draw_curves(run / one.name)
+        if sources.models != run / MODELS:
             copy_models(sources.models, run / MODELS)
         replace_network(part, run / MODELS)
-        parts.append(part)
-        sources = replace(sources, models=run / MODELS, previous=folder)
-    if sources.dataset is not None and any(part.experiment.needs == "dataset" for part in parts):
-        listener.begun("intervals", (f"Intervals: {widen_to_site(run / MODELS, sources.dataset)}",))
-    return parts
+    processes.wait()
+    return part
 
 
 def _refuse_other_networks(experiments: Sequence[Named], sources: Sources, run: Path) -> None:

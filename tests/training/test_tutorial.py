@@ -1,7 +1,10 @@
 """docs/training.md, command by command, on the demonstration photographs."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -13,6 +16,7 @@ if find_spec("segmentation_models_pytorch") is None:
     pytest.skip("needs the extra train", allow_module_level=True)
 
 from masi_vision.phantom.demo import demo_folder  # noqa: E402
+from masi_vision.training.fit import log_of  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +85,25 @@ def test_from_a_folder_of_photos_to_models_that_score(site):
     assert scored.exit_code in (0, 1), scored.output
     _, rows = table(site / "scored" / "scores.csv")
     assert rows[0]["models"] == "models"
+
+
+@pytest.mark.slow
+def test_of_two_processes_the_first_writes_the_models(site, tmp_path):
+    """Both experiments of a call, each with a batch shared out; the log and the models are written once."""
+    configs = [short("finetune_regions", tmp_path), short("finetune_pigment", tmp_path)]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    run = tmp_path / "run"
+    done = subprocess.run(
+        [*launch, "-m", "--", "masi_vision", "train", *configs, "--dataset", site / "dataset", "--run", run],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Models:") == 1
+    for config in configs:
+        steps = [line["step"] for line in log_of(run / config.stem, "train")]
+        assert steps == sorted(set(steps))
+    assert masi("models", "verify", run / "models").exit_code == 0

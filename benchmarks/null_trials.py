@@ -54,7 +54,8 @@ def drawn_trial(seed: int, arms: Sequence[Arm], settings: Settings) -> list[Cour
     regions = dict(zip(MASI_REGIONS, map(int, MASI_SUBUNITS), strict=True))
     readers, made = draw_readers(READERS, rng), []
     for number, arm in enumerate(allocation(PATIENTS, arms, rng)):
-        patient, values = draw_patient(f"P{number:03d}", arm, draw_skin(rng), codes, rng), {}
+        patient = draw_patient(f"P{number:03d}", arm, draw_skin(rng), codes, regions.values(), rng)
+        values = {}
         for visit in VISITS:
             truth = truth_of(patient.at(visit, VISITS[-1] + 1), codes, regions, area)
             graded = [graded_by(reader, truth, settings, rng) for reader in readers]

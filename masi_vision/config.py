@@ -197,6 +197,12 @@ class QualitySettings(Section):
     accepted_visible_fraction: InnerFraction
     accepted_spoilt_fraction: InnerFraction
 
+    @model_validator(mode="after")
+    def _nothing_measured_in_next_to_nothing(self) -> QualitySettings:
+        if self.visible_fraction.fail < self.accepted_visible_fraction:
+            raise ValueError("a visible_fraction.fail that is not below accepted_visible_fraction")
+        return self
+
     @field_validator("accepted")
     @classmethod
     def _checks_that_there_are(cls, accepted: tuple[str, ...]) -> tuple[str, ...]:

@@ -278,6 +278,7 @@ def test_an_override_is_part_of_the_settings_and_of_their_hash(limits):
         ("accepted: []", "accepted: [gloss_fraction]", r"accepted: found .*, not 'gloss_fraction'"),
         ("accepted: []", "accepted: [registration_residual]", r"accepted: found .*, not 'registration"),
         ("warn: 0.70, fail: 0.50", "warn: 0.70, fail: null", r"visible_fraction\.fail: found null"),
+        ("warn: 0.70, fail: 0.50", "warn: 0.10, fail: 0.05", r"not below accepted_visible_fraction"),
         ("warn: 0.70, fail: 0.50", "warn: 70, fail: 50", r"visible_fraction\.warn: found 70"),
         (
             "warn: 0.70, fail: 0.50",

@@ -267,7 +267,16 @@ def _landmarks(file: Path) -> dict[str, Floats]:
         raise DatasetError(
             f"{file}: {wrong[0]} has landmarks of shape {found[wrong[0]].shape}. Expected (478, 3)."
         )
+    if wrong := [name for name, points in found.items() if not _is_face(points)]:
+        raise DatasetError(
+            f"{file}: the landmarks of {wrong[0]} are no face. Expected points in pixels. Take it out, or "
+            "import the labels again."
+        )
     return found
+
+
+def _is_face(points: Floats) -> bool:
+    return bool(np.isfinite(points).all() and np.ptp(points[:, :2], axis=0).min() > 0)
 
 
 def write_dataset(data: Dataset) -> None:

@@ -6,7 +6,7 @@ last one, and six months later. What is drawn here is truth; nothing measures.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -27,6 +27,8 @@ _EFFECT_AT_LAST_TREATMENT = 0.6
 
 _PATIENT_SPREAD, _REGION_SPREAD = 0.15, 0.08
 _LEAST_AMOUNT_OD = 0.004
+_LEAST_FRACTION = 0.05
+"""Of one region at least: below, a reader may well see none."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ def allocation(patients: int, arms: Sequence[Arm], rng: Rng) -> list[Arm]:
     return order[:patients]
 
 
-def draw_patient(name: str, arm: Arm, skin_rgb: Floats, codes: Codes, rng: Rng) -> Patient:
+def draw_patient(
+    name: str, arm: Arm, skin_rgb: Floats, codes: Codes, graded: Collection[int], rng: Rng
+) -> Patient:
     """Draw a patient with melasma that a trial would take in, of families that no network was trained on.
 
     Parameters
@@ -96,6 +100,8 @@ def draw_patient(name: str, arm: Arm, skin_rgb: Floats, codes: Codes, rng: Rng) 
         Own normal skin, linear RGB.
     codes : (H, W) uint8
         Subunits of the mean face.
+    graded : collection of int
+        Codes of those that MASI grades: pigment on the nose alone makes no score.
     """
     shape: Shape = (codes.shape[0], codes.shape[1])
     skin = np.maximum(skin_rgb, np.float32(0.02)).astype(np.float32)
@@ -107,7 +113,8 @@ def draw_patient(name: str, arm: Arm, skin_rgb: Floats, codes: Codes, rng: Rng) 
         melasma = draw_melasma(
             shape, distribution, pattern, colour, density, rng, symmetric=bool(rng.random() < 0.85)
         )
-        if melasma.density_od[codes > 0].mean() > _LEAST_AMOUNT_OD:
+        is_plain = melasma.density_od[codes > 0].mean() > _LEAST_AMOUNT_OD
+        if is_plain and max(melasma.lesion[codes == code].mean() for code in graded) > _LEAST_FRACTION:
             break
     effect = arm.effect + rng.normal(0, _PATIENT_SPREAD)
     remaining = np.ones(shape, np.float32)

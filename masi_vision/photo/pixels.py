@@ -14,8 +14,9 @@ from masi_vision.photo.formats import UndecodableError
 SMALLEST_SIDE_PX = 64
 """A face cannot be found on fewer pixels (chosen here)."""
 
-GRAY_SPREAD = 2
-"""Channels that differ by no more levels of 255 than this anywhere make a grayscale picture (chosen here)."""
+GRAY_SPREAD, COLOURED_SHARE = 2, 0.01
+"""Channels that differ by more levels of 255 than this nowhere but in so small a share of the pixels (a date
+in a corner) make a grayscale picture (chosen here)."""
 
 _TRANSPARENT = (
     "has transparent parts, whose colour is unknown. "
@@ -84,9 +85,10 @@ def reduce(pixels: Pixels, limits: Limits) -> Pixels:
 
 def check_colour(pixels: Pixels) -> None:
     """Refuse a grayscale picture stored as RGB; a look at every 16th row and column settles most."""
-    for part in (pixels[::16, ::16], pixels):
-        spread = (part.max(axis=2) - part.min(axis=2)).max()
-        if spread > GRAY_SPREAD * np.iinfo(pixels.dtype).max / 255:
+    level = np.iinfo(pixels.dtype).max / 255
+    for part, least in ((pixels[::16, ::16], 2 * COLOURED_SHARE), (pixels, COLOURED_SHARE)):
+        is_coloured = part.max(axis=2) - part.min(axis=2) > GRAY_SPREAD * level
+        if is_coloured.mean() > least:
             return
     raise UndecodableError("not_colour", GRAY)
 

@@ -6,7 +6,7 @@ import io
 from dataclasses import replace
 
 from masi_vision.photo.exif import CaptureFacts, facts_of, parse_exif
-from masi_vision.photo.formats import missing_extra
+from masi_vision.photo.formats import UndecodableError, missing_extra
 from masi_vision.photo.pixels import Decoded, Limits, check_colour, reduce
 
 
@@ -16,7 +16,15 @@ def decode_raw(data: bytes, limits: Limits) -> Decoded:
         import rawpy
     except ImportError as error:
         raise missing_extra("camera RAW photo", "raw") from error
-    with rawpy.imread(io.BytesIO(data)) as raw:
+    try:
+        opened = rawpy.imread(io.BytesIO(data))
+    except rawpy.LibRawFileUnsupportedError as error:
+        raise UndecodableError(
+            "unsupported_format",
+            "is no camera RAW, or one of a camera that LibRaw does not know. "
+            "Expected a photograph. Export it as JPEG, or as TIFF of 8 or 16 bits.",
+        ) from error
+    with opened as raw:
         limits.check(raw.sizes.width, raw.sizes.height)
         facts = _raw_facts(raw, data)
         curve = (2.4, 12.92)  # sRGB; LibRaw's own default is BT.709

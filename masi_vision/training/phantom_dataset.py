@@ -32,6 +32,7 @@ from masi_vision.phantom.melasma import no_melasma
 from masi_vision.training.augment import turned
 from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace
+from masi_vision.training.faces import persons
 from masi_vision.training.phantom_photos import Scene, can_be_planted, drawn_melasma, photographed
 from masi_vision.training.turned_head import drawn_out
 
@@ -96,22 +97,35 @@ class Shot:
     landmarks: Floats
 
 
+def people_of(part: Split, data: TrainingSet) -> list[LabelledFace]:
+    """Faces of a part that look into the camera and can be planted on, without doubt about their regions."""
+    faces = [face for face in data.faces if data.split[face.id] == part and face.view == "frontal"]
+    judged = [data.judged(face.id) for face in faces]
+    return [face for face, unclear in judged if not unclear and can_be_planted(face)]
+
+
 def people_unseen(data: TrainingSet, counts: Mapping[Split, int], *, seed: int = 5) -> list[Person]:
     """People of the test part, to whom no shipped model was fitted, shared out among a new site's splits.
+
+    Of a person with several photographs only those of the first split stay.
 
     Raises
     ------
     ValueError
         There are not so many.
     """
-    faces = [face for face in data.faces if data.split[face.id] == "test" and face.view == "frontal"]
-    judged = [data.judged(face.id) for face in faces]
-    usable = [face for face, unclear in judged if not unclear and can_be_planted(face)]
+    usable = people_of("test", data)
     splits = [split for split, count in counts.items() for _ in range(count)]
     if len(splits) > len(usable):
         raise ValueError(f"counts must add up to at most {len(usable)}, got {len(splits)}")
     order = np.random.default_rng(seed).permutation(len(usable))
-    return [(usable[place], split) for place, split in zip(order, splits, strict=False)]
+    drawn = [(usable[place], split) for place, split in zip(order, splits, strict=False)]
+    faces = [face for face in data.faces if data.split[face.id] == "test"]
+    person = dict(zip((face.id for face in faces), persons(faces), strict=True))
+    first: dict[int, Split] = {}
+    for face, split in drawn:
+        first.setdefault(person[face.id], split)
+    return [(face, split) for face, split in drawn if first[person[face.id]] == split]
 
 
 def write_phantom_dataset(

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -34,6 +35,7 @@ from masi_vision.phantom.cohort import (
 )
 from masi_vision.phantom.melasma import RegionTruth
 from masi_vision.photo import srgb_to_linear
+from masi_vision.report.tables import write_file, writing
 from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, RegionGrade, area_grade, darkness_grade, mmasi
 from masi_vision.training.data import LabelledFace
 from masi_vision.training.faces import load_faces, load_polygons, split_by_person
@@ -82,6 +84,7 @@ def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settin
     SettingsError
         There are too few usable faces.
     """
+    out = out.resolve()  # . has no name
     apart = out.with_name(f"{out.name}-truth")
     for folder in (out, apart):
         if folder.exists():
@@ -92,12 +95,14 @@ def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settin
     arms, readers = allocation(plan.patients, plan.arms, rng), draw_readers(_READERS, rng)
     drawn = np.random.default_rng(of_faces)
     people = _photographed(faces, atlas, plan, drawn) if faces else _imagined(atlas, plan, drawn)
+    with writing(apart):
+        apart.mkdir(parents=True)
     rows: list[dict[str, object]] = []
     reads: list[dict[str, object]] = []
     photos = 0
     for number, (arm, (face, codes, skin)) in enumerate(zip(arms, people, strict=True)):
         own = np.random.default_rng(of_patients[number])
-        patient = draw_patient(f"P{number + 1:03d}", arm, skin, atlas.labels, own)
+        patient = draw_patient(f"P{number + 1:03d}", arm, skin, atlas.labels, _REGIONS.values(), own)
         for place in range(plan.visits):
             visit, melasma = f"visit-{place + 1}", patient.at(place, plan.visits)
             truth = truth_of(melasma, codes, _REGIONS, skin_area(atlas))
@@ -109,19 +114,17 @@ def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settin
                     pixels = photographed(scene, atlas, draw_capture(own), own, yaw_deg=turn)
                     _write_photo(out / patient.name / visit / f"{view}.jpg", pixels)
                     photos += 1
-    apart.mkdir(parents=True)
     truth_text = _csv(rows)
-    (apart / TRUTH).write_text(truth_text, encoding="utf-8")
-    (apart / READS).write_text(_csv(reads), encoding="utf-8")
+    write_file(apart / TRUTH, truth_text)
+    write_file(apart / READS, _csv(reads))
+    write_file(apart / STUDY, json.dumps(asdict(plan), indent=1) + "\n")
     if photos:
-        facts = {
+        facts = {  # without the seed, which tells the arms
             "phantom": "synthetic faces with planted pigment; no patient",
             "patients": plan.patients,
-            "seed": plan.seed,
             "truth_sha256": hashlib.sha256(truth_text.encode()).hexdigest(),
         }
-        (out / STUDY).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    (apart / STUDY).write_text(json.dumps(asdict(plan), indent=1) + "\n", encoding="utf-8")
+        write_file(out / STUDY, json.dumps(facts, indent=1) + "\n")
     return {"patients": plan.patients, "photos": photos, "reads": len(reads)}
 
 
@@ -138,8 +141,14 @@ def _photographed(folder: Path, atlas: FaceAtlas, plan: StudyPlan, rng: np.rando
         raise SettingsError(
             f"{folder} holds no index.csv. Expected a folder of face photographs with landmarks."
         )
-    faces, polygons = load_faces(folder), load_polygons(folder)
-    split = split_by_person(faces)
+    try:
+        faces, polygons = load_faces(folder), load_polygons(folder)
+        split = split_by_person(faces)
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
+        raise SettingsError(
+            f"{folder} cannot be read ({error}). Expected index.csv, landmarks.npz, atlas.json and photos/ as "
+            "they were given out. Copy the folder again."
+        ) from error
     frontal = [face for face in faces if face.view == "frontal" and split[face.id] == "test"]
     even, other = ([face for face in frontal if face.even_frontal == wanted] for wanted in (True, False))
     chosen = [some[place] for some in (even, other) for place in rng.permutation(len(some))]
@@ -239,6 +248,7 @@ def _csv(rows: Sequence[dict[str, object]]) -> str:
 
 def _write_photo(file: Path, pixels: np.ndarray) -> None:
     """As a JPEG of high quality: the camera's own compression is in the pixels already."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    with writing(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(file), pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 97]):
         raise OutputError(f"{file} cannot be written. Expected free space and the permission to write.")

@@ -267,7 +267,8 @@ class _Checks:
             result, bound = ("accepted" if self.limits.accepts(name, self.place) else "fail"), limit.fail
         last = self._last(name)
         if last is not None and limit.is_beyond(value, last):
-            result, bound = "fail", last if limit.fail is None else limit.fail
+            is_last = limit.fail is None or limit.is_beyond(limit.fail, last)
+            result, bound = "fail", last if is_last else limit.fail
         sentence = (
             "" if result == "pass" or bound is None else says.replace("{limit}", _bound(name, limit, bound))
         )

@@ -130,3 +130,19 @@ def test_a_head_is_photographed_from_both_sides_too(faces_folder, tmp_path):
     }
     assert yaw["right"] > 20 > 10 > abs(yaw["front"])
     assert yaw["left"] < -20
+    assert "seed" not in json.loads((study / "phantom.json").read_text(encoding="utf-8"))  # it tells the arms
+
+
+def test_what_cannot_be_made_is_said_in_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "index.csv").write_text("id,file\n")
+    monkeypatch.chdir(tmp_path)
+    for words, said in (
+        (("--out", "."), "is there already"),
+        (("--out", "file/study"), "cannot be written"),
+        (("--out", "study", "--faces", "faces"), "cannot be read"),
+    ):
+        refused = phantom(*words, "--patients", 4)
+        assert refused.exit_code == 2, refused.output
+        assert said in " ".join(refused.output.split())

@@ -70,7 +70,7 @@ def dataset(tmp_path, site):
     write_grey(folder / "labels/a.png", codes)
     write_grey(folder / "pigment/a.png", (codes == 6).astype(np.uint8))
     entry = Entry("photos/a.jpg", "labels/a.png", "pigment/a.png", "A", site="Wien, 9", split="train")
-    write_dataset(Dataset(folder, (entry,), {entry.photo: np.ones((478, 3), np.float32)}))
+    write_dataset(Dataset(folder, (entry,), {entry.photo: np.arange(1434, dtype=np.float32).reshape(478, 3)}))
     return read_dataset(folder)
 
 
@@ -147,6 +147,10 @@ def test_landmarks_that_are_none_are_refused(dataset):
     np.savez(dataset.folder / "landmarks.npz", **{"photos/a.jpg": np.ones((5, 3))})
     with pytest.raises(DatasetError, match=r"landmarks of shape \(5, 3\)"):
         read_dataset(dataset.folder)
+    for value in (0.0, np.nan):
+        np.savez(dataset.folder / "landmarks.npz", **{"photos/a.jpg": np.full((478, 3), value)})
+        with pytest.raises(DatasetError, match=r"landmarks of photos/a\.jpg are no face"):
+            read_dataset(dataset.folder)
     (dataset.folder / "landmarks.npz").write_bytes(b"nothing")
     with pytest.raises(DatasetError, match=r"landmarks\.npz cannot be read"):
         read_dataset(dataset.folder)

@@ -31,7 +31,7 @@ def small(atlas):
 def patients(small):
     rng = np.random.default_rng(0)
     return [
-        draw_patient(f"P{n}", arm, SKIN, small, np.random.default_rng((1, n)))
+        draw_patient(f"P{n}", arm, SKIN, small, REGIONS.values(), np.random.default_rng((1, n)))
         for n, arm in enumerate(allocation(80, ARMS, rng))
     ]
 
@@ -52,6 +52,8 @@ def test_all_come_with_melasma_and_arms_lose_what_they_were_set_to_lose(patients
     for patient in patients:
         before, after = (amount(patient.at(visit), small) for visit in (0, 2))
         assert before > 0.004
+        lesion = patient.at(0).lesion
+        assert max(lesion[small == code].mean() for code in REGIONS.values()) > 0.05
         lost[patient.arm.name].append(1 - after / before)
     for arm in ARMS:
         assert np.mean(lost[arm.name]) == pytest.approx(arm.effect, abs=0.12)

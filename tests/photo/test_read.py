@@ -231,6 +231,14 @@ def test_the_facts_of_the_capture_are_read(tmp_path):
     assert (facts.colour_space, facts.taken_at) == ("sRGB", "2024:05:06 07:08:09")
 
 
+def test_zeros_before_the_end_marker_are_no_damage(tmp_path):
+    """Some cameras fill up with them."""
+    whole = encode(noise(), "JPEG")
+    padded = whole[:-2] + bytes(700) + whole[-2:]
+    one, other = (read_photo(saved(tmp_path, data)) for data in (whole, padded))
+    np.testing.assert_array_equal(one.srgb, other.srgb)
+
+
 def test_damaged_exif_never_keeps_the_pixels_back(tmp_path):
     for block in (
         b"Exif\0\0garbage",
@@ -401,6 +409,60 @@ def png_with_a_chunk_longer_than_the_file():
     return data[:place] + struct.pack(">I", 0x200049) + data[place + 4 :]
 
 
+def noise(height=96, width=128):
+    return np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def holed(data):
+    """512 bytes in the middle are zeros, as of a sector that could not be read."""
+    middle = len(data) // 2
+    return data[:middle] + bytes(512) + data[middle + 512 :]
+
+
+def lossy(data):
+    """512 bytes in the middle are missing."""
+    middle = len(data) // 2
+    return data[:middle] + data[middle + 512 :]
+
+
+def blank_end(data):
+    return data[:-1100] + bytes(1100)
+
+
+def dated(picture):
+    """An orange mark over less than a hundredth of the picture."""
+    picture = picture.copy()
+    picture[-4:, -10:] = (255, 140, 0)
+    return picture
+
+
+def png_of_gamma(gamma):
+    """A PNG that declares a gamma and no colour space."""
+    data = encode(skin())
+    body = b"gAMA" + struct.pack(">I", round(gamma * 1e5))
+    return data[:33] + struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body)) + data[33:]
+
+
+def tiff_in_planes():
+    """16 bits, the whole of red first, then green, then blue."""
+    picture = skin(64, 64, np.uint16)
+    tags = {
+        **{256: (4, 64), 257: (4, 64), 258: (3, 16, 16, 16), 259: (3, 1), 262: (3, 2)},
+        **{273: (4, 0, 0, 0), 277: (3, 3), 278: (4, 64), 279: (4, 8192, 8192, 8192), 284: (3, 2)},
+    }
+    end = 8 + 2 + 12 * len(tags) + 4
+    planes = end + 3 * 2 + 2 * 12 + 2
+    tags[273] = (4, planes, planes + 8192, planes + 16384)
+    entries, more = b"", b""
+    for tag, (kind, *values) in sorted(tags.items()):
+        packed = struct.pack(f"<{len(values)}{'H' if kind == 3 else 'I'}", *values)
+        where = packed.ljust(4, b"\0") if len(packed) <= 4 else struct.pack("<I", end + len(more))
+        more += packed if len(packed) > 4 else b""
+        entries += struct.pack("<HHI", tag, kind, len(values)) + where
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    return (head + more).ljust(planes, b"\0") + np.moveaxis(picture, 2, 0).tobytes()
+
+
 def gray_rgb():
     return np.repeat(skin()[..., :1], 3, axis=2)
 
@@ -449,6 +511,13 @@ REFUSED = {
     "gray and alpha": (encode(COLOUR.convert("LA")), "not_colour", "is a grayscale image"),
     "black and white": (encode(COLOUR.convert("1")), "not_colour", "is a grayscale image"),
     "gray 16 bit": (encode(skin(dtype=np.uint16)[..., 0]), "not_colour", "is a grayscale image"),
+    "gray with a date in a corner": (encode(dated(gray_rgb())), "not_colour", "is a grayscale image"),
+    "jpeg with a hole": (holed(encode(noise(), "JPEG")), "unreadable", "is damaged or incomplete"),
+    "jpeg with bytes lost": (lossy(encode(noise(), "JPEG")), "unreadable", "is damaged or incomplete"),
+    "webp whose end is blank": (blank_end(encode(noise(), "WEBP")), "unreadable", "(its end is blank)"),
+    "heic whose end is blank": (HEIC + bytes(1024), "unreadable", "(its end is blank)"),
+    "16-bit tiff in planes": (tiff_in_planes(), "unsupported_format", "separate planes"),
+    "png in linear light": (png_of_gamma(1.0), "unsupported_format", "is stored with a gamma of 1"),
     "gray stored as colour": (encode(gray_rgb(), "JPEG"), "not_colour", "is a grayscale image"),
     "half transparent": (encode(with_alpha(100)), "unsupported_format", "has transparent parts"),
     "gif": (encode(COLOUR.convert("P"), "GIF"), "unsupported_format", "is a GIF image"),

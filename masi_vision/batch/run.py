@@ -209,9 +209,17 @@ class BatchRun:
         if before is not None and (shut := self._shut_for_now(before, outcome)):
             this.remarks.append((place, f"{shut} could not be read this time; the result of before stands."))
             return
+        if before is not None and self._is_of_the_same(before, outcome):  # not asked for now, but still true
+            outcome = replace(outcome, pictures={**before.pictures, **outcome.pictures})
         ledger.keep(outcome, self.maker)
         if before is not None:
             self._take_away(before.pictures, outcome, this.plan)
+
+    def _is_of_the_same(self, before: Record, outcome: Outcome) -> bool:
+        """Whether a visit was scored again from the same files by the same models and settings."""
+        hashes = {view: mark.sha256 for view, mark in outcome.photos.items()}
+        is_made_alike = before.made == self.maker.made(outcome.patient, outcome.visit)
+        return is_made_alike and hashes == {view: mark.sha256 for view, mark in before.photos.items()}
 
     def _shut_for_now(self, before: Record, outcome: Outcome) -> str:
         """What cannot be opened of a visit whose result of before holds, as far as the rest lets know."""

@@ -65,8 +65,9 @@ def read_tables(results: Path) -> list[Table]:
 def _table(file: Path) -> Table:
     with file.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream, restval="")
+        columns = tuple(reader.fieldnames or ())  # of an empty file it looks for them
         rows = [{str(name): value or "" for name, value in row.items()} for row in reader]
-    return Table(file.name, tuple(reader.fieldnames or ()), rows)
+    return Table(file.name, columns, rows)
 
 
 def read_allocation(file: Path) -> dict[str, str]:

@@ -51,6 +51,7 @@ def make(
     passphrase_file: PassphraseFile = None,
 ) -> int:
     """Copy every visit under a code, without metadata, with hidden repeats; seal who is behind the codes."""
+    from masi_vision.batch.address import is_remote, local_path
     from masi_vision.batch.study import visits_of
     from masi_vision.blinding.check import problems_of
     from masi_vision.blinding.coded_set import Plan, make_set
@@ -59,6 +60,12 @@ def make(
     from masi_vision.config import load_settings
 
     _refuse_beside(out, key)
+    place = local_path(study)
+    if not is_remote(study) and place.is_dir() and out.resolve().is_relative_to(place.resolve()):
+        raise OutputError(
+            f"{out} lies within the study, and its copies would be taken for photos of patients. "
+            "Expected a place apart from it. Name another."
+        )
     plan = Plan(tuple(readers), repeats) if readers else Plan(repeat_share=repeats)
     visits = visits_of(study, load_settings(settings).views)
     passphrase = _passphrase(passphrase_file, new=True)

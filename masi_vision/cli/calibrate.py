@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from masi_vision.cli.agree import rows_of
 from masi_vision.cli.door import DONE, verb
 from masi_vision.errors import OutputError, SettingsError
 
@@ -207,12 +207,7 @@ def _key(row: Line) -> Key:
 
 
 def _rows(file: Path, columns: tuple[str, ...]) -> list[Line]:
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream, restval=""))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SettingsError(f"{file} cannot be read ({error}). Expected a CSV file in UTF-8.") from error
-    return _with_columns(rows, columns, str(file))
+    return _with_columns(rows_of(file), columns, str(file))
 
 
 def _with_columns(rows: list[Line], columns: tuple[str, ...], name: str) -> list[Line]:

@@ -11,7 +11,17 @@ from rich.table import Table
 
 from masi_vision.cli import screen
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
-from masi_vision.cli.run import Book, Order, Progress, ResultFiles, prepare, score_files
+from masi_vision.cli.run import (
+    CHANGES_CSV,
+    CHANGES_JSON,
+    PICTURES,
+    REGION_CHANGES_CSV,
+    Book,
+    Order,
+    Progress,
+    prepare,
+    score_files,
+)
 from masi_vision.config import Settings, ViewSettings
 from masi_vision.errors import OutputError
 from masi_vision.photo import printable_name
@@ -26,7 +36,6 @@ from masi_vision.report.names import FileNames
 from masi_vision.report.picture import jpeg
 from masi_vision.report.tables import (
     RUN_JSON,
-    TABLES,
     csv_text,
     json_text,
     run_record,
@@ -38,13 +47,6 @@ from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.compare import VisitChange, compare_visits
 from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
-
-CHANGES_CSV, REGION_CHANGES_CSV, CHANGES_JSON = "changes.csv", "region_changes.csv", "changes.json"
-PICTURES = "pictures"
-COMPARED = ResultFiles(
-    (*TABLES, CHANGES_CSV, REGION_CHANGES_CSV, CHANGES_JSON),
-    {PICTURES: tuple(f"*_{view}.jpg" for view in VIEWS)},
-)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def compare_all(order: ChangeOrder, progress: Progress = lambda done, found: Non
     run = Order(
         order.paths, order.out, order.settings, overlays=False, overwrite=order.overwrite, models=order.models
     )
-    prepare(run, COMPARED)
+    prepare(run)
     book, names = ChangeBook(run, models, series, remarks), FileNames()
     with book.kept():
         for one in series:

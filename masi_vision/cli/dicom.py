@@ -59,11 +59,7 @@ def write_dicom(order: DicomOrder, scores: Sequence[Mapping[str, str]]) -> Dicom
     files = {_sha256(file): file for file in sorted(order.photos.rglob("*")) if file.is_file()}
     with writing(order.out):
         order.out.mkdir(parents=True, exist_ok=True)
-        for before in order.out.glob("*.dcm"):  # of an earlier export: it may show who left the study
-            before.unlink()
     made = DicomFiles()
-    if not order.masks.is_dir():
-        made.problems.append(f"{order.masks} is no folder: no segmentations. Name the masks with --masks.")
     mask_names, names = FileNames(), FileNames()
     for row in scores:
         patient, visit = row["patient"], row["visit"]

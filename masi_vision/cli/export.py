@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from masi_vision.report.exports import Value
 
 _COLUMNS = ("patient", "visit")
+_WITH_LIBRARIES, _DICOM = ("long.parquet", "rs.xpt"), "dicom"
 
 
 @verb
@@ -91,6 +92,8 @@ def export(
     }
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
+        for old in (*(out / name for name in (*files, *_WITH_LIBRARIES)), *(out / _DICOM).glob("*.dcm")):
+            old.unlink(missing_ok=True)  # of an earlier export: it may show who left the study
         for name, text in files.items():
             write_file(out / name, text)
         made = [*files, *_with_libraries(out, long, rs)]
@@ -99,13 +102,16 @@ def export(
         return DONE
     from masi_vision.cli.dicom import DicomOrder, write_dicom
 
-    order = DicomOrder(study, photos, masks or results / "masks", out / "dicom")
+    order = DicomOrder(study, photos, masks or results / "masks", out / _DICOM)
     shown = write_dicom(order, scores)
     counts = f"{shown.photographs} photographs and {shown.segmentations} segmentations"
     typer.echo(f"{counts} in {order.out}. They show faces.")
+    no_masks = not order.masks.is_dir()
+    if no_masks:
+        typer.echo(f"{order.masks} is no folder: no segmentations. Name the masks with --masks.")
     for problem in shown.problems:
         typer.echo(problem)
-    return SOME_NOT_SCORED if shown.problems else DONE
+    return SOME_NOT_SCORED if shown.problems or (no_masks and masks is not None) else DONE
 
 
 def _need_dicom(photos: Path) -> None:
@@ -127,6 +133,12 @@ def _checked(rows: list[dict[str, str]], needed: Sequence[str], name: str) -> li
             f"{name} lacks {', '.join(sorted(missing))}. Expected what masi unblind, or masi score on a "
             "study without a code, writes."
         )
+    for row in rows:
+        if lacking := [column for column in _COLUMNS if not row[column]]:
+            raise StatsError(
+                f"{name} has a row without {lacking[0]}. Expected patient and visit in each: what masi "
+                "unblind, or masi score on STUDY/PATIENT/VISIT, writes."
+            )
     return rows
 
 
@@ -152,4 +164,4 @@ def _with_libraries(
     pyreadstat.write_xport(
         table, str(out / "rs.xpt"), table_name="RS", column_labels=labels, file_format_version=5
     )
-    return ["long.parquet", "rs.xpt"]
+    return list(_WITH_LIBRARIES)

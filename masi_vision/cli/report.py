@@ -58,15 +58,19 @@ def report(
         raise OutputError(f"{out / PAGE} is there already. Expected a new folder, or --overwrite.")
     own = rows_of(results / "scores.csv")
     opened = rows_of(scores) if scores else own
+    run = _run_of(results)
+    _refuse_of_other_run(opened, run, scores or results)
     read = rows_of(reads) if reads else []
     agreed = rows_of(agreement / AGREEMENT) if agreement else []
     found = rows_of(outcome / OUTCOME) if outcome else []
     drawings = [*_scores_drawn(opened), *_agreement_drawn(read, opened, agreed), *_outcome_drawn(found)]
     shown = _strips_of(strips) if strips else []
-    page = study_page(StudyReport(title, _run_of(results), opened, read, agreed, found, drawings, shown))
+    page = study_page(StudyReport(title, run, opened, read, agreed, found, drawings, shown))
     printed = _pdf_of(page) if pdf else None
     with writing(out):
         (out / FIGURES).mkdir(parents=True, exist_ok=True)
+        for old in (out / PAGE, out / PDF, *(out / FIGURES).glob("*.svg")):
+            old.unlink(missing_ok=True)
         write_file(out / PAGE, page)
         if printed is not None:
             write_file(out / PDF, printed)
@@ -79,7 +83,7 @@ def report(
 
 def _strips_of(compared: Path) -> list[Strip]:
     """The pictures of masi compare from the front, small enough for a page of eighty patients."""
-    from masi_vision.cli.changes import PICTURES
+    from masi_vision.cli.run import PICTURES
     from masi_vision.report.picture import smaller_jpeg
     from masi_vision.report.study import Strip
 
@@ -124,6 +128,23 @@ def _run_of(results: Path) -> dict[str, Any]:
     return run
 
 
+def _refuse_of_other_run(scores: Rows, run: Mapping[str, Any], source: Path) -> None:
+    """The page names the program, settings and models of the run: some scores at least must be its own."""
+    from masi_vision.report.tables import models_hash
+
+    accepted = run["settings"].get("quality", {}).get("accepted", ())
+    own = {name: run.get(name) for name in ("version", "settings_sha256", "pigment_method")}
+    own["models_sha256"] = models_hash(run.get("models_sha256", {}))
+    if any("@" in one for one in accepted):  # a check accepted at one photo is in the hash of that row alone
+        own.pop("settings_sha256")
+    made_by = [{name: row.get(name) for name in own} for row in scores if row.get("version")]
+    if made_by and own not in made_by:
+        raise StatsError(
+            f"No score of {source.name} was made by the run of RESULTS: version, settings or models differ. "
+            "Expected the scores of that run, after masi unblind. Name the RESULTS that they came from."
+        )
+
+
 def _scores_drawn(scores: Rows) -> list[Drawing]:
     """The scores by visit; of a coded set, whose visits are codes, all in one."""
     import numpy as np
@@ -134,7 +155,7 @@ def _scores_drawn(scores: Rows) -> list[Drawing]:
 
     groups: dict[str, list[float]] = {}
     for row in scores:
-        if row["mmasi"]:
+        if row["mmasi"] and not row.get("repeat_of"):
             groups.setdefault(row["visit"], []).append(float(row["mmasi"]))
     if len(groups) > 12:
         groups = {"all visits": [value for values in groups.values() for value in values]}

@@ -58,11 +58,11 @@ def _need_review() -> None:
 
 
 @contextmanager
-def _opened(db: str, *, to_look: bool = False) -> Iterator[Session]:
+def _opened(db: str, *, to_look: bool = False, may_be_new: bool = False) -> Iterator[Session]:
     _need_review()
     from masi_vision.review.database import looking, open_database, writing
 
-    engine = open_database(db)
+    engine = open_database(db, may_be_new=may_be_new)
     try:
         with (looking if to_look else writing)(engine) as session:
             yield session
@@ -114,7 +114,7 @@ def serve(
         )
     rules = load_protocol(protocol)
     _check_scores(scores, rules)
-    engine = open_database(db)
+    engine = open_database(db, may_be_new=False)
     shown = software_scores(scores, read_contents(coded_set)) if scores else {}
     with writing(engine) as session:
         prepare(session, coded_set, rules)
@@ -168,7 +168,7 @@ def add(
 ) -> int:
     """Make an account; a reader gets a list of the set."""
     secret_word = _password(password_file)  # before the database is kept from all others
-    with _opened(db) as session:
+    with _opened(db, may_be_new=True) as session:
         from masi_vision.review.accounts import add_account
         from masi_vision.review.protocol import load_protocol
         from masi_vision.review.reading import give_list, prepare

@@ -28,7 +28,7 @@ from masi_vision.report.tables import (
     writing,
 )
 from masi_vision.report.versions import library_versions
-from masi_vision.visit.folder import VisitFiles, find_visits
+from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.score import VisitScore, score_visit
 
@@ -47,7 +47,14 @@ class ResultFiles:
     pictures: Mapping[str, tuple[str, ...]]
 
 
-SCORED = ResultFiles(TABLES, {folder: tuple(f"*{end}" for end in ends) for folder, ends in ENDINGS.items()})
+CHANGES_CSV, REGION_CHANGES_CSV, CHANGES_JSON = "changes.csv", "region_changes.csv", "changes.json"
+PICTURES = "pictures"
+RESULTS = ResultFiles(
+    (*TABLES, CHANGES_CSV, REGION_CHANGES_CSV, CHANGES_JSON),
+    {folder: tuple(f"*{end}" for end in ends) for folder, ends in ENDINGS.items()}
+    | {PICTURES: tuple(f"*_{view}.jpg" for view in VIEWS)},
+)
+"""Of masi score and of masi compare: what one of them leaves beside the other's would be of another run."""
 
 Progress = Callable[[int, int], None]
 """Called with the visits done and found."""
@@ -164,7 +171,7 @@ class Book:
         )
 
 
-def prepare(order: Order, made: ResultFiles = SCORED) -> None:
+def prepare(order: Order, made: ResultFiles = RESULTS) -> None:
     """Make the results folder, or refuse it."""
     with writing(order.out):
         _check_out(order, made)

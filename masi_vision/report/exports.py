@@ -74,17 +74,15 @@ class Value:
 
 def values_of_reads(rows: Iterable[Row]) -> Iterator[Value]:
     """Every locked read of ``reads.csv`` after `masi unblind`, corrections and hidden repeats too."""
-    counted: dict[tuple[str, str, str], int] = {}
-    for row in rows:
-        if not row.get("locked_utc", "locked"):
-            continue
-        unit = (row["patient"], row["visit"], row["reader"])
-        counted[unit] = counted.get(unit, 0) + 1
+    locked = [row for row in rows if row.get("locked_utc", "locked")]
+    numbers = _numbered(sorted(locked, key=lambda row: row.get("locked_utc", "")), "reader")
+    for row in locked:
         stage = row.get("stage", "blind") + (", repeat" if row.get("repeat_of") else "")
+        stage += ", superseded" if row.get("latest", "1") not in ("1", "") else ""
         known = (
             row["reader"],
             stage,
-            counted[unit],
+            numbers[id(row)],
             row.get("locked_utc", ""),
             row.get("protocol_sha256", ""),
         )
@@ -93,17 +91,34 @@ def values_of_reads(rows: Iterable[Row]) -> Iterator[Value]:
 
 def values_of_scores(scores: Iterable[Row], regions: Iterable[Row]) -> Iterator[Value]:
     """The software's scores and grades; of a visit that was not scored, the reason."""
-    wide: dict[tuple[str, str], dict[str, str]] = {}
+    wide: dict[tuple[str, ...], dict[str, str]] = {}
     for row in regions:
         for item in _ITEMS:
             if row["region"] in MASI_REGIONS and row.get(item):
-                wide.setdefault((row["patient"], row["visit"]), {})[f"{row['region']}_{item}"] = row[item]
+                wide.setdefault(_unit_of(row), {})[f"{row['region']}_{item}"] = row[item]
+    scores = list(scores)
+    numbers = _numbered(scores)
     for row in scores:
-        grades = wide.get((row["patient"], row["visit"]), {})
+        grades = wide.get(_unit_of(row), {})
         lost = {} if row["status"] == "scored" else {"ungradable": row["reason"]}
         made_with = f"masi_vision {row.get('version', '')} {row.get('settings_sha256', '')}".strip()
         stage = "repeat" if row.get("repeat_of") else ""
-        yield from _values({**row, **grades, **lost}, SOFTWARE, stage, 1, "", made_with)
+        yield from _values({**row, **grades, **lost}, SOFTWARE, stage, numbers[id(row)], "", made_with)
+
+
+def _unit_of(row: Row) -> tuple[str, ...]:
+    """A hidden repeat has the patient and the visit of its original, and another code."""
+    return row["patient"], row["visit"], row.get("code", "")
+
+
+def _numbered(rows: Iterable[Row], *by: str) -> dict[int, int]:
+    """Which of its visit's rows each is, from 1; by the row's identity."""
+    counted: dict[tuple[str, ...], int] = {}
+    numbers: dict[int, int] = {}
+    for row in rows:
+        unit = tuple(row[name] for name in ("patient", "visit", *by))
+        numbers[id(row)] = counted[unit] = counted.get(unit, 0) + 1
+    return numbers
 
 
 def _values(row: Row, evaluator: str, stage: str, number: int, utc: str, made_with: str) -> Iterator[Value]:
@@ -131,7 +146,11 @@ LONG: tuple[tuple[str, str, str], ...] = (
     ("value", "number", "grade or score; blank for not_done"),
     ("reason", "text", "why it was not done"),
     ("evaluator", "text", f"reader, or {SOFTWARE} for masi_vision"),
-    ("stage", "text", "blind, with_software or adjudication; repeat: of a hidden repeat"),
+    (
+        "stage",
+        "text",
+        "blind, with_software or adjudication; repeat: of a hidden repeat; superseded: corrected later",
+    ),
     ("number", "number", "of the evaluator's reads of this unit, oldest first"),
     ("locked_utc", "text", "when the read was locked and signed; blank for the software"),
     ("made_with", "text", "program and hash of its settings, or hash of the reading protocol"),
@@ -241,6 +260,7 @@ RS: tuple[tuple[str, str, Literal["text", "number"]], ...] = (
     ("RSTESTCD", "Assessment Short Name", "text"),
     ("RSTEST", "Assessment Name", "text"),
     ("RSCAT", "Category for Assessment", "text"),
+    ("RSSCAT", "Subcategory for Assessment", "text"),
     ("RSORRES", "Result or Finding in Original Units", "text"),
     ("RSSTRESC", "Character Result/Finding in Std Format", "text"),
     ("RSSTRESN", "Numeric Result/Finding in Standard Units", "number"),
@@ -261,7 +281,8 @@ def rs_rows(values: Sequence[Value], study: str) -> list[dict[str, Any]]:
 
     Notes
     -----
-    Visits are numbered by their names in order, week-4 before week-12.
+    Visits are numbered by their names in order, week-4 before week-12. RSSCAT tells blind reads from those
+    with the software in sight, and marks hidden repeats and what was corrected later.
     """
     names = sorted({one.visit for one in values}, key=natural_key)
     visits = {name: number for number, name in enumerate(names, 1)}
@@ -281,6 +302,7 @@ def rs_rows(values: Sequence[Value], study: str) -> list[dict[str, Any]]:
                 "RSTESTCD": code,
                 "RSTEST": words,
                 "RSCAT": "MASI (SPONSOR-DEFINED)",
+                "RSSCAT": (one.stage or "software").upper().replace("_", " "),
                 "RSORRES": one.text if done else "",
                 "RSSTRESC": one.text if done else "",
                 "RSSTRESN": float(one.text) if done else None,

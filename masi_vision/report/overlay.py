@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -13,9 +14,9 @@ from masi_vision.pigment import learned, rules
 from masi_vision.report.picture import Picture, jpeg
 from masi_vision.report.tables import write_file
 from masi_vision.visit.measure import PhotoMeasures
-from masi_vision.visit.region import UNDECIDED, RegionResult
-from masi_vision.visit.score import PhotoScore
-from masi_vision.visit.seen import srgb8
+from masi_vision.visit.region import UNDECIDED, RegionResult, preferred_views
+from masi_vision.visit.score import PhotoScore, VisitScore
+from masi_vision.visit.seen import View, srgb8
 
 _FACE_HEIGHT_PX = 900
 _MARGIN = 0.12
@@ -43,13 +44,15 @@ _SHORT = {
 }
 
 
-def draw_overlay(result: PhotoScore) -> Picture:
+def draw_overlay(result: PhotoScore, visit: VisitScore | None = None) -> Picture:
     """The face of a measured photo with outlines and grades, beside it the face alone; (H, W, 3) sRGB.
 
     Parameters
     ----------
     result : PhotoScore
         Of a photo in which a face was measured.
+    visit : VisitScore, optional
+        Whose photo it is: grades and score are then the visit's, for a side view of the cheek it is for.
 
     Raises
     ------
@@ -68,15 +71,26 @@ def draw_overlay(result: PhotoScore) -> Picture:
         thick = 2 if subunit in MASI_SUBUNITS else 1
         _outline(marked, codes == subunit, _COLOURS[subunit], thick)
     _outline(marked, pigmented, _PIGMENT, 1)
+    told = _told(result, visit)
     for subunit in MASI_SUBUNITS:
-        _label(marked, codes == subunit, result.regions[subunit.name.lower()], _COLOURS[subunit])
+        if region := told.get(subunit.name.lower()):
+            _label(marked, codes == subunit, region, _COLOURS[subunit])
     both = np.concatenate([plain, np.full((len(plain), 8, 3), 255, np.uint8), marked], axis=1)
-    return np.concatenate([both, _strip(result, both.shape[1])], axis=0)
+    return np.concatenate([both, _strip(result, visit, both.shape[1])], axis=0)
 
 
-def write_overlay(result: PhotoScore, file: Path) -> None:
+def write_overlay(result: PhotoScore, file: Path, visit: VisitScore | None = None) -> None:
     """Draw and write one overlay as JPEG."""
-    write_file(file, jpeg(draw_overlay(result)))
+    write_file(file, jpeg(draw_overlay(result, visit)))
+
+
+def _told(result: PhotoScore, visit: VisitScore | None) -> Mapping[str, RegionResult]:
+    """The regions that this picture tells of."""
+    if visit is None or len(visit.photos) == 1:
+        return result.regions
+    if result.view == "front":
+        return visit.regions
+    return {name: one for name, one in visit.regions.items() if preferred_views(name)[0] == result.view}
 
 
 def _window(measures: PhotoMeasures) -> tuple[int, int, int, int]:
@@ -132,7 +146,7 @@ def _label(
     rows, columns = np.nonzero(mask)
     if not len(rows):
         return
-    text = "hidden" if region.grade is None else f"A{region.grade.area} D{region.grade.darkness}"
+    text = "not graded" if region.grade is None else f"A{region.grade.area} D{region.grade.darkness}"
     (wide, high), _ = cv2.getTextSize(text, _FONT, 0.6, 1)
     x = int(np.clip(np.median(columns) - wide / 2, 2, picture.shape[1] - wide - 10))
     below = region.grade is not None and rows.mean() > 0.75 * picture.shape[0]
@@ -142,20 +156,23 @@ def _label(
     cv2.putText(picture, text, (x, y), _FONT, 0.6, _PAPER, 1, cv2.LINE_AA)
 
 
-def _strip(result: PhotoScore, width: int) -> Picture:
+def _strip(result: PhotoScore, visit: VisitScore | None, width: int) -> Picture:
     """Below the faces: one line per MASI region, the score, and what the colours mean."""
     strip = np.full((_STRIP_PX, width, 3), 255, np.uint8)
-    step = width / len(MASI_SUBUNITS)
+    step, told = width / len(MASI_SUBUNITS), _told(result, visit)
     for place, subunit in enumerate(MASI_SUBUNITS):
-        region = result.regions[subunit.name.lower()]
+        region = told.get(subunit.name.lower())
         x = round(place * step) + 10
         cv2.rectangle(strip, (x, 12), (x + 14, 26), _COLOURS[subunit], -1)
         cv2.rectangle(strip, (x, 12), (x + 14, 26), _INK, 1)
         cv2.putText(strip, _SHORT[subunit], (x + 22, 25), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
-        cv2.putText(strip, _facts(region), (x, 46), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
+        if region is None:
+            continue
+        facts = f"{_facts(region)}{_from_where(region, result.view)}"
+        cv2.putText(strip, facts, (x, 46), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
         if UNDECIDED in region.flag:
             cv2.putText(strip, "undecided: is this pigment?", (x, 61), _FONT, 0.38, _DOUBT, 1, cv2.LINE_AA)
-    total = _verdict(result)
+    total = _verdict(result, visit)
     cv2.putText(strip, total, (10, 82), _FONT, 0.65, _INK, 1, cv2.LINE_AA)
     note = _NOTES.get(result.provenance.pigment_method, "pigment")
     (wide, _), _ = cv2.getTextSize(note, _FONT, 0.5, 1)
@@ -165,13 +182,22 @@ def _strip(result: PhotoScore, width: int) -> Picture:
     return strip
 
 
-def _verdict(result: PhotoScore) -> str:
+def _verdict(result: PhotoScore, visit: VisitScore | None) -> str:
     """The score; for a side view, whose own score would be of half a face, what it is for."""
     if result.view != "front":
         return f"{result.view.capitalize()} view: for the {result.view} malar region of the visit"
-    if (scores := result.scores) is not None:
-        return f"mMASI {scores.mmasi:.1f} ({scores.mmasi_low:.1f} to {scores.mmasi_high:.1f})"
-    return f"Not scored: {result.reason}"
+    whose: PhotoScore | VisitScore = visit or result
+    if (scores := whose.scores) is None:
+        return f"Not scored: {whose.reason}"
+    views = f", from {len(visit.photos)} views" if visit and len(visit.photos) > 1 else ""
+    return f"mMASI {scores.mmasi:.1f} ({scores.mmasi_low:.1f} to {scores.mmasi_high:.1f}){views}"
+
+
+def _from_where(region: RegionResult, view: View) -> str:
+    """Names the views where a region was not measured in this one alone."""
+    if region.view_share is not None and region.view_share < 1:
+        return ", two views"
+    return f", {region.view} view" if region.view not in (view, None) else ""
 
 
 def _facts(region: RegionResult) -> str:

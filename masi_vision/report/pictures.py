@@ -49,7 +49,7 @@ def write_pictures(
     for photo in measured:
         with writing(out):
             if OVERLAYS in wanted:
-                write_overlay(photo, out / OVERLAYS / f"{name}_{photo.view}.jpg")
+                write_overlay(photo, out / OVERLAYS / f"{name}_{photo.view}.jpg", result)
             if MASKS in wanted and photo.measures is not None:
                 write_masks(photo.measures, out / MASKS, f"{name}_{photo.view}")
     return {

@@ -117,6 +117,11 @@ class StudyReport:
         repeats = sum(bool(row.get("repeat_of")) for row in self.scores)
         return f", {repeats} hidden repeats among them" if repeats else ""
 
+    @property
+    def _once(self) -> list[Row]:
+        """Scores without those of hidden repeats."""
+        return [row for row in self.scores if not row.get("repeat_of")]
+
     def _reads_locked(self) -> tuple[str, int, list[tuple[str, int]]]:
         """Blind reads, of several entries the last; a table with a row for each region has four of a read."""
         reads: dict[tuple[str, ...], Row] = {}
@@ -130,10 +135,19 @@ class StudyReport:
         return "Blind reads with grades", len(reads) - sum(lost.values()) - not_yet, reasons
 
     @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Those of the run, but for whose photo a check was accepted at."""
+        settings = dict(self.run["settings"])
+        if accepted := settings.get("quality", {}).get("accepted"):
+            named = sorted({one.partition("@")[0] for one in accepted})
+            settings["quality"] = settings["quality"] | {"accepted": named}
+        return settings
+
+    @cached_property
     def quality(self) -> list[tuple[str, dict[str, int]]]:
         """Of every visit, how many passed the checks of quality, with how many warnings and failures."""
         by_visit: dict[str, Counter[str]] = {}
-        for row in self.scores:
+        for row in self._once:
             by_visit.setdefault(row["visit"], Counter())[row.get("quality") or "not checked"] += 1
         return [(visit, dict(counts)) for visit, counts in sorted(by_visit.items())]
 
@@ -145,7 +159,7 @@ class StudyReport:
     @cached_property
     def quality_in_all(self) -> dict[str, int]:
         """The same of all visits together."""
-        return dict(Counter(row.get("quality") or "not checked" for row in self.scores))
+        return dict(Counter(row.get("quality") or "not checked" for row in self._once))
 
     @cached_property
     def by_topic(self) -> dict[str, list[Row]]:
@@ -228,12 +242,13 @@ class StudyReport:
         accepted = f" Checks overridden by name: {overridden}." if named else ""
         return (
             f"Checks of quality, limits in the settings below; {counts.get('not_scored', 0)} of "
-            f"{counts.get('visits_found', 0)} visits were not scored, each with its reason.{accepted}"
+            f"{counts.get('visits_found', 0)} visits{self._repeats_said} were not scored, each with its "
+            f"reason.{accepted}"
         )
 
     @property
     def _missing_input(self) -> str:
-        once = [row for row in self.scores if not row.get("repeat_of")]
+        once = self._once
         patients = {row["patient"] for row in once} - {""}
         known = f"{len(patients)} patients, " if patients else ""
         lost = sum(row["status"] != "scored" for row in once)

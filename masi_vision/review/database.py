@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, select
+from sqlalchemy import Engine, create_engine, event, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -19,27 +19,43 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 30
 
 
-def open_database(address: str) -> Engine:
+def open_database(address: str, *, may_be_new: bool = True) -> Engine:
     """Open a database by URL or path of an SQLite file, and bring its tables to the newest form.
+
+    Parameters
+    ----------
+    may_be_new : bool
+        Make it, or its tables, where there are none yet: else a misspelt name would be an empty reading.
 
     Raises
     ------
     ReadingError
-        It cannot be opened.
+        It cannot be opened, or there is no reading in it.
     """
     url = make_url(address if "://" in address else f"sqlite:///{address}")
     if url.get_backend_name() == "postgresql":
         url = url.set(drivername="postgresql+pg8000")
+    shown = url.render_as_string(hide_password=True)
+    nothing = ReadingError(
+        f"{shown} holds no reading. Expected the database to which accounts were added. Look for a misspelt "
+        "name, or begin with masi review account add."
+    )
     try:
         if url.get_backend_name() == "sqlite":
+            file = Path(url.database or "")
+            if not may_be_new and not (file.is_file() and file.stat().st_size):
+                raise nothing
             engine = create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=30, max_overflow=30)
             _for_many_at_once(engine)
         else:
             engine = create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+        if not may_be_new and not inspect(engine).has_table("alembic_version"):
+            engine.dispose()
+            raise nothing
         migrate(engine)
     except (SQLAlchemyError, OSError, ImportError) as error:
         raise ReadingError(
-            f"The database {url.render_as_string(hide_password=True)} cannot be opened ({_words(error)}). "
+            f"The database {shown} cannot be opened ({_words(error)}). "
             "Expected an SQLite file on a local disk, or a PostgreSQL database by URL."
         ) from error
     return engine

@@ -16,6 +16,8 @@ Values = npt.NDArray[np.float64]
 GRADES = ("area", "darkness")
 Grades = dict[tuple[str, str], int]
 """Of region and name."""
+_UNGRADED = ("nose", "upper_lip")
+"""Regions that a table may hold and MASI does not grade."""
 _MISSING = ("", "na", "nan", ".")
 """How R, Python and SAS write that there is no value."""
 _GREATEST = {"mmasi": 24.0, "masi": 48.0}
@@ -98,6 +100,11 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
             "masi unblind."
         )
     by_region = "region" in rows[0]
+    wanted = GRADES if by_region else [f"{region}_{grade}" for region in MASI_REGIONS for grade in GRADES]
+    if lacking := [column for column in wanted if column not in rows[0]]:
+        raise StatsError(
+            f"{name} lacks {', '.join(lacking)}. Expected a column of each grade. Look for a misspelt name."
+        )
     made = _by_region(rows, name) if by_region else [_of_row(row, name) for row in rows if counts(row)]
     seen: set[tuple[str, str, str, bool]] = set()
     for read in made:
@@ -129,12 +136,25 @@ def _of_row(row: Mapping[str, str], name: str) -> Read:
 
 def _by_region(rows: Sequence[Mapping[str, str]], name: str) -> list[Read]:
     made: dict[tuple[str, ...], tuple[Mapping[str, str], Grades]] = {}
+    seen: set[tuple[str, ...]] = set()
     for row in rows:
         key = (row["patient"], row["visit"], row["reader"], row.get("repeat_of", ""))
+        region = row["region"]
+        if region not in (*MASI_REGIONS, *_UNGRADED):
+            raise StatsError(
+                f"{name} has the region {region!r}. Expected one of {', '.join(MASI_REGIONS)}. "
+                "Correct the name."
+            )
+        if (*key, region) in seen:
+            raise StatsError(
+                f"{name} has two reads of {row['patient']} {row['visit']}, {region}, by {row['reader']}. "
+                "Expected one, and a repeat marked in the column repeat_of."
+            )
+        seen.add((*key, region))
         grades = made.setdefault(key, (row, {}))[1]
         for grade in GRADES:
             if row.get(grade, ""):
-                grades[row["region"], grade] = _grade(row[grade], name)
+                grades[region, grade] = _grade(row[grade], name)
     return [_read(row, grades, name) for row, grades in made.values()]
 
 
@@ -173,7 +193,7 @@ def scores_table(
     Raises
     ------
     StatsError
-        A column is missing, a value is no score, or a visit has two.
+        A column is missing, a value is no score, or a visit has two that differ.
     """
     rows = list(rows)
     if not rows or {"patient", "visit", column} - rows[0].keys():
@@ -186,9 +206,12 @@ def scores_table(
         unit, text = (row["patient"], row["visit"]), row[column]
         if text.lower() in _MISSING or row.get("repeat_of"):
             continue
-        if unit in made:
+        score = _score(text, greatest, f"{name}, {' '.join(unit)}: {column}")
+        if unit in made and (
+            "region" not in row or made[unit] != score
+        ):  # a row for every region has it again
             raise StatsError(f"{name} has two rows of {' '.join(unit)}. Expected one. Take the other out.")
-        made[unit] = _score(text, greatest, f"{name}, {' '.join(unit)}: {column}")
+        made[unit] = score
     return made
 
 

@@ -291,7 +291,8 @@ def compare_visits(
         name: _of_region(name, members[name], views, seen, flags, settings, models) for name in members
     }
     status, reason, message = _outcome(first, second, regions, astray, settings)
-    change, low, high = _mmasi_change(first, second)
+    is_compared = status == "compared"  # of what may be two people nothing is subtracted
+    change, low, high = _mmasi_change(first, second) if is_compared else (None, None, None)
     residuals = astray | {view: one.residual_fraction for view, one in views.items()}
     return VisitChange(first, second, status, reason, message, regions, change, low, high, residuals, views)
 

@@ -26,8 +26,14 @@ from masi_vision.photo import printable_name
 from masi_vision.photo.formats import RAW_SUFFIXES
 from masi_vision.visit.seen import View
 
+_REFUSED_SUFFIXES = (".gif", ".avif", ".jp2", ".jxl", ".psd")
+"""Of pictures that are not read: a visit says so, rather than that it holds no photo."""
 PHOTO_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".bmp", ".webp", ".heic", ".heif", *RAW_SUFFIXES)
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".heic", ".heif"),
+        *RAW_SUFFIXES,
+        *_REFUSED_SUFFIXES,
+    )
 )
 _DEPTH_OF_A_VISIT = 2  # STUDY/PATIENT/VISIT: an empty folder from there on is a visit without its photos
 RESULTS_MARK = "run.json"

@@ -324,7 +324,7 @@ def _of_photo(seen: SeenPhoto, view: View) -> Iterator[tuple[str, float | None, 
     yield (
         "blur_percent",
         blur,
-        f"The photo is blurred by {blur:.2f} % of the face's width. Expected {{limit}} %. "
+        f"The photo is blurred by {blur:.3f} % of the face's width. Expected {{limit}} %. "
         "Focus on the nearer eye, and use a shorter exposure or a stand.",
     )
     quality = photo.capture.jpeg_quality
@@ -340,7 +340,7 @@ def _of_photo(seen: SeenPhoto, view: View) -> Iterator[tuple[str, float | None, 
             "light_difference_od",
             difference,
             f"One cheek is lit {10 ** (difference or 0):.1f} times as bright as the other "
-            f"({difference or 0:.2f} OD). Expected {{limit}} OD. Light both sides alike.",
+            f"({difference or 0:.3f} OD). Expected {{limit}} OD. Light both sides alike.",
         )
     yield from _of_pose(face, view)
 
@@ -351,15 +351,15 @@ def _of_pose(face: FaceRegions, view: View) -> Iterator[tuple[str, float, str]]:
     if view == "front":
         turned = abs(pose.yaw_deg)
         words = (
-            f"The head is turned {turned:.0f} degrees sideways in a front view. Expected {{limit}}. {again}"
+            f"The head is turned {turned:.1f} degrees sideways in a front view. Expected {{limit}}. {again}"
         )
         yield "yaw_deg_front", turned, words
     else:
         turned = pose.yaw_deg if view == "right" else -pose.yaw_deg
         shown = (
-            f"The photo named {view} shows the patient's other side, turned by {-turned:.0f} degrees"
+            f"The photo named {view} shows the patient's other side, turned by {-turned:.1f} degrees"
             if turned < -_NO_SIDE_DEG
-            else f"The photo named {view} is turned {max(turned, 0):.0f} degrees toward that side"
+            else f"The photo named {view} is turned {max(turned, 0):.1f} degrees toward that side"
         )
         words = f"{shown}. Expected {{limit}}, best 45. {again}"
         yield "yaw_deg_oblique_least", turned, words
@@ -369,7 +369,7 @@ def _of_pose(face: FaceRegions, view: View) -> Iterator[tuple[str, float, str]]:
         ("roll_deg", pose.roll_deg, "toward a shoulder"),
     ):
         words = (
-            f"The head is tilted {abs(angle):.0f} degrees {how}. Expected {{limit}}. "
+            f"The head is tilted {abs(angle):.1f} degrees {how}. Expected {{limit}}. "
             "Take the photo again with the camera at eye level and upright."
         )
         yield name, abs(angle), words
@@ -394,14 +394,14 @@ def _of_region(
     yield (
         "clipped_fraction",
         clipped,
-        f"{name}: {clipped or 0:.0%} of the skin is burnt out. Expected {{limit}} of it. "
+        f"{name}: {clipped or 0:.1%} of the skin is burnt out. Expected {{limit}} of it. "
         "Expose less, or turn the flash down.",
     )
     blocked = None if brightest is None else float((brightest <= _BLOCKED).mean())
     yield (
         "blocked_fraction",
         blocked,
-        f"{name}: {blocked or 0:.0%} of the skin is too dark to measure. Expected {{limit}} of it. "
+        f"{name}: {blocked or 0:.1%} of the skin is too dark to measure. Expected {{limit}} of it. "
         "Expose more, and light the shadows.",
     )
     gloss = float(glossy[skin].mean()) if skin.any() else None

@@ -128,6 +128,18 @@ def test_pictures_asked_for_later_are_drawn_and_lost_ones_drawn_again(study, out
     assert perform(study, out, pictures=("overlays",))[1] == {"P01/visit-2": "overlays gone"}
 
 
+def test_pictures_not_asked_for_this_time_stay_while_they_are_true(study, out, perform):
+    perform(study, out, pictures=("overlays",))
+    before = {file.name for file in (out / "overlays").iterdir()}
+    perform(study, out, pictures=("masks",))
+    assert {file.name for file in (out / "overlays").iterdir()} == before
+    assert perform(study, out, pictures=("overlays", "masks"))[1] == {}
+    shutil.copy(study / "P02" / "visit-1" / "front.jpg", study / "P01" / "visit-2" / "front.jpg")
+    perform(study, out, pictures=("masks",))
+    gone = before - {file.name for file in (out / "overlays").iterdir()}
+    assert gone == {"P01_visit-2_front.jpg"}  # of a photo that is another now
+
+
 def test_a_ledger_of_another_format_is_refused(out):
     _ask(out, "UPDATE facts SET value = '99'")
     with pytest.raises(OutputError, match=r"has format 99. Expected 2"):

@@ -306,6 +306,9 @@ def test_an_arm_is_read_without_blanks_around_it_and_a_lacking_one_is_refused(tm
     (tmp_path / "arms.csv").write_text("patient,arm\nP1,\nP2,A\n", encoding="utf-8")
     with pytest.raises(BlindingError, match="patient 'P1' and arm ''"):
         read_allocation(tmp_path / "arms.csv")
+    (tmp_path / "arms.csv").write_bytes(b"")
+    with pytest.raises(BlindingError, match="has the columns none"):
+        read_allocation(tmp_path / "arms.csv")
 
 
 def test_a_passphrase_opens_however_an_editor_or_a_keyboard_writes_it(study, coded, tmp_path):
@@ -332,6 +335,11 @@ def test_a_set_and_a_key_are_never_written_over(study, coded):
     inside = masi("blind", folder / "study", "--out", folder / "set-2", "--key", folder / "set-2" / "key")
     assert "lies within the set" in " ".join(inside.output.split())
     assert not (folder / "set-2").exists()
+    within = folder / "study" / "coded"  # its copies would be patients of the study
+    mixed = masi("blind", folder / "study", "--out", within, "--key", folder / "key-2")
+    assert mixed.exit_code == 2
+    assert "lies within the study" in " ".join(mixed.output.split())
+    assert not within.exists()
 
 
 def test_photos_are_made_in_the_order_of_the_codes_not_of_the_patients(study, tmp_path, monkeypatch):

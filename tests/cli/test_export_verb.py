@@ -11,7 +11,7 @@ from verbs import masi, table
 from masi_vision.face.atlas import Subunit
 from masi_vision.phantom.demo import demo_folder
 from masi_vision.photo import read_photo
-from masi_vision.report.exports import RS, SOFTWARE
+from masi_vision.report.exports import RS, SOFTWARE, values_of_scores
 
 READS = """code,patient,visit,repeat_of,reader,stage,latest,forehead_area,forehead_darkness,mmasi,\
 ungradable,locked_utc,protocol_sha256
@@ -56,7 +56,7 @@ def test_the_long_table_has_every_locked_value_and_its_dictionary_every_column(e
     first = [
         (r["number"], r["stage"], r["value"]) for r in anna if (r["visit"], r["item"]) == ("v1", "mmasi")
     ]
-    assert first == [("1", "blind", "1.8"), ("2", "blind", "0.9"), ("3", "blind, repeat", "1.2")]
+    assert first == [("1", "blind, superseded", "1.8"), ("2", "blind", "0.9"), ("3", "blind, repeat", "1.2")]
     (lost,) = [row for row in anna if row["item"] == "not_done"]
     assert (lost["value"], lost["reason"]) == ("", "out of focus")
     ours = {
@@ -101,6 +101,34 @@ def test_sdtm_rows_keep_to_its_lengths_and_number_within_a_patient(exported):
     lost = by["ALGORITHM", "v2", "MASIALL"]
     assert (lost["RSSTAT"], lost["RSREASND"], lost["RSSTRESN"]) == ("NOT DONE", "uneven_light", "")
     assert "INDEPENDENT ASSESSOR" in {row["RSEVAL"] for row in rows}
+    kinds = [row["RSSCAT"] for row in rows if (row["RSEVALID"], row["RSTESTCD"]) == ("anna", "MMASI")]
+    assert kinds[:3] == [
+        "BLIND, SUPERSEDED",
+        "BLIND",
+        "BLIND, REPEAT",
+    ]  # what an analysis takes is BLIND alone
+    assert by["ALGORITHM", "v1", "MMASI"]["RSSCAT"] == "SOFTWARE"
+
+
+def test_a_hidden_repeat_keeps_its_own_grades_and_a_number_of_its_own():
+    unit = {"patient": "P1", "visit": "v1", "status": "scored", "reason": ""}
+    scores = [unit | {"code": "AA", "mmasi": "1.2"}, unit | {"code": "BB", "mmasi": "1.5", "repeat_of": "AA"}]
+    regions = [
+        unit | {"code": code, "region": "chin", "area": area} for code, area in (("AA", "1"), ("BB", "2"))
+    ]
+    values = list(values_of_scores(scores, regions))
+    found = [(one.item, one.text, one.stage, one.number) for one in values]
+    assert found[:2] == [("area", "1", "", 1), ("mmasi", "1.2", "", 1)]
+    assert found[2:] == [("area", "2", "repeat", 2), ("mmasi", "1.5", "repeat", 2)]
+
+
+def test_results_whose_patients_are_not_known_are_no_export(tmp_path):
+    (tmp_path / "scores.csv").write_text("patient,visit,status,reason,mmasi\n,AAAA,scored,,1.2\n")
+    (tmp_path / "regions.csv").write_text("patient,visit,region,area\n")
+    done = masi("export", "--results", tmp_path, "--study", "S", "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "a row without patient" in " ".join(done.output.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_transport_file_is_read_back_as_it_was_written(exported):
@@ -309,7 +337,11 @@ def test_masks_that_are_missing_are_told_and_the_photograph_is_there(dicom, tmp_
     none = masi("export", *parts, "--masks", tmp_path / "gone", "--out", tmp_path / "out", "--overwrite")
     assert "4 photographs and 0 segmentations" in none.output
     assert "no segmentations. Name the masks with --masks" in none.output
+    assert none.exit_code == 1
     assert not list((tmp_path / "out" / "dicom").glob("*_segmentation.dcm"))  # none of the export before
+    tables = masi("export", *parts[:4], "--out", tmp_path / "out", "--overwrite")
+    assert tables.exit_code == 0, tables.output
+    assert not list((tmp_path / "out" / "dicom").iterdir())  # faces of somebody who may have left
     refused = masi("export", *parts[:-1], tmp_path / "gone", "--out", tmp_path / "never")
     assert refused.exit_code == 2
     assert not (tmp_path / "never").exists()

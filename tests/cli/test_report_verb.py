@@ -1,6 +1,7 @@
 """`masi report`, from tables that the other verbs wrote."""
 
 import base64
+import csv
 import json
 import re
 
@@ -13,6 +14,8 @@ pytest.importorskip("matplotlib", reason="needs the extra stats")
 
 from made_trial import write_trial
 from verbs import masi
+
+from masi_vision.report.tables import csv_text, models_hash
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,29 @@ def test_a_study_becomes_a_page_with_its_figures(study, tmp_path):
     again = masi("report", study / "results", "--out", tmp_path / "report")
     assert again.exit_code == 2
     assert "--overwrite" in again.output
+
+
+def test_scores_of_another_run_are_not_shown_under_this_one_s_hashes(study, tmp_path):
+    with (study / "results" / "scores.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    own = {"version": "0", "settings_sha256": "s", "models_sha256": models_hash({}), "pigment_method": "p"}
+    for name, made_by, code in (("own", own, 0), ("other", own | {"settings_sha256": "t"}, 2)):
+        (tmp_path / f"{name}.csv").write_text(csv_text([*rows[0], *own], [row | made_by for row in rows]))
+        done = masi(
+            "report", study / "results", "--scores", tmp_path / f"{name}.csv", "--out", tmp_path / name
+        )
+        assert done.exit_code == code, done.output
+    assert "No score of other.csv was made by the run of RESULTS" in " ".join(done.output.split())
+
+
+def test_an_overwritten_report_leaves_nothing_of_the_one_before(study, tmp_path):
+    (tmp_path / "figures").mkdir()
+    for name in ("report.html", "report.pdf", "figures/forest.svg"):
+        (tmp_path / name).write_text("of another study")
+    done = masi("report", study / "results", "--out", tmp_path, "--overwrite")
+    assert done.exit_code == 0, done.output
+    left = {file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file()}
+    assert left == {"report.html", "figures/distribution.svg"}
 
 
 def test_strips_of_faces_come_from_a_comparison_and_stay_small(study, tmp_path):

@@ -219,7 +219,7 @@ def test_each_photo_has_its_own_overlay_even_where_visits_share_a_name(study, tm
 
     monkeypatch.setattr(run_module, "score_visit", measured)
     monkeypatch.setattr(
-        "masi_vision.report.pictures.write_overlay", lambda photo, file: drawn.append(file.name)
+        "masi_vision.report.pictures.write_overlay", lambda photo, file, visit: drawn.append(file.name)
     )
     monkeypatch.setattr(
         run_module, "visit_rows", lambda result, remarks: run_module.VisitRows({"status": "scored"}, (), {})

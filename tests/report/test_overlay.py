@@ -9,6 +9,8 @@ import pytest
 from masi_vision import score_photo
 from masi_vision.photo import Photo
 from masi_vision.report.overlay import draw_overlay, write_overlay
+from masi_vision.scale import RegionGrade
+from masi_vision.visit.score import visit_of
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,35 @@ def test_a_region_of_which_the_map_is_undecided_is_marked_below_its_figures(resu
     assert rows.size > 50
     assert rows.min() > doubted.shape[0] - 96
     assert columns.min() > 0.7 * doubted.shape[1]  # the last of four columns
+
+
+@pytest.fixture
+def words(monkeypatch):
+    """What is written into pictures."""
+    told, put = [], cv2.putText
+    monkeypatch.setattr(
+        cv2, "putText", lambda picture, text, *more: told.append(text) or put(picture, text, *more)
+    )
+    return told
+
+
+def test_of_a_visit_with_several_views_each_picture_tells_what_the_visit_took_from_it(
+    result, settings, words
+):
+    """The front alone came to another score: the table holds the visit's."""
+    side = replace(result, view="left")
+    visit = visit_of([result, side], settings)
+    cheek = replace(visit.regions["left_malar"], grade=RegionGrade(6, 4, 4), view="left")
+    visit = replace(
+        visit, regions={**visit.regions, "left_malar": cheek}, scores=replace(result.scores, mmasi=7.2)
+    )
+    draw_overlay(result, visit)
+    assert words.count("A6 D4") == 1
+    assert any(text.startswith("mMASI 7.2") and text.endswith("from 2 views") for text in words)
+    words.clear()
+    draw_overlay(side, visit)
+    assert [text for text in words if text.startswith("A")] == ["A6 D4"]
+    assert "Left view: for the left malar region of the visit" in words
 
 
 def test_drawing_twice_gives_the_same_picture(result):

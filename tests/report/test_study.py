@@ -149,9 +149,25 @@ def test_scores_by_two_programs_are_a_change_during_the_study():
     assert "1 by masi_vision 1.0, settings aa, models bb" in said
 
 
+def test_hidden_repeats_count_in_no_table_and_overridden_visits_do():
+    scores = [row | {"quality": "accepted"} for row in SCORES]
+    report = StudyReport("T", RUN, [*scores, scores[0] | {"repeat_of": "AAA"}])
+    assert sum(report.quality_in_all.values()) == len(SCORES)
+    assert report.quality_in_all == {"accepted": len(SCORES)}
+    assert ">accepted<" in study_page(report)
+
+
+def test_the_settings_on_the_page_do_not_say_whose_photo_was_accepted():
+    accepted = ["blur_percent@P02/2024-03-12/front", "roll_deg"]
+    run = RUN | {"settings": {**RUN["settings"], "quality": {"accepted": accepted}}}
+    page = study_page(StudyReport("T", run, SCORES))
+    assert "2024-03-12" not in page
+    assert "blur_percent" in page
+
+
 def test_faces_are_on_the_page_only_where_they_were_asked_for():
     without = study_page(StudyReport("T", RUN, SCORES))
-    assert "No face, name or date" in without
+    assert "No face and no name of a patient" in without
     assert "image/jpeg" not in without
     page = study_page(StudyReport("T", RUN, SCORES, strips=[Strip("P1", b"\xff\xd8picture")]))
     assert "Faces of patients stand on this page" in page

@@ -7,7 +7,10 @@ for needed in ("sqlalchemy", "alembic"):
 
 from sqlalchemy import create_engine, text  # noqa: E402
 from sqlalchemy.exc import DatabaseError  # noqa: E402
+from typer.testing import CliRunner  # noqa: E402
 
+from masi_vision.cli.main import app  # noqa: E402
+from masi_vision.errors import ReadingError  # noqa: E402
 from masi_vision.review import database  # noqa: E402
 
 
@@ -38,3 +41,19 @@ def test_a_database_of_the_first_form_keeps_its_reads(tmp_path, monkeypatch):
     with pytest.raises(DatabaseError, match="never changed"), engine.begin() as connection:
         connection.execute(text("INSERT OR REPLACE INTO entry SELECT * FROM entry"))
     engine.dispose()
+
+
+def test_a_misspelt_name_is_no_empty_reading(tmp_path):
+    """Nothing is made there, and an audit trail that is not there is not vouched for."""
+    typo, empty = tmp_path / "raeds.db", tmp_path / "empty.db"
+    empty.write_bytes(b"")
+    for file in (typo, empty):
+        with pytest.raises(ReadingError, match="holds no reading"):
+            database.open_database(str(file), may_be_new=False)
+        verified = CliRunner().invoke(app, ["audit", "verify", "--db", str(file)])
+        assert verified.exit_code == 2
+        assert "holds no reading" in verified.output
+    assert not typo.exists()
+    assert empty.read_bytes() == b""
+    database.open_database(str(typo)).dispose()
+    database.open_database(str(typo), may_be_new=False).dispose()

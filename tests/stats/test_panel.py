@@ -22,6 +22,16 @@ def wide(patient, visit, reader, areas, darkness, **more):
     return row | {name: str(value) for name, value in more.items()}
 
 
+def long(patient, region, area, darkness):
+    """One row of a region of a read."""
+    row = {"patient": patient, "visit": "v1", "reader": "A", "region": region}
+    return row | {"area": str(area), "darkness": str(darkness)}
+
+
+def without(row, name):
+    return {key: value for key, value in row.items() if key != name}
+
+
 def made_panel(seed=0, patients=40, software_error=0.5, biases=(0, 0, 0)):
     """Reads of two visits by three readers, a fifth of the units twice; and the software's scores."""
     rng = np.random.default_rng(seed)
@@ -125,6 +135,10 @@ def test_a_region_that_was_not_graded_leaves_no_score_and_one_without_pigment_do
         ([wide("P1", "v1", "A", ["x"] * 4, [1] * 4)], "Expected a whole number"),
         ([wide("P1", "v1", "A", [9] * 4, [1] * 4)], "Expected grades of the scale"),
         ([wide("P1", "v1", "A", [1] * 4, [1] * 4)] * 2, "two reads of P1 v1 by A"),
+        ([without(wide("P1", "v1", "A", [1] * 4, [1] * 4), "chin_darkness")], "lacks chin_darkness"),
+        ([long("P1", "chin", 1, 1), long("P1", "chin", 6, 4)], "two reads of P1 v1, chin, by A"),
+        ([long("P1", "fore head", 1, 1)], "the region 'fore head'"),
+        ([without(long("P1", "chin", 1, 1), "darkness")], "lacks darkness"),
     ],
 )
 def test_reads_that_cannot_be_are_refused_with_a_sentence(rows, said):
@@ -160,6 +174,14 @@ def test_two_scores_of_a_visit_are_refused():
     rows = [{"patient": "P1", "visit": "v2", "mmasi": text} for text in ("3.2", "24.0")]
     with pytest.raises(StatsError, match=r"scores\.csv has two rows of P1 v2"):
         scores_table(rows, "scores.csv")
+
+
+def test_a_row_for_every_region_may_say_the_score_of_the_visit_again():
+    """As the truth of a made study does."""
+    rows = [{"patient": "P1", "visit": "v1", "mmasi": "3.2", "region": name} for name in MASI_REGIONS]
+    assert scores_table(rows, "truth.csv") == {("P1", "v1"): 3.2}
+    with pytest.raises(StatsError, match="two rows of P1 v1"):
+        scores_table([*rows, rows[0] | {"mmasi": "3.3"}], "truth.csv")
 
 
 def test_an_endpoint_of_another_range_is_taken_as_it_is():

@@ -124,6 +124,8 @@ def test_photos_that_do_not_fit_over_each_other_are_not_compared(demo_visits):
     assert (none.status, none.reason) == ("not_compared", "not_aligned")
     assert "do not fit over each other" in none.message
     assert none.residual_fraction["front"] > 1e-6
+    assert [one.scores is not None for one in front] == [True, True]
+    assert (none.mmasi_change, none.mmasi_change_low, none.mmasi_change_high) == (None, None, None)
     assert none.to_dict()["regions"]["chin"]["registered_od"] is None
 
 

@@ -133,6 +133,13 @@ def test_hidden_files_results_and_other_files_are_passed_over(tmp_path):
     assert names(tmp_path) == [("", "V1")]
 
 
+@pytest.mark.parametrize("name", ["front.jfif", "front.gif", "front.avif", "front.jxl"])
+def test_a_picture_of_another_kind_is_no_missing_photo(tmp_path, name):
+    """Reading it says why it cannot be scored, if it cannot."""
+    (visit,) = found(photos(tmp_path / "V3", name))
+    assert views(visit) == {"front": name}
+
+
 def test_a_folder_without_photos_has_its_row(tmp_path):
     (visit,) = found(photos(tmp_path / "V3", "notes.txt"))
     assert (visit.visit, visit.problem.reason) == ("V3", "no_photo")

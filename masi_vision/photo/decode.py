@@ -82,7 +82,16 @@ def decode(data: bytes, suffix: str, limits: Limits) -> Decoded:
 def _open(kind: str, data: bytes) -> ImageFile.ImageFile:
     """Read the header alone."""
     stream = io.BytesIO(data)
-    return _heif_plugin()(stream) if kind == "HEIC" else _PLUGINS[kind](stream)
+    try:
+        return _heif_plugin()(stream) if kind == "HEIC" else _PLUGINS[kind](stream)
+    except SyntaxError as error:
+        if kind != "TIFF" or "unknown pixel mode" not in str(error):
+            raise
+        raise UndecodableError(
+            "unsupported_format",
+            "is a TIFF of a kind that is not read (numbers with a fraction or a sign, or more than 16 bits). "
+            "Expected 8 or 16 bits of a colour. Export it so, or as JPEG.",
+        ) from error
 
 
 def _heif_plugin() -> type[ImageFile.ImageFile]:

@@ -231,6 +231,11 @@ def test_the_facts_of_the_capture_are_read(tmp_path):
     assert (facts.colour_space, facts.taken_at) == ("sRGB", "2024:05:06 07:08:09")
 
 
+def test_a_16_bit_tiff_made_pixel_by_pixel_is_read(tmp_path):
+    picture = skin(64, 64, np.uint16)
+    np.testing.assert_array_equal(read_photo(saved(tmp_path, tiff(picture), "front.tif")).srgb, picture)
+
+
 def test_zeros_before_the_end_marker_are_no_damage(tmp_path):
     """Some cameras fill up with them."""
     whole = encode(noise(), "JPEG")
@@ -443,24 +448,28 @@ def png_of_gamma(gamma):
     return data[:33] + struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body)) + data[33:]
 
 
-def tiff_in_planes():
-    """16 bits, the whole of red first, then green, then blue."""
-    picture = skin(64, 64, np.uint16)
+def tiff(picture, *, in_planes=False, kind=1):
+    """A TIFF of 64 x 64 px: by pixels, or the whole of red first; of kind 1 whole numbers, 3 fractions."""
+    bits, parts = 8 * picture.itemsize, 3 if in_planes else 1
+    size = picture.nbytes // parts
     tags = {
-        **{256: (4, 64), 257: (4, 64), 258: (3, 16, 16, 16), 259: (3, 1), 262: (3, 2)},
-        **{273: (4, 0, 0, 0), 277: (3, 3), 278: (4, 64), 279: (4, 8192, 8192, 8192), 284: (3, 2)},
+        **{256: (4, 64), 257: (4, 64), 258: (3, bits, bits, bits), 259: (3, 1), 262: (3, 2)},
+        **{273: (4, *[0] * parts), 277: (3, 3), 278: (4, 64), 279: (4, *[size] * parts)},
+        **{284: (3, 1 + in_planes), 339: (3, kind, kind, kind)},
     }
     end = 8 + 2 + 12 * len(tags) + 4
-    planes = end + 3 * 2 + 2 * 12 + 2
-    tags[273] = (4, planes, planes + 8192, planes + 16384)
+    start = end + 64
+    tags[273] = (4, *[start + size * part for part in range(parts)])
     entries, more = b"", b""
-    for tag, (kind, *values) in sorted(tags.items()):
-        packed = struct.pack(f"<{len(values)}{'H' if kind == 3 else 'I'}", *values)
+    for tag, (width, *values) in sorted(tags.items()):
+        packed = struct.pack(f"<{len(values)}{'H' if width == 3 else 'I'}", *values)
         where = packed.ljust(4, b"\0") if len(packed) <= 4 else struct.pack("<I", end + len(more))
         more += packed if len(packed) > 4 else b""
-        entries += struct.pack("<HHI", tag, kind, len(values)) + where
+        entries += struct.pack("<HHI", tag, width, len(values)) + where
     head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
-    return (head + more).ljust(planes, b"\0") + np.moveaxis(picture, 2, 0).tobytes()
+    return (head + more).ljust(start, b"\0") + (
+        np.moveaxis(picture, 2, 0) if in_planes else picture
+    ).tobytes()
 
 
 def gray_rgb():
@@ -516,7 +525,16 @@ REFUSED = {
     "jpeg with bytes lost": (lossy(encode(noise(), "JPEG")), "unreadable", "is damaged or incomplete"),
     "webp whose end is blank": (blank_end(encode(noise(), "WEBP")), "unreadable", "(its end is blank)"),
     "heic whose end is blank": (HEIC + bytes(1024), "unreadable", "(its end is blank)"),
-    "16-bit tiff in planes": (tiff_in_planes(), "unsupported_format", "separate planes"),
+    "16-bit tiff in planes": (
+        tiff(skin(64, 64, np.uint16), in_planes=True),
+        "unsupported_format",
+        "separate planes",
+    ),
+    "tiff of fractions": (
+        tiff((skin(64, 64) / 255).astype(np.float32), kind=3),
+        "unsupported_format",
+        "a TIFF of a kind that is not read",
+    ),
     "png in linear light": (png_of_gamma(1.0), "unsupported_format", "is stored with a gamma of 1"),
     "gray stored as colour": (encode(gray_rgb(), "JPEG"), "not_colour", "is a grayscale image"),
     "half transparent": (encode(with_alpha(100)), "unsupported_format", "has transparent parts"),

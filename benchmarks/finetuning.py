@@ -1,6 +1,6 @@
 """How much of what another site's photographs cost is regained by fine-tuning on 200 of them.
 
-    python benchmarks/finetuning.py --faces FACES [--write] [--more-people]
+    python benchmarks/finetuning.py --faces FACES [--write]
 
 The site is made (`AWAY` in `masi_vision/training/phantom_dataset.py`): a sensor whose channels leak into each
 other, warm light, hard contrast, oblique views only, three times the flush. Nobody on its photographs was
@@ -26,22 +26,13 @@ from masi_vision.evaluation.comparison import compared
 from masi_vision.evaluation.measures import MEASURES
 from masi_vision.evaluation.photo_figures import PhotoFigures, evaluate_dataset
 from masi_vision.evaluation.summary import Figure, summary
-from masi_vision.labels.dataset import Split, write_dataset
+from masi_vision.labels.dataset import Split
 from masi_vision.training.cache import TrainingSet, prepare
 from masi_vision.training.fit import LOG
-from masi_vision.training.phantom_dataset import (
-    AWAY,
-    HOME,
-    Domain,
-    Person,
-    people_of,
-    people_unseen,
-    write_phantom_dataset,
-)
+from masi_vision.training.phantom_dataset import AWAY, HOME, Domain, people_unseen, write_phantom_dataset
 
 PAGE = Path(__file__).parent.parent / "docs" / "training.md"
 COUNTS: dict[Split, int] = {"train": 100, "validation": 12, "test": 60}
-PHOTOS_TO_TRAIN = 2 * COUNTS["train"]
 DOMAINS: dict[str, Domain] = {
     "ordinary": HOME,
     "another camera": replace(AWAY, name="camera", yaw_deg=(0, 0), redness=1.0),
@@ -74,25 +65,6 @@ def make_sets(data: TrainingSet, folder: Path) -> None:
                 continue
             chosen = [one for one in people if one[1] in splits]
             write_phantom_dataset(chosen, domain, data.atlas, out, densities=part == "test")
-
-
-def make_set_of_more(data: TrainingSet, out: Path) -> None:
-    """Write a training set of as many photos, of everybody to whom no shipped model was fitted.
-
-    But for the test people: those of the training set, and of the faces' validation part, where models were
-    chosen.
-    """
-    if out.exists():
-        return
-    more: list[Person] = [(face, "train") for face in people_of("validation", data)]
-    people = [*more, *(one for one in people_unseen(data, COUNTS) if one[1] != "test")]
-    made = write_phantom_dataset(people, AWAY, data.atlas, out, densities=False)
-    learned = [face.id for face, split in people if split == "train"]
-    twice = set(learned[-(PHOTOS_TO_TRAIN - len(learned)) :])
-    kept = [one for one in made.entries if one.split != "train" or one.visit == "1" or one.patient in twice]
-    write_dataset(
-        replace(made, entries=tuple(kept), landmarks={one.photo: made.landmarks[one.photo] for one in kept})
-    )
 
 
 def train(configs: Sequence[str], site: Path, run: Path) -> float:
@@ -161,21 +133,13 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--out", type=Path, default=Path("runs/finetuning"), help="sets, run and models")
     parser.add_argument("--configs", nargs="+", default=["finetune_regions", "finetune_pigment"])
-    parser.add_argument(
-        "--more-people", action="store_true", help="the 200 photos to train on are of 172 people, not of 100"
-    )
     parser.add_argument("--write", action="store_true", help="write the table into docs/training.md")
     arguments = parser.parse_args()
     out: Path = arguments.out
-    data = prepare(arguments.faces, arguments.cache)
-    make_sets(data, out)
-    site, run = out / f"{AWAY.name}_site", out / "run"
-    if arguments.more_people:
-        site, run = out / f"{AWAY.name}_more", out / "more"
-        make_set_of_more(data, site)
-    minutes = train(arguments.configs, site, run)
+    make_sets(prepare(arguments.faces, arguments.cache), out)
+    minutes = train(arguments.configs, out / f"{AWAY.name}_site", out / "run")
     columns = [tested(out, title, None) for title in DOMAINS]
-    columns.append(tested(out, "another site", run / "models"))
+    columns.append(tested(out, "another site", out / "run" / "models"))
     results = table(columns, minutes)
     print(results)
     if arguments.write:

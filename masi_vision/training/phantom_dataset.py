@@ -97,13 +97,6 @@ class Shot:
     landmarks: Floats
 
 
-def people_of(part: Split, data: TrainingSet) -> list[LabelledFace]:
-    """Faces of a part that look into the camera and can be planted on, without doubt about their regions."""
-    faces = [face for face in data.faces if data.split[face.id] == part and face.view == "frontal"]
-    judged = [data.judged(face.id) for face in faces]
-    return [face for face, unclear in judged if not unclear and can_be_planted(face)]
-
-
 def people_unseen(data: TrainingSet, counts: Mapping[Split, int], *, seed: int = 5) -> list[Person]:
     """People of the test part, to whom no shipped model was fitted, shared out among a new site's splits.
 
@@ -114,13 +107,14 @@ def people_unseen(data: TrainingSet, counts: Mapping[Split, int], *, seed: int =
     ValueError
         There are not so many.
     """
-    usable = people_of("test", data)
+    faces = [face for face in data.faces if data.split[face.id] == "test"]
+    judged = [data.judged(face.id) for face in faces if face.view == "frontal"]
+    usable = [face for face, unclear in judged if not unclear and can_be_planted(face)]
     splits = [split for split, count in counts.items() for _ in range(count)]
     if len(splits) > len(usable):
         raise ValueError(f"counts must add up to at most {len(usable)}, got {len(splits)}")
     order = np.random.default_rng(seed).permutation(len(usable))
     drawn = [(usable[place], split) for place, split in zip(order, splits, strict=False)]
-    faces = [face for face in data.faces if data.split[face.id] == "test"]
     person = dict(zip((face.id for face in faces), persons(faces), strict=True))
     first: dict[int, Split] = {}
     for face, split in drawn:

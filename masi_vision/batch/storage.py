@@ -83,13 +83,18 @@ def _fetch(there: UPath, here: Path, *, pictures: bool) -> None:
 
 
 def _store(here: Path, there: UPath) -> None:
-    """Tables and pictures first, the ledger last: it never speaks of what is not there."""
+    """Tables and pictures first, the ledger last: it never speaks of what is not there. Then what is gone."""
     pictures = [file for kind in (OVERLAYS, MASKS) for file in sorted((here / kind).glob("[!.]*"))]
     for file in [*pictures, *(here / name for name in TABLES), here / LEDGER]:
         if file.exists():
             relative = file.relative_to(here).as_posix()
             there.fs.makedirs((there / relative).parent.path, exist_ok=True)
             there.fs.put_file(str(file), (there / relative).path)
+    kept = {file.relative_to(here).as_posix() for file in pictures}
+    for kind in (OVERLAYS, MASKS):  # all that were there were fetched
+        for file in (there / kind).iterdir() if (there / kind).exists() else ():
+            if f"{kind}/{file.name}" not in kept:
+                file.unlink()
 
 
 @contextmanager

@@ -8,6 +8,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from faults import TABLES
 from verbs import masi, table
@@ -98,6 +100,13 @@ def test_results_in_s3_are_gone_on_with_from_another_machine(
     again = masi("batch", four_visits, "--out", address, "--overlays")
     assert "photos in" not in again.stdout, "scored again"
     assert "4 of 4 visits scored" in again.stdout
+    study = shutil.copytree(four_visits, tmp_path / "study")
+    front = next(iter(sorted(study.glob("*/*/front.jpg"))))
+    cv2.imwrite(str(front), np.full((400, 300, 3), (90, 140, 200), np.uint8))  # a wall
+    assert masi("batch", study, "--out", address).exit_code == 1
+    left = {file.rsplit("/", 1)[1] for file in storage.ls(f"{name}/results/overlays", refresh=True)}
+    assert len(left) == 3
+    assert f"{front.parent.parent.name}_{front.parent.name}_front.jpg" not in left
 
 
 def test_results_that_another_run_holds_are_refused(bucket, four_visits):

@@ -92,9 +92,9 @@ def _store(here: Path, there: UPath) -> None:
             there.fs.put_file(str(file), (there / relative).path)
     kept = {file.relative_to(here).as_posix() for file in pictures}
     for kind in (OVERLAYS, MASKS):  # all that were there were fetched
-        for file in (there / kind).iterdir() if (there / kind).exists() else ():
-            if f"{kind}/{file.name}" not in kept:
-                file.unlink()
+        for old in (there / kind).iterdir() if (there / kind).exists() else ():
+            if f"{kind}/{old.name}" not in kept:
+                old.unlink()
 
 
 @contextmanager

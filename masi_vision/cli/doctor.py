@@ -18,7 +18,10 @@ from masi_vision.version import __version__
 Check = tuple[str, bool, str]
 """Name, whether all is well, and what was found."""
 
-_LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "pydantic", "typer", "rich")
+_LIBRARIES = (
+    *("numpy", "opencv-python-headless", "onnxruntime", "pillow", "simplejpeg"),
+    *("pydantic", "typer", "rich"),
+)
 # Extra of pyproject.toml to the module that tells whether it is there, and what it is for.
 _EXTRAS = {
     "heic": ("pi_heif", "HEIC photos"),

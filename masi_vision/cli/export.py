@@ -85,7 +85,7 @@ def export(
             ("column", "kind", "meaning"),
             [dict(zip(("column", "kind", "meaning"), one, strict=True)) for one in LONG],
         ),
-        "redcap.csv": csv_of(REDCAP, redcap_rows(values)),
+        "redcap.csv": csv_of(REDCAP, redcap_rows(values), as_it_is=True),
         "redcap_dictionary.csv": csv_of(list(instrument[0]), instrument),
         "rs.csv": csv_of([name for name, _, _ in RS], rs),
         "fhir.json": json.dumps(fhir_bundle(values, study), indent=1) + "\n",

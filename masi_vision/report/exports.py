@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from masi_vision.report.tables import text
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.folder import natural_key
 
@@ -376,16 +377,24 @@ def _concept(code: str, words: str) -> dict[str, Any]:
     return {"coding": [{"system": CODES, "code": code, "display": words}], "text": words}
 
 
-def csv_of(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as CSV; nothing for a column that a row lacks."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+def csv_of(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_it_is: bool = False) -> str:
+    """Rows as CSV; nothing for a column that a row lacks.
+
+    Parameters
+    ----------
+    as_it_is : bool
+        Names without the mark that keeps a spreadsheet from running them: for a program that reads the file.
+    """
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
+    writer.writerows({name: _cell(value, as_it_is) for name, value in row.items()} for row in rows)
+    return stream.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any, as_it_is: bool) -> Any:
     if value is None:
         return ""
+    if isinstance(value, str) and not as_it_is:
+        return text(value)
     return f"{value:g}" if isinstance(value, float) else value

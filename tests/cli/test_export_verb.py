@@ -11,7 +11,7 @@ from verbs import masi, table
 from masi_vision.face.atlas import Subunit
 from masi_vision.phantom.demo import demo_folder
 from masi_vision.photo import read_photo
-from masi_vision.report.exports import RS, SOFTWARE, values_of_scores
+from masi_vision.report.exports import RS, SOFTWARE, csv_of, values_of_scores
 
 READS = """code,patient,visit,repeat_of,reader,stage,latest,forehead_area,forehead_darkness,mmasi,\
 ungradable,locked_utc,protocol_sha256
@@ -120,6 +120,12 @@ def test_a_hidden_repeat_keeps_its_own_grades_and_a_number_of_its_own():
     found = [(one.item, one.text, one.stage, one.number) for one in values]
     assert found[:2] == [("area", "1", "", 1), ("mmasi", "1.2", "", 1)]
     assert found[2:] == [("area", "2", "repeat", 2), ("mmasi", "1.5", "repeat", 2)]
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_marked_but_where_a_registry_reads_it():
+    rows = [{"patient": "=1+1", "value": -0.5}]
+    assert csv_of(("patient", "value"), rows) == "patient,value\n'=1+1,-0.5\n"
+    assert csv_of(("patient", "value"), rows, as_it_is=True) == "patient,value\n=1+1,-0.5\n"
 
 
 def test_results_whose_patients_are_not_known_are_no_export(tmp_path):

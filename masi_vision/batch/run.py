@@ -219,7 +219,12 @@ class BatchRun:
         """Whether a visit was scored again from the same files by the same models and settings."""
         hashes = {view: mark.sha256 for view, mark in outcome.photos.items()}
         is_made_alike = before.made == self.maker.made(outcome.patient, outcome.visit)
-        return is_made_alike and hashes == {view: mark.sha256 for view, mark in before.photos.items()}
+        is_named_alike = before.name == outcome.name
+        return (
+            is_made_alike
+            and is_named_alike
+            and hashes == {view: mark.sha256 for view, mark in before.photos.items()}
+        )
 
     def _shut_for_now(self, before: Record, outcome: Outcome) -> str:
         """What cannot be opened of a visit whose result of before holds, as far as the rest lets know."""

@@ -191,7 +191,7 @@ def _check_out(order: Order, made: ResultFiles) -> None:
         )
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file. Expected a folder. Name another with --out.")
-    held = [name for name in (*made.tables, *made.pictures) if (out / name).exists()]
+    held = [name for name in (*made.tables, *_pictures_made(out, made)) if (out / name).exists()]
     if held and not order.overwrite:
         raise OutputError(
             f"{out} already holds {', '.join(held)}. Expected a new or empty folder. "
@@ -199,10 +199,16 @@ def _check_out(order: Order, made: ResultFiles) -> None:
         )
 
 
+def _pictures_made(out: Path, made: ResultFiles) -> dict[str, tuple[str, ...]]:
+    """Folders of pictures; one named pictures is masi compare's only beside its tables."""
+    compared = (out / CHANGES_JSON).exists() or (out / CHANGES_CSV).exists()
+    return {folder: kinds for folder, kinds in made.pictures.items() if folder != PICTURES or compared}
+
+
 def _old_results(out: Path, made: ResultFiles) -> list[Path]:
     pictures = [
         file
-        for folder, kinds in made.pictures.items()
+        for folder, kinds in _pictures_made(out, made).items()
         for kind in kinds
         for file in (out / folder).glob(kind)
     ]

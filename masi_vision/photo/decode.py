@@ -8,6 +8,7 @@ called one by one, past its global limit on pixels.
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import cv2
@@ -38,11 +39,22 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "WEBP": WebPImagePlugin.WebPImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
 }
-_SHRINKS = (8, 4, 2, 1)
-"""What a JPEG can be divided by while it is decoded."""
+_SHRINK_FLAGS = {  # OpenCV's names say gray, but together with IMREAD_COLOR_RGB they only shrink
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    1: 0,
+}
 _ANNEX_K_LUMINANCE_SUM = 3688
 """Of the 64 entries of table K.1 of ITU-T T.81."""
 _END_OF_JPEG = b"\xff\xd9"
+_WHOLE_SPECTRUM = b"\0\x3f\0"
+"""The last bytes before the codes of a JPEG that is not progressive, whatever the camera wrote there."""
+_ODD_BUT_WHOLE = re.compile(
+    "Invalid SOS|Warning: unknown JFIF|Unknown Adobe|Could not determine subsampling|"
+    "extraneous bytes before marker 0x(?!d[0-9])"
+)
+"""What libjpeg says of a header not to the letter, and simplejpeg of a sampling that it does not take."""
 _BLANK_END_BYTES = 1024
 """No coded picture ends in so many zeros (chosen here)."""
 _SRGB_GAMMA, _GAMMA_OFF = 1 / 2.2, 0.05
@@ -155,19 +167,25 @@ def _jpeg_pixels(image: ImageFile.ImageFile, data: bytes, limits: Limits) -> npt
     """Decode a JPEG, at 1/2, 1/4 or 1/8 where that leaves pixels enough.
 
     The end marker cannot occur inside the coded picture, so without one behind the header the file was
-    cut off, or filled up with zeros. Codes that do not fit the picture are an error; some cameras, though,
-    fill up with zeros before the marker, which is none.
+    cut off, or filled up with zeros. Codes that do not fit the picture are an error; what cameras are known
+    to write otherwise than the standard says is none: zeros before the end marker, a header of their own.
     """
     assert image.fp is not None
-    end = data.rfind(_END_OF_JPEG)
-    if end < image.fp.tell():
+    start = image.fp.tell()
+    if data.rfind(_END_OF_JPEG) < start:
         raise OSError("the end of the picture is missing")
+    if not image.info.get("progressive") and data[start - 3 : start] != _WHOLE_SPECTRUM:
+        data = data[: start - 3] + _WHOLE_SPECTRUM + data[start:]
     width, height = image.size
-    shrink = next(step for step in _SHRINKS if step <= limits.factor(width, height))
+    shrink = next(step for step in _SHRINK_FLAGS if step <= limits.factor(width, height))
     size = {"min_height": -(-height // shrink), "min_width": -(-width // shrink)}
     try:
         pixels = simplejpeg.decode_jpeg(data, "RGB", **size)
-    except ValueError:
+    except ValueError as error:
+        if _ODD_BUT_WHOLE.search(str(error)):
+            flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | _SHRINK_FLAGS[shrink]
+            return _decoded_by_opencv(data, flags).astype(np.uint8, copy=False)
+        end = data.find(_END_OF_JPEG, start)
         coded = data[:end].rstrip(b"\0")
         if len(coded) == end:
             raise

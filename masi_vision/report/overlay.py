@@ -189,7 +189,9 @@ def _verdict(result: PhotoScore, visit: VisitScore | None) -> str:
     whose: PhotoScore | VisitScore = visit or result
     if (scores := whose.scores) is None:
         return f"Not scored: {whose.reason}"
-    views = f", from {len(visit.photos)} views" if visit and len(visit.photos) > 1 else ""
+    used = {region.view for region in whose.regions.values()} - {None}
+    both = any((region.view_share or 1) < 1 for region in whose.regions.values())
+    views = ", from several views" if both or len(used) > 1 else ""
     return f"mMASI {scores.mmasi:.1f} ({scores.mmasi_low:.1f} to {scores.mmasi_high:.1f}){views}"
 
 

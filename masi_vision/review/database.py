@@ -43,7 +43,8 @@ def open_database(address: str, *, may_be_new: bool = True) -> Engine:
     try:
         if url.get_backend_name() == "sqlite":
             file = Path(url.database or "")
-            if not may_be_new and not (file.is_file() and file.stat().st_size):
+            is_path = not str(file).startswith("file:")  # and no address of SQLite's own
+            if not may_be_new and is_path and not (file.is_file() and file.stat().st_size):
                 raise nothing
             engine = create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=30, max_overflow=30)
             _for_many_at_once(engine)

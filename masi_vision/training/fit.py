@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -39,6 +40,7 @@ CHECKPOINT, BEST, LOG = "checkpoint.safetensors", "best.safetensors", "log.jsonl
 SCORE = "score"
 """Of the figures on the validation people: the higher, the better the network."""
 _LOG_EVERY, _SAVE_EVERY_S = 50, 120
+_LONGEST_WAIT = timedelta(hours=2)
 _WORST_RATE, _LARGEST_GRADIENT = 0.01, 5.0
 
 
@@ -306,13 +308,14 @@ class Processes:
     """
 
     def __init__(self) -> None:
-        self.rank = int(os.environ.get("RANK", "0"))
         self.world = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get("RANK", "0")) if self.world > 1 else 0
 
     def __enter__(self) -> Processes:
         self.opened = self.world > 1 and not dist.is_initialized()
         if self.opened:
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            kind = "nccl" if torch.cuda.is_available() else "gloo"
+            dist.init_process_group(kind, timeout=_LONGEST_WAIT)  # while the first decodes the photographs
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -181,6 +181,7 @@ def _visits_in(
     folder: Path, photos: Sequence[Path], parts: tuple[str, ...], words: ViewSettings
 ) -> Iterator[_Found]:
     """Visits of the photos that lie directly in one folder."""
+    photos = _without_working_files(photos, words)
     told = {photo: views_told(photo.stem, words) for photo in photos}
     if any(told.values()):
         yield _visit_by_views(folder, "/".join(parts[:-1]), told)
@@ -192,6 +193,17 @@ def _visits_in(
         for photo in photos:
             name = _stem(photo) if stems[_stem(photo)] == 1 else printable_name(photo)
             yield _lone_photo(photo, "/".join(parts), name, words)
+
+
+def _without_working_files(photos: Sequence[Path], words: ViewSettings) -> list[Path]:
+    """Drop pictures that are not read, but for one that alone shows its view: a visit should say why."""
+    readable = [photo for photo in photos if photo.suffix.lower() not in _REFUSED_SUFFIXES]
+    shown = {view for photo in readable for view in views_told(photo.stem, words)}
+    if not readable:
+        return list(photos)
+    others = [photo for photo in photos if photo not in readable]
+    alone = [photo for photo in others if (told := views_told(photo.stem, words)) and not shown & set(told)]
+    return [photo for photo in photos if photo in readable or (shown and photo in alone)]
 
 
 def _visit_by_views(folder: Path, patient: str, told: dict[Path, list[View]]) -> _Found:

@@ -209,6 +209,21 @@ def test_bad_settings_are_exit_code_2_and_named(study, tmp_path):
     assert "size: found a key that is not a setting" in refused.stderr
 
 
+def test_a_folder_that_somebody_calls_pictures_is_left_alone(study, tmp_path, scoring):
+    """Only beside the tables of masi compare are they its pictures."""
+    out = tmp_path / "out"
+    (out / "pictures").mkdir(parents=True)
+    (out / "pictures" / "P01_front.jpg").write_bytes(b"an original")
+    order = run_module.Order((study / "P1" / "V1",), out, config.load_settings(), overlays=False)
+    run_module.score_visits(order)
+    run_module.score_visits(replace(order, overwrite=True))
+    assert (out / "pictures" / "P01_front.jpg").exists()
+    (out / "changes.csv").write_text("of an earlier comparison")
+    run_module.score_visits(replace(order, overwrite=True))
+    assert not (out / "pictures" / "P01_front.jpg").exists()
+    assert not (out / "changes.csv").exists()
+
+
 def test_each_photo_has_its_own_overlay_even_where_visits_share_a_name(study, tmp_path, scoring, monkeypatch):
     drawn = []
     fake = run_module.score_visit

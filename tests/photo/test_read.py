@@ -236,14 +236,6 @@ def test_a_16_bit_tiff_made_pixel_by_pixel_is_read(tmp_path):
     np.testing.assert_array_equal(read_photo(saved(tmp_path, tiff(picture), "front.tif")).srgb, picture)
 
 
-def test_zeros_before_the_end_marker_are_no_damage(tmp_path):
-    """Some cameras fill up with them."""
-    whole = encode(noise(), "JPEG")
-    padded = whole[:-2] + bytes(700) + whole[-2:]
-    one, other = (read_photo(saved(tmp_path, data)) for data in (whole, padded))
-    np.testing.assert_array_equal(one.srgb, other.srgb)
-
-
 def test_damaged_exif_never_keeps_the_pixels_back(tmp_path):
     for block in (
         b"Exif\0\0garbage",
@@ -701,3 +693,35 @@ def test_a_damaged_file_never_raises_anything_else(tmp_path_factory, kind, cut, 
         start = int(place**3 * len(data))  # most wounds in the headers
         data[start : start + len(value)] = value
     photo_or_refusal(tmp_path_factory.getbasetemp(), bytes(data))
+
+
+WHOLE_JPEG = encode(noise(), "JPEG")
+CODES = WHOLE_JPEG.index(b"\xff\xda") + 14
+SOS = WHOLE_JPEG[: CODES - 3] + bytes(3) + WHOLE_JPEG[CODES:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        WHOLE_JPEG[:-2] + bytes(700) + WHOLE_JPEG[-2:],
+        WHOLE_JPEG[:-2] + bytes(700) + WHOLE_JPEG[-2:] + WHOLE_JPEG,
+        SOS,
+        WHOLE_JPEG[:11] + b"\x02" + WHOLE_JPEG[12:],
+        WHOLE_JPEG[:20] + bytes(3) + WHOLE_JPEG[20:],
+    ],
+    ids=[
+        "zeros before the end",
+        "and a second picture",
+        "a phone's spectrum",
+        "JFIF 2",
+        "bytes before a table",
+    ],
+)
+def test_what_cameras_write_otherwise_than_the_standard_says_is_no_damage(tmp_path, data):
+    one, other = (read_photo(saved(tmp_path, some)) for some in (WHOLE_JPEG, data))
+    np.testing.assert_array_equal(one.srgb, other.srgb)
+
+
+def test_damage_is_seen_behind_the_odd_header_of_a_phone(tmp_path):
+    with pytest.raises(PhotoUnreadable, match="premature end"):
+        read_photo(saved(tmp_path, lossy(SOS)))

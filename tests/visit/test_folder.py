@@ -140,6 +140,13 @@ def test_a_picture_of_another_kind_is_no_missing_photo(tmp_path, name):
     assert views(visit) == {"front": name}
 
 
+def test_a_working_file_beside_the_photo_made_of_it_is_passed_over(tmp_path):
+    (visit,) = found(photos(tmp_path / "V1", "front.jpg", "front.psd", "left.gif", "logo.gif"))
+    assert views(visit) == {"front": "front.jpg", "left": "left.gif"}
+    (lone,) = found(photos(tmp_path / "V2", "IMG_1.jpg", "IMG_1.psd", "logo.gif"))
+    assert views(lone) == {"front": "IMG_1.jpg"}
+
+
 def test_a_folder_without_photos_has_its_row(tmp_path):
     (visit,) = found(photos(tmp_path / "V3", "notes.txt"))
     assert (visit.visit, visit.problem.reason) == ("V3", "no_photo")

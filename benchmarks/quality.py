@@ -4,7 +4,7 @@
 
 Good photos are of people on whom nothing was trained and no limit was chosen: of the 75 frontal test faces
 with cheeks about equally bright, those whose four regions can all be graded by eye, without beard, fringe,
-hat or glasses over them, in focus and in white light. 200 copies of them are damaged, each in one way and
+hat or glasses over them, in focus and in white light. 222 copies of them are damaged, each in one way and
 badly enough that a region could not be graded by eye. `--out` writes copies and originals for looking at.
 """
 
@@ -232,6 +232,11 @@ def hair(good: Good, rng: Rng) -> Pixels:
     return cv2.GaussianBlur(picture, (0, 0), 0.5)
 
 
+def on_its_side(good: Good, rng: Rng) -> Pixels:
+    """Turned by 90 degrees either way, as a file that has lost the camera's word on how it was held."""
+    return np.rot90(good.pixels, int(rng.choice([1, 3])))
+
+
 DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "out of focus": (out_of_focus, 22),
     "moved": (moved, 22),
@@ -241,6 +246,7 @@ DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "cut off by the frame": (cut_off, 22),
     "hand over a region": (hand, 22),
     "hair over a region": (hair, 22),
+    "on its side": (on_its_side, 22),
 }
 MISNAMED = 24
 
@@ -258,7 +264,7 @@ def good_faces(faces: list[Face], folder: Path) -> list[Good]:
 
 
 def damaged(good: list[Good], faces: list[Face], rng: Rng) -> Iterator[Case]:
-    """200 copies, each damaged in one way; and turned heads and fronts under a wrong name."""
+    """222 copies, each damaged in one way; and turned heads and fronts under a wrong name."""
     for defect, (damage, count) in DEFECTS.items():
         for place in range(count):
             one = good[(place * 7 + len(defect)) % len(good)]

@@ -241,9 +241,9 @@ class StudyReport:
         overridden = ", ".join(f"{check} ({count})" for check, count in sorted(named.items()))
         accepted = f" Checks overridden by name: {overridden}." if named else ""
         return (
-            f"Checks of quality, limits in the settings below; {counts.get('not_scored', 0)} of "
-            f"{counts.get('visits_found', 0)} visits{self._repeats_said} were not scored, each with its "
-            f"reason.{accepted}"
+            f"Checks of quality, limits in the settings below. {counts.get('visits_found', 0)} visits"
+            f"{self._repeats_said}; {counts.get('not_scored', 0)} were not scored, each with its reason."
+            f"{accepted}"
         )
 
     @property

@@ -127,7 +127,7 @@ def test_the_checklists_answer_from_the_run_and_say_what_only_the_trial_knows():
     report = StudyReport("T", RUN | {"settings": accepted}, SCORES, shown, [AGREED])
     lists = {name: {item: answer for item, _, answer in items} for name, items in report.checklists}
     poor = lists["CONSORT-AI"]["5 (iii)"]
-    assert "1 of 3 visits were not scored" in poor
+    assert "3 visits; 1 were not scored" in poor
     assert (
         "gloss_fraction (1), jpeg_quality (2)." in poor
     )  # by the check alone: no patient stands on the page

@@ -33,7 +33,6 @@ def main() -> None:
     from masi_vision.face.models import shipped_folder
     from masi_vision.training import pigment_export
     from masi_vision.training.experiment import load_experiment
-    from masi_vision.training.fit import Processes
     from masi_vision.training.runs import Sources
     from masi_vision.training.train import MODELS, Named, train_models
 
@@ -45,8 +44,6 @@ def main() -> None:
     experiments = [Named(Path(one).stem, load_experiment(one)) for one in arguments.config]
     with listening() as listener:
         parts = train_models(experiments, sources, arguments.run, listener)
-    if not Processes().is_first:
-        return
     models = arguments.run / MODELS
     print(pigment_export.ship(parts, *where, models, arguments.out, people=arguments.people))
 

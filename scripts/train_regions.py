@@ -29,7 +29,6 @@ def main() -> None:
     from masi_vision.face.models import shipped_folder
     from masi_vision.training import regions
     from masi_vision.training.experiment import load_experiment
-    from masi_vision.training.fit import Processes
     from masi_vision.training.runs import Sources
     from masi_vision.training.train import MODELS, Named, train_models
 
@@ -39,8 +38,6 @@ def main() -> None:
     experiments = [Named(Path(one).stem, load_experiment(one)) for one in arguments.config]
     with listening() as listener:
         parts = train_models(experiments, sources, arguments.run, listener)
-    if not Processes().is_first:
-        return
     regions.ship(parts, arguments.faces, arguments.cache, arguments.run / MODELS, arguments.out)
 
 

@@ -216,12 +216,13 @@ class BatchRun:
             self._take_away(before.pictures, outcome, this.plan)
 
     def _is_of_the_same(self, before: Record, outcome: Outcome) -> bool:
-        """Whether a visit was scored again from the same files by the same models and settings."""
+        """Whether a visit was scored to its end, of the same files, by the same models and settings."""
         hashes = {view: mark.sha256 for view, mark in outcome.photos.items()}
         is_made_alike = before.made == self.maker.made(outcome.patient, outcome.visit)
         is_named_alike = before.name == outcome.name
         return (
-            is_made_alike
+            outcome.fate == "done"
+            and is_made_alike
             and is_named_alike
             and hashes == {view: mark.sha256 for view, mark in before.photos.items()}
         )

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from masi_vision.version import __version__
+from masi_vision.visit.folder import natural_key
 
 _TEMPLATE = "study.html.jinja"
 _LEAST_P = 0.001
@@ -149,7 +150,10 @@ class StudyReport:
         by_visit: dict[str, Counter[str]] = {}
         for row in self._once:
             by_visit.setdefault(row["visit"], Counter())[row.get("quality") or "not checked"] += 1
-        return [(visit, dict(counts)) for visit, counts in sorted(by_visit.items())]
+        return [
+            (visit, dict(counts))
+            for visit, counts in sorted(by_visit.items(), key=lambda one: natural_key(one[0]))
+        ]
 
     @property
     def many_visits(self) -> bool:

@@ -26,15 +26,14 @@ from masi_vision.photo import printable_name
 from masi_vision.photo.formats import RAW_SUFFIXES
 from masi_vision.visit.seen import View
 
-_REFUSED_SUFFIXES = (".gif", ".avif", ".jp2", ".jxl", ".psd")
-"""Of pictures that are not read: a visit says so, rather than that it holds no photo."""
 PHOTO_SUFFIXES = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".heic", ".heif"),
         *RAW_SUFFIXES,
-        *_REFUSED_SUFFIXES,
     )
 )
+_REFUSED_SUFFIXES = frozenset((".gif", ".avif", ".jp2", ".jxl", ".psd"))
+"""Of pictures that are not read: a visit says so, rather than that it holds no photo."""
 _DEPTH_OF_A_VISIT = 2  # STUDY/PATIENT/VISIT: an empty folder from there on is a visit without its photos
 RESULTS_MARK = "run.json"
 """A folder that holds a file of this name holds results, not photos."""
@@ -116,7 +115,7 @@ def _visits_inside(
     if any(folder_of / RESULTS_MARK in inside.get(folder_of, ()) for folder_of in (folder, *parts_of_it)):
         return
     shown = [entry for entry in entries if not entry.name.startswith(".")]
-    photos = [entry for entry in shown if entry.suffix.lower() in PHOTO_SUFFIXES and entry not in inside]
+    photos = [entry for entry in shown if _is_picture(entry) and entry not in inside]
     parts = tuple(printable_name(part) for part in folder.parts)
     yield from _visits_in(folder if parts else Path(root), photos, parts, words)
     for entry in shown:
@@ -169,7 +168,7 @@ def _visits_below(
         return
     shown = [entry for entry in entries if not entry.name.startswith(".")]
     folders = [entry for entry in shown if _is_folder(entry)]
-    photos = [entry for entry in shown if entry.suffix.lower() in PHOTO_SUFFIXES and not _is_folder(entry)]
+    photos = [entry for entry in shown if _is_picture(entry) and not _is_folder(entry)]
     if len(parts) >= _DEPTH_OF_A_VISIT and not photos and not folders:
         yield _problem(folder, patient, name, _no_photo(folder))
     yield from _visits_in(folder, photos, parts, words)
@@ -195,9 +194,13 @@ def _visits_in(
             yield _lone_photo(photo, "/".join(parts), name, words)
 
 
+def _is_picture(entry: Path) -> bool:
+    return entry.suffix.lower() in PHOTO_SUFFIXES | _REFUSED_SUFFIXES
+
+
 def _without_working_files(photos: Sequence[Path], words: ViewSettings) -> list[Path]:
     """Drop pictures that are not read, but for one that alone shows its view: a visit should say why."""
-    readable = [photo for photo in photos if photo.suffix.lower() not in _REFUSED_SUFFIXES]
+    readable = [photo for photo in photos if photo.suffix.lower() in PHOTO_SUFFIXES]
     shown = {view for photo in readable for view in views_told(photo.stem, words)}
     if not readable:
         return list(photos)

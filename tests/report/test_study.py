@@ -157,6 +157,11 @@ def test_hidden_repeats_count_in_no_table_and_overridden_visits_do():
     assert ">accepted<" in study_page(report)
 
 
+def test_visits_stand_in_the_order_people_count():
+    scores = [SCORES[0] | {"visit": name} for name in ("week-12", "week-4")]
+    assert [visit for visit, _ in StudyReport("T", RUN, scores).quality] == ["week-4", "week-12"]
+
+
 def test_the_settings_on_the_page_do_not_say_whose_photo_was_accepted():
     accepted = ["blur_percent@P02/2024-03-12/front", "roll_deg"]
     run = RUN | {"settings": {**RUN["settings"], "quality": {"accepted": accepted}}}

@@ -37,7 +37,7 @@ from masi_vision.training.losses import finder_loss, pigment_loss, reader_loss
 from masi_vision.training.pigment_data import PigmentSamples, SiteFrame, SitePigmentSamples, frame_faces
 from masi_vision.training.site_photos import SitePhotos, site_photos
 
-_VALIDATION_PHANTOMS = 200
+_VALIDATION_PHANTOMS, _OF_ONE_FACE = 200, 10
 _VALIDATION_SEED = 11
 _COMPARED = 16
 _STATISTICS_FROM = 96
@@ -166,7 +166,7 @@ def _pigment(experiment: PigmentExperiment, sources: Sources) -> Course:
         people, remarks = frame_faces(data, "validation", sources.cache), tuple[str, ...]()
         as_they_are = how.model_copy(update={"blended": 0.0})
         held = PigmentSamples(people, as_they_are, seed=_VALIDATION_SEED)
-        judge: Judge | None = PigmentJudge(held, _VALIDATION_PHANTOMS, cut)
+        judge: Judge | None = PigmentJudge(held, min(_VALIDATION_PHANTOMS, _OF_ONE_FACE * len(people)), cut)
     else:
         frames, facts, remarks = _frames(sources)
         samples = SitePigmentSamples(frames["train"], how, seed=seed)

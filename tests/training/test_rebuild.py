@@ -21,7 +21,7 @@ from masi_vision.visit.models import open_models
 from masi_vision.visit.score import score_photo
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-FACES = 30
+FACES = 20
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_the_shipped_models_can_be_made_again(few, tmp_path, script, experiments
     command = [sys.executable, SCRIPTS / f"{script}.py", "--faces", few, "--run", tmp_path / "run"]
     command += ["--cache", few / "cache", "--out", tmp_path / "models", "--config", *configs]
     done = subprocess.run(
-        command + (["--people", "4"] if script == "train_pigment" else []),
+        command + (["--people", "2"] if script == "train_pigment" else []),
         capture_output=True,
         text=True,
         check=False,

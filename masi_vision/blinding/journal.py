@@ -7,10 +7,13 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from masi_vision.errors import OutputError
 
 _START = "0" * 64
 _HASH = "sha256"
+_PATIENCE_S = 10.0
 
 
 def note(journal: Path, **facts: str) -> None:
@@ -21,6 +24,21 @@ def note(journal: Path, **facts: str) -> None:
     OutputError
         The journal cannot be written, or was changed: nothing is opened without a trace.
     """
+    try:
+        with FileLock(f"{journal}.lock", timeout=_PATIENCE_S):  # two lines at once would follow the same one
+            _add(journal, facts)
+    except Timeout as error:
+        raise OutputError(
+            f"{journal.name} is being written by another run. Expected none. Try again when it is done."
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"{journal} cannot be written ({error.strerror or error}). Expected to note who breaks the code. "
+            "Make the folder of the key writable."
+        ) from error
+
+
+def _add(journal: Path, facts: dict[str, str]) -> None:
     lines = _lines(journal)
     broken = first_broken(lines)
     if broken is not None:
@@ -31,14 +49,8 @@ def note(journal: Path, **facts: str) -> None:
     entry = {"utc": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
     before = json.loads(lines[-1])[_HASH] if lines else _START
     chained = {**entry, _HASH: _hash_of(entry, before)}
-    try:
-        with journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(chained, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise OutputError(
-            f"{journal} cannot be written ({error.strerror or error}). Expected to note who breaks the code. "
-            "Make the folder of the key writable."
-        ) from error
+    with journal.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(chained, ensure_ascii=False) + "\n")
 
 
 def _lines(journal: Path) -> list[str]:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -287,6 +288,14 @@ def test_what_a_person_pastes_for_a_reason_leaves_the_journal_whole(tmp_path):
     for _ in range(3):
         note(tmp_path / "key.log", reason="data\u2028base\u0085 lock\r\n of today")
     assert first_broken((tmp_path / "key.log").read_text(encoding="utf-8").split("\n")[:-1]) is None
+
+
+def test_two_who_open_the_key_at_once_follow_each_other_in_the_journal(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda who: note(tmp_path / "key.log", who=str(who)), range(40)))
+    lines = (tmp_path / "key.log").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 40
+    assert first_broken(lines) is None
 
 
 @pytest.mark.parametrize(

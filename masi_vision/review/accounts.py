@@ -8,7 +8,7 @@ import secrets
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LEAST_PASSWORD = 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}")
-_NOBODY = "$argon2id$v=19$m=65536,t=3,p=1$c29tZXNhbHRzb21lc2FsdA$zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzw"
+_HASH_OF_NOBODY: Final = "$argon2id$v=19$m=65536,t=3,p=1$c29tZXNhbHRzb21lc2FsdA$zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzw"
 """Checked where there is no such account, so that an answer takes as long as where there is one."""
 
 
@@ -136,7 +136,7 @@ def is_password(password_hash: str, password: str) -> bool:
 
     with _ONE_AT_A_TIME:
         try:
-            fits = _hasher().verify(password_hash or _NOBODY, password)
+            fits = _hasher().verify(password_hash or _HASH_OF_NOBODY, password)
         except (VerificationError, InvalidHashError):
             return False
     return bool(fits) and bool(password_hash)
@@ -189,14 +189,14 @@ def must_wait(account: Account, protocol: ReadingProtocol) -> bool:
     return time_of(now()) - time_of(account.failed_utc) < timedelta(minutes=protocol.sign_in.minutes)
 
 
-_NOBODY = "unknown name"
+_UNKNOWN_NAME: Final = "unknown name"
 
 
 def _remember_failure(session: Session, account: Account | None, name: str) -> None:
     if account is not None:
         account.failures, account.failed_utc = account.failures + 1, now()
     if account is None:  # what was typed may be a password: the trail keeps it for ever
-        note(session, _NOBODY, "nobody", "sign-in failed", _NOBODY)
+        note(session, _UNKNOWN_NAME, "nobody", "sign-in failed", _UNKNOWN_NAME)
     else:
         note(session, name, account.role, "sign-in failed", name)
 

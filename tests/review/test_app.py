@@ -5,13 +5,15 @@ import io
 import json
 
 import pytest
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 from conftest_review import PASSWORD, Person, both, graded
 from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
 from masi_vision.blinding.coded_set import Contents
 from masi_vision.errors import ReadingError
-from masi_vision.review.accounts import account_named
+from masi_vision.review.accounts import account_named, is_password
 from masi_vision.review.audit import verify
 from masi_vision.review.database import looking, writing
 from masi_vision.review.reading import altered_reads, hash_of
@@ -184,6 +186,25 @@ def test_whoever_guesses_must_wait_and_cannot_tell_whether_the_name_exists(readi
         Person(app, "anna", "a wrong password")
     assert Person(app, "anna").signed_in.status_code == 401
     assert Person(app, "ben").signed_in.status_code == 303
+
+
+@pytest.mark.full_cost
+def test_an_unknown_name_costs_a_whole_hash_too(monkeypatch):
+    verified = PasswordHasher.verify
+    ends = []
+
+    def watched(hasher, password_hash, password):
+        try:
+            return verified(hasher, password_hash, password)
+        except Exception as error:
+            ends.append((type(error), extract_parameters(password_hash)))
+            raise
+
+    monkeypatch.setattr(PasswordHasher, "verify", watched)
+    known = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=1).hash("some password")
+    assert not is_password("", "a wrong password")
+    assert not is_password(known, "a wrong password")
+    assert ends == [(VerifyMismatchError, extract_parameters(known))] * 2  # compared, not refused unread
 
 
 def routes_of(app):

@@ -119,6 +119,8 @@ def table(columns: Sequence[Column], minutes: float) -> str:
         "",
     ]
     by_name = {one.name: one for one in compared(columns[-1].figures, columns[-2].figures)}
+    apart = "On the photographs and regions that both measure, so the figures differ from those of the table:"
+    lines += [apart, ""]
     lines += [f"- {by_name[name].sentence}" for name in FIGURES if name in by_name]
     values = {name: [one[name].value or np.nan for one in summaries] for name in REGAINED}
     shares = [regained(name, v[0], v[-2], v[-1]) for name, v in values.items()]

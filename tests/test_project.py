@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from masi_vision.phantom.demo import demo_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("models/*.md")])
+DOCUMENTS = sorted(
+    [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("models/*.md")]
+)
 
 # Folders that belong to one person's machine, and the same on Windows.
 OWN_PLACES = re.compile(r"(?<![\w.:/~-])/(?:Users|home|media|mnt|opt|root|srv|work)/[\w.]|\b[A-Z]:\\Users\\")
@@ -58,6 +61,12 @@ def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith(("scored", "not_scored"))
 
 
+def test_no_two_commands_of_the_readme_write_to_one_place():
+    places = re.findall(r"(?:--out|>)\s([\w.-]+)", README)
+    assert len(places) > 5
+    assert sorted(places) == sorted(set(places))
+
+
 def test_every_folder_of_the_readmes_map_exists():
     (folders,) = blocks("text")
     package, missing = REPOSITORY, []
@@ -96,6 +105,19 @@ def test_imports_run_the_way_the_contracts_say():
     code = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))"
     checked = run(sys.executable, "-c", code)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_layers_are_told_as_they_are_held():
+    told = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [
+        set(re.findall(r"`(\w+)`", row)) for row in re.findall(r"^\| (`.*?) \|", told, flags=re.MULTILINE)
+    ]
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "importlinter"
+    ]
+    (layers,) = (one["layers"] for one in contracts["contracts"] if one["type"] == "layers")
+    held = [set(layer.split(" | ")) for layer in layers if layer != "__main__"]
+    assert rows[-len(held) :] == held
 
 
 def test_no_file_names_a_place_on_somebodys_machine():

@@ -88,7 +88,7 @@ PATCHES = table("""
 319 329 329 318 318 317 316 316 315 314 314 314 315 316 317 318
 """)
 PATCHES = PATCHES / 10_000
-SKIN_PATCH, DARK_SKIN_PATCH, FRAME_REFLECTANCE = 1, 0, 0.035
+FRAME_REFLECTANCE = 0.035
 # Nikon D5100 (Darrodi 2015, DOI 10.1364/JOSAA.32.000381, from colour-science); the others are made here, one
 # with channels that overlap more and one with less: middle and half width of red, green and blue [nm].
 NIKON = table("""

@@ -21,7 +21,7 @@ from scipy.stats import binomtest
 
 from masi_vision.config import Settings, checked, load_settings, read_yaml, shipped_file
 from masi_vision.face.align import skin_area
-from masi_vision.face.atlas import MASI_SUBUNITS
+from masi_vision.face.atlas import SUBUNIT_OF_REGION
 from masi_vision.face.models import read_atlas
 from masi_vision.phantom.cohort import (
     ARMS,
@@ -51,7 +51,7 @@ def drawn_trial(seed: int, arms: Sequence[Arm], settings: Settings) -> list[Cour
     rng = np.random.default_rng((20, seed))
     atlas = read_atlas(shipped_file("models", "face_atlas.npz"))
     codes, area = atlas.labels[::SHRUNK, ::SHRUNK], skin_area(atlas)[::SHRUNK, ::SHRUNK]
-    regions = dict(zip(MASI_REGIONS, map(int, MASI_SUBUNITS), strict=True))
+    regions = {name: int(subunit) for name, subunit in SUBUNIT_OF_REGION.items()}
     readers, made = draw_readers(READERS, rng), []
     for number, arm in enumerate(allocation(PATIENTS, arms, rng)):
         patient = draw_patient(f"P{number:03d}", arm, draw_skin(rng), codes, regions.values(), rng)

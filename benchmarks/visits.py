@@ -20,10 +20,9 @@ from page import write_results
 
 from masi_vision.config import Settings
 from masi_vision.face.align import skin_area
-from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas, Floats
+from masi_vision.face.atlas import SUBUNIT_OF_REGION, FaceAtlas, Floats
 from masi_vision.pigment.map import undecided
 from masi_vision.pigment.measure import integrated_od, mean_over_area
-from masi_vision.scale import MASI_REGIONS
 from masi_vision.training.phantom_photos import Picture, in_frame
 from masi_vision.training.pigment_export import Course, judged
 from masi_vision.visit.compare import Comparison, laid_over
@@ -98,7 +97,7 @@ def _regions(
     change, both = comparison.change, (comparison.baseline.pigment, comparison.follow_up.pigment)
     area = skin_area(models.face.atlas)
     planted = np.asarray(comparison.laid.to_baseline(after.density_od), np.float32)
-    for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True):
+    for name, subunit in SUBUNIT_OF_REGION.items():
         common = (before.codes == subunit) & change.skin
         if name not in before.graded & after.graded or not common.any():
             continue

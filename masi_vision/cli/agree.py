@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from masi_vision.cli.door import DONE, verb
+from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite
 from masi_vision.errors import OutputError, StatsError
 
@@ -22,15 +22,6 @@ if TYPE_CHECKING:
 
 AGREEMENT = "agreement.csv"
 _COLUMNS = ("topic", "between", "measure", "units", "patients", "value", "low", "high")
-
-
-def need_stats() -> None:
-    """Refuse without the extra."""
-    if find_spec("scipy") is None:
-        raise StatsError(
-            'The extra "stats" is not installed. Expected it for statistics. '
-            'In the checkout of masi_vision run: pip install ".[stats]"'
-        )
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
@@ -78,7 +69,7 @@ def agree(
     overwrite: Overwrite = False,
 ) -> int:
     """Measure agreement between readers, with themselves, and with the software; intervals by patient."""
-    need_stats()
+    need_extra("stats", "statistics")
     from masi_vision.report.tables import write_file, writing
     from masi_vision.stats.panel import findings
     from masi_vision.stats.reads import reads_from, scores_table

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ import typer
 
 from masi_vision.cli.agree import rows_of
 from masi_vision.cli.door import DONE, verb
+from masi_vision.cli.extras import need_extra
 from masi_vision.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -41,11 +41,7 @@ def calibrate(
     ] = None,
 ) -> int:
     """Fit the cut points of area and darkness to a panel's grades and write a settings file."""
-    if find_spec("scipy") is None:
-        raise SettingsError(
-            'The extra "stats" is not installed. Expected it for fitting. '
-            'In the checkout of masi_vision run: pip install ".[stats]"'
-        )
+    need_extra("stats", "fitting")
     from masi_vision.config import load_settings, shipped_file
     from masi_vision.report.tables import write_file
 

@@ -12,6 +12,7 @@ import typer
 
 from masi_vision.cli.agree import rows_of
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
+from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite
 from masi_vision.errors import OutputError, StatsError
 
@@ -116,12 +117,7 @@ def export(
 
 def _need_dicom(photos: Path) -> None:
     """Refuse what cannot be done before anything is written."""
-    missing = [name for name in ("pydicom", "highdicom") if find_spec(name) is None]
-    if missing:
-        raise OutputError(
-            f"{', '.join(missing)} is not installed. Expected the extra dicom. In the checkout of "
-            'masi_vision: pip install ".[dicom]"'
-        )
+    need_extra("dicom", "DICOM files")
     if not photos.is_dir():
         raise OutputError(f"{photos} is no folder. Expected the one with the photos that were scored.")
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from masi_vision.cli.agree import need_stats, rows_of
+from masi_vision.cli.agree import rows_of
 from masi_vision.cli.door import DONE, verb
+from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite
 from masi_vision.errors import OutputError, StatsError
 
@@ -45,7 +46,7 @@ def outcome(
     overwrite: Overwrite = False,
 ) -> int:
     """Compare the arms of a trial: ANCOVA, MMRM, improvement, responders, what is missing."""
-    need_stats()
+    need_extra("stats", "statistics")
     from masi_vision.config import checked, read_yaml, shipped_file
     from masi_vision.report.tables import write_file, writing
     from masi_vision.stats.outcome import Gain, OutcomeProtocol, Result, event_results, gains, other_results

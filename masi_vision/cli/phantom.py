@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from masi_vision.cli.door import DONE, verb
+from masi_vision.cli.extras import need_extra
 from masi_vision.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -34,11 +34,7 @@ def phantom(
     ] = "0.10,0.25,0.40,0.55",
 ) -> int:
     """Make a study of people who do not exist: planted melasma, visits, treatment effects by arm, reads."""
-    if find_spec("scipy") is None or find_spec("torch") is None:
-        raise SettingsError(
-            'The extra "train" is not installed. Expected it for making phantoms. '
-            'In the checkout of masi_vision run: pip install ".[train]"'
-        )
+    need_extra("train", "making phantoms")
     from masi_vision.config import load_settings
     from masi_vision.training.phantom_study import StudyPlan, write_study
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from masi_vision.cli.agree import AGREEMENT, need_stats, rows_of
+from masi_vision.cli.agree import AGREEMENT, rows_of
 from masi_vision.cli.door import DONE, verb
+from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite
 from masi_vision.cli.outcome import OUTCOME
 from masi_vision.errors import OutputError, StatsError
@@ -48,9 +48,7 @@ def report(
     overwrite: Overwrite = False,
 ) -> int:
     """Write a study as one page: photos in and refused, quality, agreement, outcome, versions and hashes."""
-    need_stats()
-    if find_spec("matplotlib") is None:
-        raise StatsError('matplotlib is not installed. Expected the extra "stats": pip install ".[stats]"')
+    need_extra("stats", "the report")
     from masi_vision.report.study import StudyReport, study_page
     from masi_vision.report.tables import write_file, writing
 

@@ -11,6 +11,7 @@ import typer
 
 from masi_vision.cli.default_verb import unless_named
 from masi_vision.cli.door import DONE, MUST_CHANGE, verb
+from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, secret
 from masi_vision.errors import OutputError, ReadingError
 
@@ -44,22 +45,9 @@ review.add_typer(account, name="account")
 audit = typer.Typer(help="The audit trail of a reading.", no_args_is_help=True)
 
 
-def _need_review() -> None:
-    from importlib.util import find_spec
-
-    missing = [
-        name for name in ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2") if find_spec(name) is None
-    ]
-    if missing:
-        raise ReadingError(
-            f'The extra "review" is not installed: {", ".join(missing)} is missing. '
-            'Expected it for reading. In the checkout of masi_vision run: pip install ".[review]"'
-        )
-
-
 @contextmanager
 def _opened(db: str, *, to_look: bool = False, may_be_new: bool = False) -> Iterator[Session]:
-    _need_review()
+    need_extra("review", "reading")
     from masi_vision.review.database import looking, open_database, writing
 
     engine = open_database(db, may_be_new=may_be_new)
@@ -94,7 +82,7 @@ def serve(
     ] = False,
 ) -> int:
     """Serve the reading page of a coded set until it is stopped."""
-    _need_review()
+    need_extra("review", "reading")
     import uvicorn
 
     from masi_vision.blinding.coded_set import read_contents

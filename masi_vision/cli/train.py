@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from masi_vision.cli.door import DONE, verb
-from masi_vision.errors import SettingsError
+from masi_vision.cli.extras import need_extra
 
 if TYPE_CHECKING:
     from masi_vision.training.model_folder import Part
@@ -43,7 +42,7 @@ def train(
     ] = None,
 ) -> int:
     """Fit networks to annotated photos, and write models that score. Made again, the call goes on."""
-    need_training("training")
+    need_extra("train", "training")
     from masi_vision.face.models import shipped_folder
     from masi_vision.labels.dataset import read_dataset
     from masi_vision.training.experiment import load_experiment
@@ -63,15 +62,6 @@ def train(
         _tell(named.name, part)
     typer.echo(f"Models: {run / MODELS}  Look at them on the split test: masi evaluate DATASET --models ...")
     return DONE
-
-
-def need_training(what: str) -> None:
-    """Refuse where the training libraries are not installed."""
-    if find_spec("torch") is None or find_spec("segmentation_models_pytorch") is None:
-        raise SettingsError(
-            f'The extra "train" is not installed. Expected it for {what}. '
-            'In the checkout of masi_vision run: pip install ".[train]"'
-        )
 
 
 @contextmanager

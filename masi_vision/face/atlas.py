@@ -16,6 +16,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from masi_vision.scale import MASI_REGIONS, MasiRegion
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -32,7 +34,8 @@ class Subunit(IntEnum):
 
 
 SUBUNITS: tuple[Subunit, ...] = tuple(s for s in Subunit if s is not Subunit.NONE)
-MASI_SUBUNITS = (Subunit.FOREHEAD, Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR, Subunit.CHIN)
+SUBUNIT_OF_REGION: dict[MasiRegion, Subunit] = {name: Subunit[name.upper()] for name in MASI_REGIONS}
+MASI_SUBUNITS = tuple(SUBUNIT_OF_REGION.values())
 MIRRORED_CODE = np.array([0, 1, 3, 2, 4, 5, 6], np.uint8)
 """The code that each code takes when the photo is mirrored."""
 

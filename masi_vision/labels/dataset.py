@@ -30,10 +30,10 @@ import numpy.typing as npt
 from masi_vision.errors import DatasetError
 from masi_vision.face.atlas import Floats, Subunit
 from masi_vision.photo import Photo, read_photo
+from masi_vision.visit.folder import VIEWS
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-VIEWS = ("front", "left", "right")
 Codes = npt.NDArray[np.uint8]
 
 TABLE, LANDMARKS = "dataset.csv", "landmarks.npz"

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from masi_vision.errors import DatasetError
-from masi_vision.labels.dataset import SPLITS, VIEWS, Entry, refuse_shared_patients
+from masi_vision.labels.dataset import SPLITS, Entry, refuse_shared_patients
 from masi_vision.labels.photo_folder import NoSuchPhotoError, PhotoFolder
 from masi_vision.photo import printable
-from masi_vision.visit.folder import views_told
+from masi_vision.visit.folder import VIEWS, views_told
 
 COLUMNS = ("photo", "patient", "visit", "view", "site", "split")
 
@@ -25,12 +25,9 @@ class People:
     ----------
     entries : dict of str to Entry
         By the photo's path; labels and pigment are empty yet.
-    from_table : bool
-        Whether a table said so; then a photo that it lacks is left out.
     """
 
     entries: dict[str, Entry]
-    from_table: bool = False
 
 
 def people_by_table(table: Path, photos: PhotoFolder) -> People:
@@ -54,7 +51,7 @@ def people_by_table(table: Path, photos: PhotoFolder) -> People:
     if wrong:
         raise DatasetError(f"{table.name} does not fit:{''.join(wrong)}\nCorrect the table.")
     refuse_shared_patients(entry for entry in entries.values() if entry.split)
-    return People(entries, from_table=True)
+    return People(entries)
 
 
 def _rows(table: Path) -> list[dict[str, str]]:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 LEAST_PASSWORD = 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}")
-_HASH_OF_NOBODY: Final = "$argon2id$v=19$m=65536,t=3,p=1$c29tZXNhbHRzb21lc2FsdA$zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzw"
+_HASH_OF_NOBODY: Final = (
+    "$argon2id$v=19$m=65536,t=3,p=1$c29tZXNhbHRzb21lc2FsdA$zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzw"
+)
 """Checked where there is no such account, so that an answer takes as long as where there is one."""
 
 

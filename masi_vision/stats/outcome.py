@@ -148,7 +148,7 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Result
         *_by_mmrm(courses, protocol),
         *_trajectories(courses),
         *_improvement(courses, protocol),
-        *_missing(courses, protocol),
+        *_missing(courses),
     ]
 
 
@@ -323,7 +323,7 @@ def _share(analysis: str, arm: str, visit: str, measure: str, count: int, of: in
     return Result(analysis, arm, visit, measure, of, count / of, float(interval.low), float(interval.high))
 
 
-def _missing(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[Result]:
+def _missing(courses: Sequence[Course]) -> Iterator[Result]:
     visits = sorted({visit for one in courses for visit in one.values}, key=natural_key)
     for arm in sorted({one.arm for one in courses}):
         here = [one for one in courses if one.arm == arm]

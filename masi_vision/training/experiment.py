@@ -31,8 +31,9 @@ class ModelSettings(Section):
     start : str
         ``models``: the network of the models that are trained on; ``none``; ``imagenet``: the encoder's
         filters as segmentation-models-pytorch fetches them, the only thing that is ever downloaded;
-        ``face_reader``: the filters of the models' face reader, for the pigment map; or a file .safetensors
-        that an earlier run wrote.
+        ``face_reader``: the filters of the models' face reader, for the pigment map; ``previous``: the
+        network of the experiment before this one in the same call; or a file .safetensors that an earlier
+        run wrote.
     """
 
     architecture: Annotated[str, Field(pattern=r"^\w+$")]

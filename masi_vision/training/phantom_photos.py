@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from masi_vision.config import Settings
 from masi_vision.face.align import Alignment, skin_area
-from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas, Floats
+from masi_vision.face.atlas import SUBUNIT_OF_REGION, FaceAtlas, Floats
 from masi_vision.labels.dataset import Split
 from masi_vision.phantom.capture import Capture, draw_capture, taken
 from masi_vision.phantom.colour import colour_from_depth, colour_from_lab_shift, density_for_delta_l
@@ -28,7 +28,7 @@ from masi_vision.phantom.plant import transmitted
 from masi_vision.photo import Photo, srgb_to_linear
 from masi_vision.pigment.map import undecided
 from masi_vision.pigment.measure import integrated_od
-from masi_vision.scale import MASI_REGIONS, MasiRegion
+from masi_vision.scale import MasiRegion
 from masi_vision.skin.density import optical_density
 from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace
@@ -287,7 +287,7 @@ def rows_of(
         0 where the estimator sees no pigment: its mean is the integrated pigment.
     """
     area = skin_area(picture.measures.face.atlas).astype(np.float64)
-    for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True):
+    for name, subunit in SUBUNIT_OF_REGION.items():
         if name not in picture.graded:
             continue
         region = picture.codes == subunit
@@ -344,7 +344,7 @@ def change_rows(before: Picture, after: Picture, atlas: FaceAtlas, settings: Set
         {row.region: row for row in rows_of(picture, CHANGE, nothing > 0, nothing)}
         for picture in (before, after)
     )
-    for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True):
+    for name, subunit in SUBUNIT_OF_REGION.items():
         common = (before.codes == subunit) & change.skin
         weight = np.where(common, area, 0)
         if name not in first or name not in second:

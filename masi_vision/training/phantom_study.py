@@ -17,7 +17,7 @@ import numpy as np
 from masi_vision.config import Settings, shipped_file
 from masi_vision.errors import OutputError, SettingsError
 from masi_vision.face.align import Alignment, skin_area
-from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas
+from masi_vision.face.atlas import SUBUNIT_OF_REGION, FaceAtlas
 from masi_vision.face.models import read_atlas
 from masi_vision.phantom.capture import draw_capture
 from masi_vision.phantom.cohort import (
@@ -46,9 +46,7 @@ from masi_vision.visit.seen import View
 TRUTH, READS, STUDY = "truth.csv", "reads.csv", "phantom.json"
 _READERS = 3
 _TURN_DEG: dict[View, float] = {"front": 0.0, "right": 40.0, "left": -40.0}
-_REGIONS: dict[MasiRegion, int] = {
-    name: int(subunit) for name, subunit in zip(MASI_REGIONS, MASI_SUBUNITS, strict=True)
-}
+_REGIONS: dict[MasiRegion, int] = {name: int(subunit) for name, subunit in SUBUNIT_OF_REGION.items()}
 
 
 @dataclass(frozen=True)

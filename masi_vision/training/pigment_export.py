@@ -241,10 +241,6 @@ def _validation_rows(course: Course, file: Path, cache: Path) -> list[Row]:
     return rows
 
 
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
 def _card(
     data: TrainingSet, recipe: list[dict[str, Any]], parity: dict[str, float], file: Path
 ) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from masi_vision.config import ScaleSettings
 from masi_vision.pigment.interval import Band, ChangeError, MeasureError
-from masi_vision.scale import MASI_REGIONS, MasiRegion, area_grade
+from masi_vision.scale import MASI_REGIONS, REGION_TENTHS, MasiRegion, area_grade
 from masi_vision.training.phantom_photos import CHANGE, Row, State
 from masi_vision.visit.score import mmasi_of, moved
 
@@ -20,7 +20,7 @@ DOUBT = (0.02, 0.5, 1.0)
 """Steps of the share of a region's skin that is undecided: next to nothing, up to half of it, more."""
 _LEAST_ROWS = 40
 _PLANTED: tuple[State, ...] = ("planted", "treated")
-_WEIGHTS: dict[str, float] = dict(zip(MASI_REGIONS, (0.3, 0.3, 0.3, 0.1), strict=True))
+_WEIGHTS: dict[str, float] = {region: tenths / 10 for region, tenths in REGION_TENTHS.items()}
 _DARK_DELTA_L = 6.0
 LEVEL = 0.90
 """Share of truths that an interval should hold."""
@@ -38,7 +38,7 @@ def figures(rows: list[Row], scale: ScaleSettings) -> dict[str, float]:
     """
     shots = by_shot(rows)
     first = {person: part for (person, state), part in shots.items() if state == "planted"}
-    amounts = ([_amount(part, true=of) for part in first.values()] for of in (False, True))
+    amounts = ([_amount(part, true=true) for part in first.values()] for true in (False, True))
     marked = [row for row in rows if row.state in _PLANTED]
     clear = [row.fraction for row in rows if row.state in ("clear", "again")]
     dark = [row for row in rows if row.state == "planted" and row.delta_l >= _DARK_DELTA_L]
@@ -80,8 +80,8 @@ def change_r(rows: list[Row]) -> float:
         p for p in sorted({person for person, _ in shots}) if {(p, "planted"), (p, "treated")} <= shots.keys()
     ]
     measured, true = (
-        [_amount(shots[p, "treated"], true=of) - _amount(shots[p, "planted"], true=of) for p in people]
-        for of in (False, True)
+        [_amount(shots[p, "treated"], true=true) - _amount(shots[p, "planted"], true=true) for p in people]
+        for true in (False, True)
     )
     return correlation(measured, true)
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from masi_vision.config import AtLeast, Limit, QualitySettings
 from masi_vision.errors import NotScorable, ReasonCode
 from masi_vision.face.align import skin_area
-from masi_vision.face.atlas import MASI_SUBUNITS, Floats, Subunit
+from masi_vision.face.atlas import SUBUNIT_OF_REGION, Floats, Subunit
 from masi_vision.face.find import FaceRegions
 from masi_vision.photo.colour_correction import Correction, card_drift
 from masi_vision.photo.exif import CaptureFacts
@@ -378,7 +378,7 @@ def _of_pose(face: FaceRegions, view: View) -> Iterator[tuple[str, float, str]]:
 def _of_region(
     seen: SeenPhoto, region: MasiRegion, light: _Light, glossy: npt.NDArray[np.bool_]
 ) -> Iterator[tuple[str, float | None, str]]:
-    code = _CODES[region]
+    code = SUBUNIT_OF_REGION[region]
     skin = seen.codes == code
     name = region.replace("_", " ").capitalize()
     atlas = seen.face.atlas
@@ -411,9 +411,6 @@ def _of_region(
         f"{name}: {gloss or 0:.0%} of the skin is glossy. Expected {{limit}} of it. "
         "Blot the skin, or use crossed polarisers.",
     )
-
-
-_CODES: Mapping[MasiRegion, Subunit] = dict(zip(MASI_REGIONS, MASI_SUBUNITS, strict=True))
 
 
 def blur_percent(seen: SeenPhoto) -> float:

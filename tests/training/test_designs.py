@@ -1,6 +1,5 @@
 """Networks other than ours, several processes, batches in parts: all that an experiment may ask for."""
 
-import json
 import os
 import subprocess
 import sys
@@ -79,11 +78,6 @@ def short(steps, **schedule):
             "precision": "float32",
         }
     )
-
-
-def losses_of(run):
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [line["heat"] for line in lines if line["part"] == "train"]
 
 
 def still(network):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from masi_vision.blinding.key import Key
 from masi_vision.errors import BlindingError
+from masi_vision.report.tables import read_csv
 
 ALLOCATION_COLUMNS = ("patient", "arm")
 CODE_COLUMNS = ("code", "visit")
@@ -49,10 +50,7 @@ def read_tables(results: Path) -> list[Table]:
         There is none.
     """
     files = sorted(results.glob("*.csv")) if results.is_dir() else [results]
-    try:
-        tables = [_table(file) for file in files]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BlindingError(f"{results} cannot be read ({error}). Expected CSV tables in UTF-8.") from error
+    tables = [Table(file.name, *read_csv(file, BlindingError)) for file in files]
     tables = [table for table in tables if table.code_column is not None]
     if not tables:
         raise BlindingError(
@@ -60,14 +58,6 @@ def read_tables(results: Path) -> list[Table]:
             "masi score on a coded set, or a table of reads. Name their folder."
         )
     return tables
-
-
-def _table(file: Path) -> Table:
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream, restval="")
-        columns = tuple(reader.fieldnames or ())  # of an empty file it looks for them
-        rows = [{str(name): value or "" for name, value in row.items()} for row in reader]
-    return Table(file.name, columns, rows)
 
 
 def read_allocation(file: Path) -> dict[str, str]:
@@ -78,10 +68,7 @@ def read_allocation(file: Path) -> dict[str, str]:
     BlindingError
         The columns are others, or a patient has two arms or none.
     """
-    try:
-        table = _table(file)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BlindingError(f"{file} cannot be read ({error}). Expected a CSV file in UTF-8.") from error
+    table = Table(file.name, *read_csv(file, BlindingError))
     if not set(ALLOCATION_COLUMNS) <= set(table.columns):
         raise BlindingError(
             f"{file.name} has the columns {', '.join(table.columns) or 'none'}. Expected "

@@ -30,18 +30,12 @@ def rows_of(file: Path) -> list[dict[str, str]]:
     Raises
     ------
     StatsError
-        It cannot be read.
+        It is no table.
     """
-    from masi_vision.report.tables import untold
+    from masi_vision.report.tables import read_csv, untold
 
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream, restval=""))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StatsError(f"{file} cannot be read ({error}). Expected a CSV table in UTF-8.") from error
     return [
-        {str(name): untold(cell.strip()) if isinstance(cell, str) else "" for name, cell in row.items()}
-        for row in rows
+        {name: untold(cell.strip()) for name, cell in row.items()} for row in read_csv(file, StatsError)[1]
     ]
 
 
@@ -58,10 +52,14 @@ def agree(
         ),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(metavar="VISIT", help="First visit; the first by name where omitted.")
+        str | None, typer.Option(metavar="VISIT", help="First visit; that of the protocol where omitted.")
     ] = None,
     final: Annotated[
-        str | None, typer.Option(metavar="VISIT", help="Last visit; the last by name where omitted.")
+        str | None, typer.Option(metavar="VISIT", help="Last visit; the primary of the protocol.")
+    ] = None,
+    protocol: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="That of masi outcome; else the first and the last visit by name."),
     ] = None,
     draws: Annotated[
         int, typer.Option(min=100, help="How often patients are drawn for the intervals.")
@@ -77,7 +75,13 @@ def agree(
     if (out / AGREEMENT).exists() and not overwrite:
         raise OutputError(f"{out / AGREEMENT} is there already. Expected a new folder, or --overwrite.")
     read = reads_from(rows_of(reads), reads.name)
+    if protocol is not None:
+        from masi_vision.cli.outcome import protocol_of
+
+        rules = protocol_of(protocol)
+        baseline, final = baseline or rules.baseline, final or rules.primary
     first, last = _visits(read, baseline, final)
+    typer.echo(f"Change is from visit {first} to visit {last}." if first != last else "No change: one visit.")
     by_software = scores_table(rows_of(scores), scores.name) if scores else None
     if by_software is not None:
         _check_shared(read, by_software)
@@ -86,7 +90,7 @@ def agree(
         out.mkdir(parents=True, exist_ok=True)
         write_file(out / AGREEMENT, table_of(found))
     _say(found)
-    typer.echo(f"Change is from visit {first} to visit {last}. All figures: {out / AGREEMENT}")
+    typer.echo(f"All figures: {out / AGREEMENT}")
     return DONE
 
 

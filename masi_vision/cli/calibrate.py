@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,9 +50,11 @@ def calibrate(
         raise OutputError(f"{out} is there already. Expected a new file. Name another with --out.")
     base = settings or shipped_file("configs", "scoring.yaml")
     read = by_region(_rows(reads, _KEY[:2]), reads.name)
-    pairs = joined(read, _rows(measures, (*_KEY, "area", "pigmented_fraction", "contrast_od")))
+    graded = [row for row in read if _is_graded(row)]
+    measured = by_key(_rows(measures, (*_KEY, "area", "pigmented_fraction", "contrast_od")), measures.name)
+    pairs = joined(graded, measured)
     if left_out := len(read) - len(pairs):
-        typer.echo(f"{left_out} reads are of regions that were not graded; they are left out.")
+        typer.echo(f"{left_out} reads are left out: the reader or the software graded no such region.")
     found = fitted(pairs, load_settings(base))
     write_file(out, rewritten(base.read_text(encoding="utf-8"), found))
     for name, fit in found.items():
@@ -66,12 +69,18 @@ def by_region(rows: list[Line], name: str) -> list[Line]:
     Raises
     ------
     SettingsError
-        A column is missing.
+        A column is missing, no row counts, or one reader read a region twice.
     """
     from masi_vision.scale import MASI_REGIONS
     from masi_vision.stats.reads import GRADES, counts
 
     counted = [row for row in rows if counts(row)]
+    if not counted:
+        raise SettingsError(
+            f"None of the {len(rows)} rows of {name} counts. Expected reads that are locked, blind and the "
+            "reader's last (columns locked_utc, stage, latest). Let the readers finish."
+        )
+    _refuse_twice(counted, ("patient", "visit", "region", "reader", "repeat_of"), name)
     if "region" in rows[0]:
         return _with_columns(counted, GRADES, name)
     wide = _with_columns(counted, tuple(f"{region}_area" for region in MASI_REGIONS), name)
@@ -82,6 +91,59 @@ def by_region(rows: list[Line], name: str) -> list[Line]:
         for region in MASI_REGIONS
         if row[f"{region}_area"]
     ]
+
+
+def by_key(measures: list[Line], name: str) -> dict[Key, Line]:
+    """The row of every region that the software graded.
+
+    Raises
+    ------
+    SettingsError
+        A region is there twice, or a graded one lacks its measures.
+    """
+    _refuse_twice(measures, _KEY, name)
+    graded = {_key(row): row for row in measures if row["area"]}
+    for key, row in graded.items():
+        for column in ("pigmented_fraction", "contrast_od"):
+            if _number(row[column]) is None and not (column == "contrast_od" and row["area"] == "0"):
+                raise SettingsError(
+                    f"{name} has the {column} {row[column]!r} of {'/'.join(key)}. Expected a number with a "
+                    "decimal point. Take the table as masi score wrote it."
+                )
+    return graded
+
+
+def _refuse_twice(rows: list[Line], columns: tuple[str, ...], name: str) -> None:
+    """Refuse two rows of one thing; a table without readers may hold several reads of a region."""
+    if not {"reader", "pigmented_fraction"} & rows[0].keys():
+        return
+    seen = Counter(tuple(row.get(column, "") for column in columns) for row in rows)
+    ((key, count),) = seen.most_common(1)
+    if count > 1:
+        raise SettingsError(
+            f"{name} has {count} rows of {' '.join(filter(None, key))}. Expected one. Take the others out."
+        )
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if value >= 0 else None
+
+
+def _is_graded(row: Line) -> bool:
+    """Whether the reader gave both grades; a region without pigment has no darkness."""
+    from masi_vision.stats.reads import MISSING
+
+    return _is_clear(row) or all(row[name].lower() not in MISSING for name in ("area", "darkness"))
+
+
+def _is_clear(row: Line) -> bool:
+    from masi_vision.stats.reads import whole_number
+
+    return whole_number(row["area"]) == 0
 
 
 @dataclass(frozen=True)
@@ -95,7 +157,7 @@ class ReadRegion:
     contrast_od: float
 
 
-def joined(reads: list[Line], measures: list[Line]) -> list[ReadRegion]:
+def joined(reads: list[Line], measured: dict[Key, Line]) -> list[ReadRegion]:
     """Every read with the measure of the region that was read, where that was graded.
 
     Raises
@@ -103,9 +165,8 @@ def joined(reads: list[Line], measures: list[Line]) -> list[ReadRegion]:
     SettingsError
         A grade is none of the scale, or most of what was read was not measured.
     """
-    by_key = {_key(row): row for row in measures if row["area"]}
     wanted = {_key(row) for row in reads}
-    lost = sorted(wanted - set(by_key))
+    lost = sorted(wanted - set(measured))
     if len(lost) > len(wanted) / 2:
         raise SettingsError(
             f"{len(lost)} regions that were read were not measured, among them {'/'.join(lost[0])}. Expected "
@@ -116,24 +177,27 @@ def joined(reads: list[Line], measures: list[Line]) -> list[ReadRegion]:
             row["patient"],
             _grade(row, "area", 6),
             _grade(row, "darkness", 4),
-            float(by_key[_key(row)]["pigmented_fraction"]),
-            float(by_key[_key(row)]["contrast_od"]),
+            _number(measured[_key(row)]["pigmented_fraction"]) or 0.0,
+            _number(measured[_key(row)]["contrast_od"]) or 0.0,
         )
         for row in reads
-        if _key(row) in by_key
+        if _key(row) in measured
     ]
 
 
 def _grade(row: Line, name: str, highest: int) -> int:
-    text = (row[name] or "").strip()
-    if name == "darkness" and not text and row["area"].strip() == "0":
-        return 0  # a region without pigment has none
-    if not text.isdigit() or int(text) > highest:
+    from masi_vision.stats.reads import whole_number
+
+    text = row[name]
+    grade = whole_number(text)
+    if grade is None and name == "darkness" and _is_clear(row):
+        return 0
+    if grade is None or grade > highest:
         raise SettingsError(
             f"The read of {'/'.join(_key(row))} has {name} {text!r}. "
             f"Expected a whole number from 0 to {highest}."
         )
-    return int(text)
+    return grade
 
 
 def fitted(pairs: list[ReadRegion], settings: Settings) -> dict[str, Calibration]:

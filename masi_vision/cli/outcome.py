@@ -47,15 +47,13 @@ def outcome(
 ) -> int:
     """Compare the arms of a trial: ANCOVA, MMRM, improvement, responders, what is missing."""
     need_extra("stats", "statistics")
-    from masi_vision.config import checked, read_yaml, shipped_file
     from masi_vision.report.tables import write_file, writing
-    from masi_vision.stats.outcome import Gain, OutcomeProtocol, Result, event_results, gains, other_results
+    from masi_vision.stats.outcome import Gain, Result, event_results, gains, other_results
     from masi_vision.stats.outcome import outcome as figures
 
     if any((out / name).exists() for name in (OUTCOME, PATIENTS)) and not overwrite:
         raise OutputError(f"{out} holds an outcome already. Expected a new folder, or --overwrite.")
-    place = protocol or shipped_file("configs", "outcome.yaml")
-    rules = checked(OutcomeProtocol, read_yaml(place), place, "outcome.yaml")
+    rules = protocol_of(protocol)
     rows = rows_of(table)
     arms = arms_of(rows_of(allocation) if allocation else rows, (allocation or table).name)
     courses = courses_of(rows, arms, rules, table.name)
@@ -71,6 +69,21 @@ def outcome(
     _say(found, rules)
     typer.echo(f"All figures: {out / OUTCOME}. Every patient: {out / PATIENTS}")
     return DONE
+
+
+def protocol_of(file: Path | None) -> OutcomeProtocol:
+    """What is compared, as a file says it; None: the shipped one.
+
+    Raises
+    ------
+    SettingsError
+        A key lacks, is unknown or does not fit.
+    """
+    from masi_vision.config import checked, read_yaml, shipped_file
+    from masi_vision.stats.outcome import OutcomeProtocol
+
+    place = file or shipped_file("configs", "outcome.yaml")
+    return checked(OutcomeProtocol, read_yaml(place), place, "outcome.yaml")
 
 
 def arms_of(rows: Rows, name: str) -> dict[str, str]:
@@ -140,12 +153,12 @@ def _cell(value: object) -> object:
 
 
 def _say(found: Sequence[Result], rules: OutcomeProtocol) -> None:
-    from masi_vision.stats.outcome import NOT_FITTED
+    from masi_vision.stats.outcome import NOT_COMPARED, NOT_FITTED
 
     typer.echo(f"{rules.endpoint} at {rules.primary}, by {rules.baseline}, against {rules.control}:")
     for one in found:
-        if one.measure.startswith(NOT_FITTED):
-            typer.echo(f"  {one.analysis}: {one.measure}")
+        if one.measure.startswith((NOT_FITTED, NOT_COMPARED)):
+            typer.echo(f"  {one.analysis}: {one.arm} {one.measure}")
         if one.measure == "difference":
             p = f"p {one.p:.3g}, for all comparisons {one.p_adjusted:.3g}"
             interval = f"({one.low:.2f} to {one.high:.2f})"

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from masi_vision.config import Settings
-from masi_vision.errors import OutputError
+from masi_vision.errors import MasiError, OutputError
 from masi_vision.face.atlas import SUBUNITS
 from masi_vision.visit.folder import RESULTS_MARK
 from masi_vision.visit.region import RegionResult, region_values
@@ -167,6 +167,38 @@ def text(value: str) -> str:
 def untold(cell: str) -> str:
     """The name behind a cell that `text` made."""
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+
+
+def read_csv(file: Path, refused: type[MasiError]) -> tuple[tuple[str, ...], list[Row]]:
+    """Columns and rows of a table that another program or a person made; rows without any value left out.
+
+    Raises
+    ------
+    refused
+        It cannot be read, a column is there twice, or a row has more cells than there are columns: a decimal
+        comma parts a number in two.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream)
+            columns = tuple(name.strip() for name in next(reader, []))
+            lines = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise refused(
+            f"{file} cannot be read ({why}). Expected a CSV table in UTF-8. Save it as one."
+        ) from error
+    if twice := [name for name, count in Counter(filter(None, columns)).items() if count > 1]:
+        raise refused(f"{file.name} has the column {twice[0]!r} twice. Expected one. Take the other out.")
+    if len(columns) == 1 and ";" in columns[0]:
+        raise refused(f"{file.name} is parted by semicolons. Expected commas. Save it as CSV with commas.")
+    for number, cells in lines:
+        if any(cells[len(columns) :]):
+            raise refused(
+                f"{file.name}, line {number}, has {len(cells)} cells for {len(columns)} columns. Expected "
+                "one for each. Write decimals with a point, or put a text with commas into quotation marks."
+            )
+    return columns, [dict(zip(columns, [*cells, *[""] * len(columns)], strict=False)) for _, cells in lines]
 
 
 def csv_line(columns: Sequence[str], row: Row) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.stats import multivariate_t
 
 from masi_vision.errors import StatsError
-from masi_vision.stats.mmrm import Contrast, contrast_of
+from masi_vision.stats.mmrm import LEAST_REST, Contrast, contrast_of
 
 Values = npt.NDArray[np.float64]
 Multiplicity = Literal["dunnett", "holm", "none"]
@@ -100,7 +100,7 @@ def ancova(
     inverse = np.linalg.inv(design.T @ design)
     beta = inverse @ design.T @ follow_up
     variance = float(((follow_up - design @ beta) ** 2).sum() / df)
-    if variance == 0:
+    if variance <= (LEAST_REST * np.abs(follow_up).max()) ** 2:
         raise StatsError("The values follow the model without rest. Expected patients who differ.")
 
     def tested(weights: Values) -> Contrast:

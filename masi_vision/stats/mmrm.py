@@ -19,8 +19,14 @@ from masi_vision.errors import StatsError
 
 Values = npt.NDArray[np.float64]
 _STEP = 1e-4
+LEAST_REST = 1e-9
+"""Share of the values below which what a model leaves is rounding."""
 _FLAT, _STEEPEST = 1e-6, 1e-2
 """Of the gradient: where the fit ends, and from where on it has not."""
+_SINGULAR = (
+    "The covariance of the visits cannot be fitted. Expected more patients, or fewer visits, than there are. "
+    "Leave out the visits that few patients have."
+)
 
 
 @dataclass(frozen=True)
@@ -96,9 +102,13 @@ class Mmrm:
         for k in range(len(gradient)):
             step = np.zeros_like(self._theta)
             step[k] = _STEP
-            up, down = (
-                weights @ _solved(self._patterns, self._theta + sign * step)[1] @ weights for sign in (1, -1)
-            )
+            try:
+                up, down = (
+                    weights @ _solved(self._patterns, self._theta + sign * step)[1] @ weights
+                    for sign in (1, -1)
+                )
+            except np.linalg.LinAlgError as error:
+                raise StatsError(_SINGULAR) from error
             gradient[k] = (up - down) / (2 * _STEP)
         df = 2 * variance**2 / float(gradient @ self._theta_covariance @ gradient)
         return contrast_of(float(weights @ self.coefficients), float(np.sqrt(variance)), df)
@@ -132,21 +142,11 @@ def fit_mmrm(values: Values, design: Values, patients: Sequence[str], visits: np
     count = int(visits.max()) + 1
     beta, *_ = np.linalg.lstsq(design, values, rcond=None)
     spread = float(np.std(values - design @ beta))
-    if spread == 0:
+    if spread <= LEAST_REST * np.abs(values).max():
         raise StatsError("The values follow the model without rest. Expected patients who differ.")
     start = _theta_of(spread**2 * (0.5 * np.eye(count) + 0.5))
-    found = minimize(
-        lambda theta: _deviance(patterns, theta), start, jac=True, method="BFGS", options={"gtol": _FLAT}
-    )
-    theta = found.x
-    hessian = _hessian(patterns, theta)
-    deviance, gradient = _deviance(patterns, theta)
-    if np.linalg.norm(gradient) > _STEEPEST or (np.linalg.eigvalsh(hessian) <= 0).any():
-        raise StatsError(
-            "The covariance of the visits cannot be fitted. Expected more patients, or fewer visits, than "
-            "there are. Leave out the visits that few patients have."
-        )
-    beta, covariance, _ = _solved(patterns, theta)
+    theta, hessian = _fitted(patterns, start)
+    beta, covariance, deviance = _solved(patterns, theta)
     return Mmrm(
         beta,
         covariance,
@@ -158,6 +158,20 @@ def fit_mmrm(values: Values, design: Values, patients: Sequence[str], visits: np
         theta,
         np.asarray(2 * np.linalg.inv(hessian), np.float64),
     )
+
+
+def _fitted(patterns: Sequence[_Pattern], start: Values) -> tuple[Values, Values]:
+    """The parameters at which the deviance is least, and its second derivatives there."""
+    found = minimize(
+        lambda theta: _deviance(patterns, theta), start, jac=True, method="BFGS", options={"gtol": _FLAT}
+    )
+    theta = np.asarray(found.x, np.float64)
+    deviance, gradient = _deviance(patterns, theta)
+    hessian = _hessian(patterns, theta)
+    at_the_end = np.isfinite(deviance) and np.linalg.norm(gradient) <= _STEEPEST
+    if not at_the_end or not np.isfinite(hessian).all() or (np.linalg.eigvalsh(hessian) <= 0).any():
+        raise StatsError(_SINGULAR)
+    return theta, hessian
 
 
 def _patterns(
@@ -230,19 +244,19 @@ def _deviance(patterns: Sequence[_Pattern], theta: Values) -> tuple[float, Value
     By the covariance V of a patient's visits: V^-1 - V^-1 X C X' V^-1 - V^-1 r r' V^-1, with C the covariance
     of the coefficients and r what they leave; summed over the patients, G. By its Cholesky factor L: 2 G L.
     """
-    try:
-        beta, covariance, deviance = _solved(patterns, theta)
-    except np.linalg.LinAlgError:
-        return float("inf"), np.zeros_like(theta)
     count = _visits_of(theta)
     sigma, total = _sigma(theta, count), np.zeros((count, count))
-    for pattern in patterns:
-        seen = np.ix_(pattern.visits, pattern.visits)
-        inverse = np.linalg.inv(sigma[seen])
+    try:
+        beta, covariance, deviance = _solved(patterns, theta)
+        inverses = [np.linalg.inv(sigma[np.ix_(one.visits, one.visits)]) for one in patterns]
+        factor = np.linalg.cholesky(sigma)
+    except np.linalg.LinAlgError:
+        return float("inf"), np.zeros_like(theta)
+    for pattern, inverse in zip(patterns, inverses, strict=True):
         x = np.einsum("vw,pwk->pvk", inverse, pattern.design)
         rest = (pattern.values - pattern.design @ beta) @ inverse
-        total[seen] += len(rest) * inverse - np.einsum("pvk,kl,pwl->vw", x, covariance, x) - rest.T @ rest
-    factor = np.linalg.cholesky(sigma)
+        part = len(rest) * inverse - np.einsum("pvk,kl,pwl->vw", x, covariance, x) - rest.T @ rest
+        total[np.ix_(pattern.visits, pattern.visits)] += part
     by_factor = 2 * total @ factor
     by_factor[np.diag_indices(count)] *= np.diag(factor)
     return deviance, np.asarray(by_factor[np.tril_indices(count)])

@@ -18,10 +18,11 @@ from masi_vision.config import Section
 from masi_vision.errors import StatsError
 from masi_vision.stats.ancova import Ancova, adjusted_p, ancova
 from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
+from masi_vision.stats.reads import MISSING
 from masi_vision.visit.folder import natural_key
 
 Values = npt.NDArray[np.float64]
-NOT_FITTED = "not fitted:"
+NOT_FITTED, NOT_COMPARED = "not fitted:", "not compared:"
 INEFFECTIVE, NONE = "ineffective", "no rate: baseline 0"
 _Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -35,6 +36,8 @@ class OutcomeProtocol(Section):
         Column of the table.
     baseline, primary, control : str
         Names of two visits and an arm.
+    visits : list of str or None
+        Visits after the baseline that the model of all visits has; None takes all but the baseline.
     classes : dict
         Least improvement rate of every class, from the best down.
     others : dict
@@ -45,6 +48,7 @@ class OutcomeProtocol(Section):
     baseline: str
     primary: str
     control: str
+    visits: list[str] | None
     multiplicity: Literal["dunnett", "holm", "none"]
     classes: dict[str, _Share]
     responder: _Share
@@ -62,6 +66,8 @@ class OutcomeProtocol(Section):
             raise ValueError("classes must fall from the best down")
         if self.baseline == self.primary:
             raise ValueError("baseline and primary must be two visits")
+        if self.visits is not None and (self.primary not in self.visits or self.baseline in self.visits):
+            raise ValueError("visits must hold the primary one and not the baseline")
         return self
 
 
@@ -138,18 +144,26 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Result
                 f"The protocol names the {what} {name!r}; the table has {', '.join(sorted(known))}. Expected "
                 "the names of the table. Change the protocol."
             )
+    _check_visits(seen)
     return [
-        *_compared("primary", ancova_of(courses, protocol), protocol.primary),
-        *_compared(
-            "sensitivity: baseline carried forward",
-            ancova_of(courses, protocol, carried=True),
-            protocol.primary,
-        ),
+        *_compared("primary", courses, protocol),
+        *_compared("sensitivity: baseline carried forward", courses, protocol, carried=True),
         *_by_mmrm(courses, protocol),
         *_trajectories(courses),
         *_improvement(courses, protocol),
         *_missing(courses),
     ]
+
+
+def _check_visits(names: set[str]) -> None:
+    """Refuse two spellings of a visit: patients would be missing at one of them without a word."""
+    spellings: dict[str, str] = {}
+    for name in sorted(names):
+        other = spellings.setdefault("".join(name.casefold().split()), name)
+        if other != name:
+            raise StatsError(
+                f"The table has the visits {other!r} and {name!r}. Expected one spelling. Correct it."
+            )
 
 
 def ancova_of(courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: bool = False) -> Ancova:
@@ -160,9 +174,12 @@ def ancova_of(courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: 
     carried : bool
         Take the baseline for whom the primary visit is missing: no change; else leave the patient out.
     """
-    there = [one for one in courses if protocol.baseline in one.values]
-    if not carried:
-        there = [one for one in there if protocol.primary in one.values]
+    there = _with_both(courses, protocol, carried=carried)
+    if protocol.control not in {one.arm for one in there}:
+        raise StatsError(
+            f"Nobody of the control {protocol.control!r} has both {protocol.baseline} and {protocol.primary}."
+            " Expected some patients. Look for other names of the visits."
+        )
     before = np.array([one.values[protocol.baseline] for one in there], np.float64)
     after = np.array(
         [one.values.get(protocol.primary, one.values[protocol.baseline]) for one in there], np.float64
@@ -171,7 +188,20 @@ def ancova_of(courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: 
     return ancova(after, before, arms, protocol.control, multiplicity=protocol.multiplicity)
 
 
-def _compared(analysis: str, found: Ancova, visit: str) -> Iterator[Result]:
+def _with_both(courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: bool) -> list[Course]:
+    there = [one for one in courses if protocol.baseline in one.values]
+    return there if carried else [one for one in there if protocol.primary in one.values]
+
+
+def _compared(
+    analysis: str, courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: bool = False
+) -> Iterator[Result]:
+    visit = protocol.primary
+    found = ancova_of(courses, protocol, carried=carried)
+    compared = {one.arm for one in _with_both(courses, protocol, carried=carried)}
+    for arm in sorted({one.arm for one in courses} - compared):
+        why = f"{NOT_COMPARED} nobody has both visits; p for all comparisons is of the other arms"
+        yield Result(analysis, f"{arm} less {protocol.control}", visit, why, 0, float("nan"))
     for mean in found.means:
         yield _of(analysis, mean.arm, visit, "adjusted mean", mean.patients, mean.mean, tested=False)
     patients = {mean.arm: mean.patients for mean in found.means}
@@ -217,7 +247,8 @@ def mmrm_of(
         visits that it has.
     """
     there = [one for one in courses if protocol.baseline in one.values]
-    visits = sorted({visit for one in there for visit in one.values} - {protocol.baseline}, key=natural_key)
+    visits = visits_of(courses, protocol)
+    _check_cells(there, visits)
     arms = [protocol.control, *sorted({one.arm for one in there} - {protocol.control})]
     mean = float(np.mean([one.values[protocol.baseline] for one in there]))
     values, design, names, numbers = [], [], [], []
@@ -240,22 +271,43 @@ def mmrm_of(
     return model, weights, visits
 
 
+def visits_of(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[str]:
+    """Visits that the model of all visits has, in their order."""
+    there = {visit for one in courses for visit in one.values} - {protocol.baseline}
+    if protocol.visits is not None:
+        there &= set(protocol.visits)
+    return sorted(there, key=natural_key)
+
+
+def _check_cells(courses: Sequence[Course], visits: Sequence[str]) -> None:
+    """Refuse a visit at which an arm has nobody: its mean there cannot be told."""
+    for arm in sorted({one.arm for one in courses}):
+        for visit in visits:
+            if not any(one.arm == arm and visit in one.values for one in courses):
+                raise StatsError(
+                    f"Nobody of arm {arm} has a value at {visit}. Expected every arm at every visit. Name "
+                    "the visits of the model in the protocol (visits)."
+                )
+
+
 def _by_mmrm(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[Result]:
     """The comparisons by the model of all visits; where it cannot be fitted, why, and the rest stands."""
     analysis = "sensitivity: MMRM"
     try:
-        model, weights, _ = mmrm_of(courses, protocol)
+        model, weights, visits = mmrm_of(courses, protocol)
+        others = [arm for arm in weights if arm != protocol.control]
+        apart = [weights[arm] - weights[protocol.control] for arm in others]
+        found = [model.contrast(one) for one in apart]
     except StatsError as error:
         yield Result(analysis, "all", protocol.primary, f"{NOT_FITTED} {error}", len(courses), float("nan"))
         return
-    others = [arm for arm in weights if arm != protocol.control]
-    apart = [weights[arm] - weights[protocol.control] for arm in others]
-    found = [model.contrast(one) for one in apart]
+    there = [one for one in courses if protocol.baseline in one.values and set(visits) & one.values.keys()]
     covariance = np.array([[one @ model.covariance @ other for other in apart] for one in apart])
     together = adjusted_p(found, covariance, min(one.df for one in found), protocol.multiplicity)
     for arm, one, p in zip(others, found, together, strict=True):
         name = f"{arm} less {protocol.control}"
-        yield _of(analysis, name, protocol.primary, "difference", model.patients, one, p_adjusted=p)
+        both = sum(course.arm in (arm, protocol.control) for course in there)
+        yield _of(analysis, name, protocol.primary, "difference", both, one, p_adjusted=p)
 
 
 def _trajectories(courses: Sequence[Course]) -> Iterator[Result]:
@@ -347,16 +399,22 @@ def other_results(
     Raises
     ------
     StatsError
-        An item, a value or a patient is none of the trial.
+        An item, a value or a patient is none of the trial, or there are two values of one.
     """
     groups: dict[tuple[str, str, str], list[float]] = {}
+    seen: set[tuple[str, str, str]] = set()
     for row in rows:
-        item, patient = row.get("item", ""), row.get("patient", "")
+        item, patient, visit = (row.get(name, "") for name in ("item", "patient", "visit"))
         if item not in protocol.others or patient not in arms:
             raise StatsError(
                 f"{name} has item {item!r} of patient {patient!r}. Expected the items "
                 f"{', '.join(protocol.others)} and patients of the trial."
             )
+        if row.get("value", "").lower() in MISSING:
+            continue
+        if (item, patient, visit) in seen:
+            raise StatsError(f"{name} has two values of {item} of {patient} at {visit}. Expected one.")
+        seen.add((item, patient, visit))
         low, high = protocol.others[item]
         try:
             value = float(row.get("value", ""))
@@ -364,13 +422,13 @@ def other_results(
             value = float("nan")
         if not low <= value <= high:
             raise StatsError(
-                f"{name} has {item} {row.get('value')!r} of {patient} at {row.get('visit')}. "
+                f"{name} has {item} {row.get('value')!r} of {patient} at {visit}. "
                 f"Expected a number from {low:g} to {high:g}."
             )
-        groups.setdefault((item, arms[patient], row.get("visit", "")), []).append(value)
+        groups.setdefault((item, arms[patient], visit), []).append(value)
     made = []
-    for (item, arm, visit), given in sorted(groups.items()):
-        values = np.array(given)
+    for item, arm, visit in sorted(groups, key=lambda group: (*group[:2], natural_key(group[2]))):
+        values = np.array(groups[item, arm, visit])
         made.append(_mean(item, arm, visit, "mean", values))
         made.append(Result(item, arm, visit, "median", len(values), float(np.median(values))))
     return made

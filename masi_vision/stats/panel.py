@@ -67,20 +67,23 @@ def findings(
     scores : mapping, optional
         The software's mMASI by patient and visit.
     baseline, final : str
-        Visits between which the change is taken.
+        Visits between which the change is taken; none where they are one.
 
     Raises
     ------
     StatsError
-        There are fewer than two readers, or they share fewer than two units.
+        There are fewer than two readers, one is called as the software is, or no two share three units.
     """
     table = table_of(reads, scores=scores, software=SOFTWARE)
     readers = [name for name in table.raters if name != SOFTWARE]
+    if SOFTWARE in {read.rater for read in reads}:
+        raise StatsError(f"A reader is called {SOFTWARE!r}. Expected another name. Change it in the table.")
     panel = table.only(readers)
-    if len(readers) < 2 or complete_rows(panel.values).sum() < 2:
+    shared = [int(complete_rows(panel.only(pair).values).sum()) for pair in combinations(readers, 2)]
+    if max(shared, default=0) < LEAST_PAIRS:
         raise StatsError(
-            f"{len(readers)} readers share {int(complete_rows(panel.values).sum())} graded units. "
-            "Expected two readers and two units or more."
+            f"The readers are {', '.join(readers)}, and no two share more than {max(shared, default=0)} "
+            f"graded units. Expected two who share {LEAST_PAIRS} or more. Let them grade the same visits."
         )
     made = [*_of_readers(panel, draws), *_of_grades(reads, draws), *_of_repeats(reads, draws)]
     if scores is not None:
@@ -120,6 +123,15 @@ def _detectable(values: Values) -> float:
 
 
 def _of_readers(panel: ReadTable, draws: int) -> Iterator[Finding]:
+    yield from _of_all_readers(panel, draws)
+    for one, other in combinations(panel.raters, 2):
+        yield from _pair("readers", panel.only((one, other)), draws)
+
+
+def _of_all_readers(panel: ReadTable, draws: int) -> Iterator[Finding]:
+    """Reliability of the whole panel; nothing where all of it graded fewer than three units."""
+    if complete_rows(panel.values).sum() < LEAST_PAIRS:
+        return
     everybody = ", ".join(panel.raters)
     for form, words in (
         ("2,1", "ICC(2,1), absolute agreement of one reader"),
@@ -135,8 +147,6 @@ def _of_readers(panel: ReadTable, draws: int) -> Iterator[Finding]:
         ("smallest detectable change, mMASI", _detectable),
     ):
         yield _figure("readers", everybody, measure, panel, statistic, draws)
-    for one, other in combinations(panel.raters, 2):
-        yield from _pair("readers", panel.only((one, other)), draws)
 
 
 def _pair(topic: str, two: ReadTable, draws: int, words: str = "") -> Iterator[Finding]:
@@ -283,6 +293,8 @@ def _of_change(
     table: ReadTable, readers: Sequence[str], baseline: str, final: str, draws: int
 ) -> Iterator[Finding]:
     """Change from baseline to the final visit, a patient a unit."""
+    if baseline == final:
+        return
     changed = change_table(table, baseline, final)
     panel = changed.only(readers)
     words = f"change from {baseline} to {final}: "

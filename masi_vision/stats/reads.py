@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ Grades = dict[tuple[str, str], int]
 """Of region and name."""
 _UNGRADED = ("nose", "upper_lip")
 """Regions that a table may hold and MASI does not grade."""
-_MISSING = ("", "na", "nan", ".")
+MISSING = ("", "na", "nan", ".")
 """How R, Python and SAS write that there is no value."""
 _GREATEST = {"mmasi": 24.0, "masi": 48.0}
 """Of a column that begins so; of any other nobody knows the range here."""
@@ -99,13 +100,25 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
             f"{name} has {found}. Expected the columns {', '.join(NEEDED)} and grades: reads after "
             "masi unblind."
         )
+    for row in rows:
+        if blank := [column for column in NEEDED if not row[column]]:
+            raise StatsError(
+                f"{name} has a row without {' and '.join(blank)}: {', '.join(filter(None, row.values()))!r}. "
+                f"Expected {', '.join(NEEDED)} in each. Complete it."
+            )
     by_region = "region" in rows[0]
     wanted = GRADES if by_region else [f"{region}_{grade}" for region in MASI_REGIONS for grade in GRADES]
     if lacking := [column for column in wanted if column not in rows[0]]:
         raise StatsError(
             f"{name} lacks {', '.join(lacking)}. Expected a column of each grade. Look for a misspelt name."
         )
-    made = _by_region(rows, name) if by_region else [_of_row(row, name) for row in rows if counts(row)]
+    counted = [row for row in rows if counts(row)]
+    if not counted:
+        raise StatsError(
+            f"None of the {len(rows)} rows of {name} counts. Expected reads that are locked, blind and the "
+            "reader's last (columns locked_utc, stage, latest). Let the readers finish."
+        )
+    made = _by_region(counted, name) if by_region else [_of_row(row, name) for row in counted]
     seen: set[tuple[str, str, str, bool]] = set()
     for read in made:
         key = (read.patient, read.visit, read.rater, read.repeat)
@@ -129,7 +142,7 @@ def _of_row(row: Mapping[str, str], name: str) -> Read:
         (region, grade): _grade(text, name)
         for region in MASI_REGIONS
         for grade in GRADES
-        if (text := row.get(f"{region}_{grade}", ""))
+        if (text := row.get(f"{region}_{grade}", "")).lower() not in MISSING
     }
     return _read(row, grades, name)
 
@@ -153,16 +166,22 @@ def _by_region(rows: Sequence[Mapping[str, str]], name: str) -> list[Read]:
         seen.add((*key, region))
         grades = made.setdefault(key, (row, {}))[1]
         for grade in GRADES:
-            if row.get(grade, ""):
+            if row.get(grade, "").lower() not in MISSING:
                 grades[region, grade] = _grade(row[grade], name)
     return [_read(row, grades, name) for row, grades in made.values()]
 
 
+def whole_number(text: str) -> int | None:
+    """A grade as it is written; programs write 2.0 for 2 in a column where one is missing."""
+    digits = re.fullmatch(r"([0-9]+)(\.0*)?", text)
+    return int(digits.group(1)) if digits else None
+
+
 def _grade(text: str, name: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise StatsError(f"{name} has the grade {text!r}. Expected a whole number.") from error
+    grade = whole_number(text)
+    if grade is None:
+        raise StatsError(f"{name} has the grade {text!r}. Expected a whole number of the scale. Correct it.")
+    return grade
 
 
 def _read(row: Mapping[str, str], grades: Grades, name: str) -> Read:
@@ -204,7 +223,7 @@ def scores_table(
     made: dict[tuple[str, str], float] = {}
     for row in rows:
         unit, text = (row["patient"], row["visit"]), row[column]
-        if text.lower() in _MISSING or row.get("repeat_of"):
+        if text.lower() in MISSING or row.get("repeat_of"):
             continue
         score = _score(text, greatest, f"{name}, {' '.join(unit)}: {column}")
         if unit in made and (
@@ -226,6 +245,13 @@ def _score(text: str, greatest: float, what: str) -> float:
             "where there is none."
         )
     return value
+
+
+def _grade_of(read: Read, region: str, name: str) -> float:
+    """A grade; NaN where it was not given, and for the darkness of what is not there, though it says 0."""
+    if name == "darkness" and read.grades.get((region, "area")) == 0:
+        return float("nan")
+    return read.grades.get((region, name), float("nan"))
 
 
 def table_of(
@@ -250,7 +276,7 @@ def table_of(
     place = {unit: number for number, unit in enumerate(units)}
     values = np.full((len(units), len(raters)), np.nan)
     for read in kept:
-        one = read.mmasi if isinstance(value, str) else read.grades.get(value, np.nan)
+        one = read.mmasi if isinstance(value, str) else _grade_of(read, *value)
         values[place[read.patient, read.visit], raters.index(read.rater)] = one
     if scores is not None:
         column = [scores.get(unit, np.nan) for unit in units]

@@ -9,6 +9,8 @@ pytest.importorskip("scipy", reason="needs the extra stats")
 from made_trial import write_trial
 from verbs import masi
 
+from masi_vision.config import shipped_file
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
@@ -39,3 +41,22 @@ def test_scores_of_other_visits_are_refused(study, tmp_path):
     assert done.exit_code == 2
     assert "Expected the same names in both tables" in done.output
     assert not (tmp_path / "out").exists()
+
+
+def test_the_protocol_says_between_which_visits_the_change_is(study, tmp_path):
+    protocol = tmp_path / "mine.yaml"
+    shipped = shipped_file("configs", "outcome.yaml").read_text(encoding="utf-8")
+    protocol.write_text(shipped.replace("primary: visit-6", "primary: visit-2"), encoding="utf-8")
+    words = ("agree", study / "reads.csv", "--out", tmp_path / "out", "--draws", 100)
+    done = masi(*words, "--protocol", protocol)
+    assert done.exit_code == 0, done.output
+    assert "Change is from visit visit-1 to visit visit-2" in done.output
+
+
+def test_a_table_without_a_locked_read_says_so(study, tmp_path):
+    text = (study / "reads.csv").read_text(encoding="utf-8").splitlines()
+    table = tmp_path / "reads.csv"
+    table.write_text("\n".join([text[0] + ",locked_utc", *(line + "," for line in text[1:])]) + "\n")
+    done = masi("agree", table, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "counts. Expected reads that are locked" in " ".join(done.output.split())

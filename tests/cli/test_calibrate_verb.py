@@ -69,8 +69,11 @@ def test_reads_of_the_page_serve_too_and_a_clear_region_needs_no_darkness(panel,
         key = row["patient"], row["visit"], f"reader-{number % 2}"
         one = wide.setdefault(key, dict(zip(("patient", "visit", "reader"), key, strict=True)))
         one |= {f"{row['region']}_{grade}": row[grade] for grade in ("area", "darkness")}
-    rows = [row | {"stage": "blind", "latest": 1, "locked_utc": "2026-11-01"} for row in wide.values()]
-    rows.append(rows[0] | {"chin_area": 0, "chin_darkness": ""})
+    rows = [
+        row | {"stage": "blind", "latest": 1, "locked_utc": "2026-11-01", "repeat_of": ""}
+        for row in wide.values()
+    ]
+    rows.append(rows[0] | {"chin_area": 0, "chin_darkness": "", "repeat_of": "another code"})
     rows.append(rows[0] | {"stage": "with_software"} | dict.fromkeys(rows[0].keys() & {"chin_area"}, 6))
     measures = write(tmp_path / "regions.csv", panel[1])
     done = calibrate(
@@ -103,7 +106,7 @@ def test_too_few_reads_are_refused_in_a_sentence(panel, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("area", "7"), ("area", ""), ("darkness", "2.0"), ("darkness", "-1")]
+    ("name", "value"), [("area", "7"), ("area", "x"), ("darkness", "2.5"), ("darkness", "-1")]
 )
 def test_a_grade_that_is_none_is_refused_with_its_region(panel, tmp_path, name, value):
     reads = write(tmp_path / "reads.csv", [panel[0][0] | {name: value}, *panel[0][1:]])
@@ -119,6 +122,41 @@ def test_a_region_read_as_pigmented_but_without_darkness_is_left_out_of_darkness
     done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
     assert done.exit_code == 0
     assert "(1199 reads" in done.stdout
+
+
+@pytest.mark.parametrize("blank", [{"area": ""}, {"darkness": "NA"}])
+def test_a_read_that_lacks_a_grade_is_left_out_and_counted(panel, tmp_path, blank):
+    reads = write(tmp_path / "reads.csv", [panel[0][0] | blank, *panel[0][1:]])
+    measures = write(tmp_path / "regions.csv", panel[1])
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert done.exit_code == 0, done.output
+    assert "1 reads are left out" in done.stdout
+    assert "(1199 reads" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"contrast_od": ""}, "the contrast_od '' of P000/visit-0/forehead"),
+        ({"contrast_od": "0,05"}, "the contrast_od '0,05' of P000/visit-0/forehead"),
+        ({"region": "chin"}, "2 rows of P000 visit-0 chin"),
+    ],
+)
+def test_measures_that_cannot_be_are_refused_by_name(panel, tmp_path, wrong, said):
+    reads = write(tmp_path / "reads.csv", panel[0])
+    measures = write(tmp_path / "regions.csv", [panel[1][0] | wrong, *panel[1][1:]])
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
+
+
+def test_the_same_read_twice_is_refused(panel, tmp_path):
+    rows = [row | {"reader": f"R{number % 2}"} for number, row in enumerate(panel[0])]
+    reads = write(tmp_path / "reads.csv", [*rows, rows[0]])
+    measures = write(tmp_path / "regions.csv", panel[1])
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert done.exit_code == 2
+    assert "2 rows of P000 visit-0 forehead R0" in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize("content", ["patient,visit\nP1,V1\n", "patient,visit,region,area,darkness\n"])

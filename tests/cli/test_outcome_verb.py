@@ -54,3 +54,30 @@ def test_without_arms_nothing_is_compared(study, tmp_path):
     done = masi("outcome", study / "reads.csv", "--out", tmp_path / "out")
     assert done.exit_code == 2
     assert "does not say the arm of every patient" in done.output
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("patient,arm,visit,mmasi\nP1,A,visit-1,6,3\n", "line 2, has 5 cells for 4 columns"),
+        ("patient;arm;visit;mmasi\nP1;A;visit-1;6,3\n", "parted by semicolons"),
+        ("patient,arm,visit,visit,mmasi\nP1,A,v,visit-1,6\n", "the column 'visit' twice"),
+    ],
+)
+def test_a_table_that_other_programs_part_otherwise_is_refused(tmp_path, content, said):
+    (tmp_path / "scores.csv").write_text(content, encoding="utf-8")
+    done = masi("outcome", tmp_path / "scores.csv", "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
+
+
+def test_blank_lines_and_blanks_around_names_are_taken_as_what_they_are(study, tmp_path):
+    text = (study / "truth.csv").read_text(encoding="utf-8")
+    head, _, rest = text.partition("\n")
+    spaced = tmp_path / "truth.csv"
+    spaced.write_text(
+        head.replace(",", ", ") + "\n" + rest + "," * head.count(",") + "\n\n", encoding="utf-8"
+    )
+    for file, out in ((study / "truth.csv", "plain"), (spaced, "spaced")):
+        assert masi("outcome", file, "--out", tmp_path / out).exit_code == 0
+    assert table(tmp_path / "plain" / "outcome.csv") == table(tmp_path / "spaced" / "outcome.csv")

@@ -71,6 +71,92 @@ def test_a_model_that_cannot_be_fitted_leaves_the_rest():
     assert of(found, "primary", "B less A").patients == 20
 
 
+@pytest.mark.parametrize("seed", [92, 132, 178])
+def test_a_covariance_that_turns_singular_on_the_way_leaves_the_rest(seed):
+    """Trials of so few patients that the search for a covariance ends, or passes, where it has no inverse."""
+    rng = np.random.default_rng((77, seed))
+    patients, visits, made = int(rng.integers(5, 9)), int(rng.integers(3, 5)), []
+    for number in range(patients):
+        names = ("visit-1", *(f"visit-{n}" for n in range(8 - visits, 7)))
+        values = {name: float(np.round(rng.uniform(0, 9), 1)) for name in names}
+        kept = {name: x for name, x in values.items() if name == "visit-1" or rng.random() > 0.2}
+        made.append(Course(f"P{number}", "AB"[number % 2], kept))
+    found = outcome(made, RULES)
+    (why,) = [r for r in found if r.analysis == "sensitivity: MMRM"]
+    assert why.measure.startswith("not fitted: The covariance of the visits")
+    assert of(found, "primary", "B less A").patients > 0
+
+
+def test_nobody_changed_and_all_changed_alike_are_said_to_be_so():
+    for step in (0.0, -0.8):
+        alike = [
+            Course(f"P{n}", "AB"[n % 2], {"visit-1": 3.1 + n / 7, "visit-6": 3.1 + n / 7 + step * (n % 2)})
+            for n in range(12)
+        ]
+        with pytest.raises(StatsError, match="follow the model without rest"):
+            outcome(alike, RULES)
+
+
+def test_an_arm_with_nobody_at_the_primary_visit_is_said_to_be_not_compared():
+    made = [
+        one
+        if one.arm != "C"
+        else Course(one.patient, "C", {v: x for v, x in one.values.items() if v != "visit-6"})
+        for one in courses(3)
+    ]
+    found = outcome(made, RULES)
+    (lost,) = [r for r in found if (r.analysis, r.arm) == ("primary", "C less A")]
+    assert lost.measure.startswith("not compared: nobody has both visits")
+    assert (lost.patients, np.isnan(lost.value)) == (0, True)
+    assert of(found, "sensitivity: baseline carried forward", "C less A").patients == 40
+    (why,) = [r for r in found if r.analysis == "sensitivity: MMRM"]
+    assert "Nobody of arm C has a value at visit-6" in why.measure
+
+
+def test_visits_that_the_protocol_does_not_name_are_not_in_the_model_of_all_visits():
+    made = courses(4)
+    rng = np.random.default_rng(0)
+    more = [
+        Course(one.patient, one.arm, one.values | {"screening": one.values["visit-1"] + rng.normal()})
+        for one in made
+    ]
+    rules = RULES.model_copy(update={"visits": ["visit-3", "visit-6"]})
+    told, as_before = (
+        of(outcome(given, wanted), "sensitivity: MMRM", "D less A")
+        for given, wanted in ((more, rules), (made, RULES))
+    )
+    assert told == as_before
+    assert of(outcome(more, RULES), "sensitivity: MMRM", "D less A").value != told.value
+
+
+def test_two_spellings_of_a_visit_are_refused():
+    made = courses(5)
+    odd = Course(
+        made[0].patient, made[0].arm, {v.replace("-6", " - 6").title(): x for v, x in made[0].values.items()}
+    )
+    with pytest.raises(StatsError, match="Expected one spelling"):
+        outcome([odd, *made[1:]], RULES)
+
+
+def test_a_comparison_counts_the_patients_of_its_two_arms():
+    found = outcome(courses(6), RULES)
+    assert {of(found, name, "B less A").patients for name in ("primary", "sensitivity: MMRM")} == {40}
+
+
+def test_further_outcomes_are_counted_once_and_follow_each_other():
+    arms = {"P1": "A", "P2": "A"}
+    rows = [
+        {"patient": p, "visit": f"week-{w}", "item": "pain", "value": v}
+        for p, w, v in (("P1", 12, "1"), ("P1", 4, "2"), ("P2", 4, "NA"), ("P2", 12, "3"))
+    ]
+    made = other_results(rows, arms, RULES, "others.csv")
+    assert [(one.visit, one.measure, one.patients) for one in made] == [
+        *(("week-4", "mean", 1), ("week-4", "median", 1), ("week-12", "mean", 2), ("week-12", "median", 2))
+    ]
+    with pytest.raises(StatsError, match="two values of pain of P1 at week-12"):
+        other_results([*rows, rows[0]], arms, RULES, "others.csv")
+
+
 def test_null_trials_are_called_effective_as_seldom_as_the_level_says():
     """Any of three comparisons, by Dunnett, in 120 trials of four arms that do not differ: 6 expected.
 

@@ -1,5 +1,7 @@
 """A panel of readers: its figures come back from made reads, and what is missing is said."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,70 @@ def test_of_several_entries_the_last_blind_one_counts():
     assert (read.patient, read.mmasi) == ("P1", 2.0)
 
 
+def test_of_a_table_by_region_too_only_locked_blind_reads_count():
+    state = {"locked_utc": "2026-01-01", "stage": "blind", "latest": "1"}
+    rows = [long("P1", region, 2, 1) | state for region in MASI_REGIONS]
+    rows += [long("P2", region, 2, 1) | state | {"locked_utc": ""} for region in MASI_REGIONS]
+    (read,) = reads_from(rows, "r")
+    assert (read.patient, read.mmasi) == ("P1", 2.0)
+    with pytest.raises(StatsError, match="None of the 4 rows of r counts"):
+        reads_from([row for row in rows if row["patient"] == "P2"], "r")
+
+
+def test_a_grade_may_be_written_as_programs_write_it():
+    rows = [
+        wide("P1", "v1", "A", [2] * 4, [1] * 4, chin_area="2.0"),
+        wide("P2", "v1", "A", [2] * 4, ["NA"] * 4),
+    ]
+    first, second = reads_from(rows, "r")
+    assert first.grades["chin", "area"] == 2
+    assert np.isnan(second.mmasi)
+
+
+def test_the_darkness_of_what_is_not_there_counts_nowhere_however_it_is_written():
+    kappas = []
+    for dark in ("", "0"):
+        rng, rows = np.random.default_rng(4), []
+        for number in range(30):
+            clear = number % 2 == 0
+            for reader in "AB":
+                area = 0 if clear else 3
+                row = wide(f"P{number}", "v1", reader, [area] * 4, rng.integers(1, 5, 4))
+                rows.append(row | {f"{region}_darkness": dark for region in MASI_REGIONS if clear})
+        found = findings(reads_from(rows, "r"), baseline="v1", final="v1", draws=20)
+        (kappa,) = [
+            one
+            for one in found
+            if one.topic == "grades" and one.measure == "darkness: quadratic weighted kappa"
+        ]
+        kappas.append((kappa.units, kappa.estimate.value))
+    assert kappas[0] == kappas[1]
+    assert kappas[0][0] == 60
+
+
+def test_readers_who_shared_the_work_are_compared_in_pairs():
+    """Nobody's units were graded by all three: there is no ICC of the panel, and all the rest stands."""
+    reads = made_panel()[0]
+    split = [read for read in reads if read.rater != "ABC"[int(read.patient[1:]) % 3]]
+    found = findings(split, baseline="v1", final="v2", draws=20)
+    assert {one.between for one in found if one.topic == "readers"} >= {"A less B", "A, C", "B, C"}
+    assert not [one for one in found if one.topic == "readers" and "ICC" in one.measure]
+    assert {one.topic for one in found} >= {"readers", "grades", "repeats"}
+
+
+def test_of_one_visit_there_is_no_change():
+    reads = [read for read in made_panel()[0] if read.visit == "v1"]
+    found = findings(reads, baseline="v1", final="v1", draws=20)
+    assert "change" not in {one.topic for one in found}
+
+
+def test_a_reader_is_not_called_as_the_software_is():
+    reads, scores = made_panel()
+    renamed = [replace(read, rater=SOFTWARE) if read.rater == "C" else read for read in reads]
+    with pytest.raises(StatsError, match="A reader is called 'software'"):
+        findings(renamed, scores, baseline="v1", final="v2", draws=20)
+
+
 def test_a_region_that_was_not_graded_leaves_no_score_and_one_without_pigment_does():
     rows = [wide("P1", "v1", "A", [0, 1, 1, 1], [0, 1, 1, 1]), wide("P2", "v1", "A", [2] * 4, [1] * 4)]
     rows[1]["chin_darkness"] = ""
@@ -132,6 +198,7 @@ def test_a_region_that_was_not_graded_leaves_no_score_and_one_without_pigment_do
     [
         ([], "no rows"),
         ([{"code": "AAA", "reader": "A"}], "after masi unblind"),
+        ([wide("P1", "v1", "", [1] * 4, [1] * 4)], "a row without reader: 'P1, v1, "),
         ([wide("P1", "v1", "A", ["x"] * 4, [1] * 4)], "Expected a whole number"),
         ([wide("P1", "v1", "A", [9] * 4, [1] * 4)], "Expected grades of the scale"),
         ([wide("P1", "v1", "A", [1] * 4, [1] * 4)] * 2, "two reads of P1 v1 by A"),
@@ -148,7 +215,7 @@ def test_reads_that_cannot_be_are_refused_with_a_sentence(rows, said):
 
 def test_one_reader_is_no_panel():
     rows = [wide(f"P{n}", "v1", "A", [1 + n % 5] * 4, [1] * 4) for n in range(9)]
-    with pytest.raises(StatsError, match="1 readers share 9"):
+    with pytest.raises(StatsError, match="The readers are A, and no two share more than 0"):
         findings(reads_from(rows, "r"), baseline="v1", final="v1")
 
 

@@ -75,7 +75,7 @@ def judge(
 def passed_rows(pictures: list[Picture], settings: Settings) -> Iterator[Row]:
     """The shipped map on people all of whose photographs the quality gate passes, without refused regions."""
     checks = [
-        check_photo(SeenPhoto(one.measures.photo, one.measures.face, one.codes), "front", settings.quality)
+        check_photo(SeenPhoto(one.measures.photo, one.measures.face, one.codes), "front", settings)
         for one in pictures
     ]
     if any(refusal(findings) for findings in checks):

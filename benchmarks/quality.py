@@ -288,7 +288,7 @@ def judged(case: Case, models: Models, settings: Settings, folder: Path) -> tupl
     file = folder / f"{case.defect or 'good'}-{case.name}-{case.view}.jpg".replace(" ", "_")
     cv2.imwrite(str(file), case.pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, case.jpeg_quality])
     try:
-        findings = check_photo(see_photo(file, settings, models), case.view, settings.quality)
+        findings = check_photo(see_photo(file, settings, models), case.view, settings)
     except NotScorable as why:
         return (why.reason,)
     return tuple(dict.fromkeys(REASONS[f.check] for f in findings if f.result == "fail"))

@@ -327,7 +327,14 @@ def checked(kind: type[_Kind], values: Mapping[Any, Any], file: Path | str, ship
         Naming every key that does not fit.
     """
     try:
-        return kind.model_validate_json(json.dumps(values, default=str))
+        plain = json.dumps(values, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SettingsError(
+            f"{file} does not hold usable settings ({error}). Expected text and numbers, as in the shipped "
+            f"configs/{shipped}. Correct the file."
+        ) from error
+    try:
+        return kind.model_validate_json(plain)
     except ValidationError as error:
         problems = "\n".join(f"  {_sentence(problem, shipped)}" for problem in error.errors())
         raise SettingsError(
@@ -369,8 +376,9 @@ def read_yaml(file: Path) -> dict[Hashable, Any]:
     try:
         values = yaml.load(file.read_text(encoding="utf-8-sig"), Loader=_StrictLoader)
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} cannot be read ({error}). Expected a YAML file in UTF-8.") from error
-    except yaml.YAMLError as error:
+        why = getattr(error, "strerror", None) or error
+        raise SettingsError(f"{file} cannot be read ({why}). Expected a YAML file in UTF-8.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SettingsError(f"{file} is not YAML: {error}. Compare it with the shipped configs.") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{file} holds no settings. Expected keys and values, as in the shipped configs.")
@@ -383,5 +391,7 @@ def _sentence(problem: ErrorDetails, shipped: str) -> str:
         return f"{key}: found nothing. Expected a value."
     if problem["type"] == "extra_forbidden":
         return f"{key}: found a key that is not a setting. Expected only the keys of configs/{shipped}."
+    if not key:
+        return f"Expected {problem['msg'].removeprefix('Value error, ')}."
     expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return f"{key}: found {json.dumps(problem['input'])}. Expected {expected}."

@@ -192,6 +192,11 @@ def test_a_key_given_twice_is_refused(edited):
         (b"\xff\xfe\x00scale", "cannot be read"),
         (b"scale: 3", r"scale: found 3\."),
         (b"scale: 2024-01-01", r'scale: found "2024-01-01"'),
+        (b"scale: 2024-02-30", "is not YAML"),
+        (b"2024-01-01: x", "does not hold usable settings"),
+        (b"scale: &a {b: *a}", "does not hold usable settings"),
+        (b"scale: " + b"9" * 5000, "is not YAML"),
+        (b"scale: " + b"[" * 3000, "is not YAML"),
     ],
 )
 def test_a_file_that_is_no_settings_file_is_refused(tmp_path, content, message):
@@ -278,7 +283,11 @@ def test_an_override_is_part_of_the_settings_and_of_their_hash(limits):
         ("accepted: []", "accepted: [gloss_fraction]", r"accepted: found .*, not 'gloss_fraction'"),
         ("accepted: []", "accepted: [registration_residual]", r"accepted: found .*, not 'registration"),
         ("warn: 0.70, fail: 0.50", "warn: 0.70, fail: null", r"visible_fraction\.fail: found null"),
-        ("warn: 0.70, fail: 0.50", "warn: 0.10, fail: 0.05", r"not below accepted_visible_fraction"),
+        (
+            "warn: 0.70, fail: 0.50",
+            "warn: 0.10, fail: 0.05",
+            r"settings:\n  Expected a visible_fr",
+        ),
         ("warn: 0.70, fail: 0.50", "warn: 70, fail: 50", r"visible_fraction\.warn: found 70"),
         (
             "warn: 0.70, fail: 0.50",

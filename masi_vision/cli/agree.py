@@ -76,9 +76,9 @@ def agree(
         raise OutputError(f"{out / AGREEMENT} is there already. Expected a new folder, or --overwrite.")
     read = reads_from(rows_of(reads), reads.name)
     if protocol is not None:
-        from masi_vision.cli.outcome import protocol_of
+        from masi_vision.stats.outcome import load_protocol
 
-        rules = protocol_of(protocol)
+        rules = load_protocol(protocol)
         baseline, final = baseline or rules.baseline, final or rules.primary
     first, last = _visits(read, baseline, final)
     typer.echo(f"Change is from visit {first} to visit {last}." if first != last else "No change: one visit.")

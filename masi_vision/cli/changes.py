@@ -227,8 +227,11 @@ def _show(book: ChangeBook, order: ChangeOrder) -> None:
     console = screen.console()
     console.print(_table(book.changes))
     lines = [line for visit in book.visits for line in screen.notes(visit)]
-    lines += [f"{_name(c)}: {c.reason}. {c.message}" for c in book.changes if c.status != "compared"]
-    for line in [*lines, *book.remarks]:
+    lines += [
+        f"{_name(c)}: {f'{c.reason}. ' if c.reason else ''}{c.message}" for c in book.changes if c.message
+    ]
+    idle = screen.idle_overrides(order.settings, screen.places_of(book.visits))
+    for line in [*lines, *book.remarks, *idle]:
         console.print(line, soft_wrap=True)
     compared = sum(change.status == "compared" for change in book.changes)
     stopped = " Stopped before the end: what was done is kept." if book.state == "interrupted" else ""
@@ -262,5 +265,5 @@ def _cell(change: VisitChange, name: str) -> str:
         return ""
     values = change.regions[name].to_dict()
     if values["registered_od"] is None:
-        return "hidden"
+        return str(values["flag"]).removeprefix("region_").replace("_", " ")
     return f"{1000 * values['registered_od']:+.0f} ({1000 * values['integrated_od_change']:+.0f})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.table import Table
@@ -27,7 +27,7 @@ from masi_vision.report.tables import RUN_JSON, csv_text, json_text, run_record,
 from masi_vision.visit.folder import VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.quality import RESULTS, Capture, capture_of, changed_since, check_photo, wanted, worst
-from masi_vision.visit.score import place_of
+from masi_vision.visit.score import no_front, place_of
 from masi_vision.visit.seen import READ_SIDE_PX, View, see_photo, srgb8
 
 QUALITY_CSV, SHEETS = "quality.csv", "contact"
@@ -83,56 +83,66 @@ def check_visits(order: Order, progress: Progress = lambda done, found: None) ->
     prepare(order, CHECKED)
     (order.out / SHEETS).mkdir(exist_ok=True)
     book = GateBook(order, models, len(found))
-    first: dict[tuple[Path, View], Capture] = {}
+    before: dict[tuple[Path, View], Before] = {}
     with book.kept():
         for done, files in enumerate(found):
             progress(done, len(found))
             name = "/".join(part for part in (files.patient, files.visit) if part)
             book.remarks += [f"{name}: {remark}" for remark in files.remarks]
-            if (why := _lacking(files)) is not None:
+            if (why := _lacking(files, order.settings)) is not None:
                 nothing = CheckedPhoto(files.patient, files.visit, "front", "", None, (), why)
                 book.photos.append(nothing)
             for view in files.photos:
-                book.photos.append(_checked(files, view, first, order.settings, models))
+                book.photos.append(_checked(files, view, before, order.settings, models))
     return book
 
 
-def _lacking(files: VisitFiles) -> NotScorable | None:
+def _lacking(files: VisitFiles, settings: Settings) -> NotScorable | None:
     """Why the visit could not be scored whatever its photos are like."""
     if files.problem is None and "front" not in files.photos:
-        return NotScorable("no_photo", "There is no front photo. Expected one: name it front.")
+        return NotScorable("no_photo", no_front(settings))
     return files.problem
+
+
+@dataclass(frozen=True)
+class Before:
+    """What later photos of a patient's view are held against: the first, and the first that does not fail."""
+
+    first: Capture
+    good: Capture | None
 
 
 def _checked(
     files: VisitFiles,
     view: View,
-    first: dict[tuple[Path, View], Capture],
+    before: dict[tuple[Path, View], Before],
     settings: Settings,
     models: Models,
 ) -> CheckedPhoto:
-    """Check a photo; the first of a patient's view that does not fail is what later ones are held against."""
     path = files.photos[view]
     checked = CheckedPhoto(files.patient, files.visit, view, printable_name(path), None, ())
     try:
         seen = see_photo(path, settings, models)
     except NotScorable as why:
-        return replace(checked, sha256=why.photo_sha256, problem=why, thumbnail=_what_there_is(path))
+        there_is = what_there_is(path, settings)
+        return replace(checked, sha256=why.photo_sha256, problem=why, thumbnail=there_is)
     place = place_of(files.patient, files.visit, view)
-    findings = wanted(check_photo(seen, view, settings.quality, place), view, tuple(files.photos))
+    findings = wanted(check_photo(seen, view, settings, place), view, tuple(files.photos))
     if has_own_folder(files):
-        taken, whose = capture_of(seen), (path.parent.parent, view)
-        if whose in first:
-            findings += changed_since(first[whose], taken, settings.quality, place)
-        elif worst(findings) != "fail":
-            first[whose] = taken
+        taken, whose, fails = capture_of(seen), (path.parent.parent, view), worst(findings) == "fail"
+        known = before.get(whose)
+        if known is not None:
+            findings += changed_since(known.first, known.good, taken, settings.quality, place)
+        if known is None or known.good is None:
+            before[whose] = Before(known.first if known else taken, None if fails else taken)
     return replace(checked, sha256=seen.photo.sha256, findings=findings, thumbnail=thumbnail(seen))
 
 
-def _what_there_is(path: Path) -> Picture | None:
+def what_there_is(path: Path, settings: Settings) -> Picture | None:
     """The photo without its face, where it can be read at all."""
+    most = settings.reading.max_megapixels
     try:
-        return small_picture(srgb8(read_photo(path, min_side_px=READ_SIDE_PX)))
+        return small_picture(srgb8(read_photo(path, min_side_px=READ_SIDE_PX, max_megapixels=most)))
     except NotScorable:
         return None
 

@@ -48,12 +48,12 @@ def outcome(
     """Compare the arms of a trial: ANCOVA, MMRM, improvement, responders, what is missing."""
     need_extra("stats", "statistics")
     from masi_vision.report.tables import write_file, writing
-    from masi_vision.stats.outcome import Gain, Result, event_results, gains, other_results
+    from masi_vision.stats.outcome import Gain, Result, event_results, gains, load_protocol, other_results
     from masi_vision.stats.outcome import outcome as figures
 
     if any((out / name).exists() for name in (OUTCOME, PATIENTS)) and not overwrite:
         raise OutputError(f"{out} holds an outcome already. Expected a new folder, or --overwrite.")
-    rules = protocol_of(protocol)
+    rules = load_protocol(protocol)
     rows = rows_of(table)
     arms = arms_of(rows_of(allocation) if allocation else rows, (allocation or table).name)
     courses = courses_of(rows, arms, rules, table.name)
@@ -69,21 +69,6 @@ def outcome(
     _say(found, rules)
     typer.echo(f"All figures: {out / OUTCOME}. Every patient: {out / PATIENTS}")
     return DONE
-
-
-def protocol_of(file: Path | None) -> OutcomeProtocol:
-    """What is compared, as a file says it; None: the shipped one.
-
-    Raises
-    ------
-    SettingsError
-        A key lacks, is unknown or does not fit.
-    """
-    from masi_vision.config import checked, read_yaml, shipped_file
-    from masi_vision.stats.outcome import OutcomeProtocol
-
-    place = file or shipped_file("configs", "outcome.yaml")
-    return checked(OutcomeProtocol, read_yaml(place), place, "outcome.yaml")
 
 
 def arms_of(rows: Rows, name: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -70,12 +70,7 @@ def show(outcome: Outcome, order: Order) -> None:
     for visit in outcome.visits:
         for line in notes(visit):
             screen.print(line, soft_wrap=True)
-    places = [
-        place_of(visit.nested["patient"], visit.nested["visit"], view)
-        for visit in outcome.visits
-        for view in visit.nested["views"]
-    ]
-    for line in idle_overrides(order.settings, places):
+    for line in idle_overrides(order.settings, places_of(outcome.visits)):
         screen.print(line, soft_wrap=True)
     scored = sum(visit.score["status"] == "scored" for visit in outcome.visits)
     stopped = " Stopped before the end: what was done is kept." if outcome.state == "interrupted" else ""
@@ -121,6 +116,15 @@ def _region(visit: VisitRows, name: str) -> str:
         return str(region["flag"]).removeprefix("region_").replace("_", " ")
     doubt = "?" if UNDECIDED in region["flag"] else ""
     return f"{region['area']} x {region['darkness']} {region['pigmented_fraction']:4.0%}{doubt}"
+
+
+def places_of(visits: Iterable[VisitRows]) -> list[str]:
+    """Where the photos of visits stand: PATIENT/VISIT/VIEW."""
+    return [
+        place_of(visit.nested["patient"], visit.nested["visit"], view)
+        for visit in visits
+        for view in visit.nested["views"]
+    ]
 
 
 def idle_overrides(settings: Settings, places: Collection[str]) -> list[str]:

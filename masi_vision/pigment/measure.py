@@ -106,7 +106,7 @@ def measure_region(
         pigmented_fraction=fraction,
         contrast_od=contrast,
         contrast_delta_l=float(before[0] - after[0]),
-        contrast_ita_deg=float(ita_deg(before) - ita_deg(after)),
+        contrast_ita_deg=_turned_deg(float(ita_deg(before) - ita_deg(after))),
         largest_patch_fraction=_largest_patch(lesion, area),
         normal_ita_deg=float(ita_deg(before)),
         pigmented_fraction_low=fraction_low,
@@ -116,6 +116,11 @@ def measure_region(
         integrated_od=integrated_od(mean_over_area(density, visible, area), unsure),
         undecided_fraction=unsure,
     )
+
+
+def _turned_deg(difference: float) -> float:
+    """A difference of two angles, within half a turn: skin bluer than grey has one beyond 90 degrees."""
+    return (difference + 180) % 360 - 180
 
 
 def integrated_od(mean_density_od: float, undecided_fraction: float) -> float:

@@ -206,5 +206,7 @@ def _facts(region: RegionResult) -> str:
     if region.measure is None:
         return "not visible"
     if region.grade is None:
-        return f"{region.measure.visible_fraction:.0%} visible: not graded"
+        if region.flag == "region_hidden":
+            return f"{region.measure.visible_fraction:.0%} visible: not graded"
+        return f"{region.flag.replace('_', ' ')}: not graded"
     return f"{region.measure.pigmented_fraction:.0%} of skin, {region.measure.contrast_od:.3f} OD"

@@ -219,7 +219,7 @@ class StudyReport:
             (
                 "6a",
                 "How significant errors were found",
-                "A visit that fails a check is not scored. " + _FLAGS,
+                "A photo that fails a check is not used, a region that fails one not graded. " + _FLAGS,
             ),
             ("9a", "Patients, and what input was missing", self._missing_input),
             ("10a", "How often users used the system", self._software_shown),

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 from scipy.stats import binomtest
 from scipy.stats import t as t_distribution
 
-from masi_vision.config import Section
+from masi_vision.config import Section, checked, read_yaml, shipped_file
 from masi_vision.errors import StatsError
 from masi_vision.stats.ancova import Ancova, adjusted_p, ancova
 from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
@@ -69,6 +70,18 @@ class OutcomeProtocol(Section):
         if self.visits is not None and (self.primary not in self.visits or self.baseline in self.visits):
             raise ValueError("visits must hold the primary one and not the baseline")
         return self
+
+
+def load_protocol(file: Path | None = None) -> OutcomeProtocol:
+    """What is compared, as a file says it; None: the shipped one.
+
+    Raises
+    ------
+    SettingsError
+        A key lacks, is unknown or does not fit.
+    """
+    place = file or shipped_file("configs", "outcome.yaml")
+    return checked(OutcomeProtocol, read_yaml(place), place, "outcome.yaml")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.config import Limit, Settings, load_settings
+from masi_vision.config import Limit, QualitySettings, Settings, load_settings
 from masi_vision.errors import ReasonCode
 from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import FaceAtlas, Floats
@@ -27,8 +27,8 @@ from masi_vision.scale import MASI_REGIONS
 from masi_vision.skin.density import optical_density
 from masi_vision.visit.measure import PhotoMeasures, region_members
 from masi_vision.visit.models import Models, shipped_models
-from masi_vision.visit.region import MIXED, REFUSED, RegionResult, preferred_views
-from masi_vision.visit.score import VisitScore, score_visit
+from masi_vision.visit.region import ACCEPTED, MIXED, REFUSED, RegionResult, preferred_views
+from masi_vision.visit.score import VisitScore, place_of, score_visit
 from masi_vision.visit.seen import View
 
 
@@ -286,13 +286,11 @@ def compare_visits(
             astray[view] = comparison.residual_fraction
 
     members = region_members(settings.scale)
-    flags = [_flags(visit, astray) for visit in (first, second)]
-    regions = {
-        name: _of_region(name, members[name], views, seen, flags, settings, models) for name in members
-    }
+    laid = _Laid(views, seen, [_flags(visit, astray) for visit in (first, second)], (first, second))
+    regions = {name: _of_region(name, members[name], laid, settings, models) for name in members}
     status, reason, message = _outcome(first, second, regions, astray, settings)
-    is_compared = status == "compared"  # of what may be two people nothing is subtracted
-    change, low, high = _mmasi_change(first, second) if is_compared else (None, None, None)
+    one_person = status == "compared" and not astray  # of what may be two people nothing is subtracted
+    change, low, high = _mmasi_change(first, second) if one_person else (None, None, None)
     residuals = astray | {view: one.residual_fraction for view, one in views.items()}
     return VisitChange(first, second, status, reason, message, regions, change, low, high, residuals, views)
 
@@ -312,32 +310,65 @@ def _flags(visit: VisitScore, astray: Mapping[View, float]) -> Flags:
     }
 
 
+@dataclass(frozen=True)
+class _Laid:
+    """Two visits as far as they lie over each other.
+
+    Parameters
+    ----------
+    views : mapping
+        The views that fit.
+    seen, flags : pair
+        Of either visit: the photos that were measured, and why regions of them cannot be compared.
+    visits : pair of VisitScore
+    """
+
+    views: Mapping[View, Comparison]
+    seen: Sequence[Mapping[View, PhotoMeasures]]
+    flags: Sequence[Flags]
+    visits: tuple[VisitScore, VisitScore]
+
+    def refusal(self, view: View, region: str) -> str:
+        """Why a region of a view that both visits have cannot be compared; empty where it can."""
+        if not all(view in measured for measured in self.seen):
+            return ""
+        return next((flag for one in self.flags if (flag := one.get(view, {}).get(region, ""))), "")
+
+    def least_visible(self, view: View, limits: QualitySettings) -> float:
+        """How much of a region both photos of a view must show."""
+        places = [place_of(visit.patient, visit.visit, view) for visit in self.visits]
+        if all(limits.accepts("visible_fraction", place) for place in places):
+            return limits.accepted_visible_fraction
+        return limits.visible_fraction.fail
+
+    def accepted(self, view: View, region: str) -> bool:
+        """Whether a check of the region was overridden at either visit."""
+        photos = [photo for visit in self.visits for photo in visit.photos if photo.view == view]
+        return any(ACCEPTED in photo.regions[region].flag for photo in photos)
+
+    def has(self, view: View) -> bool:
+        """Whether a visit has a photo of the view."""
+        return any(view in flags for flags in self.flags)
+
+
 def _of_region(
-    name: str,
-    members: list[int],
-    views: Mapping[View, Comparison],
-    seen: Sequence[Mapping[View, PhotoMeasures]],
-    flags: Sequence[Flags],
-    settings: Settings,
-    models: Models,
+    name: str, members: list[int], laid: _Laid, settings: Settings, models: Models
 ) -> RegionChange:
     """The region in the first of its preferred views that shows enough of it at both visits."""
-    atlas = models.face.atlas
-    whole, area = np.isin(atlas.labels, members), skin_area(atlas)
+    whole, area = np.isin(models.face.atlas.labels, members), skin_area(models.face.atlas)
     preferred = preferred_views(name)
     best = RegionChange(None, flag="region_hidden")
     for view in preferred:
-        refused = [flag for of_visit in flags if (flag := of_visit.get(view, {}).get(name, ""))]
-        if refused and view in seen[0] and view in seen[1]:
-            best = RegionChange(view, flag=refused[0])
+        if refused := laid.refusal(view, name):
+            best = RegionChange(view, flag=refused)
             continue
-        if view not in views:
+        if view not in laid.views:
             continue
-        comparison, measures = views[view], [visit[view] for visit in seen]
+        comparison, measures = laid.views[view], [visit[view] for visit in laid.seen]
         change = comparison.change
         common = np.isin(measures[0].codes, members) & change.skin
         share = min(1.0, share_of_area(common, whole, area))
-        if share < settings.quality.visible_fraction.fail:
+        if share < laid.least_visible(view, settings.quality):
             best = RegionChange(view, share, flag="region_hidden")
             continue
         error = models.pigment.errors[measures[0].pigment.method]
@@ -348,9 +379,9 @@ def _of_region(
         mean = mean_over_area(change.change_od, common, area)
         low, high = models.pigment.change_error.around(mean)
         darker, lighter = (share_of_area(common & (change.plain == sign), common, area) for sign in (1, -1))
-        told = {view for of_visit in flags for view in of_visit}
         others = {
-            "other_view": view != preferred[0] and preferred[0] in told,
+            ACCEPTED: laid.accepted(view, name),
+            "other_view": view != preferred[0] and laid.has(preferred[0]),
             "doubtful": comparison.doubtful(settings.quality.registration_residual),
             MIXED: len({isinstance(one.card, Correction) for one in measures}) > 1,
         }
@@ -378,8 +409,8 @@ def _outcome(
     astray: Mapping[View, float],
     settings: Settings,
 ) -> tuple[Literal["compared", "not_compared"], ReasonCode | None, str]:
-    if any(regions[name].before is not None for name in MASI_REGIONS):
-        return "compared", None, ""
+    if "front" not in astray and any(regions[name].before is not None for name in MASI_REGIONS):
+        return "compared", None, _left_apart(astray, settings) if astray else ""
     for visit, which in ((first, "baseline"), (second, "follow-up")):
         if visit.status == "not_scored" and not any(photo.measures for photo in visit.photos):
             return "not_compared", visit.reason, f"The {which} could not be measured. {visit.message}"
@@ -391,19 +422,21 @@ def _outcome(
             "What both visits show is too badly lit to compare, at one visit or both. See the scores.",
         )
     if astray:
-        left = ", ".join(f"{view} {share:.1%}" for view, share in astray.items())
-        return (
-            "not_compared",
-            "not_aligned",
-            f"The visits do not fit over each other: of the face's width is left apart {left}. Expected at "
-            f"most {settings.quality.registration_residual.fail:.1%}. See whether both are this patient, in "
-            "the same pose.",
-        )
+        return "not_compared", "not_aligned", _left_apart(astray, settings)
     return (
         "not_compared",
         "region_hidden",
         "No region of MASI is seen in the same view at both visits. Expected the same views at every visit, "
         "with the skin uncovered.",
+    )
+
+
+def _left_apart(astray: Mapping[View, float], settings: Settings) -> str:
+    left = ", ".join(f"{view} {share:.1%}" for view, share in astray.items())
+    return (
+        f"The visits do not fit over each other: of the face's width is left apart {left}. Expected at most "
+        f"{settings.quality.registration_residual.fail:.1%}. See whether both are this patient, in the same "
+        "pose."
     )
 
 

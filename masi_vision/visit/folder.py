@@ -183,7 +183,7 @@ def _visits_in(
     photos = _without_working_files(photos, words)
     told = {photo: views_told(photo.stem, words) for photo in photos}
     if any(told.values()):
-        yield _visit_by_views(folder, "/".join(parts[:-1]), told)
+        yield _visit_by_views(folder, "/".join(parts[:-1]), told, words)
     elif len(photos) == 1:
         visit = VisitFiles("/".join(parts[:-1]), _own_name(folder), {"front": photos[0]})
         yield _key(visit), visit
@@ -209,7 +209,7 @@ def _without_working_files(photos: Sequence[Path], words: ViewSettings) -> list[
     return [photo for photo in photos if photo in readable or (shown and photo in alone)]
 
 
-def _visit_by_views(folder: Path, patient: str, told: dict[Path, list[View]]) -> _Found:
+def _visit_by_views(folder: Path, patient: str, told: dict[Path, list[View]], words: ViewSettings) -> _Found:
     name = _own_name(folder)
     for photo, views in told.items():
         if len(views) > 1:
@@ -226,8 +226,9 @@ def _visit_by_views(folder: Path, patient: str, told: dict[Path, list[View]]) ->
             )
             return _problem(folder, patient, name, NotScorable("ambiguous_view", why))
         photos.update((view, photo) for photo in alike)
+    such = f"Rename it, such as {words.left[0]}.jpg."
     remarks = [
-        f"{printable_name(photo)} was passed over: its name tells no view. Rename it, such as left.jpg."
+        f"{printable_name(photo)} was passed over: its name tells no view. {such}"
         for photo, views in told.items()
         if not views
     ]

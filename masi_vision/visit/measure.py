@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from masi_vision.config import PigmentSettings, ScaleSettings, Settings
 from masi_vision.errors import NotScorable
 from masi_vision.face.align import skin_area
-from masi_vision.face.atlas import MASI_SUBUNITS, Floats, Subunit
+from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas, Floats, Subunit
 from masi_vision.face.find import FaceRegions
 from masi_vision.photo import Photo
 from masi_vision.photo.colour_correction import Correction, Refusal
@@ -88,7 +88,10 @@ def measure_seen(seen: SeenPhoto, view: View, settings: Settings, models: Models
     opinions: dict[str, float | None] = {}
     for name, members in region_members(settings.scale).items():
         region, whole = among(codes, members), among(atlas.labels, members)
-        regions[name] = measure_region(pigment, region, whole=whole, area=area, error=error)
+        measure = measure_region(pigment, region, whole=whole, area=area, error=error)
+        if measure is not None and len(members) > 1:
+            measure = replace(measure, visible_fraction=visible_share(codes, members, atlas))
+        regions[name] = measure
         opinions[name] = None
         if second is not None and region.any():
             opinions[name] = share_of_area(second.lesion & region, region, area)
@@ -130,6 +133,20 @@ def classical_map(
         shading_scale_fraction=settings.shading_scale_fraction,
         detection_threshold_od=settings.detection_threshold_od,
     )
+
+
+def visible_share(codes: npt.NDArray[np.uint8], members: list[int], atlas: FaceAtlas) -> float:
+    """Visible skin over the whole of a region, `region_members`, by area.
+
+    Notes
+    -----
+    Where nose or upper lip count toward a region, what is visible of the region without them bounds it: a
+    nose does not stand for a hidden forehead.
+    """
+    area = skin_area(atlas)
+    parts = [members] if len(members) == 1 else [members, members[:1]]
+    shares = [share_of_area(among(codes, part), among(atlas.labels, part), area) for part in parts]
+    return min(1.0, *shares)
 
 
 def among(codes: npt.NDArray[np.uint8], members: list[int]) -> npt.NDArray[np.bool_]:

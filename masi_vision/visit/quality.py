@@ -15,15 +15,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.config import AtLeast, Limit, QualitySettings
+from masi_vision.config import AtLeast, Limit, QualitySettings, Settings
 from masi_vision.errors import NotScorable, ReasonCode
-from masi_vision.face.align import skin_area
-from masi_vision.face.atlas import SUBUNIT_OF_REGION, Floats, Subunit
+from masi_vision.face.atlas import Floats, Subunit
 from masi_vision.face.find import FaceRegions
 from masi_vision.photo.colour_correction import Correction, card_drift
 from masi_vision.photo.exif import CaptureFacts
-from masi_vision.pigment.measure import share_of_area
 from masi_vision.scale import MASI_REGIONS, MasiRegion
+from masi_vision.visit.measure import among, region_members, visible_share
 from masi_vision.visit.seen import SeenPhoto, View, srgb8
 
 Result = Literal["pass", "warn", "accepted", "fail"]
@@ -104,11 +103,13 @@ class Finding:
         return asdict(self)
 
 
-def check_photo(seen: SeenPhoto, view: View, limits: QualitySettings, place: str = "") -> tuple[Finding, ...]:
+def check_photo(seen: SeenPhoto, view: View, settings: Settings, place: str = "") -> tuple[Finding, ...]:
     """Check a photo and the regions that its view should show.
 
     Parameters
     ----------
+    settings : Settings
+        Limits, and whether nose or upper lip count toward a region.
     place : str
         PATIENT/VISIT/VIEW, by which a check may be overridden for one photo.
 
@@ -118,13 +119,14 @@ def check_photo(seen: SeenPhoto, view: View, limits: QualitySettings, place: str
     ``sigma = s / sqrt((g / g_again)^2 - 1)`` with g the gradient on the edge (Zhuo and Sim 2011,
     DOI 10.1016/j.patcog.2011.03.009).
     """
+    limits, members = settings.quality, region_members(settings.scale)
     check = _Checks(limits, place)
     light, glossy = _Light.of(seen.linear_rgb), _glossy(seen)
     whole = [check(name, None, value, says) for name, value, says in _of_photo(seen, view)]
     regions = [
         check(name, region, value, says)
         for region in _SHOWN[view]
-        for name, value, says in _of_region(seen, region, light, glossy)
+        for name, value, says in _of_region(seen, region, members[region], light, glossy)
     ]
     return (*whole, *_of_card(seen, limits, place), *regions)
 
@@ -189,45 +191,66 @@ def capture_of(seen: SeenPhoto) -> Capture:
 
 
 def changed_since(
-    first: Capture, later: Capture, limits: QualitySettings, place: str = ""
+    first: Capture, good: Capture | None, later: Capture, limits: QualitySettings, place: str = ""
 ) -> tuple[Finding, ...]:
-    """What changed in camera, exposure and pose since the patient's first visit, in the same view."""
-    before, after = first.facts, later.facts
-    check = _Checks(limits, place)
-    findings = []
-    if (stops := _exposure_change(before, after)) is not None:
-        says = f"The exposure changed by {stops:.1f} stops since the first visit. {_SAME_SETTINGS}"
-        findings.append(check("exposure_change_ev", None, stops, says))
-    opening = abs(first.eye_opening - later.eye_opening)
-    says = f"The eyes are open by {opening:.2f} more or less than at the first visit. Expected the same look."
-    findings.append(check("eye_opening_change", None, opening, says))
-    turn = abs(first.yaw_deg - later.yaw_deg)
+    """What changed in camera, exposure and pose since a patient's photos before, in the same view.
+
+    Parameters
+    ----------
+    first : Capture
+        At the first visit: what the camera notes needs no good photo.
+    good : Capture or None
+        The first that does not fail: exposure, pose and card are held against it.
+    """
+    against_good = () if good is None else _taken_otherwise(good, later, _Checks(limits, place))
+    return (*against_good, *_noted_otherwise(first, later))
+
+
+def _taken_otherwise(good: Capture, later: Capture, check: _Checks) -> Iterator[Finding]:
+    if (stops := _exposure_change(good.facts, later.facts)) is not None:
+        says = f"The exposure changed by {stops:.1f} stops since {_GOOD}. {_SAME_SETTINGS}"
+        yield check("exposure_change_ev", None, stops, says)
+    opening = abs(good.eye_opening - later.eye_opening)
+    says = f"The eyes are open by {opening:.2f} more or less than in {_GOOD}. Expected the same look."
+    yield check("eye_opening_change", None, opening, says)
+    turn = abs(good.yaw_deg - later.yaw_deg)
     says = (
-        f"The head is turned {turn:.0f} degrees from the first visit. Expected {{limit}}. "
-        "Hold the first visit's photo beside the camera."
+        f"The head is turned {turn:.0f} degrees from {_GOOD}. Expected {{limit}}. "
+        "Hold that photo beside the camera."
     )
-    findings.append(check("yaw_change_deg", None, turn, says))
-    if first.card is not None and later.card is not None:
-        drift = card_drift(first.card, later.card).mean_delta_e00
-        says = f"The colour card looks dE00 {drift:.1f} different from the first visit. {_SAME_SETTINGS}"
-        findings.append(check("card_drift_delta_e00", None, drift, says))
+    yield check("yaw_change_deg", None, turn, says)
+    if good.card is not None and later.card is not None:
+        drift = card_drift(good.card, later.card).mean_delta_e00
+        says = f"The colour card looks dE00 {drift:.1f} different from {_GOOD}. {_SAME_SETTINGS}"
+        yield check("card_drift_delta_e00", None, drift, says)
+
+
+def _noted_otherwise(first: Capture, later: Capture) -> Iterator[Finding]:
+    before, after = first.facts, later.facts
     for name in _NAMES:
         was, now = getattr(before, name), getattr(after, name)
         changed = was is not None and now is not None and was != now
         words = (
             f"{_NAMES[name]} changed since the first visit: {_said(was)}, now {_said(now)}. {_SAME_SETTINGS}"
         )
-        findings.append(Finding(name, None, "warn" if changed else "pass", None, None, None, words * changed))
+        yield _remark(name, words if changed else "")
     early = None not in (before.taken_at, after.taken_at) and str(after.taken_at) < str(before.taken_at)
     words = (
         "By the camera's clock this was taken before the first visit. Expected after it. "
         "Set the clock, or see whether the visits are mixed up."
     )
-    findings.append(Finding("order", None, "warn" if early else "pass", None, None, None, words * early))
+    yield _remark("order", words if early else "")
     same = first.sha256 == later.sha256
     words = "This is the very file of the first visit. Expected another. Copy it from the camera again."
-    findings.append(Finding("own_file", None, "warn" if same else "pass", None, None, None, words * same))
-    return tuple(findings)
+    yield _remark("own_file", words if same else "")
+
+
+def _remark(check: str, sentence: str) -> Finding:
+    """A check without a number: a sentence warns, none is a pass."""
+    return Finding(check, None, "warn" if sentence else "pass", None, sentence=sentence)
+
+
+_GOOD = "the patient's first good photo"
 
 
 _NAMES = {
@@ -376,13 +399,15 @@ def _of_pose(face: FaceRegions, view: View) -> Iterator[tuple[str, float, str]]:
 
 
 def _of_region(
-    seen: SeenPhoto, region: MasiRegion, light: _Light, glossy: npt.NDArray[np.bool_]
+    seen: SeenPhoto,
+    region: MasiRegion,
+    members: list[int],
+    light: _Light,
+    glossy: npt.NDArray[np.bool_],
 ) -> Iterator[tuple[str, float | None, str]]:
-    code = SUBUNIT_OF_REGION[region]
-    skin = seen.codes == code
+    skin = among(seen.codes, members)
     name = region.replace("_", " ").capitalize()
-    atlas = seen.face.atlas
-    visible = min(1.0, share_of_area(skin, atlas.labels == code, skin_area(atlas)))
+    visible = visible_share(seen.codes, members, seen.face.atlas)
     yield (
         "visible_fraction",
         visible,

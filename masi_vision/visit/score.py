@@ -152,7 +152,7 @@ def score_photo(
     findings: tuple[Finding, ...] = ()
     try:
         seen = see_photo(source, settings, models)
-        findings = check_photo(seen, view, settings.quality, place)
+        findings = check_photo(seen, view, settings, place)
         if (why := refusal(findings)) is not None:
             why.photo_sha256 = seen.photo.sha256
             raise why
@@ -253,7 +253,7 @@ def visit_of(
     if scores is None and front is None:
         reason, message = (
             "no_photo",
-            "There is no front photo. Expected one: name it front. Forehead and chin need it.",
+            f"{no_front(settings)} Forehead and chin need it.",
         )
     elif scores is None and front is not None and not front.regions:
         reason, message = front.reason, front.message
@@ -264,6 +264,11 @@ def visit_of(
 @lru_cache(maxsize=1)
 def _shipped_settings() -> Settings:
     return load_settings()
+
+
+def no_front(settings: Settings) -> str:
+    """Say that a visit has no front photo, in the words that the settings take for one."""
+    return f"There is no front photo. Expected one: name it {settings.views.front[0]}."
 
 
 def place_of(patient: str, visit: str, view: View) -> str:

@@ -6,9 +6,11 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 from verbs import masi, table
 
 from masi_vision.cli import gate
+from masi_vision.config import load_settings, shipped_file
 from masi_vision.report.quality import QUALITY_COLUMNS, CheckedPhoto, contact_sheets
 
 
@@ -31,6 +33,14 @@ def study(demo_visits, tmp_path_factory):
 def checked(study):
     out = study.parent / "out"
     return masi("qc", study, "--out", out), out
+
+
+def edited(folder, old, new):
+    """The shipped settings with one line of it otherwise."""
+    shipped = shipped_file("configs", "scoring.yaml").read_text(encoding="utf-8")
+    assert old in shipped
+    (folder / "mine.yaml").write_text(shipped.replace(old, new), encoding="utf-8")
+    return folder / "mine.yaml"
 
 
 def test_every_check_has_its_row_and_every_photo_its_result(checked):
@@ -166,6 +176,45 @@ def test_a_first_visit_that_fails_is_no_measure_for_later_ones(study, demo_visit
     _, rows = table(tmp_path / "out" / "quality.csv")
     turned = {row["visit"]: row["result"] for row in rows if row["check"] == "yaw_change_deg"}
     assert turned == {"V3": "pass"}
+
+
+def test_camera_and_clock_are_held_against_the_true_first_visit_though_it_fails(demo_visits, tmp_path):
+    """Blurred by one camera, then sharp by another, and earlier by the clock; then the first camera again."""
+    taken = [("Cam B", "2024:05:01"), ("Cam A", "2024:03:01"), ("Cam B", "2024:07:01")]
+    for number, (camera, day) in enumerate(taken, start=1):
+        photo = Image.open(demo_visits[0] / "front.jpg")
+        exif = Image.Exif()
+        exif[271], exif[272], exif[306] = "Maker", camera, f"{day} 10:00:00"
+        exif.get_ifd(0x8769)[36867] = f"{day} 10:00:00"
+        sharp = photo if number > 1 else photo.filter(ImageFilter.GaussianBlur(9))
+        (tmp_path / "P1" / f"V{number}").mkdir(parents=True)
+        sharp.save(tmp_path / "P1" / f"V{number}" / "front.jpg", exif=exif, quality=92)
+    masi("qc", tmp_path, "--out", tmp_path / "out")
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    told = {(row["visit"], row["check"]): row["result"] for row in rows}
+    assert told["V1", "blur_percent"] == "fail"
+    assert [told[visit, "camera"] for visit in ("V2", "V3")] == ["warn", "pass"]
+    assert [told[visit, "order"] for visit in ("V2", "V3")] == ["warn", "pass"]
+    assert {visit for visit, check in told if check == "yaw_change_deg"} == {"V3"}
+
+
+def test_a_photo_too_large_to_be_read_is_not_read_for_the_sheet_either(study, tmp_path):
+    settings = edited(tmp_path, "max_megapixels: 200", "max_megapixels: 0.01")
+    masi("qc", study / "=P1" / "V1", "--out", tmp_path / "out", "--settings", settings)
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    assert {row["check"] for row in rows} == {"too_large"}
+    photo = study / "=P1" / "V1" / "front.jpg"
+    assert gate.what_there_is(photo, load_settings(settings)) is None
+    assert gate.what_there_is(photo, load_settings()) is not None
+
+
+def test_advice_is_in_the_words_that_the_settings_take_for_views(demo_visits, tmp_path):
+    settings = edited(tmp_path, "front: [front, frontal]", "front: [vorn]")
+    (tmp_path / "P1" / "V1").mkdir(parents=True)
+    shutil.copy(demo_visits[0] / "left.jpg", tmp_path / "P1" / "V1")
+    for verb in ("qc", "score"):
+        done = masi(verb, tmp_path / "P1", "--out", tmp_path / verb, "--settings", settings)
+        assert "name it vorn." in " ".join(done.output.split())
 
 
 def test_an_override_that_fits_no_photo_is_told(study, tmp_path):

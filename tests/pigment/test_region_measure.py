@@ -60,6 +60,17 @@ def test_skin_seen_on_edge_counts_for_all_the_skin_there_is():
     assert both.largest_patch_fraction == 0.75
 
 
+def test_a_drop_in_tone_is_less_than_half_a_turn_though_the_skin_is_bluer_than_grey():
+    """Under strong blue light the angle of normal skin lies beyond 90 degrees, and jumps at 180."""
+    blue = replace(
+        map_of(patch(slice(0, 20), slice(0, 25), 0.12)),
+        normal_rgb=np.full((*SHAPE, 3), NORMAL * (0.44, 0.55, 1.43), np.float32),
+    )
+    found = measure_region(blue, EVERYWHERE, whole=EVERYWHERE, area=FLAT, error=ERROR)
+    assert abs(found.normal_ita_deg) > 90
+    assert abs(found.contrast_ita_deg) < 45
+
+
 def test_integrated_pigment_is_the_mean_over_all_visible_skin():
     found = measure(patch(slice(0, 20), slice(0, 25), 0.08))
     assert found.integrated_od == pytest.approx(0.02)

@@ -129,6 +129,51 @@ def test_photos_that_do_not_fit_over_each_other_are_not_compared(demo_visits):
     assert none.to_dict()["regions"]["chin"]["registered_od"] is None
 
 
+def strict_over(settings, comparison, view):
+    """Settings under which one view of a comparison does not fit, and the others do."""
+    apart = comparison.residual_fraction
+    others = max(left for name, left in apart.items() if name != view)
+    assert apart[view] > others
+    limit = settings.quality.registration_residual.model_copy(update={"fail": (apart[view] + others) / 2})
+    quality = settings.quality.model_copy(update={"registration_residual": limit})
+    return settings.model_copy(update={"quality": quality})
+
+
+@pytest.mark.parametrize(("view", "status"), [("left", "compared"), ("front", "not_compared")])
+def test_where_one_view_may_show_another_person_no_score_is_subtracted(
+    visits, demo_visits, tmp_path, view, status
+):
+    """The view of another person among the follow-up's own: that view does not fit."""
+    mixed = {name: demo_visits[1] / f"{name}.jpg" for name in ("front", "left", "right")}
+    mixed[view] = demo_visits[2] / f"{view}.jpg"
+    chosen = strict_over(load_settings(), compare_visits(visits[0], score_visit(mixed)), view)
+    change = compare_visits(score_visit(demo_visits[0], chosen), score_visit(mixed, chosen), chosen)
+    assert change.status == status
+    assert (change.mmasi_change, change.mmasi_change_low, change.mmasi_change_high) == (None, None, None)
+    assert f"is left apart {view}" in change.message
+    assert change.regions["right_malar"].registered_od is not None
+
+
+def test_skin_hidden_and_accepted_at_both_visits_is_compared(demo_visits, tmp_path):
+    for number in (0, 1):
+        photo = np.asarray(read_photo(demo_visits[number] / "front.jpg").srgb)
+        (tmp_path / f"v{number}").mkdir()
+        cut = photo[:, : int(0.66 * photo.shape[1])]
+        cv2.imwrite(str(tmp_path / f"v{number}" / "front.png"), cut[..., ::-1])
+    accepted = load_settings(accept=["visible_fraction"])
+    plain, by_name = (
+        compare_visits(
+            *(score_visit({"front": tmp_path / f"v{n}" / "front.png"}, settings) for n in (0, 1)), settings
+        )
+        for settings in (load_settings(), accepted)
+    )
+    assert 0.2 < by_name.regions["left_malar"].common_fraction < 0.5
+    assert plain.regions["left_malar"].flag == "region_hidden"
+    assert plain.regions["left_malar"].registered_od is None
+    assert by_name.regions["left_malar"].flag.split(";")[0] == "accepted"
+    assert by_name.regions["left_malar"].registered_od is not None
+
+
 def test_a_region_that_quality_refuses_at_one_visit_is_not_compared(demo_visits, tmp_path):
     dark = linear_to_srgb8(0.01 * srgb_to_linear(np.asarray(read_photo(demo_visits[1] / "front.jpg").srgb)))
     cv2.imwrite(str(tmp_path / "front.png"), dark[..., ::-1])

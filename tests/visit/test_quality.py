@@ -62,10 +62,15 @@ def blurred(photo, seen, percent):
     return cv2.GaussianBlur(np.asarray(photo.srgb), (0, 0), percent / 100 * seen.face.face_width_px)
 
 
+def since(first, later):
+    """What changed since a first photo that is a good one too."""
+    return changed_since(capture_of(first), capture_of(first), capture_of(later), LIMITS)
+
+
 def test_a_good_photo_passes(seen):
     for one in seen:
-        assert "fail" not in results(check_photo(one, "front", LIMITS)).values()
-        assert refusal(check_photo(one, "front", LIMITS)) is None
+        assert "fail" not in results(check_photo(one, "front", SETTINGS)).values()
+        assert refusal(check_photo(one, "front", SETTINGS)) is None
 
 
 @pytest.mark.parametrize("percent", [1.5, 2.5])
@@ -108,13 +113,13 @@ def test_a_region_burnt_out_is_the_one_that_is_refused(photos, seen):
     x, y = face.alignment.landmarks[280, :2] * photo.srgb.shape[0] / seen[0].photo.srgb.shape[0]
     rows, columns = np.indices(photo.srgb.shape[:2])
     beam = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * (0.12 * face.face_width_px) ** 2))
-    burnt = refused(check_photo(see(lit(photo, 1 + 8 * beam[..., None])), "front", LIMITS))
+    burnt = refused(check_photo(see(lit(photo, 1 + 8 * beam[..., None])), "front", SETTINGS))
     assert burnt["left_malar"].check == "clipped_fraction"
     assert set(burnt) <= {"left_malar", "nose"}
 
 
 def test_a_photo_too_dark_to_measure_is_not_scored(photos):
-    findings = check_photo(see(lit(photos[0], 0.02)), "front", LIMITS)
+    findings = check_photo(see(lit(photos[0], 0.02)), "front", SETTINGS)
     assert {f.check for f in refused(findings).values()} <= {"blocked_fraction", "visible_fraction"}
     assert refused(findings)
 
@@ -124,11 +129,11 @@ def test_light_from_one_side_is_measured_and_refused(photos, seen):
     half = np.where(np.arange(photo.srgb.shape[1]) < photo.srgb.shape[1] / 2, 1.0, 0.25)[None, :, None]
     before, after = light_difference_od(seen[0]), light_difference_od(see(lit(photo, half)))
     assert abs(after - np.log10(4)) < before + 0.05
-    assert str(refusal(check_photo(see(lit(photo, half)), "front", LIMITS)).reason) == "uneven_light"
+    assert str(refusal(check_photo(see(lit(photo, half)), "front", SETTINGS)).reason) == "uneven_light"
 
 
 def test_light_is_compared_in_the_front_view_only(seen):
-    assert "light_difference_od" not in {f.check for f in check_photo(seen[0], "left", LIMITS)}
+    assert "light_difference_od" not in {f.check for f in check_photo(seen[0], "left", SETTINGS)}
 
 
 def test_the_quality_of_a_jpeg_is_read_from_its_tables(tmp_path, photos):
@@ -167,7 +172,7 @@ def turned(seen, **angles):
 def test_a_pose_that_is_not_the_view_s_is_refused(seen, view, yaw, pitch, roll, refused):
     """A photo named by the wrong side must not pass: its far cheek would be graded as the near one."""
     one = turned(seen[0], yaw_deg=yaw, pitch_deg=pitch, roll_deg=roll)
-    why = refusal(check_photo(one, view, LIMITS))
+    why = refusal(check_photo(one, view, SETTINGS))
     assert (why is not None) == refused
     if why is not None:
         assert why.reason == "pose"
@@ -177,7 +182,7 @@ def test_a_pose_that_is_not_the_view_s_is_refused(seen, view, yaw, pitch, roll, 
 
 def test_a_small_face_is_refused_with_its_width(photos):
     small = cv2.resize(np.asarray(photos[0].srgb), None, fx=0.12, fy=0.12, interpolation=cv2.INTER_AREA)
-    why = refusal(check_photo(see(small), "front", LIMITS))
+    why = refusal(check_photo(see(small), "front", SETTINGS))
     assert why.reason == "too_small"
     assert "px wide. Expected at least 80 px" in why.message
 
@@ -185,8 +190,8 @@ def test_a_small_face_is_refused_with_its_width(photos):
 def test_a_side_view_need_not_show_the_other_cheek(seen):
     hidden = np.where(seen[0].codes == Subunit.RIGHT_MALAR, 0, seen[0].codes).astype(np.uint8)
     one = SeenPhoto(seen[0].photo, seen[0].face, hidden)
-    assert "right_malar" in refused(check_photo(one, "front", LIMITS))
-    assert "right_malar" not in refused(check_photo(one, "left", LIMITS))
+    assert "right_malar" in refused(check_photo(one, "front", SETTINGS))
+    assert "right_malar" not in refused(check_photo(one, "left", SETTINGS))
 
 
 def test_gloss_is_seen_where_it_lies(photos, seen):
@@ -200,9 +205,11 @@ def test_gloss_is_seen_where_it_lies(photos, seen):
     shine = cv2.GaussianBlur(beads.astype(np.float32), (0, 0), 1.0)[..., None] * 0.35
     glossy = linear_to_srgb8(np.clip(srgb_to_linear(photo.srgb) + shine, 0, 1).astype(np.float32))
     found = {
-        f.region: f.value for f in check_photo(see(glossy), "front", LIMITS) if f.check == "gloss_fraction"
+        f.region: f.value for f in check_photo(see(glossy), "front", SETTINGS) if f.check == "gloss_fraction"
     }
-    plain = {f.region: f.value for f in check_photo(seen[0], "front", LIMITS) if f.check == "gloss_fraction"}
+    plain = {
+        f.region: f.value for f in check_photo(seen[0], "front", SETTINGS) if f.check == "gloss_fraction"
+    }
     assert found["left_malar"] > plain["left_malar"] + 0.03
     assert found["right_malar"] < plain["right_malar"] + 0.01
 
@@ -218,6 +225,25 @@ def test_an_accepted_check_scores_and_stays_on_record(photos, seen):
     assert worst(result.findings) == result.to_dict()["quality"]["result"]
 
 
+@pytest.mark.parametrize("toward", [None, "forehead"])
+def test_a_hidden_forehead_is_hidden_though_the_nose_counts_toward_it(photos, seen, toward):
+    """Check and score look at the same skin, and the nose does not stand for a forehead."""
+    settings = SETTINGS.model_copy(
+        update={"scale": SETTINGS.scale.model_copy(update={"nose_counts_toward": toward})}
+    )
+    heights = seen[0].face.alignment.landmarks[:, 1]
+    brow = int(heights.min() + 0.2 * np.ptp(heights))
+    capped = np.asarray(photos[0].srgb).copy()
+    capped[:brow] = (20, 60, 160)
+    found = check_photo(see(capped), "front", settings)
+    (visible,) = (f for f in found if (f.check, f.region) == ("visible_fraction", "forehead"))
+    region = score_photo(Photo.from_srgb(capped), settings).regions["forehead"]
+    assert visible.result == "fail"
+    assert region.flag == "region_hidden"
+    measured = 0.0 if region.measure is None else region.measure.visible_fraction
+    assert visible.value == pytest.approx(measured, abs=1e-4)
+
+
 def test_every_check_that_can_refuse_has_a_reason_and_a_limit():
     limits = {name: getattr(LIMITS, name) for name in type(LIMITS).model_fields}
     can_refuse = {name for name, one in limits.items() if isinstance(one, Limit) and one.fail is not None}
@@ -226,7 +252,7 @@ def test_every_check_that_can_refuse_has_a_reason_and_a_limit():
 
 
 def test_a_finding_tells_number_limit_and_advice(photos, seen):
-    findings = check_photo(see(blurred(photos[0], seen[0], 2.0)), "front", LIMITS)
+    findings = check_photo(see(blurred(photos[0], seen[0], 2.0)), "front", SETTINGS)
     told = next(f for f in findings if f.check == "blur_percent").to_dict()
     assert (told["result"], told["warn"], told["fail"]) == ("fail", 1.1, 1.3)
     assert told["value"] > 1
@@ -248,7 +274,7 @@ CAMERA = {"camera": "Nikon Z 6", "lens": "105 mm", "exposure_s": 1 / 125, "f_num
 def test_the_same_camera_and_pose_change_nothing(seen):
     later = with_capture(seen[0], **CAMERA)
     first = SeenPhoto(replace(later.photo, sha256="0" * 64), seen[0].face, seen[0].codes)
-    assert worst(changed_since(capture_of(first), capture_of(later), LIMITS)) == "pass"
+    assert worst(since(first, later)) == "pass"
 
 
 @pytest.mark.parametrize(
@@ -264,14 +290,14 @@ def test_the_same_camera_and_pose_change_nothing(seen):
 def test_another_camera_or_exposure_is_told(seen, change, check):
     first, later = with_capture(seen[0], **CAMERA), with_capture(seen[0], **CAMERA | change)
     later = SeenPhoto(replace(later.photo, sha256="2" * 64), later.face, later.codes)
-    assert set(results(changed_since(capture_of(first), capture_of(later), LIMITS))) == {(check, None)}
+    assert set(results(since(first, later))) == {(check, None)}
 
 
 def test_what_changed_is_said_in_words(seen):
     first = with_capture(seen[0], flash=True, focal_length_mm=105.0)
     later = with_capture(seen[0], flash=False, focal_length_mm=60.0)
     later = SeenPhoto(replace(later.photo, sha256="2" * 64), later.face, later.codes)
-    said = {one.check: one.sentence for one in changed_since(capture_of(first), capture_of(later), LIMITS)}
+    said = {one.check: one.sentence for one in since(first, later)}
     assert said["flash"].startswith("The flash changed since the first visit: fired, now not fired.")
     assert said["focal_length_mm"].startswith("The focal length changed since the first visit: 105, now 60.")
 
@@ -281,9 +307,7 @@ def test_a_photo_taken_before_the_first_visit_is_told_without_its_date(seen):
     for when, result in (("2026:04:30 09:00:00", "warn"), ("2026:06:01 09:00:00", "pass"), (None, "pass")):
         later = with_capture(seen[0], taken_at=when)
         later = SeenPhoto(replace(later.photo, sha256="2" * 64), later.face, later.codes)
-        (order,) = [
-            f for f in changed_since(capture_of(first), capture_of(later), LIMITS) if f.check == "order"
-        ]
+        (order,) = [f for f in since(first, later) if f.check == "order"]
         assert order.result == result
         assert "2026" not in str(order.to_dict())
 
@@ -291,12 +315,12 @@ def test_a_photo_taken_before_the_first_visit_is_told_without_its_date(seen):
 def test_facts_that_the_camera_did_not_write_are_no_change(seen):
     first, later = with_capture(seen[0]), with_capture(seen[0], **CAMERA)
     later = SeenPhoto(replace(later.photo, sha256="2" * 64), later.face, later.codes)
-    assert worst(changed_since(capture_of(first), capture_of(later), LIMITS)) == "pass"
+    assert worst(since(first, later)) == "pass"
 
 
 def test_a_turned_head_and_the_same_file_are_told(seen):
     later = turned(seen[0], yaw_deg=20.0, pitch_deg=0.0, roll_deg=0.0)
-    told = results(changed_since(capture_of(seen[0]), capture_of(later), LIMITS))
+    told = results(since(seen[0], later))
     assert ("yaw_change_deg", None) in told
     assert ("own_file", None) in told
 

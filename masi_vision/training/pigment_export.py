@@ -31,7 +31,7 @@ from masi_vision.pigment.interval import Band, ChangeError, MeasureError
 from masi_vision.pigment.learned import DENSITY_UNIT_OD, INPUT_CHANNELS, NETWORK_SHAPE, read_both_ways
 from masi_vision.pigment.map import surer
 from masi_vision.training.cache import TrainingSet, prepare
-from masi_vision.training.experiment import PigmentExperiment
+from masi_vision.training.experiment import OURS, PigmentExperiment
 from masi_vision.training.model_folder import Part, sha256_of
 from masi_vision.training.phantom_batch import TWINS
 from masi_vision.training.phantom_photos import (
@@ -291,6 +291,13 @@ def _draw_cuts(table: dict[float, dict[str, float]], chosen: str, file: Path) ->
 def _page(card: dict[str, Any], table: str, chosen: str) -> str:
     """The card for people, written from the card for programs."""
     held = card["validation"]["coverage"][learned.METHOD]
+    model = card["recipe"][-1]["experiment"]["model"]
+    made_of = (
+        f"segmentation-models-pytorch encoder `{model['encoder']}`, depth 4, U-Net blocks up to half the size, and\n"
+        "  three small convolutions at full size that draw the borders."
+        if model["architecture"] == OURS
+        else f"`{model['architecture']}` of segmentation-models-pytorch, encoder `{model['encoder']}`."
+    )
     recipe = "\n".join(_told(place, part) for place, part in enumerate(card["recipe"], 1))
     return f"""# Pigment model
 
@@ -302,14 +309,13 @@ Written by `scripts/train_pigment.py` from the training run and the validation p
 
 - **In**: a face in the aligned frame `{card["atlas"]}`, as `masi_vision.pigment.learned.network_input` makes it, {INPUT_CHANNELS} x {NETWORK_SHAPE[0]} x {NETWORK_SHAPE[1]}.
 - **Out**: per pixel, the logit of lesion and the density of pigment in units of {DENSITY_UNIT_OD} optical density.
-- **Made of**: segmentation-models-pytorch encoder `resnet18`, depth 4, U-Net blocks up to half the size, and three small
-  convolutions at full size that draw the borders.
+- **Made of**: {made_of}
 - **Learned from**: {card["trained_on"]}. {card["phantoms_drawn"]:,} phantoms were made, in parts of which each starts where the one before ended:
 
 {recipe}
 
-  The minutes are of one NVIDIA H200, on which a second network saw the same batches. Loss: cross-entropy and Dice of the lesion, Huber of the density, absolute error of
-  every region's fraction, Huber of its mean density (`masi_vision/training/losses.py`).
+  Loss: cross-entropy and Dice of the lesion, Huber of the density, absolute error of every region's fraction, Huber of its
+  mean density (`masi_vision/training/losses.py`).
 - **Licence**: {card["licence"]}. Trained with torch {card["versions"]["torch"]}, segmentation-models-pytorch {card["versions"]["segmentation-models-pytorch"]}; ONNX Runtime
   and PyTorch differ by at most {max(card["largest_difference_to_pytorch"].values()):.0e}.
 

@@ -137,7 +137,7 @@ class PhotoMark:
     mark: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """A visit done: its rows as they stand in the tables, and from what they were made.
 
@@ -251,7 +251,17 @@ def refused(
 
 def _refused(job: Job, why: NotScorable, settings: Settings, models: Models) -> VisitScore:
     made = provenance_of(settings, models)
-    return VisitScore(job.patient, job.visit, "not_scored", why.reason, why.message, None, {}, (), made)
+    return VisitScore(
+        patient=job.patient,
+        visit=job.visit,
+        status="not_scored",
+        reason=why.reason,
+        message=why.message,
+        scores=None,
+        regions={},
+        photos=(),
+        provenance=made,
+    )
 
 
 def _outcome(
@@ -264,23 +274,23 @@ def _outcome(
 ) -> Outcome:
     rows = visit_rows(result)
     return Outcome(
-        job.patient,
-        job.visit,
-        job.name,
-        fate,
-        csv_line(SCORE_COLUMNS, rows.score),
-        "".join(csv_line(REGION_COLUMNS, row) for row in rows.regions),
-        json_items([rows.nested]),
-        {
+        patient=job.patient,
+        visit=job.visit,
+        name=job.name,
+        fate=fate,
+        scores=csv_line(SCORE_COLUMNS, rows.score),
+        regions="".join(csv_line(REGION_COLUMNS, row) for row in rows.regions),
+        nested=json_items([rows.nested]),
+        notes={
             "refused": list(refused_in(rows.nested)),
             "inputs": list(inputs_of(rows.nested)),
         },
-        result.status,
-        result.reason or "",
-        rows.score["quality"],
-        marks,
-        pictures,
-        round(seconds, 3),
+        status=result.status,
+        reason=result.reason or "",
+        quality=rows.score["quality"],
+        photos=marks,
+        pictures=pictures,
+        seconds=round(seconds, 3),
     )
 
 

@@ -58,14 +58,14 @@ def evaluate(
     _refuse_unreadable(dataset, figures)
     with_pictures = list(zip(names, [one for _, one in opened], strict=True)) if out is not None else []
     evaluation = Evaluation(
-        dataset.resolve().name,
-        split,
-        chosen.sha256,
-        {name: one.sha256 for name, (_, one) in zip(names, opened, strict=True)},
-        figures,
-        others,
-        compared(figures, others) if others else (),
-        worst_cases(data, figures, with_pictures, chosen, count=worst) if with_pictures else (),
+        dataset=dataset.resolve().name,
+        split=split,
+        settings_sha256=chosen.sha256,
+        models={name: one.sha256 for name, (_, one) in zip(names, opened, strict=True)},
+        figures=figures,
+        others=others,
+        differences=compared(figures, others) if others else (),
+        worst=worst_cases(data, figures, with_pictures, chosen, count=worst) if with_pictures else (),
     )
     _show(evaluation)
     if out is not None:

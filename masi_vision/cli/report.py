@@ -63,7 +63,18 @@ def report(
     found = rows_of(outcome / OUTCOME) if outcome else []
     drawings = [*_scores_drawn(opened), *_agreement_drawn(read, opened, agreed), *_outcome_drawn(found)]
     shown = _strips_of(strips) if strips else []
-    page = study_page(StudyReport(title, run, opened, read, agreed, found, drawings, shown))
+    page = study_page(
+        StudyReport(
+            title=title,
+            run=run,
+            scores=opened,
+            reads=read,
+            agreement=agreed,
+            outcome=found,
+            drawings=drawings,
+            strips=shown,
+        )
+    )
     printed = _pdf_of(page) if pdf else None
     with writing(out):
         (out / FIGURES).mkdir(parents=True, exist_ok=True)

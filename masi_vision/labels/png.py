@@ -59,7 +59,16 @@ def _photo(name: str, files: dict[str, Path]) -> LabelledPhoto:
     problem = "has masks of two sizes" if len(sizes) > 1 else ""
     said = not files.keys().isdisjoint((_PIGMENT, _LESION))
     size = next(iter(sizes))
-    return LabelledPhoto(name, size, tuple(shapes), problem, True, density, said, _LESION in files)
+    return LabelledPhoto(
+        file=name,
+        size=size,
+        shapes=tuple(shapes),
+        problem=problem,
+        by_stem=True,
+        density=density,
+        pigment_said=said,
+        clear_is_zero=_LESION in files,
+    )
 
 
 def _region_shapes(file: Path, codes: npt.NDArray[np.generic]) -> list[Shape]:

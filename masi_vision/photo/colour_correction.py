@@ -222,7 +222,16 @@ def _fitted(readings: Floats, usable: Flags) -> Correction:
         left_out[patch] = delta_e00_to_reference(straight @ matrix_to_reference(straight, others).T)[patch]
     exponent = float(np.exp(bend[0]))
     before = delta_e00_to_reference(readings)
-    return Correction(matrix, exponent, bend[1:], readings, usable, before, after, left_out)
+    return Correction(
+        matrix=matrix,
+        exponent=exponent,
+        light_change=bend[1:],
+        readings=readings,
+        usable=usable,
+        delta_e00_before=before,
+        delta_e00_after=after,
+        delta_e00_left_out=left_out,
+    )
 
 
 def _as_clipped(readings: Floats, matrix: Floats, bend: Floats) -> Floats:

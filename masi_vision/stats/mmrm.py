@@ -148,15 +148,15 @@ def fit_mmrm(values: Values, design: Values, patients: Sequence[str], visits: np
     theta, hessian = _fitted(patterns, start)
     beta, covariance, deviance = _solved(patterns, theta)
     return Mmrm(
-        beta,
-        covariance,
-        _sigma(theta, count),
-        deviance,
-        len(values),
-        sum(len(pattern.values) for pattern in patterns),
-        tuple(patterns),
-        theta,
-        np.asarray(2 * np.linalg.inv(hessian), np.float64),
+        coefficients=beta,
+        covariance=covariance,
+        visit_covariance=_sigma(theta, count),
+        deviance=deviance,
+        observations=len(values),
+        patients=sum(len(pattern.values) for pattern in patterns),
+        _patterns=tuple(patterns),
+        _theta=theta,
+        _theta_covariance=np.asarray(2 * np.linalg.inv(hessian), np.float64),
     )
 
 

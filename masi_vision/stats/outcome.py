@@ -222,14 +222,14 @@ def _compared(
         both, name = patients[one.arm] + patients[one.control], f"{one.arm} less {one.control}"
         yield _of(analysis, name, visit, "difference", both, one.difference, p_adjusted=one.p_adjusted)
         yield Result(
-            analysis,
-            name,
-            visit,
-            "difference in standard deviations",
-            both,
-            one.effect_size,
-            one.difference.low / found.residual_sd,
-            one.difference.high / found.residual_sd,
+            analysis=analysis,
+            arm=name,
+            visit=visit,
+            measure="difference in standard deviations",
+            patients=both,
+            value=one.effect_size,
+            low=one.difference.low / found.residual_sd,
+            high=one.difference.high / found.residual_sd,
         )
 
 
@@ -245,7 +245,18 @@ def _of(
     p_adjusted: float = float("nan"),
 ) -> Result:
     p = found.p if tested else float("nan")
-    return Result(analysis, arm, visit, measure, patients, found.value, found.low, found.high, p, p_adjusted)
+    return Result(
+        analysis=analysis,
+        arm=arm,
+        visit=visit,
+        measure=measure,
+        patients=patients,
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        p=p,
+        p_adjusted=p_adjusted,
+    )
 
 
 def mmrm_of(
@@ -339,7 +350,16 @@ def _mean(analysis: str, arm: str, visit: str, measure: str, values: Values) -> 
     if n < 2:
         return Result(analysis, arm, visit, measure, n, mean)
     wide = float(t_distribution.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
-    return Result(analysis, arm, visit, measure, n, mean, mean - wide, mean + wide)
+    return Result(
+        analysis=analysis,
+        arm=arm,
+        visit=visit,
+        measure=measure,
+        patients=n,
+        value=mean,
+        low=mean - wide,
+        high=mean + wide,
+    )
 
 
 def gains(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Gain]:
@@ -385,7 +405,16 @@ def _improvement(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterat
 def _share(analysis: str, arm: str, visit: str, measure: str, count: int, of: int) -> Result:
     """A share with Wilson's interval (Journal of the American Statistical Association 22 (1927) 209)."""
     interval = binomtest(count, of).proportion_ci(0.95, "wilson")
-    return Result(analysis, arm, visit, measure, of, count / of, float(interval.low), float(interval.high))
+    return Result(
+        analysis=analysis,
+        arm=arm,
+        visit=visit,
+        measure=measure,
+        patients=of,
+        value=count / of,
+        low=float(interval.low),
+        high=float(interval.high),
+    )
 
 
 def _missing(courses: Sequence[Course]) -> Iterator[Result]:

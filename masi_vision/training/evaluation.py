@@ -25,7 +25,7 @@ from masi_vision.training.data import LabelledFace, Pixels
 _LEAST_AREA = 0.003
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PhotoFigures:
     """What was found in one photo."""
 
@@ -53,36 +53,36 @@ def evaluate_photo(
     except NotScorable:
         nothing, none, area = _overlap(np.zeros_like(face.labels), face, unclear)
         return PhotoFigures(
-            face.id,
-            False,
-            view,
-            tone,
-            hidden,
-            nothing,
-            none,
-            area,
-            np.nan,
-            np.nan,
-            False,
-            np.nan,
+            id=face.id,
+            found=False,
+            view=view,
+            tone=tone,
+            hidden=hidden,
+            iou=nothing,
+            overlap=none,
+            union=area,
+            landmark_error=np.nan,
+            yaw_error_deg=np.nan,
+            swapped=False,
+            round_trip_px=np.nan,
         )
     height, width = face.labels.shape
     drawn = found.photo_codes((0, 0, height, width))
     iou, overlap, union = _overlap(drawn, face, unclear)
     off = np.linalg.norm(found.alignment.landmarks[:, :2] - face.landmarks[:, :2], axis=1).mean()
     return PhotoFigures(
-        face.id,
-        True,
-        view,
-        tone,
-        hidden,
-        iou,
-        overlap,
-        union,
-        float(off) / outer_eye_distance(face.landmarks),
-        abs(found.pose.yaw_deg - face.yaw_deg),
-        _swapped(drawn, face.labels),
-        round_trip_px(found, (height, width)),
+        id=face.id,
+        found=True,
+        view=view,
+        tone=tone,
+        hidden=hidden,
+        iou=iou,
+        overlap=overlap,
+        union=union,
+        landmark_error=float(off) / outer_eye_distance(face.landmarks),
+        yaw_error_deg=abs(found.pose.yaw_deg - face.yaw_deg),
+        swapped=_swapped(drawn, face.labels),
+        round_trip_px=round_trip_px(found, (height, width)),
     )
 
 

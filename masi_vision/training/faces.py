@@ -72,14 +72,14 @@ def load_faces(folder: Path) -> list[Face]:
     with np.load(folder / "landmarks.npz") as landmarks:
         return [
             Face(
-                row["id"],
-                folder / "photos" / f"{row['id']}.jpg",
-                landmarks[row["id"]].astype(np.float32),
-                float(row["yaw_deg"]),
-                float(row["pitch_deg"]),
-                float(row["roll_deg"]),
-                row["sheet"],
-                row["even_frontal"] == "1",
+                id=row["id"],
+                photo=folder / "photos" / f"{row['id']}.jpg",
+                landmarks=landmarks[row["id"]].astype(np.float32),
+                yaw_deg=float(row["yaw_deg"]),
+                pitch_deg=float(row["pitch_deg"]),
+                roll_deg=float(row["roll_deg"]),
+                sheet=row["sheet"],
+                even_frontal=row["even_frontal"] == "1",
             )
             for row in rows
         ]

@@ -55,7 +55,7 @@ class Scene:
     extra: Distraction | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Picture:
     """One photograph of a phantom, found and laid over the mean face, with its truth there.
 
@@ -262,17 +262,17 @@ def picture_of(
         if one is not None and one.visible_fraction >= settings.quality.visible_fraction.fail
     )
     return Picture(
-        face.id,
-        tone_of_face(face),
-        state,
-        distractor,
-        delta_l,
-        measures.linear_rgb,
-        measures,
-        lesion > 0.5,
-        density,
-        graded,
-        at,
+        person=face.id,
+        tone=tone_of_face(face),
+        state=state,
+        distractor=distractor,
+        delta_l=delta_l,
+        linear=measures.linear_rgb,
+        measures=measures,
+        lesion=lesion > 0.5,
+        density_od=density,
+        graded=graded,
+        scene_xy=at,
     )
 
 
@@ -297,24 +297,27 @@ def rows_of(
         if probability is not None:
             unsure = float((weight * undecided(probability)).sum() / weight.sum())
         fraction, contrast, mean = _amounts(found, density_od, weight)
+        true_fraction, true_contrast, true_mean = _amounts(truth, picture.density_od, weight)
         yield Row(
-            estimator,
-            picture.person,
-            picture.tone,
-            picture.state,
-            picture.distractor,
-            picture.delta_l,
-            picture.light_range_od,
-            picture.face_px,
-            name,
-            fraction,
-            contrast,
-            integrated_od(mean, unsure or 0.0),
-            *_amounts(truth, picture.density_od, weight),
-            int(region.sum()),
-            int((found & truth).sum()),
-            int(found.sum() + truth.sum()),
-            unsure,
+            estimator=estimator,
+            person=picture.person,
+            tone=picture.tone,
+            state=picture.state,
+            distractor=picture.distractor,
+            delta_l=picture.delta_l,
+            light_range_od=picture.light_range_od,
+            face_px=picture.face_px,
+            region=name,
+            fraction=fraction,
+            contrast_od=contrast,
+            integrated_od=integrated_od(mean, unsure or 0.0),
+            true_fraction=true_fraction,
+            true_contrast_od=true_contrast,
+            true_integrated_od=true_mean,
+            region_px=int(region.sum()),
+            both_px=int((found & truth).sum()),
+            either_px=int(found.sum() + truth.sum()),
+            undecided_fraction=unsure,
         )
 
 

@@ -185,7 +185,7 @@ REGISTERED = (
 """What only the second route knows of a region."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VisitChange:
     """What changed between two visits of a patient.
 
@@ -292,7 +292,19 @@ def compare_visits(
     one_person = status == "compared" and not astray  # of what may be two people nothing is subtracted
     change, low, high = _mmasi_change(first, second) if one_person else (None, None, None)
     residuals = astray | {view: one.residual_fraction for view, one in views.items()}
-    return VisitChange(first, second, status, reason, message, regions, change, low, high, residuals, views)
+    return VisitChange(
+        baseline=first,
+        follow_up=second,
+        status=status,
+        reason=reason,
+        message=message,
+        regions=regions,
+        mmasi_change=change,
+        mmasi_change_low=low,
+        mmasi_change_high=high,
+        residual_fraction=residuals,
+        views=views,
+    )
 
 
 Flags = Mapping[View, Mapping[str, str]]
@@ -386,8 +398,20 @@ def _of_region(
             MIXED: len({isinstance(one.card, Correction) for one in measures}) > 1,
         }
         flag = ";".join(word for word, holds in others.items() if holds)
-        fit = change.tone, change.spread_od
-        return RegionChange(view, share, before, after, mean, low, high, darker, lighter, *fit, flag)
+        return RegionChange(
+            view,
+            common_fraction=share,
+            before=before,
+            after=after,
+            registered_od=mean,
+            registered_od_low=low,
+            registered_od_high=high,
+            darker_fraction=darker,
+            lighter_fraction=lighter,
+            tone=change.tone,
+            spread_od=change.spread_od,
+            flag=flag,
+        )
     return best
 
 

@@ -95,7 +95,17 @@ def measure_seen(seen: SeenPhoto, view: View, settings: Settings, models: Models
         opinions[name] = None
         if second is not None and region.any():
             opinions[name] = share_of_area(second.lesion & region, region, area)
-    return PhotoMeasures(photo, view, seen.face, pigment, codes, regions, opinions, seen.true_rgb, seen.card)
+    return PhotoMeasures(
+        photo=photo,
+        view=view,
+        face=seen.face,
+        pigment=pigment,
+        codes=codes,
+        regions=regions,
+        second_fraction=opinions,
+        linear_rgb=seen.true_rgb,
+        card=seen.card,
+    )
 
 
 def pigment_maps(

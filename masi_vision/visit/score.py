@@ -77,7 +77,7 @@ class Provenance:
     pigment_method: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PhotoScore:
     """Result of one photo, with the pictures behind it in `measures` (None if it was not scored)."""
 
@@ -98,7 +98,7 @@ class PhotoScore:
         return _plain(self) | {"photo": self.name, "view": self.view, "quality": quality(self)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VisitScore:
     """Result of a visit: the regions of its photos, merged."""
 
@@ -159,17 +159,17 @@ def score_photo(
         measures = measure_seen(seen, view, settings, models)
     except NotScorable as why:
         return PhotoScore(
-            name,
-            view,
-            "not_scored",
-            why.reason,
-            why.message,
-            None,
-            {},
-            provenance,
-            why.photo_sha256,
-            None,
-            findings,
+            name=name,
+            view=view,
+            status="not_scored",
+            reason=why.reason,
+            message=why.message,
+            scores=None,
+            regions={},
+            provenance=provenance,
+            photo_sha256=why.photo_sha256,
+            measures=None,
+            findings=findings,
         )
     regions = {
         region: region_result(region, measures, findings, settings, place) for region in measures.regions
@@ -177,17 +177,17 @@ def score_photo(
     scores, reason, message = _total(regions, settings, models)
     status: Status = "scored" if scores else "not_scored"
     return PhotoScore(
-        name,
-        view,
-        status,
-        reason,
-        message,
-        scores,
-        regions,
-        provenance,
-        measures.photo.sha256,
-        measures,
-        findings,
+        name=name,
+        view=view,
+        status=status,
+        reason=reason,
+        message=message,
+        scores=scores,
+        regions=regions,
+        provenance=provenance,
+        photo_sha256=measures.photo.sha256,
+        measures=measures,
+        findings=findings,
     )
 
 
@@ -223,7 +223,17 @@ def score_visit(
             provenance_of(settings, models),
         )
         if why := found.problem:
-            return VisitScore(patient, visit, "not_scored", why.reason, why.message, None, {}, (), provenance)
+            return VisitScore(
+                patient=patient,
+                visit=visit,
+                status="not_scored",
+                reason=why.reason,
+                message=why.message,
+                scores=None,
+                regions={},
+                photos=(),
+                provenance=provenance,
+            )
         paths = found.photos
     photos = [
         score_photo(path, settings, view=view, models=models, place=place_of(patient, visit, view))
@@ -258,7 +268,17 @@ def visit_of(
     elif scores is None and front is not None and not front.regions:
         reason, message = front.reason, front.message
     provenance = provenance_of(settings, models)
-    return VisitScore(patient, visit, status, reason, message, scores, regions, tuple(photos), provenance)
+    return VisitScore(
+        patient=patient,
+        visit=visit,
+        status=status,
+        reason=reason,
+        message=message,
+        scores=scores,
+        regions=regions,
+        photos=tuple(photos),
+        provenance=provenance,
+    )
 
 
 @lru_cache(maxsize=1)

@@ -71,7 +71,18 @@ def scoring(monkeypatch):
         if visit in told.ends:
             raise told.ends[visit]
         photos = tuple(
-            PhotoScore(Path(path).name, view, "scored", None, "", SCORES, {}, result.provenance, "ab", None)
+            PhotoScore(
+                name=Path(path).name,
+                view=view,
+                status="scored",
+                reason=None,
+                message="",
+                scores=SCORES,
+                regions={},
+                provenance=result.provenance,
+                photo_sha256="ab",
+                measures=None,
+            )
             for view, path in paths.items()
         )
         regions = dict.fromkeys(MASI_REGIONS, REGION)

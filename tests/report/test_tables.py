@@ -45,16 +45,16 @@ SCORES = Scores(6.0, 15.0, 6.1234, 15.5, 4.0, 8.4)
 
 def photo(view="front", status="scored", reason=None, message="", sha256="ab12"):
     return PhotoScore(
-        f"{view}.jpg",
-        view,
-        status,
-        reason,
-        message,
-        SCORES if status == "scored" else None,
-        {},
-        PROVENANCE,
-        sha256,
-        None,
+        name=f"{view}.jpg",
+        view=view,
+        status=status,
+        reason=reason,
+        message=message,
+        scores=SCORES if status == "scored" else None,
+        regions={},
+        provenance=PROVENANCE,
+        photo_sha256=sha256,
+        measures=None,
     )
 
 
@@ -63,12 +63,32 @@ FRONT = photo()
 
 def scored(patient="P1", visit="V1", photos=(FRONT,)):
     regions = {"forehead": REGION, "right_malar": REGION, "left_malar": REGION, "chin": FREE, "nose": NOSE}
-    return VisitScore(patient, visit, "scored", None, "", SCORES, regions, photos, PROVENANCE)
+    return VisitScore(
+        patient=patient,
+        visit=visit,
+        status="scored",
+        reason=None,
+        message="",
+        scores=SCORES,
+        regions=regions,
+        photos=photos,
+        provenance=PROVENANCE,
+    )
 
 
 def refused(reason="no_face", message="No face was found. Look again.", photos=None, visit="V2"):
     photos = (photo(status="not_scored", reason=reason, message=message),) if photos is None else photos
-    return VisitScore("P1", visit, "not_scored", reason, message, None, {}, photos, PROVENANCE)
+    return VisitScore(
+        patient="P1",
+        visit=visit,
+        status="not_scored",
+        reason=reason,
+        message=message,
+        scores=None,
+        regions={},
+        photos=photos,
+        provenance=PROVENANCE,
+    )
 
 
 def facts(**changes):

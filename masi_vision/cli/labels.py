@@ -43,6 +43,10 @@ def import_(
     each_photo_is_a_patient: Annotated[
         bool, typer.Option("--each-photo-is-a-patient", help="No two photos show the same person.")
     ] = False,
+    splits_of: Annotated[
+        Path | None,
+        typer.Option(metavar="DATASET", help="An earlier data set, whose patients keep their splits."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same splits.")] = 1,
     settings: SettingsFile = None,
     models: ModelsChoice = None,
@@ -53,8 +57,9 @@ def import_(
     from masi_vision.config import load_settings
     from masi_vision.labels.check import check_dataset
     from masi_vision.labels.classes import mapped_classes
+    from masi_vision.labels.dataset import read_dataset
     from masi_vision.labels.importing import ImportPlan, import_labels, match_photos, refuse_used
-    from masi_vision.labels.people import people_by_folder, people_by_table
+    from masi_vision.labels.people import people_by_folder, people_by_table, with_splits_of
     from masi_vision.labels.photo_folder import open_photos
     from masi_vision.labels.source import read_export
     from masi_vision.visit.models import open_models
@@ -71,6 +76,8 @@ def import_(
         people = people_by_table(table, found)
     else:
         people = people_by_folder(matched.photos, found, each_is_a_patient=each_photo_is_a_patient)
+    if splits_of is not None:
+        people = with_splits_of(people, read_dataset(splits_of))
     plan = ImportPlan(export, meaning, found, matched, people)
     face = open_models(folder).face
     with progress("Importing", "photos") as step:
@@ -78,7 +85,7 @@ def import_(
     with progress("Checking", "photos") as step:
         contents = check_dataset(imported.data, step)
     screen = console()
-    for line in (*export.remarks, *imported.left_out):
+    for line in (*export.remarks, *imported.remarks, *imported.left_out):
         screen.print(line, soft_wrap=True)
     show_contents(contents)
     left = f" {len(imported.left_out)} not used, see above." if imported.left_out else ""

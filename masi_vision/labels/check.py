@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ class _Seen:
     pixels: Counter[str]
     tone: str
     has_pigment: bool
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def check_dataset(data: Dataset, progress: Callable[[int, int], None] = lambda d
             seen[entry.photo] = _look(data, entry)
         except (DatasetError, NotScorable) as why:
             problems.append(f"{entry.photo}: {why}")
+    problems += _shown_twice(data, {name: one.sha256 for name, one in seen.items()})
     tones = balance(data, lambda entry: seen[entry.photo].tone if entry.photo in seen else NO_TONE)
     order = [name for name, _ in TONES] + [NO_TONE]
     return Contents(
@@ -92,6 +94,22 @@ def _table_problems(data: Dataset) -> list[str]:
     return problems + [f"{name}: has landmarks, but no row in the table." for name in strangers]
 
 
+def _shown_twice(data: Dataset, sha256: Mapping[str, str]) -> list[str]:
+    """A sentence on every photo that is there again as another patient's, or in another split."""
+    first: dict[str, Entry] = {}
+    problems = []
+    for entry in data.entries:
+        if entry.photo not in sha256:
+            continue
+        before = first.setdefault(sha256[entry.photo], entry)
+        if (before.patient, before.split) != (entry.patient, entry.split):
+            problems.append(
+                f"{entry.photo}: is the very file {before.photo}, of patient {before.patient} in the split "
+                f"{before.split}. Expected each photo once. Take one out, or give both one patient."
+            )
+    return problems
+
+
 def _look(data: Dataset, entry: Entry) -> _Seen:
     photo = data.photo(entry)
     labels = data.labels(entry, photo.srgb.shape)
@@ -104,7 +122,7 @@ def _look(data: Dataset, entry: Entry) -> _Seen:
         counts = np.bincount(labels.ravel(), minlength=UNKNOWN + 1)
         pixels.update({unit.name.lower(): int(counts[unit]) for unit in SUBUNITS})
     has_pigment = pigment is not None and bool(pigment.lesion.any())
-    return _Seen(pixels, tone_of_photo(photo, labels, pigment), has_pigment)
+    return _Seen(pixels, tone_of_photo(photo, labels, pigment), has_pigment, photo.sha256)
 
 
 def tone_of_photo(photo: Photo, labels: Codes | None, pigment: PigmentTruth | None) -> str:

@@ -14,6 +14,7 @@ Names in `dataset.csv` are relative to the folder. A photo without labels or pig
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import unicodedata
 from collections import Counter
@@ -112,6 +113,18 @@ class Dataset:
     def part(self, split: Split) -> tuple[Entry, ...]:
         """The photographs of one split."""
         return tuple(entry for entry in self.entries if entry.split == split)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that it says: every row, every file that one names, and the landmarks."""
+        digest = hashlib.sha256()
+        for entry in self.entries:
+            digest.update(repr(entry).encode())
+            for name in filter(None, (entry.photo, entry.labels, entry.pigment)):
+                file = self.folder / name
+                digest.update(hashlib.sha256(file.read_bytes() if file.is_file() else b"").digest())
+            digest.update(np.ascontiguousarray(self.landmarks.get(entry.photo, ()), np.float32).tobytes())
+        return digest.hexdigest()
 
     def photo(self, entry: Entry) -> Photo:
         """The photograph, upright.

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,15 +15,17 @@ from PIL import Image
 
 from masi_vision.config import Settings
 from masi_vision.errors import DatasetError, NotScorable
-from masi_vision.face.atlas import Floats
+from masi_vision.face.align import Alignment
+from masi_vision.face.atlas import SUBUNIT_OF_REGION, Floats
 from masi_vision.face.find import find_face
 from masi_vision.face.models import FaceModels
-from masi_vision.labels.classes import Classes
+from masi_vision.labels.classes import REGION_CODES, Classes
 from masi_vision.labels.dataset import (
     LABELS,
     OD_PER_STEP,
     PHOTOS,
     PIGMENT,
+    UNKNOWN,
     Dataset,
     Entry,
     split_by_patient,
@@ -39,6 +42,8 @@ from masi_vision.photo.exif import exif_of, orientation_of
 from masi_vision.visit.seen import srgb8
 
 _LONGEST_NAME = 100
+_LEAST_PLACED_PX = 200
+"""Fewer pixels of a region tell nothing of where it was drawn. Chosen here."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,13 @@ class Imported:
     data : Dataset
     left_out : tuple of str
         A sentence for each photo that was left out, and for what else could not be used.
+    remarks : tuple of str
+        What a person should know; a sentence each.
     """
 
     data: Dataset
     left_out: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,15 @@ class ImportPlan:
     matched: Matched
     people: People
 
+    @cached_property
+    def undrawable(self) -> tuple[str, ...]:
+        """Regions of which there was no class, and which are drawn nowhere."""
+        if not any(self.classes.any_is(self.export.classes, region) for region in REGION_CODES):
+            return ()
+        return tuple(
+            region for region in REGION_CODES if not self.classes.any_is(self.export.classes, region)
+        )
+
 
 def import_labels(
     plan: ImportPlan,
@@ -129,18 +146,25 @@ def import_labels(
         try:
             entry = _entry(plan, file)
             photo, layers = _read(plan, file, settings)
+            found = _face(photo, face, settings)
+            layers = _with_landmarks(layers, found, plan.undrawable)
         except (ValueError, NotScorable) as why:
             left_out.append(_sentence(file, str(why)))
             continue
         source = plan.photos.root / file
         entries.append(_write(entry, source, names.of(PurePosixPath(file)), layers, out))
-        if (points := _landmarks(photo, face, settings)) is not None:
-            landmarks[entries[-1].photo] = points
+        if found is not None:
+            landmarks[entries[-1].photo] = found.landmarks
     if not entries:
         raise nothing_usable(left_out)
     data = Dataset(out, split_by_patient(entries, seed=seed), landmarks)
     write_dataset(data)
-    return Imported(data, tuple(left_out))
+    remarks = []
+    if plan.undrawable:
+        remarks.append(
+            f"No {', '.join(plan.undrawable)} could be drawn: no such class. Where it lies nothing is said."
+        )
+    return Imported(data, tuple(left_out), tuple(remarks))
 
 
 def refuse_used(out: Path) -> None:
@@ -224,12 +248,36 @@ def _is_lying(file: Path) -> bool:
         return False
 
 
-def _landmarks(photo: Photo, face: FaceModels, settings: Settings) -> Floats | None:
+def _face(photo: Photo, face: FaceModels, settings: Settings) -> Alignment | None:
     try:
         found = find_face(srgb8(photo), face, min_probability=settings.face.min_face_probability)
     except NotScorable:
         return None
-    return found.alignment.landmarks
+    return found.alignment
+
+
+def _with_landmarks(layers: Layers, found: Alignment | None, undrawable: tuple[str, ...]) -> Layers:
+    """Regions held against where the face has them; unknown where a region lies that could not be drawn.
+
+    Raises
+    ------
+    ValueError
+        Most of a drawn region lies where the face has another.
+    """
+    labels = layers.labels
+    if labels is None or found is None:
+        return layers
+    placed = np.asarray(found.to_photo(found.atlas.labels, (0, 0, *labels.shape), nearest=True), np.uint8)
+    for region, code in SUBUNIT_OF_REGION.items():
+        lies = np.bincount(placed[labels == code], minlength=UNKNOWN + 1)[list(SUBUNIT_OF_REGION.values())]
+        there = list(SUBUNIT_OF_REGION)[int(lies.argmax())]
+        if lies.sum() >= _LEAST_PLACED_PX and there != region and 2 * lies.max() > lies.sum():
+            raise ValueError(
+                f"has its {region} where the face has its {there}. Expected sides as the patient's own, "
+                "drawn on the upright photo. Look whether sides are swapped, or the tool showed it turned"
+            )
+    unsaid = np.isin(placed, [REGION_CODES[region] for region in undrawable]) & (labels == 0)
+    return replace(layers, labels=np.where(unsaid, UNKNOWN, labels).astype(np.uint8))
 
 
 class _Names:

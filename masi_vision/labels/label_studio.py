@@ -15,6 +15,10 @@ from masi_vision.labels.run_length import from_brush
 
 _KINDS = ("brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels")
 _NO_AREA = ("keypointlabels", "keypoint", "vectorlabels", "vector")
+_READ = (*_KINDS, "labels", "brush", "polygon", "rectangle", "ellipse")
+_NOT_DRAWN = (  # what is said of a photo, or of a region that is drawn by another result
+    *("choices", "textarea", "rating", "number", "taxonomy", "datetime", "pairwise", "ranker", "relation"),
+)
 _GEOMETRY = ("rle", "points", "radiusX", "width")  # what tells a shape whose label stands in `labels`
 
 
@@ -84,6 +88,9 @@ def _label(result: Json) -> str:
 
 def _problem(results: Sequence[Json], sizes: int) -> str:
     labelled = {str(one.get("id")) for one in results if _label(one)}
+    pictures = {(one.get("to_name"), one.get("item_index")) for one in results if _label(one)}
+    if len(pictures) > 1:
+        return "is a task with drawings on several pictures. Expected one picture in each task"
     problems = (_problem_of(one, labelled) for one in results)
     return next((why for why in problems if why), "was annotated with two sizes" if sizes > 1 else "")
 
@@ -94,6 +101,8 @@ def _problem_of(result: Json, labelled: set[str]) -> str:
     name = f"region {result.get('id', '?')}"
     if str(result.get("type", "")) in _NO_AREA:
         return f"{name} is of type {result['type']}, which has no area"
+    if (kind := str(result.get("type", ""))) and value and kind not in (*_READ, *_NOT_DRAWN):
+        return f"{name} is of type {kind}, which is not read here. Draw it with a brush or as a polygon"
     if not _label(result):
         is_drawn = any(key in value for key in _GEOMETRY) and str(result.get("id")) not in labelled
         return f"{name} has no class" if is_drawn else ""

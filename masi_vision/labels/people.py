@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from masi_vision.errors import DatasetError
-from masi_vision.labels.dataset import SPLITS, Entry, refuse_shared_patients
+from masi_vision.labels.dataset import SPLITS, Dataset, Entry, refuse_shared_patients
 from masi_vision.labels.photo_folder import NoSuchPhotoError, PhotoFolder
 from masi_vision.photo import printable
 from masi_vision.visit.folder import VIEWS, views_told
@@ -54,6 +54,42 @@ def people_by_table(table: Path, photos: PhotoFolder) -> People:
     return People(entries)
 
 
+def with_splits_of(people: People, earlier: Dataset) -> People:
+    """The same people, each who stands in an earlier data set in the split that it has there.
+
+    Raises
+    ------
+    DatasetError
+        A table says otherwise of a patient.
+    """
+    splits = {entry.patient: entry.split for entry in earlier.entries}
+    for entry in people.entries.values():
+        kept = splits.get(entry.patient, "")
+        if entry.split and kept and entry.split != kept:
+            raise DatasetError(
+                f"The table has patient {entry.patient} in the split {entry.split}, the earlier data set in "
+                f"{kept}. Expected one split, so that nobody is tested who was learned from. Correct one."
+            )
+    return People(
+        {
+            file: replace(one, split=splits.get(one.patient) or one.split)
+            for file, one in people.entries.items()
+        }
+    )
+
+
+def _refuse_folders_within(patients: set[str]) -> None:
+    """Refuse a patient's folder within another's: it may be a visit, and one person would be two."""
+    for patient in sorted(patients):
+        outer = [one for one in map(str, PurePosixPath(patient).parents) if one in patients]
+        if outer:
+            raise DatasetError(
+                f"The photos lie in the folders of patients {printable(outer[0])} and {printable(patient)}, "
+                "one within the other. Expected PATIENT/VISIT/view.jpg throughout, so that a patient's "
+                "photos never stand in two splits. Move them, or name a table of photo,patient with --table."
+            )
+
+
 def _rows(table: Path) -> list[dict[str, str]]:
     try:
         text = table.read_text(encoding="utf-8-sig")
@@ -62,7 +98,8 @@ def _rows(table: Path) -> list[dict[str, str]]:
             for row in csv.DictReader(io.StringIO(text), restval="")
         ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{table} cannot be read ({error}). Expected a CSV file in UTF-8.") from error
+        why = getattr(error, "strerror", None) or error
+        raise DatasetError(f"{table} cannot be read ({why}). Expected a CSV file in UTF-8.") from error
     if lacking := [name for name in ("photo", "patient") if not rows or name not in rows[0]]:
         raise DatasetError(
             f"{table.name} has no column {lacking[0]}, or no row. Expected photo,patient and, if you have "
@@ -118,6 +155,7 @@ def people_by_folder(files: Iterable[str], photos: PhotoFolder, *, each_is_a_pat
             "PATIENT/VISIT/view.jpg, so that a patient's photos never stand in two splits. Name a table of "
             "photo,patient with --table, or say --each-photo-is-a-patient if that is so."
         )
+    _refuse_folders_within({entry.patient for entry in entries.values()})
     for file in untold:
         patient = PurePosixPath(file).with_suffix("").as_posix()
         entries[file] = Entry(file, "", "", patient, "", _view(file, photos))

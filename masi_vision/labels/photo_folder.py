@@ -69,7 +69,7 @@ class PhotoFolder:
         return self.find(LabelledPhoto(told, None, ()))
 
     def _among(self, told: str, known: dict[str, list[str]]) -> list[str]:
-        parts = PurePosixPath(_UPLOAD.sub("", told_path(told))).parts
+        parts = PurePosixPath(_UPLOAD.sub("/", told_path(told)).lstrip("/")).parts
         for first in range(len(parts)):
             found = known.get("/".join(parts[first:]), [])
             exact = [file for file in found if _plain(file) == "/".join(parts[first:])]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from masi_vision.errors import ModelError
+from masi_vision.errors import MasiError, ModelError
 from masi_vision.face.atlas import Floats
 from masi_vision.face.crop import READER_SIDE_PX
 from masi_vision.training.experiment import OURS, ModelSettings
@@ -33,9 +35,10 @@ FILES = {"finder": "face_finder", "reader": "face_reader", "pigment": "pigment_r
 
 def finder_of(model: ModelSettings) -> FaceFinder | ZooFinder:
     """A face finder, not started from anything but an encoder's filters."""
-    if model.architecture == OURS:
-        return FaceFinder(model.encoder, _pretrained(model))
-    return ZooFinder(model.architecture, model.encoder, _pretrained(model))
+    with _fetching(model):
+        if model.architecture == OURS:
+            return FaceFinder(model.encoder, _pretrained(model))
+        return ZooFinder(model.architecture, model.encoder, _pretrained(model))
 
 
 def reader_of(
@@ -52,10 +55,11 @@ def reader_of(
         Of anchors.
     """
     anchors = choose_anchors(landmark_mean, count)
-    if model.architecture == OURS:
-        reader: FaceReader | ZooReader = FaceReader(anchors, model.encoder, _pretrained(model))
-    else:
-        reader = ZooReader(model.architecture, model.encoder, _pretrained(model), anchors)
+    with _fetching(model):
+        if model.architecture == OURS:
+            reader: FaceReader | ZooReader = FaceReader(anchors, model.encoder, _pretrained(model))
+        else:
+            reader = ZooReader(model.architecture, model.encoder, _pretrained(model), anchors)
     x = (crops[:, anchors, :2] / READER_SIDE_PX - 0.5).reshape(len(crops), -1).astype(np.float64)
     y = (crops / READER_SIDE_PX - 0.5).reshape(len(crops), -1).astype(np.float64)
     x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
@@ -69,9 +73,10 @@ def reader_of(
 
 def pigment_of(model: ModelSettings) -> PigmentReader | ZooPigmentReader:
     """A network for the pigment map."""
-    if model.architecture == OURS:
-        return PigmentReader(model.encoder, _pretrained(model))
-    return ZooPigmentReader(model.architecture, model.encoder, _pretrained(model))
+    with _fetching(model):
+        if model.architecture == OURS:
+            return PigmentReader(model.encoder, _pretrained(model))
+        return ZooPigmentReader(model.architecture, model.encoder, _pretrained(model))
 
 
 def started(network: nn.Module, model: ModelSettings, what: str, models: Path, pictures: Tensor) -> nn.Module:
@@ -137,3 +142,18 @@ def _pretrained(model: ModelSettings) -> str | None:
     """Name of the filters that segmentation-models-pytorch is to fetch: the only time that anything is."""
     check_names(model.architecture, model.encoder)
     return "imagenet" if model.start == "imagenet" else None
+
+
+@contextmanager
+def _fetching(model: ModelSettings) -> Iterator[None]:
+    """Turn what can go wrong where an encoder's filters are fetched into a sentence."""
+    try:
+        yield
+    except Exception as error:  # hubs, mirrors and proxies raise errors of many kinds
+        if model.start != "imagenet" or isinstance(error, MasiError):
+            raise
+        raise ModelError(
+            f"model.start: found imagenet, and the filters of {model.encoder} could not be fetched "
+            f"({type(error).__name__}). Expected a connection to where they are kept. "
+            "Start from models or none, or run it once where there is one."
+        ) from error

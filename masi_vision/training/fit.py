@@ -6,6 +6,7 @@ the step, and a checkpoint holds everything else. Several processes, started by 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
@@ -156,7 +157,7 @@ class _Run:
         """Every step that is left."""
         at, last = self.progress, time.monotonic()
         saved, since = last, list[Facts]()
-        batches = self._batches()
+        batches, is_whole = self._batches(), True
         self.network.train()
         if self.schedule.frozen_statistics:
             for layer in self.network.modules():
@@ -164,6 +165,7 @@ class _Run:
                     layer.eval()
         try:
             while at.step < self.total and not self._is_patience_out():
+                is_whole = False  # between a step and the look after it there is nothing to go on from
                 since.append(self._step(batches))
                 at.step += 1
                 now = time.monotonic()
@@ -171,14 +173,16 @@ class _Run:
                 if at.step % _LOG_EVERY == 0 or at.step == self.total:
                     self._note("train", {name: float(one) for name, one in _mean(since).items()})
                     since.clear()
-                if self._is_time_to_look():
+                looked = self._is_time_to_look()
+                if looked:
                     self._look()
-                if now - saved > _SAVE_EVERY_S:
+                is_whole = True
+                if looked or now - saved > _SAVE_EVERY_S:
                     self._save()
                     saved = time.monotonic()
                 self.tell(at.step, self.total, self.figures)
         finally:
-            if at.step:
+            if at.step and is_whole:
                 self._save()
         return self._fitted()
 
@@ -236,9 +240,9 @@ class _Run:
             self._note("validation", self.figures)
         score = _from_first(self.figures.get(SCORE, np.nan), self.device, self.world)
         if score > at.best:
-            at.best, at.best_step, at.looks_since = score, at.step, 0
             if self.rank == 0:
                 _write(self.folder / BEST, dict(network.state_dict()), {"step": str(at.step)})
+            at.best, at.best_step, at.looks_since = score, at.step, 0
         else:
             at.looks_since += 1
         if self.board is not None:
@@ -430,16 +434,20 @@ def _forget_after(log: Path, step: int) -> None:
     """Take lines out of the log that a killed run wrote after its last checkpoint: they will come again."""
     if not log.exists():
         return
-    lines = log.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if json.loads(line)["step"] <= step]
-    log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    kept = [line for line in _lines(log) if line["step"] <= step]
+    log.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
+
+
+def _lines(log: Path) -> Iterator[dict[str, Any]]:
+    """What a log says; a line that a crash cut off is passed over."""
+    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
+        with contextlib.suppress(json.JSONDecodeError):
+            yield json.loads(line)
 
 
 def log_of(run: Path, part: str) -> list[dict[str, Any]]:
     """Lines of a run's log: ``train`` or ``validation``."""
-    file = run / LOG
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [line for line in map(json.loads, lines) if line["part"] == part]
+    return [line for line in _lines(run / LOG) if line["part"] == part]
 
 
 _NOT_FIGURES = ("step", "samples", "minutes", "waited_for_data", "part")

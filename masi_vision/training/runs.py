@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +18,7 @@ from masi_vision.errors import DatasetError, SettingsError
 from masi_vision.face.atlas import FaceAtlas
 from masi_vision.face.crop import crop_template
 from masi_vision.face.models import read_atlas
-from masi_vision.labels.dataset import SPLITS, TABLE, Dataset, Split
+from masi_vision.labels.dataset import SPLITS, Dataset, Split
 from masi_vision.training.atlas import mirror_of
 from masi_vision.training.cache import TrainingSet, prepare
 from masi_vision.training.data import FinderSamples, LabelledFace, ReaderSamples, Samples, in_crop
@@ -242,7 +241,7 @@ def _site_facts(sources: Sources, used: Mapping[Split, int]) -> dict[str, Any]:
         "patients": {split: len({entry.patient for entry in data.part(split)}) for split in SPLITS},
         "photos": {split: len(data.part(split)) for split in SPLITS},
         "photos_used": dict(used),
-        "dataset_sha256": hashlib.sha256((data.folder / TABLE).read_bytes()).hexdigest(),
+        "dataset_sha256": data.sha256,
     }
 
 

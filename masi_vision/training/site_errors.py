@@ -94,7 +94,7 @@ def site_error(error: MeasureError, known: Sequence[Known]) -> tuple[MeasureErro
 
 def known_fractions(models: Path, data: Dataset) -> list[Known]:
     """Pigmented fractions found and drawn, of graded regions of validation photos with pigment."""
-    if not data.part("validation"):
+    if not any(entry.pigment for entry in data.part("validation")):
         return []
     photos = evaluate_dataset(data, models, load_settings(), "validation", workers=2)
     found = [

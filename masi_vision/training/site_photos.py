@@ -28,7 +28,7 @@ from masi_vision.training.data import LabelledFace, Pixels
 from masi_vision.training.pigment_data import SiteFrame, frame_face
 from masi_vision.visit.seen import srgb8
 
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 _ROOM = 0.5  # around the face, in shares of its span: what augmentation may bring into the crop
 _LONGEST_SIDE_PX = 512
 
@@ -165,13 +165,13 @@ def _cropped(
     moved[:, :2] = (points[:, :2] - (left, top) + 0.5) * scale - 0.5
     moved[:, 2] *= np.float32(scale)
     yaw = head_pose(moved, atlas.landmark_mean).yaw_deg
-    labels = np.asarray(part(codes, cv2.INTER_NEAREST), np.uint8)
+    labels = np.asarray(part(codes, cv2.INTER_NEAREST_EXACT), np.uint8)
     small = np.asarray(part(pixels, cv2.INTER_AREA), np.uint8)
     face = LabelledFace(entry.photo, small, labels, moved.astype(np.float32), yaw)
     if truth is None:
         return SitePhoto(face, annotated, None, None, None)
     lesion, known = (
-        np.asarray(part(layer.astype(np.uint8), cv2.INTER_NEAREST), np.uint8) > 0
+        np.asarray(part(layer.astype(np.uint8), cv2.INTER_NEAREST_EXACT), np.uint8) > 0
         for layer in (truth.lesion, truth.known)
     )
     density = truth.density_od

@@ -114,19 +114,10 @@ def _refuse_other_networks(experiments: Sequence[Named], sources: Sources, run: 
 
 def _origin(sources: Sources) -> dict[str, str]:
     """What a call begins with: hashes of the data set, its files and split, and of the models."""
-    digest = hashlib.sha256()
-    if sources.dataset is not None:
-        for entry in sources.dataset.entries:
-            files = [
-                sources.dataset.folder / name for name in (entry.photo, entry.labels, entry.pigment) if name
-            ]
-            digest.update(repr(entry).encode())
-            for file in files:
-                digest.update(hashlib.sha256(file.read_bytes() if file.is_file() else b"").digest())
     models = hashlib.sha256()
     for card in (CARD, PIGMENT_CARD):
         models.update((sources.models / card).read_bytes() if (sources.models / card).is_file() else b"")
-    return {"data": digest.hexdigest() if sources.dataset else "", "models": models.hexdigest()}
+    return {"data": sources.dataset.sha256 if sources.dataset else "", "models": models.hexdigest()}
 
 
 def _remember(one: Named, run: Path, begun: dict[str, str]) -> None:

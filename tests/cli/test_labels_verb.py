@@ -143,6 +143,83 @@ def test_a_photo_left_out_is_named(photos, suggested, tmp_path):
     assert "1 not used, see above." in done.output
 
 
+@pytest.fixture
+def imported(photos, suggested, tmp_path):
+    """Import the suggestions, changed; gives back what was printed, and the data set."""
+
+    def run(change, *words, out="changed"):
+        content = json.loads((suggested / "coco.json").read_text())
+        change(content)
+        (tmp_path / f"{out}.json").write_text(json.dumps(content))
+        done = masi(
+            "labels", "import", tmp_path / f"{out}.json", "--photos", photos, "--out", tmp_path / out, *words
+        )
+        return done, tmp_path / out
+
+    return run
+
+
+def only_malar_regions(content):
+    kept = {one["id"] for one in content["categories"] if "malar" in one["name"]}
+    assert len(kept) == 2
+    content["categories"] = [one for one in content["categories"] if one["id"] in kept]
+    content["annotations"] = [one for one in content["annotations"] if one["category_id"] in kept]
+
+
+def test_where_a_region_lies_that_could_not_be_drawn_nothing_is_said(imported, dataset):
+    done, out = imported(only_malar_regions)
+    assert done.exit_code == 0, done.output
+    assert "No forehead, chin, nose, upper_lip could be drawn" in " ".join(done.output.split())
+    partly, whole = read_dataset(out), read_dataset(dataset[0])
+    for entry in partly.entries:
+        shape = partly.photo(entry).srgb.shape
+        codes, all_of_it = partly.labels(entry, shape), whole.labels(entry, shape)
+        assert set(np.unique(codes)) == {0, 2, 3, 255}
+        for code in (1, 4, 5, 6):
+            assert (codes[all_of_it == code] == 255).mean() > 0.9
+        assert (codes[all_of_it == 0] == 0).mean() > 0.8
+
+
+def swapped(content):
+    names = {one["id"]: one["name"] for one in content["categories"]}
+    for one in content["categories"]:
+        if "malar" in one["name"]:
+            side, other = ("right", "left") if "right" in names[one["id"]].lower() else ("left", "right")
+            one["name"] = re.sub(side, other, one["name"], flags=re.IGNORECASE)
+
+
+def test_swapped_sides_are_left_out_with_a_sentence(imported):
+    done, _ = imported(swapped)
+    assert done.exit_code == 2
+    assert "has its right_malar where the face has its left_malar" in " ".join(done.output.split())
+
+
+def test_one_file_as_two_patients_is_told(dataset, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset[0], copy)
+    columns, rows = table(copy / "dataset.csv")
+    shutil.copy(copy / rows[0]["photo"], copy / "photos" / "again.jpg")
+    again = rows[0] | {"photo": "photos/again.jpg", "patient": "somebody"}
+    lines = [",".join(row[name] for name in columns) for row in (*rows, again)]
+    (copy / "dataset.csv").write_text("\n".join([",".join(columns), *lines]) + "\n", encoding="utf-8")
+    done = masi("labels", "check", copy)
+    assert done.exit_code == 1
+    assert "photos/again.jpg: is the very file" in " ".join(done.output.split())
+
+
+def test_patients_keep_the_splits_of_an_earlier_data_set(imported, tmp_path, dataset):
+    _, before = imported(lambda content: None, "--seed", 5, out="before")
+    splits = {row["patient"]: row["split"] for row in table(before / "dataset.csv")[1]}
+    other = {"train": "test", "test": "validation", "validation": "train", "": ""}
+    columns, rows = table(before / "dataset.csv")
+    moved = [",".join((row | {"split": other[row["split"]]})[name] for name in columns) for row in rows]
+    (before / "dataset.csv").write_text("\n".join([",".join(columns), *moved]) + "\n", encoding="utf-8")
+    done, after = imported(lambda content: None, "--seed", 5, "--splits-of", before, out="after")
+    assert done.exit_code == 0, done.output
+    kept = {row["patient"]: row["split"] for row in table(after / "dataset.csv")[1]}
+    assert kept == {patient: other[split] for patient, split in splits.items()} != splits
+
+
 def test_the_manual_names_every_option_and_class():
     manual = (Path(__file__).parents[2] / "docs" / "labels.md").read_text(encoding="utf-8")
     options = set()

@@ -131,6 +131,26 @@ def test_choices_and_texts_are_passed_over():
     assert not photo.problem
 
 
+def test_a_kind_that_is_not_read_is_a_problem_and_not_a_clear_face():
+    photo = only(
+        result("rectanglelabels", {"x": 1, "y": 1, "width": 9, "height": 9}),
+        {
+            **{"type": "bitmasklabels", "from_name": "b", "to_name": "image", "id": "m"},
+            "value": {"imageDataURL": "data:image/png;base64,AAAA", "bitmasklabels": ["pigment"]},
+        },
+    )
+    assert "region m is of type bitmasklabels, which is not read here" in photo.problem
+
+
+def test_a_task_with_several_pictures_has_a_problem():
+    box = {"x": 1, "y": 1, "width": 9, "height": 9}
+    front, left = result("rectanglelabels", box), result("rectanglelabels", box)
+    left["to_name"] = "left"
+    assert "drawings on several pictures" in only(front, left).problem
+    left["to_name"], left["item_index"] = front["to_name"], 1
+    assert "drawings on several pictures" in only(front, left).problem
+
+
 def test_cancelled_annotations_are_passed_over_and_the_last_is_taken():
     box = {"x": 1, "y": 1, "width": 9, "height": 9}
     export = read_label_studio(

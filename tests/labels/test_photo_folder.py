@@ -42,6 +42,11 @@ def test_a_photo_is_found_by_what_a_tool_calls_it(photos, told, file):
     assert photos.named(told) == file
 
 
+def test_the_folder_of_uploads_of_label_studio_itself_may_be_named(tmp_path, settings):
+    photos = PhotoFolder(tmp_path, ("0a1b2c30-IMG_0.jpg", "0a1b2c31-IMG_1.jpg"), settings.views)
+    assert photos.named("/data/upload/3/0a1b2c30-IMG_0.jpg") == "0a1b2c30-IMG_0.jpg"
+
+
 def test_a_photo_that_is_not_there_or_one_of_several_is_told(tmp_path, settings):
     photos = PhotoFolder(tmp_path, FILES[:3], settings.views)
     with pytest.raises(NoSuchPhotoError, match=r"may be any of P01/V1/front\.jpg, P02/V1/front\.jpg"):
@@ -106,6 +111,14 @@ def test_patient_visit_and_view_are_told_by_the_folders(photos):
     people = people_by_folder(FILES[:2], photos, each_is_a_patient=False).entries
     left = people["P01/V1/left.jpg"]
     assert (left.patient, left.visit, left.view) == ("P01", "V1", "left")
+
+
+def test_a_patient_within_another_s_folder_is_refused(tmp_path, settings):
+    files = ("P02/V1/front.jpg", "P02/V2/edited/front.jpg", "P03/V1/front.jpg")
+    photos = PhotoFolder(tmp_path, files, settings.views)
+    with pytest.raises(DatasetError, match=r"the folders of patients P02 and P02/V2, one within the other"):
+        people_by_folder(files, photos, each_is_a_patient=False)
+    people_by_folder(files[::2], photos, each_is_a_patient=False)
 
 
 def test_a_photo_of_nobody_is_refused_unless_each_is_a_patient(photos):

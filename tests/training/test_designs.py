@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 if find_spec("segmentation_models_pytorch") is None:
     pytest.skip("needs the extra train", allow_module_level=True)
 
-from masi_vision.errors import SettingsError  # noqa: E402
+from masi_vision.errors import ModelError, SettingsError  # noqa: E402
 from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE  # noqa: E402
 from masi_vision.training.data import FinderSamples, Samples  # noqa: E402
 from masi_vision.training.designs import finder_of, pigment_of, reader_of  # noqa: E402
@@ -78,6 +78,18 @@ def short(steps, **schedule):
             "precision": "float32",
         }
     )
+
+
+def test_filters_that_cannot_be_fetched_are_a_sentence(monkeypatch):
+    def unreachable(*given, **more):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("segmentation_models_pytorch.encoders.get_encoder", unreachable)
+    model = FINDER.model.model_copy(update={"start": "imagenet"})
+    with pytest.raises(ModelError, match=r"could not be fetched \(ConnectionError\)"):
+        finder_of(model)
+    with pytest.raises(ConnectionError):
+        finder_of(model.model_copy(update={"start": "none"}))
 
 
 def still(network):

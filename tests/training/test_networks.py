@@ -13,6 +13,7 @@ if find_spec("segmentation_models_pytorch") is None:  # imported by networks, af
     pytest.skip("needs the extra train", allow_module_level=True)
 
 from safetensors.torch import load_file  # noqa: E402
+from torch.optim.swa_utils import AveragedModel  # noqa: E402
 
 from masi_vision.errors import ModelError  # noqa: E402
 from masi_vision.training import onnx_export  # noqa: E402
@@ -141,6 +142,64 @@ def test_a_run_that_was_killed_and_gone_on_with_ends_as_one_that_was_not(
         for run in ("whole", "killed")
     ]
     assert [line["step"] for line in logs[0]] == [line["step"] for line in logs[1]]
+
+
+class Looking:
+    """Judges a network at each look, and may be stopped in the middle of one."""
+
+    def __init__(self, stopped):
+        self.stopped = stopped
+
+    def figures(self, network):
+        if self.stopped:
+            raise KeyboardInterrupt
+        return {"score": float(next(network.parameters()).sum())}
+
+    def pictures(self, network):
+        return np.zeros((8, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize("moment", ["look", "step"])
+def test_a_run_that_is_stopped_within_a_look_or_a_step_ends_as_one_that_was_not(
+    drawn_faces, atlas, mirror, tmp_path, monkeypatch, moment
+):
+    """Ctrl-C in a look at the validation people, or where weights have moved and no step is counted."""
+    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, FINDER.augmentation, seed=0)
+    torch.manual_seed(0)
+    start = {name: value.clone() for name, value in new_finder().state_dict().items()}
+
+    def fitted(folder, stopped=""):
+        network, averaged = new_finder(), []
+        network.load_state_dict(start)
+        average = AveragedModel.update_parameters
+
+        def update(model, moved):
+            averaged.append(moved)
+            if stopped == "step" and len(averaged) == 4:
+                raise KeyboardInterrupt
+            average(model, moved)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(AveragedModel, "update_parameters", update)
+            judge = Looking(stopped == "look")
+            return fit(network, samples, finders_loss, short(FINDER, 6), folder, judge=judge)
+
+    whole = fitted(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "stopped", stopped=moment)
+    gone_on = fitted(tmp_path / "stopped")
+    assert (gone_on.steps, gone_on.best_step) == (whole.steps, whole.best_step)
+    for name, weights in whole.network.state_dict().items():
+        torch.testing.assert_close(gone_on.network.state_dict()[name], weights, atol=1e-6, rtol=1e-5)
+
+
+def test_a_log_that_a_crash_cut_off_is_gone_on_with(drawn_faces, atlas, mirror, tmp_path):
+    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, FINDER.augmentation, seed=0)
+    with pytest.raises(StopAfterError):
+        fit(new_finder(), samples, finders_loss, short(FINDER, 4), tmp_path, tell=stopping_after(2))
+    with (tmp_path / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write('{"step": 6, "sam')
+    assert fit(new_finder(), samples, finders_loss, short(FINDER, 4), tmp_path).steps == 4
 
 
 def test_a_finished_run_is_not_fitted_further(drawn_faces, atlas, mirror, tmp_path):

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="needs the extra train")
 
+from masi_vision.labels.dataset import Dataset, Entry
 from masi_vision.pigment.interval import Band, MeasureError
-from masi_vision.training.site_errors import Known, site_error, times_wider, widened
+from masi_vision.training.site_errors import Known, known_fractions, site_error, times_wider, widened
 
 BAND = Band((0.0, 0.4), (0.0, 0.1), (0.2, 0.2))
 UNSURE = Band((0.0,), (0.3,), (0.5,))
@@ -49,6 +50,13 @@ def test_too_few_fractions_change_nothing_and_say_so():
     assert kept == ERROR
     assert "19 pigmented fractions" in told
     assert site_error(ERROR, [])[0] == ERROR
+
+
+def test_validation_photos_on_which_nobody_drew_pigment_tell_nothing_and_are_no_error(tmp_path):
+    entry = Entry(
+        "photos/a.jpg", "labels/a.png", "", patient="a", visit="1", view="front", split="validation"
+    )
+    assert known_fractions(tmp_path, Dataset(tmp_path, (entry,))) == []
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=20, max_size=60))

@@ -2,6 +2,7 @@
 
 from multiprocessing import get_context
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,6 +11,27 @@ pytest.importorskip("torch", reason="needs the extra train")
 from masi_vision.labels.dataset import Entry
 from masi_vision.training import site_photos
 from masi_vision.training.site_photos import SitePhoto
+
+
+def test_labels_of_a_reduced_photo_lie_where_the_picture_has_them(atlas, placed):
+    """A camera's photo is several times as large as training needs."""
+    landmarks = placed(960, 900, 480, 0)
+    inside = np.zeros((1920, 1920), np.uint8)
+    cv2.circle(inside, (960, 900), 400, 1, -1)
+    pixels = np.dstack([200 * inside] * 3).astype(np.uint8)
+    photo = site_photos._cropped(
+        Entry("a.png", "", "", patient="a", visit="1", view="front"),
+        pixels,
+        inside,
+        landmarks,
+        None,
+        True,
+        atlas,
+    )
+    shown, labelled = photo.face.pixels[..., 0] / 200, photo.face.labels
+    assert max(labelled.shape) == site_photos._LONGEST_SIDE_PX
+    middles = [np.array(np.nonzero(one > 0.5)).mean(axis=1) for one in (shown, labelled)]
+    np.testing.assert_allclose(*middles, atol=0.1)
 
 
 def test_two_runs_that_share_a_cache_may_keep_the_same_photo_at_once(drawn_faces, tmp_path, monkeypatch):

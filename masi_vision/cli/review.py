@@ -86,8 +86,9 @@ def serve(
     import uvicorn
 
     from masi_vision.blinding.coded_set import read_contents
-    from masi_vision.review.app import Reviewed, create_app
+    from masi_vision.review.app import create_app
     from masi_vision.review.database import open_database, writing
+    from masi_vision.review.pages import Reviewed
     from masi_vision.review.protocol import load_protocol
     from masi_vision.review.reading import hold_against, prepare
     from masi_vision.review.software import scores_sha256, software_scores

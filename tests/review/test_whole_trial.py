@@ -1,6 +1,7 @@
 """A trial from its photographs to its results, by the commands of docs/statistics.md, on a small study."""
 
 import csv
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -16,8 +17,9 @@ from masi_vision.blinding.key import opened  # noqa: E402
 from masi_vision.config import shipped_file  # noqa: E402
 from masi_vision.phantom.demo import demo_folder  # noqa: E402
 from masi_vision.review.accounts import add_account  # noqa: E402
-from masi_vision.review.app import Reviewed, create_app  # noqa: E402
+from masi_vision.review.app import create_app  # noqa: E402
 from masi_vision.review.database import writing  # noqa: E402
+from masi_vision.review.pages import Reviewed  # noqa: E402
 from masi_vision.review.protocol import load_protocol  # noqa: E402
 from masi_vision.review.reading import give_list, prepare  # noqa: E402
 
@@ -46,8 +48,13 @@ def phantom(folder, request):
     return {row["patient"]: row["arm"] for row in rows}
 
 
-def grades_of(visit, arm, reader, rng):
-    """What a reader gives: arm B loses two grades, arm A none; each reader errs by one now and then."""
+def grades_of(unit, arm, reader, time):
+    """What a reader gives: arm B loses two grades, arm A none; each errs by one now and then.
+
+    By patient, visit and how often they were seen before: the order of a coded set is another each time.
+    """
+    visit = unit.visit
+    rng = np.random.default_rng([ord(one) for one in f"{unit.patient}{visit}{reader}{time}"])
     area = 4 - 2 * (visit == VISITS[1] and arm == "B") + rng.integers(-1, 2)
     return graded(area=int(np.clip(area, 1, 6)), darkness=3 - int(reader == "ben"))
 
@@ -81,12 +88,14 @@ def test_from_photographs_to_results(made, request, tmp_path, engine):
         for name in ("anna", "ben"):
             add_account(session, name, "reader", PASSWORD, list_name=name)
             give_list(session, name, coded, protocol)
-    app, rng = create_app(Reviewed(engine, coded, protocol, {})), np.random.default_rng(1)
+    app, seen = create_app(Reviewed(engine, coded, protocol, {})), Counter()
     for name in ("anna", "ben"):
         reader = Person(app, name)
         while (code := reader.next_code) is not None:
             unit = units[code]
-            assert reader.lock(code, grades_of(unit.visit, arms[unit.patient], name, rng)).status_code == 200
+            seen[unit.patient, unit.visit, name] += 1
+            time = seen[unit.patient, unit.visit, name]
+            assert reader.lock(code, grades_of(unit, arms[unit.patient], name, time)).status_code == 200
     exported = tmp_path / "exported"
     asked = ["--protocol", tmp_path / "protocol.yaml"]
     ok("review", "export", "--db", tmp_path / "reads.db", *asked, "--out", exported)

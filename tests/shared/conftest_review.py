@@ -16,8 +16,9 @@ from masi_vision.batch.study import visits_of  # noqa: E402
 from masi_vision.blinding.coded_set import Plan, make_set, read_order  # noqa: E402
 from masi_vision.config import load_settings  # noqa: E402
 from masi_vision.review.accounts import add_account  # noqa: E402
-from masi_vision.review.app import Reviewed, create_app  # noqa: E402
+from masi_vision.review.app import create_app  # noqa: E402
 from masi_vision.review.database import open_database, writing  # noqa: E402
+from masi_vision.review.pages import Reviewed  # noqa: E402
 from masi_vision.review.protocol import load_protocol  # noqa: E402
 from masi_vision.review.reading import give_list, prepare  # noqa: E402
 from masi_vision.scale import MASI_REGIONS  # noqa: E402

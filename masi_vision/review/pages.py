@@ -1,0 +1,130 @@
+"""What the pages of a reading share: who asks, the database, photos by code and view, templates and words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import HTTPException, Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from sqlalchemy import Engine
+
+from masi_vision.blinding.coded_set import read_contents
+from masi_vision.review import accounts
+from masi_vision.review.audit import now
+from masi_vision.review.database import looking, writing
+from masi_vision.review.protocol import ReadingProtocol
+from masi_vision.review.shield import COOKIE, LANGUAGE, is_same
+from masi_vision.review.software import SoftwareScore
+from masi_vision.review.tables import Account, SignIn
+from masi_vision.review.texts import texts
+
+_TOUCH_S = 20
+VIEWS = ("front", "right", "left")
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What a reading consists of.
+
+    Parameters
+    ----------
+    coded_set : Path
+    protocol : ReadingProtocol
+    software : mapping of str to SoftwareScore
+        By code; empty where nobody is to see it.
+    chart : Path or None
+        A picture of reference grades that the trial supplies.
+    tls : bool
+        Whether the pages are served over TLS: cookies are then sent over TLS alone.
+    """
+
+    engine: Engine
+    coded_set: Path
+    protocol: ReadingProtocol
+    software: Mapping[str, SoftwareScore]
+    chart: Path | None = None
+    tls: bool = False
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who asks, in which session."""
+
+    account: Account
+    signed_in: SignIn
+    language: str
+
+
+class NotSignedInError(Exception):
+    """Nobody is signed in, or no longer."""
+
+
+class Pages:
+    """Pages of one reading, and who may see them."""
+
+    def __init__(self, reviewed: Reviewed) -> None:
+        self.reviewed, self.protocol = reviewed, reviewed.protocol
+        self.photos: dict[tuple[str, str], Path] = {}
+        for name in read_contents(reviewed.coded_set).photos:
+            code, file = name.split("/")
+            self.photos[code, Path(file).stem] = reviewed.coded_set / name
+        self.templates = Environment(
+            loader=PackageLoader("masi_vision.review"), autoescape=True, undefined=StrictUndefined
+        )
+
+    def views_of(self, code: str) -> list[str]:
+        """Views of a unit, in the order in which they are shown."""
+        return [view for view in VIEWS if (code, view) in self.photos]
+
+    def language(self, request: Request) -> str:
+        """As chosen, else the first of the protocol."""
+        asked = request.cookies.get(LANGUAGE, "")
+        return asked if asked in self.protocol.languages else self.protocol.languages[0]
+
+    def visitor(self, request: Request, *roles: str) -> Visitor:
+        """Who asks; refused where nobody is signed in or the role is another."""
+        token = request.cookies.get(COOKIE, "")
+        with looking(self.reviewed.engine) as session:
+            found = accounts.session_of(session, token, self.protocol)
+            if found is None:
+                raise NotSignedInError
+            signed_in, account = found
+        if roles and account.role not in roles:
+            raise HTTPException(403, texts(self.language(request))["forbidden"])
+        if request.method not in ("GET", "HEAD"):
+            sent = request.headers.get("x-csrf-token", "")
+            if not is_same(sent, signed_in.csrf) and not is_same(request.state.form_csrf, signed_in.csrf):
+                raise HTTPException(403, "the page is too old: open it again")
+        self._touch(signed_in)
+        return Visitor(account, signed_in, self.language(request))
+
+    def shows(self, who: Visitor, code: str) -> bool:
+        """Whether there is a software's score of a unit that this role sees once the own read is locked."""
+        shown_to = {"after_lock": "reader", "adjudicator": "adjudicator"}.get(self.protocol.software)
+        return who.account.role == shown_to and code in self.reviewed.software
+
+    def _touch(self, signed_in: SignIn) -> None:
+        since = accounts.time_of(now()) - accounts.time_of(signed_in.seen_utc)
+        if since.total_seconds() < _TOUCH_S:
+            return
+        with writing(self.reviewed.engine) as session:
+            kept = session.get(SignIn, signed_in.token_sha256)
+            if kept is not None:
+                kept.seen_utc = now()
+
+    def page(self, template: str, request: Request, who: Visitor | None, **values: Any) -> HTMLResponse:
+        """A page, or a refusal to show it from a cache."""
+        language = self.language(request)
+        html = self.templates.get_template(f"{template}.html.jinja").render(
+            t=texts(language),
+            language=language,
+            languages=self.protocol.languages,
+            who=who.account if who else None,
+            csrf=who.signed_in.csrf if who else "",
+            **values,
+        )
+        return HTMLResponse(html)

@@ -1,0 +1,242 @@
+"""What readers and adjudicators ask for: the list, a unit, its photos, drafts, locks and corrections."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
+from sqlalchemy.orm import Session
+
+from masi_vision.errors import ReadingError
+from masi_vision.review import accounts, reading
+from masi_vision.review.audit import trail, verify
+from masi_vision.review.database import fact, looking, writing
+from masi_vision.review.grades import Reading, reading_from
+from masi_vision.review.pages import Pages, Visitor
+from masi_vision.review.software import SoftwareScore
+from masi_vision.review.tables import Account, Draft
+from masi_vision.review.texts import texts
+from masi_vision.scale import MASI_REGIONS
+
+routes = APIRouter()
+
+
+def _pages(request: Request) -> Pages:
+    pages: Pages = request.app.state.pages
+    return pages
+
+
+Shared = Annotated[Pages, Depends(_pages)]
+
+
+def _reader(request: Request) -> Visitor:
+    """Whoever grades."""
+    return _pages(request).visitor(request, "reader", "adjudicator")
+
+
+Reader = Annotated[Visitor, Depends(_reader)]
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    try:
+        values = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(422, "not JSON") from error
+    if not isinstance(values, dict):
+        raise HTTPException(422, "not an object")
+    return values
+
+
+Sent = Annotated[dict[str, Any], Depends(_json)]
+"""Read before the route is called: routes are no coroutines, so that none keeps the others waiting."""
+
+
+@routes.get("/")
+def home(request: Request, pages: Shared) -> Response:
+    """What each role begins with: the own list, what awaits adjudication, progress, or tables."""
+    who = pages.visitor(request)
+    with looking(pages.reviewed.engine) as session:
+        if who.account.role == "coordinator":
+            made = reading.progress_of_all(session, pages.protocol)
+            waiting = len(reading.codes_to_adjudicate(session, pages.protocol))
+            return pages.page("progress", request, who, readers=made, waiting=waiting)
+        if who.account.role == "statistician":
+            wrong = [*verify(session), *reading.altered_reads(session)]
+            return pages.page("statistician", request, who, rows=len(trail(session)), faults=wrong)
+        if who.account.role == "adjudicator":
+            codes = list(reading.codes_to_adjudicate(session, pages.protocol))
+            done = [code for code in codes if reading.entries_of(session, who.account, code)]
+            return pages.page("adjudicator", request, who, codes=codes, done=done)
+        listed = reading.own_list(session, who.account, pages.protocol)
+    return pages.page("list", request, who, listed=listed)
+
+
+@routes.get("/units/{code}")
+def unit(request: Request, code: str, who: Reader, pages: Shared) -> Response:
+    """The page on which a unit is graded."""
+    with looking(pages.reviewed.engine) as session:
+        opened = _open_read(session, who, code, pages)
+        database = fact(session, "reading")
+        entries = reading.entries_of(session, who.account, code)
+        draft = reading.draft_of(session, who.account, code)
+        listed = reading.own_list(session, who.account, pages.protocol)
+    shown = Reading.from_json(
+        draft.reading if draft else entries[-1].reading if entries else Reading().to_json()
+    )
+    state = unit_state(shown, who, code, pages, draft=draft, opened=opened, database=database)
+    return pages.page(
+        "unit",
+        request,
+        who,
+        state=state,
+        stage=opened.stage if opened else None,
+        entries=entries,
+        draft=draft,
+        listed=listed,
+        number=next((one.number for one in listed.units if one.code == code), 0),
+        protocol=pages.protocol,
+        software=_software(pages, who, code, entries),
+        chart=pages.reviewed.chart is not None,
+        views=pages.views_of(code),
+        regions=MASI_REGIONS,
+    )
+
+
+@routes.get("/units/{code}/photos/{view}")
+def photo(code: str, view: str, who: Reader, pages: Shared) -> Response:
+    """A photo of a unit that is open to whoever asks, or was."""
+    with looking(pages.reviewed.engine) as session:
+        _open_read(session, who, code, pages)
+    file = pages.photos.get((code, view))
+    if file is None:
+        raise HTTPException(404)
+    return FileResponse(file)
+
+
+@routes.get("/units/{code}/overlays/{view}")
+def overlay(code: str, view: str, who: Reader, pages: Shared) -> Response:
+    """The software's picture of a unit, where its score is shown."""
+    with looking(pages.reviewed.engine) as session:
+        _open_read(session, who, code, pages)
+        entries = reading.entries_of(session, who.account, code)
+    shown = _software(pages, who, code, entries)
+    file = shown.overlays.get(view) if shown else None
+    if file is None:
+        raise HTTPException(404)
+    return FileResponse(file)
+
+
+@routes.get("/chart", dependencies=[Depends(_reader)])
+def chart(pages: Shared) -> Response:
+    """The trial's picture of reference grades."""
+    if pages.reviewed.chart is None:
+        raise HTTPException(404)
+    return FileResponse(pages.reviewed.chart)
+
+
+@routes.put("/units/{code}/draft")
+def draft(code: str, who: Reader, values: Sent, pages: Shared) -> Response:
+    """Keep grades that are not locked yet."""
+    turn = values.pop("turn", None)
+    if not isinstance(turn, int) or not 0 < turn < 2**31:
+        raise HTTPException(422, "turn must be a whole number above 0")
+    meant = str(values.pop("read", ""))
+    given = reading_from(values, pages.protocol)
+    with writing(pages.reviewed.engine) as session:
+        account = _again(session, who)
+        reading.expected(_open_read(session, who, code, pages), meant)
+        turn, kept = reading.save_draft(session, account, code, given, turn)
+    score = given.score(pages.protocol)
+    return JSONResponse({"turn": turn, "kept": kept, "mmasi": None if score is None else score.mmasi})
+
+
+@routes.post("/units/{code}/lock")
+def lock(code: str, who: Reader, values: Sent, pages: Shared) -> Response:
+    """Lock and sign a read."""
+    password, meant = values.pop("password", ""), str(values.pop("read", ""))
+    given = reading_from(values, pages.protocol)
+    with looking(pages.reviewed.engine) as session:
+        _open_read(session, who, code, pages)
+        fits = accounts.hash_that_fits(session, who.account.name, str(password)[:200])
+    with writing(pages.reviewed.engine) as session:
+        signs = reading.signs(session, _again(session, who), code, fits, pages.protocol)
+    if not signs:
+        return JSONResponse({"error": texts(who.language)["wrong_password"]}, 403)
+    shows = pages.shows(who, code)
+    with writing(pages.reviewed.engine) as session:
+        entry = reading.lock(session, _again(session, who), code, given, pages.protocol, meant, shows=shows)
+    return JSONResponse({"sha256": entry.sha256, "locked_utc": entry.locked_utc})
+
+
+@routes.get("/units/{code}/next")
+def following(code: str, who: Reader, pages: Shared) -> Response:
+    """After a lock: the software's score where it is shown, else what comes next."""
+    with looking(pages.reviewed.engine) as session:
+        opened = _open_read(session, who, code, pages)
+        listed = reading.own_list(session, who.account, pages.protocol)
+    if opened is not None and opened.stage == "with_software":
+        return RedirectResponse(f"/units/{code}", 303)
+    return RedirectResponse(f"/units/{listed.next_code}" if listed.next_code else "/", 303)
+
+
+@routes.post("/units/{code}/correction")
+def correction(
+    code: str, who: Reader, pages: Shared, reason: Annotated[str, Form(max_length=2000)] = ""
+) -> Response:
+    """Begin another entry beside a locked one, for a reason."""
+    with writing(pages.reviewed.engine) as session:
+        _open_read(session, who, code, pages)
+        account, shows = _again(session, who), pages.shows(who, code)
+        reading.begin_correction(session, account, code, reason, shows=shows)
+    return RedirectResponse(f"/units/{code}", 303)
+
+
+def unit_state(
+    shown: Reading,
+    who: Visitor,
+    code: str,
+    pages: Pages,
+    *,
+    draft: Draft | None,
+    opened: reading.OpenRead | None,
+    database: str,
+) -> dict[str, Any]:
+    """What the script of a unit's page begins with, as plain values."""
+    score = shown.score(pages.protocol)
+    return {
+        "code": code,
+        "reader": who.account.name,
+        "mmasi": None if score is None else score.mmasi,
+        "views": pages.views_of(code),
+        "words": texts(who.language),
+        "turn": draft.turn if draft else 0,
+        "open": opened is not None,
+        "read": opened.name if opened else "",
+        "database": database,
+        "reading": json.loads(shown.to_json()),
+        "scales": dict(pages.protocol.grades),
+        "regions": list(MASI_REGIONS),
+        "csrf": who.signed_in.csrf,
+    }
+
+
+def _open_read(session: Session, who: Visitor, code: str, pages: Pages) -> reading.OpenRead | None:
+    """What may be graded; a unit that is not the visitor's is one that does not exist."""
+    try:
+        return reading.open_read(session, who.account, code, pages.protocol, shows=pages.shows(who, code))
+    except ReadingError as error:
+        raise HTTPException(404) from error
+
+
+def _again(session: Session, who: Visitor) -> Account:
+    """The account in this transaction, no other act of the same person beside it."""
+    account = session.get(Account, who.account.id, with_for_update=True)
+    assert account is not None
+    return account
+
+
+def _software(pages: Pages, who: Visitor, code: str, entries: list[Any]) -> SoftwareScore | None:
+    """The software's score, where the protocol shows it to this role; never before the own read is locked."""
+    return pages.reviewed.software[code] if entries and pages.shows(who, code) else None

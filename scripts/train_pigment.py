@@ -30,7 +30,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from masi_vision.cli.train import listening
-    from masi_vision.face.models import shipped_folder
+    from masi_vision.model_files import shipped_folder
     from masi_vision.training import pigment_export
     from masi_vision.training.experiment import load_experiment
     from masi_vision.training.runs import Sources

@@ -94,7 +94,7 @@ def verify(
 @verb
 def use(name: Annotated[str, typer.Argument(help="Name of added models, or shipped.")]) -> int:
     """Score with these models from now on: score, batch, compare, qc and evaluate, without --models."""
-    from masi_vision.face.models import SHIPPED
+    from masi_vision.model_files import SHIPPED
     from masi_vision.visit import store
 
     found = store.use(name)
@@ -117,7 +117,7 @@ def chosen_models(choice: str | None) -> Path | None:
     ModelError
         There are none of that name, or they cannot be used.
     """
-    from masi_vision.face.models import SHIPPED
+    from masi_vision.model_files import SHIPPED
     from masi_vision.report.tables import models_hash
     from masi_vision.visit.models import open_models
     from masi_vision.visit.store import folder_of

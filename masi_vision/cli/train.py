@@ -43,8 +43,8 @@ def train(
 ) -> int:
     """Fit networks to annotated photos, and write models that score. Made again, the call goes on."""
     need_extra("train", "training")
-    from masi_vision.face.models import shipped_folder
     from masi_vision.labels.dataset import read_dataset
+    from masi_vision.model_files import shipped_folder
     from masi_vision.training.experiment import load_experiment
     from masi_vision.training.fit import Processes
     from masi_vision.training.runs import Sources

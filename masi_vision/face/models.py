@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from masi_vision.config import shipped_file
-from masi_vision.errors import ModelError, SettingsError
+from masi_vision.errors import ModelError
 from masi_vision.face.atlas import N_LANDMARKS, FaceAtlas, Floats, Subunit
 from masi_vision.face.crop import FINDER_SIDE_PX, READER_SIDE_PX
+from masi_vision.model_files import CARD, Shapes, open_session, read_card, remedy, shipped_folder
 
 FORMAT = 1
 """Version of the models' inputs and outputs that this code understands."""
-CARD = "face.json"
-
-# ONNX Runtime may gather usage data and keep an identifier of the device; nothing is gathered beside faces.
-ort.disable_telemetry_events()
-
 ATLAS, FINDER, READER = "face_atlas.npz", "face_finder.onnx", "face_reader.onnx"
-SHIPPED = "shipped"
-"""Name of the models that come with masi_vision."""
-Shapes = Mapping[str, tuple[int, ...]]
-"""Name of what a network gives to its shape."""
-
 FINDER_GIVES: Shapes = {"presence": (1,), "heat": (1, 6, 32, 32)}
 READER_GIVES: Shapes = {
     "shares": (1, len(Subunit), READER_SIDE_PX, READER_SIDE_PX),
     "landmarks": (1, N_LANDMARKS, 3),
 }
-# "location" as a key of ONNX: so begins the name of a file that holds weights outside of the network's own.
-_WEIGHTS_ELSEWHERE = b"\x0a\x08location"
 
 
 @dataclass(frozen=True)
@@ -75,32 +59,6 @@ def _as_input(picture: npt.NDArray[np.uint8]) -> Floats:
     return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
 
 
-def shipped_folder() -> Path:
-    """Folder of the models that come with masi_vision.
-
-    Raises
-    ------
-    ModelError
-        There are none.
-    """
-    try:
-        return shipped_file("models", CARD).parent
-    except SettingsError as error:
-        raise ModelError(str(error)) from error
-
-
-def is_shipped(folder: Path) -> bool:
-    """Whether these are the models that come with masi_vision."""
-    return folder.resolve() == shipped_folder().resolve()
-
-
-def remedy(folder: Path) -> str:
-    """What to do about models that cannot be used, by where they are from."""
-    if is_shipped(folder):
-        return "Install masi_vision again."
-    return "Copy the models again from where they were made, or train them again."
-
-
 def face_models(folder: Path | None = None) -> FaceModels:
     """Open the face models of a folder, once per process; None opens the shipped ones.
 
@@ -121,103 +79,6 @@ def _face_models(folder: Path) -> FaceModels:
         open_session(files[READER], (3, READER_SIDE_PX, READER_SIDE_PX), READER_GIVES),
         dict(card["sha256"]),
     )
-
-
-def read_card(
-    folder: Path, name: str, expected_format: int, needed: tuple[str, ...] = ()
-) -> tuple[dict[str, Any], dict[str, Path]]:
-    """A model card, and the verified files that it names.
-
-    Parameters
-    ----------
-    needed : tuple of str
-        Files that it must name.
-
-    Raises
-    ------
-    ModelError
-        A file is missing, was altered, or is for another version of the code.
-    """
-    card = read_card_alone(folder, name, expected_format)
-    if missing := [file for file in needed if file not in card["sha256"]]:
-        raise ModelError(
-            f"{folder.name}/{name} names no {missing[0]}. Expected {', '.join(needed)}, each with its "
-            f"SHA-256. {remedy(folder)}"
-        )
-    return card, {file: verified(folder / file, digest) for file, digest in card["sha256"].items()}
-
-
-def read_card_alone(folder: Path, name: str, expected_format: int) -> dict[str, Any]:
-    """A model card, its form checked, but not the files that it names.
-
-    Raises
-    ------
-    ModelError
-        It cannot be read, is no card, or is for another version of the code.
-    """
-    card = read_json(folder / name)
-    files = card.get("sha256")
-    if "format" not in card or not isinstance(card.get("atlas"), str) or not isinstance(files, dict):
-        raise ModelError(
-            f"{folder.name}/{name} is no model card. Expected the keys format, atlas and sha256. "
-            f"{remedy(folder)}"
-        )
-    if card["format"] != expected_format:
-        wrote = card.get("masi_vision")
-        by = f" (it was written by masi_vision {str(wrote)!a})" if wrote and not is_shipped(folder) else ""
-        raise ModelError(
-            f"{folder.name}/{name} has format {card['format']!r}. Expected format {expected_format}. "
-            f"Use models that belong to this version of masi_vision{by}."
-        )
-    for file, digest in files.items():
-        if Path(file).name != file or not isinstance(digest, str):
-            raise ModelError(
-                f"{folder.name}/{name} names {file!r}. Expected names of files beside it, each with its "
-                f"SHA-256. {remedy(folder)}"
-            )
-    return card
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The object in a JSON file of a folder of models.
-
-    Raises
-    ------
-    ModelError
-        It cannot be read, or holds none.
-    """
-    place = f"{file.parent.name}/{file.name}"
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise ModelError(
-            f"{place} cannot be read ({why}). Expected a model card. {remedy(file.parent)}"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{place} is not JSON. Expected a model card. {remedy(file.parent)}") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"{place} holds no object of JSON. Expected a model card. {remedy(file.parent)}")
-    return values
-
-
-def verified(file: Path, sha256: str) -> Path:
-    """Refuse a model file that is not the one its card describes."""
-    place = f"{file.parent.name}/{file.name}"
-    try:
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
-    except FileNotFoundError as error:
-        raise ModelError(f"{place} is missing. Expected it beside its card. {remedy(file.parent)}") from error
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise ModelError(
-            f"{place} cannot be read ({why}). Expected a model file. {remedy(file.parent)}"
-        ) from error
-    if found != sha256:
-        raise ModelError(
-            f"{place} has SHA-256 {found[:12]}. Expected {sha256[:12]}, as in its card. {remedy(file.parent)}"
-        )
-    return file
 
 
 def read_atlas(file: Path) -> FaceAtlas:
@@ -242,61 +103,3 @@ def read_atlas(file: Path) -> FaceAtlas:
             f"{file.parent.name}/{file.name} is no atlas of the face ({error}). Expected nodes, triangles, "
             f"labels, landmark_mean and version. {remedy(file.parent)}"
         ) from error
-
-
-def open_session(file: Path, takes: tuple[int, ...], gives: Shapes) -> ort.InferenceSession:
-    """Open a network, with one thread per process.
-
-    So results do not depend on the number of threads, and processes do not fight.
-
-    Parameters
-    ----------
-    takes : tuple of int
-        Shape of the one image that it takes.
-    gives : mapping of str to tuple of int
-        Names and shapes of what it gives, in order.
-
-    Raises
-    ------
-    ModelError
-        The file is no network, or not the one that is expected.
-    """
-    place = f"{file.parent.name}/{file.name}"
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    content = file.read_bytes()
-    if _WEIGHTS_ELSEWHERE in content:
-        raise ModelError(
-            f"{place} keeps weights in another file, which no hash covers. Expected a network in one file. "
-            "Export it again, whole."
-        )
-    try:
-        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises many kinds
-        raise ModelError(
-            f"{place} is no network that ONNX Runtime can open. Expected an ONNX file. {remedy(file.parent)}"
-        ) from error
-    found = [
-        {one.name: (*one.shape, one.type) for one in side}
-        for side in (session.get_inputs(), session.get_outputs())
-    ]
-    expected = [
-        {name: (*shape, "tensor(float)") for name, shape in side.items()}
-        for side in ({"image": (1, *takes)}, gives)
-    ]
-    if [list(side.items()) for side in found] != [list(side.items()) for side in expected]:
-        raise ModelError(
-            f"{place} takes {_told(found[0])} and gives {_told(found[1])}. Expected it to take "
-            f"{_told(expected[0])} and give {_told(expected[1])}. Train and export it with this version."
-        )
-    return session
-
-
-def _told(tensors: Mapping[str, tuple[object, ...]]) -> str:
-    """Names and shapes, in words."""
-    words = []
-    for name, (*shape, kind) in tensors.items():
-        other = "" if kind == "tensor(float)" else f" of {kind}"
-        words.append(f"{name} ({', '.join(map(str, shape))}){other}")
-    return " and ".join(words) or "nothing"

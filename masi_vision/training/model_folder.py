@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from masi_vision.config import load_settings
 from masi_vision.errors import OutputError
-from masi_vision.face.models import CARD
+from masi_vision.model_files import CARD
 from masi_vision.training.designs import FILES
 from masi_vision.training.experiment import Experiment
 from masi_vision.training.fit import Fitted

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from masi_vision.face.models import CARD, FORMAT
+from masi_vision.face.models import FORMAT
+from masi_vision.model_files import CARD
 from masi_vision.training.cache import prepare
 from masi_vision.training.model_folder import Part, copy_models, sha256_of
 from masi_vision.version import __version__

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from masi_vision.errors import OutputError
-from masi_vision.face.models import CARD
+from masi_vision.model_files import CARD
 from masi_vision.report.tables import write_file
 from masi_vision.training.curves import draw_curves
 from masi_vision.training.experiment import Experiment

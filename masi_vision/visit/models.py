@@ -21,13 +21,11 @@ import onnxruntime as ort
 
 from masi_vision.errors import ModelError
 from masi_vision.face.atlas import Floats
-from masi_vision.face.models import (
+from masi_vision.face.models import FORMAT, FaceModels, face_models
+from masi_vision.model_files import (
     CARD,
-    FORMAT,
     SHIPPED,
-    FaceModels,
     Shapes,
-    face_models,
     is_shipped,
     open_session,
     read_card,

@@ -21,7 +21,7 @@ from platformdirs import user_data_path
 
 from masi_vision.errors import ModelError, OutputError
 from masi_vision.face.crop import FINDER_SIDE_PX, READER_SIDE_PX
-from masi_vision.face.models import CARD, SHIPPED, read_card_alone, remedy, shipped_folder, verified
+from masi_vision.model_files import CARD, SHIPPED, read_card_alone, remedy, shipped_folder, verified
 from masi_vision.photo import printable
 from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE
 from masi_vision.visit.models import ABOUT, CARDS, Models, about_models, open_models

@@ -12,7 +12,8 @@ from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import Subunit
 from masi_vision.face.crop import KEY_LANDMARKS, crop_template, photo_to_crop
 from masi_vision.face.find import _coarse, _where_it_belongs, find_face
-from masi_vision.face.models import face_models, verified
+from masi_vision.face.models import face_models
+from masi_vision.model_files import verified
 from masi_vision.photo import read_photo
 
 SHAPES = st.sampled_from([(480, 640), (640, 480), (512, 512), (900, 300), (301, 997), (128, 128), (96, 70)])

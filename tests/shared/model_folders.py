@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 
-from masi_vision.face.models import shipped_folder
+from masi_vision.model_files import shipped_folder
 from masi_vision.visit.models import CARDS
 
 

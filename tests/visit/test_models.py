@@ -11,7 +11,8 @@ from model_folders import change_card, copied, metadata, rehash, retrained
 from masi_vision import __version__, open_models
 from masi_vision.config import load_settings, shipped_file
 from masi_vision.errors import ModelError, NotScorable
-from masi_vision.face.models import CARD, face_models, shipped_folder
+from masi_vision.face.models import face_models
+from masi_vision.model_files import CARD, shipped_folder
 from masi_vision.photo import Photo
 from masi_vision.pigment import learned, rules
 from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE
@@ -210,7 +211,7 @@ def test_a_file_that_is_missing_or_altered_is_named(folder):
 
 
 def test_what_to_do_about_the_shipped_models_is_to_install_again(monkeypatch, folder):
-    monkeypatch.setattr("masi_vision.face.models.shipped_folder", lambda: folder)
+    monkeypatch.setattr("masi_vision.model_files.shipped_folder", lambda: folder)
     (folder / PIGMENT_READER).unlink()
     with pytest.raises(ModelError, match=r"is missing\. Expected it beside its card\. Install masi_vision"):
         open_models(folder)

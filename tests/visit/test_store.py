@@ -7,7 +7,7 @@ import pytest
 from model_folders import change_card, copied, rehash, retrained
 
 from masi_vision.errors import ModelError, OutputError
-from masi_vision.face.models import CARD
+from masi_vision.model_files import CARD
 from masi_vision.visit import store
 from masi_vision.visit.models import PIGMENT_CARD, PIGMENT_READER, open_models, shipped_models
 

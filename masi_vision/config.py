@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from masi_vision.errors import SettingsError
+from masi_vision.errors import SettingsError, reason_of
 
 
 def _increasing(points: tuple[float, ...]) -> tuple[float, ...]:
@@ -376,8 +376,9 @@ def read_yaml(file: Path) -> dict[Hashable, Any]:
     try:
         values = yaml.load(file.read_text(encoding="utf-8-sig"), Loader=_StrictLoader)
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise SettingsError(f"{file} cannot be read ({why}). Expected a YAML file in UTF-8.") from error
+        raise SettingsError(
+            f"{file} cannot be read ({reason_of(error)}). Expected a YAML file in UTF-8."
+        ) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SettingsError(f"{file} is not YAML: {error}. Compare it with the shipped configs.") from error
     if not isinstance(values, dict):

@@ -49,6 +49,11 @@ ReasonCode = Literal[
 REASON_CODES: tuple[str, ...] = get_args(ReasonCode)
 
 
+def reason_of(error: BaseException) -> str:
+    """Why something failed, in the system's words and without Python's."""
+    return str(getattr(error, "strerror", None) or error).lower()
+
+
 class MasiError(Exception):
     """Anything this package raises on purpose."""
 

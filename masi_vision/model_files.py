@@ -15,7 +15,7 @@ from typing import Any
 import onnxruntime as ort
 
 from masi_vision.config import shipped_file
-from masi_vision.errors import ModelError, SettingsError
+from masi_vision.errors import ModelError, SettingsError, reason_of
 
 CARD = "face.json"
 """The card that every folder of models has."""
@@ -125,9 +125,8 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
         raise ModelError(
-            f"{place} cannot be read ({why}). Expected a model card. {remedy(file.parent)}"
+            f"{place} cannot be read ({reason_of(error)}). Expected a model card. {remedy(file.parent)}"
         ) from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{place} is not JSON. Expected a model card. {remedy(file.parent)}") from error
@@ -144,9 +143,8 @@ def verified(file: Path, sha256: str) -> Path:
     except FileNotFoundError as error:
         raise ModelError(f"{place} is missing. Expected it beside its card. {remedy(file.parent)}") from error
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
         raise ModelError(
-            f"{place} cannot be read ({why}). Expected a model file. {remedy(file.parent)}"
+            f"{place} cannot be read ({reason_of(error)}). Expected a model file. {remedy(file.parent)}"
         ) from error
     if found != sha256:
         raise ModelError(

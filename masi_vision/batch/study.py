@@ -10,7 +10,7 @@ from typing import cast
 
 from masi_vision.batch.address import files_below, is_remote, local_path, remote
 from masi_vision.config import ViewSettings
-from masi_vision.errors import NotScorable, StudyError
+from masi_vision.errors import NotScorable, StudyError, reason_of
 from masi_vision.photo import printable, printable_name
 from masi_vision.report.names import FileNames
 from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits, visits_among
@@ -139,7 +139,9 @@ def _rows(study: str) -> Iterator[tuple[int, dict[str, str]]]:
         else:
             text = local_path(study).read_text(encoding="utf-8-sig")
     except Exception as error:  # every kind of storage has its own errors
-        raise StudyError(f"{study} cannot be read ({error}). Expected a CSV file in UTF-8.") from error
+        raise StudyError(
+            f"{study} cannot be read ({reason_of(error)}). Expected a CSV file in UTF-8."
+        ) from error
     reader = csv.DictReader(io.StringIO(text), restkey="more", restval="")
     try:
         rows = [(reader.line_num, row) for row in reader]

@@ -26,7 +26,7 @@ from masi_vision.batch.study import StudyVisit
 from masi_vision.blinding.key import CodedUnit, Key
 from masi_vision.blinding.order import draw_codes, reading_order, repeats_wanted
 from masi_vision.blinding.photo import CodedPhoto, coded_photo
-from masi_vision.errors import BlindingError, LeakError, OutputError, PhotoUnreadable
+from masi_vision.errors import BlindingError, LeakError, OutputError, PhotoUnreadable, reason_of
 from masi_vision.photo import read_photo
 from masi_vision.version import __version__
 from masi_vision.visit.seen import View
@@ -102,7 +102,10 @@ def make_set(
         key = _written(visits, partial, plan, progress)
         partial.replace(out)
     except OSError as error:
-        raise OutputError(f"{out} cannot be written ({error.strerror or error}).") from error
+        raise OutputError(
+            f"{out} cannot be written ({reason_of(error)}). Expected free space and the permission to write. "
+            "Name another place."
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return key

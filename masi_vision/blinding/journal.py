@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from masi_vision.errors import OutputError
+from masi_vision.errors import OutputError, reason_of
 
 _START = "0" * 64
 _HASH = "sha256"
@@ -33,7 +33,7 @@ def note(journal: Path, **facts: str) -> None:
         ) from error
     except OSError as error:
         raise OutputError(
-            f"{journal} cannot be written ({error.strerror or error}). Expected to note who breaks the code. "
+            f"{journal} cannot be written ({reason_of(error)}). Expected to note who breaks the code. "
             "Make the folder of the key writable."
         ) from error
 

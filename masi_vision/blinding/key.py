@@ -18,7 +18,7 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import Any
 
-from masi_vision.errors import KeyFileError
+from masi_vision.errors import KeyFileError, reason_of
 
 FORMAT = 1
 LEAST_PASSPHRASE = 12
@@ -157,7 +157,7 @@ def _parts(file: Path) -> tuple[dict[str, Any], bytes, bytes]:
         content = file.read_bytes()
     except OSError as error:
         raise KeyFileError(
-            f"{file} cannot be read ({error.strerror or error}). Expected the key file of a coded set."
+            f"{file} cannot be read ({reason_of(error)}). Expected the key file of a coded set."
         ) from error
     shown, _, rest = content.partition(b"\n")
     try:

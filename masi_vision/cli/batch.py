@@ -76,4 +76,6 @@ def _shard(text: str) -> Shard:
     try:
         return Shard.parse(text)
     except ValueError as error:
-        raise StudyError(f"--shard cannot be used: {error}.") from error
+        raise StudyError(
+            f"--shard cannot be used: {error}. Expected such as 2/8: the second of eight."
+        ) from error

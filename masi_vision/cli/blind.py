@@ -11,7 +11,7 @@ import typer
 from masi_vision.cli.default_verb import unless_named
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.options import Overwrite, SettingsFile, secret
-from masi_vision.errors import KeyFileError, OutputError
+from masi_vision.errors import KeyFileError, OutputError, reason_of
 
 _JOURNAL = ".log"
 _MAKE, _SHOWN = "make", 20
@@ -108,7 +108,7 @@ def _write_key(file: Path, content: bytes) -> None:
             stream.write(content)
     except OSError as error:
         raise OutputError(
-            f"{file} cannot be written ({error.strerror or error}). The set is useless without it: take it "
+            f"{file} cannot be written ({reason_of(error)}). The set is useless without it: take it "
             "away and code the study anew."
         ) from error
 

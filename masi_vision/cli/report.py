@@ -14,7 +14,7 @@ from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite
 from masi_vision.cli.outcome import OUTCOME
-from masi_vision.errors import OutputError, StatsError
+from masi_vision.errors import OutputError, StatsError, reason_of
 
 if TYPE_CHECKING:
     from masi_vision.report.figures import Interval
@@ -108,7 +108,10 @@ def _strips_of(compared: Path) -> list[Strip]:
             for file in files
         ]
     except (OSError, ValueError) as error:
-        raise StatsError(f"The pictures of {compared} cannot be read ({error}).") from error
+        raise StatsError(
+            f"The pictures of {compared} cannot be read ({reason_of(error)}). Expected those of masi "
+            "compare. Compare the visits again."
+        ) from error
 
 
 def _pdf_of(page: str) -> bytes:

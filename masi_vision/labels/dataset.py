@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.errors import DatasetError
+from masi_vision.errors import DatasetError, reason_of
 from masi_vision.face.atlas import Floats, Subunit
 from masi_vision.photo import Photo, read_photo
 from masi_vision.visit.folder import VIEWS
@@ -208,7 +208,8 @@ def read_dataset(folder: Path) -> Dataset:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"{file} cannot be read ({error}). Expected a data set. Make one with masi labels import."
+            f"{file} cannot be read ({reason_of(error)}). Expected a data set. Make one with masi "
+            "labels import."
         ) from error
     reader = csv.DictReader(io.StringIO(text))
     if lacking := [name for name in ("photo", "patient", "split") if name not in (reader.fieldnames or ())]:
@@ -274,7 +275,7 @@ def _landmarks(file: Path) -> dict[str, Floats]:
             found = {name: np.asarray(stored[name], np.float32) for name in stored.files}
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise DatasetError(
-            f"{file} cannot be read ({error}). Expected landmarks. Import the labels again."
+            f"{file} cannot be read ({reason_of(error)}). Expected landmarks. Import the labels again."
         ) from error
     if wrong := [name for name, points in found.items() if points.shape != (478, 3)]:
         raise DatasetError(

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from masi_vision.config import Settings
-from masi_vision.errors import DatasetError, NotScorable
+from masi_vision.errors import DatasetError, NotScorable, reason_of
 from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import SUBUNIT_OF_REGION, Floats
 from masi_vision.face.find import find_face
@@ -312,7 +312,6 @@ def _write(entry: Entry, source: Path, name: str, layers: Layers, out: Path) -> 
             write_grey(out / pigment, layers.pigment)
     except OSError as error:
         raise DatasetError(
-            f"{out} cannot be written ({(error.strerror or str(error)).lower()}). Expected free space and "
-            "the permission to write."
+            f"{out} cannot be written ({reason_of(error)}). Expected free space and the permission to write."
         ) from error
     return replace(entry, photo=f"{PHOTOS}/{name}", labels=labels, pigment=pigment)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from masi_vision.errors import DatasetError
+from masi_vision.errors import DatasetError, reason_of
 from masi_vision.labels.dataset import SPLITS, Dataset, Entry, refuse_shared_patients
 from masi_vision.labels.photo_folder import NoSuchPhotoError, PhotoFolder
 from masi_vision.photo import printable
@@ -98,8 +98,9 @@ def _rows(table: Path) -> list[dict[str, str]]:
             for row in csv.DictReader(io.StringIO(text), restval="")
         ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        why = getattr(error, "strerror", None) or error
-        raise DatasetError(f"{table} cannot be read ({why}). Expected a CSV file in UTF-8.") from error
+        raise DatasetError(
+            f"{table} cannot be read ({reason_of(error)}). Expected a CSV file in UTF-8."
+        ) from error
     if lacking := [name for name in ("photo", "patient") if not rows or name not in rows[0]]:
         raise DatasetError(
             f"{table.name} has no column {lacking[0]}, or no row. Expected photo,patient and, if you have "

@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from masi_vision.errors import DatasetError
+from masi_vision.errors import DatasetError, reason_of
 from masi_vision.labels.classes import HIDDEN, UNKNOWN_CLASS
 from masi_vision.labels.export import Json
 from masi_vision.labels.outline import Mask, outlines
@@ -62,8 +62,7 @@ def write_suggestions(
         (out / CONFIG).write_text(_config(), encoding="utf-8")
     except OSError as error:
         raise DatasetError(
-            f"{out} cannot be written ({(error.strerror or str(error)).lower()}). Expected free space and "
-            "the permission to write."
+            f"{out} cannot be written ({reason_of(error)}). Expected free space and the permission to write."
         ) from error
     return problems
 

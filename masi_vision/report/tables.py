@@ -19,7 +19,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from masi_vision.config import Settings
-from masi_vision.errors import MasiError, OutputError
+from masi_vision.errors import MasiError, OutputError, reason_of
 from masi_vision.face.atlas import SUBUNITS
 from masi_vision.visit.folder import RESULTS_MARK
 from masi_vision.visit.region import RegionResult, region_values
@@ -184,9 +184,8 @@ def read_csv(file: Path, refused: type[MasiError]) -> tuple[tuple[str, ...], lis
             columns = tuple(name.strip() for name in next(reader, []))
             lines = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        why = getattr(error, "strerror", None) or error
         raise refused(
-            f"{file} cannot be read ({why}). Expected a CSV table in UTF-8. Save it as one."
+            f"{file} cannot be read ({reason_of(error)}). Expected a CSV table in UTF-8. Save it as one."
         ) from error
     if twice := [name for name, count in Counter(filter(None, columns)).items() if count > 1]:
         raise refused(f"{file.name} has the column {twice[0]!r} twice. Expected one. Take the other out.")
@@ -329,7 +328,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        words = (error.strerror or str(error)).lower()
+        words = reason_of(error)
         raise OutputError(
             f"{path} cannot be written ({words}). Expected free space and the permission to write. "
             "Name another folder, or close the program that holds the file open."

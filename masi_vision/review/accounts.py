@@ -57,7 +57,7 @@ def add_account(session: Session, name: str, role: str, password: str, *, list_n
     if (role == "reader") != bool(list_name):
         raise ReadingError(f"A {role} has {'no list' if list_name else 'a list'}. Expected: only readers do.")
     if session.execute(select(Account).where(Account.name == name)).scalar_one_or_none():
-        raise ReadingError(f"There is an account {name!r} already. Expected a new name.")
+        raise ReadingError(f"There is an account {name!r} already. Expected a new name. Choose another.")
     made = Account(
         name=name, role=role, list_name=list_name, password_hash=_hashed(password), active=True, failures=0
     )

@@ -230,7 +230,9 @@ def _check_in_list(session: Session, account: Account, code: str, protocol: Read
     else:
         is_open = code == own_list(session, account, protocol).next_code
     if not is_open:
-        raise ReadingError("There is no such unit in your list.")
+        raise ReadingError(
+            "There is no such unit in your list. Expected one that is open. Go on from the list."
+        )
 
 
 def _next_version(entries: Sequence[Entry], stage: str) -> int:
@@ -313,7 +315,9 @@ def lock(
     opened = expected(open_read(session, account, code, protocol, shows=shows), meant)
     lacks = reading.missing(protocol)
     if lacks:
-        raise ReadingError(f"Not graded yet: {', '.join(lacks)}.")
+        raise ReadingError(
+            f"Not graded yet: {', '.join(lacks)}. Expected every grade. Complete them, then lock."
+        )
     entry = _signed(account, code, opened, reading, draft.reason if draft else "")
     session.add(entry)
     if draft is not None:
@@ -379,7 +383,7 @@ def begin_correction(session: Session, account: Account, code: str, reason: str,
     """
     entries = entries_of(session, account, code)
     if not entries:
-        raise ReadingError("Nothing is locked here, so there is nothing to correct.")
+        raise ReadingError("Nothing is locked here. Expected a locked read to correct. Grade the unit first.")
     if shows and entries[-1].stage != "with_software":
         raise ReadingError(
             "The software's score of this unit was shown, so the first read stays as it is. Grade the unit "

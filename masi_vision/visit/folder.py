@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import get_args
 
 from masi_vision.config import ViewSettings
-from masi_vision.errors import NotScorable
+from masi_vision.errors import NotScorable, reason_of
 from masi_vision.photo import printable_name
 from masi_vision.photo.formats import RAW_SUFFIXES
 from masi_vision.visit.seen import View
@@ -159,7 +159,7 @@ def _visits_below(
     try:
         entries = sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name))
     except OSError as error:
-        words_of_system = (error.strerror or "no access").lower()
+        words_of_system = reason_of(error)
         why = f"The folder {name} cannot be opened ({words_of_system}). Check its permissions."
         yield _problem(folder, patient, name, NotScorable("unreadable", why))
         return

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from platformdirs import user_data_path
 
-from masi_vision.errors import ModelError, OutputError
+from masi_vision.errors import ModelError, OutputError, reason_of
 from masi_vision.face.crop import FINDER_SIDE_PX, READER_SIDE_PX
 from masi_vision.model_files import CARD, SHIPPED, read_card_alone, remedy, shipped_folder, verified
 from masi_vision.photo import printable
@@ -86,8 +86,8 @@ def in_use() -> str:
         return SHIPPED
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
-            f"{store_folder() / _IN_USE} cannot be read ({error}). Expected the name of the models in use. "
-            "Choose again with masi models use NAME."
+            f"{store_folder() / _IN_USE} cannot be read ({reason_of(error)}). Expected the name of the models in "
+            "use. Choose again with masi models use NAME."
         ) from error
 
 
@@ -293,6 +293,6 @@ def _writing() -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"{store_folder()} cannot be written ({(error.strerror or str(error)).lower()}). Expected free "
+            f"{store_folder()} cannot be written ({reason_of(error)}). Expected free "
             f"space and the permission to write. Set {VARIABLE} to another folder."
         ) from error

@@ -50,6 +50,7 @@ def read_tables(results: Path) -> list[Table]:
         There is none.
     """
     files = sorted(results.glob("*.csv")) if results.is_dir() else [results]
+    files = [file for file in files if not results.is_dir() or _may_hold_codes(file)]
     tables = [Table(file.name, *read_csv(file, BlindingError)) for file in files]
     tables = [table for table in tables if table.code_column is not None]
     if not tables:
@@ -58,6 +59,16 @@ def read_tables(results: Path) -> list[Table]:
             "masi score on a coded set, or a table of reads. Name their folder."
         )
     return tables
+
+
+def _may_hold_codes(file: Path) -> bool:
+    """Whether the first line of a file names a column of codes; what else lies in a folder is not read."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.readline().decode("utf-8-sig", errors="replace")
+    except OSError:
+        return True  # reading it says why it cannot be read
+    return any(column in head for column in CODE_COLUMNS)
 
 
 def read_allocation(file: Path) -> dict[str, str]:

@@ -94,13 +94,14 @@ def by_region(rows: list[Line], name: str) -> list[Line]:
 
 
 def by_key(measures: list[Line], name: str) -> dict[Key, Line]:
-    """The row of every region that the software graded.
+    """The row of every region that the software graded; hidden repeats left out.
 
     Raises
     ------
     SettingsError
         A region is there twice, or a graded one lacks its measures.
     """
+    measures = [row for row in measures if not row.get("repeat_of")]
     _refuse_twice(measures, _KEY, name)
     graded = {_key(row): row for row in measures if row["area"]}
     for key, row in graded.items():
@@ -115,7 +116,7 @@ def by_key(measures: list[Line], name: str) -> dict[Key, Line]:
 
 def _refuse_twice(rows: list[Line], columns: tuple[str, ...], name: str) -> None:
     """Refuse two rows of one thing; a table without readers may hold several reads of a region."""
-    if not {"reader", "pigmented_fraction"} & rows[0].keys():
+    if not rows or not {"reader", "pigmented_fraction"} & rows[0].keys():
         return
     seen = Counter(tuple(row.get(column, "") for column in columns) for row in rows)
     ((key, count),) = seen.most_common(1)

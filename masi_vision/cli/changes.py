@@ -47,6 +47,7 @@ from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.compare import VisitChange, compare_visits
 from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
+from masi_vision.visit.score import place_of
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,9 @@ def _show(book: ChangeBook, order: ChangeOrder) -> None:
     lines += [
         f"{_name(c)}: {f'{c.reason}. ' if c.reason else ''}{c.message}" for c in book.changes if c.message
     ]
-    idle = screen.idle_overrides(order.settings, screen.places_of(book.visits))
+    there = find_visits(order.paths, order.settings.views)  # those passed over too
+    places = [place_of(files.patient, files.visit, view) for files in there for view in files.photos]
+    idle = screen.idle_overrides(order.settings, places)
     for line in [*lines, *book.remarks, *idle]:
         console.print(line, soft_wrap=True)
     compared = sum(change.status == "compared" for change in book.changes)

@@ -161,9 +161,8 @@ def import_labels(
     write_dataset(data)
     remarks = []
     if plan.undrawable:
-        remarks.append(
-            f"No {', '.join(plan.undrawable)} could be drawn: no such class. Where it lies nothing is said."
-        )
+        names = ", ".join(plan.undrawable)
+        remarks.append(f"No {names} is among the classes, or it was left out. Where it lies nothing is said.")
     return Imported(data, tuple(left_out), tuple(remarks))
 
 

@@ -129,7 +129,7 @@ def integrated_od(mean_density_od: float, undecided_fraction: float) -> float:
     Notes
     -----
     On faces on which it was not fitted, the network's density is too high where it is undecided; on phantoms
-    of validation people the amount of a person followed the planted one best so (docs/pigment.md).
+    of validation people the amount of a person followed the planted one best so (docs/tried/pigment.md).
     """
     return mean_density_od * (1 - undecided_fraction)
 

@@ -192,7 +192,7 @@ def read_csv(file: Path, refused: type[MasiError]) -> tuple[tuple[str, ...], lis
     if len(columns) == 1 and ";" in columns[0]:
         raise refused(f"{file.name} is parted by semicolons. Expected commas. Save it as CSV with commas.")
     for number, cells in lines:
-        if any(cells[len(columns) :]):
+        if any(map(str.strip, cells[len(columns) :])):
             raise refused(
                 f"{file.name}, line {number}, has {len(cells)} cells for {len(columns)} columns. Expected "
                 "one for each. Write decimals with a point, or put a text with commas into quotation marks."

@@ -49,7 +49,7 @@ class OutcomeProtocol(Section):
     baseline: str
     primary: str
     control: str
-    visits: list[str] | None
+    visits: list[str] | None = None  # protocols of before have no such key, and their hash stays
     multiplicity: Literal["dunnett", "holm", "none"]
     classes: dict[str, _Share]
     responder: _Share
@@ -58,7 +58,8 @@ class OutcomeProtocol(Section):
     @property
     def sha256(self) -> str:
         """Hash of every value."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json")).encode()).hexdigest()
+        values = self.model_dump(mode="json", exclude={"visits"} if self.visits is None else set())
+        return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
     @model_validator(mode="after")
     def _in_order(self) -> OutcomeProtocol:
@@ -150,6 +151,7 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Result
     for name, known, what in (
         (protocol.baseline, seen, "visit"),
         (protocol.primary, seen, "visit"),
+        *((visit, seen, "visit") for visit in protocol.visits or ()),
         (protocol.control, arms, "arm"),
     ):
         if name not in known:

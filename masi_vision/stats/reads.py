@@ -100,6 +100,7 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
             f"{name} has {found}. Expected the columns {', '.join(NEEDED)} and grades: reads after "
             "masi unblind."
         )
+    rows = _with_patients(rows)
     for row in rows:
         if blank := [column for column in NEEDED if not row[column]]:
             raise StatsError(
@@ -129,6 +130,13 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
             )
         seen.add(key)
     return made
+
+
+def _with_patients(rows: list[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """Rows as they are; where no patient is named at all, every visit is a patient of its own."""
+    if any(row["patient"] for row in rows):
+        return rows
+    return [{**row, "patient": row["visit"]} for row in rows]
 
 
 def counts(row: Mapping[str, str]) -> bool:
@@ -217,6 +225,7 @@ def scores_table(
     rows = list(rows)
     if not rows or {"patient", "visit", column} - rows[0].keys():
         raise StatsError(f"{name} lacks patient, visit or {column}. Expected scores.csv of masi score.")
+    rows = _with_patients(rows)
     greatest = next(
         (most for start, most in _GREATEST.items() if column.startswith(start)), sys.float_info.max
     )

@@ -144,8 +144,8 @@ def _photographed(folder: Path, atlas: FaceAtlas, plan: StudyPlan, rng: np.rando
         split = split_by_person(faces)
     except (OSError, KeyError, ValueError, BadZipFile) as error:
         raise SettingsError(
-            f"{folder} cannot be read ({reason_of(error)}). Expected index.csv, landmarks.npz, atlas.json and "
-            "photos/ as they were given out. Copy the folder again."
+            f"{folder} cannot be read ({reason_of(error)}). Expected index.csv, landmarks.npz, atlas.json "
+            "and photos/ as they were given out. Copy the folder again."
         ) from error
     frontal = [face for face in faces if face.view == "frontal" and split[face.id] == "test"]
     even, other = ([face for face in frontal if face.even_frontal == wanted] for wanted in (True, False))

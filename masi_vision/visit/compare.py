@@ -6,7 +6,7 @@ and the change is taken twice: as the difference of two measures, and from one p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import Any, Literal, cast
@@ -257,7 +257,8 @@ def compare_visits(
     Returns
     -------
     VisitChange
-        With status ``not_compared`` and a reason where no region of MASI is seen in both.
+        With status ``not_compared`` and a reason where no region of MASI is seen in both, or the fronts do
+        not fit over each other.
 
     Raises
     ------
@@ -285,13 +286,17 @@ def compare_visits(
         else:
             astray[view] = comparison.residual_fraction
 
+    residuals = astray | {view: one.residual_fraction for view, one in views.items()}
+    if "front" in astray:  # of what may be two people nothing is compared
+        views, unfit = {}, set(residuals)
+    else:
+        unfit = set(astray)
     members = region_members(settings.scale)
-    laid = _Laid(views, seen, [_flags(visit, astray) for visit in (first, second)], (first, second))
+    laid = _Laid(views, seen, [_flags(visit, unfit) for visit in (first, second)], (first, second))
     regions = {name: _of_region(name, members[name], laid, settings, models) for name in members}
     status, reason, message = _outcome(first, second, regions, astray, settings)
     one_person = status == "compared" and not astray  # of what may be two people nothing is subtracted
     change, low, high = _mmasi_change(first, second) if one_person else (None, None, None)
-    residuals = astray | {view: one.residual_fraction for view, one in views.items()}
     return VisitChange(
         baseline=first,
         follow_up=second,
@@ -311,11 +316,11 @@ Flags = Mapping[View, Mapping[str, str]]
 """Per photo and region, why it cannot be compared; empty where it can."""
 
 
-def _flags(visit: VisitScore, astray: Mapping[View, float]) -> Flags:
+def _flags(visit: VisitScore, unfit: Collection[View]) -> Flags:
     """What quality refused, and the views that do not fit over each other."""
     return {
         photo.view: {
-            name: "not_aligned" if photo.view in astray else one.flag * (one.flag in REFUSED)
+            name: "not_aligned" if photo.view in unfit else one.flag * (one.flag in REFUSED)
             for name, one in photo.regions.items()
         }
         for photo in visit.photos
@@ -433,7 +438,9 @@ def _outcome(
     astray: Mapping[View, float],
     settings: Settings,
 ) -> tuple[Literal["compared", "not_compared"], ReasonCode | None, str]:
-    if "front" not in astray and any(regions[name].before is not None for name in MASI_REGIONS):
+    if "front" in astray:
+        return "not_compared", "not_aligned", _left_apart(astray, settings)
+    if any(regions[name].before is not None for name in MASI_REGIONS):
         return "compared", None, _left_apart(astray, settings) if astray else ""
     for visit, which in ((first, "baseline"), (second, "follow-up")):
         if visit.status == "not_scored" and not any(photo.measures for photo in visit.photos):

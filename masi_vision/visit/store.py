@@ -86,8 +86,8 @@ def in_use() -> str:
         return SHIPPED
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
-            f"{store_folder() / _IN_USE} cannot be read ({reason_of(error)}). Expected the name of the models in "
-            "use. Choose again with masi models use NAME."
+            f"{store_folder() / _IN_USE} cannot be read ({reason_of(error)}). Expected the name of the "
+            "models in use. Choose again with masi models use NAME."
         ) from error
 
 

@@ -19,7 +19,7 @@ from masi_vision.blinding.check import problems_of
 from masi_vision.blinding.coded_set import FILE_TIME, read_contents, read_order
 from masi_vision.blinding.journal import first_broken, note
 from masi_vision.blinding.key import opened, sealed
-from masi_vision.blinding.unblind import read_allocation
+from masi_vision.blinding.unblind import read_allocation, read_tables
 from masi_vision.cli.options import secret
 from masi_vision.config import load_settings
 from masi_vision.errors import BlindingError, KeyFileError
@@ -288,6 +288,14 @@ def test_what_a_person_pastes_for_a_reason_leaves_the_journal_whole(tmp_path):
     for _ in range(3):
         note(tmp_path / "key.log", reason="data\u2028base\u0085 lock\r\n of today")
     assert first_broken((tmp_path / "key.log").read_text(encoding="utf-8").split("\n")[:-1]) is None
+
+
+def test_other_tables_in_the_folder_of_results_are_let_alone(tmp_path):
+    (tmp_path / "reads.csv").write_text("code,reader,locked_utc\nAAAAAAA,anna,2026-01-01\n", encoding="utf-8")
+    (tmp_path / "notes.csv").write_text("Befund;Notiz\n1,5;x\n", encoding="utf-8")
+    assert [one.name for one in read_tables(tmp_path)] == ["reads.csv"]
+    with pytest.raises(BlindingError, match="parted by semicolons"):
+        read_tables(tmp_path / "notes.csv")
 
 
 def test_two_who_open_the_key_at_once_follow_each_other_in_the_journal(tmp_path):

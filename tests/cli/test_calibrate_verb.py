@@ -150,6 +150,20 @@ def test_measures_that_cannot_be_are_refused_by_name(panel, tmp_path, wrong, sai
     assert said in " ".join(done.output.split())
 
 
+def test_hidden_repeats_among_the_measures_count_nowhere(panel, tmp_path):
+    """As masi unblind writes them: under the patient and visit that they repeat."""
+    measures = [row | {"repeat_of": ""} for row in panel[1]]
+    measures += [row | {"repeat_of": "CODE", "pigmented_fraction": 0.5} for row in measures[:40]]
+    reads = write(tmp_path / "reads.csv", panel[0])
+    given = []
+    for name, rows in (("with", measures), ("without", panel[1])):
+        out = tmp_path / f"{name}.yaml"
+        done = calibrate(reads, "--measures", write(tmp_path / f"{name}.csv", rows), "--out", out)
+        assert done.exit_code == 0, done.output
+        given.append(load_settings(out).scale.area_cut_points)
+    assert given[0] == given[1]
+
+
 def test_the_same_read_twice_is_refused(panel, tmp_path):
     rows = [row | {"reader": f"R{number % 2}"} for number, row in enumerate(panel[0])]
     reads = write(tmp_path / "reads.csv", [*rows, rows[0]])

@@ -129,6 +129,17 @@ def test_visits_that_the_protocol_does_not_name_are_not_in_the_model_of_all_visi
     assert of(outcome(more, RULES), "sensitivity: MMRM", "D less A").value != told.value
 
 
+def test_a_visit_of_the_protocol_that_the_table_lacks_is_refused():
+    rules = RULES.model_copy(update={"visits": ["visit_3", "visit-6"]})
+    with pytest.raises(StatsError, match="names the visit 'visit_3'"):
+        outcome(courses(4), rules)
+
+
+def test_a_protocol_of_before_has_no_visits_and_the_hash_that_it_had():
+    values = {name: value for name, value in read_yaml(FILE).items() if name != "visits"}
+    assert checked(OutcomeProtocol, values, FILE, "outcome.yaml").sha256 == RULES.sha256
+
+
 def test_two_spellings_of_a_visit_are_refused():
     made = courses(5)
     odd = Course(

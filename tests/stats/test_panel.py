@@ -172,6 +172,12 @@ def test_readers_who_shared_the_work_are_compared_in_pairs():
     assert {one.topic for one in found} >= {"readers", "grades", "repeats"}
 
 
+def test_people_photographed_once_are_patients_though_none_is_named():
+    rows = [wide("", f"P{n}", reader, [1 + n % 5] * 4, [1 + n % 3] * 4) for n in range(9) for reader in "AB"]
+    assert {read.patient for read in reads_from(rows, "r")} == {f"P{n}" for n in range(9)}
+    assert scores_table([{"patient": "", "visit": "P1", "mmasi": "3"}], "s.csv") == {("P1", "P1"): 3.0}
+
+
 def test_of_one_visit_there_is_no_change():
     reads = [read for read in made_panel()[0] if read.visit == "v1"]
     found = findings(reads, baseline="v1", final="v1", draws=20)

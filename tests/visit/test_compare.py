@@ -151,7 +151,13 @@ def test_where_one_view_may_show_another_person_no_score_is_subtracted(
     assert change.status == status
     assert (change.mmasi_change, change.mmasi_change_low, change.mmasi_change_high) == (None, None, None)
     assert f"is left apart {view}" in change.message
-    assert change.regions["right_malar"].registered_od is not None
+    told = {name: (one.flag, one.registered_od is None) for name, one in change.regions.items()}
+    if view == "left":
+        assert told["left_malar"] == ("other_view", False)  # the front shows it too, and fits
+        assert told["right_malar"] == ("", False)
+    else:
+        assert set(told.values()) == {("not_aligned", True)}
+        assert change.views == {}
 
 
 def test_skin_hidden_and_accepted_at_both_visits_is_compared(demo_visits, tmp_path):

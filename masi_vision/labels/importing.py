@@ -161,8 +161,8 @@ def import_labels(
     write_dataset(data)
     remarks = []
     if plan.undrawable:
-        names = ", ".join(plan.undrawable)
-        remarks.append(f"No {names} is among the classes, or it was left out. Where it lies nothing is said.")
+        lacking = ", ".join(plan.undrawable)
+        remarks.append(f"No {lacking} is among the classes, or it was left out. Where it lies nothing is said.")
     return Imported(data, tuple(left_out), tuple(remarks))
 
 

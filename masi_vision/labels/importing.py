@@ -162,7 +162,7 @@ def import_labels(
     remarks = []
     if plan.undrawable:
         lacking = ", ".join(plan.undrawable)
-        remarks.append(f"No {lacking} is among the classes, or it was left out. Where it lies nothing is said.")
+        remarks.append(f"No {lacking} is among the classes that are read. Where it lies nothing is said.")
     return Imported(data, tuple(left_out), tuple(remarks))
 
 

@@ -250,18 +250,7 @@ def refused(
 
 
 def _refused(job: Job, why: NotScorable, settings: Settings, models: Models) -> VisitScore:
-    made = provenance_of(settings, models)
-    return VisitScore(
-        patient=job.patient,
-        visit=job.visit,
-        status="not_scored",
-        reason=why.reason,
-        message=why.message,
-        scores=None,
-        regions={},
-        photos=(),
-        provenance=made,
-    )
+    return VisitScore.refused(job.patient, job.visit, why, provenance_of(settings, models))
 
 
 def _outcome(

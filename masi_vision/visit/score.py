@@ -112,6 +112,21 @@ class VisitScore:
     photos: tuple[PhotoScore, ...]
     provenance: Provenance
 
+    @classmethod
+    def refused(cls, patient: str, visit: str, why: NotScorable, provenance: Provenance) -> VisitScore:
+        """A visit of which no photo could be looked at."""
+        return cls(
+            patient=patient,
+            visit=visit,
+            status="not_scored",
+            reason=why.reason,
+            message=why.message,
+            scores=None,
+            regions={},
+            photos=(),
+            provenance=provenance,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values with the keys of ``scores.json``."""
         views: dict[str, dict[str, Any]] = {}
@@ -223,17 +238,7 @@ def score_visit(
             provenance_of(settings, models),
         )
         if why := found.problem:
-            return VisitScore(
-                patient=patient,
-                visit=visit,
-                status="not_scored",
-                reason=why.reason,
-                message=why.message,
-                scores=None,
-                regions={},
-                photos=(),
-                provenance=provenance,
-            )
+            return VisitScore.refused(patient, visit, why, provenance)
         paths = found.photos
     photos = [
         score_photo(path, settings, view=view, models=models, place=place_of(patient, visit, view))

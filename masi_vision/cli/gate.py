@@ -42,17 +42,23 @@ class GateBook(Book):
         self.photos: list[CheckedPhoto] = []
         self.remarks: list[str] = []
 
+    @property
+    def there(self) -> list[CheckedPhoto]:
+        """Without what stands for a photo that a visit lacks."""
+        return [one for one in self.photos if one.photo]
+
     def write(self) -> None:
         """Write what was done so far."""
         rows = [row for one in self.photos for row in quality_rows(one)]
         write_file(self.order.out / QUALITY_CSV, csv_text(QUALITY_COLUMNS, rows))
         for number, sheet in enumerate(contact_sheets(self.photos), start=1):
             write_file(self.order.out / SHEETS / f"contact_{number:02d}.jpg", jpeg(sheet))
-        counts = {result: sum(one.result == result for one in self.photos) for result in RESULTS}
+        there = self.there
+        counts = {result: sum(one.result == result for one in there) for result in RESULTS}
         told = ("patient", "visit", "view", "photo", "sha256")
-        inputs = [{name: getattr(one, name) for name in told} for one in self.photos]
+        inputs = [{name: getattr(one, name) for name in told} for one in there]
         record = run_record(self.facts(), []) | {
-            "counts": {"visits_found": self.visits_found, "photos": len(self.photos)} | counts,
+            "counts": {"visits_found": self.visits_found, "photos": len(there)} | counts,
             "inputs": inputs,
             "remarks": self.remarks,
         }
@@ -156,9 +162,11 @@ def _show(book: GateBook) -> None:
     places = [one.name for one in book.photos]
     for remark in [*book.remarks, *screen.idle_overrides(book.order.settings, places)]:
         console.print(remark, soft_wrap=True)
-    bad = sum(one.result == "fail" for one in book.photos)
+    bad = sum(one.result == "fail" for one in book.there)
+    lacking = len(book.photos) - len(book.there)
+    more = f" {lacking} visits lack what they need." if lacking else ""
     stopped = " Stopped before the end: what was done is kept." if book.state == "interrupted" else ""
-    console.print(f"{bad} of {len(book.photos)} photos fail.{stopped}", soft_wrap=True)
+    console.print(f"{bad} of {len(book.there)} photos fail.{more}{stopped}", soft_wrap=True)
     out = book.order.out
     console.print(f"Table: {out / QUALITY_CSV}  Contact sheets: {out / SHEETS}", soft_wrap=True)
 

@@ -160,6 +160,9 @@ def test_a_visit_that_cannot_be_scored_fails_though_its_photos_are_good(demo_vis
     failed = {(row["visit"], row["check"]) for row in rows if row["result"] == "fail"}
     assert failed == {("V1", "no_photo"), ("V2", "ambiguous_view")}
     assert done.exit_code == 1
+    assert "0 of 1 photos fail. 2 visits lack what they need." in done.stdout
+    run = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    assert run["counts"]["photos"] == len(run["inputs"]) == 1
 
 
 def test_one_patient_named_alone_is_held_against_the_first_visit_too(study, tmp_path):

@@ -26,9 +26,10 @@ from masi_vision.report.quality import (
 from masi_vision.report.tables import RUN_JSON, csv_text, json_text, run_record, write_file
 from masi_vision.visit.folder import VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
-from masi_vision.visit.quality import RESULTS, Capture, capture_of, changed_since, check_photo, wanted, worst
+from masi_vision.visit.quality import RESULTS, check_photo, wanted, worst
 from masi_vision.visit.score import no_front, place_of
 from masi_vision.visit.seen import READ_SIDE_PX, View, see_photo, srgb8
+from masi_vision.visit.since_first import Capture, capture_of, changed_since
 
 QUALITY_CSV, SHEETS = "quality.csv", "contact"
 CHECKED = ResultFiles((QUALITY_CSV, RUN_JSON), {SHEETS: ("contact_*.jpg",)})

@@ -12,8 +12,8 @@ from masi_vision.photo.colour_card import PATCHES
 from masi_vision.photo.colour_correction import Correction, Refusal
 from masi_vision.visit.compare import face_in_frame
 from masi_vision.visit.models import shipped_models
-from masi_vision.visit.quality import capture_of, changed_since
 from masi_vision.visit.seen import SeenPhoto, see_photo
+from masi_vision.visit.since_first import capture_of, changed_since
 
 A_CAMERA = np.array([[0.75, 0.12, 0.02], [0.06, 0.70, 0.08], [0.02, 0.12, 0.52]])
 

@@ -13,18 +13,10 @@ from masi_vision.face.pose import HeadPose
 from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
 from masi_vision.photo.exif import CaptureFacts
 from masi_vision.visit.models import shipped_models
-from masi_vision.visit.quality import (
-    REASONS,
-    blur_percent,
-    capture_of,
-    changed_since,
-    check_photo,
-    eye_opening,
-    light_difference_od,
-    refusal,
-    worst,
-)
+from masi_vision.visit.photo_light import blur_percent, eye_opening, light_difference_od
+from masi_vision.visit.quality import REASONS, check_photo, refusal, worst
 from masi_vision.visit.seen import SeenPhoto, see_photo
+from masi_vision.visit.since_first import capture_of, changed_since
 
 SETTINGS = load_settings()
 LIMITS = SETTINGS.quality

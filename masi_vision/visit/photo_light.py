@@ -1,0 +1,116 @@
+"""What a photo's pixels tell of how it was taken: blur, light, gloss, how far the eyes are open."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from masi_vision.face.atlas import Floats, Subunit
+from masi_vision.face.find import FaceRegions
+from masi_vision.visit.seen import SeenPhoto, srgb8
+
+# All of these were chosen here, on the synthetic faces and their damaged copies (benchmarks/quality.py).
+_BLUR_WIDTH_PX = 256
+"""Width at which the face is looked at."""
+_EDGE_SHARE = 0.05
+"""Edges are the strongest of this share of pixels."""
+_SMOOTH_PX = 1.0
+"""Against noise, before slopes are taken."""
+_REBLUR_PX = 2.0
+"""Blurred once more by so much: what an edge loses tells how sharp it was."""
+_SHARPER = 0.25
+"""Quantile of the edges' blur: the sharper quarter tells that of the photo."""
+_AROUND = 0.06
+"""Share of the face's width that is the skin around a pixel."""
+_BRIGHTER_OD = 0.15
+"""Gloss is brighter than the skin around by so much."""
+_PALER = 0.9
+"""And its saturation less than this share of that of the skin around."""
+_EYES = ((159, 145, 33, 133), (386, 374, 362, 263))
+"""Upper lid, lower lid and the two corners of the right and left eye."""
+
+
+def blur_percent(seen: SeenPhoto) -> float:
+    """Blur of the face's sharper edges: one standard deviation in per cent of the face's width.
+
+    The worse of across and along the face: a head or camera that moved blurs one of them alone.
+    """
+    top, left, bottom, right = seen.face.window(seen.photo.srgb.shape)
+    face = cv2.cvtColor(srgb8(seen.photo)[top:bottom, left:right], cv2.COLOR_RGB2GRAY)
+    factor = _BLUR_WIDTH_PX / seen.face.face_width_px
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    gray = cv2.resize(face, None, fx=factor, fy=factor, interpolation=how).astype(np.float32)
+    plain = _slopes(gray, _SMOOTH_PX)
+    again = _slopes(gray, float(np.hypot(_SMOOTH_PX, _REBLUR_PX)))
+    worse = max(_blur_px(one, other) for one, other in zip(plain, again, strict=True))
+    return 100 * worse / _BLUR_WIDTH_PX
+
+
+def _slopes(gray: Floats, sigma_px: float) -> tuple[Floats, Floats]:
+    """Absolute slopes across and along, (H, W) each."""
+    smooth = cv2.GaussianBlur(gray, (0, 0), sigma_px)
+    across, along = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
+    return np.asarray(np.abs(across), np.float32), np.asarray(np.abs(along), np.float32)
+
+
+def _blur_px(plain: Floats, again: Floats) -> float:
+    edges = plain >= np.quantile(plain, 1 - _EDGE_SHARE)
+    ratio = plain[edges] / np.maximum(again[edges], 1e-6)
+    sigma = _REBLUR_PX / np.sqrt(np.maximum(ratio**2 - 1, 1e-3))
+    return float(np.quantile(np.sqrt(np.maximum(sigma**2 - _SMOOTH_PX**2, 0)), _SHARPER))
+
+
+def light_difference_od(seen: SeenPhoto) -> float | None:
+    """Difference of median optical density between the malar regions; None if one is not seen."""
+    sides = [seen.codes == code for code in (Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR)]
+    if not all(side.any() for side in sides):
+        return None
+    right, left = (float(np.median(seen.linear_rgb[side].mean(axis=1))) for side in sides)
+    return float(abs(np.log10(max(right, 1e-4) / max(left, 1e-4))))
+
+
+def glossy(seen: SeenPhoto) -> npt.NDArray[np.bool_]:
+    """Skin brighter and paler than the skin around it, (H, W); what is around at a quarter's size."""
+    skin = seen.codes > 0
+    height, width = skin.shape
+    weight = cv2.resize(skin.astype(np.float32), (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+    light = seen.linear_rgb * skin[..., None]
+    small = cv2.resize(light, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+    sigma_px = _AROUND * seen.face.atlas.face_width_px / 4
+    spread = np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma_px), 1e-6)
+    around = cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma_px) / spread[..., None], (width, height))
+    here, there = (Light.of(np.maximum(part, np.float32(1e-4))) for part in (seen.linear_rgb, around))
+    brighter = here.total > 10**_BRIGHTER_OD * there.total
+    saturation, usual = (1 - part.least / part.most for part in (here, there))
+    return np.asarray(skin & brighter & (saturation < _PALER * usual))
+
+
+class Light(NamedTuple):
+    """Sum, least and most of the three channels, (H, W) each: NumPy is slow along an axis of three."""
+
+    total: Floats
+    least: Floats
+    most: Floats
+
+    @classmethod
+    def of(cls, rgb: Floats) -> Light:
+        """Of linear RGB, (H, W, 3)."""
+        red, green, blue = cv2.split(rgb)
+        least = np.minimum(np.minimum(red, green), blue)
+        return cls(red + green + blue, least, np.maximum(np.maximum(red, green), blue))
+
+
+def eye_opening(face: FaceRegions) -> float:
+    """How far the eyes are open: height over width, mean of both."""
+    xy = face.alignment.landmarks[:, :2]
+    return float(
+        np.mean(
+            [
+                np.linalg.norm(xy[up] - xy[low]) / np.linalg.norm(xy[outer] - xy[inner])
+                for up, low, outer, inner in _EYES
+            ]
+        )
+    )

@@ -1,0 +1,132 @@
+"""What changed since a patient's photos before: camera, exposure, pose, the clock, the very file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import log2
+
+from masi_vision.config import QualitySettings
+from masi_vision.photo.colour_correction import Correction, card_drift
+from masi_vision.photo.exif import CaptureFacts
+from masi_vision.visit.photo_light import eye_opening
+from masi_vision.visit.quality import Checks, Finding
+from masi_vision.visit.seen import SeenPhoto
+
+_NAMES = {
+    "camera": "The camera",
+    "lens": "The lens",
+    "focal_length_mm": "The focal length",
+    "flash": "The flash",
+    "colour_space": "The colour space",
+    "bits": "The bits of a value",
+}
+_GOOD = "the patient's first good photo"
+_SAME_SETTINGS = "Expected the same camera at the same settings. Note them down, and set them by hand."
+
+
+@dataclass(frozen=True)
+class Capture:
+    """How a photo was taken, as far as later ones should be taken alike; light, where a photo is not.
+
+    Parameters
+    ----------
+    facts : CaptureFacts
+    sha256 : str
+    yaw_deg : float
+    eye_opening : float
+        Height over width, mean of both eyes.
+    card : Correction or None
+        Of a colour card that is trusted.
+    """
+
+    facts: CaptureFacts
+    sha256: str
+    yaw_deg: float
+    eye_opening: float
+    card: Correction | None
+
+
+def capture_of(seen: SeenPhoto) -> Capture:
+    """How a photo was taken."""
+    card = seen.card if isinstance(seen.card, Correction) else None
+    pose = seen.face.pose
+    return Capture(seen.photo.capture, seen.photo.sha256, pose.yaw_deg, eye_opening(seen.face), card)
+
+
+def changed_since(
+    first: Capture, good: Capture | None, later: Capture, limits: QualitySettings, place: str = ""
+) -> tuple[Finding, ...]:
+    """What changed in camera, exposure and pose since a patient's photos before, in the same view.
+
+    Parameters
+    ----------
+    first : Capture
+        At the first visit: what the camera notes needs no good photo.
+    good : Capture or None
+        The first that does not fail: exposure, pose and card are held against it.
+    """
+    against_good = () if good is None else _taken_otherwise(good, later, Checks(limits, place))
+    return (*against_good, *_noted_otherwise(first, later))
+
+
+def _taken_otherwise(good: Capture, later: Capture, check: Checks) -> Iterator[Finding]:
+    if (stops := _exposure_change(good.facts, later.facts)) is not None:
+        says = f"The exposure changed by {stops:.1f} stops since {_GOOD}. {_SAME_SETTINGS}"
+        yield check("exposure_change_ev", None, stops, says)
+    opening = abs(good.eye_opening - later.eye_opening)
+    says = f"The eyes are open by {opening:.2f} more or less than in {_GOOD}. Expected the same look."
+    yield check("eye_opening_change", None, opening, says)
+    turn = abs(good.yaw_deg - later.yaw_deg)
+    says = (
+        f"The head is turned {turn:.0f} degrees from {_GOOD}. Expected {{limit}}. "
+        "Hold that photo beside the camera."
+    )
+    yield check("yaw_change_deg", None, turn, says)
+    if good.card is not None and later.card is not None:
+        drift = card_drift(good.card, later.card).mean_delta_e00
+        says = f"The colour card looks dE00 {drift:.1f} different from {_GOOD}. {_SAME_SETTINGS}"
+        yield check("card_drift_delta_e00", None, drift, says)
+
+
+def _noted_otherwise(first: Capture, later: Capture) -> Iterator[Finding]:
+    before, after = first.facts, later.facts
+    for name in _NAMES:
+        was, now = getattr(before, name), getattr(after, name)
+        changed = was is not None and now is not None and was != now
+        words = (
+            f"{_NAMES[name]} changed since the first visit: {_said(was)}, now {_said(now)}. {_SAME_SETTINGS}"
+        )
+        yield _remark(name, words if changed else "")
+    early = None not in (before.taken_at, after.taken_at) and str(after.taken_at) < str(before.taken_at)
+    words = (
+        "By the camera's clock this was taken before the first visit. Expected after it. "
+        "Set the clock, or see whether the visits are mixed up."
+    )
+    yield _remark("order", words if early else "")
+    same = first.sha256 == later.sha256
+    words = "This is the very file of the first visit. Expected another. Copy it from the camera again."
+    yield _remark("own_file", words if same else "")
+
+
+def _remark(check: str, sentence: str) -> Finding:
+    """A check without a number: a sentence warns, none is a pass."""
+    return Finding(check, None, "warn" if sentence else "pass", None, sentence=sentence)
+
+
+def _said(value: object) -> str:
+    if isinstance(value, bool):
+        return "fired" if value else "not fired"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _exposure_change(before: CaptureFacts, after: CaptureFacts) -> float | None:
+    """Difference in exposure in stops, where the camera wrote all of it down at both visits."""
+    values = [_exposure_ev(facts) for facts in (before, after)]
+    return None if values[0] is None or values[1] is None else abs(values[1] - values[0])
+
+
+def _exposure_ev(facts: CaptureFacts) -> float | None:
+    if facts.exposure_s is None or facts.f_number is None or facts.iso is None:
+        return None
+    return log2(facts.exposure_s * facts.iso / facts.f_number**2)

@@ -1,5 +1,7 @@
 """What several tests share: the shipped atlas, faces made of it, the demo photographs, the training faces."""
 
+import one_thread  # noqa: F401  # isort: skip
+
 import os
 import subprocess
 import sys

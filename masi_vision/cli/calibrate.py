@@ -80,7 +80,8 @@ def by_region(rows: list[Line], name: str) -> list[Line]:
             f"None of the {len(rows)} rows of {name} counts. Expected reads that are locked, blind and the "
             "reader's last (columns locked_utc, stage, latest). Let the readers finish."
         )
-    _refuse_twice(counted, ("patient", "visit", "region", "reader", "repeat_of"), name)
+    if "reader" in rows[0]:  # without it, several rows of a region are several readers
+        _refuse_twice(counted, ("patient", "visit", "region", "reader", "repeat_of"), name)
     if "region" in rows[0]:
         return _with_columns(counted, GRADES, name)
     wide = _with_columns(counted, tuple(f"{region}_area" for region in MASI_REGIONS), name)
@@ -115,15 +116,14 @@ def by_key(measures: list[Line], name: str) -> dict[Key, Line]:
 
 
 def _refuse_twice(rows: list[Line], columns: tuple[str, ...], name: str) -> None:
-    """Refuse two rows of one thing; a table without readers may hold several reads of a region."""
-    if not rows or not {"reader", "pigmented_fraction"} & rows[0].keys():
-        return
+    """Refuse two rows of one thing."""
     seen = Counter(tuple(row.get(column, "") for column in columns) for row in rows)
-    ((key, count),) = seen.most_common(1)
-    if count > 1:
-        raise SettingsError(
-            f"{name} has {count} rows of {' '.join(filter(None, key))}. Expected one. Take the others out."
-        )
+    for key, count in seen.items():
+        if count > 1:
+            raise SettingsError(
+                f"{name} has {count} rows of {' '.join(filter(None, key))}. Expected one. Take the others "
+                "out."
+            )
 
 
 def _number(text: str) -> float | None:

@@ -231,9 +231,11 @@ def _show(book: ChangeBook, order: ChangeOrder) -> None:
     lines += [
         f"{_name(c)}: {f'{c.reason}. ' if c.reason else ''}{c.message}" for c in book.changes if c.message
     ]
-    there = find_visits(order.paths, order.settings.views)  # those passed over too
-    places = [place_of(files.patient, files.visit, view) for files in there for view in files.photos]
-    idle = screen.idle_overrides(order.settings, places)
+    idle = []
+    if order.settings.quality.accepted:
+        there = find_visits(order.paths, order.settings.views)  # those passed over too
+        places = [place_of(files.patient, files.visit, view) for files in there for view in files.photos]
+        idle = screen.idle_overrides(order.settings, places)
     for line in [*lines, *book.remarks, *idle]:
         console.print(line, soft_wrap=True)
     compared = sum(change.status == "compared" for change in book.changes)

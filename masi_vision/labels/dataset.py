@@ -20,6 +20,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 from zipfile import BadZipFile
@@ -114,9 +115,9 @@ class Dataset:
         """The photographs of one split."""
         return tuple(entry for entry in self.entries if entry.split == split)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
-        """Hash of all that it says: every row, every file that one names, and the landmarks."""
+        """Hash of all that it says: every row, every file that one names, and the landmarks; read once."""
         digest = hashlib.sha256()
         for entry in self.entries:
             digest.update(repr(entry).encode())

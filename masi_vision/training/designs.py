@@ -152,8 +152,9 @@ def _fetching(model: ModelSettings) -> Iterator[None]:
     except Exception as error:  # hubs, mirrors and proxies raise errors of many kinds
         if model.start != "imagenet" or isinstance(error, MasiError):
             raise
+        first_line = str(error).partition("\n")[0]
         raise ModelError(
             f"model.start: found imagenet, and the filters of {model.encoder} could not be fetched "
-            f"({type(error).__name__}). Expected a connection to where they are kept. "
+            f"({type(error).__name__}: {first_line}). Expected a connection to where they are kept. "
             "Start from models or none, or run it once where there is one."
         ) from error

@@ -86,7 +86,7 @@ def test_filters_that_cannot_be_fetched_are_a_sentence(monkeypatch):
 
     monkeypatch.setattr("segmentation_models_pytorch.encoders.get_encoder", unreachable)
     model = FINDER.model.model_copy(update={"start": "imagenet"})
-    with pytest.raises(ModelError, match=r"could not be fetched \(ConnectionError\)"):
+    with pytest.raises(ModelError, match=r"could not be fetched \(ConnectionError: no network\)"):
         finder_of(model)
     with pytest.raises(ConnectionError):
         finder_of(model.model_copy(update={"start": "none"}))

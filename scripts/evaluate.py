@@ -24,17 +24,17 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from masi_vision.face.models import face_models
-    from masi_vision.training import card, evaluation
+    from masi_vision.training import card, face_figures
     from masi_vision.training.cache import prepare
 
     data, models = prepare(arguments.faces, arguments.cache), face_models()
-    figures = evaluation.evaluate(data, models)
-    table = evaluation.groups(figures, evaluation.evaluate(data, models, as_made=True))
+    figures = face_figures.evaluate(data, models)
+    table = face_figures.table(figures, face_figures.evaluate(data, models, as_made=True))
     wrong = card.false_faces_in_skimage(models)
     print(card.markdown_table(table))
     print(f"\nFaces found in {wrong['pictures']} pictures without one: {wrong['found']}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(evaluation.rows(figures), indent=1), encoding="utf-8")
+        arguments.json.write_text(json.dumps(face_figures.plain(figures), indent=1), encoding="utf-8")
     if arguments.write_card:
         card.write(table, wrong, data)
 

@@ -25,13 +25,12 @@ from masi_vision.evaluation.pigment_truth import (
 )
 from masi_vision.evaluation.region_figures import (
     RegionFigures,
-    face_span,
     region_overlaps,
     sides_swapped,
     span_by_labels,
 )
 from masi_vision.face.align import Alignment, Window
-from masi_vision.face.atlas import Floats
+from masi_vision.face.atlas import Floats, face_span
 from masi_vision.face.crop import READER_SIDE_PX, apply, inverse
 from masi_vision.labels.dataset import SPLITS, UNKNOWN, Codes, Dataset, Entry, PigmentTruth, Split
 from masi_vision.photo import Photo, srgb_to_linear

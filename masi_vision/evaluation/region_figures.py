@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.face.atlas import SUBUNITS, FaceAtlas, Floats, Subunit
+from masi_vision.face.atlas import SUBUNITS, FaceAtlas, Floats, Subunit, face_span
 from masi_vision.labels.dataset import UNKNOWN, Codes
 
 Mask = npt.NDArray[np.bool_]
@@ -17,7 +17,6 @@ Mask = npt.NDArray[np.bool_]
 LEAST_AREA = 0.003
 """A region counts in a photo when truth or drawing cover more than this share of the squared face span: less
 is a rim of a hidden region, on which an overlap says nothing."""
-_HEIGHT_TO_WIDTH = 0.85  # width of a face for its height: foreshortening of a turned head is undone by it
 _ROUNDED = 1e-9
 _BESIDE = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)  # a thin line: a thick one is nearer
 _AROUND = np.ones((3, 3), np.uint8)
@@ -105,20 +104,6 @@ class RegionFigures:
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self) | {"iou": self.iou, "dice": self.dice, "fraction_error": self.fraction_error}
-
-
-def face_span(landmarks: Floats) -> float:
-    """Size of a face that turning leaves alone: the larger of its width and 0.85 of its height.
-
-    Parameters
-    ----------
-    landmarks : (478, 2 or 3) array
-        In pixels, as is the result. Width is taken between landmarks 234 and 454, height between 10 and 152.
-    """
-    width, height = (
-        float(np.linalg.norm(landmarks[a, :2] - landmarks[b, :2])) for a, b in ((234, 454), (10, 152))
-    )
-    return max(width, _HEIGHT_TO_WIDTH * height)
 
 
 def span_by_labels(labels: Codes, atlas: FaceAtlas) -> float:

@@ -45,6 +45,8 @@ N_MESH = 468
 
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
 FOREHEAD_TOP, BROW_CENTRE, CHIN_TIP = 10, 9, 152
+_CHEEKS = 234, 454  # outermost
+_HEIGHT_TO_WIDTH = 0.85  # width of a face for its height: foreshortening of a turned head is undone by it
 
 FOREHEAD_ARC = (162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389)
 """The topmost landmarks, from the right temple to the left."""
@@ -85,6 +87,20 @@ def with_forehead(landmarks: Floats) -> Floats:
 def outer_eye_distance(landmarks: Floats) -> float:
     """Distance between the outer eye corners, in the unit of the landmarks."""
     return float(np.linalg.norm(landmarks[RIGHT_EYE_OUTER, :2] - landmarks[LEFT_EYE_OUTER, :2]))
+
+
+def face_span(landmarks: Floats) -> float:
+    """Size of a face that turning leaves alone: the larger of its width and 0.85 of its height.
+
+    Parameters
+    ----------
+    landmarks : (478, 2 or 3) array
+        In pixels, as is the result. Width is taken between landmarks 234 and 454, height from the top of the
+        forehead to the tip of the chin.
+    """
+    width = float(np.linalg.norm(landmarks[_CHEEKS[0], :2] - landmarks[_CHEEKS[1], :2]))
+    height = float(np.linalg.norm(landmarks[FOREHEAD_TOP, :2] - landmarks[CHIN_TIP, :2]))
+    return max(width, _HEIGHT_TO_WIDTH * height)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,6 @@ from scipy.spatial import Delaunay
 
 from masi_vision.face.atlas import (
     BROW_CENTRE,
-    CHIN_TIP,
     FOREHEAD_ARC,
     FOREHEAD_TOP,
     LEFT_EYE_OUTER,
@@ -139,10 +138,3 @@ def _forehead_outline(nodes: Floats, numbers: list[int]) -> Floats:
 
 def _fill(picture: npt.NDArray[np.uint8], outline: Floats, code: int) -> None:
     cv2.fillPoly(picture, [np.round(outline * 16).astype(np.int32)], int(code), cv2.LINE_8, 4)
-
-
-def face_span(landmarks: Floats) -> float:
-    """Size of the face in px that foreshortening leaves alone: the larger of width and 0.85 height."""
-    width = float(np.linalg.norm(landmarks[234, :2] - landmarks[454, :2]))
-    height = float(np.linalg.norm(landmarks[FOREHEAD_TOP, :2] - landmarks[CHIN_TIP, :2]))
-    return max(width, 0.85 * height)

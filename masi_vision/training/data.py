@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from masi_vision.face.atlas import MIRRORED_CODE, Floats
+from masi_vision.face.atlas import MIRRORED_CODE, Floats, face_span
 from masi_vision.face.crop import (
     FINDER_SIDE_PX,
     KEY_LANDMARKS,
@@ -24,7 +24,6 @@ from masi_vision.face.crop import (
     similarity,
 )
 from masi_vision.labels.dataset import UNKNOWN
-from masi_vision.training.atlas import face_span
 from masi_vision.training.augment import backward_map, other_camera, something_in_the_way, turned
 from masi_vision.training.experiment import FinderAugmentation, ReaderAugmentation
 

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from masi_vision.face.align import Alignment
-from masi_vision.face.atlas import FaceAtlas, Floats, Subunit, with_forehead
-from masi_vision.training.atlas import face_span
+from masi_vision.face.atlas import FaceAtlas, Floats, Subunit, face_span, with_forehead
 from masi_vision.training.faces import AtlasPolygons, Face
 
 Mask = npt.NDArray[np.uint8]

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from masi_vision.config import Settings
+from masi_vision.evaluation.photo_figures import tone_of_pixels
 from masi_vision.face.align import Alignment, skin_area
 from masi_vision.face.atlas import SUBUNIT_OF_REGION, FaceAtlas, Floats
 from masi_vision.labels.dataset import Split
@@ -32,7 +33,6 @@ from masi_vision.scale import MasiRegion
 from masi_vision.skin.density import optical_density
 from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace
-from masi_vision.training.evaluation import tone_of_face
 from masi_vision.training.pigment_data import in_colour
 from masi_vision.training.turned_head import turned_photo
 from masi_vision.visit.compare import FaceInFrame, laid_over
@@ -263,7 +263,7 @@ def picture_of(
     )
     return Picture(
         person=face.id,
-        tone=tone_of_face(face),
+        tone=tone_of_pixels(face.pixels[face.labels > 0]),
         state=state,
         distractor=distractor,
         delta_l=delta_l,

@@ -17,13 +17,12 @@ import numpy.typing as npt
 
 from masi_vision.errors import DatasetError, NotScorable
 from masi_vision.face.align import Alignment
-from masi_vision.face.atlas import FaceAtlas, Floats, with_forehead
+from masi_vision.face.atlas import FaceAtlas, Floats, face_span, with_forehead
 from masi_vision.face.find import find_face
 from masi_vision.face.models import FaceModels, face_models
 from masi_vision.face.pose import head_pose
 from masi_vision.labels.dataset import Codes, Dataset, Entry, PigmentTruth
 from masi_vision.pigment.learned import NETWORK_SHAPE
-from masi_vision.training.atlas import face_span
 from masi_vision.training.data import LabelledFace, Pixels
 from masi_vision.training.pigment_data import SiteFrame, frame_face
 from masi_vision.visit.seen import srgb8

@@ -12,7 +12,7 @@ from masi_vision.evaluation.photo_figures import (
     evaluate_photo,
     tone_of_pixels,
 )
-from masi_vision.evaluation.region_figures import face_span
+from masi_vision.face.atlas import face_span
 from masi_vision.labels.dataset import Dataset
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.skin.tone import TONES

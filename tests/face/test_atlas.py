@@ -12,6 +12,7 @@ from masi_vision.face.atlas import (
     MIRRORED_CODE,
     SUBUNITS,
     Subunit,
+    face_span,
     outer_eye_distance,
     with_forehead,
 )
@@ -121,3 +122,10 @@ def test_the_forehead_reaches_above_the_landmarks_and_highest_in_the_middle(atla
 def test_an_atlas_whose_parts_do_not_fit_is_refused(atlas, part, value, rule):
     with pytest.raises(ValueError, match=rule):
         replace(atlas, **{part: value})
+
+
+def test_the_span_follows_the_pixels_and_outlasts_a_turn(placed):
+    face = placed(300, 300, 120)
+    assert face_span(face * 2) == pytest.approx(2 * face_span(face))
+    turned = face * np.array([0.8, 1, 1], np.float32)
+    assert face_span(turned) > 0.84 * face_span(face)

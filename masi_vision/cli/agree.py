@@ -81,7 +81,7 @@ def agree(
         rules = load_protocol(protocol)
         baseline, final = baseline or rules.baseline, final or rules.primary
     first, last = _visits(read, baseline, final)
-    typer.echo(f"Change is from visit {first} to visit {last}." if first != last else "No change: one visit.")
+    typer.echo(f"Change is from {first} to {last}." if first != last else "No change: one visit.")
     by_software = scores_table(rows_of(scores), scores.name) if scores else None
     if by_software is not None:
         _check_shared(read, by_software)
@@ -127,10 +127,11 @@ def table_of(found: Sequence[Finding]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4f}" if value == value else ""
+    return f"{value:.6f}" if value == value else ""
 
 
 def _say(found: Sequence[Finding]) -> None:
+    typer.echo("In brackets: 95 % intervals.")
     topic = ""
     for one in found:
         if one.topic != topic:

@@ -251,15 +251,14 @@ def _name(change: VisitChange) -> str:
 
 def _table(changes: list[VisitChange]) -> Table:
     caption = (
-        "Per region: change of density in 0.001 OD, visits laid over each other (difference of measures)."
+        "Above 0: more pigment than at the baseline. mMASI change with its 90 % interval. Per region: change "
+        "of density in 0.001 OD, visits laid over each other (difference of measures)."
     )
-    table = Table(caption=caption)
-    for heading in ("Follow-up", "Baseline", "Status", "mMASI change"):
-        table.add_column(heading, justify="right" if "MASI" in heading else "left")
-    for region in MASI_REGIONS:
-        table.add_column(region.replace("_", " ").capitalize(), justify="right", no_wrap=True)
+    table = screen.regions_table(
+        ("Follow-up", "Baseline", "Status", "mMASI change"), caption, broken=["Status", "mMASI change"]
+    )
     for change in changes:
-        mmasi = "" if change.mmasi_change is None else f"{change.mmasi_change:+.1f}"
+        mmasi = _mmasi(change)
         cells = [_cell(change, region) for region in MASI_REGIONS]
         table.add_row(_name(change), change.baseline.visit, change.status.replace("_", " "), mmasi, *cells)
     return table
@@ -271,4 +270,19 @@ def _cell(change: VisitChange, name: str) -> str:
     values = change.regions[name].to_dict()
     if values["registered_od"] is None:
         return str(values["flag"]).removeprefix("region_").replace("_", " ")
-    return f"{1000 * values['registered_od']:+.0f} ({1000 * values['integrated_od_change']:+.0f})"
+    both = (_signed(1000 * values[name], 0) for name in ("registered_od", "integrated_od_change"))
+    return "{} ({})".format(*both)
+
+
+def _mmasi(change: VisitChange) -> str:
+    values = change.to_dict()
+    if values["mmasi_change"] is None:
+        return ""
+    told, low, high = (_signed(values[f"mmasi_change{end}"], 1) for end in ("", "_low", "_high"))
+    return f"{told} ({low} to {high})"
+
+
+def _signed(value: float, digits: int) -> str:
+    """A number with its sign, which nothing has that is read as 0."""
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"

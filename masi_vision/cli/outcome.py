@@ -20,7 +20,7 @@ from masi_vision.errors import OutputError, StatsError
 if TYPE_CHECKING:
     from masi_vision.stats.outcome import Course, Gain, OutcomeProtocol, Result
 
-OUTCOME, PATIENTS = "outcome.csv", "patients.csv"
+OUTCOME, PATIENTS, PROTOCOL = "outcome.csv", "patients.csv", "protocol.json"
 Rows = Sequence[Mapping[str, str]]
 
 
@@ -30,7 +30,7 @@ def outcome(
         Path,
         typer.Argument(metavar="TABLE.csv", help="Reads or scores, after masi unblind."),
     ],
-    out: Annotated[Path, typer.Option(help=f"Folder for {OUTCOME} and {PATIENTS}.")],
+    out: Annotated[Path, typer.Option(help=f"Folder for {OUTCOME}, {PATIENTS} and {PROTOCOL}.")],
     protocol: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What is compared; the shipped one where omitted.")
     ] = None,
@@ -47,11 +47,11 @@ def outcome(
 ) -> int:
     """Compare the arms of a trial: ANCOVA, MMRM, improvement, responders, what is missing."""
     need_extra("stats", "statistics")
-    from masi_vision.report.tables import write_file, writing
+    from masi_vision.report.tables import json_text, write_file, writing
     from masi_vision.stats.outcome import Gain, Result, event_results, gains, load_protocol, other_results
     from masi_vision.stats.outcome import outcome as figures
 
-    if any((out / name).exists() for name in (OUTCOME, PATIENTS)) and not overwrite:
+    if any((out / name).exists() for name in (OUTCOME, PATIENTS, PROTOCOL)) and not overwrite:
         raise OutputError(f"{out} holds an outcome already. Expected a new folder, or --overwrite.")
     rules = load_protocol(protocol)
     rows = rows_of(table)
@@ -66,6 +66,8 @@ def outcome(
         out.mkdir(parents=True, exist_ok=True)
         write_file(out / OUTCOME, _csv(Result, found, rules))
         write_file(out / PATIENTS, _csv(Gain, gains(courses, rules), rules))
+        asked = rules.model_dump(mode="json") | {"protocol_sha256": rules.sha256}
+        write_file(out / PROTOCOL, json_text(asked))
     _say(found, rules)
     typer.echo(f"All figures: {out / OUTCOME}. Every patient: {out / PATIENTS}")
     return DONE
@@ -138,6 +140,7 @@ def _cell(value: object) -> object:
 
 
 def _say(found: Sequence[Result], rules: OutcomeProtocol) -> None:
+    from masi_vision.report.study import p_text
     from masi_vision.stats.outcome import NOT_COMPARED, NOT_FITTED
 
     typer.echo(f"{rules.endpoint} at {rules.primary}, by {rules.baseline}, against {rules.control}:")
@@ -145,8 +148,8 @@ def _say(found: Sequence[Result], rules: OutcomeProtocol) -> None:
         if one.measure.startswith((NOT_FITTED, NOT_COMPARED)):
             typer.echo(f"  {one.analysis}: {one.arm} {one.measure}")
         if one.measure == "difference":
-            p = f"p {one.p:.3g}, for all comparisons {one.p_adjusted:.3g}"
-            interval = f"({one.low:.2f} to {one.high:.2f})"
+            p = f"p {p_text(one.p)}, for all comparisons {p_text(one.p_adjusted)}"
+            interval = f"(95 % {one.low:.2f} to {one.high:.2f})"
             typer.echo(
                 f"  {one.analysis}: {one.arm} {one.value:.2f} {interval}, {p}, {one.patients} patients"
             )

@@ -13,7 +13,7 @@ from masi_vision.cli.agree import AGREEMENT, rows_of
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite
-from masi_vision.cli.outcome import OUTCOME
+from masi_vision.cli.outcome import OUTCOME, PROTOCOL
 from masi_vision.errors import OutputError, StatsError, reason_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ def report(
     read = rows_of(reads) if reads else []
     agreed = rows_of(agreement / AGREEMENT) if agreement else []
     found = rows_of(outcome / OUTCOME) if outcome else []
-    drawings = [*_scores_drawn(opened), *_agreement_drawn(read, opened, agreed), *_outcome_drawn(found)]
+    asked = _protocol_of(outcome, found) if outcome else None
+    drawings = [*_scores_drawn(opened), *_agreement_drawn(read, opened, agreed)]
+    drawings += _outcome_drawn(found, asked)
     shown = _strips_of(strips) if strips else []
     page = study_page(
         StudyReport(
@@ -71,6 +73,7 @@ def report(
             reads=read,
             agreement=agreed,
             outcome=found,
+            protocol=asked,
             drawings=drawings,
             strips=shown,
         )
@@ -88,6 +91,26 @@ def report(
     also = f"  PDF: {out / PDF}" if pdf else ""
     typer.echo(f"Report: {out / PAGE}{also}  Figures: {out / FIGURES}")
     return DONE
+
+
+def _protocol_of(folder: Path, found: Rows) -> dict[str, Any]:
+    """What the outcome was asked by; it must be the one that stands beside every figure."""
+    place = folder / PROTOCOL
+    try:
+        asked = json.loads(place.read_text(encoding="utf-8"))
+        if not isinstance(asked, dict) or not {"endpoint", "protocol_sha256"} <= set(asked):
+            raise ValueError("no protocol of an outcome")
+    except (OSError, ValueError) as error:
+        raise StatsError(
+            f"{place} cannot be read ({reason_of(error)}). Expected what masi outcome writes beside "
+            f"{OUTCOME}. Make the outcome again."
+        ) from error
+    if {row.get("protocol_sha256") for row in found} - {asked["protocol_sha256"]}:
+        raise StatsError(
+            f"{folder} holds figures that were not asked by its {PROTOCOL}. Expected the files of one call "
+            "of masi outcome. Make the outcome again."
+        )
+    return asked
 
 
 def _strips_of(compared: Path) -> list[Strip]:
@@ -208,32 +231,38 @@ def _agreement_drawn(reads: Rows, scores: Rows, agreed: Rows) -> list[Drawing]:
     return [Drawing("bland_altman", "The software beside the readers", words, svg)]
 
 
-def _outcome_drawn(found: Rows) -> list[Drawing]:
+def _outcome_drawn(found: Rows, asked: Mapping[str, Any] | None) -> list[Drawing]:
     """Arms over the visits, and against the control."""
     from masi_vision.report.figures import forest_figure, trajectories_figure
-    from masi_vision.report.study import Drawing
+    from masi_vision.report.study import Drawing, endpoint_name
+    from masi_vision.stats.outcome import NOT_COMPARED, NOT_FITTED
 
-    made = []
-    differences = [row for row in found if row["measure"] == "difference"]
+    made, endpoint = [], endpoint_name(asked)
+    differences = [
+        (f"{row['analysis'].removeprefix('sensitivity: ')}: {row['arm']}", _interval(row))
+        for row in found
+        if row["measure"] == "difference"
+    ]
+    missing = [
+        f"{row['analysis'].removeprefix('sensitivity: ')}, {row['arm']}: {row['measure']}"
+        for row in found
+        if row["measure"].startswith((NOT_COMPARED, NOT_FITTED))
+    ]
     if differences:
-        names = [
-            (f"{row['analysis'].removeprefix('sensitivity: ')}: {row['arm']}", _interval(row))
-            for row in differences
-        ]
         words = (
             "Difference of the adjusted means at the primary visit, 95 % interval of each comparison alone."
         )
-        svg = forest_figure(names, "difference in mMASI; left of 0: less than the control")
-        made.append(Drawing("forest", "Arms against the control", words, svg))
+        absent = f" Not drawn: {'; '.join(missing)}." if missing else ""
+        svg = forest_figure(differences, f"difference in {endpoint}; left of 0: less than the control")
+        made.append(Drawing("forest", "Arms against the control", words + absent, svg))
     arms: dict[str, dict[str, Interval]] = {}
     for row in found:
         if row["analysis"] == "trajectory":
             arms.setdefault(row["arm"], {})[row["visit"]] = _interval(row)
     if arms:
-        words = "Mean of the patients who have the visit, and its 95 % interval."
-        made.append(
-            Drawing("trajectories", "mMASI by arm and visit", words, trajectories_figure(arms, "mMASI"))
-        )
+        words = "Mean of the patients who have the visit, and its 95 % interval, drawn down to 0."
+        svg = trajectories_figure(arms, endpoint)
+        made.append(Drawing("trajectories", f"{endpoint} by arm and visit", words, svg))
     return made
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from masi_vision.report.tables import VisitRows, json_text, refusals
+from masi_vision.report.tables import VisitRows, json_text, percent_text, refusals
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.region import UNDECIDED
 from masi_vision.visit.score import place_of
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 _WIDTH = 140
 
 _CAPTION = (
-    "Per region: area x darkness, and how much of its visible skin is pigmented; ? where of most of it the "
-    "map is undecided: look at the picture."
+    "mMASI with its 90 % interval. Per region: area x darkness, and how much of its visible skin is "
+    "pigmented; ? where of most of it the map is undecided: look at the picture."
 )
 
 
@@ -88,15 +89,32 @@ def show(outcome: Outcome, order: Order) -> None:
 def score_table(visits: tuple[VisitRows, ...], bands: SeverityBands | None = None) -> Table:
     """One line per visit: scores, and per region area x darkness with the pigmented share of the skin."""
     cited = f"\n{', '.join(bands.mmasi_from)}: {bands.citation}" if bands else ""
-    table = Table(caption=_CAPTION + cited)
     patients = any(visit.nested["patient"] for visit in visits)
-    for heading in ("Patient",) * patients + ("Visit", "Status", "mMASI (low-high)", "MASI"):
-        table.add_column(heading, justify="right" if "MASI" in heading else "left")
-    for region in MASI_REGIONS:
-        table.add_column(region.replace("_", " ").capitalize(), justify="right", no_wrap=True)
+    headings = ("Patient",) * patients + ("Visit", "Status", "mMASI (90 %)", "MASI")
+    table = regions_table(headings, _CAPTION + cited, broken=["Status"])
     for visit in visits:
         names = [visit.nested["patient"]] * patients + [visit.nested["visit"]]
         table.add_row(*names, *_scores(visit, bands), *(_region(visit, region) for region in MASI_REGIONS))
+    return table
+
+
+def regions_table(headings: Sequence[str], caption: str, *, broken: Collection[str]) -> Table:
+    """An empty table of visits with a column for each region of MASI.
+
+    Where the terminal is narrow, lines break in the columns `broken` and in those of the regions: names and
+    scores stay whole.
+    """
+    table = Table(caption=caption, box=box.SIMPLE_HEAD, padding=(0, 0), collapse_padding=True)
+    for heading in headings:
+        table.add_column(
+            heading,
+            justify="right" if "MASI" in heading else "left",
+            no_wrap=heading not in broken,
+            min_width=8 if heading in broken else len(heading),
+            overflow="fold",
+        )
+    for region in MASI_REGIONS:
+        table.add_column(region.replace("_", " ").capitalize(), justify="right", min_width=8, overflow="fold")
     return table
 
 
@@ -115,7 +133,7 @@ def _region(visit: VisitRows, name: str) -> str:
     if region["area"] is None:
         return str(region["flag"]).removeprefix("region_").replace("_", " ")
     doubt = "?" if UNDECIDED in region["flag"] else ""
-    return f"{region['area']} x {region['darkness']} {region['pigmented_fraction']:4.0%}{doubt}"
+    return f"{region['area']} x {region['darkness']} {percent_text(region['pigmented_fraction'])}{doubt}"
 
 
 def places_of(visits: Iterable[VisitRows]) -> list[str]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from masi_vision.face.atlas import Floats
+from masi_vision.face.atlas import Floats, Subunit
 from masi_vision.photo import linear_to_srgb8
 from masi_vision.report.picture import Picture, ascii_text
 from masi_vision.report.tables import PROVENANCE, REGIONS, Row, number, provenance_cells, text
@@ -36,6 +37,7 @@ REGION_CHANGE_COLUMNS = (*_NAMES, "region", "view", "flag", "common_fraction", *
 _SCALE_OD = 0.12
 """Change at which the map has its full colour."""
 _DARKER, _LIGHTER = (230, 97, 1), (94, 60, 153)  # told apart by colour-blind readers
+_SAME = (170, 170, 170)
 _INK = (20, 20, 20)
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _GAP_PX, _CAPTION_PX = 8, 34
@@ -93,12 +95,17 @@ def draw_visits(changes: Sequence[VisitChange], view: View) -> Picture:
     first = shown[0][1]
     face = _cut_out(first.baseline.linear_rgb, first.baseline, first)
     columns = [_column(changes[0].baseline.visit, face, _legend(face.shape))]
-    columns += [
-        _column(change.follow_up.visit, _cut_out(_evened(one), one.follow_up, one), _drawn_change(one))
-        for change, one in shown
-    ]
+    for change, one in shown:
+        face = _cut_out(_evened(one), one.follow_up, one)
+        columns.append(_column(change.follow_up.visit, face, _drawn_change(one, _compared(change))))
     gap = np.full((len(columns[0]), _GAP_PX, 3), 255, np.uint8)
     return np.concatenate([part for column in columns for part in (column, gap)][:-1], axis=1)
+
+
+def _compared(change: VisitChange) -> list[str]:
+    """Names of the regions that the tables compare."""
+    regions = change.to_dict()["regions"]
+    return [name for name, values in regions.items() if values["registered_od"] is not None]
 
 
 def _evened(one: Comparison) -> Floats:
@@ -113,14 +120,24 @@ def _cut_out(linear: Floats, face: FaceInFrame, one: Comparison) -> Picture:
     return np.where(seen[..., None], linear_to_srgb8(linear), 255).astype(np.uint8)
 
 
-def _drawn_change(one: Comparison) -> Picture:
-    """Where skin got darker or lighter, over the baseline in grey."""
+def _drawn_change(one: Comparison, compared: Sequence[str]) -> Picture:
+    """Where skin that was compared got darker or lighter, over the baseline in grey; the rest is hatched."""
     grey = _cut_out(one.baseline.linear_rgb, one.baseline, one).mean(axis=2, keepdims=True)
     base = np.repeat(90 + 0.65 * grey, 3, axis=2).clip(0, 255)
+    codes = [Subunit[name.upper()] for name in compared]
+    shown = one.change.skin & np.isin(one.baseline.codes, codes)
     change = one.change.change_od
     colour = np.where((change > 0)[..., None], np.array(_DARKER), np.array(_LIGHTER))
-    strength = np.clip((np.abs(change) - one.change.spread_od / 2) / _SCALE_OD, 0, 1) * one.change.skin
-    return np.asarray(base + strength[..., None] * (colour - base), np.uint8)
+    strength = np.clip((np.abs(change) - one.change.spread_od / 2) / _SCALE_OD, 0, 1) * shown
+    drawn = base + strength[..., None] * (colour - base)
+    hatched = ~shown & _stripes(shown.shape)
+    return np.asarray(np.where(hatched[..., None], 255, drawn), np.uint8)
+
+
+def _stripes(shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Thin lines across, by which it is seen that nothing was compared there."""
+    rows, columns = np.indices(shape)
+    return np.asarray((rows + columns) % 9 < 2)
 
 
 def _column(name: str, face: Picture, below: Picture) -> Picture:
@@ -135,8 +152,12 @@ def _legend(shape: tuple[int, ...]) -> Picture:
     lines = ("Change from the baseline", "", f"full colour: {_SCALE_OD:g} OD")
     for place, line in enumerate(lines):
         cv2.putText(picture, line, (16, 60 + 30 * place), _FONT, 0.55, _INK, 1, cv2.LINE_AA)
-    for place, (colour, meaning) in enumerate(((_DARKER, "darker"), (_LIGHTER, "lighter"))):
+    swatches = ((_DARKER, "darker"), (_LIGHTER, "lighter"), (_SAME, "no change"), (_SAME, "not compared"))
+    for place, (colour, meaning) in enumerate(swatches):
         y = 160 + 34 * place
         cv2.rectangle(picture, (16, y), (40, y + 20), colour, -1)
+        if meaning == "not compared":
+            swatch = picture[y : y + 21, 16:41]
+            swatch[_stripes(swatch.shape[:2])] = 255
         cv2.putText(picture, meaning, (52, y + 16), _FONT, 0.55, _INK, 1, cv2.LINE_AA)
     return picture

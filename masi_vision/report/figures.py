@@ -94,7 +94,7 @@ def trajectories_figure(arms: Mapping[str, Mapping[str, Interval]], endpoint: st
             )
         axes.set_xticks(range(len(visits)), visits)
         axes.set_ylabel(f"{endpoint}, mean and 95 % interval")
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        axes.set_ylim(bottom=0.0)  # no score is lower, whatever an interval says
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
     return _drawn(draw, (7.6, 4.2), right=0.86)
@@ -125,7 +125,9 @@ def distribution_figure(groups: Mapping[str, Values], endpoint: str) -> str:
         kept = {name: values[np.isfinite(values)] for name, values in groups.items()}
         for place, values in enumerate(kept.values()):
             across = place + rng.uniform(-0.18, 0.18, len(values))
-            axes.scatter(across, values, s=9, color=_COLOURS[0], alpha=0.4, linewidths=0)
+            axes.scatter(
+                across, values, s=9, color=_COLOURS[0], alpha=0.4, linewidths=0, zorder=3, clip_on=False
+            )
         axes.boxplot(
             list(kept.values()),
             positions=range(len(kept)),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from masi_vision.face.atlas import MASI_SUBUNITS, SUBUNITS, Subunit
 from masi_vision.pigment import learned, rules
 from masi_vision.report.picture import Picture, jpeg
-from masi_vision.report.tables import write_file
+from masi_vision.report.tables import percent_text, write_file
 from masi_vision.visit.measure import PhotoMeasures
 from masi_vision.visit.region import UNDECIDED, RegionResult, preferred_views
 from masi_vision.visit.score import PhotoScore, VisitScore
@@ -33,6 +33,7 @@ _COLOURS: dict[
 _PIGMENT = (255, 0, 160)
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _DOUBT = (190, 0, 0)
+_SCALES = "A: area 0 to 6, D: darkness 0 to 4"
 _NOTES = {rules.METHOD: "pigment, by rules: a rough estimate", learned.METHOD: "pigment"}
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _STRIP_PX = 96
@@ -179,6 +180,8 @@ def _strip(result: PhotoScore, visit: VisitScore | None, width: int) -> Picture:
     x = width - wide - 12
     cv2.line(strip, (x - 34, 77), (x - 8, 77), _PIGMENT, 2, cv2.LINE_AA)
     cv2.putText(strip, note, (x, 82), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
+    (wide, _), _ = cv2.getTextSize(_SCALES, _FONT, 0.45, 1)
+    cv2.putText(strip, _SCALES, (x - 60 - wide, 82), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
     return strip
 
 
@@ -192,7 +195,7 @@ def _verdict(result: PhotoScore, visit: VisitScore | None) -> str:
     used = {region.view for region in whose.regions.values()} - {None}
     both = any((region.view_share or 1) < 1 for region in whose.regions.values())
     views = ", from several views" if both or len(used) > 1 else ""
-    return f"mMASI {scores.mmasi:.1f} ({scores.mmasi_low:.1f} to {scores.mmasi_high:.1f}){views}"
+    return f"mMASI {scores.mmasi:.1f} (90 %: {scores.mmasi_low:.1f} to {scores.mmasi_high:.1f}){views}"
 
 
 def _from_where(region: RegionResult, view: View) -> str:
@@ -209,4 +212,4 @@ def _facts(region: RegionResult) -> str:
         if region.flag == "region_hidden":
             return f"{region.measure.visible_fraction:.0%} visible: not graded"
         return f"{region.flag.replace('_', ' ')}: not graded"
-    return f"{region.measure.pigmented_fraction:.0%} of skin, {region.measure.contrast_od:.3f} OD"
+    return f"{percent_text(region.measure.pigmented_fraction)} of skin, {region.measure.contrast_od:.3f} OD"

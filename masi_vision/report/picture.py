@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unicodedata import combining, normalize
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -35,5 +37,6 @@ def smaller_jpeg(coded: bytes, *, width_px: int) -> bytes:
 
 
 def ascii_text(name: str) -> str:
-    """A name as OpenCV can write it: its letters are ASCII alone."""
-    return name.encode("ascii", "replace").decode()
+    """A name as OpenCV can write it, which has ASCII alone: letters lose their accents, others become "?"."""
+    bare = "".join(letter for letter in normalize("NFKD", name) if not combining(letter))
+    return bare.encode("ascii", "replace").decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 import cv2
 import numpy as np
@@ -19,13 +20,34 @@ QUALITY_COLUMNS = (
     *("value", "warn", "fail", "message"),
 )
 
-_FACE_PX, _CAPTION_PX, _MARGIN, _GAP_PX = 220, 64, 0.2, 8
+_FACE_PX, _CAPTION_PX, _MARGIN, _GAP_PX = 220, 82, 0.2, 8
+_LINE = 34  # letters of a line below a face
 _COLUMNS, _ROWS = 6, 6
 _RESULT_COLOURS: dict[Result, tuple[int, int, int]] = {  # Okabe and Ito: told apart by colour-blind readers
     "pass": (0, 158, 115),
     "warn": (230, 159, 0),
     "accepted": (86, 180, 233),
     "fail": (213, 94, 0),
+}
+_FOUND = {  # what a check says that did not pass, in a word or three
+    "face_width_px": "face small",
+    "blur_percent": "blurred",
+    "jpeg_quality": "much compressed",
+    "light_difference_od": "uneven light",
+    "yaw_deg_front": "turned to a side",
+    "yaw_deg_oblique_least": "turned too little",
+    "yaw_deg_oblique_most": "turned too far",
+    "pitch_deg": "head up or down",
+    "roll_deg": "head leans",
+    "visible_fraction": "hidden",
+    "clipped_fraction": "burnt out",
+    "blocked_fraction": "too dark",
+    "gloss_fraction": "gloss",
+    "exposure_change_ev": "other exposure",
+    "eye_opening_change": "eyes otherwise open",
+    "yaw_change_deg": "otherwise turned",
+    "registration_residual": "does not fit the first",
+    "card_drift_delta_e00": "other colours of the card",
 }
 _INK, _PAPER = (20, 20, 20), 255
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -159,17 +181,28 @@ def _tile(one: CheckedPhoto) -> Picture:
     cv2.rectangle(tile, (2, 2), (size - 3, size - 3), colour, 4)
     shown = _NO_PICTURE if one.thumbnail is None else one.thumbnail
     tile[_GAP_PX : size - _GAP_PX, _GAP_PX : size - _GAP_PX] = shown
-    for place, line in enumerate((one.name, *_short(one))):
+    for place, line in enumerate((ascii_text(one.name)[-_LINE:], *_short(one))):
         y = size + 14 + 18 * place
-        told = ascii_text(line)[-34:] if place == 0 else ascii_text(line)[:34]
-        cv2.putText(tile, told, (_GAP_PX, y), _FONT, 0.4, _INK, 1, cv2.LINE_AA)
+        cv2.putText(tile, line, (_GAP_PX, y), _FONT, 0.4, _INK, 1, cv2.LINE_AA)
     return tile
 
 
-def _short(one: CheckedPhoto) -> tuple[str, str]:
-    """Result, and the names of the checks that did not pass."""
+def _short(one: CheckedPhoto) -> list[str]:
+    """Result, and on two lines what did not pass: each check once, with the regions it was found in."""
     if one.problem is not None:
-        return "fail", one.problem.reason
-    bad = sorted((f for f in one.findings if f.result == one.result), key=lambda f: f.region or "")
-    names = [f.check if f.region is None else f"{f.region} {f.check.removesuffix('_fraction')}" for f in bad]
-    return one.result, "" if one.result == "pass" else ", ".join(names)
+        return ["fail", *_wrapped([one.problem.reason.replace("_", " ")])]
+    if one.result == "pass":
+        return [one.result]
+    regions: dict[str, list[str]] = {}
+    for finding in one.findings:
+        if finding.result == one.result:
+            place = [] if finding.region is None else [finding.region.replace("_", " ")]
+            regions.setdefault(_FOUND.get(finding.check, finding.check.replace("_", " ")), []).extend(place)
+    told = [f"{check}: {', '.join(places)}" if places else check for check, places in regions.items()]
+    return [one.result, *_wrapped(told)]
+
+
+def _wrapped(told: Sequence[str]) -> list[str]:
+    """Two lines at most; the second ends with dots where there is more."""
+    lines = wrap(ascii_text("; ".join(told)), _LINE)
+    return lines if len(lines) < 3 else [lines[0], f"{lines[1][: _LINE - 4]} ..."]

@@ -88,6 +88,8 @@ class StudyReport:
     drawings : sequence of Drawing
     strips : sequence of Strip
         They show faces.
+    protocol : mapping or None
+        What the outcome was asked by, as ``masi outcome`` keeps it; None where there is no outcome.
     """
 
     title: str
@@ -98,6 +100,7 @@ class StudyReport:
     outcome: Sequence[Row] = ()
     drawings: Sequence[Drawing] = ()
     strips: Sequence[Strip] = ()
+    protocol: Mapping[str, Any] | None = None
 
     @cached_property
     def flow(self) -> list[tuple[str, int, list[tuple[str, int]]]]:
@@ -107,7 +110,7 @@ class StudyReport:
         steps: list[tuple[str, int, list[tuple[str, int]]]] = [
             ("Photographs", len(self.run.get("inputs", ())), []),
             (f"Visits{self._repeats_said}", len(self.scores), []),
-            ("Visits scored by the software", scored, sorted(refused.items())),
+            ("Visits scored by the software", scored, _in_words(refused)),
         ]
         if self.reads:
             steps.append(self._reads_locked())
@@ -132,8 +135,10 @@ class StudyReport:
                 reads[key] = row
         lost = Counter(row["ungradable"] for row in reads.values() if row.get("ungradable"))
         not_yet = sum(not row.get("locked_utc", "locked") for row in reads.values())
-        reasons = sorted(lost.items()) + ([("read yet", not_yet)] if not_yet else [])
-        return "Blind reads with grades", len(reads) - sum(lost.values()) - not_yet, reasons
+        reasons = _in_words(lost) + ([("read yet", not_yet)] if not_yet else [])
+        visits = len({key[:2] for key in reads})
+        name = f"Blind reads with grades, of {visits} visits, whether the software scored them or not"
+        return name, len(reads) - sum(lost.values()) - not_yet, reasons
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -181,6 +186,23 @@ class StudyReport:
             made.setdefault(row["analysis"], []).append(row)
         return made
 
+    @property
+    def asked(self) -> str:
+        """What the outcome's protocol asks, in sentences; "" where it is not known."""
+        if (rules := self.protocol) is None:
+            return ""
+        adjusted = {"dunnett": "adjusted after Dunnett", "holm": "adjusted after Holm"}
+        classes = ", ".join(
+            f"{name.replace('_', ' ')} from {at:.0%}" for name, at in rules["classes"].items()
+        )
+        return (
+            f"{endpoint_name(rules)} at {rules['primary']}, with {rules['baseline']} as baseline; every arm "
+            f"against {rules['control']}. Primary analysis: analysis of covariance on the patients who have "
+            "both visits, the baseline as covariate; p of all comparisons "
+            f"{adjusted.get(rules['multiplicity'], 'not adjusted')}. Improvement is (baseline - follow-up) / "
+            f"baseline; {classes}, below that ineffective; responders from {rules['responder']:.0%}."
+        )
+
     @cached_property
     def checklists(self) -> list[tuple[str, list[Item]]]:
         """Items of CONSORT-AI and of DECIDE-AI that the software can answer, or say that it cannot.
@@ -213,7 +235,7 @@ class StudyReport:
             (
                 "4b",
                 "Its input, and how low quality was handled",
-                f"Photographs of faces, standardized, front and both sides. {self._poor_input}",
+                f"Photographs of faces: {self._views_said}. {self._poor_input}",
             ),
             ("4c", "Its output, and how it was shown", f"{_OUTPUT} {self._software_shown}"),
             (
@@ -236,6 +258,12 @@ class StudyReport:
             f"masi_vision {run.get('version', 'unknown')}, models {run.get('models', 'unknown')}, pigment by "
             f"{run.get('pigment_method', 'unknown')}; hashes at the end of this page."
         )
+
+    @property
+    def _views_said(self) -> str:
+        """How many photos show which view."""
+        views = Counter(str(one.get("view", "unknown")) for one in self.run.get("inputs", ()))
+        return ", ".join(f"{count} {view}" for view, count in sorted(views.items())) or "none"
 
     @property
     def _poor_input(self) -> str:
@@ -264,7 +292,7 @@ class StudyReport:
     @property
     def _software_shown(self) -> str:
         """How many readers' units were graded again with the software's score in sight."""
-        if not self.reads:
+        if not self.reads or "stage" not in self.reads[0]:
             return NO_STANDARD
         second = {
             (row["patient"], row["visit"], row["reader"])
@@ -303,8 +331,19 @@ def study_page(report: StudyReport) -> str:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
     return environment.get_template(_TEMPLATE).render(
-        report=report, version=__version__, short=_short, p_of=_p, headline=_headline
+        report=report, version=__version__, short=_short, p_of=p_text, headline=_headline
     )
+
+
+def _in_words(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
+    """How often each reason was given; what stands for it in the tables, as words."""
+    return sorted((reason.replace("_", " "), count) for reason, count in reasons.items())
+
+
+def endpoint_name(protocol: Mapping[str, Any] | None) -> str:
+    """What the outcome is measured in, as people write it."""
+    column = str(protocol["endpoint"]) if protocol else "endpoint"
+    return {"mmasi": "mMASI", "masi": "MASI"}.get(column, column.replace("_", " "))
 
 
 def _headline(text: str) -> str:
@@ -317,7 +356,8 @@ def _short(text: str) -> str:
     return f"{float(text):.2f}" if text else ""
 
 
-def _p(text: str) -> str:
-    if not text:
+def p_text(value: str | float) -> str:
+    """A p as it is read; "" of none."""
+    if value == "":
         return ""
-    return f"{float(text):.3f}" if float(text) >= _LEAST_P else f"< {_LEAST_P:g}"
+    return f"{float(value):.3f}" if float(value) >= _LEAST_P else f"< {_LEAST_P:g}"

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from math import floor
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -274,6 +275,13 @@ def run_facts(
 def refused_in(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The refusals of a visit, under its name."""
     return (names_of(nested) | why for why in refusals(nested))
+
+
+def percent_text(share: float) -> str:
+    """A share in whole per cent, rounded down as the area grade counts it: 9.8 % is not yet 10."""
+    if 0 < share < 0.01:
+        return "<1%"
+    return f"{floor(100 * share + 1e-9)}%"
 
 
 def inputs_of(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

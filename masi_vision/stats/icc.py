@@ -168,8 +168,9 @@ def _two(squares: _MeanSquares, level: float) -> Icc:
     above = f_distribution.ppf(_tail(level), n - 1, df)
     below = f_distribution.ppf(_tail(level), df, n - 1)
     rest = k * raters + (k * n - k - n) * error
-    low = n * (between - above * error) / (above * rest + n * between)
-    high = n * (below * between - error) / (rest + n * below * between)
+    with np.errstate(invalid="ignore", divide="ignore"):  # of two or three units: no bound, NaN
+        low = n * (between - above * error) / (above * rest + n * between)
+        high = n * (below * between - error) / (rest + n * below * between)
     return Icc(float(value), float(low), float(high))
 
 

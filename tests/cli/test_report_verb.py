@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib", reason="needs the extra stats")
 from made_trial import write_trial
 from verbs import masi
 
+from masi_vision.config import shipped_file
 from masi_vision.report.tables import csv_text, models_hash
 
 
@@ -46,6 +47,32 @@ def test_a_study_becomes_a_page_with_its_figures(study, tmp_path):
     again = masi("report", study / "results", "--out", tmp_path / "report")
     assert again.exit_code == 2
     assert "--overwrite" in again.output
+
+
+def test_an_outcome_in_masi_is_called_so_and_what_asked_for_it_is_told(study, tmp_path):
+    shipped = shipped_file("configs", "outcome.yaml").read_text(encoding="utf-8")
+    scores = study / "results" / "scores.csv"
+    rows = [row | {"masi": row["mmasi"]} for row in csv.DictReader(scores.open(encoding="utf-8"))]
+    (tmp_path / "scores.csv").write_text(csv_text([*rows[0]], rows))
+    (tmp_path / "mine.yaml").write_text(shipped.replace("endpoint: mmasi", "endpoint: masi"))
+    asked = ["--protocol", tmp_path / "mine.yaml", "--out", tmp_path / "outcome"]
+    assert masi("outcome", tmp_path / "scores.csv", *asked).exit_code == 0
+    parts = ["--outcome", tmp_path / "outcome"]
+    done = masi("report", study / "results", *parts, "--out", tmp_path / "report")
+    assert done.exit_code == 0, done.output
+    for figure in ("forest", "trajectories"):
+        drawn = (tmp_path / "report" / "figures" / f"{figure}.svg").read_text()
+        assert "MASI" in drawn
+        assert "mMASI" not in drawn
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "MASI at visit-6, with visit-1 as baseline; every arm against A." in page
+    assert "adjusted after Dunnett" in page
+    kept = json.loads((tmp_path / "outcome" / "protocol.json").read_text())
+    assert f"<code>{kept['protocol_sha256']}</code>" in page
+    (tmp_path / "outcome" / "protocol.json").write_text(json.dumps(kept | {"protocol_sha256": "other"}))
+    mixed = masi("report", study / "results", *parts, "--out", tmp_path / "mixed")
+    assert mixed.exit_code == 2
+    assert "not asked by its protocol.json" in " ".join(mixed.output.split())
 
 
 def test_scores_of_another_run_are_not_shown_under_this_one_s_hashes(study, tmp_path):

@@ -128,10 +128,7 @@ def test_scored_visits_show_grades_scores_and_the_warning(study, tmp_path, scori
     done = masi("score", study, "--out", tmp_path / "out")
     assert done.exit_code == 0
     line = next(line for line in done.stdout.splitlines() if "V1" in line)
-    assert [cell.strip() for cell in line.strip("│").split("│")] == [
-        *("P1", "V1", "scored", "6.0 (4.0-8.4)", "15.0"),
-        *["3 x 2  40%"] * 4,
-    ]
+    assert line.split() == ["P1", "V1", "scored", "6.0", "(4.0-8.4)", "15.0", *["3", "x", "2", "40%"] * 4]
     assert "rough estimate" not in done.stdout
     assert f"Pictures: {tmp_path / 'out' / 'overlays'}" in done.stdout
     assert "\x1b" not in done.stdout
@@ -142,7 +139,7 @@ def test_a_region_of_which_the_map_is_undecided_has_a_question_mark():
     visit = SimpleNamespace(
         nested={"regions": {"chin": values | {"flag": "undecided"}, "forehead": values | {"flag": ""}}}
     )
-    assert [screen._region(visit, name) for name in ("chin", "forehead")] == ["3 x 2  40%?", "3 x 2  40%"]
+    assert [screen._region(visit, name) for name in ("chin", "forehead")] == ["3 x 2 40%?", "3 x 2 40%"]
 
 
 def test_json_prints_scores_json_and_nothing_else(study, tmp_path, scoring):

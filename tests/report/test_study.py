@@ -13,7 +13,7 @@ from masi_vision.report.figures import (
     forest_figure,
     trajectories_figure,
 )
-from masi_vision.report.study import Drawing, Strip, StudyReport, study_page
+from masi_vision.report.study import NO_STANDARD, Drawing, Strip, StudyReport, study_page
 
 RUN = {
     "version": "9.9.9",
@@ -55,8 +55,9 @@ def test_the_flow_counts_what_was_lost_at_each_step_and_why():
     ]
     flow = {name: (count, lost) for name, count, lost in StudyReport("T", RUN, SCORES, reads).flow}
     assert flow["Photographs"] == (7, [])
-    assert flow["Visits scored by the software"] == (2, [("uneven_light", 1)])
-    assert flow["Blind reads with grades"] == (1, [("out of focus", 1), ("read yet", 1)])
+    assert flow["Visits scored by the software"] == (2, [("uneven light", 1)])
+    (said,) = [name for name in flow if name.startswith("Blind reads with grades, of 3 visits")]
+    assert flow[said] == (1, [("out of focus", 1), ("read yet", 1)])
 
 
 def test_hidden_repeats_are_said_to_be_no_visits_of_their_own():
@@ -73,6 +74,15 @@ def test_a_read_with_a_row_for_each_region_is_one_read():
         for region in ("forehead", "chin")
     ]
     assert StudyReport("T", RUN, SCORES, rows).flow[-1][1] == 1
+
+
+def test_what_the_tables_do_not_tell_is_not_said():
+    views = RUN | {"inputs": [{"view": "front"}, {"view": "front"}, {"view": "left"}]}
+    reads = [{name: value for name, value in read("P1").items() if name != "stage"}]
+    consort, decide = (items for _, items in StudyReport("T", views, SCORES, reads).checklists)
+    answers = {item: answer for item, _, answer in decide}
+    assert answers["4b"].startswith("Photographs of faces: 2 front, 1 left.")
+    assert answers["10a"] == {item: answer for item, _, answer in consort}["5 (vi)"] == NO_STANDARD
 
 
 def test_the_page_holds_everything_it_shows_and_no_patient():

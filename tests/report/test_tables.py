@@ -21,6 +21,7 @@ from masi_vision.report.tables import (
     csv_text,
     json_text,
     models_hash,
+    percent_text,
     refusals,
     run_record,
     visit_rows,
@@ -245,3 +246,11 @@ def test_the_manual_explains_every_column_reason_file_and_key():
     named = set(re.findall(r"`([^`]+)`", manual))
     for word in (*SCORE_COLUMNS, *REGION_COLUMNS, *REGIONS, *REASON_CODES, *TABLES, *keys, *keys["counts"]):
         assert word in named, f"docs/outputs.md does not explain {word}"
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [(0.0, "0%"), (0.003, "<1%"), (0.0979, "9%"), (0.29, "29%"), (0.29996, "29%"), (1.0, "100%")],
+)
+def test_a_share_is_rounded_down_as_its_grade_is(share, told):
+    assert percent_text(share) == told

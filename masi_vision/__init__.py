@@ -8,6 +8,12 @@ print(result.status, result.scores)
 
 from __future__ import annotations
 
+import os
+
+# ONNX Runtime reports usage over the network and keeps an identifier of the device; its own call to stop that
+# comes too late, so this stands before whatever imports it.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 from masi_vision.config import Settings, load_settings
 from masi_vision.errors import MasiError, ModelError, NotScorable, PhotoUnreadable, SettingsError
 from masi_vision.photo import Photo, read_photo

@@ -25,7 +25,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 """Name of what a network gives to its shape."""
 
 
-# ONNX Runtime may gather usage data and keep an identifier of the device; nothing is gathered beside faces.
+# Beside the variable that masi_vision sets, for who imported ONNX Runtime before.
 ort.disable_telemetry_events()
 
 # "location" as a key of ONNX: so begins the name of a file that holds weights outside of the network's own.

@@ -1,7 +1,11 @@
 """The package's face: light to import, its names in one sorted list."""
 
 import importlib
+import os
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +69,22 @@ def test_every_subpackage_says_in_a_sentence_what_it_is(package):
     except ModuleNotFoundError:
         pytest.skip(f"masi_vision.{package} is not there yet")
     assert module.__doc__
+
+
+def test_nothing_is_gathered_at_home(tmp_path, demo_visits):
+    """ONNX Runtime keeps an identifier of the device below the home, and a queue of what it reports."""
+    inherited = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    place = str(Path(masi_vision.__file__).resolve().parents[1])
+    photo = str(demo_visits[0] / "front.jpg")
+    code = f"from masi_vision import score_photo; assert score_photo({photo!r}).scores"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=inherited | {"HOME": str(tmp_path), "PYTHONPATH": place, "XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "telemetry" not in done.stderr
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []

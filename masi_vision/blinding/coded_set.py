@@ -75,6 +75,12 @@ class Contents:
         """The codes, sorted."""
         return sorted({name.split("/", 1)[0] for name in self.photos})
 
+    @property
+    def sha256(self) -> str:
+        """Hash of the names and hashes of all photos."""
+        listed = "\n".join(f"{name} {self.photos[name]}" for name in sorted(self.photos))
+        return hashlib.sha256(listed.encode()).hexdigest()
+
 
 def make_set(
     visits: Sequence[StudyVisit],

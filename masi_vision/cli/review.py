@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socket import AF_INET, AF_INET6, create_server, socket
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,14 +14,16 @@ from masi_vision.cli.default_verb import unless_named
 from masi_vision.cli.door import DONE, MUST_CHANGE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, secret
-from masi_vision.errors import OutputError, ReadingError
+from masi_vision.errors import OutputError, ReadingError, reason_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from masi_vision.blinding.coded_set import Contents
     from masi_vision.review.protocol import ReadingProtocol
 
 _SERVE, _PORT = "serve", 8420
+_LONGEST_NAME = 120  # of a subject of the audit trail
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 CodedSet = Annotated[Path, typer.Argument(metavar="SET", help="A coded set, as masi blind makes it.")]
@@ -95,6 +98,7 @@ def serve(
 
     if (tls_cert is None) != (tls_key is None):
         raise ReadingError("Only one of --tls-cert and --tls-key is given. Expected both, or neither.")
+    _check_files(tls_cert, tls_key, chart)
     tls = tls_cert is not None or behind_tls
     if host not in _LOOPBACK and not tls:
         raise ReadingError(
@@ -104,25 +108,62 @@ def serve(
     rules = load_protocol(protocol)
     _check_scores(scores, rules)
     engine = open_database(db, may_be_new=False)
-    shown = software_scores(scores, read_contents(coded_set)) if scores else {}
+    contents = read_contents(coded_set)
+    _check_photos(coded_set, contents)
+    shown = software_scores(scores, contents) if scores else {}
     with writing(engine) as session:
         prepare(session, coded_set, rules)
+        hold_against(session, "photos", contents.sha256)
         if scores:
             hold_against(session, "scores", scores_sha256(scores))
     app = create_app(Reviewed(engine, coded_set.resolve(), rules, shown, chart, tls))
     scheme = "https" if tls_cert else "http"
-    typer.echo(f"Reading page: {scheme}://{host}:{port}  Stop it with Ctrl-C.")
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        ssl_certfile=str(tls_cert) if tls_cert else None,
-        ssl_keyfile=str(tls_key) if tls_key else None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-    )
+    with _listening(host, port) as door:
+        typer.echo(f"Reading page: {scheme}://{host}:{door.getsockname()[1]}  Stop it with Ctrl-C.")
+        config = uvicorn.Config(
+            app,
+            ssl_certfile=str(tls_cert) if tls_cert else None,
+            ssl_keyfile=str(tls_key) if tls_key else None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+        )
+        uvicorn.Server(config).run(sockets=[door])
     return DONE
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket]:
+    """A socket at the address, taken before anybody is told of it."""
+    try:
+        door = create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
+    except OSError as error:
+        raise ReadingError(
+            f"{host}:{port} cannot be listened at ({reason_of(error)}). Expected an address of this machine "
+            "and a free port. Name another --port, or stop what listens there."
+        ) from error
+    with door:
+        yield door
+
+
+def _check_files(*files: Path | None) -> None:
+    """Refuse what is named and is not there, before anything is served."""
+    for file in files:
+        if file is not None and not file.is_file():
+            raise ReadingError(f"There is no file {file}. Expected the one that is named. Name another.")
+
+
+def _check_photos(coded_set: Path, contents: Contents) -> None:
+    """Refuse a set whose photos are not those that its own list has the hashes of."""
+    from hashlib import sha256
+
+    for name, known in contents.photos.items():
+        file = coded_set / name
+        if not file.is_file() or sha256(file.read_bytes()).hexdigest() != known:
+            raise ReadingError(
+                f"{name} is not the photo that set.json has the hash of. Expected the set as masi blind made "
+                "it: look with masi blind check SET, and copy the set again."
+            )
 
 
 def _check_scores(scores: Path | None, rules: ReadingProtocol) -> None:
@@ -221,18 +262,32 @@ def export(
         from masi_vision.review.audit import note, trail
         from masi_vision.review.export import audit_csv, reads_csv
         from masi_vision.review.protocol import load_protocol
-        from masi_vision.review.reading import hold_against
+        from masi_vision.review.reading import closed_utc, hold_against
 
         rules = load_protocol(protocol)
         hold_against(session, "protocol", rules.sha256)
-        note(session, "masi", "tool", "exported", out.name)
+        note(session, "masi", "tool", "exported", out.name[:_LONGEST_NAME])
         tables = {"reads.csv": reads_csv(session, rules), "audit.csv": audit_csv(session)}
-        last = trail(session)[-1]
+        last, since = trail(session)[-1], closed_utc(session)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         for name, text in tables.items():
             write_file(out / name, text)
+    if not since:
+        typer.echo("The reading is open: more may be locked after this. To end it: masi review close.")
     typer.echo(f"reads.csv and audit.csv in {out}.\nThe audit trail ends at row {last.number}: {last.hash}")
+    return DONE
+
+
+@review.command("close")
+@verb
+def close(db: Database) -> int:
+    """End a reading: from then on nobody grades, locks or corrects. Before the code is broken."""
+    with _opened(db) as session:
+        from masi_vision.review.reading import close as close_reading
+
+        since = close_reading(session)
+    typer.echo(f"The reading is closed since {since} UTC. Export it now: masi review export.")
     return DONE
 
 

@@ -21,7 +21,7 @@ from masi_vision.review.tables import ROLES, Account, SignIn
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
-LEAST_PASSWORD = 10
+LEAST_PASSWORD, MOST_PASSWORD = 10, 200
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}")
 _HASH_OF_NOBODY: Final = (
     "$argon2id$v=19$m=65536,t=3,p=1$c29tZXNhbHRzb21lc2FsdA$zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzw"
@@ -123,6 +123,10 @@ def _hashed(password: str) -> str:
     if len(password) < LEAST_PASSWORD:
         raise ReadingError(
             f"The password has {len(password)} characters. Expected {LEAST_PASSWORD} or more. Choose another."
+        )
+    if len(password) > MOST_PASSWORD:
+        raise ReadingError(
+            f"The password has {len(password)} characters. Expected {MOST_PASSWORD} at most. Choose another."
         )
     return _hasher().hash(password)
 

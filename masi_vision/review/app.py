@@ -60,7 +60,7 @@ def _everybody(app: FastAPI, pages: Pages) -> None:
     def sign_in(
         request: Request,
         name: Annotated[str, Form(max_length=64)] = "",
-        password: Annotated[str, Form(max_length=200)] = "",
+        password: Annotated[str, Form(max_length=accounts.MOST_PASSWORD)] = "",
     ) -> Response:
         with looking(engine) as session:
             fits = accounts.hash_that_fits(session, name, password)

@@ -46,6 +46,10 @@ def open_database(address: str, *, may_be_new: bool = True) -> Engine:
             is_path = not str(file).startswith("file:")  # and no address of SQLite's own
             if not may_be_new and is_path and not (file.is_file() and file.stat().st_size):
                 raise nothing
+            if is_path and url.database and not file.exists():
+                file.touch(
+                    mode=0o600
+                )  # grades and hashes of passwords: SQLite gives what lies beside it the same
             engine = create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=30, max_overflow=30)
             _for_many_at_once(engine)
         else:

@@ -13,6 +13,7 @@ from masi_vision.review.audit import COLUMNS, trail
 from masi_vision.review.database import fact
 from masi_vision.review.grades import Reading
 from masi_vision.review.protocol import ReadingProtocol
+from masi_vision.review.reading import codes_not_adjudicated
 from masi_vision.review.tables import Account, Entry, Place
 from masi_vision.scale import MASI_REGIONS
 
@@ -26,7 +27,11 @@ READ_COLUMNS = (
 
 
 def reads_csv(session: Session, protocol: ReadingProtocol) -> str:
-    """Every locked read, corrections beside what they correct; what is not read yet has no lock."""
+    """Every locked read, corrections beside what they correct; what is due and not read yet has no lock.
+
+    Due are the units of every reader who may still sign in, and the units on which readers differ where there
+    is an adjudicator.
+    """
     rows = session.execute(
         select(Entry, Account.name)
         .join(Account, Account.id == Entry.account_id)
@@ -39,9 +44,14 @@ def reads_csv(session: Session, protocol: ReadingProtocol) -> str:
         for entry, name in rows
     ]
     read = {(entry.code, name) for entry, name in rows}
-    places = session.execute(select(Place.code, Account.name).join(Account, Account.id == Place.account_id))
+    places = session.execute(
+        select(Place.code, Account.name).join(Account, Account.id == Place.account_id).where(Account.active)
+    )
     missing = sorted(set(map(tuple, places.all())) - read)
     made += [{"code": code, "reader": name, "stage": "blind"} | known for code, name in missing]
+    if session.execute(select(Account.id).where(Account.role == "adjudicator", Account.active)).first():
+        due = sorted(codes_not_adjudicated(session, protocol))
+        made += [{"code": code, "stage": "adjudication"} | known for code in due]
     return _csv(READ_COLUMNS, made)
 
 

@@ -8,13 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from masi_vision.config import Section, checked, read_yaml, shipped_file
 
 Language = Literal["en", "zh"]
 _Count = Annotated[int, Field(ge=1)]
 _Amount = Annotated[float, Field(ge=0)]
+_Reason = Annotated[str, Field(min_length=1)]
+
+
+def _different(reasons: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(reasons)) < len(reasons):
+        raise ValueError("every reason must be named once")
+    return reasons
 
 
 class SessionLimits(Section):
@@ -58,7 +65,7 @@ class ReadingProtocol(Section):
     """
 
     homogeneity: bool
-    ungradable: Annotated[tuple[str, ...], Field(min_length=1)]
+    ungradable: Annotated[tuple[_Reason, ...], Field(min_length=1), AfterValidator(_different)]
     software: Literal["never", "after_lock", "adjudicator"]
     languages: Annotated[tuple[Language, ...], Field(min_length=1)]
     session: SessionLimits

@@ -60,13 +60,13 @@ def home(request: Request, pages: Shared) -> Response:
     with looking(pages.reviewed.engine) as session:
         if who.account.role == "coordinator":
             made = reading.progress_of_all(session, pages.protocol)
-            waiting = len(reading.codes_to_adjudicate(session, pages.protocol))
+            waiting = len(reading.codes_not_adjudicated(session, pages.protocol))
             return pages.page("progress", request, who, readers=made, waiting=waiting)
         if who.account.role == "statistician":
             wrong = [*verify(session), *reading.altered_reads(session)]
             return pages.page("statistician", request, who, rows=len(trail(session)), faults=wrong)
         if who.account.role == "adjudicator":
-            codes = list(reading.codes_to_adjudicate(session, pages.protocol))
+            codes = reading.adjudicated_by(session, who.account, pages.protocol)
             done = [code for code in codes if reading.entries_of(session, who.account, code)]
             return pages.page("adjudicator", request, who, codes=codes, done=done)
         listed = reading.own_list(session, who.account, pages.protocol)
@@ -159,7 +159,7 @@ def lock(code: str, who: Reader, values: Sent, pages: Shared) -> Response:
     given = reading_from(values, pages.protocol)
     with looking(pages.reviewed.engine) as session:
         _open_read(session, who, code, pages)
-        fits = accounts.hash_that_fits(session, who.account.name, str(password)[:200])
+        fits = accounts.hash_that_fits(session, who.account.name, str(password)[: accounts.MOST_PASSWORD])
     with writing(pages.reviewed.engine) as session:
         signs = reading.signs(session, _again(session, who), code, fits, pages.protocol)
     if not signs:
@@ -191,6 +191,15 @@ def correction(
         account, shows = _again(session, who), pages.shows(who, code)
         reading.begin_correction(session, account, code, reason, shows=shows)
     return RedirectResponse(f"/units/{code}", 303)
+
+
+@routes.post("/units/{code}/correction/dropped")
+def dropped_correction(code: str, who: Reader, pages: Shared) -> Response:
+    """Take a correction back that was begun."""
+    with writing(pages.reviewed.engine) as session:
+        _open_read(session, who, code, pages)
+        reading.drop_correction(session, _again(session, who), code)
+    return RedirectResponse("/", 303)
 
 
 def unit_state(

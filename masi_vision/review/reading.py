@@ -26,6 +26,7 @@ from masi_vision.review.protocol import ReadingProtocol
 from masi_vision.review.tables import Account, Draft, Entry, Fact, Place, Stage
 
 State = Literal["locked", "open", "later"]
+_CLOSED = "The reading is closed: nothing is graded or corrected any more."
 MEANING = {
     "blind": "I graded this unit from its photographs alone.",
     "with_software": "I graded this unit again, knowing the software's score.",
@@ -209,9 +210,13 @@ def open_read(
     Raises
     ------
     ReadingError
-        The unit is not his.
+        The unit is not his, or he has nothing of it and the reading is closed.
     """
     entries = entries_of(session, account, code)
+    if closed_utc(session):
+        if not entries:
+            raise ReadingError(_CLOSED)
+        return None
     draft = draft_of(session, account, code)
     if draft is not None and draft.reason:  # a correction is under way
         return OpenRead(entries[-1].stage, _next_version(entries, entries[-1].stage))  # type: ignore[arg-type]
@@ -226,13 +231,27 @@ def open_read(
 def _check_in_list(session: Session, account: Account, code: str, protocol: ReadingProtocol) -> None:
     """Refuse a unit whose turn it is not."""
     if account.role == "adjudicator":
-        is_open = code in codes_to_adjudicate(session, protocol)
+        is_open = code in adjudicated_by(session, account, protocol)
     else:
         is_open = code == own_list(session, account, protocol).next_code
     if not is_open:
         raise ReadingError(
             "There is no such unit in your list. Expected one that is open. Go on from the list."
         )
+
+
+def adjudicated_by(session: Session, account: Account, protocol: ReadingProtocol) -> list[str]:
+    """Units of an adjudicator's list: those on which readers differ, and those that he has begun.
+
+    Who corrects himself after that takes no unit out of another's hands.
+    """
+    discordant = list(codes_to_adjudicate(session, protocol))
+    begun = [
+        code
+        for kind in (Draft, Entry)
+        for code in session.execute(select(kind.code).where(kind.account_id == account.id)).scalars()
+    ]
+    return list(dict.fromkeys([*discordant, *sorted(begun)]))
 
 
 def _next_version(entries: Sequence[Entry], stage: str) -> int:
@@ -382,6 +401,8 @@ def begin_correction(session: Session, account: Account, code: str, reason: str,
         no longer blind.
     """
     entries = entries_of(session, account, code)
+    if closed_utc(session):
+        raise ReadingError(_CLOSED)
     if not entries:
         raise ReadingError("Nothing is locked here. Expected a locked read to correct. Grade the unit first.")
     if shows and entries[-1].stage != "with_software":
@@ -397,6 +418,41 @@ def begin_correction(session: Session, account: Account, code: str, reason: str,
         Draft(account_id=account.id, code=code, turn=0, reading=entries[-1].reading, reason=reason.strip())
     )
     note(session, account.name, account.role, "correction begun", code, reason=reason.strip())
+
+
+def drop_correction(session: Session, account: Account, code: str) -> None:
+    """Take back a correction that was begun: the locked read stays as it is.
+
+    Raises
+    ------
+    ReadingError
+        None was begun.
+    """
+    draft = draft_of(session, account, code)
+    if draft is None or not draft.reason:
+        raise ReadingError("No correction of this unit has begun. Go on from the list.")
+    session.delete(draft)
+    note(session, account.name, account.role, "correction taken back", code, old=draft.reading)
+
+
+def close(session: Session) -> str:
+    """End a reading: nothing is drafted, locked or corrected from then on; returns since when.
+
+    Raises
+    ------
+    ReadingError
+        It is closed already.
+    """
+    if since := closed_utc(session):
+        raise ReadingError(f"The reading was closed at {since} UTC. Expected one that is open.")
+    session.add(Fact(name="closed", value=now()))
+    note(session, "masi", "tool", "reading closed")
+    return closed_utc(session)
+
+
+def closed_utc(session: Session) -> str:
+    """Since when a reading is closed; "" while it is open."""
+    return fact(session, "closed")
 
 
 def latest_blind(session: Session) -> dict[str, dict[str, Reading]]:
@@ -424,6 +480,12 @@ def codes_to_adjudicate(session: Session, protocol: ReadingProtocol) -> dict[str
     return dict(sorted(found.items(), key=lambda item: hashlib.sha256(item[0].encode()).digest()))
 
 
+def codes_not_adjudicated(session: Session, protocol: ReadingProtocol) -> list[str]:
+    """Units on which readers differ and of which no adjudicator has locked a read."""
+    done = set(session.execute(select(Entry.code).where(Entry.stage == "adjudication")).scalars())
+    return [code for code in codes_to_adjudicate(session, protocol) if code not in done]
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a reader is; nothing of what was read."""
@@ -439,7 +501,6 @@ class Progress:
 def progress_of_all(session: Session, protocol: ReadingProtocol) -> list[Progress]:
     """Of every reader and adjudicator."""
     made = []
-    waiting = len(codes_to_adjudicate(session, protocol))
     for account in session.execute(select(Account).order_by(Account.name)).scalars():
         if account.role not in ("reader", "adjudicator"):
             continue
@@ -449,7 +510,7 @@ def progress_of_all(session: Session, protocol: ReadingProtocol) -> list[Progres
         units = session.execute(
             select(func.count()).select_from(Place).where(Place.account_id == account.id)
         ).scalar_one()
-        total = waiting if account.role == "adjudicator" else units
+        total = len(adjudicated_by(session, account, protocol)) if account.role == "adjudicator" else units
         made.append(Progress(account.name, account.role, account.active, total, locked, last))
     return made
 

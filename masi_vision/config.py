@@ -337,9 +337,10 @@ def checked(kind: type[_Kind], values: Mapping[Any, Any], file: Path | str, ship
         return kind.model_validate_json(plain)
     except ValidationError as error:
         problems = "\n".join(f"  {_sentence(problem, shipped)}" for problem in error.errors())
+        what = "option" if str(file).startswith("--") else "file"
         raise SettingsError(
             f"{file} does not hold usable settings:\n{problems}\n"
-            f"Correct the file; the shipped configs/{shipped} explains every value."
+            f"Correct the {what}; the shipped configs/{shipped} explains every value."
         ) from error
 
 

@@ -140,13 +140,15 @@ class BatchRun:
                 "the same study. Mount the share again, or name another folder with --out."
             )
         if records and not _can_be_read(own):
-            raise self._gone()
+            raise self._gone(own)
         shard = self.results.shard
         return own if shard is None else [one for one in own if shard.holds(one)]
 
-    def _gone(self) -> StudyError:
+    def _gone(self, visits: Sequence[StudyVisit]) -> StudyError:
+        first = next(address for one in visits for address in one.photos.values())
         return StudyError(
-            f"The photos of {self.study} went away. Expected them to stay. Mount the share again and run "
+            f"No photo of {self.study} can be opened, such as {first}. Expected photos that are there and "
+            "stay. Paths of a manifest begin at its own folder. If a share went away, mount it and run "
             "again: what was done is kept."
         )
 
@@ -285,7 +287,7 @@ class BatchRun:
     def _stop_if_gone(self, outcome: Outcome, plan: Plan) -> None:
         """Stop where the study itself is gone: a thousand photos that cannot be opened are no results."""
         if any(mark.sha256 is None for mark in outcome.photos.values()) and not _can_be_read(plan.visits):
-            raise self._gone()
+            raise self._gone(plan.visits)
 
     def _unsteady(self, plan: Plan, outcome: Outcome) -> Outcome:
         job, _ = plan.jobs[outcome.patient, outcome.visit]

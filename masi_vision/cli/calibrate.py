@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,10 +52,14 @@ def calibrate(
     base = settings or shipped_file("configs", "scoring.yaml")
     read = by_region(_rows(reads, _KEY[:2]), reads.name)
     graded = [row for row in read if _is_graded(row)]
-    measured = by_key(_rows(measures, (*_KEY, "area", "pigmented_fraction", "contrast_od")), measures.name)
+    rows = _rows(measures, (*_KEY, "area", "pigmented_fraction", "contrast_od"))
+    _refuse_unknown(read, {_key(row)[:2] for row in rows}, measures.name)
+    measured = by_key(rows, measures.name)
     pairs = joined(graded, measured)
-    if left_out := len(read) - len(pairs):
-        typer.echo(f"{left_out} reads are left out: the reader or the software graded no such region.")
+    if ungraded := len(read) - len(graded):
+        typer.echo(f"{ungraded} reads are left out: the reader did not grade them.")
+    if left_out := len(graded) - len(pairs):
+        typer.echo(f"{left_out} reads are left out: the software graded no such region.")
     found = fitted(pairs, load_settings(base))
     write_file(out, rewritten(base.read_text(encoding="utf-8"), found))
     for name, fit in found.items():
@@ -84,7 +89,13 @@ def by_region(rows: list[Line], name: str) -> list[Line]:
         _refuse_twice(counted, ("patient", "visit", "region", "reader", "repeat_of"), name)
     if "region" in rows[0]:
         return _with_columns(counted, GRADES, name)
-    wide = _with_columns(counted, tuple(f"{region}_area" for region in MASI_REGIONS), name)
+    columns = tuple(f"{region}_area" for region in MASI_REGIONS)
+    if not set(columns) & set(rows[0]):
+        raise SettingsError(
+            f"{name} has the columns {', '.join(rows[0])}. Expected region, {', '.join(GRADES)} with a row "
+            f"for every region, or {', '.join(columns)} and so on with a row for every visit."
+        )
+    wide = _with_columns(counted, columns, name)
     return [
         {"patient": row["patient"], "visit": row["visit"], "region": region}
         | {grade: row.get(f"{region}_{grade}", "") for grade in GRADES}
@@ -92,6 +103,29 @@ def by_region(rows: list[Line], name: str) -> list[Line]:
         for region in MASI_REGIONS
         if row[f"{region}_area"]
     ]
+
+
+def _refuse_unknown(read: list[Line], visits: set[tuple[str, str]], measures: str) -> None:
+    """Refuse reads of regions that there are none of, and of visits that were not scored: a slip of the pen.
+
+    Raises
+    ------
+    SettingsError
+    """
+    from masi_vision.scale import MASI_REGIONS
+
+    for row in read:
+        if row["region"] not in MASI_REGIONS:
+            raise SettingsError(
+                f"A read is of the region {row['region']!r}. Expected one of {', '.join(MASI_REGIONS)}."
+            )
+    lost = sorted({_key(row)[:2] for row in read} - visits)
+    if lost:
+        raise SettingsError(
+            f"{len(lost)} visits that were read are not in {measures}, among them {'/'.join(lost[0])}. "
+            "Expected the same names in both files. Score the photos that the panel read, and name "
+            "visits alike."
+        )
 
 
 def by_key(measures: list[Line], name: str) -> dict[Key, Line]:
@@ -164,14 +198,15 @@ def joined(reads: list[Line], measured: dict[Key, Line]) -> list[ReadRegion]:
     Raises
     ------
     SettingsError
-        A grade is none of the scale, or most of what was read was not measured.
+        A grade is none of the scale, or most of what was read was not graded by the software.
     """
     wanted = {_key(row) for row in reads}
     lost = sorted(wanted - set(measured))
     if len(lost) > len(wanted) / 2:
         raise SettingsError(
-            f"{len(lost)} regions that were read were not measured, among them {'/'.join(lost[0])}. Expected "
-            "the same names in both files. Score the photos that the panel read, and name visits alike."
+            f"{len(lost)} of {len(wanted)} regions that were read were not graded by the software, among "
+            f"them {'/'.join(lost[0])}. Expected most of them. Look at the flags of the measures, and "
+            "take photos that can be scored."
         )
     return [
         ReadRegion(
@@ -210,25 +245,26 @@ def fitted(pairs: list[ReadRegion], settings: Settings) -> dict[str, Calibration
     scale = settings.scale
     marked = [pair for pair in pairs if pair.area and pair.pigmented_fraction >= max(scale.noise_floor, 1e-6)]
     dark = [pair for pair in marked if pair.darkness and pair.contrast_od > 0]
-    try:
-        return {
-            "area_cut_points": fit(
-                np.array([pair.pigmented_fraction for pair in marked]),
-                np.array([pair.area for pair in marked]),
-                [pair.patient for pair in marked],
-                scale.area_cut_points,
+
+    def of(grade: str, measure: str, some: list[ReadRegion], before: Sequence[float]) -> Calibration:
+        try:
+            return fit(
+                np.array([getattr(pair, measure) for pair in some]),
+                np.array([getattr(pair, grade) for pair in some]),
+                [pair.patient for pair in some],
+                before,
                 lowest=1,
-            ),
-            "darkness_cut_points_od": fit(
-                np.array([pair.contrast_od for pair in dark]),
-                np.array([pair.darkness for pair in dark]),
-                [pair.patient for pair in dark],
-                scale.darkness_cut_points_od[1:],
-                lowest=1,
-            ),
-        }
-    except ValueError as error:
-        raise SettingsError(f"The cut points cannot be fitted: {error}.") from error
+            )
+        except ValueError as error:
+            raise SettingsError(
+                f"The cut points of {grade} cannot be fitted: {error}. Of {len(pairs)} reads {len(some)} "
+                "count: where both the reader and the software found pigment."
+            ) from error
+
+    return {
+        "area_cut_points": of("area", "pigmented_fraction", marked, scale.area_cut_points),
+        "darkness_cut_points_od": of("darkness", "contrast_od", dark, scale.darkness_cut_points_od[1:]),
+    }
 
 
 def rewritten(text: str, found: dict[str, Calibration]) -> str:
@@ -272,7 +308,10 @@ def _rows(file: Path, columns: tuple[str, ...]) -> list[Line]:
 
 
 def _with_columns(rows: list[Line], columns: tuple[str, ...], name: str) -> list[Line]:
-    lacking = [column for column in columns if not rows or column not in rows[0]]
-    if lacking:
-        raise SettingsError(f"{name} has no column {lacking[0]}, or no row. Expected {', '.join(columns)}.")
+    if not rows:
+        raise SettingsError(f"{name} has no row. Expected one for every read or region.")
+    if lacking := [column for column in columns if column not in rows[0]]:
+        raise SettingsError(
+            f"{name} has no column {lacking[0]}; it has {', '.join(rows[0])}. Expected {', '.join(columns)}."
+        )
     return rows

@@ -26,7 +26,13 @@ _LIBRARIES = (
 _EXTRAS = {
     "heic": ("pi_heif", "HEIC photos"),
     "raw": ("rawpy", "camera RAW"),
-    "stats": ("scipy", "masi calibrate"),
+    "stats": ("scipy", "masi agree, outcome, report, calibrate"),
+    "review": ("fastapi", "the reading page"),
+    "exports": ("pyarrow", "Parquet and SAS files"),
+    "dicom": ("highdicom", "DICOM files"),
+    "pdf": ("weasyprint", "the report as PDF"),
+    "cluster": ("distributed", "Dask"),
+    "s3": ("s3fs", "photos at s3://"),
     "train": ("torch", "training, masi phantom"),
 }
 _WRONG = "Something is wrong: do what stands at FAILED above, or else install masi_vision again."

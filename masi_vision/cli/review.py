@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from socket import AF_INET, AF_INET6, create_server, socket
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +13,7 @@ from masi_vision.cli.default_verb import unless_named
 from masi_vision.cli.door import DONE, MUST_CHANGE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, secret
-from masi_vision.errors import OutputError, ReadingError, reason_of
+from masi_vision.errors import OutputError, ReadingError
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -118,32 +117,27 @@ def serve(
             hold_against(session, "scores", scores_sha256(scores))
     app = create_app(Reviewed(engine, coded_set.resolve(), rules, shown, chart, tls))
     scheme = "https" if tls_cert else "http"
-    with _listening(host, port) as door:
-        typer.echo(f"Reading page: {scheme}://{host}:{door.getsockname()[1]}  Stop it with Ctrl-C.")
-        config = uvicorn.Config(
-            app,
-            ssl_certfile=str(tls_cert) if tls_cert else None,
-            ssl_keyfile=str(tls_key) if tls_key else None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-        )
-        uvicorn.Server(config).run(sockets=[door])
-    return DONE
-
-
-@contextmanager
-def _listening(host: str, port: int) -> Iterator[socket]:
-    """A socket at the address, taken before anybody is told of it."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        ssl_certfile=str(tls_cert) if tls_cert else None,
+        ssl_keyfile=str(tls_key) if tls_key else None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+    )
     try:
-        door = create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
-    except OSError as error:
+        door = config.bind_socket()  # before anybody is told of the address
+    except SystemExit as error:  # after it has said why
         raise ReadingError(
-            f"{host}:{port} cannot be listened at ({reason_of(error)}). Expected an address of this machine "
-            "and a free port. Name another --port, or stop what listens there."
+            f"{host}:{port} cannot be listened at. Expected an address of this machine and a free port. Name "
+            "another --port, or stop what listens there."
         ) from error
     with door:
-        yield door
+        typer.echo(f"Reading page: {scheme}://{host}:{door.getsockname()[1]}  Stop it with Ctrl-C.")
+        uvicorn.Server(config).run(sockets=[door])
+    return DONE
 
 
 def _check_files(*files: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -172,7 +173,16 @@ class Book:
 
 
 def prepare(order: Order, made: ResultFiles = RESULTS) -> None:
-    """Make the results folder, or refuse it."""
+    """Make the results folder, or refuse it.
+
+    Raises
+    ------
+    OutputError
+        Nothing that was named is there, or the folder cannot be used.
+    """
+    if not any(os.path.lexists(path) for path in order.paths):
+        named = ", ".join(map(str, order.paths))
+        raise OutputError(f"{named} was not found. Expected photos or folders. Check the path.")
     with writing(order.out):
         _check_out(order, made)
         for old in _old_results(order.out, made):

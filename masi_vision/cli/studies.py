@@ -183,6 +183,8 @@ def show_summary(summary: Summary, order: StudyOrder) -> None:
     _show_reasons(console, summary.plan)
     not_scored = [one for one in summary.told if one.status != "scored"]
     _list(console, "Not scored:", [f"{_place(one)}: {one.reason}" for one in not_scored])
+    if not_scored:
+        _say(console, "Why each of them, and what to do: run.json of the results, under refused.")
     remarks = [f"{'/'.join(filter(None, place))}: {remark}" for place, remark in summary.remarks]
     _list(console, "Remarks:", remarks)
     views = [place_of(one.patient, one.visit, view) for one in summary.plan.visits for view in one.photos]
@@ -201,8 +203,8 @@ def show_summary(summary: Summary, order: StudyOrder) -> None:
         console,
         f"{len(summary.told) - len(not_scored)} of {len(summary.plan.visits)} visits scored"
         + (f"; not scored: {by_reason}" if by_reason else "")
-        + (f"; {warned} with a warning of quality" if warned else "")
-        + ".",
+        + (f"; {warned} with a warning of quality (masi qc tells which)" if warned else "")
+        + ("." if summary.plan.jobs else ". Nothing was new or changed."),
     )
     if summary.state == "interrupted":
         _say(console, "Stopped before the end: what was done is kept, and the next run goes on from here.")

@@ -185,8 +185,9 @@ def read_csv(file: Path, refused: type[MasiError]) -> tuple[tuple[str, ...], lis
             columns = tuple(name.strip() for name in next(reader, []))
             lines = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
+        remedy = "Look for a misspelt name." if isinstance(error, OSError) else 'Save it as "CSV UTF-8".'
         raise refused(
-            f"{file} cannot be read ({reason_of(error)}). Expected a CSV table in UTF-8. Save it as one."
+            f"{file} cannot be read ({reason_of(error)}). Expected a CSV table in UTF-8. {remedy}"
         ) from error
     if twice := [name for name, count in Counter(filter(None, columns)).items() if count > 1]:
         raise refused(f"{file.name} has the column {twice[0]!r} twice. Expected one. Take the other out.")

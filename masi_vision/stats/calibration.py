@@ -70,7 +70,7 @@ def calibrate(
     if scarce := [k for k, n in given.items() if n < LEAST_OF_A_GRADE]:
         raise ValueError(
             f"grade {scarce[0]} was given {given[scarce[0]]} times. Expected each grade from {lowest} to "
-            f"{lowest + count} at least {LEAST_OF_A_GRADE} times: let the panel read more photos"
+            f"{lowest + count} at least {LEAST_OF_A_GRADE} times"
         )
     cuts = fit_cut_points(measured, grades, lowest=lowest, count=count)
     errors = []

@@ -261,6 +261,14 @@ _KINDS: dict[str, type[Experiment]] = {
 }
 
 
+def shipped_experiments() -> list[str]:
+    """Names of the experiments that come with masi_vision."""
+    folder = shipped_file("configs", "training/face_reader.yaml").parent
+    return sorted(
+        file.stem for file in folder.glob("*.yaml") if "network:" in file.read_text(encoding="utf-8")
+    )
+
+
 def load_experiment(config: str | Path) -> Experiment:
     """Read an experiment from a file, or by the name of one that comes with masi_vision.
 
@@ -271,7 +279,12 @@ def load_experiment(config: str | Path) -> Experiment:
     """
     file = Path(config)
     if not file.is_file() and file.suffix == "":
-        file = shipped_file("configs", f"training/{file.name}.yaml")
+        if config not in (shipped := shipped_experiments()):
+            raise SettingsError(
+                f"There is no experiment {str(config)!r}. Expected the path of a YAML file, or one of "
+                f"{', '.join(shipped)}."
+            )
+        file = shipped_file("configs", f"training/{config}.yaml")
     values = read_yaml(file)
     kind = _KINDS.get(str(values.get("network")))
     if kind is None:

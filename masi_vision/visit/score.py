@@ -161,7 +161,7 @@ def score_photo(
     PhotoScore
         With status ``not_scored`` and a reason where it cannot be scored: bad photos raise nothing.
     """
-    settings, models = settings or _shipped_settings(), models or shipped_models()
+    settings, models = _usable(settings), models or shipped_models()
     name = source.name if isinstance(source, Photo) else printable_name(source)
     provenance = provenance_of(settings, models)
     findings: tuple[Finding, ...] = ()
@@ -227,7 +227,7 @@ def score_visit(
     together, each patch of skin as squarely as it is seen, or from the one that can be used: flagged
     ``other_view`` when the side view was there but could not. Views merge before anything is graded.
     """
-    settings, models = settings or _shipped_settings(), models or shipped_models()
+    settings, models = _usable(settings), models or shipped_models()
     if not isinstance(paths, Mapping):
         from masi_vision.visit.folder import one_visit
 
@@ -284,6 +284,13 @@ def visit_of(
         photos=tuple(photos),
         provenance=provenance,
     )
+
+
+def _usable(settings: Settings | None) -> Settings:
+    """The settings, or the shipped ones; whoever calls from Python may not know what is asked for."""
+    if settings is not None and not isinstance(settings, Settings):
+        raise ValueError(f"settings must be Settings, as load_settings(FILE) reads them, got {settings!r}")
+    return settings or _shipped_settings()
 
 
 @lru_cache(maxsize=1)

@@ -287,3 +287,11 @@ def test_the_script_is_the_verb_and_prints_in_any_locale(bad_photos, tmp_path):
     assert done.stderr == ""
     assert "3 visits scored" in done.stdout
     assert {row["visit"] for row in table(tmp_path / "out" / "scores.csv")} == {"cut", "wall", "皮膚 é"}
+
+
+@pytest.mark.parametrize("name", ["score", "qc"])
+def test_a_path_that_is_not_there_leaves_nothing_behind(tmp_path, name):
+    done = masi(name, tmp_path / "STUDYY", "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "was not found" in done.output
+    assert not (tmp_path / "out").exists()

@@ -62,3 +62,8 @@ def test_a_run_goes_on_with_the_data_and_models_that_it_was_begun_with_alone(tmp
     for other, said in (({"data": "c"}, "other data"), ({"models": "c"}, "other models")):
         with pytest.raises(OutputError, match=f"was begun with {said}"):
             _remember(one, tmp_path, begun | other)
+
+
+def test_a_name_of_no_experiment_is_answered_with_those_that_there_are():
+    with pytest.raises(SettingsError, match=r"There is no experiment 'tiny'.*face_reader, finetune_pigment"):
+        load_experiment("tiny")

@@ -559,3 +559,8 @@ print(score_photo({str(demo_visits[0] / "front.jpg")!r}).status)
 """
     )
     assert printed.strip() == "scored"
+
+
+def test_settings_that_are_a_path_are_refused_by_what_is_asked_for(demo_visits):
+    with pytest.raises(ValueError, match=r"settings must be Settings, as load_settings\(FILE\) reads them"):
+        score_photo(demo_visits[0] / "front.jpg", "mine.yaml")

@@ -144,16 +144,18 @@ def _rows(study: str) -> Iterator[tuple[int, dict[str, str]]]:
         ) from error
     reader = csv.DictReader(io.StringIO(text), restkey="more", restval="")
     try:
+        reader.fieldnames = columns = [name.strip().casefold() for name in reader.fieldnames or ()]
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise StudyError(
             f"{_short(study)} is no CSV file near line {reader.line_num} ({error}). Expected "
             f"{','.join(COLUMNS)}; look for a quote that is not closed."
         ) from error
-    if tuple(reader.fieldnames or ()) != COLUMNS:
+    if sorted(columns) != sorted(COLUMNS):
+        parted = ";".join(columns).count(";") > len(columns) - 1
         raise StudyError(
-            f"{_short(study)} begins with {','.join(reader.fieldnames or ())!r}. Expected the line "
-            f"{','.join(COLUMNS)}. Correct the first line."
+            f"{_short(study)} begins with {','.join(columns)!r}. Expected the columns {','.join(COLUMNS)}. "
+            + ("Save it as CSV with commas." if parted else "Correct the first line.")
         )
     for number, row in rows:
         if "more" in row:

@@ -102,9 +102,10 @@ def _rows(table: Path) -> list[dict[str, str]]:
             f"{table} cannot be read ({reason_of(error)}). Expected a CSV file in UTF-8."
         ) from error
     if lacking := [name for name in ("photo", "patient") if not rows or name not in rows[0]]:
+        parted = bool(rows) and any(";" in name for name in rows[0])
         raise DatasetError(
             f"{table.name} has no column {lacking[0]}, or no row. Expected photo,patient and, if you have "
-            f"them, {', '.join(COLUMNS[2:])}."
+            f"them, {', '.join(COLUMNS[2:])}." + (" Save it as CSV with commas." if parted else "")
         )
     return rows
 

@@ -189,9 +189,16 @@ def _visits_in(
         yield _key(visit), visit
     else:
         stems = Counter(_stem(photo) for photo in photos)
+        views = f"{words.front[0]}, {words.left[0]} and {words.right[0]}"
+        remark = (
+            f"{_own_name(folder)} holds {len(photos)} photos whose names tell no view, and each is scored as "
+            f"a visit of its own. If they are one visit, name them {views}."
+        )
+        within = len(parts) >= _DEPTH_OF_A_VISIT  # a plain folder of photos holds people, not views
         for photo in photos:
             name = _stem(photo) if stems[_stem(photo)] == 1 else printable_name(photo)
-            yield _lone_photo(photo, "/".join(parts), name, words)
+            key, visit = _lone_photo(photo, "/".join(parts), name, words)
+            yield key, replace(visit, remarks=(*visit.remarks, remark)) if within else visit
 
 
 def _is_picture(entry: Path) -> bool:

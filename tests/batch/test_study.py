@@ -120,10 +120,14 @@ def test_a_line_that_cannot_be_used_is_named(tmp_path, settings, lines, sentence
 
 def test_a_manifest_of_other_columns_is_refused(tmp_path, settings):
     (tmp_path / "study.csv").write_text("id;photo\n")
-    with pytest.raises(
-        StudyError, match=r"begins with 'id;photo'. Expected the line patient,visit,view,path"
-    ):
+    with pytest.raises(StudyError, match=r"begins with 'id;photo'\. Expected the columns .* CSV with commas"):
         visits_of(str(tmp_path / "study.csv"), settings.views)
+
+
+def test_a_manifest_s_columns_may_stand_in_any_order_and_case(tmp_path, settings):
+    (tmp_path / "study.csv").write_text("Visit,Patient,Path,View\nv1,P1,a.jpg,front\n")
+    (one,) = visits_of(str(tmp_path / "study.csv"), settings.views)
+    assert (one.patient, one.visit, list(one.photos)) == ("P1", "v1", ["front"])
 
 
 def test_a_study_that_is_not_there_is_refused(tmp_path, settings):

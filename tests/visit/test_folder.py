@@ -107,6 +107,13 @@ def test_a_photo_that_tells_no_view_among_others_that_do_is_passed_over_aloud(tm
     assert visit.remarks[0].startswith("IMG_7.jpg was passed over: its name tells no view.")
 
 
+def test_photos_of_a_visit_that_tell_no_views_are_visits_of_their_own_and_say_so(tmp_path):
+    photos(tmp_path / "STUDY" / "P01" / "v1", "IMG_1.jpg", "IMG_2.jpg")
+    for visit in found(tmp_path / "STUDY"):
+        assert "v1 holds 2 photos whose names tell no view" in visit.remarks[0]
+    assert not any(visit.remarks for visit in found(tmp_path / "STUDY" / "P01" / "v1"))
+
+
 @pytest.mark.parametrize("stem", ["front", "P01_Front", "front2", "01front", "x-FRONT.v2", "frontal"])
 def test_words_tell_the_view_between_anything_but_letters(stem):
     assert views_told(stem, WORDS) == ["front"]

@@ -82,7 +82,7 @@ class PigmentSettings(Section):
     """What counts as pigment: by the learned map, or by rules."""
 
     method: Literal["learned", "classical"]
-    lesion_probability: InnerFraction
+    lesion_probability: Annotated[float, Field(gt=0, le=0.95)]  # no more is ever asked for: pigment/map.py
     raised_by_doubt: Fraction
     undecided_fraction: InnerFraction
     disagreement_fraction: InnerFraction
@@ -201,6 +201,24 @@ class QualitySettings(Section):
     def _nothing_measured_in_next_to_nothing(self) -> QualitySettings:
         if self.visible_fraction.fail < self.accepted_visible_fraction:
             raise ValueError("a visible_fraction.fail that is not below accepted_visible_fraction")
+        return self
+
+    @model_validator(mode="after")
+    def _limits_that_a_photo_can_keep(self) -> QualitySettings:
+        highest = {"jpeg_quality": 100, "yaw_deg_front": 90, "yaw_deg_oblique_least": 90}
+        highest |= {"yaw_deg_oblique_most": 90, "pitch_deg": 90, "roll_deg": 180}
+        for name, most in highest.items():
+            limit = getattr(self, name)
+            if max(limit.warn or 0, limit.fail or 0) > most:
+                raise ValueError(f"{name} up to {most}")
+        least, farthest = self.yaw_deg_oblique_least.fail, self.yaw_deg_oblique_most.fail
+        if least is not None and farthest is not None and least >= farthest:
+            raise ValueError("a yaw_deg_oblique_least.fail below yaw_deg_oblique_most.fail")
+        spoilt = (self.clipped_fraction.fail, self.blocked_fraction.fail)
+        if any(one is not None and one > self.accepted_spoilt_fraction for one in spoilt):
+            raise ValueError("an accepted_spoilt_fraction not below those that fail")
+        if self.accepted_visible_fraction < 0.05:
+            raise ValueError("an accepted_visible_fraction of 0.05 or more")
         return self
 
     @field_validator("accepted")

@@ -326,3 +326,28 @@ def test_a_file_that_should_have_come_along_is_named_with_its_places():
 def test_the_order_of_overrides_and_their_number_leave_the_hash_alone():
     twice = load_settings(accept=["jpeg_quality", "blur_percent", "jpeg_quality"])
     assert twice.sha256 == load_settings(accept=["blur_percent", "jpeg_quality"]).sha256
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "jpeg_quality: {warn: 75, fail: 30}",
+            "jpeg_quality: {warn: 101, fail: 30}",
+            "jpeg_quality up to 100",
+        ),
+        (
+            "oblique_least: {warn: 25, fail: 15}",
+            "oblique_least: {warn: 85, fail: 80}",
+            "oblique_least.fail below",
+        ),
+        ("accepted_visible_fraction: 0.2", "accepted_visible_fraction: 0.01", "0.05 or more"),
+        ("accepted_spoilt_fraction: 0.8", "accepted_spoilt_fraction: 0.1", "not below those that fail"),
+    ],
+)
+def test_limits_that_no_photo_can_keep_are_refused(tmp_path, old, new, said):
+    shipped = shipped_file("configs", "quality.yaml").read_text(encoding="utf-8")
+    assert old in shipped
+    (tmp_path / "limits.yaml").write_text(shipped.replace(old, new), encoding="utf-8")
+    with pytest.raises(SettingsError, match=said):
+        load_settings(quality=tmp_path / "limits.yaml")

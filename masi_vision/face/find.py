@@ -40,6 +40,9 @@ _AGREE = {"whole": 0.10, "part": 0.05}
 _LEAST_SURE = {"whole": 0.6, "part": 0.8}
 _LEAST_SKIN = 0.04
 _SURE = 0.8
+# A reading further astray or less sure than this may be of a face that lies on its side or stands on its
+# head: then the photo is read turned as well. Chosen on the validation faces, upright and turned.
+_DOUBTED_ASTRAY, _DOUBTED_SURE = 0.03, 0.85
 _LEAST_SPREAD = 0.02  # six points nearer together than this share of the photo are no face
 # How the landmarks' subunits weigh on what the network saw: the width of their borders in px of the crop,
 # the weight of a subunit outside its own place, and by how much they speak against hidden skin inside
@@ -137,7 +140,7 @@ def find_face(picture: Pixels, models: FaceModels, *, min_probability: float) ->
     Raises
     ------
     NotScorable
-        ``no_face``.
+        ``no_face``; ``pose`` where the photo must be turned for its face to be upright.
     """
     best = 0.0
     for number, (top, left, bottom, right) in enumerate(_looks(picture.shape)):
@@ -146,8 +149,27 @@ def find_face(picture: Pixels, models: FaceModels, *, min_probability: float) ->
         if probability >= min_probability:
             face, astray = _read(picture, seen + np.array([left, top], np.float32), probability, models)
             if face is not None and _is_believed(face, astray, "part" if number else "whole"):
+                if astray > _DOUBTED_ASTRAY or _sureness(face) < _DOUBTED_SURE:
+                    _refuse_turned(picture, face, models, min_probability)
                 return face
     raise _no_face(best, min_probability)
+
+
+def _refuse_turned(picture: Pixels, face: FaceRegions, models: FaceModels, min_probability: float) -> None:
+    """Refuse a photo that is read more surely when it is turned."""
+    for quarters in (1, 2, 3):
+        turned = np.ascontiguousarray(np.rot90(picture, quarters))
+        probability, seen = _coarse(turned, models)
+        if probability < min_probability:
+            continue
+        other, astray = _read(turned, seen, probability, models)
+        surer = other is not None and _sureness(other) > _sureness(face)
+        if other is not None and surer and _is_believed(other, astray, "part"):
+            raise NotScorable(
+                "pose",
+                "The face is not upright: it is once the photo is turned by "
+                f"{90 * quarters} degrees to the left. Expected an upright face. Turn the photo.",
+            )
 
 
 def _looks(shape: tuple[int, ...]) -> list[Window]:
@@ -213,8 +235,14 @@ def _where_it_belongs(shares: Floats, in_crop: Alignment) -> Floats:
 def _is_believed(face: FaceRegions, astray: float, look: Literal["whole", "part"]) -> bool:
     """Whether both passes agree, and the fine pass drew enough skin and was sure of it."""
     skin = face.shares.argmax(axis=0) > 0
-    sure = (face.shares.max(axis=0)[skin] > _SURE).mean() if skin.any() else 0.0
-    return bool(astray <= _AGREE[look] and skin.mean() >= _LEAST_SKIN and sure >= _LEAST_SURE[look])
+    enough = skin.mean() >= _LEAST_SKIN and _sureness(face) >= _LEAST_SURE[look]
+    return bool(astray <= _AGREE[look] and enough)
+
+
+def _sureness(face: FaceRegions) -> float:
+    """Share of the skin drawn of which the fine pass is sure."""
+    skin = face.shares.argmax(axis=0) > 0
+    return float((face.shares.max(axis=0)[skin] > _SURE).mean()) if skin.any() else 0.0
 
 
 def _no_face(probability: float, least: float) -> NotScorable:

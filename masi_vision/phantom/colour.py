@@ -24,7 +24,9 @@ def colour_from_lab_shift(skin_rgb: Floats, rng: Rng) -> Floats:
     Notes
     -----
     The shift is drawn around what is measured between melasma and the skin beside it: dL* -3 to -15, da*
-    +1 to +3, db* -2 to +3 (yellow fades with depth). colour = log10(before / after), over its mean.
+    +1 to +3, db* -2 to +3 (yellow fades with depth). In proportion to dL*, so that of strong pigment they go
+    a little beyond: in 98 of 100 draws da* 0.3 to 4.8, db* -3.0 to +4.3. colour = log10(before / after),
+    over its mean.
     """
     before = np.maximum(skin_rgb, 0.01).astype(np.float32)
     delta_l = rng.uniform(3, 15)

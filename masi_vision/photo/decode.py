@@ -59,6 +59,8 @@ _BLANK_END_BYTES = 1024
 """No coded picture ends in so many zeros (chosen here)."""
 _SRGB_GAMMA, _GAMMA_OFF = 1 / 2.2, 0.05
 """Of the chunk gAMA of a PNG file in sRGB, and how far it may be off (chosen here)."""
+_SRGB_PRIMARIES, _PRIMARY_OFF = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06), 0.01
+"""The same of its chunk cHRM: x and y of white, red, green and blue."""
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
 _COLOUR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "YCbCr")
 _BAD_PROFILE = (
@@ -144,6 +146,14 @@ def _check_kind(image: ImageFile.ImageFile, kind: str) -> None:
             "unsupported_format",
             f"is stored with a gamma of {gamma:g}. Expected sRGB. Export it as sRGB.",
         )
+    primaries = image.info.get("chromaticity", _SRGB_PRIMARIES)
+    off = max(abs(one - ours) for one, ours in zip(primaries, _SRGB_PRIMARIES, strict=True))
+    if kind == "PNG" and not is_told and off > _PRIMARY_OFF:
+        raise UndecodableError(
+            "unsupported_format",
+            "is stored with other primary colours than those of sRGB, without a profile. Expected sRGB. "
+            "Export it as sRGB.",
+        )
 
 
 def _pixels(image: ImageFile.ImageFile, kind: str, data: bytes, limits: Limits) -> Pixels:
@@ -152,7 +162,7 @@ def _pixels(image: ImageFile.ImageFile, kind: str, data: bytes, limits: Limits) 
         return _jpeg_pixels(image, data, limits)
     deep = _is_16_bit(image)
     if kind == "PNG":
-        _check_png_chunks(data)
+        image.info["cicp"] = _png_colour_codes(data)
     elif kind in ("HEIC", "WEBP") and not data[-_BLANK_END_BYTES:].strip(b"\0"):
         raise OSError("its end is blank")
     image.load()
@@ -209,13 +219,20 @@ def _jpeg_quality(image: ImageFile.ImageFile) -> int | None:
     return int(np.clip(round(quality), 1, 100))
 
 
-def _check_png_chunks(data: bytes) -> None:
-    """Walk to the end marker; OpenCV would search for minutes behind a chunk longer than the file."""
-    place = 8
-    while data[place + 4 : place + 8] != b"IEND":
-        place += 12 + int.from_bytes(data[place : place + 4], "big")
+def _png_colour_codes(data: bytes) -> bytes:
+    """What the chunk ``cICP`` says, empty where there is none.
+
+    On the way to the end marker: OpenCV would search for minutes behind a chunk longer than the file.
+    """
+    place, codes = 8, b""
+    while (kind := data[place + 4 : place + 8]) != b"IEND":
+        length = int.from_bytes(data[place : place + 4], "big")
+        if kind == b"cICP":
+            codes = data[place + 8 : place + 8 + length]
+        place += 12 + length
         if place >= len(data):
             raise OSError("the end of the picture is missing")
+    return codes
 
 
 def _deep_pixels(data: bytes) -> Pixels:
@@ -251,7 +268,10 @@ def _is_raw(directory: Image.Exif) -> bool:
 
 
 def _to_srgb(pixels: Pixels, image: ImageFile.ImageFile, exif: Image.Exif) -> tuple[Pixels, str]:
-    """Convert by the embedded profile, else by what HEIC or EXIF declare; name where it came from."""
+    """Convert by colour codes or the profile, else by what EXIF declares; name where it came from."""
+    if len(codes := image.info.get("cicp", b"")) >= 2:  # goes before a profile (PNG, third edition)
+        space = _coded_space(codes[0], codes[1], "PNG picture")
+        return (pixels, "sRGB") if space in (None, "sRGB") else (known_space(space).to_srgb(pixels), space)
     if "icc_profile" in image.info and not (image.format == "HEIF" and not image.info["icc_profile"]):
         try:
             return icc_to_srgb(pixels, bytes(image.info["icc_profile"] or b""))
@@ -264,15 +284,19 @@ def _to_srgb(pixels: Pixels, image: ImageFile.ImageFile, exif: Image.Exif) -> tu
 
 
 def _heif_space(image: ImageFile.ImageFile) -> str | None:
-    """Read HEIC's colour codes (ITU-T H.273: primaries 1 BT.709, 12 P3, 2 unspecified; transfer 13 sRGB)."""
     codes = image.info.get("nclx_profile") or {}
     primaries, transfer = codes.get("color_primaries", 2), codes.get("transfer_characteristics", 2)
+    return _coded_space(primaries, transfer, "HEIC photo")
+
+
+def _coded_space(primaries: int, transfer: int, what: str) -> str | None:
+    """Read colour codes (ITU-T H.273: primaries 1 BT.709, 12 P3, 2 unspecified; transfer 13 sRGB)."""
     if primaries == 2 and transfer == 2:
         return None
     if primaries in (1, 2, 12) and transfer in (1, 2, 6, 13):
         return "Display P3" if primaries == 12 else "sRGB"
     raise UndecodableError(
         "unsupported_format",
-        "is a high-dynamic-range or wide-gamut HEIC photo. Expected sRGB or Display P3. "
+        f"is a high-dynamic-range or wide-gamut {what}. Expected sRGB or Display P3. "
         "Turn HDR off in the camera, or export it as JPEG.",
     )

@@ -25,7 +25,7 @@ from masi_vision.pigment.map import PigmentMap
 from masi_vision.pigment.measure import RegionMeasure, mean_over_area, measure_region, share_of_area
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.skin.density import optical_density
-from masi_vision.visit.measure import PhotoMeasures, region_members
+from masi_vision.visit.measure import PhotoMeasures, region_members, visible_share
 from masi_vision.visit.models import Models, shipped_models
 from masi_vision.visit.region import ACCEPTED, MIXED, REFUSED, RegionResult, preferred_views
 from masi_vision.visit.score import VisitScore, place_of, score_visit
@@ -384,7 +384,7 @@ def _of_region(
         comparison, measures = laid.views[view], [visit[view] for visit in laid.seen]
         change = comparison.change
         common = np.isin(measures[0].codes, members) & change.skin
-        share = min(1.0, share_of_area(common, whole, area))
+        share = visible_share(np.where(change.skin, measures[0].codes, 0), members, models.face.atlas)
         if share < laid.least_visible(view, settings.quality):
             best = RegionChange(view, share, flag="region_hidden")
             continue

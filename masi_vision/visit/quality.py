@@ -50,10 +50,10 @@ _SHOWN: Mapping[View, tuple[MasiRegion, ...]] = {
 }
 """The regions that a view should show."""
 
-_CLIPPED = 0.956
-"""250 of 255, in linear light. Chosen here."""
-_BLOCKED = 0.013
-"""30 of 255, in linear light. Chosen here."""
+_CLIPPED = 0.9516
+"""249.5 of 255 in linear light, so that 250 is clipped. Chosen here."""
+_BLOCKED = 0.01263
+"""29.5 of 255 in linear light, so that 29 is blocked and 30 is not. Chosen here."""
 _NO_SIDE_DEG = 10.0
 """Turned less to a side than this, a head shows none. Chosen here."""
 

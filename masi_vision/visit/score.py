@@ -53,8 +53,9 @@ Status = Literal["scored", "not_scored"]
 class Scores:
     """MASI and mMASI, graded and continuous.
 
-    `mmasi_low` and `mmasi_high` are a 90 % interval: the grades of the measures moved toward their low and
-    high ends, all together, by the share that held the truth of nine phantoms in ten.
+    `mmasi_low` and `mmasi_high` are a 90 % interval of `mmasi`, not of its twin without bands: the grades of
+    the measures moved toward their low and high ends, all together, by the share that held the truth of nine
+    phantoms in ten.
     """
 
     mmasi: float

@@ -115,6 +115,7 @@ def test_of_several_readings_the_one_nearest_to_its_crop_is_taken(
 
     monkeypatch.setattr(find, "_coarse", lambda *_: (1.0, aside(keys, seen)))
     monkeypatch.setattr(find, "_fine", lambda *_: (shares, aside(true, next(coming))))
+    monkeypatch.setattr(find, "_refuse_turned", lambda *_: None)  # it would read on
     found = find_face(plain_skin(600, 600), models, min_probability=0.5)
     np.testing.assert_allclose(found.alignment.landmarks, aside(true, readings[taken]), atol=1e-3)
 
@@ -343,3 +344,17 @@ def test_an_altered_model_file_is_refused(tmp_path):
 def test_a_missing_model_file_is_refused(tmp_path):
     with pytest.raises(ModelError, match=r"face_reader\.onnx is missing"):
         verified(tmp_path / "face_reader.onnx", "0" * 64)
+
+
+@pytest.mark.slow
+def test_a_face_that_stands_on_its_head_is_no_upright_one(faces_folder):
+    picture = read_photo(faces_folder / "photos" / "01339.jpg").srgb
+    models = face_models()
+    find_face(picture, models, min_probability=0.5)
+    for quarters in (1, 2, 3):
+        turned = np.ascontiguousarray(np.rot90(picture, quarters))
+        with pytest.raises(NotScorable) as refused:
+            find_face(turned, models, min_probability=0.5)
+        assert refused.value.reason in ("pose", "no_face")
+    with pytest.raises(NotScorable, match="once the photo is turned by 180 degrees"):
+        find_face(np.ascontiguousarray(picture[::-1, ::-1]), models, min_probability=0.5)

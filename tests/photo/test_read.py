@@ -18,6 +18,7 @@ from PIL import Image, ImageCms, ImageFile
 
 from masi_vision.errors import PhotoUnreadable
 from masi_vision.photo import Photo, read_photo
+from masi_vision.photo.profile import known_space
 
 ORIENTATION, MAKE, MODEL, EXIF_IFD, INTEROP_IFD = 274, 271, 272, 0x8769, 0xA005
 HEIC = base64.b64decode(  # 80 x 64 px, left half (200, 120, 90), right half (60, 80, 160)
@@ -433,11 +434,15 @@ def dated(picture):
     return picture
 
 
-def png_of_gamma(gamma):
-    """A PNG that declares a gamma and no colour space."""
-    data = encode(skin())
-    body = b"gAMA" + struct.pack(">I", round(gamma * 1e5))
-    return data[:33] + struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body)) + data[33:]
+def png_with(kind, content):
+    """A PNG with another chunk before its picture, and no colour space."""
+    data, body = encode(skin()), kind + content
+    return (
+        data[:33] + struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body)) + data[33:]
+    )
+
+
+P3_PRIMARIES = struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
 
 
 def tiff(picture, *, in_planes=False, kind=1):
@@ -527,7 +532,9 @@ REFUSED = {
         "unsupported_format",
         "a TIFF of a kind that is not read",
     ),
-    "png in linear light": (png_of_gamma(1.0), "unsupported_format", "is stored with a gamma of 1"),
+    "png of wide primaries": (png_with(b"cHRM", P3_PRIMARIES), "unsupported_format", "other primary colours"),
+    "png of high range": (png_with(b"cICP", bytes([9, 16, 0, 1])), "unsupported_format", "wide-gamut PNG"),
+    "png in linear light": (png_with(b"gAMA", struct.pack(">I", 100000)), "unsupported_format", "gamma of 1"),
     "gray stored as colour": (encode(gray_rgb(), "JPEG"), "not_colour", "is a grayscale image"),
     "half transparent": (encode(with_alpha(100)), "unsupported_format", "has transparent parts"),
     "gif": (encode(COLOUR.convert("P"), "GIF"), "unsupported_format", "is a GIF image"),
@@ -542,6 +549,15 @@ REFUSED = {
         "holds several pictures",
     ),
 }  # fmt: skip
+
+
+def test_the_colour_codes_of_a_png_are_followed(tmp_path):
+    plain = read_photo(saved(tmp_path, encode(skin())))
+    wide = read_photo(saved(tmp_path, png_with(b"cICP", bytes([12, 13, 0, 1]))))
+    assert wide.capture.colour_space == "Display P3"
+    assert (wide.srgb == known_space("Display P3").to_srgb(plain.srgb)).all()
+    told = read_photo(saved(tmp_path, png_with(b"cICP", bytes([1, 13, 0, 1]))))
+    assert (told.srgb == plain.srgb).all()
 
 
 def test_half_a_photo_is_refused_whatever_another_library_switched_on(tmp_path, monkeypatch):

@@ -51,6 +51,16 @@ class Plan:
         return self.places, problems, [one.remarks for one in self.visits]
 
     @property
+    def vanished(self) -> list[Place]:
+        """Patient and visit of what stands in the ledger and is not in the study any more."""
+        return sorted(self.records.keys() - set(self.places))
+
+    @property
+    def stood(self) -> bool:
+        """Whether all was as the run before left it."""
+        return not self.jobs and not self.vanished
+
+    @property
     def problems(self) -> list[StudyVisit]:
         """Visits in which there is nothing to score."""
         return [one for one in self.visits if one.problem is not None]
@@ -72,7 +82,7 @@ def plan_of(
 
     Notes
     -----
-    A photo whose size and time of writing are what they were is taken for the same; any other is read and
+    A photo whose size and times of writing and change are what they were is taken for the same; any other is read and
     its hash compared.
     """
     there = {kind: _files_in(Path(setup.out) / kind) for kind in setup.pictures}
@@ -168,7 +178,10 @@ def _marked(address: str, mark: str | None, known: PhotoMark) -> PhotoMark:
 
 def _sha256(address: str) -> str | None:
     try:
-        with at_hand({"front": address}) as files, files["front"].open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with at_hand({"front": address}) as files:
+            if not files["front"].is_file():  # a pipe would keep us for ever
+                return None
+            with files["front"].open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None

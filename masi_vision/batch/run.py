@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from masi_vision.batch.address import local_path, mark_of
+from masi_vision.batch.address import is_remote, local_path, mark_of
 from masi_vision.batch.job import Job, Outcome, PhotoMark, Setup, refused
 from masi_vision.batch.ledger import LEDGER, Ledger, Maker, Place, Record, Told
 from masi_vision.batch.plan import Plan, plan_of
@@ -27,7 +27,8 @@ from masi_vision.visit.models import Models
 from masi_vision.visit.score import provenance_of
 
 _SAMPLE = 50  # photos that are looked for before a study counts as gone
-_IN_VAIN = ("crashed", "timed_out")
+_VANISHED = "is not in the study any more. What was found there stays in the ledger, not in the tables."
+_SHUT = "photo cannot be opened"
 
 
 class Workers(Protocol):
@@ -121,6 +122,28 @@ class BatchRun:
         }
         return replace(plan, jobs=jobs)
 
+    def refuse_out_among_photos(self) -> None:
+        """Look where the results would lie, by real paths, before anything is written.
+
+        Raises
+        ------
+        OutputError
+            In the study's own folder, above it, or beside photos.
+        """
+        if is_remote(self.study):
+            return
+        study, out = local_path(self.study).resolve(), self.results.out.resolve()
+        among = study.is_dir() and out in (study, *study.parents)
+        if not among and study in out.parents:
+            visits = visits_of(self.study, self.setup.settings.views)
+            files = [address for one in visits for address in one.photos.values()]
+            among = any(self.results.surround(file) and not self.results.hold(file) for file in files)
+        if among:
+            raise OutputError(
+                f"{self.results.out}, or what lies in it, is both read and written. Expected a folder of its "
+                "own for the results. Name another with --out."
+            )
+
     def _visits(self, records: Mapping[Place, Record]) -> list[StudyVisit]:
         """The visits of the study, or of the part; pictures of this very run are none."""
         found = visits_of(self.study, self.setup.settings.views)
@@ -138,6 +161,12 @@ class BatchRun:
             raise StudyError(
                 f"{self.study} holds none of the {len(records)} visits that stand in the ledger. Expected "
                 "the same study. Mount the share again, or name another folder with --out."
+            )
+        had_photos = any(record.photos for record in records.values())
+        if had_photos and not any(one.photos for one in own):
+            raise StudyError(
+                f"{self.study} holds no photo any more. Expected those that were scored. Mount the share "
+                "again: what was done is kept."
             )
         if records and not _can_be_read(own):
             raise self._gone(own)
@@ -164,7 +193,8 @@ class BatchRun:
                 one for one in plan.visits if (one.patient, one.visit) in plan.jobs.keys() & records.keys()
             ]
             undone = plan_of(there, records, other, self.maker, self.setup).jobs
-        done = [place for one in there if (place := (one.patient, one.visit)) not in undone]
+        places = [(one.patient, one.visit) for one in there]
+        done = [one for one in places if one not in undone or undone[one][1].startswith(_SHUT)]
         ledger.take_over(part / LEDGER, done)
         return bool(done)
 
@@ -206,7 +236,7 @@ class BatchRun:
         place = (outcome.patient, outcome.visit)
         this.done.add(place)
         before = this.plan.records.get(place)
-        if outcome.fate == "again" and outcome.reason in _IN_VAIN:
+        if outcome.fate == "again":
             self._in_vain[place] = {view: mark.mark for view, mark in outcome.photos.items()}
         if before is not None and (shut := self._shut_for_now(before, outcome)):
             this.remarks.append((place, f"{shut} could not be read this time; the result of before stands."))
@@ -326,6 +356,7 @@ class _Pass:
         self.done: set[Place] = set()
         self.photos = 0
         self.remarks = [((one.patient, one.visit), remark) for one in plan.visits for remark in one.remarks]
+        self.remarks += [(place, _VANISHED) for place in plan.vanished]
         self.started, self._clock = datetime.now(UTC), time.monotonic()
 
     @property

@@ -6,6 +6,7 @@ import getpass
 import hashlib
 import os
 import platform
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -33,8 +34,9 @@ def mirrored(out: str, *, write: bool) -> Iterator[Path]:
 
     Notes
     -----
-    The ledger at the address counts as that of a shard: what it holds is taken over. The folder here stays
-    after a run that was killed, and the next run on this machine goes on from it.
+    The folder here is taken away once its results are at the address. It stays after a run that was killed,
+    and the next run on this machine goes on from it: the ledger at the address then counts as that of a
+    shard.
 
     Raises
     ------
@@ -46,9 +48,13 @@ def mirrored(out: str, *, write: bool) -> Iterator[Path]:
         return
     there, here = remote(out), _folder_here(out)
     if not write:
-        with _said(out):
-            _fetch(there, here, pictures=False)
-        yield here
+        with tempfile.TemporaryDirectory() as made:
+            copy = Path(made)
+            if (here / LEDGER).exists():
+                shutil.copy2(here / LEDGER, copy / LEDGER)
+            with _said(out):
+                _fetch(there, copy, pictures=False)
+            yield copy
         return
     with _held(there, out):
         with _said(out):
@@ -58,18 +64,28 @@ def mirrored(out: str, *, write: bool) -> Iterator[Path]:
         finally:
             with _said(out):
                 _store(here, there)
+            shutil.rmtree(here, ignore_errors=True)
 
 
 def _folder_here(out: str) -> Path:
     digest = hashlib.sha256(out.rstrip("/").encode()).hexdigest()[:12]
     folder = Path(tempfile.gettempdir()) / f"masi-{getpass.getuser()}-{digest}"
     folder.mkdir(mode=0o700, exist_ok=True)
+    facts = folder.lstat()
+    owned = os.name != "posix" or (facts.st_uid == os.getuid() and not facts.st_mode & 0o077)
+    if folder.is_symlink() or not owned:
+        raise OutputError(
+            f"{folder} is not a folder of yours alone. Expected one, for results with faces lie there while "
+            "a run is at work. Take it away, or set TMPDIR."
+        )
     return folder
 
 
 def _fetch(there: UPath, here: Path, *, pictures: bool) -> None:
-    """The ledger beside our own, and the pictures in place of ours: another machine may have made them."""
-    if (there / LEDGER).exists():
+    """The ledger, beside our own where a killed run left one, and the pictures in place of ours."""
+    if (there / LEDGER).exists() and not (here / LEDGER).exists():
+        there.fs.get_file((there / LEDGER).path, str(here / LEDGER))
+    elif (there / LEDGER).exists():
         beside = here / SHARDS / _THERE
         beside.mkdir(parents=True, exist_ok=True)
         there.fs.get_file((there / LEDGER).path, str(beside / LEDGER))

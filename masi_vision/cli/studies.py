@@ -57,6 +57,11 @@ def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float 
             f"--shard writes its part beside the others, which {order.out} cannot hold. Expected a folder "
             "that all machines share, or --cluster instead of --shard."
         )
+    if order.cluster is not None and order.pictures and is_remote(order.out):
+        raise OutputError(
+            f"--cluster with pictures writes them from every machine, which {order.out} cannot hold. "
+            "Expected a folder that all machines share, or no pictures."
+        )
     with _stoppable(), mirrored(order.out, write=not dry_run) as out:
         setup = Setup(
             order.settings,
@@ -65,6 +70,7 @@ def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float 
             "" if order.models is None else str(order.models.resolve()),
         )
         run = BatchRun(order.study, ResultsFolder(out, order.shard), setup)
+        run.refuse_out_among_photos()
         if dry_run:
             with run.results.looked_at() as ledger:
                 show_plan(run.plan(ledger))
@@ -161,6 +167,7 @@ def show_plan(plan: Plan) -> None:
         f"{len(plan.visits)} visits: {finished} finished, {len(plan.jobs)} to score ({photos} photos).",
     )
     _show_reasons(console, plan)
+    _list(console, "Not in the study any more:", ["/".join(filter(None, place)) for place in plan.vanished])
     problems = [f"{one.place}: {one.problem}" for one in plan.problems]
     _list(console, f"{len(problems)} cannot be scored:", problems)
 
@@ -204,7 +211,7 @@ def show_summary(summary: Summary, order: StudyOrder) -> None:
         f"{len(summary.told) - len(not_scored)} of {len(summary.plan.visits)} visits scored"
         + (f"; not scored: {by_reason}" if by_reason else "")
         + (f"; {warned} with a warning of quality (masi qc tells which)" if warned else "")
-        + ("." if summary.plan.jobs else ". Nothing was new or changed."),
+        + (". Nothing was new or changed." if summary.plan.stood else "."),
     )
     if summary.state == "interrupted":
         _say(console, "Stopped before the end: what was done is kept, and the next run goes on from here.")

@@ -34,6 +34,8 @@ PHOTO_SUFFIXES = frozenset(
 )
 _REFUSED_SUFFIXES = frozenset((".gif", ".avif", ".jp2", ".jxl", ".psd"))
 """Of pictures that are not read: a visit says so, rather than that it holds no photo."""
+_NOT_SHOWN = (".", "@eaDir", "__MACOSX")
+"""How names begin of what systems lay beside photos: a share's thumbnails, what a Mac puts into a ZIP."""
 _DEPTH_OF_A_VISIT = 2  # STUDY/PATIENT/VISIT: an empty folder from there on is a visit without its photos
 RESULTS_MARK = "run.json"
 """A folder that holds a file of this name holds results, not photos."""
@@ -114,7 +116,7 @@ def _visits_inside(
     parts_of_it = inside.get(folder / SHARDS, set())
     if any(folder_of / RESULTS_MARK in inside.get(folder_of, ()) for folder_of in (folder, *parts_of_it)):
         return
-    shown = [entry for entry in entries if not entry.name.startswith(".")]
+    shown = [entry for entry in entries if not entry.name.startswith(_NOT_SHOWN)]
     photos = [entry for entry in shown if _is_picture(entry) and entry not in inside]
     parts = tuple(printable_name(part) for part in folder.parts)
     yield from _visits_in(folder if parts else Path(root), photos, parts, words)
@@ -166,7 +168,7 @@ def _visits_below(
     names = {entry.name for entry in entries}
     if RESULTS_MARK in names or (SHARDS in names and any(folder.glob(f"{SHARDS}/*/{RESULTS_MARK}"))):
         return
-    shown = [entry for entry in entries if not entry.name.startswith(".")]
+    shown = [entry for entry in entries if not entry.name.startswith(_NOT_SHOWN)]
     folders = [entry for entry in shown if _is_folder(entry)]
     photos = [entry for entry in shown if _is_picture(entry) and not _is_folder(entry)]
     if len(parts) >= _DEPTH_OF_A_VISIT and not photos and not folders:

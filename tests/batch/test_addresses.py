@@ -1,5 +1,7 @@
 """Photos and results at S3 addresses, with a real S3 server on this machine."""
 
+import getpass
+import hashlib
 import os
 import shutil
 import subprocess
@@ -107,6 +109,31 @@ def test_results_in_s3_are_gone_on_with_from_another_machine(
     left = {file.rsplit("/", 1)[1] for file in storage.ls(f"{name}/results/overlays", refresh=True)}
     assert len(left) == 3
     assert f"{front.parent.parent.name}_{front.parent.name}_front.jpg" not in left
+
+
+def test_another_study_does_not_replace_what_lies_at_an_address(bucket, four_visits, tmp_path, monkeypatch):
+    storage, name = bucket
+    address = f"s3://{name}/results"
+    assert masi("batch", four_visits, "--out", address).exit_code == 0
+    assert not list(tmp_path.glob("masi-*")), "faces may lie there"
+    before = storage.cat_file(f"{name}/results/scores.csv")
+    study = shutil.copytree(four_visits / "P02", tmp_path / "other" / "Q01").parent
+    other = masi("batch", study, "--out", address)
+    assert other.exit_code == 2
+    assert "holds none of the 4 visits that stand in the ledger" in " ".join(other.stderr.split())
+    assert storage.cat_file(f"{name}/results/scores.csv") == before
+
+
+def test_a_folder_of_somebody_else_is_not_used_for_results(bucket, four_visits, tmp_path):
+    _, name = bucket
+    address = f"s3://{name}/results"
+    digest = hashlib.sha256(address.encode()).hexdigest()[:12]
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"masi-{getpass.getuser()}-{digest}").symlink_to(tmp_path / "elsewhere")
+    done = masi("batch", four_visits, "--out", address)
+    assert done.exit_code == 2
+    assert "is not a folder of yours alone" in " ".join(done.stderr.split())
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_results_that_another_run_holds_are_refused(bucket, four_visits):

@@ -172,11 +172,35 @@ def test_a_second_run_in_the_same_folder_says_so_and_stops(study, perform, tmp_p
 
 
 def test_results_of_another_verb_are_not_written_over(study, tmp_path):
-    (tmp_path / "scores.csv").write_text("mine")
-    done = masi("batch", study, "--out", tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "scores.csv").write_text("mine")
+    done = masi("batch", study, "--out", tmp_path / "out")
     assert done.exit_code == 2
     assert "holds scores.csv of another verb" in done.stderr
-    assert (tmp_path / "scores.csv").read_text() == "mine"
+    assert (tmp_path / "out" / "scores.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("way", ["link", "up and down", "above", "a visit's own"])
+def test_results_among_the_photos_are_refused_before_anything_is_written(study, tmp_path, way):
+    (tmp_path / "link").symlink_to(study)
+    ways = {"link": tmp_path / "link", "up and down": study / ".." / "study", "above": tmp_path}
+    before = sorted(tmp_path.rglob("*"))
+    done = masi("batch", study, "--out", ways.get(way, study / "P01" / "visit-1"), "--overlays")
+    assert done.exit_code == 2
+    assert "is both read and written" in " ".join(done.stderr.split())
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@linux_only
+def test_a_photo_that_became_a_pipe_keeps_no_run_waiting(study, tmp_path, perform):
+    out = tmp_path / "out"
+    perform(study, out)
+    photo = study / "P01" / "visit-1" / "front.jpg"
+    photo.unlink()
+    os.mkfifo(photo)
+    summary, reasons = perform(study, out, time_limit_s=5.0)
+    assert list(reasons) == ["P01/visit-1"]
+    assert summary.state == "finished"
 
 
 @linux_only

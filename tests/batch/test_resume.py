@@ -12,6 +12,8 @@ from verbs import masi, table
 from masi_vision.batch.job import Setup, refused
 from masi_vision.batch.ledger import Ledger
 from masi_vision.batch.pool import LocalWorkers
+from masi_vision.batch.results import ResultsFolder
+from masi_vision.batch.run import BatchRun
 from masi_vision.batch.shard import Shard
 from masi_vision.errors import OutputError, StudyError
 from masi_vision.phantom.demo import demo_folder
@@ -328,3 +330,50 @@ def test_another_study_in_the_same_folder_is_refused(finished, tmp_path, perform
     (other / "Q1" / "v1" / "front.jpg").write_bytes(b"x")
     with pytest.raises(StudyError, match=r"holds none of the 4 visits that stand in the ledger"):
         perform(other, out)
+
+
+def test_what_vanished_from_the_study_is_named(study, out, perform):
+    shutil.rmtree(study / "P02")
+    summary, reasons = perform(study, out)
+    assert reasons == {}
+    assert not summary.plan.stood
+    assert [(place, remark.partition(".")[0]) for place, remark in summary.remarks] == [
+        (("P02", "visit-1"), "is not in the study any more")
+    ]
+    assert "P02" in (out / "run.json").read_text()
+    said = masi("batch", study, "--out", out)
+    assert "Nothing was new or changed" not in said.stdout
+    assert "Not in the study any more" in masi("batch", study, "--out", out, "--dry-run").stdout
+
+
+def test_folders_without_their_photos_are_a_study_that_went_away(study, out, perform):
+    before = tables(out)
+    for photo in study.rglob("*.jpg"):
+        photo.unlink()
+    with pytest.raises(StudyError, match="holds no photo any more"):
+        perform(study, out)
+    assert tables(out) == before
+
+
+def test_two_photos_that_changed_places_are_scored_again(study, out, perform):
+    one, other = (study / "P01" / f"visit-{number}" / "front.jpg" for number in (1, 2))
+    size = max(one.stat().st_size, other.stat().st_size)
+    for photo in (one, other):
+        photo.write_bytes(photo.read_bytes().ljust(size, b"\0"))
+        os.utime(photo, (1, 1))
+    perform(study, out)
+    one.rename(study / "for now")
+    other.rename(one)
+    (study / "for now").rename(other)
+    assert set(perform(study, out)[1]) == {"P01/visit-1", "P01/visit-2"}
+
+
+def test_what_cannot_be_opened_is_not_tried_at_every_look(study, tmp_path, perform, settings):
+    (study / "P01" / "visit-1" / "front.jpg").write_bytes(b"")
+    setup = Setup(settings, (), str(tmp_path / "out"))
+    batch = BatchRun(str(study), ResultsFolder(tmp_path / "out"), setup)
+    with batch.results.held(()) as ledger:
+        workers = LocalWorkers(setup, batch.models, 2, 60.0)
+        batch.perform(batch.plan(ledger), ledger, workers, lambda progress: None)
+        assert batch.plan(ledger).jobs == {}
+        assert batch.stands(batch.plan(ledger))

@@ -4,7 +4,7 @@
 
 Good photos are of people on whom nothing was trained and no limit was chosen: of the 75 frontal test faces
 with cheeks about equally bright, those whose four regions can all be graded by eye, without beard, fringe,
-hat or glasses over them, in focus and in white light. 222 copies of them are damaged, each in one way and
+hat or glasses over them, in focus and in white light. Copies of them are damaged, each in one way and
 badly enough that a region could not be graded by eye. `--out` writes copies and originals for looking at.
 """
 
@@ -237,6 +237,22 @@ def on_its_side(good: Good, rng: Rng) -> Pixels:
     return np.rot90(good.pixels, int(rng.choice([1, 3])))
 
 
+def on_its_head(good: Good, rng: Rng) -> Pixels:
+    """Turned by 180 degrees."""
+    return np.rot90(good.pixels, 2)
+
+
+def one_colour(good: Good, rng: Rng) -> Pixels:
+    """A region under a plain box, as for anonymity, or cloth: grey, blue, green, or of the skin's colour."""
+    region = good.codes == int(rng.choice([int(one) for one in MASI_SUBUNITS]))
+    rows, columns = np.nonzero(region)
+    skin = tuple(int(part) for part in np.median(good.pixels[region], axis=0))
+    picture = good.pixels.copy()
+    box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    picture[box] = ((128, 128, 128), (30, 60, 160), (60, 140, 110), skin)[rng.integers(4)]
+    return picture
+
+
 DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "out of focus": (out_of_focus, 22),
     "moved": (moved, 22),
@@ -247,6 +263,8 @@ DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "hand over a region": (hand, 22),
     "hair over a region": (hair, 22),
     "on its side": (on_its_side, 22),
+    "on its head": (on_its_head, 22),
+    "covered with one colour": (one_colour, 22),
 }
 MISNAMED = 24
 
@@ -264,7 +282,7 @@ def good_faces(faces: list[Face], folder: Path) -> list[Good]:
 
 
 def damaged(good: list[Good], faces: list[Face], rng: Rng) -> Iterator[Case]:
-    """222 copies, each damaged in one way; and turned heads and fronts under a wrong name."""
+    """Copies, each damaged in one way; and turned heads and fronts under a wrong name."""
     for defect, (damage, count) in DEFECTS.items():
         for place in range(count):
             one = good[(place * 7 + len(defect)) % len(good)]

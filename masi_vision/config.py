@@ -184,6 +184,7 @@ class QualitySettings(Section):
     pitch_deg: AtMost
     roll_deg: AtMost
     visible_fraction: VisibleShare
+    plain_fraction: AtMostShare
     clipped_fraction: AtMostShare
     blocked_fraction: AtMostShare
     gloss_fraction: WarnOnly

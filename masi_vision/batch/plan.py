@@ -82,8 +82,8 @@ def plan_of(
 
     Notes
     -----
-    A photo whose size and times of writing and change are what they were is taken for the same; any other is read and
-    its hash compared.
+    A photo whose size and times of writing and change are what they were is taken for the same; any other is
+    read and its hash compared.
     """
     there = {kind: _files_in(Path(setup.out) / kind) for kind in setup.pictures}
     jobs: dict[Place, tuple[Job, str]] = {}

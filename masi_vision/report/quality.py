@@ -40,6 +40,7 @@ _FOUND = {  # what a check says that did not pass, in a word or three
     "pitch_deg": "head up or down",
     "roll_deg": "head leans",
     "visible_fraction": "hidden",
+    "plain_fraction": "covered",
     "clipped_fraction": "burnt out",
     "blocked_fraction": "too dark",
     "gloss_fraction": "gloss",

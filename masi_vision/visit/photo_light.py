@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import NamedTuple
 
 import cv2
@@ -29,6 +30,8 @@ _BRIGHTER_OD = 0.15
 """Gloss is brighter than the skin around by so much."""
 _PALER = 0.9
 """And its saturation less than this share of that of the skin around."""
+_DETAIL_PX, _GAMMA = 1.5, 2.4
+"""Within so many pixels of the photo skin has detail; the power makes steps of light those of eight bits."""
 _EYES = ((159, 145, 33, 133), (386, 374, 362, 263))
 """Upper lid, lower lid and the two corners of the right and left eye."""
 
@@ -86,6 +89,21 @@ def glossy(seen: SeenPhoto) -> npt.NDArray[np.bool_]:
     brighter = here.total > 10**_BRIGHTER_OD * there.total
     saturation, usual = (1 - part.least / part.most for part in (here, there))
     return np.asarray(skin & brighter & (saturation < _PALER * usual))
+
+
+def without_detail(seen: SeenPhoto) -> npt.NDArray[np.bool_]:
+    """Where nothing changes around a pixel, (H, W): no skin is so even, but a box or cloth of one colour is.
+
+    Notes
+    -----
+    Around is three pixels of the photo each way, or two of the frame where a pixel of the photo is smaller.
+    Nothing changes where the greatest and least green are less than one step of 255 apart.
+    """
+    enlarged = max(1.0, seen.face.atlas.face_width_px / seen.face.face_width_px)
+    side = 2 * ceil(_DETAIL_PX * enlarged) + 1
+    green = (np.clip(seen.linear_rgb[..., 1], 0, 1) ** (1 / _GAMMA) * 255).astype(np.float32)
+    around = np.ones((side, side), np.uint8)
+    return np.asarray(cv2.dilate(green, around) - cv2.erode(green, around) < 1)
 
 
 class Light(NamedTuple):

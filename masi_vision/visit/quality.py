@@ -19,7 +19,13 @@ from masi_vision.face.find import FaceRegions
 from masi_vision.photo.colour_correction import Correction
 from masi_vision.scale import MASI_REGIONS, MasiRegion
 from masi_vision.visit.measure import among, region_members, visible_share
-from masi_vision.visit.photo_light import Light, blur_percent, glossy, light_difference_od
+from masi_vision.visit.photo_light import (
+    Light,
+    blur_percent,
+    glossy,
+    light_difference_od,
+    without_detail,
+)
 from masi_vision.visit.seen import SeenPhoto, View
 
 Result = Literal["pass", "warn", "accepted", "fail"]
@@ -37,6 +43,7 @@ REASONS: Mapping[str, ReasonCode] = {
     "pitch_deg": "pose",
     "roll_deg": "pose",
     "visible_fraction": "region_hidden",
+    "plain_fraction": "region_hidden",
     "clipped_fraction": "clipped",
     "blocked_fraction": "too_dark",
     "colour_card": "colour_card",
@@ -113,12 +120,12 @@ def check_photo(seen: SeenPhoto, view: View, settings: Settings, place: str = ""
     """
     limits, members = settings.quality, region_members(settings.scale)
     check = Checks(limits, place)
-    light, shines = Light.of(seen.linear_rgb), glossy(seen)
+    light, shines, flat = Light.of(seen.linear_rgb), glossy(seen), without_detail(seen)
     whole = [check(name, None, value, says) for name, value, says in _of_photo(seen, view)]
     regions = [
         check(name, region, value, says)
         for region in _SHOWN[view]
-        for name, value, says in _of_region(seen, region, members[region], light, shines)
+        for name, value, says in _of_region(seen, region, members[region], light, shines, flat)
     ]
     return (*whole, *_of_card(seen, limits, place), *regions)
 
@@ -286,6 +293,7 @@ def _of_region(
     members: list[int],
     light: Light,
     shines: npt.NDArray[np.bool_],
+    flat: npt.NDArray[np.bool_],
 ) -> Iterator[tuple[str, float | None, str]]:
     skin = among(seen.codes, members)
     name = region.replace("_", " ").capitalize()
@@ -297,6 +305,15 @@ def _of_region(
         "Uncover hair, glasses or hands, keep the whole face in the frame, or add the view of that side.",
     )
     brightest = light.most[skin] if skin.any() else None
+    plain = None
+    if brightest is not None:
+        plain = float((flat[skin] & (brightest > _BLOCKED) & (brightest < _CLIPPED)).mean())
+    yield (
+        "plain_fraction",
+        plain,
+        f"{name}: {plain or 0:.1%} of it has no detail, as if it were covered with one colour. Expected "
+        "{limit} of it. Take off what covers the skin, and the box that hides who it is.",
+    )
     clipped = None if brightest is None else float((brightest >= _CLIPPED).mean())
     yield (
         "clipped_fraction",

@@ -106,7 +106,7 @@ def region_result(
             view, measure, None, "region_hidden", second, hidden_sentence(region, measure, settings)
         )
     for unfit in of_region(findings, region, "fail"):
-        if unfit.reason in REFUSED[1:]:
+        if unfit.reason in REFUSED and unfit.check != "visible_fraction":
             return RegionResult(view, measure, None, str(unfit.reason), second, unfit.sentence)
     result = _graded(region, view, measure, second, settings)
     accepted = ACCEPTED if of_region(findings, region, "accepted") else ""

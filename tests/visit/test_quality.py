@@ -110,6 +110,28 @@ def test_a_region_burnt_out_is_the_one_that_is_refused(photos, seen):
     assert set(burnt) <= {"left_malar", "nose"}
 
 
+@pytest.mark.parametrize("colour", [(128, 128, 128), None])
+def test_a_region_under_a_box_of_one_colour_is_refused_and_never_clear(photos, seen, colour):
+    pixels = np.asarray(photos[0].srgb).copy()
+    scale = pixels.shape[0] / seen[0].photo.srgb.shape[0]
+    rows, columns = np.nonzero(
+        seen[0].face.photo_codes((0, 0, *seen[0].photo.srgb.shape[:2])) == Subunit.FOREHEAD
+    )
+    top, bottom, left, right = (
+        int(scale * edge) for edge in (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1)
+    )
+    skin = np.median(pixels[top:bottom, left:right], axis=(0, 1)).astype(np.uint8)
+    pixels[top:bottom, left:right] = skin if colour is None else colour
+    result = score_photo(Photo.from_srgb(pixels), SETTINGS)
+    assert result.regions["forehead"].grade is None
+    assert result.regions["forehead"].flag.startswith("region_hidden")
+    checks = {f.check for f in result.findings if f.region == "forehead" and f.result == "fail"}
+    assert checks & {"plain_fraction", "visible_fraction"}
+    assert not any(
+        f.check == "plain_fraction" and f.result != "pass" for f in check_photo(seen[0], "front", SETTINGS)
+    )
+
+
 def test_a_photo_too_dark_to_measure_is_not_scored(photos):
     findings = check_photo(see(lit(photos[0], 0.02)), "front", SETTINGS)
     assert {f.check for f in refused(findings).values()} <= {"blocked_fraction", "visible_fraction"}

@@ -187,23 +187,29 @@ class Ledger:
                 f"{self.file} cannot be used ({error}). Expected a ledger, free space and the permission to "
                 "write. What was done before is kept: run again when there is space, or name another folder."
             ) from error
+        except (ValueError, TypeError, zlib.error) as error:
+            raise OutputError(
+                f"{self.file} is damaged ({error}). Expected a ledger as masi batch writes it. Copy it again "
+                "from where it is whole, or name another folder with --out."
+            ) from error
 
     def records(self) -> dict[Place, Record]:
         """All visits that stand in it."""
         columns = "patient, visit, name, key, version, slice, models, photos, pictures, reason"
         with self._disk():
-            found = self._base.execute(f"SELECT {columns} FROM visits").fetchall()
-        return {
-            (patient, visit): Record(
-                name,
-                key,
-                Made(*made),
-                {view: PhotoMark(**mark) for view, mark in json.loads(photos).items()},
-                {kind: tuple(files) for kind, files in json.loads(pictures).items()},
-                reason,
-            )
-            for patient, visit, name, key, *made, photos, pictures, reason in found
-        }
+            return {
+                (patient, visit): Record(
+                    name,
+                    key,
+                    Made(*made),
+                    {view: PhotoMark(**mark) for view, mark in json.loads(photos).items()},
+                    {kind: tuple(files) for kind, files in json.loads(pictures).items()},
+                    reason,
+                )
+                for patient, visit, name, key, *made, photos, pictures, reason in self._base.execute(
+                    f"SELECT {columns} FROM visits"
+                )
+            }
 
     def keep(self, outcome: Outcome, maker: Maker) -> None:
         """Write a visit, in place of what stood there."""
@@ -276,10 +282,9 @@ class Ledger:
         ask = f"SELECT {column}, settings FROM visits WHERE patient = ? AND visit = ?"
         for visit in visits:
             with self._disk():
-                found = self._base.execute(ask, visit).fetchone()
-            if found is not None:
-                part, settings = found
-                text = zlib.decompress(part).decode() if column == "nested" else part
+                part, settings = self._base.execute(ask, visit).fetchone() or (None, "")
+                text = zlib.decompress(part).decode() if part and column == "nested" else part
+            if text is not None:
                 yield _under(now, column, text.replace(settings, now.settings_sha256))
 
     def told(self, visits: Sequence[Place]) -> list[Told]:

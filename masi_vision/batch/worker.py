@@ -21,7 +21,7 @@ from typing import IO, Any, Self
 
 import masi_vision
 from masi_vision.batch.job import Job, Outcome, Setup, refused, score_job
-from masi_vision.errors import MasiError, ModelError, OutputError
+from masi_vision.errors import MasiError, ModelError, OutputError, reason_of
 
 _PACKAGES = str(Path(masi_vision.__file__).resolve().parents[1])
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -78,9 +78,16 @@ class Worker:
         environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONPATH": path}
         # -P: nothing is imported from the folder in which a person stands, a study's perhaps.
         command = [sys.executable, "-P", "-m", "masi_vision.batch.worker"]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
-        )
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, env=environment, start_new_session=True
+            )
+        except OSError as error:
+            raise OutputError(
+                f"A worker cannot start ({reason_of(error)}). Expected memory and open files for one more. "
+                "Ask for fewer with --workers: what was done is kept."
+            ) from error
         self._overdue = False
         self._send(setup.to_json())
 

@@ -377,3 +377,12 @@ def test_what_cannot_be_opened_is_not_tried_at_every_look(study, tmp_path, perfo
         batch.perform(batch.plan(ledger), ledger, workers, lambda progress: None)
         assert batch.plan(ledger).jobs == {}
         assert batch.stands(batch.plan(ledger))
+
+
+@pytest.mark.parametrize("ask", ["UPDATE visits SET photos = '{'", "UPDATE visits SET nested = x'0102'"])
+def test_a_ledger_that_is_damaged_is_said_to_be(study, out, perform, ask):
+    with sqlite3.connect(out / "ledger.sqlite") as base:
+        base.execute(ask)
+    (study / "P01" / "visit-1" / "front.jpg").unlink()
+    with pytest.raises(OutputError, match="is damaged"):
+        perform(study, out)

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from masi_vision.blinding.coded_set import CONTENTS, FILE_TIME, ORDERS, Contents, read_contents, read_order
+from masi_vision.blinding.coded_set import (
+    CONTENTS,
+    FILE_TIME,
+    ORDER_COLUMNS,
+    ORDERS,
+    Contents,
+    Plan,
+    read_contents,
+    read_order,
+)
 from masi_vision.blinding.key import CodedUnit, Key
 from masi_vision.blinding.order import ALPHABET, CODE_LENGTH
 from masi_vision.blinding.photo import leaks_of
 from masi_vision.errors import BlindingError
+from masi_vision.version import __version__
 from masi_vision.visit.folder import VIEWS, natural_key
 
 _CODE = rf"[{ALPHABET}]{{{CODE_LENGTH}}}"
 _NAME = re.compile(rf"{_CODE}/(?:{'|'.join(VIEWS)})\.(?:jpg|png)")
-_FORM = re.compile(
-    rf'"(?:[0-9a-f]{{16}}|[0-9a-f]{{64}}|{_NAME.pattern})"|"(?:format|units)": \d+|^\d+,{_CODE}$', re.M
-)
+_OF_CHANCE = re.compile(rf"[0-9a-f]{{16}}|[0-9a-f]{{64}}|{_NAME.pattern}")
+_ROW = re.compile(rf"^\d+,{_CODE}$|\A{','.join(ORDER_COLUMNS)}$", re.M)
 """What the lists of a set hold anyhow: hashes, codes, counts. A patient's number turns up there by chance."""
+_KEYS = frozenset(("format", "masi_vision", "set", "units", "readers", "photos"))
+_OWN_WORDS = frozenset((__version__, *Plan().readers))
+_COUNTS = frozenset(("format", "units"))
+_IN_PICTURES = (b"ICC_PROFILE\0", b"\x08profile\0")
+"""Words that every picture with a colour profile has: a visit may be called so."""
 _LEAST_NAME = 3
 _UNLIKELY, _SHUFFLES = 0.001, 9999
 
@@ -111,17 +127,58 @@ def _names(folder: Path, key: Key) -> Iterator[str]:
     names = {name for unit in key.units for name in (unit.patient, unit.visit)}
     sought = sorted({part for name in names for part in name.split("/") if len(part) >= _LEAST_NAME})
     for file in sorted(place for place in folder.rglob("*") if place.is_file()):
-        called, data = file.relative_to(folder).as_posix(), file.read_bytes()
+        called = file.relative_to(folder).as_posix()
         is_picture = file.suffix in (".jpg", ".png")
-        if not is_picture:
-            data = _FORM.sub("", data.decode(errors="replace")).encode()
-        if not _NAME.fullmatch(called):
-            data += called.encode()
+        data = _said_by(file) + _said_by_name(called).encode()
         for name in sought:
             # Three letters turn up in a megabyte of coded picture by chance: there only longer ones tell.
             if name.encode() in data and not (is_picture and len(name) < 6):
                 yield f"{called} holds {name!r}, of the name of a patient or visit."
                 break
+
+
+def _said_by(file: Path) -> bytes:
+    """What a file holds beside what stands in every set."""
+    data = file.read_bytes()
+    if file.suffix in (".jpg", ".png"):
+        for word in _IN_PICTURES:
+            data = data.replace(word, b"")
+        return data
+    text = data.decode(errors="replace")
+    if file.name != CONTENTS:
+        return _ROW.sub("", text).encode()
+    # Its values, not its bytes: a visit may be called "photos", and JSON may write a letter as its number.
+    try:
+        words = list(_words_of(json.loads(text, object_pairs_hook=tuple)))
+    except ValueError:
+        return data
+    told = [word for word in words if word not in _OWN_WORDS and not _OF_CHANCE.fullmatch(word)]
+    return "\n".join(told).encode(errors="replace")
+
+
+def _words_of(value: Any, key: str = "") -> Iterator[str]:
+    """Values and unknown keys; an object comes as its pairs, so that of two with one key none is lost."""
+    if isinstance(value, tuple):
+        for name, inner in value:
+            if name not in _KEYS:
+                yield name
+            yield from _words_of(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _words_of(inner, key)
+    elif not (isinstance(value, int) and key in _COUNTS):
+        yield str(value)
+
+
+def _said_by_name(called: str) -> str:
+    """What the name of a file tells beside what stands in every set: of an order, its reader."""
+    if called == CONTENTS or _NAME.fullmatch(called):
+        return ""
+    folder, _, name = called.rpartition("/")
+    if folder != ORDERS or not name.endswith(".csv"):
+        return called
+    reader = name.removesuffix(".csv")
+    return "" if reader in _OWN_WORDS else reader
 
 
 def _chance(folder: Path, key: Key) -> Iterator[str]:

@@ -2,83 +2,34 @@
 
 References
 ----------
-ITU-T T.81, annex B (markers). JFIF 1.02. Adobe Technical Note 5116 (APP14, which says how the colours are
+JFIF 1.02. Adobe Technical Note 5116 (APP14, which says how the colours are
 coded). Exif 2.32, 4.5.4 (orientation).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import simplejpeg
 
 from masi_vision.blinding.colour_profile import clean_profile, profile_leaks
+from masi_vision.blinding.jpeg_segment import SOS, Segment
+from masi_vision.blinding.jpeg_segment import segments_of as segments_of
+from masi_vision.blinding.jpeg_tables import PICTURE, plain_picture
 from masi_vision.errors import LeakError
 
-EOI, SOS, APP0, APP1, APP2, APP14, APP15 = 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
+APP0, APP1, APP2, APP14, APP15 = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF
 _MOST_CONTENT = 65533
-_PICTURE = frozenset(
-    (0xC4, 0xCC, 0xDB, 0xDD, SOS, *range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC))
-)
-"""Tables, frames, scans and restart intervals: what the pixels are made of."""
 _PLAIN_JFIF = b"JFIF\0\x01\x02\0\0\x01\0\x01\0\0"
 _ICC, _ICC_PART = b"ICC_PROFILE\0", 65519
 _ADOBE = struct.Struct(">5sHHHB")
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A marker with what belongs to it; of a scan its coded data too."""
-
-    marker: int
-    content: bytes
-    coded: bytes = b""
-
-
-def segments_of(data: bytes) -> Iterator[Segment]:
-    """The segments from the start marker to the end marker; what stands behind is passed over.
-
-    Raises
-    ------
-    LeakError
-        The file is damaged: nobody can say what is in it.
-    """
-    place = 2
-    while True:
-        start = place
-        while data[place : place + 1] == b"\xff":
-            place += 1
-        if place in (start, len(data)):
-            raise LeakError("is damaged or cut off")
-        marker = data[place]
-        place += 1
-        if marker == EOI:
-            return
-        if marker < 0xC0 or 0xD0 <= marker <= 0xD8 or place + 2 > len(data):
-            raise LeakError("is damaged or cut off")
-        length = int.from_bytes(data[place : place + 2], "big")
-        content = data[place + 2 : place + length]
-        if length < 2 or len(content) != length - 2:
-            raise LeakError("is cut off")
-        place += length
-        end = _end_of_scan(data, place) if marker == SOS else place
-        yield Segment(marker, content, data[place:end])
-        place = end
-
-
-def _end_of_scan(data: bytes, place: int) -> int:
-    """Where the coded data end: before the first marker that is no restart."""
-    while True:
-        place = data.find(b"\xff", place)
-        if place < 0 or place + 1 >= len(data):
-            raise LeakError("is cut off")
-        following = data[place + 1]
-        if following == 0xFF:
-            place += 1
-        elif following == 0 or 0xD0 <= following <= 0xD7:
-            place += 2
-        else:
-            return place
+_PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA))
+_WHOLE_SPECTRUM = b"\0\x3f\0"
+"""The last bytes of a scan's header in a JPEG that is not progressive, whatever the camera wrote there."""
+_UNKNOWN = ("Could not determine subsampling", "Unknown Adobe", "Unsupported")
+"""What the decoder says of a picture that it does not take, or not to the end."""
 
 
 def strip_jpeg(data: bytes, *, orientation: int, padding: int) -> bytes:
@@ -111,12 +62,60 @@ def strip_jpeg(data: bytes, *, orientation: int, padding: int) -> bytes:
             for number, piece in enumerate(pieces, 1)
         ]
     kept += [Segment(APP14, _plain_adobe(part.content)) for part in parts if _is_adobe(part)][:1]
-    kept += [part for part in parts if part.marker in _PICTURE]
+    kept += _without_surplus(plain_picture(parts))
     zeros = [min(_MOST_CONTENT, padding - first) for first in range(0, padding, _MOST_CONTENT)]
     kept = [*(Segment(APP15, bytes(count)) for count in zeros), *kept]
     # JFIF, where there is one, comes first.
     kept.sort(key=lambda part: part.content is not _PLAIN_JFIF)
-    return b"\xff\xd8" + b"".join(map(_written, kept)) + b"\xff\xd9"
+    return _file(kept)
+
+
+def _file(parts: Sequence[Segment]) -> bytes:
+    return b"\xff\xd8" + b"".join(map(_written, parts)) + b"\xff\xd9"
+
+
+def _without_surplus(picture: list[Segment]) -> list[Segment]:
+    """The picture without the zeros that some cameras write behind the codes of a scan.
+
+    Raises
+    ------
+    LeakError
+        Other bytes stand there.
+    """
+    if _fault_of(picture) is None:
+        return picture
+    cut = [replace(part, coded=_without_zeros(part.coded)) for part in picture]
+    fault = _fault_of(cut)
+    if fault is not None:
+        raise LeakError(f"carries {fault}")
+    return cut
+
+
+def _without_zeros(coded: bytes) -> bytes:
+    """Without zeros at the end; one behind 0xFF belongs to it."""
+    cut = coded.rstrip(b"\0")
+    return cut + b"\0" if cut.endswith(b"\xff") else cut
+
+
+def _fault_of(picture: Sequence[Segment]) -> str | None:
+    """What stands among the codes beside those of the pixels, as far as the decoder finds it.
+
+    Notes
+    -----
+    libjpeg reads some bytes ahead: the last seven behind the codes it may not notice.
+    """
+    if not any(part.marker in _PROGRESSIVE for part in picture):
+        picture = [
+            replace(part, content=part.content[:-3] + _WHOLE_SPECTRUM) if part.marker == SOS else part
+            for part in picture
+        ]
+    try:
+        simplejpeg.decode_jpeg(_file(picture), "RGB", min_height=1, min_width=1)
+    except ValueError as error:
+        if not any(words in str(error) for words in _UNKNOWN):
+            is_surplus = "extraneous bytes" in str(error)
+            return "bytes behind its codes" if is_surplus else "codes that do not fit the picture"
+    return None
 
 
 def _written(part: Segment) -> bytes:
@@ -155,17 +154,30 @@ def jpeg_leaks(data: bytes) -> list[str]:
     except LeakError as error:
         return [str(error)]
     found = [name for part in parts for name in _leaks_of(part)]
+    found += _picture_leaks(parts)
     icc = _profile_of(parts)
     if icc:
         found += profile_leaks(icc)
-    if b"\xff\xd8" + b"".join(map(_written, parts)) + b"\xff\xd9" != data:
+    if _file(parts) != data:
         found.append("bytes behind the picture")
     return found
 
 
+def _picture_leaks(parts: Sequence[Segment]) -> list[str]:
+    picture = [part for part in parts if part.marker in PICTURE]
+    try:
+        plain = plain_picture(picture)
+    except LeakError as error:
+        return [str(error)]
+    if plain != picture:
+        return ["tables or headers with more than its picture needs"]
+    fault = _fault_of(picture)
+    return [fault] if fault else []
+
+
 def _leaks_of(part: Segment) -> Iterator[str]:
     known = {APP0: (_PLAIN_JFIF,), APP1: tuple(orientation_alone(turn) for turn in range(1, 9))}
-    if part.marker in _PICTURE or (part.marker == APP2 and part.content.startswith(_ICC)):
+    if part.marker in PICTURE or (part.marker == APP2 and part.content.startswith(_ICC)):
         return
     if _is_adobe(part) and part.content == _plain_adobe(part.content):
         return

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from masi_vision.blinding.key import Key
 from masi_vision.errors import BlindingError
-from masi_vision.report.tables import read_csv
+from masi_vision.report.tables import read_csv, text, untold
 
 ALLOCATION_COLUMNS = ("patient", "arm")
 CODE_COLUMNS = ("code", "visit")
@@ -87,7 +87,7 @@ def read_allocation(file: Path) -> dict[str, str]:
         )
     arms: dict[str, str] = {}
     for row in table.rows:
-        patient, arm = (row[name].strip() for name in ALLOCATION_COLUMNS)
+        patient, arm = (untold(row[name].strip()) for name in ALLOCATION_COLUMNS)
         if not patient or not arm:
             raise BlindingError(
                 f"{file.name} has a row with patient {patient!r} and arm {arm!r}. Expected both. Correct it."
@@ -99,6 +99,8 @@ def read_allocation(file: Path) -> dict[str, str]:
 
 def unblinded(table: Table, key: Key, arms: Mapping[str, str] | None = None) -> Table:
     """A table with patient, visit and, where they are given, arm of every code; rows in their order.
+
+    Names are marked as in every table here, so that no spreadsheet runs one for a formula.
 
     Raises
     ------
@@ -118,23 +120,23 @@ def unblinded(table: Table, key: Key, arms: Mapping[str, str] | None = None) -> 
                 f"{table.name} has the code {row[column]!r}, which is not of this set. Expected results of "
                 "the set that the key was written with. Name another key, or other results."
             )
-        found = {"code": unit.code, "patient": unit.patient, "visit": unit.visit}
+        found = {"code": unit.code, "patient": text(unit.patient), "visit": text(unit.visit)}
         found["repeat_of"] = unit.repeat_of or ""
         if arms is not None:
             if unit.patient not in arms:
                 raise BlindingError(f"The allocation names no arm of {unit.patient!r}. Expected all. Add it.")
-            found["arm"] = arms[unit.patient]
+            found["arm"] = text(arms[unit.patient])
         rows.append({**found, **{name: row[name] for name in rest}})
     return Table(table.name, (*added, *rest), rows)
 
 
 def csv_text(table: Table) -> str:
     """The table as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, table.columns, lineterminator="\n")
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, table.columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(table.rows)
-    return text.getvalue()
+    return stream.getvalue()
 
 
 def unlocked_reads(tables: Sequence[Table]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,7 +78,7 @@ def make(
         typer.echo(f"Left out: {why}", err=True)
     found = problems_of(out, made)
     if found:
-        raise OutputError(f"The set is not clean: {found[0]} Do not hand it out.")
+        raise OutputError(f"The set is not clean: {found[0]} {_taken_away(out, key)}")
     repeated = sum(unit.repeat_of is not None for unit in made.units)
     typer.echo(
         f"{len(made.units)} units in {out}, {repeated} of them hidden repeats, for {', '.join(made.orders)}; "
@@ -98,6 +99,22 @@ def _refuse_beside(out: Path, key: Path) -> None:
         )
     if key.resolve().is_relative_to(out.resolve()):
         raise OutputError(f"{key} lies within the set. Expected a place apart from it. Name another.")
+
+
+def _taken_away(out: Path, key: Path) -> str:
+    """Delete a set and a key that were made just now: they would stand in the way of the next ones."""
+    try:
+        shutil.rmtree(out)
+        key.unlink()
+    except OSError as error:
+        return (
+            f"Set and key cannot be taken away ({reason_of(error)}): delete {out} and {key}, and do not hand "
+            "them out."
+        )
+    return (
+        "Set and key were deleted. Expected that nothing tells a patient or visit. Code the study again: "
+        "what chance made is another then. If the same is said, call that reader, patient or visit otherwise."
+    )
 
 
 def _write_key(file: Path, content: bytes) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from masi_vision.errors import StatsError
 from masi_vision.report.tables import text
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.folder import natural_key
@@ -183,7 +184,14 @@ def long_rows(values: Iterable[Value]) -> list[dict[str, Any]]:
 
 
 def redcap_rows(values: Sequence[Value]) -> list[dict[str, Any]]:
-    """A row for every read, as an instance of a repeating instrument; the record id comes first."""
+    """A row for every read, as an instance of a repeating instrument; the record id comes first.
+
+    Raises
+    ------
+    StatsError
+        Two visits would be one event: an import would mix their reads, and nothing would tell them apart.
+    """
+    events = _events_of(values)
     reads: dict[tuple[str, ...], dict[str, Any]] = {}
     instances: dict[tuple[str, str], int] = {}
     for one in values:
@@ -193,7 +201,7 @@ def redcap_rows(values: Sequence[Value]) -> list[dict[str, Any]]:
             instances[event] = instances.get(event, 0) + 1
             reads[key] = {
                 "record_id": one.patient,
-                "redcap_event_name": f"{_plain(one.visit)}_arm_1",
+                "redcap_event_name": events[one.visit],
                 "redcap_repeat_instrument": _FORM,
                 "redcap_repeat_instance": instances[event],
                 "evaluator": one.evaluator,
@@ -205,6 +213,20 @@ def redcap_rows(values: Sequence[Value]) -> list[dict[str, Any]]:
         name = f"{one.region}_{one.item}" if one.region else one.item
         reads[key][name] = one.text
     return list(reads.values())
+
+
+def _events_of(values: Sequence[Value]) -> dict[str, str]:
+    """REDCap's event by visit."""
+    visits: dict[str, str] = {}
+    for one in values:
+        event = f"{_plain(one.visit)}_arm_1"
+        other = visits.setdefault(event, one.visit)
+        if other != one.visit:
+            raise StatsError(
+                f"The visits {other!r} and {one.visit!r} are one event in REDCap, {event}. Expected visits "
+                "that differ in a letter or digit. Call one otherwise in the tables."
+            )
+    return {visit: event for event, visit in visits.items()}
 
 
 REDCAP: tuple[str, ...] = (

@@ -18,8 +18,9 @@ from masi_vision.blinding import coded_set
 from masi_vision.blinding.check import problems_of
 from masi_vision.blinding.coded_set import FILE_TIME, read_contents, read_order
 from masi_vision.blinding.journal import first_broken, note
-from masi_vision.blinding.key import opened, sealed
-from masi_vision.blinding.unblind import read_allocation, read_tables
+from masi_vision.blinding.key import CodedUnit, Key, opened, sealed
+from masi_vision.blinding.unblind import Table, csv_text, read_allocation, read_tables, unblinded
+from masi_vision.cli.agree import rows_of
 from masi_vision.cli.options import secret
 from masi_vision.config import load_settings
 from masi_vision.errors import BlindingError, KeyFileError
@@ -409,3 +410,77 @@ def test_a_photo_that_cannot_be_read_is_left_out_by_name_and_the_rest_goes_on(st
     units = opened(tmp_path / "key", PASSPHRASE).units
     assert len({(unit.patient, unit.visit) for unit in units}) == 7
     assert len(units) in (10, 11)  # the visit left out may have been drawn for a repeat
+
+
+WORDS_OF_A_SET = ["photos", "set", "readers", "units", "format", "orders", "place", "code", "csv", "reader"]
+
+
+def small_study(folder, visits):
+    """One patient."""
+    rng = np.random.default_rng(0)
+    for visit in visits:
+        place = folder / "study" / "P-01" / visit
+        place.mkdir(parents=True)
+        cv2.imwrite(str(place / "front.png"), rng.integers(30, 230, (64, 64, 3), dtype=np.uint8))
+    (folder / "passphrase").write_text(PASSPHRASE, encoding="utf-8")
+    return (
+        *("blind", folder / "study", "--out", folder / "set", "--key", folder / "key"),
+        *("--passphrase-file", folder / "passphrase"),
+    )
+
+
+def test_a_visit_may_be_called_as_a_word_of_the_lists(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "masi_vision.blinding.check._UNLIKELY", 0
+    )  # ten visits of one patient, no chance here
+    done = masi(*small_study(tmp_path, WORDS_OF_A_SET))
+    assert done.exit_code == 0, done.output
+    key = opened(tmp_path / "key", PASSPHRASE)
+    assert problems_of(tmp_path / "set", key) == []
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        '"note": "photos"',
+        '"note": ["of", {"a": "photos"}]',
+        '"seen photos": 1',
+        '"set": "photos"',
+        '"note": "\\u0070hotos"',
+    ],
+)
+def test_a_visit_that_is_told_beside_the_lists_is_found_whatever_it_is_called(tmp_path, monkeypatch, told):
+    monkeypatch.setattr("masi_vision.blinding.check._UNLIKELY", 0)
+    assert masi(*small_study(tmp_path, ["photos", "v2"])).exit_code == 0
+    key = opened(tmp_path / "key", PASSPHRASE)
+    lists = tmp_path / "set" / "set.json"
+    # In front: of two values with one name, JSON's readers keep the last.
+    lists.write_text("{" + told + "," + lists.read_text(encoding="utf-8")[1:], encoding="utf-8")
+    as_old(lists)
+    assert any("set.json holds 'photos'" in one for one in problems_of(tmp_path / "set", key))
+
+
+def test_a_set_that_is_not_clean_is_taken_away_with_its_key_and_the_command_runs_again(tmp_path, monkeypatch):
+    command = small_study(tmp_path, ["anna", "v2"])
+    refused = masi(*command, "--reader", "anna")
+    assert refused.exit_code == 2
+    said = " ".join(refused.output.split())
+    assert "holds 'anna'" in said
+    assert "Set and key were deleted" in said
+    assert not (tmp_path / "set").exists()
+    assert not (tmp_path / "key").exists()
+    again = masi(*command, "--reader", "ben")
+    assert again.exit_code == 0, again.output
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_marked_and_read_back_as_it_was(tmp_path):
+    key = Key("s", 1, (CodedUnit("AAAAAAA", "=1+1", "-week 1", None, {}),), {"anna": ("AAAAAAA",)})
+    (tmp_path / "arms.csv").write_text("patient,arm\n'=1+1,@A\n", encoding="utf-8")
+    arms = read_allocation(tmp_path / "arms.csv")
+    assert arms == {"=1+1": "@A"}
+    table_ = Table("reads.csv", ("code", "mmasi"), [{"code": "AAAAAAA", "mmasi": "3.2"}])
+    made = csv_text(unblinded(table_, key, arms))
+    assert made.splitlines()[1] == "AAAAAAA,'=1+1,'-week 1,,'@A,3.2"
+    (tmp_path / "reads.csv").write_text(made, encoding="utf-8")
+    (row,) = rows_of(tmp_path / "reads.csv")
+    assert (row["patient"], row["visit"], row["arm"]) == ("=1+1", "-week 1", "@A")

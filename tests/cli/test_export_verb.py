@@ -90,6 +90,15 @@ def test_redcap_takes_a_row_for_every_read_the_record_first(exported):
     assert (bounds["forehead_area"], bounds["chin_darkness"], bounds["mmasi"]) == ("6", "4", "24")
 
 
+def test_visits_that_redcap_would_take_for_one_event_are_refused(tmp_path):
+    (tmp_path / "reads.csv").write_text(READS.replace(",v1,", ",v 1,").replace(",v2,", ",v-1,"))
+    done = masi("export", "--reads", tmp_path / "reads.csv", "--study", "S", "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    said = "The visits 'v 1' and 'v-1' are one event in REDCap, v_1_arm_1. Expected visits that differ"
+    assert said in " ".join(done.output.split())
+    assert not (tmp_path / "out").exists()
+
+
 def test_sdtm_rows_keep_to_its_lengths_and_number_within_a_patient(exported):
     columns, rows = table(exported / "rs.csv")
     assert columns == [name for name, _, _ in RS]

@@ -147,9 +147,12 @@ def draft(code: str, who: Reader, values: Sent, pages: Shared) -> Response:
     with writing(pages.reviewed.engine) as session:
         account = _again(session, who)
         reading.expected(_open_read(session, who, code, pages), meant)
-        turn, kept = reading.save_draft(session, account, code, given, turn)
-    score = given.score(pages.protocol)
-    return JSONResponse({"turn": turn, "kept": kept, "mmasi": None if score is None else score.mmasi})
+        draft = reading.save_draft(session, account, code, given, turn)
+        stored = Reading.from_json(draft.reading)
+        answer: dict[str, Any] = {"turn": draft.turn, "kept": stored == given}
+    score = stored.score(pages.protocol)
+    answer["mmasi"] = None if score is None else score.mmasi
+    return JSONResponse(answer | {"reading": json.loads(stored.to_json())})
 
 
 @routes.post("/units/{code}/lock")

@@ -258,16 +258,13 @@ def _next_version(entries: Sequence[Entry], stage: str) -> int:
     return 1 + sum(one.stage == stage for one in entries)
 
 
-def save_draft(
-    session: Session, account: Account, code: str, reading: Reading, turn: int
-) -> tuple[int, bool]:
+def save_draft(session: Session, account: Account, code: str, reading: Reading, turn: int) -> Draft:
     """Keep a draft. One that comes late, or again, changes nothing.
 
     Returns
     -------
-    (int, bool)
-        The turn that is kept now, and whether what was sent is what is kept: two pages may have sent other
-        grades as the same turn.
+    Draft
+        What is kept now: two pages may have sent other grades as the same turn, and one of them learns it.
     """
     draft = draft_of(session, account, code)
     if draft is None:
@@ -278,7 +275,7 @@ def save_draft(
         if new != draft.reading:
             note(session, account.name, account.role, "draft", code, old=draft.reading, new=new)
         draft.turn, draft.reading = turn, new
-    return draft.turn, draft.reading == new
+    return draft
 
 
 def signs(session: Session, account: Account, code: str, fits: str, protocol: ReadingProtocol) -> bool:

@@ -76,6 +76,83 @@ def test_of_two_machines_at_one_unit_the_one_that_graded_last_is_kept():
         assert grades_on(pages[0]) == grades_on(pages[1]) == {"forehead": {"area": 4}}
 
 
+def test_grades_given_elsewhere_while_a_machine_was_away_are_not_written_over():
+    with reading_of(3, ["anna"]) as reading, chromium() as browser:
+        away, here = (browser.new_context() for _ in range(2))
+        first, second = away.new_page(), here.new_page()
+        for page in (first, second):
+            page.add_init_script(
+                "const now = Date.now; window.later = 0; Date.now = () => now() + window.later"
+            )
+            first_unit(page, reading)
+        away.set_offline(True)
+        first.keyboard.press("1")  # the area of the forehead
+        first.wait_for_function("!sending")
+        for grade in "543":  # its area and darkness, and the area of the right cheek
+            second.keyboard.press(grade)
+        second.wait_for_function(ALL_SENT)
+        first.evaluate("later = 60000")
+        away.set_offline(False)
+        first.wait_for_function(ALL_SENT, timeout=20_000)
+        expected = {"forehead": {"area": 5, "darkness": 4}, "right_malar": {"area": 3}}
+        assert grades_on(first) == expected
+        assert "another page" in first.locator("#saved").text_content()
+        second.reload()
+        second.locator("body[data-ready=yes]").wait_for()
+        assert grades_on(second) == expected
+
+
+def test_a_window_that_was_open_before_lays_its_grade_over_those_of_the_other():
+    with reading_of(3, ["anna"]) as reading, chromium() as browser:
+        context = browser.new_context()
+        first = context.new_page()
+        code = first_unit(first, reading)
+        second = context.new_page()
+        second.goto(first.url)
+        second.locator("body[data-ready=yes]").wait_for()
+        press_grades(first, meant_for(code))
+        first.wait_for_function(ALL_SENT)
+        chin = second.locator('.scale[data-region="chin"][data-scale="area"]')
+        chin.locator("input").nth(6).check(force=True)
+        second.wait_for_function(ALL_SENT)
+        wanted = meant_for(code)
+        wanted["chin"] = wanted["chin"] | {"area": 6}
+        assert grades_on(second) == wanted
+
+
+def test_arrows_move_and_grade_nothing_and_capital_letters_are_letters():
+    with reading_of(3, ["anna"]) as reading, chromium() as browser:
+        page = browser.new_page()
+        first_unit(page, reading)
+        page.keyboard.press("6")
+        page.keyboard.press("4")
+        for key in ("ArrowUp", "ArrowLeft", "ArrowRight", "ArrowDown", "ArrowDown"):
+            page.keyboard.press(key)
+        assert grades_on(page) == {"forehead": {"area": 6, "darkness": 4}}
+        page.keyboard.press("U")
+        assert page.locator("#ungradable:focus").count() == 1
+
+
+def test_a_unit_of_which_no_photo_came_is_not_signed():
+    with reading_of(3, ["anna"]) as reading, chromium() as browser:
+        page = browser.new_page()
+        page.route("**/photos/**", lambda route: route.abort())
+        code = first_unit(page, reading)
+        page.locator("#photo-failed").wait_for(state="visible")
+        press_grades(page, meant_for(code))
+        page.wait_for_function(ALL_SENT)
+        page.locator("#lock").click()
+        assert not page.locator("#sign").evaluate("one => one.open")
+        assert page.locator("#retry:focus").count() == 1
+        assert "No photo of this unit" in page.locator("#saved").text_content()
+        page.unroute("**/photos/**")
+        page.locator("#retry").click()
+        page.locator("body[data-shown]").wait_for()
+        assert page.locator("#photo-failed").is_hidden()
+        page.locator("#lock").click()
+        assert page.locator("#sign").evaluate("one => one.open")
+
+
 def test_a_page_of_a_session_before_is_opened_again_and_keeps_its_grades():
     with reading_of(3, ["anna"]) as reading, chromium() as browser:
         context = browser.new_context()

@@ -9,7 +9,9 @@ const why = document.getElementById("ungradable");
 const comment = document.getElementById("comment");
 const scales = [...document.querySelectorAll(".scale")];
 const pendingKey = `masi:${state.database}:${state.reader}:${state.code}:${state.read}`;
-let turn = state.turn;
+let turn = state.turn; // of what is on the screen: each change is a turn further
+let known = state.reading; // what the server had when this page last heard of it
+let changedAt = 0; // when something was changed here last
 let sending = false;
 let current = 0;
 
@@ -34,7 +36,23 @@ function shown(element, url) {
 
 const urlOf = (view) => `/units/${state.code}/photos/${view}`;
 const viewer = state.views.length ? shown(document.getElementById("viewer"), urlOf(state.views[0])) : null;
-if (viewer) viewer.addHandler("open", () => document.body.dataset.shown = state.views[current]);
+let anyShown = !viewer;
+if (viewer) {
+  viewer.addHandler("open", () => {
+    anyShown = true;
+    document.body.dataset.shown = state.views[current];
+    failed(false);
+  });
+  viewer.addHandler("open-failed", () => failed(true));
+  viewer.addHandler("tile-load-failed", () => failed(true));
+}
+
+document.getElementById("retry").addEventListener("click", () => show(current));
+
+// A photo that did not come is said where it should be, with a way to ask for it again.
+function failed(did) {
+  document.getElementById("photo-failed").hidden = !did;
+}
 
 function show(number) {
   if (!viewer) return;
@@ -116,6 +134,37 @@ function complete() {
   });
 }
 
+const FIELDS = scales.map((scale) => [scale.dataset.region, scale.dataset.scale]);
+
+function flat(reading) {
+  const values = { ungradable: reading.ungradable, comment: reading.comment };
+  for (const [region, scale] of FIELDS) values[`${region} ${scale}`] = (reading.grades[region] || {})[scale];
+  return values;
+}
+
+// What is here laid over what the server has: each grade from where it was changed since the server's was known. Of one
+// that was changed on both, that of here if it is of this moment, else the server's: it was given while we were away.
+const AT_ONCE_MS = 5000;
+function merged(theirs, before, ours, at) {
+  const [known, there, here] = [flat(before), flat(theirs), flat(ours)];
+  const oursIsLast = Date.now() - at < AT_ONCE_MS;
+  const pick = (name) => {
+    if (here[name] === known[name]) return there[name];
+    return there[name] === known[name] || oursIsLast ? here[name] : there[name];
+  };
+  const made = { grades: {}, ungradable: pick("ungradable"), comment: pick("comment") };
+  for (const [region, scale] of FIELDS) {
+    const value = pick(`${region} ${scale}`);
+    if (value !== undefined) (made.grades[region] ||= {})[scale] = value;
+  }
+  return made;
+}
+
+function same(one, other) {
+  const [a, b] = [flat(one), flat(other)];
+  return Object.keys(a).every((name) => a[name] === b[name]);
+}
+
 // What is on the screen, in the browser until the unit is locked: the answer to a page that is loaded anew may have
 // been on its way before the last grades of the page before it arrived.
 function kept() {
@@ -123,10 +172,12 @@ function kept() {
 }
 
 function keep(sent) {
-  localStorage.setItem(pendingKey, JSON.stringify({ turn, reading: read(), sent }));
+  localStorage.setItem(pendingKey, JSON.stringify({ turn, reading: read(), known, sent, at: changedAt }));
 }
 
 function changed() {
+  elsewhere = false;
+  changedAt = Date.now();
   ease();
   turn += 1;
   keep(false);
@@ -147,6 +198,7 @@ async function ask(path, method, body) {
 }
 
 let wait = 500;
+let elsewhere = false; // until the next change here: grades on the screen are of another page
 async function send() {
   if (sending) return;
   const pending = kept();
@@ -174,10 +226,22 @@ async function send() {
     sending = false;
     const newest = kept();
     if (newest && newest.turn > turn) return; // another page has graded since, and sends it itself
-    if (!told.kept) turn = Math.max(turn, told.turn) + 1; // another page was ahead: what is seen here counts
-    else tell(told.mmasi);
-    keep(told.kept && turn === pending.turn);
-    saved.textContent = told.kept ? t.saved : t.saving;
+    if (told.kept) {
+      known = pending.reading;
+      tell(told.mmasi);
+      keep(turn === pending.turn);
+      saved.textContent = t.saved;
+    } else {
+      // Another page was ahead: what it saved is shown, and what was graded here alone is sent again.
+      const ours = read();
+      const both = merged(told.reading, known, ours, changedAt);
+      known = told.reading;
+      turn = Math.max(turn, told.turn) + 1;
+      fill(both);
+      keep(false);
+      elsewhere = !same(both, ours);
+    }
+    if (elsewhere) saved.textContent = t.elsewhere;
     send();
   } catch (error) {
     saved.textContent = t.offline;
@@ -204,22 +268,33 @@ function next(scale) {
   else document.getElementById("lock").focus();
 }
 
+// To the scale before or after: nothing is graded by moving.
+function step(scale, by) {
+  const all = usable();
+  const at = all[all.indexOf(scale) + by];
+  if (at) focusScale(at);
+}
+
 function press(event) {
   if (event.repeat || event.ctrlKey || event.altKey || event.metaKey || document.getElementById("sign").open) return;
   const typing = ["TEXTAREA", "SELECT"].includes(event.target.tagName) || event.target.type === "text";
   if (typing) return;
   const scale = event.target.closest ? event.target.closest(".scale") : null;
-  if (/^[0-9]$/.test(event.key) && scale && state.open) {
+  const key = event.key.toLowerCase(); // Caps Lock and Shift make no other key of a letter
+  if (scale && event.key.startsWith("Arrow")) {
+    event.preventDefault(); // else a browser grades, and goes on from 6 to 0
+    step(scale, ["ArrowRight", "ArrowDown"].includes(event.key) ? 1 : -1);
+  } else if (/^[0-9]$/.test(event.key) && scale && state.open) {
     const input = inputs(scale).find((one) => one.value === event.key && !one.disabled);
     if (!input) return;
     event.preventDefault();
     input.checked = true;
     changed();
     next(scale);
-  } else if (event.key === "v") show(current + 1);
-  else if (["u", "l"].includes(event.key) && state.open) {
+  } else if (key === "v") show(current + 1);
+  else if (["u", "l"].includes(key) && state.open) {
     event.preventDefault(); // else the letter lands in the field that gets the focus
-    if (event.key === "u") why.focus();
+    if (key === "u") why.focus();
     else sign();
   }
   else if (viewer && event.key === "+") viewer.viewport.zoomBy(1.5);
@@ -239,6 +314,12 @@ function say(words) {
 }
 
 function sign() {
+  if (!anyShown) {
+    failed(true);
+    document.getElementById("retry").focus();
+    saved.textContent = t.not_shown;
+    return;
+  }
   if (!complete()) {
     saved.textContent = t.missing;
     const open = usable().find((scale) => !inputs(scale).some((input) => input.checked));
@@ -275,15 +356,17 @@ if (state.open) {
 form.addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("keydown", press);
 
-const pending = kept();
-if (pending && state.open && pending.turn > turn) {
-  turn = pending.turn;
-  fill(pending.reading);
-  keep(false); // once more: the answer brings the score
-} else {
+const pending = state.open ? kept() : null;
+let reading = state.reading;
+if (pending && pending.sent && pending.turn > turn) reading = pending.reading; // the page came before its answer
+if (pending && !pending.sent) reading = merged(state.reading, pending.known || state.reading, pending.reading, pending.at);
+fill(reading);
+if (same(reading, state.reading)) {
   localStorage.removeItem(pendingKey);
-  fill(state.reading);
   tell(state.mmasi);
+} else {
+  turn = Math.max(pending.turn, turn + 1);
+  keep(false); // once more: the answer brings the score
 }
 mark();
 send();

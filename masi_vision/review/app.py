@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import FastAPI, Form, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.orm import Session
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from masi_vision.errors import ReadingError
 from masi_vision.review import accounts, readers, reading
@@ -21,6 +23,7 @@ from masi_vision.review.database import looking, writing
 from masi_vision.review.export import audit_csv, reads_csv
 from masi_vision.review.pages import NotSignedInError, Pages, Reviewed
 from masi_vision.review.shield import COOKIE, LANGUAGE, Shield
+from masi_vision.review.texts import texts
 
 _HERE = Path(__file__).parent
 
@@ -34,18 +37,41 @@ def create_app(reviewed: Reviewed) -> FastAPI:
 
     @app.exception_handler(NotSignedInError)
     def _sign_in_first(request: Request, _error: NotSignedInError) -> Response:
-        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        if request.method == "GET" and _is_a_person(request):
             return RedirectResponse("/sign-in", 303)
         return JSONResponse({"error": "not signed in"}, 401)
 
+    def refusal(request: Request, sentence: str, status: int) -> Response:
+        if not _is_a_person(request):
+            return JSONResponse({"error": sentence}, status)
+        page = pages.page("refused", request, None, sentence=sentence)
+        page.status_code = status
+        return page
+
     @app.exception_handler(ReadingError)
-    def _refused(_request: Request, error: ReadingError) -> Response:
-        return JSONResponse({"error": str(error)}, 409)
+    def _refused(request: Request, error: ReadingError) -> Response:
+        return refusal(request, str(error), 409)
+
+    @app.exception_handler(StarletteHTTPException)
+    def _not_there(request: Request, error: StarletteHTTPException) -> Response:
+        is_missing = error.status_code == 404
+        words = texts(pages.language(request))["not_there"] if is_missing else str(error.detail)
+        return refusal(request, words, error.status_code)
+
+    @app.exception_handler(RequestValidationError)
+    def _cannot_be_taken(request: Request, _error: RequestValidationError) -> Response:
+        # Without what was sent: it may be a password.
+        return refusal(request, texts(pages.language(request))["not_taken"], 422)
 
     _everybody(app, pages)
     app.router.routes.extend(readers.routes.routes)  # as its own: tests go through all that there are
     _statistician(app, pages)
     return app
+
+
+def _is_a_person(request: Request) -> bool:
+    """Whether a browser shows the answer as a page."""
+    return "text/html" in request.headers.get("accept", "")
 
 
 def _everybody(app: FastAPI, pages: Pages) -> None:

@@ -548,3 +548,28 @@ def test_a_download_is_noted(reading_of):
     stat.see("/reads.csv")
     trail_ = rows_of(stat.see("/audit.csv").text)
     assert [row["subject"] for row in trail_ if row["what"] == "downloaded"] == ["reads.csv", "audit.csv"]
+
+
+def test_a_person_who_is_refused_gets_a_page_and_the_way_back(reading_of, order):
+    anna = Person(reading_of(), "anna")
+    for path in (f"/units/{order('anna')[2]}", "/nowhere"):
+        refused = anna.see(path)
+        assert refused.status_code == 404
+        assert "There is no such page" in refused.text
+        assert 'href="/"' in refused.text
+    form = {"csrf": anna.csrf, "reason": "none"}
+    unread = f"/units/{anna.next_code}/correction"
+    told = anna.browser.post(unread, data=form, headers={"accept": "text/html"})
+    assert told.status_code == 409
+    assert "Expected a locked read to correct" in told.text
+
+
+def test_what_cannot_be_taken_is_not_sent_back(reading_of):
+    app = reading_of()
+    password = "x" * 201
+    for accept in ("text/html", "*/*"):
+        told = Person(app, "anna").browser.post(
+            "/sign-in", data={"name": "anna", "password": password}, headers={"accept": accept}
+        )
+        assert told.status_code == 422
+        assert password not in told.text

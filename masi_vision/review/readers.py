@@ -140,8 +140,8 @@ def chart(pages: Shared) -> Response:
 def draft(code: str, who: Reader, values: Sent, pages: Shared) -> Response:
     """Keep grades that are not locked yet."""
     turn = values.pop("turn", None)
-    if not isinstance(turn, int) or not 0 < turn < 2**31:
-        raise HTTPException(422, "turn must be a whole number above 0")
+    if not isinstance(turn, int) or not 0 <= turn < 2**31:
+        raise HTTPException(422, "turn must be a whole number, 0 or more")
     meant = str(values.pop("read", ""))
     given = reading_from(values, pages.protocol)
     with writing(pages.reviewed.engine) as session:
@@ -149,7 +149,9 @@ def draft(code: str, who: Reader, values: Sent, pages: Shared) -> Response:
         reading.expected(_open_read(session, who, code, pages), meant)
         draft = reading.save_draft(session, account, code, given, turn)
         stored = Reading.from_json(draft.reading)
-        answer: dict[str, Any] = {"turn": draft.turn, "kept": stored == given}
+        answer: dict[str, Any] = {"turn": draft.turn, "accepted": stored == given, "saved_ms_ago": None}
+        if stored != given:
+            answer["saved_ms_ago"] = reading.saved_ms_ago(session, account, code)
     score = stored.score(pages.protocol)
     answer["mmasi"] = None if score is None else score.mmasi
     return JSONResponse(answer | {"reading": json.loads(stored.to_json())})

@@ -23,7 +23,7 @@ from masi_vision.review.audit import note, now, trail
 from masi_vision.review.database import fact
 from masi_vision.review.grades import Reading, discordance
 from masi_vision.review.protocol import ReadingProtocol
-from masi_vision.review.tables import Account, Draft, Entry, Fact, Place, Stage
+from masi_vision.review.tables import Account, Draft, Entry, Event, Fact, Place, Stage
 
 State = Literal["locked", "open", "later"]
 _CLOSED = "The reading is closed: nothing is graded or corrected any more."
@@ -259,23 +259,40 @@ def _next_version(entries: Sequence[Entry], stage: str) -> int:
 
 
 def save_draft(session: Session, account: Account, code: str, reading: Reading, turn: int) -> Draft:
-    """Keep a draft. One that comes late, or again, changes nothing.
+    """Save what a page shows, if the page has seen what was saved before; else change nothing.
+
+    Parameters
+    ----------
+    turn : int
+        Which save of this draft it is: one more than the page has seen last. 0 only asks.
 
     Returns
     -------
     Draft
-        What is kept now: two pages may have sent other grades as the same turn, and one of them learns it.
+        What is saved now. A page that was behind lays its changes over it, and sends again.
     """
     draft = draft_of(session, account, code)
     if draft is None:
-        draft = Draft(account_id=account.id, code=code, turn=0, reading=Reading().to_json(), reason="")
+        locked = entries_of(session, account, code)  # a page shows what was locked last
+        begun = locked[-1].reading if locked else Reading().to_json()
+        draft = Draft(account_id=account.id, code=code, turn=0, reading=begun, reason="")
         session.add(draft)
     new = reading.to_json()
-    if turn > draft.turn:
+    if turn == draft.turn + 1:
         if new != draft.reading:
             note(session, account.name, account.role, "draft", code, old=draft.reading, new=new)
         draft.turn, draft.reading = turn, new
     return draft
+
+
+def saved_ms_ago(session: Session, account: Account, code: str) -> int | None:
+    """How long ago a draft was changed last, as the audit trail has it; None where it never was."""
+    utc = session.execute(
+        select(func.max(Event.utc)).where(
+            Event.what == "draft", Event.subject == code, Event.who == account.name
+        )
+    ).scalar_one()
+    return None if utc is None else round((time_of(now()) - time_of(utc)) / timedelta(milliseconds=1))
 
 
 def signs(session: Session, account: Account, code: str, fits: str, protocol: ReadingProtocol) -> bool:
@@ -321,7 +338,7 @@ def lock(
     Raises
     ------
     ReadingError
-        A grade is missing, or another read is open now than was signed.
+        A grade is missing, another read is open now than was signed, or other grades are saved.
     """
     entries, draft = entries_of(session, account, code), draft_of(session, account, code)
     new = reading.to_json()
@@ -333,6 +350,11 @@ def lock(
     if lacks:
         raise ReadingError(
             f"Not graded yet: {', '.join(lacks)}. Expected every grade. Complete them, then lock."
+        )
+    if draft is not None and draft.reading != new:
+        raise ReadingError(
+            "Other grades of this unit were saved than this page shows. Expected the same: what is signed is "
+            "what is seen. Look at what is shown now, then lock."
         )
     entry = _signed(account, code, opened, reading, draft.reason if draft else "")
     session.add(entry)

@@ -51,18 +51,31 @@ def test_a_reader_reads_the_own_list_in_the_own_order_to_its_end(reading_of, ord
 
 
 @both
-def test_a_draft_that_comes_late_does_not_undo_a_newer_one(reading_of):
+def test_a_draft_is_saved_only_of_a_page_that_has_seen_the_save_before(reading_of):
+    """A higher number counts for nothing: a page that was away has made many changes."""
     anna = Person(reading_of(), "anna")
     code = anna.next_code
-    told = anna.draft(code, graded(area=3), turn=5).json()
-    assert (told["turn"], told["kept"], told["mmasi"]) == (5, True, 9.0)
-    for late in (4, 5):
-        told = anna.draft(code, graded(area=1), turn=late).json()
-        assert (told["turn"], told["kept"]) == (5, False)
-        assert told["reading"]["grades"]["chin"]["area"] == 3, "the page learns what is kept"
-    assert anna.draft(code, graded(area=3), turn=5).json()["kept"]
+    told = anna.draft(code, graded(area=3)).json()
+    assert (told["turn"], told["accepted"], told["mmasi"]) == (1, True, 9.0)
+    for other in (1, 3, 50):
+        told = anna.draft(code, graded(area=1), turn=other).json()
+        assert (told["turn"], told["accepted"]) == (1, False)
+        assert told["reading"]["grades"]["chin"]["area"] == 3, "the page learns what is saved"
+        assert 0 <= told["saved_ms_ago"] < 60_000
+    assert anna.draft(code, graded(area=3), turn=1).json()["accepted"], "sent again: the answer was lost"
     assert '"area": 3' in anna.see(f"/units/{code}").text
-    assert anna.draft(code, graded(area=4), turn=6).json()["turn"] == 6
+    assert anna.draft(code, graded(area=4)).json()["turn"] == 2
+
+
+@both
+def test_grades_that_are_not_those_saved_are_not_signed(reading_of):
+    anna = Person(reading_of(), "anna")
+    code = anna.next_code
+    anna.draft(code, graded(area=3))
+    refused = anna.lock(code, graded(area=1))
+    assert refused.status_code == 409
+    assert "Other grades of this unit were saved than this page shows" in refused.json()["error"]
+    assert anna.lock(code, graded(area=3)).status_code == 200
 
 
 @both
@@ -89,6 +102,7 @@ def test_a_locked_read_is_corrected_by_another_entry_with_a_reason_and_in_no_oth
     assert anna.correct(code).status_code == 303
     assert anna.draft(code, graded(area=1), read="blind-1").status_code == 409  # of a page from before
     assert anna.lock(code, graded(area=1), read="blind-1").status_code == 409
+    anna.draft(code, graded(area=5))
     assert anna.lock(code, graded(area=5)).status_code == 200
     assert anna.lock(code, graded(area=2), read="blind-1").status_code == 200  # the first, sent once more
     rows = [row for row in rows_of(Person(app, "stat").see("/reads.csv").text) if row["code"] == code]
@@ -414,10 +428,10 @@ def test_what_was_locked_before_the_software_s_score_was_shown_is_not_corrected(
                 assert person.correct(code).status_code == 409
                 assert person.lock(code, graded(area=3)).status_code == 200
     last = units[-1]  # of which there is no score: nothing was shown
-    assert person.correct(last).status_code == 303
-    assert person.lock(last, graded(area=4)).status_code == 200
-    assert person.correct(units[0]).status_code == 303
-    assert person.lock(units[0], graded(area=6)).status_code == 200
+    for code, area in ((last, 4), (units[0], 6)):
+        assert person.correct(code).status_code == 303
+        person.draft(code, graded(area=area))
+        assert person.lock(code, graded(area=area)).status_code == 200
     rows = rows_of(Person(app, "stat").see("/reads.csv").text)
     first = "blind" if rule == "after_lock" else "adjudication"
     stages = {

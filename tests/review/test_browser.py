@@ -1,5 +1,6 @@
 """A reader at the page in a real browser, the server a process of its own (tests/shared/readers.py)."""
 
+import re
 from importlib.util import find_spec
 
 import pytest
@@ -21,7 +22,7 @@ if find_spec("playwright") is None or not CHROMIUM.exists():
     pytest.skip(f"needs playwright and {CHROMIUM}", allow_module_level=True)
 
 
-ALL_SENT = "() => Object.values(localStorage).every((one) => JSON.parse(one).sent)"
+ALL_SENT = "() => !localStorage.length"
 
 
 def first_unit(page, reading):
@@ -86,17 +87,19 @@ def test_grades_given_elsewhere_while_a_machine_was_away_are_not_written_over():
             )
             first_unit(page, reading)
         away.set_offline(True)
-        first.keyboard.press("1")  # the area of the forehead
-        first.wait_for_function("!sending")
-        for grade in "543":  # its area and darkness, and the area of the right cheek
+        for grade in "12341":  # more changes than the other makes: their number decides nothing
+            first.keyboard.press(grade)
+        first.locator("#saved", has_text="Not saved yet").wait_for()
+        for grade in "543":  # area and darkness of the forehead, and the area of the right cheek
             second.keyboard.press(grade)
         second.wait_for_function(ALL_SENT)
         first.evaluate("later = 60000")
         away.set_offline(False)
         first.wait_for_function(ALL_SENT, timeout=20_000)
-        expected = {"forehead": {"area": 5, "darkness": 4}, "right_malar": {"area": 3}}
+        given_last = {"forehead": {"area": 5, "darkness": 4}, "right_malar": {"area": 3, "darkness": 4}}
+        expected = given_last | {"left_malar": {"area": 1}}
         assert grades_on(first) == expected
-        assert "another page" in first.locator("#saved").text_content()
+        first.locator("#saved", has_text="another page").wait_for()
         second.reload()
         second.locator("body[data-ready=yes]").wait_for()
         assert grades_on(second) == expected
@@ -128,9 +131,48 @@ def test_arrows_move_and_grade_nothing_and_capital_letters_are_letters():
         page.keyboard.press("4")
         for key in ("ArrowUp", "ArrowLeft", "ArrowRight", "ArrowDown", "ArrowDown"):
             page.keyboard.press(key)
+        page.keyboard.down("ArrowUp")
+        for _ in range(6):
+            page.keyboard.down("ArrowUp")  # held down: it comes again and again
+        page.keyboard.up("ArrowUp")
         assert grades_on(page) == {"forehead": {"area": 6, "darkness": 4}}
         page.keyboard.press("U")
         assert page.locator("#ungradable:focus").count() == 1
+
+
+def test_area_0_has_no_darkness_and_going_back_brings_it_again():
+    with reading_of(3, ["anna"]) as reading, chromium() as browser:
+        page = browser.new_page()
+        first_unit(page, reading)
+        area = page.locator('.scale[data-region="forehead"][data-scale="area"] input')
+        for grade in "53":
+            page.keyboard.press(grade)
+        area.nth(0).check(force=True)
+        assert grades_on(page) == {"forehead": {"area": 0}}
+        area.nth(2).check(force=True)
+        page.wait_for_function(ALL_SENT)
+        page.reload()
+        page.locator("body[data-ready=yes]").wait_for()
+        assert grades_on(page) == {"forehead": {"area": 2, "darkness": 3}}
+
+
+def test_two_windows_of_one_browser_share_what_the_network_does_not_take():
+    with reading_of(3, ["anna"]) as reading, chromium() as browser:
+        context = browser.new_context()
+        first = context.new_page()
+        first_unit(first, reading)
+        second = context.new_page()
+        second.goto(first.url)
+        second.locator("body[data-ready=yes]").wait_for()
+        context.set_offline(True)
+        first.keyboard.press("5")
+        second.locator('.scale[data-region="chin"][data-scale="area"] input').nth(1).check(force=True)
+        context.set_offline(False)
+        first.wait_for_function(ALL_SENT, timeout=20_000)
+        for page in (first, second):
+            page.wait_for_function(
+                "() => read().grades.forehead?.area === 5 && read().grades.chin?.area === 1"
+            )
 
 
 def test_a_unit_of_which_no_photo_came_is_not_signed():
@@ -151,6 +193,37 @@ def test_a_unit_of_which_no_photo_came_is_not_signed():
         assert page.locator("#photo-failed").is_hidden()
         page.locator("#lock").click()
         assert page.locator("#sign").evaluate("one => one.open")
+        page.keyboard.press("Escape")
+        page.route("**/photos/**", lambda route: route.abort())
+        page.keyboard.press("v")
+        page.locator("#photo-failed").wait_for(state="visible")
+        assert page.locator("#viewer").is_hidden(), "the front is not shown as the side"
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (360, 740), (740, 360)])
+def test_on_a_telephone_every_grade_is_in_sight(width, height):
+    with reading_of(3, ["anna"]) as reading, chromium() as browser:
+        page = browser.new_page(viewport={"width": width, "height": height})
+        first_unit(page, reading)
+        edges = page.evaluate(
+            "[...document.querySelectorAll('.scale label')].map((one) => one.getBoundingClientRect().right)"
+        )
+        assert max(edges) <= width
+        stays = page.locator(".photo").evaluate("one => getComputedStyle(one).position") == "sticky"
+        assert stays == (height > width), "held sideways it leaves no room for grades"
+
+
+@pytest.mark.parametrize(("name", "path"), [("stat", "/audit"), ("cora", "/")])
+def test_on_a_telephone_a_table_keeps_its_words_and_scrolls_by_itself(name, path):
+    with reading_of(3, ["anna"]) as reading, chromium() as browser:
+        page = browser.new_page(viewport={"width": 400, "height": 800})
+        sign_in(page, reading, name)
+        page.goto(reading.url + path)
+        assert page.evaluate("document.documentElement.scrollWidth") == 400
+        who = page.locator("tbody td", has_text=re.compile("^(masi|anna)$")).first
+        all_of = "const all = new Range(); all.selectNodeContents(one);"
+        lines = f"one => {{ {all_of} return all.getClientRects().length }}"
+        assert who.evaluate(lines) == 1, "one word, one line"
 
 
 def test_a_page_of_a_session_before_is_opened_again_and_keeps_its_grades():

@@ -65,6 +65,7 @@ def test_who_corrects_himself_takes_no_unit_out_of_the_adjudicator_s_hands(readi
     assert adam.lock(done, graded(area=3)).status_code == 200
     for code in (begun, done):
         assert ben.correct(code).status_code == 303
+        ben.draft(code, graded(area=2))
         assert ben.lock(code, graded(area=2)).status_code == 200
     assert adam.lock(begun, graded(area=3)).status_code == 200
     assert all(f"/units/{code}" in adam.see("/").text for code in codes)

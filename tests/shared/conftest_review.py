@@ -116,7 +116,6 @@ class Person:
     def __init__(self, app, name, password=PASSWORD):
         self.browser = TestClient(app, follow_redirects=False)
         self.signed_in = self.browser.post("/sign-in", data={"name": name, "password": password})
-        self.turn = 0
         self.reads = {}
 
     def see(self, path):
@@ -142,8 +141,9 @@ class Person:
         return self.reads.get(code, "blind-1")
 
     def draft(self, code, reading, turn=None, read=None):
-        self.turn += 1
-        sent = {"turn": turn or self.turn, "read": read or self.read_of(code)}
+        seen = re.search(r'"turn": (\d+)', self.see(f"/units/{code}").text)
+        turn = turn or 1 + int(seen.group(1) if seen else 0)
+        sent = {"turn": turn, "read": read or self.read_of(code)}
         return self._send("PUT", f"/units/{code}/draft", {**reading, **sent})
 
     def lock(self, code, reading, password=PASSWORD, read=None):

@@ -297,7 +297,7 @@ def _in_trouble(page: object, reading: Reading, trouble: str, grades: dict[str, 
         reading.start()
     else:
         press_grades(page, grades, skip=3)
-    page.wait_for_function("() => Object.values(localStorage).every((one) => JSON.parse(one).sent)")
+    page.wait_for_function("() => !localStorage.length")  # nothing is unsent
 
 
 def _narrow(browser: object, page: object, pictures: Path | None) -> None:

@@ -8,12 +8,7 @@ const saved = document.getElementById("saved");
 const why = document.getElementById("ungradable");
 const comment = document.getElementById("comment");
 const scales = [...document.querySelectorAll(".scale")];
-const pendingKey = `masi:${state.database}:${state.reader}:${state.code}:${state.read}`;
-let turn = state.turn; // of what is on the screen: each change is a turn further
-let known = state.reading; // what the server had when this page last heard of it
-let changedAt = 0; // when something was changed here last
-let sending = false;
-let current = 0;
+let current = 0; // the view that is shown
 
 // --- the photo ---------------------------------------------------------------------------------------------
 
@@ -51,6 +46,7 @@ document.getElementById("retry").addEventListener("click", () => show(current));
 
 // A photo that did not come is said where it should be, with a way to ask for it again.
 function failed(did) {
+  if (did) delete document.body.dataset.shown; // hides what the viewer holds: the photo before, its own words
   document.getElementById("photo-failed").hidden = !did;
 }
 
@@ -95,6 +91,7 @@ function tell(mmasi) {
 }
 
 function fill(reading) {
+  remembered.clear();
   for (const scale of scales) {
     const value = (reading.grades[scale.dataset.region] || {})[scale.dataset.scale];
     for (const input of inputs(scale)) input.checked = value !== undefined && Number(input.value) === value;
@@ -114,16 +111,23 @@ function read() {
   return { grades, ungradable: why.value, comment: comment.value };
 }
 
-// A region without pigment has no darkness; a unit that cannot be graded has no grades.
+// A region without pigment has no darkness; a unit that cannot be graded has no grades. What the darkness was is
+// remembered for who comes back from area 0.
+const remembered = new Map();
 function ease() {
   const reading = read();
   for (const scale of scales) {
     const none = (reading.grades[scale.dataset.region] || {}).area === 0 && scale.dataset.scale !== "area";
     const off = !state.open || Boolean(why.value) || none;
-    for (const input of inputs(scale)) {
-      input.disabled = off;
-      if (none) input.checked = false;
+    const chosen = inputs(scale).find((input) => input.checked);
+    if (none && chosen) {
+      remembered.set(scale, chosen);
+      chosen.checked = false;
+    } else if (!none && remembered.has(scale)) {
+      remembered.get(scale).checked ||= !chosen;
+      remembered.delete(scale);
     }
+    for (const input of inputs(scale)) input.disabled = off;
     scale.classList.toggle("off", off);
   }
 }
@@ -134,53 +138,79 @@ function complete() {
   });
 }
 
-const FIELDS = scales.map((scale) => [scale.dataset.region, scale.dataset.scale]);
+// --- drafts ------------------------------------------------------------------------------------------------
+//
+// A field is one grade, the reason or the comment. What a person changes is unsent until the server has it: field by
+// field in the storage of the browser, which outlives the page and is shared by its windows. The server numbers what it
+// saves, and saves only for a page that has seen the save before. It answers another page with what it has; that page
+// lays its unsent fields over it and sends again.
 
-function flat(reading) {
-  const values = { ungradable: reading.ungradable, comment: reading.comment };
-  for (const [region, scale] of FIELDS) values[`${region} ${scale}`] = (reading.grades[region] || {})[scale];
-  return values;
-}
+const unsentKey = `masi:${state.database}:${state.reader}:${state.code}:${state.read}:`;
+const seenKey = `${unsentKey}seen`;
+let onServer = fieldsOf(state.reading); // as this page last heard
+let seen = state.turn; // the number of that save
+let behind = false; // whether the server may have more than this page has seen
+let elsewhere = false; // until the next change here: grades on the screen are of another page
 
-// What is here laid over what the server has: each grade from where it was changed since the server's was known. Of one
-// that was changed on both, that of here if it is of this moment, else the server's: it was given while we were away.
-const AT_ONCE_MS = 5000;
-function merged(theirs, before, ours, at) {
-  const [known, there, here] = [flat(before), flat(theirs), flat(ours)];
-  const oursIsLast = Date.now() - at < AT_ONCE_MS;
-  const pick = (name) => {
-    if (here[name] === known[name]) return there[name];
-    return there[name] === known[name] || oursIsLast ? here[name] : there[name];
-  };
-  const made = { grades: {}, ungradable: pick("ungradable"), comment: pick("comment") };
-  for (const [region, scale] of FIELDS) {
-    const value = pick(`${region} ${scale}`);
-    if (value !== undefined) (made.grades[region] ||= {})[scale] = value;
+function fieldsOf(reading) {
+  const fields = { ungradable: reading.ungradable, comment: reading.comment };
+  for (const { dataset: { region, scale } } of scales) {
+    fields[`${region} ${scale}`] = (reading.grades[region] || {})[scale] ?? null;
   }
-  return made;
+  return fields;
 }
 
-function same(one, other) {
-  const [a, b] = [flat(one), flat(other)];
-  return Object.keys(a).every((name) => a[name] === b[name]);
+function readingOf(fields) {
+  const reading = { grades: {}, ungradable: fields.ungradable, comment: fields.comment };
+  for (const { dataset: { region, scale } } of scales) {
+    const value = fields[`${region} ${scale}`];
+    const none = scale !== "area" && fields[`${region} area`] === 0;
+    if (value !== null && !none) (reading.grades[region] ||= {})[scale] = value;
+  }
+  return reading;
 }
 
-// What is on the screen, in the browser until the unit is locked: the answer to a page that is loaded anew may have
-// been on its way before the last grades of the page before it arrived.
-function kept() {
-  return JSON.parse(localStorage.getItem(pendingKey) || "null");
+// By field: its value, what the server had when it was changed, and when that was.
+function unsent() {
+  const found = {};
+  for (const name of Object.keys(onServer)) {
+    const change = localStorage.getItem(unsentKey + name);
+    if (change) found[name] = JSON.parse(change);
+  }
+  return found;
 }
 
-function keep(sent) {
-  localStorage.setItem(pendingKey, JSON.stringify({ turn, reading: read(), known, sent, at: changedAt }));
+function isUnsent() {
+  return Object.keys(unsent()).length > 0;
+}
+
+function forget(name) {
+  localStorage.removeItem(unsentKey + name);
+}
+
+// What the server has, and over it what it does not have yet.
+function newest() {
+  const fields = { ...onServer };
+  for (const [name, change] of Object.entries(unsent())) fields[name] = change.value;
+  return readingOf(fields);
+}
+
+function showNewest() {
+  const [now, before] = [newest(), fieldsOf(read())];
+  if (Object.entries(fieldsOf(now)).every(([name, value]) => value === before[name])) return;
+  fill(now);
+  elsewhere = true;
+  saved.textContent = t.elsewhere;
 }
 
 function changed() {
+  const before = fieldsOf(newest());
   elsewhere = false;
-  changedAt = Date.now();
   ease();
-  turn += 1;
-  keep(false);
+  for (const [name, value] of Object.entries(fieldsOf(read()))) {
+    if (value === before[name]) continue;
+    localStorage.setItem(unsentKey + name, JSON.stringify({ value, over: onServer[name], at: Date.now() }));
+  }
   send();
 }
 
@@ -191,64 +221,81 @@ async function ask(path, method, body) {
     body: JSON.stringify(body),
   });
   if (answer.status === 401) {
-    location.href = "/sign-in"; // what is pending is kept, and sent when the page is opened again
+    location.href = "/sign-in"; // what is unsent is kept, and sent when the page is opened again
     return new Promise(() => {});
   }
   return answer;
 }
 
+let running = null;
+let retry = null;
 let wait = 500;
-let elsewhere = false; // until the next change here: grades on the screen are of another page
-async function send() {
-  if (sending) return;
-  const pending = kept();
-  if (!pending || pending.sent) return;
-  sending = true;
-  saved.textContent = t.saving;
-  try {
-    const body = { ...pending.reading, turn: pending.turn, read: state.read };
-    const answer = await ask(`/units/${state.code}/draft`, "PUT", body);
-    const told = await answer.json();
-    if (answer.status >= 500) throw new Error(told.error);
-    if (!answer.ok) {
-      // What cannot be taken is dropped; a page that is too old, or of another person, keeps it and is opened again, once.
-      if ([409, 422].includes(answer.status)) localStorage.removeItem(pendingKey);
-      saved.textContent = told.error || told.detail || answer.statusText;
-      sending = false;
-      if (answer.status === 403 && !sessionStorage.getItem(pendingKey)) {
-        sessionStorage.setItem(pendingKey, "opened again");
-        location.reload();
-      }
+// Until the server has what is on the screen, or cannot be reached.
+function send() {
+  running ||= sendAll().finally(() => { running = null; });
+  return running;
+}
+
+async function sendAll() {
+  while (behind || isUnsent()) {
+    saved.textContent = t.saving;
+    const sent = { fields: unsent(), at: Date.now() };
+    const body = { ...newest(), turn: behind ? 0 : seen + 1, read: state.read }; // 0 only asks
+    let answer, told;
+    try {
+      answer = await ask(`/units/${state.code}/draft`, "PUT", body);
+      told = await answer.json();
+      if (answer.status >= 500) throw new Error(told.error);
+    } catch (error) {
+      saved.textContent = t.offline;
+      clearTimeout(retry);
+      retry = setTimeout(send, wait);
+      wait = Math.min(2 * wait, 8000);
       return;
     }
-    sessionStorage.removeItem(pendingKey);
     wait = 500;
-    sending = false;
-    const newest = kept();
-    if (newest && newest.turn > turn) return; // another page has graded since, and sends it itself
-    if (told.kept) {
-      known = pending.reading;
-      tell(told.mmasi);
-      keep(turn === pending.turn);
-      saved.textContent = t.saved;
-    } else {
-      // Another page was ahead: what it saved is shown, and what was graded here alone is sent again.
-      const ours = read();
-      const both = merged(told.reading, known, ours, changedAt);
-      known = told.reading;
-      turn = Math.max(turn, told.turn) + 1;
-      fill(both);
-      keep(false);
-      elsewhere = !same(both, ours);
-    }
-    if (elsewhere) saved.textContent = t.elsewhere;
-    send();
-  } catch (error) {
-    saved.textContent = t.offline;
-    sending = false;
-    setTimeout(send, wait);
-    wait = Math.min(2 * wait, 8000);
+    if (!answer.ok) return notTaken(answer.status, told.error || told.detail || answer.statusText);
+    take(told, sent);
   }
+  saved.textContent = elsewhere ? t.elsewhere : t.saved;
+}
+
+// What cannot be taken is dropped; a page that is too old, or of another person, keeps it and is opened again, once.
+function notTaken(status, words) {
+  behind = false;
+  if ([409, 422].includes(status)) Object.keys(onServer).forEach(forget);
+  saved.textContent = words;
+  if (status === 403 && !sessionStorage.getItem(unsentKey)) {
+    sessionStorage.setItem(unsentKey, "opened again");
+    location.reload();
+  }
+}
+
+function take(told, sent) {
+  sessionStorage.removeItem(unsentKey);
+  sessionStorage.setItem(seenKey, told.turn);
+  [onServer, seen, behind] = [fieldsOf(told.reading), told.turn, false];
+  for (const [name, change] of Object.entries(unsent())) {
+    const wasSent = sent.fields[name] && sent.fields[name].at === change.at;
+    if (told.accepted ? wasSent : isOutdated(change, onServer[name], told.saved_ms_ago, sent.at)) forget(name);
+  }
+  showNewest();
+  if (!isUnsent()) tell(told.mmasi);
+}
+
+// Whether the server has a newer value of a field: one that was given elsewhere after the change here.
+function isOutdated(change, theirs, savedMsAgo, sentAt) {
+  if (theirs === change.value) return true;
+  return theirs !== change.over && savedMsAgo !== null && sentAt - change.at > savedMsAgo;
+}
+
+// Another window of this browser: what it changes is shown, and when the server has it, asked for.
+function heard(event) {
+  if (!event.key || !event.key.startsWith(unsentKey)) return;
+  if (event.newValue === null) {
+    behind = true;
+    send();
+  } else showNewest();
 }
 
 // --- keys --------------------------------------------------------------------------------------------------
@@ -276,15 +323,15 @@ function step(scale, by) {
 }
 
 function press(event) {
+  const scale = event.target.closest ? event.target.closest(".scale") : null;
+  const isArrow = event.key.startsWith("Arrow");
+  if (scale && isArrow) event.preventDefault(); // else a browser grades, and goes on from 6 to 0
   if (event.repeat || event.ctrlKey || event.altKey || event.metaKey || document.getElementById("sign").open) return;
   const typing = ["TEXTAREA", "SELECT"].includes(event.target.tagName) || event.target.type === "text";
   if (typing) return;
-  const scale = event.target.closest ? event.target.closest(".scale") : null;
   const key = event.key.toLowerCase(); // Caps Lock and Shift make no other key of a letter
-  if (scale && event.key.startsWith("Arrow")) {
-    event.preventDefault(); // else a browser grades, and goes on from 6 to 0
-    step(scale, ["ArrowRight", "ArrowDown"].includes(event.key) ? 1 : -1);
-  } else if (/^[0-9]$/.test(event.key) && scale && state.open) {
+  if (scale && isArrow) step(scale, ["ArrowRight", "ArrowDown"].includes(event.key) ? 1 : -1);
+  else if (/^[0-9]$/.test(event.key) && scale && state.open) {
     const input = inputs(scale).find((one) => one.value === event.key && !one.disabled);
     if (!input) return;
     event.preventDefault();
@@ -334,13 +381,20 @@ function sign() {
 
 async function signed(event) {
   event.preventDefault();
+  const seenHere = JSON.stringify(read());
+  await send(); // what is signed is what is saved, and what was on the screen
+  if (isUnsent()) return say(t.offline);
+  if (JSON.stringify(read()) !== seenHere) return say(t.elsewhere);
   try {
     const answer = await ask(`/units/${state.code}/lock`, "POST", { ...read(), read: state.read, password: password.value });
     const told = await answer.json().catch(() => ({}));
     if (answer.ok) {
-      localStorage.removeItem(pendingKey);
       location.href = `/units/${state.code}/next`;
-    } else say(told.error || told.detail || answer.statusText);
+      return;
+    }
+    say(told.error || told.detail || answer.statusText);
+    behind = answer.status === 409; // perhaps graded elsewhere meanwhile: that is shown
+    send();
   } catch (error) {
     say(t.offline);
   }
@@ -356,22 +410,19 @@ if (state.open) {
 form.addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("keydown", press);
 
-const pending = state.open ? kept() : null;
-let reading = state.reading;
-if (pending && pending.sent && pending.turn > turn) reading = pending.reading; // the page came before its answer
-if (pending && !pending.sent) reading = merged(state.reading, pending.known || state.reading, pending.reading, pending.at);
-fill(reading);
-if (same(reading, state.reading)) {
-  localStorage.removeItem(pendingKey);
-  tell(state.mmasi);
-} else {
-  turn = Math.max(pending.turn, turn + 1);
-  keep(false); // once more: the answer brings the score
-}
+fill(state.open ? newest() : state.reading);
+tell(state.mmasi);
 mark();
-send();
-if (state.open) {
-  const first = usable().find((scale) => !inputs(scale).some((input) => input.checked)) || usable()[0];
-  if (first) focusScale(first);
+begin();
+
+async function begin() {
+  if (state.open) {
+    // What is unsent may be of long ago; and a page may have been on its way before the last save of the one before it.
+    behind = isUnsent() || Number(sessionStorage.getItem(seenKey)) > seen;
+    addEventListener("storage", heard);
+    if (behind) await send(); // first: a key goes to the first scale without a grade
+    const first = usable().find((scale) => !inputs(scale).some((input) => input.checked)) || usable()[0];
+    if (first) focusScale(first);
+  }
+  document.body.dataset.ready = "yes";
 }
-document.body.dataset.ready = "yes";

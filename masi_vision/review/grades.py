@@ -12,6 +12,8 @@ from masi_vision.review.protocol import AdjudicationRule, ReadingProtocol
 from masi_vision.scale import ABSENT, MASI_REGIONS, MasiScore, RegionGrade, masi_score
 
 LONGEST_COMMENT = 2000
+OTHER = "other"
+"""The reason that the comment must say."""
 Grades = Mapping[str, Mapping[str, int]]
 
 
@@ -45,10 +47,10 @@ class Reading:
     def missing(self, protocol: ReadingProtocol) -> list[str]:
         """What must be graded still, as "chin area"; nothing where the unit cannot be graded.
 
-        A region without pigment has no darkness and no homogeneity.
+        A region without pigment has no darkness and no homogeneity. "other" is no reason without a comment.
         """
         if self.ungradable:
-            return []
+            return ["comment"] if self.ungradable == OTHER and not self.comment.strip() else []
         lacks = []
         for region in MASI_REGIONS:
             given = self.grades.get(region, {})

@@ -138,6 +138,9 @@ def test_a_region_without_pigment_needs_no_darkness_and_a_unit_that_cannot_be_gr
     none = {region: {"area": 0} for region in graded()["grades"]}
     assert anna.lock(anna.next_code, {"grades": none}).status_code == 200
     assert anna.lock(anna.next_code, {"grades": {}, "ungradable": "out of focus"}).status_code == 200
+    other = {"grades": {}, "ungradable": "other", "comment": " "}
+    assert "comment" in anna.lock(anna.next_code, other).json()["error"]
+    assert anna.lock(anna.next_code, other | {"comment": "two people"}).status_code == 200
 
 
 def test_a_signature_with_another_password_locks_nothing_and_is_noted(reading_of):

@@ -140,6 +140,18 @@ def test_arrows_move_and_grade_nothing_and_capital_letters_are_letters():
         assert page.locator("#ungradable:focus").count() == 1
 
 
+def test_other_is_no_reason_without_a_comment():
+    with reading_of(3, ["anna"]) as reading, chromium() as browser:
+        page = browser.new_page()
+        first_unit(page, reading)
+        page.locator("#ungradable").select_option("other")
+        page.locator("#lock").click()
+        assert page.locator("#comment:focus").count() == 1
+        page.keyboard.type("two people")
+        page.locator("#lock").click()
+        assert page.locator("#password:focus").count() == 1
+
+
 def test_area_0_has_no_darkness_and_going_back_brings_it_again():
     with reading_of(3, ["anna"]) as reading, chromium() as browser:
         page = browser.new_page()

@@ -132,8 +132,13 @@ function ease() {
   }
 }
 
+function lacksComment() {
+  return why.value === "other" && !comment.value.trim();
+}
+
 function complete() {
-  return Boolean(why.value) || scales.every((scale) => {
+  if (why.value) return !lacksComment();
+  return scales.every((scale) => {
     return scale.classList.contains("off") || inputs(scale).some((input) => input.checked);
   });
 }
@@ -370,7 +375,8 @@ function sign() {
   if (!complete()) {
     saved.textContent = t.missing;
     const open = usable().find((scale) => !inputs(scale).some((input) => input.checked));
-    if (open) focusScale(open);
+    if (lacksComment()) comment.focus();
+    else if (open) focusScale(open);
     return;
   }
   say("");

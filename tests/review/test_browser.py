@@ -1,6 +1,7 @@
 """A reader at the page in a real browser, the server a process of its own (tests/shared/readers.py)."""
 
 import re
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 for needed in ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "httpx"):
     pytest.importorskip(needed, reason="needs the extra review")
 
+from conftest_review import cheap_hasher  # noqa: E402
 from readers import (  # noqa: E402
     CHROMIUM,
     chromium,
@@ -25,9 +27,38 @@ if find_spec("playwright") is None or not CHROMIUM.exists():
 ALL_SENT = "() => !localStorage.length"
 
 
+@pytest.fixture(scope="module")
+def opened():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(opened):
+    """Without a page, whatever the test before opened."""
+    yield opened
+    for context in opened.contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def served():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("masi_vision.review.accounts._hasher", cheap_hasher)
+        with reading_of(3, [f"reader-{number}" for number in range(1, 21)]) as reading:
+            yield reading
+
+
+@pytest.fixture
+def reading(served):
+    """The server, and a reader who has read nothing: each test takes the next."""
+    yield replace(served, readers=served.readers[:1])
+    served.readers.pop(0)
+
+
 def first_unit(page, reading):
-    """Sign in as anna and open what comes first; its code."""
-    sign_in(page, reading, "anna")
+    """Sign in as the test's own reader and open what comes first; its code."""
+    sign_in(page, reading, reading.readers[0])
     page.locator("#next:focus").wait_for()
     page.keyboard.press("Enter")
     page.locator("body[data-ready=yes]").wait_for()
@@ -39,216 +70,200 @@ def grades_on(page):
 
 
 @pytest.mark.full_cost
-def test_a_reader_loses_no_grade_to_network_reload_or_a_killed_server(tmp_path):
+def test_a_reader_loses_no_grade_to_network_reload_or_a_killed_server(browser, tmp_path):
     with reading_of(4, ["anna", "ben"]) as reading:
-        outcome = read_all(reading, "anna", tmp_path)
+        outcome = read_all(browser, reading, "anna", tmp_path)
     assert outcome.units == 4
     assert outcome.is_perfect, str(outcome)
     assert {file.stem for file in tmp_path.iterdir()} >= {"list", "unit", "narrow", "sign", "progress"}
 
 
-def test_a_page_that_was_answered_before_the_last_grades_arrived_shows_them_all_the_same():
+def test_a_page_that_was_answered_before_the_last_grades_arrived_shows_them_all_the_same(browser, reading):
     """The draft of the page before overtakes the page that is loaded anew: found so by a scripted reader."""
-    with reading_of(3, ["anna"]) as reading, chromium() as browser:
-        page = browser.new_page()
-        code = first_unit(page, reading)
-        before = page.request.get(page.url).text()  # nothing is graded yet
-        press_grades(page, meant_for(code))
-        page.wait_for_function(ALL_SENT)
-        page.route(page.url, lambda route: route.fulfill(body=before, content_type="text/html"))
-        page.reload()
-        page.locator("body[data-ready=yes]").wait_for()
-        assert grades_on(page) == meant_for(code)
-        page.wait_for_function("document.getElementById('score').textContent !== '–'")  # the answer brings it
+    page = browser.new_page()
+    code = first_unit(page, reading)
+    before = page.request.get(page.url).text()  # nothing is graded yet
+    press_grades(page, meant_for(code))
+    page.wait_for_function(ALL_SENT)
+    page.route(page.url, lambda route: route.fulfill(body=before, content_type="text/html"))
+    page.reload()
+    page.locator("body[data-ready=yes]").wait_for()
+    assert grades_on(page) == meant_for(code)
+    page.wait_for_function("document.getElementById('score').textContent !== '–'")  # the answer brings it
 
 
-def test_of_two_machines_at_one_unit_the_one_that_graded_last_is_kept():
+def test_of_two_machines_at_one_unit_the_one_that_graded_last_is_kept(browser, reading):
     """Both count from the same turn; the second's grades are not dropped as told before."""
-    with reading_of(3, ["anna"]) as reading, chromium() as browser:
-        pages = [browser.new_context().new_page() for _ in range(2)]
-        for page in pages:
-            first_unit(page, reading)
-        for page, grade in zip(pages, "14", strict=True):
-            page.keyboard.press(grade)  # the area of the forehead
-            page.wait_for_function(ALL_SENT)
-        pages[0].evaluate("localStorage.clear()")
-        pages[0].reload()
-        pages[0].locator("body[data-ready=yes]").wait_for()
-        assert grades_on(pages[0]) == grades_on(pages[1]) == {"forehead": {"area": 4}}
-
-
-def test_grades_given_elsewhere_while_a_machine_was_away_are_not_written_over():
-    with reading_of(3, ["anna"]) as reading, chromium() as browser:
-        away, here = (browser.new_context() for _ in range(2))
-        first, second = away.new_page(), here.new_page()
-        for page in (first, second):
-            page.add_init_script(
-                "const now = Date.now; window.later = 0; Date.now = () => now() + window.later"
-            )
-            first_unit(page, reading)
-        away.set_offline(True)
-        for grade in "12341":  # more changes than the other makes: their number decides nothing
-            first.keyboard.press(grade)
-        first.locator("#saved", has_text="Not saved yet").wait_for()
-        for grade in "543":  # area and darkness of the forehead, and the area of the right cheek
-            second.keyboard.press(grade)
-        second.wait_for_function(ALL_SENT)
-        first.evaluate("later = 60000")
-        away.set_offline(False)
-        first.wait_for_function(ALL_SENT, timeout=20_000)
-        given_last = {"forehead": {"area": 5, "darkness": 4}, "right_malar": {"area": 3, "darkness": 4}}
-        expected = given_last | {"left_malar": {"area": 1}}
-        assert grades_on(first) == expected
-        first.locator("#saved", has_text="another page").wait_for()
-        second.reload()
-        second.locator("body[data-ready=yes]").wait_for()
-        assert grades_on(second) == expected
-
-
-def test_a_window_that_was_open_before_lays_its_grade_over_those_of_the_other():
-    with reading_of(3, ["anna"]) as reading, chromium() as browser:
-        context = browser.new_context()
-        first = context.new_page()
-        code = first_unit(first, reading)
-        second = context.new_page()
-        second.goto(first.url)
-        second.locator("body[data-ready=yes]").wait_for()
-        press_grades(first, meant_for(code))
-        first.wait_for_function(ALL_SENT)
-        chin = second.locator('.scale[data-region="chin"][data-scale="area"]')
-        chin.locator("input").nth(6).check(force=True)
-        second.wait_for_function(ALL_SENT)
-        wanted = meant_for(code)
-        wanted["chin"] = wanted["chin"] | {"area": 6}
-        assert grades_on(second) == wanted
-
-
-def test_arrows_move_and_grade_nothing_and_capital_letters_are_letters():
-    with reading_of(3, ["anna"]) as reading, chromium() as browser:
-        page = browser.new_page()
+    pages = [browser.new_context().new_page() for _ in range(2)]
+    for page in pages:
         first_unit(page, reading)
-        page.keyboard.press("6")
-        page.keyboard.press("4")
-        for key in ("ArrowUp", "ArrowLeft", "ArrowRight", "ArrowDown", "ArrowDown"):
-            page.keyboard.press(key)
-        page.keyboard.down("ArrowUp")
-        for _ in range(6):
-            page.keyboard.down("ArrowUp")  # held down: it comes again and again
-        page.keyboard.up("ArrowUp")
-        assert grades_on(page) == {"forehead": {"area": 6, "darkness": 4}}
-        page.keyboard.press("U")
-        assert page.locator("#ungradable:focus").count() == 1
-
-
-def test_other_is_no_reason_without_a_comment():
-    with reading_of(3, ["anna"]) as reading, chromium() as browser:
-        page = browser.new_page()
-        first_unit(page, reading)
-        page.locator("#ungradable").select_option("other")
-        page.locator("#lock").click()
-        assert page.locator("#comment:focus").count() == 1
-        page.keyboard.type("two people")
-        page.locator("#lock").click()
-        assert page.locator("#password:focus").count() == 1
-
-
-def test_area_0_has_no_darkness_and_going_back_brings_it_again():
-    with reading_of(3, ["anna"]) as reading, chromium() as browser:
-        page = browser.new_page()
-        first_unit(page, reading)
-        area = page.locator('.scale[data-region="forehead"][data-scale="area"] input')
-        for grade in "53":
-            page.keyboard.press(grade)
-        area.nth(0).check(force=True)
-        assert grades_on(page) == {"forehead": {"area": 0}}
-        area.nth(2).check(force=True)
+    for page, grade in zip(pages, "14", strict=True):
+        page.keyboard.press(grade)  # the area of the forehead
         page.wait_for_function(ALL_SENT)
-        page.reload()
-        page.locator("body[data-ready=yes]").wait_for()
-        assert grades_on(page) == {"forehead": {"area": 2, "darkness": 3}}
+    pages[0].evaluate("localStorage.clear()")
+    pages[0].reload()
+    pages[0].locator("body[data-ready=yes]").wait_for()
+    assert grades_on(pages[0]) == grades_on(pages[1]) == {"forehead": {"area": 4}}
 
 
-def test_two_windows_of_one_browser_share_what_the_network_does_not_take():
-    with reading_of(3, ["anna"]) as reading, chromium() as browser:
-        context = browser.new_context()
-        first = context.new_page()
-        first_unit(first, reading)
-        second = context.new_page()
-        second.goto(first.url)
-        second.locator("body[data-ready=yes]").wait_for()
-        context.set_offline(True)
-        first.keyboard.press("5")
-        second.locator('.scale[data-region="chin"][data-scale="area"] input').nth(1).check(force=True)
-        context.set_offline(False)
-        first.wait_for_function(ALL_SENT, timeout=20_000)
-        for page in (first, second):
-            page.wait_for_function(
-                "() => read().grades.forehead?.area === 5 && read().grades.chin?.area === 1"
-            )
+def test_grades_given_elsewhere_while_a_machine_was_away_are_not_written_over(browser, reading):
+    away, here = (browser.new_context() for _ in range(2))
+    first, second = away.new_page(), here.new_page()
+    for page in (first, second):
+        page.add_init_script("const now = Date.now; window.later = 0; Date.now = () => now() + window.later")
+        first_unit(page, reading)
+    away.set_offline(True)
+    for grade in "12341":  # more changes than the other makes: their number decides nothing
+        first.keyboard.press(grade)
+    first.locator("#saved", has_text="Not saved yet").wait_for()
+    for grade in "543":  # area and darkness of the forehead, and the area of the right cheek
+        second.keyboard.press(grade)
+    second.wait_for_function(ALL_SENT)
+    first.evaluate("later = 60000")
+    away.set_offline(False)
+    first.wait_for_function(ALL_SENT, timeout=20_000)
+    given_last = {"forehead": {"area": 5, "darkness": 4}, "right_malar": {"area": 3, "darkness": 4}}
+    expected = given_last | {"left_malar": {"area": 1}}
+    assert grades_on(first) == expected
+    first.locator("#saved", has_text="another page").wait_for()
+    second.reload()
+    second.locator("body[data-ready=yes]").wait_for()
+    assert grades_on(second) == expected
 
 
-def test_a_unit_of_which_no_photo_came_is_not_signed():
-    with reading_of(3, ["anna"]) as reading, chromium() as browser:
-        page = browser.new_page()
-        page.route("**/photos/**", lambda route: route.abort())
-        code = first_unit(page, reading)
-        page.locator("#photo-failed").wait_for(state="visible")
-        press_grades(page, meant_for(code))
-        page.wait_for_function(ALL_SENT)
-        page.locator("#lock").click()
-        assert not page.locator("#sign").evaluate("one => one.open")
-        assert page.locator("#retry:focus").count() == 1
-        assert "No photo of this unit" in page.locator("#saved").text_content()
-        page.unroute("**/photos/**")
-        page.locator("#retry").click()
-        page.locator("body[data-shown]").wait_for()
-        assert page.locator("#photo-failed").is_hidden()
-        page.locator("#lock").click()
-        assert page.locator("#sign").evaluate("one => one.open")
-        page.keyboard.press("Escape")
-        page.route("**/photos/**", lambda route: route.abort())
-        page.keyboard.press("v")
-        page.locator("#photo-failed").wait_for(state="visible")
-        assert page.locator("#viewer").is_hidden(), "the front is not shown as the side"
+def test_a_window_that_was_open_before_lays_its_grade_over_those_of_the_other(browser, reading):
+    context = browser.new_context()
+    first = context.new_page()
+    code = first_unit(first, reading)
+    second = context.new_page()
+    second.goto(first.url)
+    second.locator("body[data-ready=yes]").wait_for()
+    press_grades(first, meant_for(code))
+    first.wait_for_function(ALL_SENT)
+    chin = second.locator('.scale[data-region="chin"][data-scale="area"]')
+    chin.locator("input").nth(6).check(force=True)
+    second.wait_for_function(ALL_SENT)
+    wanted = meant_for(code)
+    wanted["chin"] = wanted["chin"] | {"area": 6}
+    assert grades_on(second) == wanted
+
+
+def test_arrows_move_and_grade_nothing_and_capital_letters_are_letters(browser, reading):
+    page = browser.new_page()
+    first_unit(page, reading)
+    page.keyboard.press("6")
+    page.keyboard.press("4")
+    for key in ("ArrowUp", "ArrowLeft", "ArrowRight", "ArrowDown", "ArrowDown"):
+        page.keyboard.press(key)
+    page.keyboard.down("ArrowUp")
+    for _ in range(6):
+        page.keyboard.down("ArrowUp")  # held down: it comes again and again
+    page.keyboard.up("ArrowUp")
+    assert grades_on(page) == {"forehead": {"area": 6, "darkness": 4}}
+    page.keyboard.press("U")
+    assert page.locator("#ungradable:focus").count() == 1
+
+
+def test_other_is_no_reason_without_a_comment(browser, reading):
+    page = browser.new_page()
+    first_unit(page, reading)
+    page.locator("#ungradable").select_option("other")
+    page.locator("#lock").click()
+    assert page.locator("#comment:focus").count() == 1
+    page.keyboard.type("two people")
+    page.locator("#lock").click()
+    assert page.locator("#password:focus").count() == 1
+
+
+def test_area_0_has_no_darkness_and_going_back_brings_it_again(browser, reading):
+    page = browser.new_page()
+    first_unit(page, reading)
+    area = page.locator('.scale[data-region="forehead"][data-scale="area"] input')
+    for grade in "53":
+        page.keyboard.press(grade)
+    area.nth(0).check(force=True)
+    assert grades_on(page) == {"forehead": {"area": 0}}
+    area.nth(2).check(force=True)
+    page.wait_for_function(ALL_SENT)
+    page.reload()
+    page.locator("body[data-ready=yes]").wait_for()
+    assert grades_on(page) == {"forehead": {"area": 2, "darkness": 3}}
+
+
+def test_two_windows_of_one_browser_share_what_the_network_does_not_take(browser, reading):
+    context = browser.new_context()
+    first = context.new_page()
+    first_unit(first, reading)
+    second = context.new_page()
+    second.goto(first.url)
+    second.locator("body[data-ready=yes]").wait_for()
+    context.set_offline(True)
+    first.keyboard.press("5")
+    second.locator('.scale[data-region="chin"][data-scale="area"] input').nth(1).check(force=True)
+    context.set_offline(False)
+    first.wait_for_function(ALL_SENT, timeout=20_000)
+    for page in (first, second):
+        page.wait_for_function("() => read().grades.forehead?.area === 5 && read().grades.chin?.area === 1")
+
+
+def test_a_unit_of_which_no_photo_came_is_not_signed(browser, reading):
+    page = browser.new_page()
+    page.route("**/photos/**", lambda route: route.abort())
+    code = first_unit(page, reading)
+    page.locator("#photo-failed").wait_for(state="visible")
+    press_grades(page, meant_for(code))
+    page.wait_for_function(ALL_SENT)
+    page.locator("#lock").click()
+    assert not page.locator("#sign").evaluate("one => one.open")
+    assert page.locator("#retry:focus").count() == 1
+    assert "No photo of this unit" in page.locator("#saved").text_content()
+    page.unroute("**/photos/**")
+    page.locator("#retry").click()
+    page.locator("body[data-shown]").wait_for()
+    assert page.locator("#photo-failed").is_hidden()
+    page.locator("#lock").click()
+    assert page.locator("#sign").evaluate("one => one.open")
+    page.keyboard.press("Escape")
+    page.route("**/photos/**", lambda route: route.abort())
+    page.keyboard.press("v")
+    page.locator("#photo-failed").wait_for(state="visible")
+    assert page.locator("#viewer").is_hidden(), "the front is not shown as the side"
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 640), (360, 740), (740, 360)])
-def test_on_a_telephone_every_grade_is_in_sight(width, height):
-    with reading_of(3, ["anna"]) as reading, chromium() as browser:
-        page = browser.new_page(viewport={"width": width, "height": height})
-        first_unit(page, reading)
-        edges = page.evaluate(
-            "[...document.querySelectorAll('.scale label')].map((one) => one.getBoundingClientRect().right)"
-        )
-        assert max(edges) <= width
-        stays = page.locator(".photo").evaluate("one => getComputedStyle(one).position") == "sticky"
-        assert stays == (height > width), "held sideways it leaves no room for grades"
+def test_on_a_telephone_every_grade_is_in_sight(width, height, browser, reading):
+    page = browser.new_page(viewport={"width": width, "height": height})
+    first_unit(page, reading)
+    edges = page.evaluate(
+        "[...document.querySelectorAll('.scale label')].map((one) => one.getBoundingClientRect().right)"
+    )
+    assert max(edges) <= width
+    stays = page.locator(".photo").evaluate("one => getComputedStyle(one).position") == "sticky"
+    assert stays == (height > width), "held sideways it leaves no room for grades"
 
 
 @pytest.mark.parametrize(("name", "path"), [("stat", "/audit"), ("cora", "/")])
-def test_on_a_telephone_a_table_keeps_its_words_and_scrolls_by_itself(name, path):
-    with reading_of(3, ["anna"]) as reading, chromium() as browser:
-        page = browser.new_page(viewport={"width": 400, "height": 800})
-        sign_in(page, reading, name)
-        page.goto(reading.url + path)
-        assert page.evaluate("document.documentElement.scrollWidth") == 400
-        who = page.locator("tbody td", has_text=re.compile("^(masi|anna)$")).first
-        all_of = "const all = new Range(); all.selectNodeContents(one);"
-        lines = f"one => {{ {all_of} return all.getClientRects().length }}"
-        assert who.evaluate(lines) == 1, "one word, one line"
+def test_on_a_telephone_a_table_keeps_its_words_and_scrolls_by_itself(name, path, browser, reading):
+    page = browser.new_page(viewport={"width": 400, "height": 800})
+    sign_in(page, reading, name)
+    page.goto(reading.url + path)
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    who = page.locator("tbody td", has_text=re.compile("^(masi|reader-9)$")).first
+    all_of = "const all = new Range(); all.selectNodeContents(one);"
+    lines = f"one => {{ {all_of} return all.getClientRects().length }}"
+    assert who.evaluate(lines) == 1, "one word, one line"
 
 
-def test_a_page_of_a_session_before_is_opened_again_and_keeps_its_grades():
-    with reading_of(3, ["anna"]) as reading, chromium() as browser:
-        context = browser.new_context()
-        old, other = context.new_page(), context.new_page()
-        code = first_unit(old, reading)
-        first_unit(other, reading)  # signs in anew: the token that the first page holds is of no use any more
-        with old.expect_navigation():
-            old.keyboard.press("3")
-        old.locator("body[data-ready=yes]").wait_for()
-        old.wait_for_function(ALL_SENT)
-        assert grades_on(old) == {"forehead": {"area": 3}}
-        fresh = browser.new_context().new_page()
-        assert first_unit(fresh, reading) == code
-        assert grades_on(fresh) == {"forehead": {"area": 3}}
+def test_a_page_of_a_session_before_is_opened_again_and_keeps_its_grades(browser, reading):
+    context = browser.new_context()
+    old, other = context.new_page(), context.new_page()
+    code = first_unit(old, reading)
+    first_unit(other, reading)  # signs in anew: the token that the first page holds is of no use any more
+    with old.expect_navigation():
+        old.keyboard.press("3")
+    old.locator("body[data-ready=yes]").wait_for()
+    old.wait_for_function(ALL_SENT)
+    assert grades_on(old) == {"forehead": {"area": 3}}
+    fresh = browser.new_context().new_page()
+    assert first_unit(fresh, reading) == code
+    assert grades_on(fresh) == {"forehead": {"area": 3}}

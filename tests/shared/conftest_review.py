@@ -62,11 +62,15 @@ def postgres():
 @pytest.fixture(autouse=True)
 def passwords_that_cost_little(request, monkeypatch):
     """Dozens of people sign in; one test signs in at the full cost."""
+    if "full_cost" not in request.keywords:
+        monkeypatch.setattr("masi_vision.review.accounts._hasher", cheap_hasher)
+
+
+def cheap_hasher():
+    """What hashes a password in a millisecond."""
     from argon2 import PasswordHasher, profiles
 
-    if "full_cost" not in request.keywords:
-        cheap = PasswordHasher.from_parameters(profiles.CHEAPEST)
-        monkeypatch.setattr("masi_vision.review.accounts._hasher", lambda: cheap)
+    return PasswordHasher.from_parameters(profiles.CHEAPEST)
 
 
 both = pytest.mark.parametrize("engine", ["sqlite", "postgresql"], indirect=True)

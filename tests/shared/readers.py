@@ -248,34 +248,33 @@ def lock(page: object) -> None:
     page.keyboard.press("Enter")
 
 
-def read_all(reading: Reading, name: str, pictures: Path | None = None) -> Outcome:
+def read_all(browser: object, reading: Reading, name: str, pictures: Path | None = None) -> Outcome:
     """One reader, all units, by keyboard; the network, the page and the server fail in a third each."""
     units = len(read_contents(reading.coded).codes)
-    with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.set_default_timeout(20_000)
-        sign_in(page, reading, name)
-        _kept(page, pictures, "list")
-        page.locator("#next:focus").wait_for()
-        page.keyboard.press("Enter")
-        for number in range(units):
-            page.locator("body[data-ready=yes]").wait_for()
-            code = page.url.rsplit("/", 1)[-1]
-            grades = meant_for(code)
-            trouble = ("none", "network", "reload", "server", "none")[number % 5]
-            press_grades(page, grades, most=3)
-            _in_trouble(page, reading, trouble, grades)
-            if number == 0:
-                page.locator("body[data-shown]").wait_for()
-                _kept(page, pictures, "unit")
-                _narrow(browser, page, pictures)
-            lock(page)
-            page.wait_for_url(lambda url, code=code: not url.rstrip("/").endswith((code, "next")))
-        _kept(page, pictures, "done")
-        for role in ("cora", "stat"):
-            other = browser.new_context(viewport={"width": 1400, "height": 700}).new_page()
-            sign_in(other, reading, role)
-            _kept(other, pictures, {"cora": "progress", "stat": "tables"}[role])
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.set_default_timeout(20_000)
+    sign_in(page, reading, name)
+    _kept(page, pictures, "list")
+    page.locator("#next:focus").wait_for()
+    page.keyboard.press("Enter")
+    for number in range(units):
+        page.locator("body[data-ready=yes]").wait_for()
+        code = page.url.rsplit("/", 1)[-1]
+        grades = meant_for(code)
+        trouble = ("none", "network", "reload", "server", "none")[number % 5]
+        press_grades(page, grades, most=3)
+        _in_trouble(page, reading, trouble, grades)
+        if number == 0:
+            page.locator("body[data-shown]").wait_for()
+            _kept(page, pictures, "unit")
+            _narrow(browser, page, pictures)
+        lock(page)
+        page.wait_for_url(lambda url, code=code: not url.rstrip("/").endswith((code, "next")))
+    _kept(page, pictures, "done")
+    for role in ("cora", "stat"):
+        other = browser.new_context(viewport={"width": 1400, "height": 700}).new_page()
+        sign_in(other, reading, role)
+        _kept(other, pictures, {"cora": "progress", "stat": "tables"}[role])
     return outcome_of(reading, [name])
 
 
@@ -474,8 +473,8 @@ def main() -> int:
     photo.add_argument("--rounds", type=int, default=6)
     chosen = parser.parse_args()
     if chosen.what == "browser":
-        with reading_of(chosen.units, ["anna", "ben"]) as reading:
-            outcome = read_all(reading, "anna", chosen.screenshots)
+        with reading_of(chosen.units, ["anna", "ben"]) as reading, chromium() as browser:
+            outcome = read_all(browser, reading, "anna", chosen.screenshots)
         print(outcome)
         return 0 if outcome.is_perfect else 1
     if chosen.what == "photo":

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from masi_vision.report.exports import Value
 
 _COLUMNS = ("patient", "visit")
-_WITH_LIBRARIES, _DICOM = ("long.parquet", "rs.xpt"), "dicom"
+_REDCAP, _WITH_LIBRARIES, _DICOM = "redcap.csv", ("long.parquet", "rs.xpt"), "dicom"
+_LONGEST = 64
+"""Characters of a name in DICOM."""
 
 
 @verb
@@ -47,23 +49,17 @@ def export(
     overwrite: Overwrite = False,
 ) -> int:
     """Write a long table with its dictionary, REDCap, SDTM RS, FHIR; with extras Parquet, XPT and DICOM."""
-    from masi_vision.report.exports import (
-        LONG,
-        REDCAP,
-        RS,
-        csv_of,
-        fhir_bundle,
-        long_rows,
-        redcap_instrument,
-        redcap_rows,
-        rs_rows,
-        values_of_reads,
-        values_of_scores,
-    )
+    from masi_vision.report.exports import LONG, csv_of, long_rows, values_of_reads, values_of_scores
+    from masi_vision.report.fhir import fhir_bundle
+    from masi_vision.report.redcap import DICTIONARY, REDCAP, redcap_dictionary, redcap_rows
+    from masi_vision.report.sdtm import RS, rs_rows
     from masi_vision.report.tables import write_file, writing
 
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file. Expected a folder. Name another.")
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise OutputError(f"{out} is not empty. Expected a new folder, or --overwrite.")
+    _check_study(study)
     if photos is not None and results is None:
         raise StatsError("--photos needs --results, whose scores.csv says whose photos they are. Add it.")
     if photos is not None:
@@ -71,7 +67,7 @@ def export(
     values: list[Value] = []
     scores: list[dict[str, str]] = []
     if reads is not None:
-        values += values_of_reads(_checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name))
+        values += values_of_reads(_checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name), reads.name)
     if results is not None:
         scores = _checked(rows_of(results / "scores.csv"), (*_COLUMNS, "status", "reason"), "scores.csv")
         regions = _checked(rows_of(results / "regions.csv"), (*_COLUMNS, "region"), "regions.csv")
@@ -79,28 +75,34 @@ def export(
     if not values:
         raise StatsError("There is nothing to export. Expected --reads or --results with at least one row.")
     long, rs = long_rows(values), rs_rows(values, study)
-    instrument = redcap_instrument()
     files = {
         "long.csv": csv_of([name for name, _, _ in LONG], long),
         "dictionary.csv": csv_of(
             ("column", "kind", "meaning"),
             [dict(zip(("column", "kind", "meaning"), one, strict=True)) for one in LONG],
         ),
-        "redcap.csv": csv_of(REDCAP, redcap_rows(values), as_it_is=True),
-        "redcap_dictionary.csv": csv_of(list(instrument[0]), instrument),
+        "redcap_dictionary.csv": csv_of(DICTIONARY, redcap_dictionary()),
         "rs.csv": csv_of([name for name, _, _ in RS], rs),
-        "fhir.json": json.dumps(fhir_bundle(values, study), indent=1) + "\n",
+        "fhir.json": json.dumps(fhir_bundle(values, study), indent=1, allow_nan=False) + "\n",
     }
+    lacking = []
+    try:
+        files[_REDCAP] = csv_of(REDCAP, redcap_rows(values), as_it_is=True)
+    except StatsError as error:
+        lacking.append(f"No {_REDCAP}: {error}")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        for old in (*(out / name for name in (*files, *_WITH_LIBRARIES)), *(out / _DICOM).glob("*.dcm")):
+        tables = (out / name for name in (*files, _REDCAP, *_WITH_LIBRARIES))
+        for old in (*tables, *(out / _DICOM).glob("*.dcm")):
             old.unlink(missing_ok=True)  # of an earlier export: it may show who left the study
         for name, text in files.items():
             write_file(out / name, text)
-        made = [*files, *_with_libraries(out, long, rs)]
+        made = [*files, *_with_libraries(out, long, rs, lacking)]
     typer.echo(f"{len(long)} values in {out}: {', '.join(made)}")
+    for problem in lacking:
+        typer.echo(problem)
     if photos is None or results is None:
-        return DONE
+        return SOME_NOT_SCORED if lacking else DONE
     from masi_vision.cli.dicom import DicomOrder, write_dicom
 
     order = DicomOrder(study, photos, masks or results / "masks", out / _DICOM)
@@ -112,7 +114,15 @@ def export(
         typer.echo(f"{order.masks} is no folder: no segmentations. Name the masks with --masks.")
     for problem in shown.problems:
         typer.echo(problem)
-    return SOME_NOT_SCORED if shown.problems or (no_masks and masks is not None) else DONE
+    return SOME_NOT_SCORED if lacking or shown.problems or (no_masks and masks is not None) else DONE
+
+
+def _check_study(study: str) -> None:
+    """Refuse what SDTM, FHIR or DICOM takes for no identifier."""
+    if not study.strip() or len(study) > _LONGEST or not study.isprintable() or "\\" in study:
+        raise StatsError(
+            f"--study is {study!r}. Expected its identifier: 1 to {_LONGEST} characters, no backslash."
+        )
 
 
 def _need_dicom(photos: Path) -> None:
@@ -139,9 +149,9 @@ def _checked(rows: list[dict[str, str]], needed: Sequence[str], name: str) -> li
 
 
 def _with_libraries(
-    out: Path, long: Sequence[Mapping[str, Any]], rs: Sequence[Mapping[str, Any]]
+    out: Path, long: Sequence[Mapping[str, Any]], rs: Sequence[Mapping[str, Any]], lacking: list[str]
 ) -> list[str]:
-    """Parquet and XPT, which need libraries; says what is missing."""
+    """Parquet and XPT, which need libraries; says what is missing, and adds what cannot be made."""
     missing = [name for name in ("pandas", "pyarrow", "pyreadstat") if find_spec(name) is None]
     if missing:
         typer.echo(
@@ -152,12 +162,17 @@ def _with_libraries(
     import pandas
     import pyreadstat
 
-    from masi_vision.report.exports import RS
+    from masi_vision.report.sdtm import RS, not_for_transport
 
-    pandas.DataFrame(long).to_parquet(out / "long.parquet", index=False)
+    parquet, transport = _WITH_LIBRARIES
+    pandas.DataFrame(long).astype({"value": "float64"}).to_parquet(out / parquet, index=False)
+    if why := not_for_transport(rs):
+        lacking.append(f"No {transport}: {why}. Expected what SAS transport version 5 holds. Take rs.csv.")
+        return [parquet]
     table = pandas.DataFrame(rs, columns=[name for name, _, _ in RS])
+    table = table.astype({name: "float64" for name, _, kind in RS if kind == "number"})
     labels = {name: label for name, label, _ in RS}
     pyreadstat.write_xport(
-        table, str(out / "rs.xpt"), table_name="RS", column_labels=labels, file_format_version=5
+        table, str(out / transport), table_name="RS", column_labels=labels, file_format_version=5
     )
     return list(_WITH_LIBRARIES)

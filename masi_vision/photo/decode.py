@@ -62,7 +62,8 @@ _SRGB_GAMMA, _GAMMA_OFF = 1 / 2.2, 0.05
 _SRGB_PRIMARIES, _PRIMARY_OFF = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06), 0.01
 """The same of its chunk cHRM: x and y of white, red, green and blue."""
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
-_COLOUR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "YCbCr")
+_PALETTE_MODES = ("P", "PA")
+_COLOUR_MODES = ("RGB", "RGBA", "RGBX", "YCbCr")
 _BAD_PROFILE = (
     "carries a colour profile that is damaged or not one for RGB, so its colours are unknown. "
     "Expected a profile such as sRGB or Display P3. Use the camera's original file."
@@ -127,6 +128,12 @@ def _check_kind(image: ImageFile.ImageFile, kind: str) -> None:
         )
     if image.mode in _GRAY_MODES:
         raise UndecodableError("not_colour", GRAY)
+    if image.mode in _PALETTE_MODES:
+        raise UndecodableError(
+            "unsupported_format",
+            "has a palette of at most 256 colours: shades that a score rests on are gone. "
+            "Expected a photograph as the camera took it. Use the original file.",
+        )
     if image.mode not in _COLOUR_MODES:
         raise UndecodableError(
             "unsupported_format",

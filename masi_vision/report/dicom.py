@@ -35,6 +35,8 @@ from masi_vision.version import __version__
 
 Mask = npt.NDArray[np.uint8]
 _MAKER = "masi_vision"
+_NO_DATE, _NO_TIME = "19000101", "000000"
+"""May not be empty in a segmentation, and a date of ours would tell of the visit's."""
 _SKIN = {
     Subunit.FOREHEAD: codes.SCT.SkinOfForehead,
     Subunit.RIGHT_MALAR: codes.SCT.SkinOfCheek,
@@ -174,6 +176,18 @@ def segmentation(shown: Shown, photo: Dataset, regions: Mask, lesion: Mask) -> D
         series_description=f"{shown.view}: regions and lesion",
     )
     made.PatientOrientation = photo.PatientOrientation
+    # The clock of the export, or a number by chance, would be other contents under the same identifier.
+    made.ContentDate, made.ContentTime = _NO_DATE, _NO_TIME
+    dimensions = shown.uid(shown.view, "dimensions", drawn)
+    for part in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
+        part.DimensionOrganizationUID = dimensions
+    for part, word in (
+        (made, "InstanceCreationDate"),
+        (made, "InstanceCreationTime"),
+        *((part, "ContributionDateTime") for part in made.ContributingEquipmentSequence),
+    ):
+        if word in part:
+            delattr(part, word)
     for segment, subunit in zip(made.SegmentSequence, wanted, strict=False):
         if subunit in _SIDES:
             place = _code(codes.SCT.Cheek)

@@ -1,4 +1,4 @@
-"""Reads and scores in the forms that others take: a long table, REDCap, CDISC SDTM, FHIR.
+"""Reads and scores as values and as a long table; `redcap`, `sdtm`, `fhir` are the forms that others take.
 
 No standard term exists for MASI (none was found in the CDISC and NCI terminologies, LOINC or SNOMED CT):
 every code here is defined by the sponsor, and says so.
@@ -10,34 +10,39 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from masi_vision.errors import StatsError
 from masi_vision.report.tables import text
 from masi_vision.scale import MASI_REGIONS
-from masi_vision.visit.folder import natural_key
 
 Row = Mapping[str, str]
 SOFTWARE = "ALGORITHM"
-CODES = "urn:masi-vision:codes"
-"""Of a code system of our own: there is no other."""
-_FORM = "masi_read"
-_ITEMS: dict[str, tuple[str, str, tuple[int, int]]] = {
+NOT_DONE = "not_done"
+"""Item of a unit of which nothing was graded."""
+Bounds = tuple[int, int]
+ITEMS: dict[str, tuple[str, str, Bounds]] = {
     "area": ("AREA", "Area involved, grade", (0, 6)),
     "darkness": ("DARK", "Darkness, grade", (0, 4)),
     "homogeneity": ("HOMO", "Homogeneity, grade", (0, 4)),
 }
-_TOTALS: dict[str, tuple[str, str, tuple[int, int]]] = {
+"""Of a region: short name, name, least and greatest value."""
+TOTALS: dict[str, tuple[str, str, Bounds]] = {
     "mmasi": ("MMASI", "Modified MASI, total", (0, 24)),
     "masi": ("MASI", "MASI, total", (0, 48)),
 }
-_REGION_CODES = {"forehead": "F", "right_malar": "RM", "left_malar": "LM", "chin": "C"}
-_PLACES = {
+PLACES = {
     "forehead": "FOREHEAD",
     "right_malar": "MALAR REGION, RIGHT",
     "left_malar": "MALAR REGION, LEFT",
     "chin": "CHIN",
 }
+_REGION_CODES = {"forehead": "F", "right_malar": "RM", "left_malar": "LM", "chin": "C"}
+_NEEDED = ("area", "darkness")
+_MISSING = ("", "na", "nan", ".")
+"""How R, Python and SAS write that there is no value; `masi outcome` takes the same."""
+_OTHER = "other"
+"""The reading page's reason that says nothing without the comment."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +54,19 @@ class Value:
     region : str
         Blank for a total.
     item : str
-        "area", "darkness", "homogeneity", "mmasi", "masi" or "not_done".
+        "area", "darkness", "homogeneity", "mmasi", "masi" or `NOT_DONE`.
     text : str
-        As it was given; for "not_done" the reason.
+        As it was given; blank where there is none.
+    reason : str
+        Why there is none.
     evaluator : str
         Reader's name, or `SOFTWARE`.
     number : int
         Of the read: corrections, hidden repeats and second reads have numbers of their own.
     utc : str
         When it was locked; blank for the software.
+    comment : str
+        The reader's, on the whole read.
     made_with : str
         Version of the program and hash of its settings, for the software; of the protocol, for a read.
     """
@@ -67,45 +76,106 @@ class Value:
     region: str
     item: str
     text: str
+    reason: str
     evaluator: str
     stage: str
     number: int
     utc: str
+    comment: str
     made_with: str
 
+    @property
+    def column(self) -> str:
+        """Its name in a table with a row for every read."""
+        return f"{self.region}_{self.item}" if self.region else self.item
 
-def values_of_reads(rows: Iterable[Row]) -> Iterator[Value]:
-    """Every locked read of ``reads.csv`` after `masi unblind`, corrections and hidden repeats too."""
+    @property
+    def read(self) -> tuple[str, ...]:
+        """What the values of one read have in common."""
+        return self.patient, self.visit, self.evaluator, self.stage, str(self.number)
+
+    @property
+    def superseded(self) -> bool:
+        """Whether the read was corrected later."""
+        return self.stage.endswith(_SUPERSEDED)
+
+
+_SUPERSEDED = ", superseded"
+
+
+def values_of_reads(rows: Sequence[Row], name: str) -> Iterator[Value]:
+    """Every locked read of ``reads.csv`` after `masi unblind`, corrections and hidden repeats too.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        A row for every read, or one for every region (columns ``region``, ``area``, ``darkness``).
+    name : str
+        Of the table, for errors.
+
+    Raises
+    ------
+    StatsError
+        A column of grades is missing, or a grade is none.
+    """
+    if rows and "region" in rows[0]:
+        rows = _wide(rows, name)
+    _check_columns(rows, [f"{region}_{item}" for region in MASI_REGIONS for item in _NEEDED], name)
     locked = [row for row in rows if row.get("locked_utc", "locked")]
     numbers = _numbered(sorted(locked, key=lambda row: row.get("locked_utc", "")), "reader")
     for row in locked:
         stage = row.get("stage", "blind") + (", repeat" if row.get("repeat_of") else "")
-        stage += ", superseded" if row.get("latest", "1") not in ("1", "") else ""
-        known = (
-            row["reader"],
-            stage,
-            numbers[id(row)],
-            row.get("locked_utc", ""),
-            row.get("protocol_sha256", ""),
-        )
-        yield from _values(row, *known)
+        stage += _SUPERSEDED if row.get("latest", "1") not in ("1", "") else ""
+        utc, protocol = row.get("locked_utc", ""), row.get("protocol_sha256", "")
+        yield from _values(row, name, row["reader"], stage, numbers[id(row)], utc, protocol)
 
 
-def values_of_scores(scores: Iterable[Row], regions: Iterable[Row]) -> Iterator[Value]:
-    """The software's scores and grades; of a visit that was not scored, the reason."""
+def values_of_scores(scores: Sequence[Row], regions: Sequence[Row]) -> Iterator[Value]:
+    """The software's scores and grades; of a visit that was not scored, the reason.
+
+    Raises
+    ------
+    StatsError
+        A column of grades is missing, or a grade or score is none.
+    """
+    _check_columns(scores, ["mmasi"], "scores.csv")
+    _check_columns(regions, _NEEDED, "regions.csv")
     wide: dict[tuple[str, ...], dict[str, str]] = {}
     for row in regions:
-        for item in _ITEMS:
-            if row["region"] in MASI_REGIONS and row.get(item):
-                wide.setdefault(_unit_of(row), {})[f"{row['region']}_{item}"] = row[item]
-    scores = list(scores)
+        if row["region"] in MASI_REGIONS:
+            wide.setdefault(_unit_of(row), {}).update(_of_region(row))
     numbers = _numbered(scores)
     for row in scores:
         grades = wide.get(_unit_of(row), {})
         lost = {} if row["status"] == "scored" else {"ungradable": row["reason"]}
         made_with = f"masi_vision {row.get('version', '')} {row.get('settings_sha256', '')}".strip()
         stage = "repeat" if row.get("repeat_of") else ""
-        yield from _values({**row, **grades, **lost}, SOFTWARE, stage, numbers[id(row)], "", made_with)
+        merged = {**row, **grades, **lost}
+        yield from _values(merged, "scores.csv", SOFTWARE, stage, numbers[id(row)], "", made_with)
+
+
+def _check_columns(rows: Sequence[Row], needed: Sequence[str], name: str) -> None:
+    if rows and (lacking := [column for column in needed if column not in rows[0]]):
+        raise StatsError(
+            f"{name} lacks {', '.join(lacking)}. Expected a column of each grade: nothing is left out of an "
+            "export unsaid. Look for a misspelt name."
+        )
+
+
+def _wide(rows: Sequence[Row], name: str) -> list[Row]:
+    """Rows of regions as rows of reads."""
+    _check_columns(rows, _NEEDED, name)
+    reads: dict[tuple[str, ...], dict[str, str]] = {}
+    every = {f"{region}_{item}": "" for region in MASI_REGIONS for item in _NEEDED}
+    for row in rows:
+        what = ("reader", "stage", "version", "latest", "repeat_of", "locked_utc")
+        read = reads.setdefault((*_unit_of(row), *(row.get(one, "") for one in what)), {**row, **every})
+        read.update(_of_region(row))
+    return list(reads.values())
+
+
+def _of_region(row: Row) -> dict[str, str]:
+    return {f"{row['region']}_{item}": row[item] for item in ITEMS if item in row}
 
 
 def _unit_of(row: Row) -> tuple[str, ...]:
@@ -123,30 +193,80 @@ def _numbered(rows: Iterable[Row], *by: str) -> dict[int, int]:
     return numbers
 
 
-def _values(row: Row, evaluator: str, stage: str, number: int, utc: str, made_with: str) -> Iterator[Value]:
-    def value(region: str, item: str, text: str) -> Value:
-        unit = (row["patient"], row["visit"])
-        return Value(*unit, region, item, text, evaluator, stage, number, utc, made_with)
+def _values(
+    row: Row, name: str, evaluator: str, stage: str, number: int, utc: str, made_with: str
+) -> Iterator[Value]:
+    what = f"{name}, {row['patient']} {row['visit']} by {evaluator}"
+    comment, why = row.get("comment", ""), row.get("ungradable", "")
+    if why == _OTHER and comment:
+        why = f"{why}: {comment}"
 
-    if row.get("ungradable"):
-        yield value("", "not_done", row["ungradable"])
-        return
-    for region in MASI_REGIONS:
-        for item in _ITEMS:
-            if text := row.get(f"{region}_{item}", ""):
-                yield value(region, item, text)
-    for item in _TOTALS:
-        if text := row.get(item, ""):
-            yield value("", item, text)
+    def value(region: str, item: str, text: str, reason: str = "") -> Value:
+        unit = (row["patient"], row["visit"])
+        return Value(*unit, region, item, text, reason, evaluator, stage, number, utc, comment, made_with)
+
+    given = [
+        value(region, item, text)
+        for region in MASI_REGIONS
+        for item, (_, _, bounds) in ITEMS.items()
+        if (text := _checked(row, f"{region}_{item}", bounds, what, whole=True))
+    ]
+    if why:  # grades of some regions all the same, where the software could measure them
+        given.append(value("", "mmasi" if given else NOT_DONE, "", why))
+    else:
+        given += [
+            value("", item, text)
+            for item, (_, _, bounds) in TOTALS.items()
+            if (text := _checked(row, item, bounds, what))
+        ]
+    if not given:
+        raise StatsError(f"{what}: neither a grade nor a reason is there. Expected one of them. Complete it.")
+    yield from given
+
+
+def _checked(row: Row, column: str, bounds: Bounds, what: str, *, whole: bool = False) -> str:
+    """The text of a number within its bounds; blank where there is none."""
+    text = row.get(column, "")
+    if text.lower() in _MISSING:
+        return ""
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not bounds[0] <= number <= bounds[1] or (whole and number != int(number)):
+        kind = "a whole number" if whole else "a number with a decimal point"
+        raise StatsError(
+            f"{what}: {column} is {text!r}. Expected {kind} from {bounds[0]} to {bounds[1]}, or a blank "
+            "where there is none. Correct it."
+        )
+    return text
+
+
+def term(one: Value) -> tuple[str, str]:
+    """Short name (at most 8 characters) and name (at most 40)."""
+    if one.item == NOT_DONE:
+        return "MASIALL", "MASI, all items"
+    if one.region:
+        code, words, _ = ITEMS[one.item]
+        return f"{code}{_REGION_CODES[one.region]}", f"{words}: {one.region.replace('_', ' ')}"
+    code, words, _ = TOTALS[one.item]
+    return code, words
+
+
+def role(one: Value) -> str:
+    """Who evaluated, in words of SDTM."""
+    if one.evaluator == SOFTWARE:
+        return SOFTWARE
+    return "ADJUDICATOR" if one.stage.startswith("adjudication") else "INDEPENDENT ASSESSOR"
 
 
 LONG: tuple[tuple[str, str, str], ...] = (
     ("patient", "text", "as the trial names the patient"),
     ("visit", "text", "as the trial names the visit"),
     ("region", "text", f"{', '.join(MASI_REGIONS)}; blank for a total"),
-    ("item", "text", f"{', '.join([*_ITEMS, *_TOTALS])}, or not_done"),
-    ("value", "number", "grade or score; blank for not_done"),
-    ("reason", "text", "why it was not done"),
+    ("item", "text", f"{', '.join([*ITEMS, *TOTALS])}; {NOT_DONE} where nothing was graded"),
+    ("value", "number", "grade or score; blank where there is none"),
+    ("reason", "text", "why there is none"),
     ("evaluator", "text", f"reader, or {SOFTWARE} for masi_vision"),
     (
         "stage",
@@ -155,6 +275,7 @@ LONG: tuple[tuple[str, str, str], ...] = (
     ),
     ("number", "number", "of the evaluator's reads of this unit, oldest first"),
     ("locked_utc", "text", "when the read was locked and signed; blank for the software"),
+    ("comment", "text", "the reader's, on the whole read"),
     ("made_with", "text", "program and hash of its settings, or hash of the reading protocol"),
 )
 """Columns of the long table: name, kind, meaning."""
@@ -162,241 +283,23 @@ LONG: tuple[tuple[str, str, str], ...] = (
 
 def long_rows(values: Iterable[Value]) -> list[dict[str, Any]]:
     """The long table: a row for every value; numbers as numbers."""
-    made = []
-    for one in values:
-        done = one.item != "not_done"
-        made.append(
-            {
-                "patient": one.patient,
-                "visit": one.visit,
-                "region": one.region,
-                "item": one.item,
-                "value": float(one.text) if done else None,
-                "reason": "" if done else one.text,
-                "evaluator": one.evaluator,
-                "stage": one.stage,
-                "number": one.number,
-                "locked_utc": one.utc,
-                "made_with": one.made_with,
-            }
-        )
-    return made
-
-
-def redcap_rows(values: Sequence[Value]) -> list[dict[str, Any]]:
-    """A row for every read, as an instance of a repeating instrument; the record id comes first.
-
-    Raises
-    ------
-    StatsError
-        Two visits would be one event: an import would mix their reads, and nothing would tell them apart.
-    """
-    events = _events_of(values)
-    reads: dict[tuple[str, ...], dict[str, Any]] = {}
-    instances: dict[tuple[str, str], int] = {}
-    for one in values:
-        key = (one.patient, one.visit, one.evaluator, one.stage, str(one.number))
-        if key not in reads:
-            event = (one.patient, one.visit)
-            instances[event] = instances.get(event, 0) + 1
-            reads[key] = {
-                "record_id": one.patient,
-                "redcap_event_name": events[one.visit],
-                "redcap_repeat_instrument": _FORM,
-                "redcap_repeat_instance": instances[event],
-                "evaluator": one.evaluator,
-                "stage": one.stage,
-                "locked_utc": one.utc,
-                "made_with": one.made_with,
-                f"{_FORM}_complete": 2,
-            }
-        name = f"{one.region}_{one.item}" if one.region else one.item
-        reads[key][name] = one.text
-    return list(reads.values())
-
-
-def _events_of(values: Sequence[Value]) -> dict[str, str]:
-    """REDCap's event by visit."""
-    visits: dict[str, str] = {}
-    for one in values:
-        event = f"{_plain(one.visit)}_arm_1"
-        other = visits.setdefault(event, one.visit)
-        if other != one.visit:
-            raise StatsError(
-                f"The visits {other!r} and {one.visit!r} are one event in REDCap, {event}. Expected visits "
-                "that differ in a letter or digit. Call one otherwise in the tables."
-            )
-    return {visit: event for event, visit in visits.items()}
-
-
-REDCAP: tuple[str, ...] = (
-    *("record_id", "redcap_event_name", "redcap_repeat_instrument", "redcap_repeat_instance"),
-    *("evaluator", "stage", "locked_utc"),
-    *(f"{region}_{item}" for region in MASI_REGIONS for item in _ITEMS),
-    *(*_TOTALS, "not_done", "made_with", f"{_FORM}_complete"),
-)
-
-
-def redcap_instrument() -> list[dict[str, str]]:
-    """The data dictionary that makes the instrument in REDCap."""
-    made = [_redcap_field("record_id", "Patient", form="registration")]
-    made += [
-        _redcap_field(name, name.replace("_", " ").capitalize())
-        for name in ("evaluator", "stage", "locked_utc")
+    return [
+        {
+            "patient": one.patient,
+            "visit": one.visit,
+            "region": one.region,
+            "item": one.item,
+            "value": float(one.text) if one.text else None,
+            "reason": one.reason,
+            "evaluator": one.evaluator,
+            "stage": one.stage,
+            "number": one.number,
+            "locked_utc": one.utc,
+            "comment": one.comment,
+            "made_with": one.made_with,
+        }
+        for one in values
     ]
-    for region in MASI_REGIONS:
-        for item, (_, words, bounds) in _ITEMS.items():
-            label = f"{_PLACES[region].capitalize()}: {words}"
-            made.append(_redcap_field(f"{region}_{item}", label, bounds, "integer"))
-    for item, (_, words, bounds) in _TOTALS.items():
-        made.append(_redcap_field(item, words, bounds, "number"))
-    made += [_redcap_field("not_done", "Why it was not done"), _redcap_field("made_with", "Made with")]
-    return made
-
-
-def _redcap_field(
-    name: str, label: str, bounds: tuple[int, int] | None = None, kind: str = "", form: str = _FORM
-) -> dict[str, str]:
-    low, high = (str(one) for one in bounds) if bounds else ("", "")
-    return {
-        "Variable / Field Name": name,
-        "Form Name": form,
-        "Field Type": "text",
-        "Field Label": label,
-        "Text Validation Type OR Show Slider Number": kind,
-        "Text Validation Min": low,
-        "Text Validation Max": high,
-    }
-
-
-def _plain(name: str) -> str:
-    """As REDCap makes an event's name of its label."""
-    return "".join(c if c.isalnum() else "_" for c in name.lower())
-
-
-RS: tuple[tuple[str, str, Literal["text", "number"]], ...] = (
-    ("STUDYID", "Study Identifier", "text"),
-    ("DOMAIN", "Domain Abbreviation", "text"),
-    ("USUBJID", "Unique Subject Identifier", "text"),
-    ("RSSEQ", "Sequence Number", "number"),
-    ("RSGRPID", "Group ID", "text"),
-    ("RSTESTCD", "Assessment Short Name", "text"),
-    ("RSTEST", "Assessment Name", "text"),
-    ("RSCAT", "Category for Assessment", "text"),
-    ("RSSCAT", "Subcategory for Assessment", "text"),
-    ("RSORRES", "Result or Finding in Original Units", "text"),
-    ("RSSTRESC", "Character Result/Finding in Std Format", "text"),
-    ("RSSTRESN", "Numeric Result/Finding in Standard Units", "number"),
-    ("RSSTAT", "Completion Status", "text"),
-    ("RSREASND", "Reason Not Done", "text"),
-    ("RSLOC", "Location Used for the Assessment", "text"),
-    ("RSEVAL", "Evaluator", "text"),
-    ("RSEVALID", "Evaluator Identifier", "text"),
-    ("VISITNUM", "Visit Number", "number"),
-    ("VISIT", "Visit Name", "text"),
-    ("RSDTC", "Date/Time of Assessment", "text"),
-)
-"""Columns of SDTM's RS: name, label, kind."""
-
-
-def rs_rows(values: Sequence[Value], study: str) -> list[dict[str, Any]]:
-    """Rows in the shape of SDTM's RS, after that of PASI: text and number, evaluator, sponsor-defined terms.
-
-    Notes
-    -----
-    Visits are numbered by their names in order, week-4 before week-12. RSSCAT tells blind reads from those
-    with the software in sight, and marks hidden repeats and what was corrected later.
-    """
-    names = sorted({one.visit for one in values}, key=natural_key)
-    visits = {name: number for number, name in enumerate(names, 1)}
-    sequence: dict[str, int] = {}
-    made = []
-    for one in values:
-        sequence[one.patient] = sequence.get(one.patient, 0) + 1
-        code, words = _term(one)
-        done = one.item != "not_done"
-        made.append(
-            {
-                "STUDYID": study,
-                "DOMAIN": "RS",
-                "USUBJID": f"{study}-{one.patient}",
-                "RSSEQ": float(sequence[one.patient]),
-                "RSGRPID": f"{one.evaluator}-{one.number}",
-                "RSTESTCD": code,
-                "RSTEST": words,
-                "RSCAT": "MASI (SPONSOR-DEFINED)",
-                "RSSCAT": (one.stage or "software").upper().replace("_", " "),
-                "RSORRES": one.text if done else "",
-                "RSSTRESC": one.text if done else "",
-                "RSSTRESN": float(one.text) if done else None,
-                "RSSTAT": "" if done else "NOT DONE",
-                "RSREASND": "" if done else one.text,
-                "RSLOC": _PLACES.get(one.region, "FACE"),
-                "RSEVAL": _role(one),
-                "RSEVALID": one.evaluator,
-                "VISITNUM": float(visits[one.visit]),
-                "VISIT": one.visit,
-                "RSDTC": one.utc,
-            }
-        )
-    return made
-
-
-def _term(one: Value) -> tuple[str, str]:
-    """Short name (at most 8 characters) and name (at most 40)."""
-    if one.item == "not_done":
-        return "MASIALL", "MASI, all items"
-    if one.region:
-        code, words, _ = _ITEMS[one.item]
-        return f"{code}{_REGION_CODES[one.region]}", f"{words}: {one.region.replace('_', ' ')}"
-    code, words, _ = _TOTALS[one.item]
-    return code, words
-
-
-def _role(one: Value) -> str:
-    if one.evaluator == SOFTWARE:
-        return SOFTWARE
-    return "ADJUDICATOR" if one.stage.startswith("adjudication") else "INDEPENDENT ASSESSOR"
-
-
-def fhir_bundle(values: Sequence[Value], study: str) -> dict[str, Any]:
-    """A collection of FHIR R4 Observations, one for every read or score, its grades as components."""
-    reads: dict[tuple[str, ...], list[Value]] = {}
-    for one in values:
-        reads.setdefault((one.patient, one.visit, one.evaluator, one.stage, str(one.number)), []).append(one)
-    entries = [{"resource": _observation(of, study)} for of in reads.values()]
-    return {"resourceType": "Bundle", "type": "collection", "entry": entries}
-
-
-def _observation(of: Sequence[Value], study: str) -> dict[str, Any]:
-    first = of[0]
-    made: dict[str, Any] = {
-        "resourceType": "Observation",
-        "status": "final",
-        "code": _concept("masi-read", "Melasma Area and Severity Index, one read"),
-        "subject": {"identifier": {"system": f"urn:masi-vision:study:{study}", "value": first.patient}},
-        "bodySite": {"text": "Face"},
-        "performer": [{"display": first.evaluator}],
-        "method": _concept(
-            _role(first).lower().replace(" ", "-"), f"{_role(first)} {first.made_with}".strip()
-        ),
-        "note": [{"text": f"visit {first.visit}; {first.stage or 'software'}; read {first.number}"}],
-    }
-    if first.utc:
-        made["effectiveDateTime"] = first.utc
-    if first.item == "not_done":
-        return made | {"dataAbsentReason": {"text": first.text}}
-    components = []
-    for one in of:
-        code, words = _term(one)
-        components.append(
-            {"code": _concept(code, words), "valueQuantity": {"value": float(one.text), "unit": "score"}}
-        )
-    return made | {"component": components}
-
-
-def _concept(code: str, words: str) -> dict[str, Any]:
-    return {"coding": [{"system": CODES, "code": code, "display": words}], "text": words}
 
 
 def csv_of(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_it_is: bool = False) -> str:

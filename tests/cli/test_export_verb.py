@@ -11,16 +11,35 @@ from verbs import masi, table
 from masi_vision.face.atlas import Subunit
 from masi_vision.phantom.demo import demo_folder
 from masi_vision.photo import read_photo
-from masi_vision.report.exports import RS, SOFTWARE, csv_of, values_of_scores
+from masi_vision.report.exports import SOFTWARE, csv_of, values_of_scores
+from masi_vision.report.redcap import event_name
+from masi_vision.report.sdtm import RS
+from masi_vision.scale import MASI_REGIONS
 
-READS = """code,patient,visit,repeat_of,reader,stage,latest,forehead_area,forehead_darkness,mmasi,\
-ungradable,locked_utc,protocol_sha256
-AA,P1,v1,,anna,blind,0,2,3,1.8,,2026-05-01T10:00:00.000+00:00,f0
-AA,P1,v1,,anna,blind,1,1,3,0.9,,2026-05-01T11:00:00.000+00:00,f0
-BB,P1,v2,,anna,blind,1,,,,out of focus,2026-05-02T10:00:00.000+00:00,f0
-CC,P1,v1,AA,anna,blind,1,2,2,1.2,,2026-05-03T10:00:00.000+00:00,f0
-DD,P2,v1,,anna,blind,1,,,,,,
-"""
+GRADES = [f"{region}_{item}" for region in MASI_REGIONS for item in ("area", "darkness")]
+COLUMNS = [
+    *("code", "patient", "visit", "repeat_of", "reader", "stage", "latest", "mmasi", "ungradable", "comment"),
+    *("locked_utc", "protocol_sha256", *GRADES),
+]
+
+
+def reads_csv(*rows, columns=COLUMNS):
+    """A table of reads as the reading page writes it; grades are those of the forehead, others 0."""
+    lines = []
+    for code, patient, visit, repeat_of, latest, area, darkness, mmasi, why, comment, utc in rows:
+        rest = ["0", ""] * 3 if area else [""] * 6
+        cells = [code, patient, visit, repeat_of, "anna", "blind", latest, mmasi, why, comment, utc, "f0"]
+        lines.append(",".join([*cells, area, darkness, *rest]))
+    return "\n".join([",".join(columns), *lines]) + "\n"
+
+
+READS = reads_csv(
+    ("AA", "P1", "v1", "", "0", "2", "3", "1.8", "", "", "2026-05-01T10:00:00.000+00:00"),
+    ("AA", "P1", "v1", "", "1", "1", "3", "0.9", "", "", "2026-05-01T11:00:00.000+00:00"),
+    ("BB", "P1", "v2", "", "1", "", "", "", "out of focus", "", "2026-05-02T10:00:00.000+00:00"),
+    ("CC", "P1", "v1", "AA", "1", "2", "2", "1.2", "", "", "2026-05-03T10:00:00.000+00:00"),
+    ("DD", "P2", "v1", "", "1", "", "", "", "", "", ""),
+)
 SCORES = """patient,visit,status,reason,mmasi,masi,version,settings_sha256
 P1,v1,scored,,1.5,,0.1.0,ab
 P1,v2,not_scored,uneven_light,,,0.1.0,ab
@@ -78,25 +97,154 @@ def test_redcap_takes_a_row_for_every_read_the_record_first(exported):
     assert columns[:4] == [
         *("record_id", "redcap_event_name", "redcap_repeat_instrument", "redcap_repeat_instance")
     ]
-    assert [row["redcap_repeat_instance"] for row in rows if row["redcap_event_name"] == "v1_arm_1"] == list(
-        "1234"
-    )
+    first = [row["redcap_repeat_instance"] for row in rows if row["redcap_event_name"] == "v1_arm_1"]
+    assert first == ["1", "2", "3", "1001"]
     assert {row["redcap_repeat_instrument"] for row in rows} == {"masi_read"}
-    _, fields = table(exported / "redcap_dictionary.csv")
+    order, fields = table(exported / "redcap_dictionary.csv")
+    assert [order.index(name) for name in ("Field Type", "Field Label", "Text Validation Max")] == [3, 4, 9]
+    assert len(order) == 18  # REDCap reads them by their place
+    assert {row["Field Type"] for row in fields} == {"text"}
     known = {row["Variable / Field Name"] for row in fields}
     own = {name for name in columns if not name.startswith("redcap_") and name != "masi_read_complete"}
-    assert own <= known | {"not_done"}
+    assert own == known
     bounds = {row["Variable / Field Name"]: row["Text Validation Max"] for row in fields}
     assert (bounds["forehead_area"], bounds["chin_darkness"], bounds["mmasi"]) == ("6", "4", "24")
 
 
-def test_visits_that_redcap_would_take_for_one_event_are_refused(tmp_path):
-    (tmp_path / "reads.csv").write_text(READS.replace(",v1,", ",v 1,").replace(",v2,", ",v-1,"))
-    done = masi("export", "--reads", tmp_path / "reads.csv", "--study", "S", "--out", tmp_path / "out")
-    assert done.exit_code == 2
-    said = "The visits 'v 1' and 'v-1' are one event in REDCap, v_1_arm_1. Expected visits that differ"
-    assert said in " ".join(done.output.split())
+@pytest.mark.parametrize(
+    ("visit", "event"),
+    [
+        ("visit-1", "visit1"),
+        ("Week 12", "week_12"),
+        ("V 1 ", "v_1"),
+        ("Follow-up visit week 12", "followup_visit_wee"),
+        ("after 6 months of _ all", "after_6_months_of"),
+        ("基线", ""),
+    ],
+)
+def test_events_are_called_as_redcap_calls_them(visit, event):
+    """By its own rule, `Project.getUniqueEventNames`."""
+    assert event_name(visit) == event
+
+
+def export_of(folder, reads, *, study="S"):
+    """`masi export` of a table of reads; what it says, on one line."""
+    (folder / "reads.csv").write_text(reads, encoding="utf-8")
+    done = masi("export", "--reads", folder / "reads.csv", "--study", study, "--out", folder / "out")
+    return done.exit_code, " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [("v1", "v-1", "'v1' and 'v-1' are one event"), ("基线", "v1", "'基线' is no event")],
+)
+def test_visits_that_redcap_cannot_tell_apart_leave_it_out_alone(tmp_path, first, second, said):
+    code, words = export_of(tmp_path, READS.replace(",v1,", f",{first},").replace(",v2,", f",{second},"))
+    assert code == 1
+    assert said in words
+    made = {file.name for file in (tmp_path / "out").iterdir()}
+    assert "redcap.csv" not in made
+    assert {"long.csv", "rs.csv", "fhir.json"} <= made
+
+
+def test_a_later_export_has_the_instances_of_the_one_before_and_more(tmp_path):
+    later = ("AB", "P1", "v1", "", "1", "3", "3", "2.7", "", "", "2026-06-01T10:00:00.000+00:00")
+    more = reads_csv(later).splitlines()[1].replace(",anna,", ",aaron,")
+    found = []
+    for number, text in enumerate((READS, READS.replace("\n", f"\n{more}\n", 1))):
+        (tmp_path / str(number)).mkdir()
+        assert export_of(tmp_path / str(number), text)[0] == 0
+        _, rows = table(tmp_path / str(number) / "out" / "redcap.csv")
+        found.append({row["locked_utc"]: row["redcap_repeat_instance"] for row in rows})
+    assert found[0].items() < found[1].items()
+    assert found[1]["2026-06-01T10:00:00.000+00:00"] == "4"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (",1.8,", ",99,", "mmasi is '99'. Expected a number with a decimal point from 0 to 24"),
+        (",1.8,", ',"1,8",', "mmasi is '1,8'"),
+        (",2,3,0", ",17,3,0", "forehead_area is '17'. Expected a whole number from 0 to 6"),
+        ("chin_darkness", "chin darkness", "lacks chin_darkness"),
+        (",out of focus,", ",,", "P1 v2 by anna: neither a grade nor a reason"),
+    ],
+)
+def test_what_is_no_grade_is_named_and_nothing_is_left_out_unsaid(tmp_path, old, new, said):
+    assert old in READS
+    code, words = export_of(tmp_path, READS.replace(old, new))
+    assert code == 2
+    assert said in words
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("missing", ["NA", "NaN", "."])
+def test_what_other_programs_write_for_nothing_is_nothing(tmp_path, missing):
+    assert export_of(tmp_path, READS.replace(",1.8,", f",{missing},"))[0] == 0
+    _, rows = table(tmp_path / "out" / "long.csv")
+    assert [row["value"] for row in rows if row["item"] == "mmasi"] == ["0.9", "1.2"]
+
+
+def test_reads_with_a_row_for_every_region_are_the_same_reads(tmp_path):
+    grades = {"forehead": "2,3", "right_malar": "0,", "left_malar": "1,1", "chin": "0,"}
+    rows = [f"P1,v1,anna,{region},{given}" for region, given in grades.items()]
+    assert export_of(tmp_path, "\n".join(["patient,visit,reader,region,area,darkness", *rows]))[0] == 0
+    _, found = table(tmp_path / "out" / "long.csv")
+    assert [(row["region"], row["item"], row["value"]) for row in found] == [
+        *(("forehead", "area", "2"), ("forehead", "darkness", "3"), ("right_malar", "area", "0")),
+        *(("left_malar", "area", "1"), ("left_malar", "darkness", "1"), ("chin", "area", "0")),
+    ]
+
+
+def test_a_comment_is_kept_and_says_what_other_was(tmp_path):
+    text = READS.replace(",out of focus,,", ",other,beard shaved off,")
+    assert export_of(tmp_path, text)[0] == 0
+    _, rows = table(tmp_path / "out" / "rs.csv")
+    assert "other: beard shaved off" in {row["RSREASND"] for row in rows}
+    resources = [one["resource"] for one in json.loads((tmp_path / "out" / "fhir.json").read_text())["entry"]]
+    assert [one["note"] for one in resources if "note" in one] == [[{"text": "beard shaved off"}]]
+
+
+def test_what_a_transport_file_cannot_hold_leaves_it_out_alone(tmp_path):
+    pytest.importorskip("pyreadstat", reason="needs the extra exports")
+    code, words = export_of(tmp_path, READS.replace("anna", "René"))
+    assert code == 1
+    assert "No rs.xpt: RSGRPID of S-P1, v1, has letters beyond ASCII" in words
+    assert not (tmp_path / "out" / "rs.xpt").exists()
+
+
+@pytest.mark.parametrize("study", ["", " ", "S" * 65, "a\\b"])
+def test_a_study_without_a_name_that_registries_take_is_refused(tmp_path, study):
+    code, words = export_of(tmp_path, READS, study=study)
+    assert code == 2
+    assert "Expected its identifier" in words
+
+
+def export_of_visit(folder, reason, *regions):
+    """`masi export` of one visit without a score."""
+    (folder / "scores.csv").write_text(f"patient,visit,status,reason,mmasi\nP1,v1,not_scored,{reason},\n")
+    lines = ["patient,visit,region,area,darkness", *(f"P1,v1,{one}" for one in regions)]
+    (folder / "regions.csv").write_text("\n".join(lines) + "\n")
+    done = masi("export", "--results", folder, "--study", "S 1", "--out", folder / "out")
+    assert done.exit_code == 0, done.output
+    return folder / "out"
+
+
+def test_numbers_stay_numbers_where_there_is_none(tmp_path):
+    pyreadstat = pytest.importorskip("pyreadstat", reason="needs the extra exports")
+    _, facts = pyreadstat.read_xport(str(export_of_visit(tmp_path, "no_face") / "rs.xpt"))
+    assert facts.readstat_variable_types["RSSTRESN"] == "double"
+
+
+def test_grades_of_a_visit_that_has_no_score_are_there(tmp_path):
+    out = export_of_visit(tmp_path, "region_hidden", "forehead,2,3", "chin,,")
+    _, rows = table(out / "rs.csv")
+    assert [(row["RSTESTCD"], row["RSORRES"], row["RSREASND"]) for row in rows] == [
+        *(("AREAF", "2", ""), ("DARKF", "3", ""), ("MMASI", "", "region_hidden"))
+    ]
+    resource = json.loads((out / "fhir.json").read_text())["entry"][0]["resource"]
+    assert resource["dataAbsentReason"] == {"text": "region_hidden"}
+    assert resource["subject"]["identifier"]["system"] == "urn:masi-vision:study:S%201"
 
 
 def test_sdtm_rows_keep_to_its_lengths_and_number_within_a_patient(exported):
@@ -120,7 +268,7 @@ def test_sdtm_rows_keep_to_its_lengths_and_number_within_a_patient(exported):
 
 
 def test_a_hidden_repeat_keeps_its_own_grades_and_a_number_of_its_own():
-    unit = {"patient": "P1", "visit": "v1", "status": "scored", "reason": ""}
+    unit = {"patient": "P1", "visit": "v1", "status": "scored", "reason": "", "darkness": ""}
     scores = [unit | {"code": "AA", "mmasi": "1.2"}, unit | {"code": "BB", "mmasi": "1.5", "repeat_of": "AA"}]
     regions = [
         unit | {"code": code, "region": "chin", "area": area} for code, area in (("AA", "1"), ("BB", "2"))
@@ -174,10 +322,11 @@ def test_fhir_s_own_schema_takes_every_observation(exported):
     ).Observation
     bundle = json.loads((exported / "fhir.json").read_text())
     seen = [observation.model_validate(entry["resource"]) for entry in bundle["entry"]]
-    assert len(seen) == 6
+    assert [one.status for one in seen] == ["entered-in-error", *["final"] * 5]
+    assert {one.effectiveDateTime for one in seen} == {None}  # when somebody read is not when the skin was so
     absent = [one for one in seen if one.dataAbsentReason]
     assert {one.dataAbsentReason.text for one in absent} == {"out of focus", "uneven_light"}
-    values = {c.code.text: float(c.valueQuantity.value) for c in seen[0].component}
+    values = {c.code.text: float(c.valueQuantity.value) for c in seen[0].component if c.valueQuantity}
     assert values["Modified MASI, total"] == 1.8
     systems = {c.code.coding[0].system for one in seen for c in one.component or []}
     assert systems == {"urn:masi-vision:codes"}
@@ -287,10 +436,10 @@ def test_dicom_says_no_word_of_the_camera_and_the_same_names_every_time(dicom):
     first = dicom / "out" / "dicom" / "P1_v1_front.dcm"
     assert b"Dr. Who" in (dicom / "study" / "P1" / "v1" / "front.jpg").read_bytes()
     assert b"Dr. Who" not in first.read_bytes()
-    before = first.read_bytes()
     parts = ["--results", dicom / "results", "--study", "MEL01", "--photos", dicom / "study"]
     assert masi("export", *parts, "--out", dicom / "again").exit_code == 0
-    assert (dicom / "again" / "dicom" / "P1_v1_front.dcm").read_bytes() == before
+    for name in ("P1_v1_front.dcm", "P1_v1_front_segmentation.dcm"):
+        assert (dicom / "again" / "dicom" / name).read_bytes() == (first.parent / name).read_bytes()
     made = [pydicom.dcmread(file, stop_before_pixels=True) for file in (dicom / "out" / "dicom").iterdir()]
     assert len({one.SOPInstanceUID for one in made}) == len(made) == 8
     assert len({one.StudyInstanceUID for one in made}) == 4  # a visit is a study of DICOM's

@@ -593,15 +593,15 @@ def test_pillow_keeps_its_own_limit(tmp_path, monkeypatch):
     assert Image.MAX_IMAGE_PIXELS == 100
 
 
-def test_an_opaque_alpha_channel_or_palette_is_no_obstacle(tmp_path):
+def test_an_opaque_alpha_channel_is_no_obstacle_but_a_palette_is(tmp_path):
     assert np.array_equal(read_photo(saved(tmp_path, encode(with_alpha(255)))).srgb, skin())
     deep = np.concatenate([skin(dtype=np.uint16), np.full((96, 128, 1), 65535, np.uint16)], axis=2)
     photo = read_photo(saved(tmp_path, cv2.imencode(".png", deep)[1].tobytes()))
     assert np.array_equal(photo.srgb, skin(dtype=np.uint16)[..., ::-1])
     palette = COLOUR.convert("P", palette=Image.Palette.ADAPTIVE)
-    assert np.array_equal(
-        read_photo(saved(tmp_path, encode(palette))).srgb, np.asarray(palette.convert("RGB"))
-    )
+    refused = refusal(saved(tmp_path, encode(palette)))
+    assert refused.reason == "unsupported_format"
+    assert "palette of at most 256 colours" in str(refused)
 
 
 def test_what_is_no_file_is_refused(tmp_path):

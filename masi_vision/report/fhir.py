@@ -1,0 +1,70 @@
+"""Reads and scores as FHIR R4 Observations, with codes of our own: there are no others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from masi_vision.report.exports import Value, role, term
+
+CODES = "urn:masi-vision:codes"
+"""Of a code system of our own."""
+
+
+def fhir_bundle(values: Sequence[Value], study: str) -> dict[str, Any]:
+    """A collection of Observations, one for every read or score: visit, stage and grades as components.
+
+    Notes
+    -----
+    A read that was corrected later is `entered-in-error`. The time of locking is when it was `issued`: when
+    the skin was like that (`effective`) is in no table.
+    """
+    reads: dict[tuple[str, ...], list[Value]] = {}
+    for one in values:
+        reads.setdefault(one.read, []).append(one)
+    entries = [{"resource": _observation(of, study)} for of in reads.values()]
+    return {"resourceType": "Bundle", "type": "collection", "entry": entries}
+
+
+def _observation(of: Sequence[Value], study: str) -> dict[str, Any]:
+    first = of[0]
+    system = f"urn:masi-vision:study:{_in_uri(study)}"
+    made: dict[str, Any] = {
+        "resourceType": "Observation",
+        "status": "entered-in-error" if first.superseded else "final",
+        "code": _concept("masi-read", "Melasma Area and Severity Index, one read"),
+        "subject": {"identifier": {"system": system, "value": first.patient}},
+        "bodySite": {"text": "Face"},
+        "performer": [{"display": first.evaluator}],
+        "method": _concept(role(first).lower().replace(" ", "-"), f"{role(first)} {first.made_with}".strip()),
+    }
+    if first.utc:
+        made["issued"] = first.utc
+    if first.comment:
+        made["note"] = [{"text": first.comment}]
+    made["component"] = [
+        {"code": _concept("visit", "Visit"), "valueString": first.visit},
+        {"code": _concept("stage", "Stage of the reading"), "valueString": first.stage or "software"},
+        {"code": _concept("read", "Number of the read"), "valueInteger": first.number},
+    ]
+    for one in of:
+        code = _concept(*term(one))
+        if one.text:
+            quantity = {"value": float(one.text), "unit": "score"}
+            made["component"].append({"code": code, "valueQuantity": quantity})
+        else:
+            made["dataAbsentReason"] = {"text": one.reason}
+    return made
+
+
+def _in_uri(name: str) -> str:
+    """Percent-encoded: a URI holds no blank."""
+    kept = "-._~"
+    return "".join(
+        c if c.isascii() and (c.isalnum() or c in kept) else "".join(f"%{byte:02X}" for byte in c.encode())
+        for c in name
+    )
+
+
+def _concept(code: str, words: str) -> dict[str, Any]:
+    return {"coding": [{"system": CODES, "code": code, "display": words}], "text": words}

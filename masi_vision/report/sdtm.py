@@ -1,0 +1,89 @@
+"""Reads and scores in the shape of SDTM's domain RS, and what its transport file cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from masi_vision.report.exports import PLACES, Value, role, term
+from masi_vision.visit.folder import natural_key
+
+_LONGEST_TEXT = 200
+"""Characters of a text in a SAS transport file, version 5."""
+
+RS: tuple[tuple[str, str, Literal["text", "number"]], ...] = (
+    ("STUDYID", "Study Identifier", "text"),
+    ("DOMAIN", "Domain Abbreviation", "text"),
+    ("USUBJID", "Unique Subject Identifier", "text"),
+    ("RSSEQ", "Sequence Number", "number"),
+    ("RSGRPID", "Group ID", "text"),
+    ("RSTESTCD", "Assessment Short Name", "text"),
+    ("RSTEST", "Assessment Name", "text"),
+    ("RSCAT", "Category for Assessment", "text"),
+    ("RSSCAT", "Subcategory for Assessment", "text"),
+    ("RSORRES", "Result or Finding in Original Units", "text"),
+    ("RSSTRESC", "Character Result/Finding in Std Format", "text"),
+    ("RSSTRESN", "Numeric Result/Finding in Standard Units", "number"),
+    ("RSSTAT", "Completion Status", "text"),
+    ("RSREASND", "Reason Not Done", "text"),
+    ("RSLOC", "Location Used for the Assessment", "text"),
+    ("RSEVAL", "Evaluator", "text"),
+    ("RSEVALID", "Evaluator Identifier", "text"),
+    ("VISITNUM", "Visit Number", "number"),
+    ("VISIT", "Visit Name", "text"),
+    ("RSDTC", "Date/Time of Assessment", "text"),
+)
+"""Columns of SDTM's RS: name, label, kind."""
+
+
+def rs_rows(values: Sequence[Value], study: str) -> list[dict[str, Any]]:
+    """Rows in the shape of SDTM's RS, after that of PASI: text and number, evaluator, sponsor-defined terms.
+
+    Notes
+    -----
+    Visits are numbered by their names in order, week-4 before week-12. RSSCAT tells blind reads from those
+    with the software in sight, and marks hidden repeats and what was corrected later. RSDTC is that of the
+    observation, which is in no table: when a read was locked says nothing of the patient.
+    """
+    names = sorted({one.visit for one in values}, key=natural_key)
+    visits = {name: number for number, name in enumerate(names, 1)}
+    sequence: dict[str, int] = {}
+    made = []
+    for one in values:
+        sequence[one.patient] = sequence.get(one.patient, 0) + 1
+        code, words = term(one)
+        made.append(
+            {
+                "STUDYID": study,
+                "DOMAIN": "RS",
+                "USUBJID": f"{study}-{one.patient}",
+                "RSSEQ": float(sequence[one.patient]),
+                "RSGRPID": f"{one.evaluator}-{one.number}",
+                "RSTESTCD": code,
+                "RSTEST": words,
+                "RSCAT": "MASI (SPONSOR-DEFINED)",
+                "RSSCAT": (one.stage or "software").upper().replace("_", " "),
+                "RSORRES": one.text,
+                "RSSTRESC": one.text,
+                "RSSTRESN": float(one.text) if one.text else None,
+                "RSSTAT": "" if one.text else "NOT DONE",
+                "RSREASND": one.reason,
+                "RSLOC": PLACES.get(one.region, "FACE"),
+                "RSEVAL": role(one),
+                "RSEVALID": one.evaluator,
+                "VISITNUM": float(visits[one.visit]),
+                "VISIT": one.visit,
+                "RSDTC": "",
+            }
+        )
+    return made
+
+
+def not_for_transport(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What of the rows a SAS transport file of version 5 cannot hold; blank where it can."""
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, str) and (len(value) > _LONGEST_TEXT or not value.isascii()):
+                kind = "is longer than 200 characters" if value.isascii() else "has letters beyond ASCII"
+                return f"{name} of {row['USUBJID']}, {row['VISIT']}, {kind}"
+    return ""

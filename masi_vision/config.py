@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -415,4 +416,7 @@ def _sentence(problem: ErrorDetails, shipped: str) -> str:
     if not key:
         return f"Expected {problem['msg'].removeprefix('Value error, ')}."
     expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{key}: found {json.dumps(problem['input'])}. Expected {expected}."
+    hint = ""
+    if re.fullmatch(r"[-+]?[0-9]+e[-+]?[0-9]+", str(problem["input"]), re.IGNORECASE):
+        hint = " YAML takes it for text: write it with a point, as 5.0e-4."
+    return f"{key}: found {json.dumps(problem['input'])}. Expected {expected}.{hint}"

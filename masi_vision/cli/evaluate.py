@@ -41,14 +41,18 @@ def evaluate(
 ) -> int:
     """Compare what models draw and measure with what an annotator drew, with intervals by patient."""
     from masi_vision.batch.pool import cores
+    from masi_vision.cli.models import opened_models
     from masi_vision.config import load_settings
     from masi_vision.evaluation.comparison import compared
     from masi_vision.evaluation.page import Evaluation
     from masi_vision.evaluation.worst import worst_cases
     from masi_vision.labels.dataset import read_dataset
+    from masi_vision.report.tables import try_to_write
 
     data, chosen = read_dataset(dataset), load_settings(settings)
-    opened = [_opened(one) for one in ([models] if against is None else [models, against])]
+    if out is not None:
+        try_to_write(out)
+    opened = [opened_models(one) for one in ([models] if against is None else [models, against])]
     names = _names([one for _, one in opened])
     made = [
         _figures(data, folder, chosen, split, workers or cores(), name)
@@ -71,24 +75,6 @@ def evaluate(
     if out is not None:
         _write(evaluation, out)
     return SOME_NOT_SCORED if evaluation.problems else DONE
-
-
-def _opened(choice: str | None) -> tuple[Path | None, Models]:
-    """Models by name or folder, and where they lie; None for the shipped ones. Warns of newer ones.
-
-    Raises
-    ------
-    ModelError
-        There are none of that name, or they cannot be used.
-    """
-    from masi_vision.visit.models import open_models
-    from masi_vision.visit.store import folder_of
-
-    folder = folder_of(choice)
-    found = open_models(folder)
-    for remark in found.remarks:
-        typer.echo(f"masi: {remark}", err=True)
-    return folder, found
 
 
 def _names(models: list[Models]) -> list[str]:

@@ -76,8 +76,10 @@ def import_(
         people = people_by_table(table, found)
     else:
         people = people_by_folder(matched.photos, found, each_is_a_patient=each_photo_is_a_patient)
+    kept = []
     if splits_of is not None:
-        people = with_splits_of(people, read_dataset(splits_of))
+        people, told = with_splits_of(people, read_dataset(splits_of))
+        kept.append(told)
     plan = ImportPlan(export, meaning, found, matched, people)
     face = open_models(folder).face
     with progress("Importing", "photos") as step:
@@ -85,7 +87,7 @@ def import_(
     with progress("Checking", "photos") as step:
         contents = check_dataset(imported.data, step)
     screen = console()
-    for line in (*export.remarks, *imported.remarks, *imported.left_out):
+    for line in (*export.remarks, *kept, *imported.remarks, *imported.left_out):
         screen.print(line, soft_wrap=True)
     show_contents(contents)
     left = f" {len(imported.left_out)} not used, see above." if imported.left_out else ""
@@ -108,11 +110,12 @@ def suggest(
     from masi_vision.labels.importing import refuse_used
     from masi_vision.labels.suggest import list_photos
     from masi_vision.labels.suggest import suggest as suggested
-    from masi_vision.labels.suggestion_files import COCO, CONFIG, TASKS, write_suggestions
+    from masi_vision.labels.suggestion_files import COCO, CONFIG, TASKS, make_folder, write_suggestions
     from masi_vision.version import __version__
     from masi_vision.visit.models import open_models
 
     refuse_used(out)
+    make_folder(out)
     chosen, opened = load_settings(settings), open_models(chosen_models(models))
     photos = list_photos(paths)
     version = f"masi_vision {__version__}, models {opened.name}"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from masi_vision.cli.door import DONE, MUST_CHANGE, verb
+
+if TYPE_CHECKING:
+    from masi_vision.visit.models import Models
 
 models = typer.Typer(help="Models to score with: list, add, verify, use.", no_args_is_help=True)
 _SHOWN = 60
@@ -117,19 +120,31 @@ def chosen_models(choice: str | None) -> Path | None:
     ModelError
         There are none of that name, or they cannot be used.
     """
+    from masi_vision.visit.store import folder_of
+
+    return None if folder_of(choice) is None else opened_models(choice)[0]
+
+
+def opened_models(choice: str | None) -> tuple[Path | None, Models]:
+    """The same models, opened.
+
+    Raises
+    ------
+    ModelError
+        There are none of that name, or they cannot be used.
+    """
     from masi_vision.model_files import SHIPPED
     from masi_vision.report.tables import models_hash
     from masi_vision.visit.models import open_models
     from masi_vision.visit.store import folder_of
 
     folder = folder_of(choice)
-    if folder is not None:
-        found = open_models(folder)
-        if found.name != SHIPPED:
-            hashed = models_hash(found.sha256)[:8]
-            typer.echo(f"masi: with the models {found.name} ({hashed}), not the shipped ones.", err=True)
-        _tell(found.remarks)
-    return folder
+    found = open_models(folder)
+    if found.name != SHIPPED:
+        hashed = models_hash(found.sha256)[:8]
+        typer.echo(f"masi: with the models {found.name} ({hashed}), not the shipped ones.", err=True)
+    _tell(found.remarks)
+    return folder, found
 
 
 def _tell(remarks: tuple[str, ...]) -> None:

@@ -45,6 +45,7 @@ def train(
     need_extra("train", "training")
     from masi_vision.labels.dataset import read_dataset
     from masi_vision.model_files import shipped_folder
+    from masi_vision.report.tables import writing
     from masi_vision.training.experiment import load_experiment
     from masi_vision.training.fit import Processes
     from masi_vision.training.runs import Sources
@@ -54,7 +55,7 @@ def train(
     experiments = [Named(Path(one).stem, load_experiment(one)) for one in configs]
     data = None if dataset is None else read_dataset(dataset)
     sources = Sources(folder_of(models) or shipped_folder(), data, faces, cache or run / "cache")
-    with listening() as listener:
+    with writing(run), listening() as listener:
         parts = train_models(experiments, sources, run, listener)
     if not Processes().is_first:
         return DONE

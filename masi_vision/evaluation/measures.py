@@ -48,9 +48,7 @@ class Measure:
 
     def text(self, value: float) -> str:
         """A value as it is read."""
-        if self.unit == "share":
-            return f"{value:.1%}"
-        return f"{value:.2f}%" if self.unit == "percent" else f"{value:.3f}"
+        return self.text_apart(value) + ("%" if self.unit else "")
 
     def text_apart(self, value: float) -> str:
         """A difference of two values as it is read; of what is told in per cent in points."""

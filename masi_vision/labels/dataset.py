@@ -16,7 +16,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -32,7 +31,7 @@ import numpy.typing as npt
 from masi_vision.errors import DatasetError, reason_of
 from masi_vision.face.atlas import Floats, Subunit
 from masi_vision.photo import Photo, read_photo
-from masi_vision.visit.folder import VIEWS
+from masi_vision.visit.folder import VIEWS, folded
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -214,7 +213,11 @@ def read_dataset(folder: Path) -> Dataset:
         ) from error
     reader = csv.DictReader(io.StringIO(text))
     if lacking := [name for name in ("photo", "patient", "split") if name not in (reader.fieldnames or ())]:
-        raise DatasetError(f"{file} has no column {', '.join(lacking)}. Expected {', '.join(COLUMNS)}.")
+        parted = any(";" in name for name in reader.fieldnames or ())
+        raise DatasetError(
+            f"{file} has no column {', '.join(lacking)}. Expected {', '.join(COLUMNS)}."
+            + (" Save it as CSV with commas." if parted else "")
+        )
     entries, wrong = [], []
     for number, row in enumerate(reader, 2):
         values = {name: (row.get(name) or "").strip() for name in COLUMNS}
@@ -236,6 +239,25 @@ def read_dataset(folder: Path) -> Dataset:
     return Dataset(folder, tuple(entries), _landmarks(folder / LANDMARKS))
 
 
+def refuse_spelled_alike(patients: Iterable[str]) -> None:
+    """Refuse names that differ in case, or in how an accent is written, alone: one person would be two.
+
+    Raises
+    ------
+    DatasetError
+        Naming every such pair.
+    """
+    spelled: dict[str, set[str]] = {}
+    for patient in patients:
+        spelled.setdefault(folded(patient), set()).add(patient)
+    alike = [" and ".join(sorted(names)) for names in spelled.values() if len(names) > 1]
+    if alike:
+        raise DatasetError(
+            f"Patients are spelled alike: {'; '.join(alike[:10])}. Expected one spelling for each patient: "
+            "else their photos might stand in two splits. Correct the column patient, or call them otherwise."
+        )
+
+
 def refuse_shared_patients(entries: Iterable[Entry]) -> None:
     """Refuse photographs of one patient in two splits: what was learned by heart would count as known.
 
@@ -245,27 +267,15 @@ def refuse_shared_patients(entries: Iterable[Entry]) -> None:
         Naming every such patient.
     """
     places: dict[str, set[str]] = {}
-    spelled: dict[str, set[str]] = {}
     for entry in entries:
         places.setdefault(entry.patient, set()).add(entry.split or "none")
-        spelled.setdefault(_folded(entry.patient), set()).add(entry.patient)
+    refuse_spelled_alike(places)
     shared = [f"{name} in {' and '.join(sorted(of))}" for name, of in sorted(places.items()) if len(of) > 1]
-    alike = [" and ".join(sorted(names)) for names in spelled.values() if len(names) > 1]
-    if alike:
-        raise DatasetError(
-            f"Patients are spelled alike: {'; '.join(alike[:10])}. Expected one spelling for each patient: "
-            "else their photos might stand in two splits. Correct the column patient, or call them otherwise."
-        )
     if shared:
         raise DatasetError(
             f"{len(shared)} patients stand in more than one split: {'; '.join(shared[:10])}. Expected "
             "all photos of a patient in one. Correct the column split."
         )
-
-
-def _folded(patient: str) -> str:
-    """A name without what people spell now so, now so: case, and how an accented letter is written."""
-    return unicodedata.normalize("NFC", patient).casefold()
 
 
 def _landmarks(file: Path) -> dict[str, Floats]:

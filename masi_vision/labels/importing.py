@@ -160,6 +160,11 @@ def import_labels(
     data = Dataset(out, split_by_patient(entries, seed=seed), landmarks)
     write_dataset(data)
     remarks = []
+    if untold := sum(photo.size is None for photo in plan.matched.photos.values()):
+        remarks.append(
+            f"Of {untold} photos the file does not say at what size they were drawn on, so that nobody could "
+            "tell whether outlines fit. Look at some: masi evaluate DATASET --split all --out PAGE."
+        )
     if plan.undrawable:
         lacking = ", ".join(plan.undrawable)
         remarks.append(f"No {lacking} is among the classes that are read. Where it lies nothing is said.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from masi_vision.errors import DatasetError, reason_of
-from masi_vision.labels.dataset import SPLITS, Dataset, Entry, refuse_shared_patients
+from masi_vision.labels.dataset import SPLITS, Dataset, Entry, refuse_shared_patients, refuse_spelled_alike
 from masi_vision.labels.photo_folder import NoSuchPhotoError, PhotoFolder
 from masi_vision.photo import printable
 from masi_vision.visit.folder import VIEWS, views_told
@@ -50,19 +50,27 @@ def people_by_table(table: Path, photos: PhotoFolder) -> People:
             wrong.append(f"\n  line {number}: {row.get('photo', '')} {why}")
     if wrong:
         raise DatasetError(f"{table.name} does not fit:{''.join(wrong)}\nCorrect the table.")
+    refuse_spelled_alike(entry.patient for entry in entries.values())
     refuse_shared_patients(entry for entry in entries.values() if entry.split)
     return People(entries)
 
 
-def with_splits_of(people: People, earlier: Dataset) -> People:
+def with_splits_of(people: People, earlier: Dataset) -> tuple[People, str]:
     """The same people, each who stands in an earlier data set in the split that it has there.
+
+    Returns
+    -------
+    People, str
+        And how many those are.
 
     Raises
     ------
     DatasetError
-        A table says otherwise of a patient.
+        A table says otherwise of a patient, or spells one otherwise.
     """
     splits = {entry.patient: entry.split for entry in earlier.entries}
+    patients = {entry.patient for entry in people.entries.values()}
+    refuse_spelled_alike([*splits, *patients])
     for entry in people.entries.values():
         kept = splits.get(entry.patient, "")
         if entry.split and kept and entry.split != kept:
@@ -70,12 +78,13 @@ def with_splits_of(people: People, earlier: Dataset) -> People:
                 f"The table has patient {entry.patient} in the split {entry.split}, the earlier data set in "
                 f"{kept}. Expected one split, so that nobody is tested who was learned from. Correct one."
             )
+    known = len(patients & splits.keys())
     return People(
         {
             file: replace(one, split=splits.get(one.patient) or one.split)
             for file, one in people.entries.items()
         }
-    )
+    ), f"{known} patients keep the split of the earlier data set; {len(patients) - known} are new."
 
 
 def _refuse_folders_within(patients: set[str]) -> None:
@@ -161,4 +170,5 @@ def people_by_folder(files: Iterable[str], photos: PhotoFolder, *, each_is_a_pat
     for file in untold:
         patient = PurePosixPath(file).with_suffix("").as_posix()
         entries[file] = Entry(file, "", "", patient, "", _view(file, photos))
+    refuse_spelled_alike(entry.patient for entry in entries.values())
     return People(entries)

@@ -331,6 +331,24 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
             part.unlink(missing_ok=True)
 
 
+def try_to_write(folder: Path) -> None:
+    """Make a folder, write into it, and leave nothing: better told before an hour of work than after.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    with writing(folder):
+        is_new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{RUN_JSON}{PART}"
+        file.touch()
+        file.unlink()
+        if is_new:
+            folder.rmdir()
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn what a disk can answer into a sentence."""

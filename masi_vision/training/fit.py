@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from masi_vision.errors import ModelError
+from masi_vision.errors import ModelError, OutputError
 from masi_vision.training.data import Samples
 from masi_vision.training.experiment import Experiment, ScheduleSettings
 
@@ -400,19 +400,30 @@ def _write(file: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> Non
     """Whole or not at all: a kill while writing leaves the file that was there."""
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     partial = file.with_suffix(".partial")
-    save_file(plain, partial, facts)
-    partial.replace(file)
+    try:
+        save_file(plain, partial, facts)
+        partial.replace(file)
+    except Exception as error:  # a full disk too is an error of safetensors' own
+        raise OutputError(
+            f"{file} cannot be written ({error}). Expected free space and the permission to write. The run "
+            "goes on from its last checkpoint when it is called again."
+        ) from error
 
 
 def _resume(file: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
     if not file.exists():
         return Progress()
     parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}, "random": {}}
-    with safe_open(file, "pt") as stored:
-        for name in stored.keys():  # noqa: SIM118 (no mapping)
-            part, _, rest = name.partition(".")
-            parts[part][rest] = stored.get_tensor(name)
-        progress = Progress(**json.loads(stored.metadata()["progress"]))
+    try:
+        with safe_open(file, "pt") as stored:
+            for name in stored.keys():  # noqa: SIM118 (no mapping)
+                part, _, rest = name.partition(".")
+                parts[part][rest] = stored.get_tensor(name)
+            progress = Progress(**json.loads(stored.metadata()["progress"]))
+    except Exception as error:  # safetensors raises errors of its own and of the system
+        raise ModelError(
+            f"{file} is damaged ({error}). Expected the run's checkpoint. Remove it: the run begins again."
+        ) from error
     try:
         network.load_state_dict(parts["network"])
         average.load_state_dict(parts["average"])

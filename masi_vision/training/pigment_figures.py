@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import isotonic_regression
 
 from masi_vision.config import ScaleSettings
 from masi_vision.pigment.interval import Band, ChangeError, MeasureError
@@ -186,13 +187,15 @@ def band(measured: list[float], truth: list[float], *, knots: int = 7, neighbour
     -----
     At knots spread evenly over the ranks of what was measured, the 5th and 95th percentile of the truth of
     the ``neighbours`` nearest measurements. Where exactly nothing was measured, the 90th percentile of the
-    truth of all of those: less than nothing is never true, so that no share is needed below.
+    truth of all of those: less than nothing is never true, so that no share is needed below. Neither end
+    falls where more was measured: ends that do are averaged (isotonic regression), or a treated cheek could
+    get a higher upper end than it had before.
     """
     found, true = np.array(measured), np.array(truth)
     positive = found[found > 0]
     spread = np.quantile(positive, np.linspace(0.03, 0.97, knots)) if len(positive) else []
     places = np.unique([0.0, *np.round(spread, 4)])
-    below, above = [], []
+    lows, highs = [], []
     for place in places:
         near = np.argsort(abs(found - place), kind="stable")[:neighbours]
         nothing = place == 0 and (found == 0).sum() > neighbours
@@ -200,9 +203,10 @@ def band(measured: list[float], truth: list[float], *, knots: int = 7, neighbour
             near = np.flatnonzero(found == 0)
         missed = true[near] - found[near]
         highest = LEVEL if nothing else (1 + LEVEL) / 2
-        below.append(round(max(0.0, float(-np.quantile(missed, (1 - LEVEL) / 2))), 4))
-        above.append(round(max(0.0, float(np.quantile(missed, highest))), 4))
-    return Band(tuple(float(p) for p in places), tuple(below), tuple(above))
+        lows.append(place + min(0.0, np.quantile(missed, (1 - LEVEL) / 2)))
+        highs.append(place + max(0.0, np.quantile(missed, highest)))
+    below, above = places - isotonic_regression(lows).x, isotonic_regression(highs).x - places
+    return Band(*(tuple(round(abs(float(one)), 4) for one in part) for part in (places, below, above)))
 
 
 def coverage(rows: list[Row], error: MeasureError, scale: ScaleSettings) -> dict[str, float]:

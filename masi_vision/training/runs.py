@@ -41,6 +41,14 @@ _VALIDATION_SEED = 11
 _COMPARED = 16
 _STATISTICS_FROM = 96
 _LEARNED_AND_HELD: tuple[Split, ...] = ("train", "validation")
+_NO_REGIONS = (
+    "no usable photo of the split train has its regions drawn{}. Expected some. Annotate the regions and "
+    "import the labels again."
+)
+_NO_PIGMENT = (
+    "no usable photo of the split train says where pigment is. Expected outlines of pigment, or photos "
+    "known to be clear. Annotate the class pigment and import the labels again."
+)
 _AS_THEY_ARE = ReaderAugmentation(
     turned=0, turn_deg=0, reshaped=0, blended=0, covered=0, mirrored=0, camera=0
 )
@@ -118,6 +126,22 @@ def made_ready(experiment: Experiment, sources: Sources) -> Course:
     raise TypeError(f"experiment must be of a finder, a reader or a pigment map, got {type(experiment)}")
 
 
+def refuse_without_outlines(experiment: Experiment, sources: Sources) -> None:
+    """Refuse a data set whose table has none of what an experiment learns from, before another is fitted.
+
+    Raises
+    ------
+    DatasetError
+    """
+    if experiment.needs != "dataset" or sources.dataset is None:
+        return
+    train = sources.dataset.part("train")
+    if isinstance(experiment, PigmentExperiment) and not any(entry.pigment for entry in train):
+        raise DatasetError(_NO_PIGMENT)
+    if isinstance(experiment, ReaderExperiment) and not any(entry.labels for entry in train):
+        raise DatasetError(_NO_REGIONS.format(""))
+
+
 def carried_out(
     experiment: Experiment, course: Course, run: Path, tell: Tell = lambda done, total, figures: None
 ) -> Fitted:
@@ -183,10 +207,7 @@ def _frames(sources: Sources) -> tuple[dict[Split, list[SiteFrame]], dict[str, A
     parts = {part: _site(part, sources) for part in _LEARNED_AND_HELD}
     frames = {part: photos.for_pigment(sources.atlas) for part, photos in parts.items()}
     if not frames["train"]:
-        raise DatasetError(
-            "no usable photo of the split train says where pigment is. Expected outlines of pigment, or "
-            "photos known to be clear. Annotate the class pigment and import the labels again."
-        )
+        raise DatasetError(_NO_PIGMENT)
     left_out = [why for photos in parts.values() for why in photos.left_out]
     facts = _site_facts(sources, {part: len(some) for part, some in frames.items()})
     return frames, facts, (*left_out, *_unheld(frames["validation"]))
@@ -216,11 +237,8 @@ def _faces_of(
     photos = _site(split, sources)
     faces = photos.for_regions()
     if not faces and split == "train":
-        raise DatasetError(
-            "no usable photo of the split train has its regions drawn"
-            + (f" ({photos.left_out[0]})" if photos.left_out else "")
-            + ". Expected some. Annotate the regions and import the labels again."
-        )
+        why = f" ({photos.left_out[0]})" if photos.left_out else ""
+        raise DatasetError(_NO_REGIONS.format(why))
     return faces, _site_facts(sources, {split: len(faces)}), photos.left_out
 
 

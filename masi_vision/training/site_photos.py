@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -102,16 +103,15 @@ def _kept(
     points = landmarks.get(entry.photo)
     try:
         file = cache / f"photo-{_mark(folder, entry, points, models)}.npz"
-        made = None
-        if not file.exists():
-            made = _read(Dataset(folder, (entry,)), entry, points, face_models(models))
+        if (kept := _load(entry, file)) is not None:
+            return kept
+        made = _read(Dataset(folder, (entry,)), entry, points, face_models(models))
     except OSError as why:
         return f"{entry.photo}: cannot be read ({why.strerror or why}). Expected its files in the data set."
     except (NotScorable, DatasetError) as why:
         return f"{entry.photo}: {why}"
-    if made is not None:
-        _write(made, file)
-    return _load(entry, file)
+    _write(made, file)
+    return _load(entry, file) or made
 
 
 def _mark(folder: Path, entry: Entry, points: Floats | None, models: Path) -> str:
@@ -198,7 +198,15 @@ def _write(photo: SitePhoto, file: Path) -> None:
     partial_file.replace(file)
 
 
-def _load(entry: Entry, file: Path) -> SitePhoto:
+def _load(entry: Entry, file: Path) -> SitePhoto | None:
+    """What was kept; None where nothing was, or a crash left half of it."""
+    try:
+        return _opened(entry, file)
+    except (FileNotFoundError, BadZipFile, ValueError, KeyError, EOFError):
+        return None
+
+
+def _opened(entry: Entry, file: Path) -> SitePhoto:
     with np.load(file, allow_pickle=False) as kept:
         face = LabelledFace(
             entry.photo, kept["pixels"], kept["labels"], kept["landmarks"], float(kept["yaw_deg"])

@@ -13,10 +13,10 @@ from masi_vision.model_files import CARD
 from masi_vision.report.tables import write_file
 from masi_vision.training.curves import draw_curves
 from masi_vision.training.experiment import Experiment
-from masi_vision.training.fit import Figures, Processes
+from masi_vision.training.fit import CHECKPOINT, Figures, Processes
 from masi_vision.training.model_folder import Part, copy_models, replace_network
-from masi_vision.training.runs import Sources, carried_out, made_ready
-from masi_vision.training.site_errors import widen_to_site
+from masi_vision.training.runs import Sources, carried_out, made_ready, refuse_without_outlines
+from masi_vision.training.site_errors import mark_unfinished, widen_to_site
 from masi_vision.visit.models import PIGMENT_CARD
 
 MODELS, EXPERIMENT, ORIGIN = "models", "experiment.json", "origin.json"
@@ -65,6 +65,8 @@ def train_models(
         listener = listener if listener and processes.is_first else Listener()
         if processes.is_first:
             _refuse_other_networks(experiments, sources, run)
+            for one in experiments:
+                refuse_without_outlines(one.experiment, sources)
             begun = _origin(sources)
             for one in experiments:
                 _remember(one, run, begun)
@@ -91,6 +93,8 @@ def _part(one: Named, sources: Sources, run: Path, listener: Listener, processes
         if sources.models != run / MODELS:
             copy_models(sources.models, run / MODELS)
         replace_network(part, run / MODELS)
+        if one.experiment.needs == "dataset":
+            mark_unfinished(run / MODELS)
     processes.wait()
     return part
 
@@ -124,14 +128,15 @@ def _remember(one: Named, run: Path, begun: dict[str, str]) -> None:
     """Write down what is fitted in a folder and from what, or refuse to go on there with something else."""
     folder, values = run / one.name, one.experiment.model_dump(mode="json")
     file, origin = folder / EXPERIMENT, folder / ORIGIN
-    if origin.exists():
+    has_begun = (folder / CHECKPOINT).exists()
+    if has_begun and origin.exists():
         before = json.loads(origin.read_text(encoding="utf-8"))
         if other := sorted(name for name in begun if before.get(name) != begun[name]):
             raise OutputError(
                 f"{folder} was begun with other {' and '.join(other)}. Expected the same, to go on with it, "
                 "or a new folder. Name another with --run."
             )
-    if file.exists():
+    if has_begun and file.exists():
         before = json.loads(file.read_text(encoding="utf-8"))
         if before != values:
             keys = sorted(key for key in {*before, *values} if before.get(key) != values.get(key))

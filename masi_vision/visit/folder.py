@@ -254,24 +254,25 @@ def _lone_photo(photo: Path, patient: str, name: str, words: ViewSettings) -> _F
 
 def views_told(stem: str, words: ViewSettings) -> list[View]:
     """Views whose words stand in a file's stem; letters may not touch the word, digits and _ may."""
-    text = _folded(stem)
+    text = folded(stem)
     return [view for view in VIEWS if any(re.search(_whole(word), text) for word in getattr(words, view))]
 
 
 def _whole(word: str) -> str:
     """Pattern of a word that no letter touches, nor a digit where the word itself ends in one."""
-    word = _folded(word)
+    word = folded(word)
     before, after = (r"\d" if word[end].isdigit() else r"[^\W\d_]" for end in (0, -1))
     return f"(?<!{before}){re.escape(word)}(?!{after})"
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """A name without what people spell now so, now so: case, and how an accented letter is written."""
     return unicodedata.normalize("NFC", text).casefold()
 
 
 def natural_key(name: str) -> tuple[object, ...]:
     """Order names as people do: visit2 before visit10."""
-    pieces = re.split(r"([0-9]+)", _folded(name))
+    pieces = re.split(r"([0-9]+)", folded(name))
     return (*((int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces), (-1, name))
 
 

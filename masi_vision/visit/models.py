@@ -47,6 +47,8 @@ ABOUT = "model.json"
 CARDS = {CARD: FORMAT, PIGMENT_CARD: PIGMENT_FORMAT}
 """The cards of a folder of models, and the format that this code understands."""
 PIGMENT_GIVES: Shapes = {"drawn": (1, 2, *NETWORK_SHAPE)}
+UNFINISHED = "unfinished"
+"""In the card of models whose training was stopped before their intervals were looked at."""
 ERRORS = f"{PIGMENT_CARD} (errors)"
 """Stands among the model files for the tables of known errors: intervals depend on them."""
 
@@ -155,6 +157,12 @@ def _open_models(folder: Path) -> Models:
         card["sha256"] | {ERRORS: _hash_of_errors(card)},
     )
     about, written_by = about_models(folder), _written_by(folder)
+    remarks = [_newer(one) for one in written_by if _numbers(one)[:2] > _numbers(__version__)[:2]]
+    if card.get(UNFINISHED):
+        remarks.append(
+            "The call of masi train that wrote the models was stopped: their intervals are not held against "
+            "the site's photographs yet. Make the call again."
+        )
     made_with = __version__ if is_shipped(folder) else max(written_by, key=_numbers, default="")
     return Models(
         face,
@@ -162,7 +170,7 @@ def _open_models(folder: Path) -> Models:
         name_of(folder),
         about.get("made_with", made_with),
         about.get("description", printable(str(card.get("trained_on", "")))),
-        tuple(_newer(one) for one in written_by if _numbers(one)[:2] > _numbers(__version__)[:2]),
+        tuple(remarks),
     )
 
 

@@ -218,6 +218,14 @@ def test_patients_keep_the_splits_of_an_earlier_data_set(imported, tmp_path, dat
     assert done.exit_code == 0, done.output
     kept = {row["patient"]: row["split"] for row in table(after / "dataset.csv")[1]}
     assert kept == {patient: other[split] for patient, split in splits.items()} != splits
+    assert f"{len(splits)} patients keep the split of the earlier data set; 0 are new." in done.output
+    upper = (before / "dataset.csv").read_text(encoding="utf-8")
+    for patient in splits:
+        upper = upper.replace(f",{patient},", f",{patient.upper()},")
+    (before / "dataset.csv").write_text(upper, encoding="utf-8")
+    refused, _ = imported(lambda content: None, "--splits-of", before, out="never")
+    assert refused.exit_code == 2
+    assert "Patients are spelled alike" in refused.output
 
 
 def test_the_manual_names_every_option_and_class():

@@ -10,6 +10,7 @@ pytest.importorskip("torch", reason="needs the extra train")
 from masi_vision.config import shipped_file
 from masi_vision.errors import OutputError, SettingsError
 from masi_vision.training.experiment import load_experiment
+from masi_vision.training.fit import CHECKPOINT
 from masi_vision.training.train import Named, _remember
 
 FOLDER = shipped_file("configs", "training/finetune_regions.yaml").parent
@@ -59,6 +60,9 @@ def test_a_run_goes_on_with_the_data_and_models_that_it_was_begun_with_alone(tmp
     one, begun = Named("finetune_regions", load_experiment("finetune_regions")), {"data": "a", "models": "b"}
     for _ in range(2):
         _remember(one, tmp_path, begun)
+    _remember(one, tmp_path, {"data": "", "models": "b"})  # nothing was fitted: the call failed at its start
+    _remember(one, tmp_path, begun)
+    (tmp_path / "finetune_regions" / CHECKPOINT).touch()
     for other, said in (({"data": "c"}, "other data"), ({"models": "c"}, "other models")):
         with pytest.raises(OutputError, match=f"was begun with {said}"):
             _remember(one, tmp_path, begun | other)

@@ -158,6 +158,15 @@ def test_a_band_is_wider_where_the_errors_are_larger():
     assert high[1] - high[0] > 3 * (low[1] - low[0])
 
 
+def test_who_measures_more_has_no_lower_end():
+    rng = np.random.default_rng(5)
+    measured = rng.uniform(0, 1, 200)
+    found = band(list(measured), list(rng.permutation(measured)), neighbours=10)
+    ends = np.array([found.around(value) for value in np.linspace(0, 1, 100)])
+    assert (np.diff(ends, axis=0) >= -2e-4).all()
+    assert (ends[:, 1] > ends[:, 0]).all()
+
+
 def test_where_nothing_was_measured_the_band_holds_nine_truths_in_ten():
     rng = np.random.default_rng(0)
     true = np.where(rng.random(2000) < 0.5, 0, rng.uniform(0, 0.4, 2000))

@@ -51,4 +51,8 @@ def test_two_runs_that_share_a_cache_may_keep_the_same_photo_at_once(drawn_faces
     assert others[0].exitcode == 0
     kept = site_photos._load(Entry("a.png", "", "", patient="a", visit="1", view="front"), file)
     np.testing.assert_array_equal(kept.face.labels, drawn_faces[0].labels)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:1000])
+    assert site_photos._load(Entry("a.png", "", "", patient="a", visit="1", view="front"), file) is None
+    file.write_bytes(whole)
     assert [one.name for one in tmp_path.iterdir()] == ["photo-1.npz"]

@@ -56,6 +56,7 @@ def test_from_a_folder_of_photos_to_models_that_score(site):
     pigment = json.loads((run / "models" / "pigment.json").read_text(encoding="utf-8"))
     assert pigment["networks"]["pigment"]["largest_difference_to_pytorch"]["fraction"] <= 1e-3
     assert "intervals" in trained.output.lower()
+    assert "unfinished" not in pigment
     assert pigment["errors_from"] in (run / "models" / "pigment.md").read_text(encoding="utf-8")
 
     again = masi("train", *configs, "--dataset", dataset, "--run", run)

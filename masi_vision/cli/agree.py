@@ -25,7 +25,8 @@ _COLUMNS = ("topic", "between", "measure", "units", "patients", "value", "low", 
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
-    """Rows of a CSV table; cells without blanks around them, and without the mark against formulas.
+    """Rows of a CSV table; cells without blanks around them, without the mark against formulas, and without
+    what other programs write for nothing.
 
     Raises
     ------
@@ -33,9 +34,11 @@ def rows_of(file: Path) -> list[dict[str, str]]:
         It is no table.
     """
     from masi_vision.report.tables import read_csv, untold
+    from masi_vision.stats.reads import MISSING
 
     return [
-        {name: untold(cell.strip()) for name, cell in row.items()} for row in read_csv(file, StatsError)[1]
+        {name: "" if cell.strip().lower() in MISSING else untold(cell.strip()) for name, cell in row.items()}
+        for row in read_csv(file, StatsError)[1]
     ]
 
 
@@ -70,7 +73,7 @@ def agree(
     need_extra("stats", "statistics")
     from masi_vision.report.tables import write_file, writing
     from masi_vision.stats.panel import findings
-    from masi_vision.stats.reads import reads_from, scores_table
+    from masi_vision.stats.reads import reads_from, refuse_spelled_alike, scores_table
 
     if (out / AGREEMENT).exists() and not overwrite:
         raise OutputError(f"{out / AGREEMENT} is there already. Expected a new folder, or --overwrite.")
@@ -80,16 +83,23 @@ def agree(
 
         rules = load_protocol(protocol)
         baseline, final = baseline or rules.baseline, final or rules.primary
+    refuse_spelled_alike((one.visit for one in read), "visit")
     first, last = _visits(read, baseline, final)
     typer.echo(f"Change is from {first} to {last}." if first != last else "No change: one visit.")
-    by_software = scores_table(rows_of(scores), scores.name) if scores else None
-    if by_software is not None:
-        _check_shared(read, by_software)
+    by_software = None
+    if scores is not None:
+        table = rows_of(scores)
+        by_software = scores_table(table, scores.name)
+        _check_shared(read, by_software, {(row["patient"] or row["visit"], row["visit"]) for row in table})
     found = findings(read, by_software, baseline=first, final=last, draws=draws)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         write_file(out / AGREEMENT, table_of(found))
     _say(found)
+    readers = ", ".join(sorted({one.rater for one in read}))
+    wanted = (*(("software", "leave one out") if scores else ()), *(("change",) if first != last else ()))
+    for topic in sorted(set(wanted) - {one.topic for one in found}):
+        typer.echo(f"\n{topic}: no figure. Fewer than three units were graded by all of {readers}.")
     typer.echo(f"All figures: {out / AGREEMENT}")
     return DONE
 
@@ -101,16 +111,18 @@ def _visits(read: Sequence[Read], baseline: str | None, final: str | None) -> tu
     return baseline or names[0], final or names[-1]
 
 
-def _check_shared(read: Sequence[Read], scores: dict[tuple[str, str], float]) -> None:
+def _check_shared(
+    read: Sequence[Read], scores: dict[tuple[str, str], float], named: set[tuple[str, str]]
+) -> None:
     """Refuse scores of other visits: they would silently count nowhere."""
     wanted = {(one.patient, one.visit) for one in read}
-    missing = sorted(wanted - scores.keys())
-    if len(missing) > len(wanted) / 2:
+    elsewhere = sorted(wanted - named)
+    if len(elsewhere) > len(wanted) / 2:
         raise StatsError(
-            f"{len(missing)} of {len(wanted)} visits that were read have no score, among them "
-            f"{'/'.join(missing[0])}. Expected the same names in both tables: break the code of both."
+            f"{len(elsewhere)} of {len(wanted)} visits that were read are not in the scores, among them "
+            f"{'/'.join(elsewhere[0])}. Expected the same names in both tables: break the code of both."
         )
-    if missing:
+    if missing := wanted - scores.keys():
         typer.echo(f"{len(missing)} visits that were read have no score: they count for the readers alone.")
 
 

@@ -46,6 +46,7 @@ def calibrate(
     need_extra("stats", "fitting")
     from masi_vision.config import load_settings, shipped_file
     from masi_vision.report.tables import write_file
+    from masi_vision.stats.reads import with_patients
 
     if out.exists():
         raise OutputError(f"{out} is there already. Expected a new file. Name another with --out.")
@@ -53,7 +54,7 @@ def calibrate(
     read = by_region(_rows(reads, _KEY[:2]), reads.name)
     graded = [row for row in read if _is_graded(row)]
     rows = _rows(measures, (*_KEY, "area", "pigmented_fraction", "contrast_od"))
-    _refuse_unknown(read, {_key(row)[:2] for row in rows}, measures.name)
+    _refuse_unknown(read, {_key(row)[:2] for row in with_patients(rows)}, measures.name)
     measured = by_key(rows, measures.name)
     pairs = joined(graded, measured)
     if ungraded := len(read) - len(graded):
@@ -62,6 +63,14 @@ def calibrate(
         typer.echo(f"{left_out} reads are left out: the software graded no such region.")
     found = fitted(pairs, load_settings(base))
     write_file(out, rewritten(base.read_text(encoding="utf-8"), found))
+    try:
+        load_settings(out)
+    except SettingsError as error:
+        out.unlink()
+        raise SettingsError(
+            f"{base} cannot be rewritten: {error} Expected each list of cut points on one line, as in the "
+            "shipped file."
+        ) from error
     for name, fit in found.items():
         typer.echo(f"{name}: {_points(fit)} ({_facts(fit)})")
     typer.echo(f"Settings: {out}")
@@ -77,16 +86,16 @@ def by_region(rows: list[Line], name: str) -> list[Line]:
         A column is missing, no row counts, or one reader read a region twice.
     """
     from masi_vision.scale import MASI_REGIONS
-    from masi_vision.stats.reads import GRADES, counts
+    from masi_vision.stats.reads import GRADES, counts, with_patients
 
-    counted = [row for row in rows if counts(row)]
+    counted = [row for row in with_patients(rows) if counts(row) and not row.get("repeat_of")]
     if not counted:
         raise SettingsError(
             f"None of the {len(rows)} rows of {name} counts. Expected reads that are locked, blind and the "
             "reader's last (columns locked_utc, stage, latest). Let the readers finish."
         )
     if "reader" in rows[0]:  # without it, several rows of a region are several readers
-        _refuse_twice(counted, ("patient", "visit", "region", "reader", "repeat_of"), name)
+        _refuse_twice(counted, ("patient", "visit", "region", "reader"), name)
     if "region" in rows[0]:
         return _with_columns(counted, GRADES, name)
     columns = tuple(f"{region}_area" for region in MASI_REGIONS)
@@ -136,7 +145,9 @@ def by_key(measures: list[Line], name: str) -> dict[Key, Line]:
     SettingsError
         A region is there twice, or a graded one lacks its measures.
     """
-    measures = [row for row in measures if not row.get("repeat_of")]
+    from masi_vision.stats.reads import with_patients
+
+    measures = [row for row in with_patients(measures) if not row.get("repeat_of")]
     _refuse_twice(measures, _KEY, name)
     graded = {_key(row): row for row in measures if row["area"]}
     for key, row in graded.items():

@@ -80,7 +80,7 @@ def trajectories_figure(arms: Mapping[str, Mapping[str, Interval]], endpoint: st
             there = [visit for visit in visits if visit in of]
             places = [visits.index(visit) + shift for visit in there]
             values = np.array([of[visit] for visit in there]).T
-            error = np.nan_to_num(np.stack([values[0] - values[1], values[2] - values[0]]))
+            error = np.stack([values[0] - values[1], values[2] - values[0]])  # NaN: no bar
             axes.errorbar(
                 places,
                 values[0],

@@ -19,7 +19,7 @@ from masi_vision.config import Section, checked, read_yaml, shipped_file
 from masi_vision.errors import StatsError
 from masi_vision.stats.ancova import Ancova, adjusted_p, ancova
 from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
-from masi_vision.stats.reads import MISSING
+from masi_vision.stats.reads import MISSING, refuse_spelled_alike
 from masi_vision.visit.folder import natural_key
 
 Values = npt.NDArray[np.float64]
@@ -159,7 +159,9 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Result
                 f"The protocol names the {what} {name!r}; the table has {', '.join(sorted(known))}. Expected "
                 "the names of the table. Change the protocol."
             )
-    _check_visits(seen)
+    refuse_spelled_alike(seen, "visit")
+    refuse_spelled_alike(arms, "arm")
+    refuse_spelled_alike((one.patient for one in courses), "patient")
     return [
         *_compared("primary", courses, protocol),
         *_compared("sensitivity: baseline carried forward", courses, protocol, carried=True),
@@ -168,17 +170,6 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Result
         *_improvement(courses, protocol),
         *_missing(courses),
     ]
-
-
-def _check_visits(names: set[str]) -> None:
-    """Refuse two spellings of a visit: patients would be missing at one of them without a word."""
-    spellings: dict[str, str] = {}
-    for name in sorted(names):
-        other = spellings.setdefault("".join(name.casefold().split()), name)
-        if other != name:
-            raise StatsError(
-                f"The table has the visits {other!r} and {name!r}. Expected one spelling. Correct it."
-            )
 
 
 def ancova_of(courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: bool = False) -> Ancova:
@@ -351,6 +342,8 @@ def _mean(analysis: str, arm: str, visit: str, measure: str, values: Values) -> 
     mean, n = float(values.mean()), len(values)
     if n < 2:
         return Result(analysis, arm, visit, measure, n, mean)
+    if np.ptp(values) == 0:  # nobody knows the spread of what is all alike
+        return Result(analysis, arm, visit, measure, n, mean)
     wide = float(t_distribution.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
     return Result(
         analysis=analysis,
@@ -445,6 +438,7 @@ def other_results(
     StatsError
         An item, a value or a patient is none of the trial, or there are two values of one.
     """
+    refuse_spelled_alike((row.get("visit", "") for row in rows), "visit")
     groups: dict[tuple[str, str, str], list[float]] = {}
     seen: set[tuple[str, str, str]] = set()
     for row in rows:
@@ -495,6 +489,7 @@ def event_results(rows: Sequence[Mapping[str, str]], arms: Mapping[str, str], na
                 "patients of the trial."
             )
         had.setdefault(event, set()).add(patient)
+    refuse_spelled_alike(had, "event")
     made = []
     for event, patients in sorted(had.items()):
         for arm in sorted(set(arms.values())):

@@ -8,11 +8,13 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import binomtest
 
 from masi_vision.errors import StatsError
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.stats.agreement import (
     LEAST_PAIRS,
+    LEVEL,
     Estimate,
     bland_altman,
     concordance,
@@ -98,8 +100,16 @@ def _figure(
     table: ReadTable,
     statistic: Callable[[Values], float],
     draws: int,
+    formula: Callable[[Values], Estimate] | None = None,
 ) -> Finding:
-    """A figure of the units that all raters of a table graded, drawn by patient."""
+    """A figure of the units that all raters of a table graded, drawn by patient.
+
+    Parameters
+    ----------
+    formula : callable, optional
+        The same with the interval of a formula: each end is the farther one. Drawn intervals are too narrow
+        of few patients, and know of these readers alone; a formula knows nothing of visits that are alike.
+    """
     there = complete_rows(table.values)
     values, patients = table.values[there], list(np.array(table.patients, dtype=object)[there])
 
@@ -107,7 +117,21 @@ def _figure(
         return statistic(values[rows])
 
     estimate = by_patient(of, patients, draws=draws)
+    if formula is not None and len(values) >= LEAST_PAIRS:
+        estimate = _wider(estimate, formula(values))
     return Finding(topic, between, measure, len(patients), len(set(patients)), estimate)
+
+
+def _wider(one: Estimate, other: Estimate) -> Estimate:
+    return Estimate(one.value, float(np.fmin(one.low, other.low)), float(np.fmax(one.high, other.high)))
+
+
+def _by_formula(form: str) -> Callable[[Values], Estimate]:
+    def of(values: Values) -> Estimate:
+        icc = reliability(values).icc[form]  # type: ignore[index]
+        return Estimate(icc.value, icc.low, icc.high)
+
+    return of
 
 
 def _icc(form: str) -> Callable[[Values], float]:
@@ -141,7 +165,7 @@ def _of_all_readers(panel: ReadTable, draws: int) -> Iterator[Finding]:
         ("3,k", "ICC(3,k), consistency of the mean"),
         ("1,k", "ICC(1,k), mean, each unit by others"),
     ):
-        yield _figure("readers", everybody, words, panel, _icc(form), draws)
+        yield _figure("readers", everybody, words, panel, _icc(form), draws, _by_formula(form))
     for measure, statistic in (
         ("standard error of one read, mMASI", _sem),
         ("smallest detectable change, mMASI", _detectable),
@@ -159,20 +183,26 @@ def _pair(topic: str, two: ReadTable, draws: int, words: str = "") -> Iterator[F
         ("upper limit of agreement, mMASI", "upper"),
         ("slope of the difference on the mean", "slope"),
     ):
-        yield _figure(topic, " less ".join(two.raters), words + measure, two, _of_limits(name), draws)
-    yield _figure(topic, ", ".join(two.raters), f"{words}Lin's concordance", two, _concordance, draws)
+        of = _limits(name)
+        yield _figure(topic, " less ".join(two.raters), words + measure, two, _value_of(of), draws, of)
+    of, measure = _concordance, f"{words}Lin's concordance"
+    yield _figure(topic, ", ".join(two.raters), measure, two, _value_of(of), draws, of)
 
 
-def _of_limits(name: str) -> Callable[[Values], float]:
-    def of(values: Values) -> float:
+def _value_of(formula: Callable[[Values], Estimate]) -> Callable[[Values], float]:
+    return lambda values: formula(values).value
+
+
+def _limits(name: str) -> Callable[[Values], Estimate]:
+    def of(values: Values) -> Estimate:
         estimate: Estimate = getattr(bland_altman(values[:, 0], values[:, 1]), name)
-        return estimate.value
+        return estimate
 
     return of
 
 
-def _concordance(values: Values) -> float:
-    return concordance(values[:, 0], values[:, 1]).value
+def _concordance(values: Values) -> Estimate:
+    return concordance(values[:, 0], values[:, 1])
 
 
 def _of_grades(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
@@ -192,7 +222,20 @@ def _of_grades(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
                 ("exact agreement", "exact"),
                 ("agreement within one grade", "within_one"),
             ):
-                yield _figure("grades", ", ".join(pair), f"{grade}: {measure}", two, _of_two(name), draws)
+                share = None if name == "kappa" else _share(_of_two(name), len(set(two.patients)))
+                words = f"{grade}: {measure}"
+                yield _figure("grades", ", ".join(pair), words, two, _of_two(name), draws, share)
+
+
+def _share(statistic: Callable[[Values], float], patients: int) -> Callable[[Values], Estimate]:
+    """A share with Wilson's interval, as if each patient were counted once."""
+
+    def of(values: Values) -> Estimate:
+        value = statistic(values)
+        interval = binomtest(round(value * patients), patients).proportion_ci(LEVEL, "wilson")
+        return Estimate(value, float(interval.low), float(interval.high))
+
+    return of
 
 
 def _of_two(name: str) -> Callable[[Values], float]:
@@ -214,7 +257,9 @@ def _of_repeats(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
             continue
         names, visits = (tuple(getattr(one, of) for one, _ in pairs) for of in ("patient", "visit"))
         table = ReadTable(names, visits, ("first", "repeat"), values)
-        yield _figure("repeats", rater, "ICC(2,1) with himself", table, _icc("2,1"), draws)
+        yield _figure(
+            "repeats", rater, "ICC(2,1) with himself", table, _icc("2,1"), draws, _by_formula("2,1")
+        )
         yield _figure("repeats", rater, "standard error of one read, mMASI", table, _sd_of_repeats, draws)
 
 
@@ -249,12 +294,9 @@ def _near(topic: str, both: ReadTable, draws: int, words: str = "") -> Iterator[
     if complete_rows(both.values).sum() < LEAST_PAIRS:
         return
     between = ", ".join(both.raters)
-    for measure, statistic in (
-        ("ICC(2,1), absolute agreement", _icc("2,1")),
-        ("ICC(3,1), consistency", _icc("3,1")),
-        ("correlation r", _correlation),
-    ):
-        yield _figure(topic, between, words + measure, both, statistic, draws)
+    for measure, form in (("ICC(2,1), absolute agreement", "2,1"), ("ICC(3,1), consistency", "3,1")):
+        yield _figure(topic, between, words + measure, both, _icc(form), draws, _by_formula(form))
+    yield _figure(topic, between, f"{words}correlation r", both, _correlation, draws)
     yield from _pair(topic, both, draws, words)
 
 
@@ -300,7 +342,7 @@ def _of_change(
     words = f"change from {baseline} to {final}: "
     if complete_rows(panel.values).sum() >= LEAST_PAIRS:
         measure = f"{words}ICC(2,1) of one reader"
-        yield _figure("change", ", ".join(readers), measure, panel, _icc("2,1"), draws)
+        yield _figure("change", ", ".join(readers), measure, panel, _icc("2,1"), draws, _by_formula("2,1"))
     if SOFTWARE in changed.raters:
         yield from _near("change", _with_software(changed, readers), draws, words)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -100,13 +101,15 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
             f"{name} has {found}. Expected the columns {', '.join(NEEDED)} and grades: reads after "
             "masi unblind."
         )
-    rows = _with_patients(rows)
+    rows = list[Mapping[str, str]](with_patients(rows))
     for row in rows:
         if blank := [column for column in NEEDED if not row[column]]:
             raise StatsError(
                 f"{name} has a row without {' and '.join(blank)}: {', '.join(filter(None, row.values()))!r}. "
                 f"Expected {', '.join(NEEDED)} in each. Complete it."
             )
+    for column in ("patient", "reader"):
+        refuse_spelled_alike((row[column] for row in rows), column)
     by_region = "region" in rows[0]
     wanted = GRADES if by_region else [f"{region}_{grade}" for region in MASI_REGIONS for grade in GRADES]
     if lacking := [column for column in wanted if column not in rows[0]]:
@@ -132,17 +135,33 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
     return made
 
 
-def _with_patients(rows: list[Mapping[str, str]]) -> list[Mapping[str, str]]:
+def refuse_spelled_alike(names: Iterable[str], what: str) -> None:
+    """Refuse two spellings of one name: it would count twice, or be missing somewhere without a word.
+
+    Raises
+    ------
+    StatsError
+    """
+    spellings: dict[str, str] = {}
+    for name in sorted(set(names)):
+        other = spellings.setdefault("".join(unicodedata.normalize("NFKC", name).casefold().split()), name)
+        if other != name:
+            raise StatsError(
+                f"The table has the {what}s {other!r} and {name!r}. Expected one spelling. Correct it."
+            )
+
+
+def with_patients(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     """Rows as they are; where no patient is named at all, every visit is a patient of its own."""
-    if any(row["patient"] for row in rows):
-        return rows
-    return [{**row, "patient": row["visit"]} for row in rows]
+    named = any(row["patient"] for row in rows)
+    return [{**row, "patient": row["patient"] if named else row["visit"]} for row in rows]
 
 
 def counts(row: Mapping[str, str]) -> bool:
-    """Whether a row is a read that is locked, blind, and the last."""
+    """Whether a row is a read that is locked, blind, and the last; programs write 1.0 for 1."""
     locked = bool(row.get("locked_utc", "locked"))
-    return locked and row.get("stage", "blind") == "blind" and row.get("latest", "1") in ("1", "")
+    is_blind = row.get("stage", "blind").casefold() == "blind"
+    return locked and is_blind and whole_number(row.get("latest") or "1") == 1
 
 
 def _of_row(row: Mapping[str, str], name: str) -> Read:
@@ -197,7 +216,13 @@ def _read(row: Mapping[str, str], grades: Grades, name: str) -> Read:
     if all(_is_graded(grades, region) for region in MASI_REGIONS):
         try:
             score = mmasi(
-                {r: RegionGrade(grades[r, "area"], grades.get((r, "darkness"), 0)) for r in MASI_REGIONS}
+                {
+                    # Where there is no pigment a darkness counts nowhere.
+                    r: RegionGrade(
+                        grades[r, "area"], grades.get((r, "darkness"), 0) if grades[r, "area"] else 0
+                    )
+                    for r in MASI_REGIONS
+                }
             )
         except ValueError as error:
             raise StatsError(
@@ -225,13 +250,15 @@ def scores_table(
     rows = list(rows)
     if not rows or {"patient", "visit", column} - rows[0].keys():
         raise StatsError(f"{name} lacks patient, visit or {column}. Expected scores.csv of masi score.")
-    rows = _with_patients(rows)
+    rows = list[Mapping[str, str]](with_patients(rows))
     greatest = next(
         (most for start, most in _GREATEST.items() if column.startswith(start)), sys.float_info.max
     )
     made: dict[tuple[str, str], float] = {}
     for row in rows:
         unit, text = (row["patient"], row["visit"]), row[column]
+        if not row["visit"]:
+            raise StatsError(f"{name} has a row of {unit[0]!r} without a visit. Expected one. Complete it.")
         if text.lower() in MISSING or row.get("repeat_of"):
             continue
         score = _score(text, greatest, f"{name}, {' '.join(unit)}: {column}")
@@ -245,7 +272,7 @@ def scores_table(
 
 def _score(text: str, greatest: float, what: str) -> float:
     try:
-        value = float(text)
+        value = float(text) if "_" not in text else -1.0  # Python reads 1_0 as 10
     except ValueError:
         value = -1.0
     if not 0 <= value <= greatest:

@@ -9,6 +9,7 @@ pytest.importorskip("scipy", reason="needs the extra stats")
 from made_trial import write_trial
 from verbs import masi
 
+from masi_vision.cli.agree import rows_of
 from masi_vision.config import shipped_file
 
 
@@ -60,3 +61,37 @@ def test_a_table_without_a_locked_read_says_so(study, tmp_path):
     done = masi("agree", table, "--out", tmp_path / "out")
     assert done.exit_code == 2
     assert "counts. Expected reads that are locked" in " ".join(done.output.split())
+
+
+def test_what_other_programs_write_for_nothing_is_nothing(tmp_path):
+    (tmp_path / "reads.csv").write_text("patient,visit,reader,locked_utc\nP1, v1,'=R,NA\n.,NaN,na,x\n")
+    assert rows_of(tmp_path / "reads.csv") == [
+        {"patient": "P1", "visit": "v1", "reader": "=R", "locked_utc": ""},
+        {"patient": "", "visit": "", "reader": "", "locked_utc": "x"},
+    ]
+
+
+def test_more_than_half_of_the_visits_without_a_score_are_told_and_the_readers_are_compared(study, tmp_path):
+    with (study / "truth.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    lines = ["patient,visit,mmasi"]
+    lines += [
+        f"{row['patient']},{row['visit']},{row['mmasi'] if n % 4 == 0 else ''}" for n, row in enumerate(rows)
+    ]
+    (tmp_path / "scores.csv").write_text("\n".join(lines) + "\n")
+    scores = ["--scores", tmp_path / "scores.csv", "--draws", 100]
+    done = masi("agree", study / "reads.csv", *scores, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "visits that were read have no score" in done.output
+
+
+def test_a_topic_without_figures_says_why(study, tmp_path):
+    text = (study / "reads.csv").read_text(encoding="utf-8").splitlines()
+    place = text[0].split(",").index("reader")
+    cells = text[1].split(",")
+    cells[place] = "newcomer"
+    (tmp_path / "reads.csv").write_text("\n".join([*text, ",".join(cells)]) + "\n")
+    scores = ["--scores", study / "truth.csv", "--draws", 100]
+    done = masi("agree", tmp_path / "reads.csv", *scores, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "software: no figure. Fewer than three units were graded by all of" in done.output

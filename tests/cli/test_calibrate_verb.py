@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from masi_vision.cli.main import app
-from masi_vision.config import load_settings
+from masi_vision.config import load_settings, shipped_file
 
 pytest.importorskip("scipy", reason="needs the extra stats")
 
@@ -87,6 +87,34 @@ def test_reads_of_the_page_serve_too_and_a_clear_region_needs_no_darkness(panel,
     assert long.exit_code == 0, long.output
     given = [load_settings(tmp_path / f"{name}.yaml").scale.area_cut_points for name in ("wide", "long")]
     np.testing.assert_allclose(*given, rtol=0.02)
+    texts = [(tmp_path / f"{name}.yaml").read_text(encoding="utf-8") for name in ("wide", "long")]
+    assert all("# 1200 reads of 75 patients" in text for text in texts), "a hidden repeat is no further read"
+
+
+def test_without_patients_every_visit_is_a_patient_as_in_the_other_commands(panel, tmp_path):
+    reads, measures = (
+        write(
+            tmp_path / f"{number}.csv",
+            [row | {"patient": "", "visit": f"{row['patient']}-{row['visit']}"} for row in rows],
+        )
+        for number, rows in enumerate(panel)
+    )
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert done.exit_code == 0, done.output
+    assert "1200 reads of 1 patients" not in done.output
+
+
+def test_settings_whose_lists_run_over_lines_are_refused_and_nothing_is_written(panel, tmp_path):
+    text = shipped_file("configs", "scoring.yaml").read_text(encoding="utf-8")
+    parted = re.sub(r"(  area_cut_points: \[[^,]+,)", r"\1\n   ", text)
+    assert parted != text
+    (tmp_path / "base.yaml").write_text(parted, encoding="utf-8")
+    reads, measures = (write(tmp_path / f"{n}.csv", rows) for n, rows in enumerate(panel))
+    settings = ["--settings", tmp_path / "base.yaml", "--out", tmp_path / "mine.yaml"]
+    done = calibrate(reads, "--measures", measures, *settings)
+    assert done.exit_code == 2
+    assert "Expected each list of cut points on one line" in " ".join(done.output.split())
+    assert not (tmp_path / "mine.yaml").exists()
 
 
 def test_reads_of_other_visits_are_refused(panel, tmp_path):

@@ -9,8 +9,17 @@ pytest.importorskip("scipy", reason="needs the extra stats")
 
 from masi_vision.errors import StatsError
 from masi_vision.scale import MASI_REGIONS
-from masi_vision.stats.panel import SOFTWARE, change_table, findings
-from masi_vision.stats.reads import reads_from, scores_table, table_of
+from masi_vision.stats.panel import (
+    SOFTWARE,
+    _by_formula,
+    _figure,
+    _icc,
+    _of_two,
+    _share,
+    change_table,
+    findings,
+)
+from masi_vision.stats.reads import ReadTable, counts, reads_from, scores_table, table_of
 
 DRAWS = 60
 
@@ -70,7 +79,9 @@ def test_every_topic_has_its_figures(found):
     topics = {one.topic for one in found}
     assert topics == {"readers", "grades", "repeats", "software", "leave one out", "change"}
     assert all(one.patients in (40, 8) for one in found)
-    assert all(one.estimate.low <= one.estimate.value <= one.estimate.high for one in found)
+    for one in found:  # where two readers say the same every time, nobody knows how far they might be apart
+        of = one.estimate
+        assert of.low <= of.value <= of.high or (of.value == 1 and np.isnan([of.low, of.high]).all()), one
 
 
 def test_hidden_repeats_tell_a_reader_s_own_error_and_count_nowhere_else(found):
@@ -263,3 +274,51 @@ def test_an_endpoint_of_another_range_is_taken_as_it_is():
     }
     with pytest.raises(StatsError, match="msi is 'inf'"):
         scores_table([{"patient": "P1", "visit": "v1", "msi": "inf"}], "s.csv", "msi")
+
+
+def test_readers_who_stand_for_others_have_an_interval_that_knows_of_readers():
+    """Drawn by patient alone it held the truth in 79 of 100 such panels."""
+    rng, held = np.random.default_rng(3), 0
+    for _ in range(60):
+        units, raters = rng.normal(0, 1, (40, 1)), rng.normal(0, np.sqrt(0.2), 5)
+        values = units + raters + rng.normal(0, np.sqrt(0.3), (40, 5))
+        table = ReadTable(tuple(map(str, range(40))), ("v",) * 40, tuple("ABCDE"), values)
+        of = _figure("readers", "", "", table, _icc("2,1"), 100, _by_formula("2,1")).estimate
+        held += of.low <= 1 / 1.5 <= of.high
+    assert held >= 0.85 * 60
+
+
+def test_what_never_varies_has_no_width_that_is_not_there():
+    names = tuple(f"P{number}" for number in range(20))
+    same = ReadTable(names, ("v",) * 20, ("A", "B"), np.ones((20, 2)))
+    assert np.isnan(_figure("", "", "", same, _of_two("kappa"), 100).estimate.low)
+    share = _figure("", "", "", same, _of_two("exact"), 100, _share(_of_two("exact"), 20)).estimate
+    assert share.value == share.high == 1.0
+    assert 0.8 < share.low < 0.9
+    few = ReadTable(names[:4], ("v",) * 4, ("A", "B"), np.arange(8.0).reshape(4, 2))
+    assert np.isnan(_figure("", "", "", few, _of_two("kappa"), 100).estimate.low)
+
+
+@pytest.mark.parametrize(
+    ("changes", "locked"),
+    [
+        ({"latest": "1.0", "stage": "Blind"}, True),
+        ({"latest": "0"}, False),
+        ({"stage": "with_software"}, False),
+        ({"locked_utc": ""}, False),
+    ],
+)
+def test_a_read_counts_that_is_locked_blind_and_the_last_however_programs_write_it(changes, locked):
+    assert counts(wide("P1", "v1", "A", (1, 1, 1, 1), (1, 1, 1, 1)) | changes) == locked
+
+
+def test_a_darkness_where_there_is_no_pigment_counts_nowhere():
+    row = wide("P1", "v1", "A", (0, 0, 0, 0), (1, 1, 1, 1)) | {"chin_darkness": "3"}
+    assert reads_from([row], "reads.csv")[0].mmasi == 0
+
+
+@pytest.mark.parametrize(("first", "second"), [("A", "a"), ("Contrôle", "Contro\u0302le")])
+def test_two_spellings_of_a_reader_are_refused(first, second):
+    rows = [wide("P1", "v1", name, (1, 1, 1, 1), (1, 1, 1, 1)) for name in (first, second)]
+    with pytest.raises(StatsError, match="Expected one spelling"):
+        reads_from(rows, "reads.csv")

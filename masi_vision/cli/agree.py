@@ -128,13 +128,16 @@ def _check_shared(
 
 def table_of(found: Sequence[Finding]) -> str:
     """All figures as CSV; a figure or bound that there is none of is blank."""
+    from masi_vision.report.tables import text as as_text
+
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for one in found:
         of = one.estimate
         numbers = [_number(part) for part in (of.value, of.low, of.high)]
-        writer.writerow([one.topic, one.between, one.measure, one.units, one.patients, *numbers])
+        names = map(as_text, (one.topic, one.between, one.measure))
+        writer.writerow([*names, one.units, one.patients, *numbers])
     return text.getvalue()
 
 

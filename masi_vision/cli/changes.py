@@ -47,6 +47,7 @@ from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.compare import VisitChange, compare_visits
 from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
+from masi_vision.visit.region import UNDECIDED
 from masi_vision.visit.score import place_of
 
 
@@ -241,7 +242,7 @@ def _show(book: ChangeBook, order: ChangeOrder) -> None:
     compared = sum(change.status == "compared" for change in book.changes)
     stopped = " Stopped before the end: what was done is kept." if book.state == "interrupted" else ""
     console.print(f"{compared} of {len(book.changes)} follow-ups compared.{stopped}", soft_wrap=True)
-    pictures = f"  Pictures: {order.out / PICTURES}" if order.pictures else ""
+    pictures = f"  Pictures: {order.out / PICTURES}" if (order.out / PICTURES).is_dir() else ""
     console.print(f"Tables: {order.out / CHANGES_CSV}{pictures}", soft_wrap=True)
 
 
@@ -252,7 +253,8 @@ def _name(change: VisitChange) -> str:
 def _table(changes: list[VisitChange]) -> Table:
     caption = (
         "Above 0: more pigment than at the baseline. mMASI change with its 90 % interval. Per region: change "
-        "of density in 0.001 OD, visits laid over each other (difference of measures)."
+        "of density in 0.001 OD, visits laid over each other (difference of measures); "
+        "? where that is doubtful or the map undecided."
     )
     table = screen.regions_table(
         ("Follow-up", "Baseline", "Status", "mMASI change"), caption, broken=["Status", "mMASI change"]
@@ -271,7 +273,8 @@ def _cell(change: VisitChange, name: str) -> str:
     if values["registered_od"] is None:
         return str(values["flag"]).removeprefix("region_").replace("_", " ")
     both = (_signed(1000 * values[name], 0) for name in ("registered_od", "integrated_od_change"))
-    return "{} ({})".format(*both)
+    doubt = "?" if {"doubtful", UNDECIDED} & set(values["flag"].split(";")) else ""
+    return "{} ({}){}".format(*both, doubt)
 
 
 def _mmasi(change: VisitChange) -> str:

@@ -134,6 +134,10 @@ def _csv(
 
 
 def _cell(value: object) -> object:
+    from masi_vision.report.tables import text
+
+    if isinstance(value, str):
+        return text(value)
     if not isinstance(value, float):
         return value
     return f"{value:.6g}" if value == value else ""

@@ -9,7 +9,7 @@ import typer
 
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
-from masi_vision.errors import SettingsError
+from masi_vision.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
     from masi_vision.phantom.cohort import Arm
@@ -38,6 +38,8 @@ def phantom(
     from masi_vision.config import load_settings
     from masi_vision.training.phantom_study import StudyPlan, write_study
 
+    if three_views and faces is None:
+        raise OutputError("--three-views makes photos, and there is no face for them. Name --faces DIR.")
     views: tuple[View, ...] = ("front", "left", "right") if three_views else ("front",)
     plan = StudyPlan(patients, seed, _arms(effects), visits, views)
     made = write_study(plan, faces, out, load_settings())

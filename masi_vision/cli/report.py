@@ -57,14 +57,18 @@ def report(
     own = rows_of(results / "scores.csv")
     opened = rows_of(scores) if scores else own
     run = _run_of(results)
+    _refuse_cut_short(own, run, results)
+    _refuse_other_tables(opened, scores or results / "scores.csv")
     _refuse_of_other_run(opened, run, scores or results)
     read = rows_of(reads) if reads else []
+    if reads and not any(row.get("reader") for row in read):
+        raise StatsError(f"{reads.name} names no reader. Expected reads, after masi unblind.")
     agreed = rows_of(agreement / AGREEMENT) if agreement else []
     found = rows_of(outcome / OUTCOME) if outcome else []
     asked = _protocol_of(outcome, found) if outcome else None
     drawings = [*_scores_drawn(opened), *_agreement_drawn(read, opened, agreed)]
     drawings += _outcome_drawn(found, asked)
-    shown = _strips_of(strips) if strips else []
+    shown = _strips_of(strips, {row["patient"] for row in opened}) if strips else []
     page = study_page(
         StudyReport(
             title=title,
@@ -113,9 +117,9 @@ def _protocol_of(folder: Path, found: Rows) -> dict[str, Any]:
     return asked
 
 
-def _strips_of(compared: Path) -> list[Strip]:
+def _strips_of(compared: Path, patients: set[str]) -> list[Strip]:
     """The pictures of masi compare from the front, small enough for a page of eighty patients."""
-    from masi_vision.cli.run import PICTURES
+    from masi_vision.cli.run import CHANGES_CSV, PICTURES
     from masi_vision.report.picture import smaller_jpeg
     from masi_vision.report.study import Strip
 
@@ -124,6 +128,12 @@ def _strips_of(compared: Path) -> list[Strip]:
         raise StatsError(
             f"{compared} holds no {PICTURES}/NAME{_FRONT}. Expected the results of masi compare on the "
             "study, with its pictures."
+        )
+    others = {row.get("patient", "") for row in rows_of(compared / CHANGES_CSV)} - patients - {""}
+    if others:
+        raise StatsError(
+            f"{compared} shows {', '.join(sorted(others)[:3])}, of whom there is no score here. Expected the "
+            "results of masi compare on this study. Name its folder."
         )
     try:
         return [
@@ -161,6 +171,28 @@ def _run_of(results: Path) -> dict[str, Any]:
             "batch."
         ) from error
     return run
+
+
+def _refuse_cut_short(own: Rows, run: Mapping[str, Any], results: Path) -> None:
+    """A table that lost rows would make visits vanish from the flow."""
+    counts = run.get("counts", {})
+    done = counts.get("scored", 0) + counts.get("not_scored", 0)
+    if len(own) != done:
+        raise StatsError(
+            f"{results / 'scores.csv'} has {len(own)} visits, and run.json beside it counts {done}. Expected "
+            "the table as the run wrote it. Copy the results again."
+        )
+
+
+def _refuse_other_tables(scores: Rows, source: Path) -> None:
+    """Scores have a visit and a number, or a reason, in every row."""
+    from masi_vision.stats.reads import scores_table
+
+    needed = ("patient", "visit", "status", "reason", "mmasi")
+    if not scores or (lacking := [name for name in needed if name not in scores[0]]):
+        found = f"lacks {', '.join(lacking)}" if scores else "has no row"
+        raise StatsError(f"{source} {found}. Expected scores.csv of masi score, or after masi unblind.")
+    scores_table(scores, source.name)
 
 
 def _refuse_of_other_run(scores: Rows, run: Mapping[str, Any], source: Path) -> None:

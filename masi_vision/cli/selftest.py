@@ -95,7 +95,7 @@ def _phantoms() -> Iterator[Check]:
         off = {key: abs(found[key] - value) for key, value in recorded[name].items()}
         well = all(value <= _tolerance(key) for key, value in off.items())
         worst = max(off, key=lambda key: off[key] / _tolerance(key))
-        said = f"mMASI {found[_SCORE]:.2f}; largest difference {off[worst]:.4f} ({worst})"
+        said = f"{_SCORE} {found[_SCORE]:.2f}; largest difference {off[worst]:.4f} ({worst})"
         yield name, well, said
         if name.startswith("dose"):
             doses.append(found[_SCORE])
@@ -106,7 +106,7 @@ def _phantoms() -> Iterator[Check]:
     yield (
         "more pigment scores more",
         rising and len(doses) == len(_DOSES_OD),
-        f"mMASI {scores}",
+        f"{_SCORE} {scores}",
     )
 
 

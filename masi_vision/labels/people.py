@@ -14,6 +14,7 @@ from masi_vision.labels.photo_folder import NoSuchPhotoError, PhotoFolder
 from masi_vision.photo import printable
 from masi_vision.visit.folder import VIEWS, views_told
 
+_TOO_MANY = "more"
 COLUMNS = ("photo", "patient", "visit", "view", "site", "split")
 
 
@@ -103,13 +104,22 @@ def _rows(table: Path) -> list[dict[str, str]]:
     try:
         text = table.read_text(encoding="utf-8-sig")
         rows = [
-            {str(name).strip().casefold(): (value or "").strip() for name, value in row.items() if name}
-            for row in csv.DictReader(io.StringIO(text), restval="")
+            {
+                str(name).strip().casefold(): "".join(value or "").strip()
+                for name, value in row.items()
+                if name
+            }
+            for row in csv.DictReader(io.StringIO(text), restval="", restkey=_TOO_MANY)
         ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(
             f"{table} cannot be read ({reason_of(error)}). Expected a CSV file in UTF-8."
         ) from error
+    if too_many := next((row for row in rows if row.get(_TOO_MANY)), None):
+        raise DatasetError(
+            f"{table.name} has more cells than columns at {too_many.get('photo', '')!r}. Expected one "
+            "for each: put a name with a comma into quotation marks."
+        )
     if lacking := [name for name in ("photo", "patient") if not rows or name not in rows[0]]:
         parted = bool(rows) and any(";" in name for name in rows[0])
         raise DatasetError(

@@ -6,7 +6,7 @@ Needs OpenCV 5, which brings its detector in every build; OpenCV 4 has it in con
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2
@@ -82,6 +82,8 @@ class Card:
         Share of pixels at the end of a channel, black or full.
     mirrored : bool
         The patches fit only as a mirror shows them.
+    several : bool
+        Another card is shown elsewhere: perhaps in another light.
     """
 
     corners_px: Floats
@@ -89,6 +91,7 @@ class Card:
     spread_delta_e00: Floats
     clipped_fraction: Floats
     mirrored: bool
+    several: bool = False
 
     def __post_init__(self) -> None:
         """Check the shapes."""
@@ -143,7 +146,14 @@ def find_card(srgb: Pixels) -> Card | None:
     if not candidates:
         return None
     best = min(candidates, key=_strangeness)
-    return min([best, *_closer(srgb, best)], key=_strangeness)
+    others = [one for one in candidates if _strangeness(one) < _PLAUSIBLE_DELTA_E00 and _apart(one, best)]
+    return replace(min([best, *_closer(srgb, best)], key=_strangeness), several=bool(others))
+
+
+def _apart(one: Card, other: Card) -> bool:
+    """Whether two boxes have no skin of a card in common: not two readings of one."""
+    boxes = [card.corners_px.astype(np.float32) for card in (one, other)]
+    return bool(cv2.intersectConvexConvex(*map(cv2.convexHull, boxes))[0] == 0)
 
 
 def _strangeness(card: Card) -> float:

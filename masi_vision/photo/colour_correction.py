@@ -86,7 +86,15 @@ class CardLimits:
 
 
 RefusalCode = Literal[
-    "mirrored", "too_small", "covered", "clipped", "not_this_card", "tone", "uneven_light", "grey_row"
+    "several",
+    "mirrored",
+    "too_small",
+    "covered",
+    "clipped",
+    "not_this_card",
+    "tone",
+    "uneven_light",
+    "grey_row",
 ]
 """Why a card was not applied."""
 
@@ -243,6 +251,12 @@ def _as_clipped(readings: Floats, matrix: Floats, bend: Floats) -> Floats:
 
 def _unusable(card: Card, usable: Flags, limits: CardLimits) -> Refusal | None:
     """What can be said against a card before any fit."""
+    if card.several:
+        return Refusal(
+            "several",
+            "Two colour cards are in the photograph, perhaps in different light. Expected one, beside the "
+            "face. Take the other away, and photograph it again.",
+        )
     if card.mirrored:
         return Refusal(
             "mirrored",

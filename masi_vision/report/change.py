@@ -26,7 +26,7 @@ _VISIT = {
 }
 _RESIDUALS = ("residual_front", "residual_left", "residual_right")
 _NAMES = ("patient", "baseline", "follow_up")
-CHANGE_COLUMNS = (*_NAMES, "status", "reason", *_VISIT, *_RESIDUALS, *PROVENANCE)
+CHANGE_COLUMNS = (*_NAMES, "status", "reason", "message", *_VISIT, *_RESIDUALS, *PROVENANCE)
 _MEASURED = tuple(
     f"{measure}_{when}"
     for measure in ("pigmented_fraction", "contrast_od", "integrated_od")
@@ -50,6 +50,7 @@ def change_row(change: VisitChange) -> Row:
         **_names(change),
         "status": change.status,
         "reason": change.reason or "",
+        "message": text(change.message),
         **{name: number(values[name], decimals) for name, decimals in _VISIT.items()},
         **{name: number(values["residual_fraction"].get(name.split("_")[1]), 5) for name in _RESIDUALS},
         **provenance_cells(change.follow_up.provenance),

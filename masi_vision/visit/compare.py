@@ -27,7 +27,7 @@ from masi_vision.scale import MASI_REGIONS
 from masi_vision.skin.density import optical_density
 from masi_vision.visit.measure import PhotoMeasures, region_members, visible_share
 from masi_vision.visit.models import Models, shipped_models
-from masi_vision.visit.region import ACCEPTED, MIXED, REFUSED, RegionResult, preferred_views
+from masi_vision.visit.region import ACCEPTED, MIXED, REFUSED, UNDECIDED, RegionResult, preferred_views
 from masi_vision.visit.score import VisitScore, place_of, score_visit
 from masi_vision.visit.seen import View
 
@@ -295,8 +295,12 @@ def compare_visits(
     laid = _Laid(views, seen, [_flags(visit, unfit) for visit in (first, second)], (first, second))
     regions = {name: _of_region(name, members[name], laid, settings, models) for name in members}
     status, reason, message = _outcome(first, second, regions, astray, settings)
-    one_person = status == "compared" and not astray  # of what may be two people nothing is subtracted
+    unsure = _unsure(first, second, views, settings) if status == "compared" else ""
+    one_person = status == "compared" and not (astray or unsure)  # of what may be two people nothing is taken
     change, low, high = _mmasi_change(first, second) if one_person else (None, None, None)
+    if one_person and change is None and first.scores and second.scores:
+        unsure = "No change of the mMASI: a region was measured in other views at the two visits."
+    message = " ".join(filter(None, (message, unsure)))
     return VisitChange(
         baseline=first,
         follow_up=second,
@@ -310,6 +314,27 @@ def compare_visits(
         residual_fraction=residuals,
         views=views,
     )
+
+
+def _unsure(
+    first: VisitScore, second: VisitScore, views: Mapping[View, Comparison], settings: Settings
+) -> str:
+    """Why two visits that were compared may be one photograph, or two people; empty where nothing says so."""
+    files = [{photo.view: photo.photo_sha256 for photo in visit.photos} for visit in (first, second)]
+    copied = [view for view, digest in files[0].items() if digest and files[1].get(view) == digest]
+    if copied:
+        return (
+            f"The very file of the baseline: {', '.join(copied)}. Expected another photo. Copy it from the "
+            "camera again."
+        )
+    limit = settings.quality.registration_residual
+    doubted = [view for view, one in views.items() if one.doubtful(limit)]
+    if doubted:
+        return (
+            f"The visits hardly fit over each other: {', '.join(doubted)}. Look at the pictures: is it this "
+            "patient, in the same light? Until then no change of the mMASI is told."
+        )
+    return ""
 
 
 Flags = Mapping[View, Mapping[str, str]]
@@ -389,10 +414,10 @@ def _of_region(
             best = RegionChange(view, share, flag="region_hidden")
             continue
         error = models.pigment.errors[measures[0].pigment.method]
-        before, after = (
+        found = [
             measure_region(pigment, common, whole=whole, area=area, error=error)
             for pigment in (measures[0].pigment, comparison.follow_up.pigment)
-        )
+        ]
         mean = mean_over_area(change.change_od, common, area)
         low, high = models.pigment.change_error.around(mean)
         darker, lighter = (share_of_area(common & (change.plain == sign), common, area) for sign in (1, -1))
@@ -400,14 +425,16 @@ def _of_region(
             ACCEPTED: laid.accepted(view, name),
             "other_view": view != preferred[0] and laid.has(preferred[0]),
             "doubtful": comparison.doubtful(settings.quality.registration_residual),
+            UNDECIDED: max(one.undecided_fraction if one else 0.0 for one in found)
+            > settings.pigment.undecided_fraction,
             MIXED: len({isinstance(one.card, Correction) for one in measures}) > 1,
         }
         flag = ";".join(word for word, holds in others.items() if holds)
         return RegionChange(
             view,
             common_fraction=share,
-            before=before,
-            after=after,
+            before=found[0],
+            after=found[1],
             registered_od=mean,
             registered_od_low=low,
             registered_od_high=high,

@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ def study(tmp_path_factory):
     (folder / "results").mkdir()
     (folder / "truth.csv").rename(folder / "results" / "scores.csv")
     run = {"version": "0", "models": "m", "models_sha256": {}, "settings": {}, "settings_sha256": "s"}
-    run |= {"atlas": "a", "pigment_method": "p", "inputs": [], "counts": {}}
+    run |= {"atlas": "a", "pigment_method": "p", "inputs": [], "counts": {"scored": 96, "not_scored": 0}}
     (folder / "results" / "run.json").write_text(json.dumps(run))
     return folder
 
@@ -88,6 +89,47 @@ def test_scores_of_another_run_are_not_shown_under_this_one_s_hashes(study, tmp_
     assert "No score of other.csv was made by the run of RESULTS" in " ".join(done.output.split())
 
 
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (slice(0, 50), "has 49 visits, and run.json beside it counts 96"),
+        (slice(0, 1), "has 0 visits, and run.json beside it counts 96"),
+    ],
+)
+def test_a_table_that_lost_visits_is_no_study_flow(study, tmp_path, lines, said):
+    shutil.copytree(study / "results", tmp_path / "results")
+    table = tmp_path / "results" / "scores.csv"
+    table.write_text("".join(table.read_text(encoding="utf-8").splitlines(keepends=True)[lines]))
+    done = masi("report", tmp_path / "results", "--out", tmp_path / "report")
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "said"),
+    [
+        ("--scores", "patient,visit,region\nP000,visit-1,chin\n", "lacks status, reason, mmasi"),
+        ("--scores", "patient,visit,status,reason,mmasi\n", "has no row"),
+        ("--scores", 'patient,visit,status,reason,mmasi\nP000,v,scored,,"6,3"\n', "mmasi is '6,3'"),
+        ("--reads", "patient,visit,region\nP000,visit-1,chin\n", "names no reader"),
+    ],
+)
+def test_another_table_than_asked_for_is_refused_in_a_sentence(study, tmp_path, option, content, said):
+    (tmp_path / "table.csv").write_text(content)
+    done = masi("report", study / "results", option, tmp_path / "table.csv", "--out", tmp_path / "report")
+    assert done.exit_code == 2, done.output
+    assert said in " ".join(done.output.split())
+
+
+def test_faces_of_another_study_are_not_put_on_the_page(study, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "Somebody_front.jpg").touch()
+    (tmp_path / "changes.csv").write_text("patient\nSomebody\n")
+    done = masi("report", study / "results", "--strips", tmp_path, "--out", tmp_path / "report")
+    assert done.exit_code == 2
+    assert "shows Somebody, of whom there is no score here" in " ".join(done.output.split())
+
+
 def test_an_overwritten_report_leaves_nothing_of_the_one_before(study, tmp_path):
     (tmp_path / "figures").mkdir()
     for name in ("report.html", "report.pdf", "figures/forest.svg"):
@@ -104,6 +146,7 @@ def test_strips_of_faces_come_from_a_comparison_and_stay_small(study, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (900, 2600, 3)).astype(np.uint8)
     for name in ("P000_front.jpg", "P001_front.jpg", "P001_left.jpg"):
         cv2.imwrite(str(pictures / name), cv2.GaussianBlur(noise, (0, 0), 6))
+    (tmp_path / "compared" / "changes.csv").write_text("patient\nP000\nP001\n")
     parts = ["--strips", tmp_path / "compared", "--out", tmp_path / "report"]
     done = masi("report", study / "results", *parts)
     assert done.exit_code == 0, done.output

@@ -73,7 +73,7 @@ def test_a_fraction_that_differs_is_noticed_with_its_difference(tmp_path, monkey
     expected = doses(0.1, 0.2, 0.3, 0.4)
     found = recorded(tmp_path, monkeypatch, expected, doses(0.1, 0.2, 0.35, 0.4))
     assert found["dose 0.05 OD"][0]
-    said = "mMASI 1.00; largest difference 0.0500 (right_malar fraction)"
+    said = "continuous mMASI 1.00; largest difference 0.0500 (right_malar fraction)"
     assert found["dose 0.10 OD"] == (False, said)
 
 

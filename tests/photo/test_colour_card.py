@@ -70,6 +70,16 @@ def test_a_card_is_read_in_order_whichever_way_it_lies(turn_deg):
     assert isinstance(fit_correction(card, LIMITS), Correction)
 
 
+def test_of_two_cards_nobody_says_which_one_counts():
+    """The second may lie in the light of a window: the skin would turn blue with a trusted card."""
+    one = photograph(CARD_SRGB)
+    warm = (one * np.array([1.0, 0.8, 0.5])).astype(np.uint8)
+    card = find_card(np.hstack([one, warm]))
+    assert card is not None and card.several
+    assert refused(card).reason == "several"
+    assert not find_card(one).several
+
+
 def test_a_card_that_is_small_in_a_large_photograph_is_read_at_full_size():
     pixels = photograph(CARD_SRGB, patch_px=30, size=(3200, 2400))
     card = find_card(pixels)

@@ -52,7 +52,8 @@ def test_a_visit_laid_over_itself_did_not_change(visits):
     for name in MASI_REGIONS:
         assert abs(same.regions[name].registered_od) < 1e-4
         assert same.regions[name].lighter_fraction == same.regions[name].darker_fraction == 0
-    assert same.mmasi_change == 0
+    assert same.mmasi_change is None  # one file twice is no visit without change
+    assert "The very file of the baseline: front, left, right." in same.message
     assert max(same.residual_fraction.values()) < 0.001
 
 
@@ -184,4 +185,7 @@ def test_a_region_that_quality_refuses_at_one_visit_is_not_compared(demo_visits,
 
 def test_two_people_are_doubtful(visits, demo_visits):
     other = compare_visits(visits[0], demo_visits[2])
+    assert other.status == "compared"
     assert all("doubtful" in other.regions[name].flag for name in MASI_REGIONS if other.regions[name].after)
+    assert other.mmasi_change is None
+    assert "is it this patient" in other.message

@@ -168,7 +168,7 @@ def test_every_row_of_a_table_that_does_not_fit_is_named(tmp_path, photos):
 
 def test_a_comma_in_a_name_does_not_make_two_people_one(tmp_path, photos):
     table = write(tmp_path, "photo,patient,site", "lone.jpg,Doe, Jane,Bonn", "left.jpg,Doe, John,Bonn")
-    with pytest.raises(DatasetError, match="more cells than columns at 'lone.jpg'"):
+    with pytest.raises(DatasetError, match="more cells than columns at 'lone"):
         people_by_table(table, photos)
     quoted = write(tmp_path, "photo,patient,site", 'lone.jpg,"Doe, Jane",Bonn,,', 'left.jpg,"Doe, John",Bonn')
     entries = people_by_table(quoted, photos).entries

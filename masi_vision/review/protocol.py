@@ -33,7 +33,7 @@ class SessionLimits(Section):
 
 
 class AdjudicationRule(Section):
-    """By how much two reads must differ to go to the adjudicator; see `masi_vision.review.discordance`."""
+    """By how much two reads must differ to go to the adjudicator: `masi_vision.review.grades.discordance`."""
 
     mmasi_points: _Amount
     mmasi_percent: _Amount

@@ -76,14 +76,13 @@ class Mmrm:
         Of what is left at the visits of one patient.
     deviance : float
         -2 log of the restricted likelihood.
-    observations, patients : int
+    patients : int
     """
 
     coefficients: Values
     covariance: Values
     visit_covariance: Values
     deviance: float
-    observations: int
     patients: int
     _patterns: tuple[_Pattern, ...]
     _theta: Values
@@ -152,7 +151,6 @@ def fit_mmrm(values: Values, design: Values, patients: Sequence[str], visits: np
         covariance=covariance,
         visit_covariance=_sigma(theta, count),
         deviance=deviance,
-        observations=len(values),
         patients=sum(len(pattern.values) for pattern in patterns),
         _patterns=tuple(patterns),
         _theta=theta,

@@ -110,12 +110,13 @@ def suggest(
     from masi_vision.labels.importing import refuse_used
     from masi_vision.labels.suggest import list_photos
     from masi_vision.labels.suggest import suggest as suggested
-    from masi_vision.labels.suggestion_files import COCO, CONFIG, TASKS, make_folder, write_suggestions
+    from masi_vision.labels.suggestion_files import COCO, CONFIG, TASKS, write_suggestions
+    from masi_vision.report.tables import try_to_write
     from masi_vision.version import __version__
     from masi_vision.visit.models import open_models
 
     refuse_used(out)
-    make_folder(out)
+    try_to_write(out)
     chosen, opened = load_settings(settings), open_models(chosen_models(models))
     photos = list_photos(paths)
     version = f"masi_vision {__version__}, models {opened.name}"

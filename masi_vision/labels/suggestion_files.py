@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
@@ -56,36 +55,16 @@ def write_suggestions(
         tasks.append(json.dumps(task))  # brushes are long: as text they take a tenth of the memory
         if one.problem:
             problems.append(f"{printable(one.file)}: {one.problem.removeprefix(f'{Path(one.file).name} ')}")
-    with _written(out):
+    try:
         out.mkdir(parents=True, exist_ok=True)
         (out / COCO).write_text(json.dumps(coco), encoding="utf-8")
         (out / TASKS).write_text("[" + ",\n".join(tasks) + "]\n", encoding="utf-8")
         (out / CONFIG).write_text(_config(), encoding="utf-8")
-    return problems
-
-
-def make_folder(out: Path) -> None:
-    """Make the folder and write into it: better told before an hour of work than after.
-
-    Raises
-    ------
-    DatasetError
-        It cannot be written.
-    """
-    with _written(out):
-        out.mkdir(parents=True, exist_ok=True)
-        (out / COCO).touch()
-        (out / COCO).unlink()
-
-
-@contextmanager
-def _written(out: Path) -> Iterator[None]:
-    try:
-        yield
     except OSError as error:
         raise DatasetError(
             f"{out} cannot be written ({reason_of(error)}). Expected free space and the permission to write."
         ) from error
+    return problems
 
 
 def _empty_coco() -> Json:

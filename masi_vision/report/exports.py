@@ -39,8 +39,8 @@ PLACES = {
 }
 _REGION_CODES = {"forehead": "F", "right_malar": "RM", "left_malar": "LM", "chin": "C"}
 _NEEDED = ("area", "darkness")
-_MISSING = ("", "na", "nan", ".")
-"""How R, Python and SAS write that there is no value; `masi outcome` takes the same."""
+_UNGRADED = ("nose", "upper_lip")
+"""Regions that a table may hold and MASI does not grade."""
 _OTHER = "other"
 """The reading page's reason that says nothing without the comment."""
 
@@ -125,9 +125,14 @@ def values_of_reads(rows: Sequence[Row], name: str) -> Iterator[Value]:
     numbers = _numbered(sorted(locked, key=lambda row: row.get("locked_utc", "")), "reader")
     for row in locked:
         stage = row.get("stage", "blind") + (", repeat" if row.get("repeat_of") else "")
-        stage += _SUPERSEDED if row.get("latest", "1") not in ("1", "") else ""
+        stage += "" if is_latest(row) else _SUPERSEDED
         utc, protocol = row.get("locked_utc", ""), row.get("protocol_sha256", "")
         yield from _values(row, name, row["reader"], stage, numbers[id(row)], utc, protocol)
+
+
+def is_latest(row: Row) -> bool:
+    """Whether a read was not corrected later; programs write 1.0 for 1."""
+    return row.get("latest", "").removesuffix(".0") in ("1", "")
 
 
 def values_of_scores(scores: Sequence[Row], regions: Sequence[Row]) -> Iterator[Value]:
@@ -168,6 +173,10 @@ def _wide(rows: Sequence[Row], name: str) -> list[Row]:
     reads: dict[tuple[str, ...], dict[str, str]] = {}
     every = {f"{region}_{item}": "" for region in MASI_REGIONS for item in _NEEDED}
     for row in rows:
+        if row["region"] not in (*MASI_REGIONS, *_UNGRADED):
+            raise StatsError(
+                f"{name} has the region {row['region']!r}. Expected one of {', '.join(MASI_REGIONS)}.."
+            )
         what = ("reader", "stage", "version", "latest", "repeat_of", "locked_utc")
         read = reads.setdefault((*_unit_of(row), *(row.get(one, "") for one in what)), {**row, **every})
         read.update(_of_region(row))
@@ -226,8 +235,7 @@ def _values(
 
 def _checked(row: Row, column: str, bounds: Bounds, what: str, *, whole: bool = False) -> str:
     """The text of a number within its bounds; blank where there is none."""
-    text = row.get(column, "")
-    if text.lower() in _MISSING:
+    if not (text := row.get(column, "")):
         return ""
     try:
         number = float(text)

@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from masi_vision.report.exports import is_latest
 from masi_vision.version import __version__
 from masi_vision.visit.folder import natural_key
 
@@ -130,7 +131,7 @@ class StudyReport:
         """Blind reads, of several entries the last; a table with a row for each region has four of a read."""
         reads: dict[tuple[str, ...], Row] = {}
         for row in self.reads:
-            if row.get("stage", "blind") == "blind" and row.get("latest", "1") in ("1", ""):
+            if row.get("stage", "blind").casefold() == "blind" and is_latest(row):
                 key = tuple(row.get(name, "") for name in ("patient", "visit", "reader", "code", "repeat_of"))
                 reads[key] = row
         lost = Counter(row["ungradable"] for row in reads.values() if row.get("ungradable"))

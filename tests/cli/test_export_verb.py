@@ -196,6 +196,18 @@ def test_reads_with_a_row_for_every_region_are_the_same_reads(tmp_path):
     ]
 
 
+def test_a_region_that_is_none_is_named(tmp_path):
+    code, words = export_of(tmp_path, "patient,visit,reader,region,area,darkness\nP1,v1,anna,Chin,2,3\n")
+    assert code == 2
+    assert "has the region 'Chin'" in words
+
+
+def test_a_last_read_is_the_last_however_programs_write_it(tmp_path):
+    assert export_of(tmp_path, READS.replace(",blind,1,", ",blind,1.0,"))[0] == 0
+    _, rows = table(tmp_path / "out" / "long.csv")
+    assert {row["stage"] for row in rows} == {"blind", "blind, superseded", "blind, repeat"}
+
+
 def test_a_comment_is_kept_and_says_what_other_was(tmp_path):
     text = READS.replace(",out of focus,,", ",other,beard shaved off,")
     assert export_of(tmp_path, text)[0] == 0

@@ -15,7 +15,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -160,23 +160,31 @@ def _coded(visit: StudyVisit, folder: Path, hashes: dict[str, str]) -> tuple[dic
     with at_hand(visit.photos) as files:
         for view, file in files.items():
             try:
-                copy = _coded_photo(file)
+                copy = _unlike(hashes.values(), file)
             except (LeakError, PhotoUnreadable) as error:
                 why.append(f"{visit.place}/{view}: {error}")
                 continue
-            originals[view] = hashlib.sha256(file.read_bytes()).hexdigest()
+            originals[view] = _hash_of(file.read_bytes())
             _write_photo(folder, view, copy, hashes)
     return originals, why
 
 
-def _coded_photo(file: Path) -> CodedPhoto:
-    return coded_photo(file.read_bytes(), read_photo(file).srgb)
+def _unlike(written: Collection[str], file: Path) -> CodedPhoto:
+    """A copy whose hash is none of those written: of a hidden repeat by chance one in some thousand is."""
+    data, pixels = file.read_bytes(), read_photo(file).srgb
+    while _hash_of((copy := coded_photo(data, pixels)).data) in written:
+        pass
+    return copy
+
+
+def _hash_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _write_photo(folder: Path, view: View | str, photo: CodedPhoto, hashes: dict[str, str]) -> None:
     folder.mkdir(exist_ok=True)
     (folder / f"{view}{photo.suffix}").write_bytes(photo.data)
-    hashes[f"{folder.name}/{view}{photo.suffix}"] = hashlib.sha256(photo.data).hexdigest()
+    hashes[f"{folder.name}/{view}{photo.suffix}"] = _hash_of(photo.data)
 
 
 def _orders(

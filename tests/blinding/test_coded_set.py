@@ -1,6 +1,7 @@
 """A coded set from a study full of names, and the way back."""
 
 import csv
+import itertools
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from named_photos import found_in, write_named_study
 from verbs import masi, table
 
 from masi_vision.batch.study import visits_of
-from masi_vision.blinding import coded_set
+from masi_vision.blinding import coded_set, photo
 from masi_vision.blinding.check import problems_of
 from masi_vision.blinding.coded_set import FILE_TIME, read_contents, read_order
 from masi_vision.blinding.journal import first_broken, note
@@ -57,6 +58,20 @@ def test_nothing_of_the_study_is_in_the_set(study, coded):
     folder, planted = study
     assert len(found_in(folder / "study", planted)) > 50
     assert found_in(coded[0], planted) == []
+
+
+def test_no_two_photos_of_a_set_are_the_same_file_even_where_chance_would_have_it(
+    study, tmp_path, monkeypatch
+):
+    sizes = itertools.chain([7] * 40, itertools.count(1))
+    monkeypatch.setattr(photo.secrets, "randbelow", lambda _: next(sizes))
+    done = masi(
+        *("blind", study[0] / "study", "--out", tmp_path / "set", "--key", tmp_path / "key"),
+        *("--passphrase-file", study[0] / "passphrase"),
+    )
+    assert done.exit_code == 0, done.output
+    hashes = read_contents(tmp_path / "set").photos
+    assert len(set(hashes.values())) == len(hashes)
 
 
 def test_every_visit_has_a_unit_and_half_of_them_two(coded):

@@ -253,6 +253,13 @@ def one_colour(good: Good, rng: Rng) -> Pixels:
     return picture
 
 
+def toned(good: Good, rng: Rng) -> Pixels:
+    """Black and white, then toned in one colour: sepia, blue or green."""
+    grey = linear(good.pixels) @ (0.2126, 0.7152, 0.0722)
+    powers = ((0.8, 1.0, 1.4), (1.3, 1.1, 0.8), (1.2, 0.9, 1.1))[rng.integers(3)]
+    return coded(np.stack([grey**power for power in powers], axis=-1))
+
+
 DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "out of focus": (out_of_focus, 22),
     "moved": (moved, 22),
@@ -265,6 +272,7 @@ DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "on its side": (on_its_side, 22),
     "on its head": (on_its_head, 22),
     "covered with one colour": (one_colour, 22),
+    "toned in one colour": (toned, 22),
 }
 MISNAMED = 24
 

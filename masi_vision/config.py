@@ -178,6 +178,7 @@ class QualitySettings(Section):
     face_width_px: AtLeast
     blur_percent: AtMost
     jpeg_quality: AtLeast
+    colour_levels: AtLeast
     light_difference_od: AtMost
     yaw_deg_front: AtMost
     yaw_deg_oblique_least: AtLeast

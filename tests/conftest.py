@@ -167,10 +167,12 @@ def known_models(known_face):
 
 @pytest.fixture(scope="session")
 def plain_skin():
-    """Pixels of one skin colour with a fine grain, 8-bit sRGB."""
+    """Pixels of one skin colour with a fine grain, 8-bit sRGB, above a strip of green cloth."""
 
     def make(height, width, colour=SKIN_SRGB):
+        colours = np.broadcast_to(np.array(colour), (height, width, 3)).copy()
+        colours[-(height // 8) :] = (40, colour[1], 60)
         grain = np.random.default_rng(4).normal(0, 1.2, (height, width, 1))
-        return np.clip(np.rint(np.array(colour) + grain), 0, 255).astype(np.uint8)
+        return np.clip(np.rint(colours + grain), 0, 255).astype(np.uint8)
 
     return make

@@ -77,9 +77,9 @@ def something_in_the_way(picture: Pixels, labels: Pixels, other: Pixels, rng: Rn
     )
     mask = np.zeros((side, side), np.uint8)
     cv2.fillPoly(mask, [outline.astype(np.int32)], 255, cv2.LINE_AA)
-    alpha = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 2))[..., None] / 255.0
-    picture[:] = (picture * (1 - alpha) + patch * alpha).astype(np.uint8)
-    labels[mask > 127] = 0
+    alpha = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 2)) / 255.0
+    picture[:] = (picture * (1 - alpha[..., None]) + patch * alpha[..., None]).astype(np.uint8)
+    labels[alpha > 0.5] = 0
 
 
 def other_camera(picture: Pixels, rng: Rng, *, strength: float = 1.0) -> Pixels:

@@ -32,6 +32,10 @@ _PALER = 0.9
 """And its saturation less than this share of that of the skin around."""
 _DETAIL_PX, _GAMMA = 1.5, 2.4
 """Within so many pixels of the photo skin has detail; the power makes steps of light those of eight bits."""
+_TONED_SIDE_PX = 64
+"""Short side to which a photo is reduced before its colours are held against one tone: grain is no colour."""
+_TONED_SHARE = 0.95
+"""Of the picture, whose colours stray less than the rest."""
 _EYES = ((159, 145, 33, 133), (386, 374, 362, 263))
 """Upper lid, lower lid and the two corners of the right and left eye."""
 
@@ -64,6 +68,24 @@ def _blur_px(plain: Floats, again: Floats) -> float:
     ratio = plain[edges] / np.maximum(again[edges], 1e-6)
     sigma = _REBLUR_PX / np.sqrt(np.maximum(ratio**2 - 1, 1e-3))
     return float(np.quantile(np.sqrt(np.maximum(sigma**2 - _SMOOTH_PX**2, 0)), _SHARPER))
+
+
+def colour_levels(seen: SeenPhoto) -> float:
+    """How far the colours stray from those of a black-and-white picture toned in one colour, levels of 255.
+
+    Notes
+    -----
+    Of such a picture (sepia) red and blue follow from green. A cubic in green is fitted to either by least
+    squares; the value is the 95th percentile of what the worse of the two leaves, of a photo exposed so that
+    its brightest hundredth is white: a dark photo has few levels and may have colours.
+    """
+    factor = _TONED_SIDE_PX / min(seen.photo.srgb.shape[:2])
+    small = cv2.resize(srgb8(seen.photo), None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    rgb = small.reshape(-1, 3).astype(np.float64)
+    rgb *= 255 / max(1.0, float(np.quantile(rgb, 0.99)))
+    powers, others = np.vander(rgb[:, 1] / 255, 4), rgb[:, [0, 2]]
+    fitted = powers @ np.linalg.lstsq(powers, others, rcond=None)[0]
+    return float(np.quantile(np.abs(others - fitted).max(axis=1), _TONED_SHARE))
 
 
 def light_difference_od(seen: SeenPhoto) -> float | None:

@@ -22,6 +22,7 @@ from masi_vision.visit.measure import among, region_members, visible_share
 from masi_vision.visit.photo_light import (
     Light,
     blur_percent,
+    colour_levels,
     glossy,
     light_difference_od,
     without_detail,
@@ -36,6 +37,7 @@ REASONS: Mapping[str, ReasonCode] = {
     "face_width_px": "too_small",
     "blur_percent": "out_of_focus",
     "jpeg_quality": "compressed",
+    "colour_levels": "not_colour",
     "light_difference_od": "uneven_light",
     "yaw_deg_front": "pose",
     "yaw_deg_oblique_least": "pose",
@@ -245,6 +247,13 @@ def _of_photo(seen: SeenPhoto, view: View) -> Iterator[tuple[str, float | None, 
         quality,
         f"The file is a JPEG of quality {quality}. Expected {{limit}}. "
         "Use the camera's original file, not one from a messenger or a report.",
+    )
+    levels = colour_levels(seen)
+    yield (
+        "colour_levels",
+        levels,
+        f"The colours of the photo stray by {levels:.1f} levels of 255 from those of a black-and-white picture "
+        "toned in one colour. Expected {limit}. Use the camera's original file, in colour.",
     )
     if view == "front":
         difference = light_difference_od(seen)

@@ -13,7 +13,7 @@ from masi_vision.face.pose import HeadPose
 from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
 from masi_vision.photo.exif import CaptureFacts
 from masi_vision.visit.models import shipped_models
-from masi_vision.visit.photo_light import blur_percent, eye_opening, light_difference_od
+from masi_vision.visit.photo_light import blur_percent, colour_levels, eye_opening, light_difference_od
 from masi_vision.visit.quality import REASONS, check_photo, refusal, worst
 from masi_vision.visit.seen import SeenPhoto, see_photo
 from masi_vision.visit.since_first import capture_of, changed_since
@@ -136,6 +136,24 @@ def test_a_photo_too_dark_to_measure_is_not_scored(photos):
     findings = check_photo(see(lit(photos[0], 0.02)), "front", SETTINGS)
     assert {f.check for f in refused(findings).values()} <= {"blocked_fraction", "visible_fraction"}
     assert refused(findings)
+
+
+@pytest.mark.parametrize("curves", [(0.8, 1, 1.4), (1.15, 1, 0.9)], ids=["sepia", "blue"])
+def test_a_black_and_white_photo_toned_in_one_colour_is_not_scored(photos, curves):
+    for photo in photos:
+        grey = srgb_to_linear(photo.srgb) @ np.array((0.2126, 0.7152, 0.0722))
+        toned = linear_to_srgb8(np.stack([grey**power for power in curves], axis=-1).astype(np.float32))
+        findings = check_photo(see(toned), "front", SETTINGS)
+        why = refusal(findings)
+        assert why is not None and why.reason == "not_colour", findings
+        assert "toned in one colour" in why.message
+
+
+def test_a_dark_photo_has_the_colours_of_a_light_one(photos):
+    for photo in photos:
+        usual, dark = (colour_levels(see(lit(photo, factor))) for factor in (1.0, 0.15))
+        assert usual > 2 * LIMITS.colour_levels.warn
+        assert dark == pytest.approx(usual, rel=0.15)
 
 
 def test_light_from_one_side_is_measured_and_refused(photos, seen):

@@ -36,7 +36,8 @@ from masi_vision.phantom.cohort import (
 )
 from masi_vision.phantom.melasma import RegionTruth
 from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, RegionGrade, mmasi
-from masi_vision.stats.outcome import Course, OutcomeProtocol, outcome
+from masi_vision.stats.courses import Course
+from masi_vision.stats.outcome import OutcomeProtocol, outcome
 
 PAGE = Path(__file__).parent.parent / "docs" / "statistics.md"
 SAME = tuple(Arm(arm.name, 0.25) for arm in ARMS)

@@ -11,15 +11,14 @@ from typing import Any, Literal, Self
 
 from masi_vision.batch.address import at_hand, mark_of
 from masi_vision.config import Settings
+from masi_vision.csv_table import csv_line
 from masi_vision.errors import ModelError, NotScorable, ReasonCode
 from masi_vision.photo import printable_name
 from masi_vision.report.pictures import Pictures, write_pictures
 from masi_vision.report.tables import (
     REGION_COLUMNS,
     SCORE_COLUMNS,
-    csv_line,
     inputs_of,
-    json_items,
     models_hash,
     refused_in,
     visit_rows,
@@ -34,6 +33,7 @@ from masi_vision.visit.score import (
     visit_of,
 )
 from masi_vision.visit.seen import View
+from masi_vision.written import json_items
 
 Fate = Literal["done", "changed", "again"]
 

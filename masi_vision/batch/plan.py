@@ -14,8 +14,8 @@ from masi_vision.batch.job import Job, PhotoMark, Setup, photo_name
 from masi_vision.batch.ledger import Ledger, Maker, Place, Record
 from masi_vision.batch.study import StudyVisit
 from masi_vision.report.pictures import Pictures
-from masi_vision.report.tables import writing
 from masi_vision.visit.seen import View
+from masi_vision.written import writing
 
 
 @dataclass(frozen=True)

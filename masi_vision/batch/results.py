@@ -15,8 +15,9 @@ from masi_vision.batch.ledger import LEDGER, Ledger
 from masi_vision.batch.shard import Shard
 from masi_vision.errors import OutputError
 from masi_vision.report.pictures import MASKS, OVERLAYS, Pictures, make_folders
-from masi_vision.report.tables import PART, TABLES, writing
+from masi_vision.report.tables import TABLES
 from masi_vision.visit.folder import SHARDS
+from masi_vision.written import PART, writing
 
 LOCK = ".run.lock"
 _PATIENCE_S = 10.0  # shards that begin at once wait for each other this long

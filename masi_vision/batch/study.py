@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
 from masi_vision.batch.address import files_below, is_remote, local_path, remote
 from masi_vision.config import ViewSettings
+from masi_vision.csv_table import csv_table
 from masi_vision.errors import NotScorable, StudyError, reason_of
 from masi_vision.photo import printable, printable_name
 from masi_vision.report.names import FileNames
@@ -18,6 +17,7 @@ from masi_vision.visit.seen import View
 
 COLUMNS = ("patient", "visit", "view", "path")
 """Of a manifest."""
+_ONLY_THESE = "Correct the first line."
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ def _by_manifest(study: str) -> Iterator[tuple[VisitFiles, dict[View, str]]]:
         patient, visit, view = (printable(row[name]) for name in COLUMNS[:3])
         if not visit or "/" in visit or view.lower() not in VIEWS or not row["path"]:
             raise StudyError(
-                f"Line {number} of {_short(study)} is {','.join(row.values())!r}. Expected a visit without "
-                f"/, a view ({', '.join(VIEWS)}) and a path in each line. Correct the line."
+                f"Line {number} of {_short(study)} is {','.join(row[name] for name in COLUMNS)!r}. Expected "
+                f"a visit without /, a view ({', '.join(VIEWS)}) and a path in each line. Correct the line."
             )
         view = cast(View, view.lower())
         photos = visits.setdefault((patient, visit), {})
@@ -142,28 +142,12 @@ def _rows(study: str) -> Iterator[tuple[int, dict[str, str]]]:
         raise StudyError(
             f"{study} cannot be read ({reason_of(error)}). Expected a CSV file in UTF-8."
         ) from error
-    reader = csv.DictReader(io.StringIO(text), restkey="more", restval="")
-    try:
-        reader.fieldnames = columns = [name.strip().casefold() for name in reader.fieldnames or ()]
-        rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
+    table = csv_table(text, _short(study), StudyError, any_case=True).need(COLUMNS, StudyError, _ONLY_THESE)
+    if more := set(table.columns) - set(COLUMNS):
         raise StudyError(
-            f"{_short(study)} is no CSV file near line {reader.line_num} ({error}). Expected "
-            f"{','.join(COLUMNS)}; look for a quote that is not closed."
-        ) from error
-    if sorted(columns) != sorted(COLUMNS):
-        parted = ";".join(columns).count(";") > len(columns) - 1
-        raise StudyError(
-            f"{_short(study)} begins with {','.join(columns)!r}. Expected the columns {','.join(COLUMNS)}. "
-            + ("Save it as CSV with commas." if parted else "Correct the first line.")
+            f"{table.name} has the column {min(more)!r} too. Expected {', '.join(COLUMNS)}. {_ONLY_THESE}"
         )
-    for number, row in rows:
-        if "more" in row:
-            raise StudyError(
-                f"Line {number} of {_short(study)} has more than four values. Expected "
-                f"{','.join(COLUMNS)}; a comma within a name stands in quotes."
-            )
-        yield number, {name: value.strip() for name, value in row.items()}
+    yield from zip(table.lines, table.plain_rows, strict=True)
 
 
 def _short(study: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from masi_vision.batch.ledger import Column, Ledger, Place
+from masi_vision.csv_table import csv_text
 from masi_vision.report.tables import (
     REGION_COLUMNS,
     REGIONS_CSV,
@@ -17,12 +18,9 @@ from masi_vision.report.tables import (
     SCORES_CSV,
     SCORES_JSON,
     RunFacts,
-    csv_text,
-    json_items,
-    json_text,
     run_facts,
-    write_pieces,
 )
+from masi_vision.written import json_items, json_text, write_pieces
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,7 @@ SET/
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import os
 import secrets
@@ -26,6 +24,7 @@ from masi_vision.batch.study import StudyVisit
 from masi_vision.blinding.key import CodedUnit, Key
 from masi_vision.blinding.order import draw_codes, reading_order, repeats_wanted
 from masi_vision.blinding.photo import CodedPhoto, coded_photo
+from masi_vision.csv_table import csv_text, read_csv
 from masi_vision.errors import BlindingError, LeakError, OutputError, PhotoUnreadable, reason_of
 from masi_vision.photo import read_photo
 from masi_vision.version import __version__
@@ -209,11 +208,8 @@ def _write_lists(
     (folder / CONTENTS).write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
     (folder / ORDERS).mkdir()
     for reader, codes in orders.items():
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(ORDER_COLUMNS)
-        rows.writerows(enumerate(codes, 1))
-        (folder / ORDERS / f"{reader}.csv").write_text(text.getvalue(), encoding="utf-8")
+        rows = ({"place": place, "code": code} for place, code in enumerate(codes, 1))
+        (folder / ORDERS / f"{reader}.csv").write_text(csv_text(ORDER_COLUMNS, rows), encoding="utf-8")
 
 
 def _even_times(folder: Path) -> None:
@@ -257,10 +253,9 @@ def read_order(folder: Path, reader: str) -> list[str]:
         There is no order for this reader.
     """
     try:
-        with (folder / ORDERS / f"{reader}.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = read_csv(folder / ORDERS / f"{reader}.csv", BlindingError).rows
         return [row["code"] for row in sorted(rows, key=lambda row: int(row["place"]))]
-    except (OSError, KeyError, ValueError) as error:
+    except (BlindingError, KeyError, ValueError) as error:
         raise BlindingError(
             f"The set has no order for {reader!r}. Expected one of "
             f"{', '.join(read_contents(folder).readers)}."

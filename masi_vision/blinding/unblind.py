@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from masi_vision.blinding.key import Key
+from masi_vision.csv_table import guarded, read_csv
 from masi_vision.errors import BlindingError
-from masi_vision.report.tables import read_csv, text, untold
+from masi_vision.reads_table import LOCKED, is_blind
 
 ALLOCATION_COLUMNS = ("patient", "arm")
 CODE_COLUMNS = ("code", "visit")
 """Columns that hold the code, the first that a table has: reads name it, scores take it for a visit."""
-LOCKED = "locked_utc"
-"""Column of a table of reads: when the read was locked; blank before."""
-
 Rows = list[dict[str, str]]
 
 
@@ -51,7 +47,7 @@ def read_tables(results: Path) -> list[Table]:
     """
     files = sorted(results.glob("*.csv")) if results.is_dir() else [results]
     files = [file for file in files if not results.is_dir() or _may_hold_codes(file)]
-    tables = [Table(file.name, *read_csv(file, BlindingError)) for file in files]
+    tables = [_table(file) for file in files]
     tables = [table for table in tables if table.code_column is not None]
     if not tables:
         raise BlindingError(
@@ -59,6 +55,11 @@ def read_tables(results: Path) -> list[Table]:
             "masi score on a coded set, or a table of reads. Name their folder."
         )
     return tables
+
+
+def _table(file: Path) -> Table:
+    read = read_csv(file, BlindingError)
+    return Table(read.name, read.columns, list(read.rows))
 
 
 def _may_hold_codes(file: Path) -> bool:
@@ -79,15 +80,10 @@ def read_allocation(file: Path) -> dict[str, str]:
     BlindingError
         The columns are others, or a patient has two arms or none.
     """
-    table = Table(file.name, *read_csv(file, BlindingError))
-    if not set(ALLOCATION_COLUMNS) <= set(table.columns):
-        raise BlindingError(
-            f"{file.name} has the columns {', '.join(table.columns) or 'none'}. Expected "
-            f"{', '.join(ALLOCATION_COLUMNS)}."
-        )
+    table = read_csv(file, BlindingError).need(ALLOCATION_COLUMNS, BlindingError, "Name the allocation.")
     arms: dict[str, str] = {}
-    for row in table.rows:
-        patient, arm = (untold(row[name].strip()) for name in ALLOCATION_COLUMNS)
+    for row in table.plain_rows:
+        patient, arm = (row[name] for name in ALLOCATION_COLUMNS)
         if not patient or not arm:
             raise BlindingError(
                 f"{file.name} has a row with patient {patient!r} and arm {arm!r}. Expected both. Correct it."
@@ -120,23 +116,14 @@ def unblinded(table: Table, key: Key, arms: Mapping[str, str] | None = None) -> 
                 f"{table.name} has the code {row[column]!r}, which is not of this set. Expected results of "
                 "the set that the key was written with. Name another key, or other results."
             )
-        found = {"code": unit.code, "patient": text(unit.patient), "visit": text(unit.visit)}
+        found = {"code": unit.code, "patient": guarded(unit.patient), "visit": guarded(unit.visit)}
         found["repeat_of"] = unit.repeat_of or ""
         if arms is not None:
             if unit.patient not in arms:
                 raise BlindingError(f"The allocation names no arm of {unit.patient!r}. Expected all. Add it.")
-            found["arm"] = text(arms[unit.patient])
+            found["arm"] = guarded(arms[unit.patient])
         rows.append({**found, **{name: row[name] for name in rest}})
     return Table(table.name, (*added, *rest), rows)
-
-
-def csv_text(table: Table) -> str:
-    """The table as CSV."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, table.columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table.rows)
-    return stream.getvalue()
 
 
 def unlocked_reads(tables: Sequence[Table]) -> Iterator[str]:
@@ -164,7 +151,7 @@ def unread(tables: Sequence[Table], key: Key) -> Iterator[str]:
         for table in tables
         if LOCKED in table.columns and table.code_column is not None
         for row in table.rows
-        if row[LOCKED] and row.get("stage", "blind") == "blind"
+        if row[LOCKED] and is_blind(row)
     }
     readers = Counter(code for code, _ in locked)
     lacking = [unit.code for unit in key.units if readers[unit.code] < len(key.orders)]

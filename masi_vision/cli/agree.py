@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +9,10 @@ import typer
 
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
-from masi_vision.cli.options import Overwrite
-from masi_vision.errors import OutputError, StatsError
+from masi_vision.cli.options import Overwrite, make_ready
+from masi_vision.csv_table import csv_text, guarded
+from masi_vision.errors import StatsError
+from masi_vision.reads_table import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,24 +22,6 @@ if TYPE_CHECKING:
 
 AGREEMENT = "agreement.csv"
 _COLUMNS = ("topic", "between", "measure", "units", "patients", "value", "low", "high")
-
-
-def rows_of(file: Path) -> list[dict[str, str]]:
-    """Rows of a CSV table; cells without blanks around them, without the mark against formulas, and without
-    what other programs write for nothing.
-
-    Raises
-    ------
-    StatsError
-        It is no table.
-    """
-    from masi_vision.report.tables import read_csv, untold
-    from masi_vision.stats.reads import MISSING
-
-    return [
-        {name: "" if cell.strip().lower() in MISSING else untold(cell.strip()) for name, cell in row.items()}
-        for row in read_csv(file, StatsError)[1]
-    ]
 
 
 @verb
@@ -71,12 +53,11 @@ def agree(
 ) -> int:
     """Measure agreement between readers, with themselves, and with the software; intervals by patient."""
     need_extra("stats", "statistics")
-    from masi_vision.report.tables import write_file, writing
     from masi_vision.stats.panel import findings
     from masi_vision.stats.reads import reads_from, refuse_spelled_alike, scores_table
+    from masi_vision.written import write_file
 
-    if (out / AGREEMENT).exists() and not overwrite:
-        raise OutputError(f"{out / AGREEMENT} is there already. Expected a new folder, or --overwrite.")
+    make_ready(out, [AGREEMENT], overwrite=overwrite)
     read = reads_from(rows_of(reads), reads.name)
     if protocol is not None:
         from masi_vision.stats.outcome import load_protocol
@@ -92,9 +73,7 @@ def agree(
         by_software = scores_table(table, scores.name)
         _check_shared(read, by_software, {(row["patient"] or row["visit"], row["visit"]) for row in table})
     found = findings(read, by_software, baseline=first, final=last, draws=draws)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        write_file(out / AGREEMENT, table_of(found))
+    write_file(out / AGREEMENT, table_of(found))
     _say(found)
     readers = ", ".join(sorted({one.rater for one in read}))
     wanted = (*(("software", "leave one out") if scores else ()), *(("change",) if first != last else ()))
@@ -128,17 +107,20 @@ def _check_shared(
 
 def table_of(found: Sequence[Finding]) -> str:
     """All figures as CSV; a figure or bound that there is none of is blank."""
-    from masi_vision.report.tables import text as as_text
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for one in found:
-        of = one.estimate
-        numbers = [_number(part) for part in (of.value, of.low, of.high)]
-        names = map(as_text, (one.topic, one.between, one.measure))
-        writer.writerow([*names, one.units, one.patients, *numbers])
-    return text.getvalue()
+    rows = (
+        {
+            "topic": guarded(one.topic),
+            "between": guarded(one.between),
+            "measure": guarded(one.measure),
+            "units": one.units,
+            "patients": one.patients,
+            "value": _number(one.estimate.value),
+            "low": _number(one.estimate.low),
+            "high": _number(one.estimate.high),
+        }
+        for one in found
+    )
+    return csv_text(_COLUMNS, rows)
 
 
 def _number(value: float) -> str:

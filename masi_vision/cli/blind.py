@@ -11,7 +11,7 @@ import typer
 
 from masi_vision.cli.default_verb import unless_named
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
-from masi_vision.cli.options import Overwrite, SettingsFile, secret
+from masi_vision.cli.options import Overwrite, SettingsFile, make_ready, secret
 from masi_vision.errors import KeyFileError, OutputError, reason_of
 
 _JOURNAL = ".log"
@@ -189,32 +189,29 @@ def unblind(
     """Break the code: put patients, visits and arms back into tables of a coded set, and note who did it."""
     from masi_vision.blinding.key import opened
     from masi_vision.blinding.unblind import (
-        csv_text,
         read_allocation,
         read_tables,
         unblinded,
         unlocked_reads,
         unread,
     )
-    from masi_vision.report.tables import write_file, writing
+    from masi_vision.csv_table import csv_text
+    from masi_vision.written import write_file
 
     if not reason.strip() or (before_lock is not None and not before_lock.strip()):
         raise KeyFileError("The reason is empty. Expected why the code is broken, in words.")
     tables = read_tables(results)
     arms = read_allocation(allocation) if allocation else None
     _refuse_early(unlocked_reads(tables), before_lock)
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} is there already. Expected a new folder, or --overwrite.")
+    make_ready(out, (table.name for table in tables), overwrite=overwrite)
     facts = {"arms": "yes" if arms is not None else "no", "before_lock": before_lock or ""}
     _noted(key, "asked to unblind", reason, results=results.name, **facts)
     opened_key = opened(key, _passphrase(passphrase_file))
     made = [unblinded(table, opened_key, arms) for table in tables]
     _refuse_early(unread(tables, opened_key), before_lock)
     _noted(key, "unblinded", reason, results=results.name, **facts)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        for table in made:
-            write_file(out / table.name, csv_text(table))
+    for table in made:
+        write_file(out / table.name, csv_text(table.columns, table.rows))
     typer.echo(f"{len(made)} tables in {out}. Noted in {key.name + _JOURNAL}.")
     return DONE
 

@@ -7,15 +7,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from masi_vision.cli.agree import rows_of
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
+from masi_vision.csv_table import MISSING, number_in, whole_number
 from masi_vision.errors import OutputError, SettingsError
+from masi_vision.reads_table import counts, rows_of
 
 if TYPE_CHECKING:
     from masi_vision.config import Settings
@@ -45,8 +47,8 @@ def calibrate(
     """Fit the cut points of area and darkness to a panel's grades and write a settings file."""
     need_extra("stats", "fitting")
     from masi_vision.config import load_settings, shipped_file
-    from masi_vision.report.tables import write_file
     from masi_vision.stats.reads import with_patients
+    from masi_vision.written import write_file
 
     if out.exists():
         raise OutputError(f"{out} is there already. Expected a new file. Name another with --out.")
@@ -86,7 +88,7 @@ def by_region(rows: list[Line], name: str) -> list[Line]:
         A column is missing, no row counts, or one reader read a region twice.
     """
     from masi_vision.scale import MASI_REGIONS
-    from masi_vision.stats.reads import GRADES, counts, with_patients
+    from masi_vision.stats.reads import GRADES, with_patients
 
     counted = [row for row in with_patients(rows) if counts(row) and not row.get("repeat_of")]
     if not counted:
@@ -152,7 +154,8 @@ def by_key(measures: list[Line], name: str) -> dict[Key, Line]:
     graded = {_key(row): row for row in measures if row["area"]}
     for key, row in graded.items():
         for column in ("pigmented_fraction", "contrast_od"):
-            if _number(row[column]) is None and not (column == "contrast_od" and row["area"] == "0"):
+            is_needed = column != "contrast_od" or row["area"] != "0"
+            if is_needed and number_in(row[column], 0, inf) is None:
                 raise SettingsError(
                     f"{name} has the {column} {row[column]!r} of {'/'.join(key)}. Expected a number with a "
                     "decimal point. Take the table as masi score wrote it."
@@ -171,24 +174,12 @@ def _refuse_twice(rows: list[Line], columns: tuple[str, ...], name: str) -> None
             )
 
 
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if value >= 0 else None
-
-
 def _is_graded(row: Line) -> bool:
     """Whether the reader gave both grades; a region without pigment has no darkness."""
-    from masi_vision.stats.reads import MISSING
-
     return _is_clear(row) or all(row[name].lower() not in MISSING for name in ("area", "darkness"))
 
 
 def _is_clear(row: Line) -> bool:
-    from masi_vision.stats.reads import whole_number
-
     return whole_number(row["area"]) == 0
 
 
@@ -224,8 +215,8 @@ def joined(reads: list[Line], measured: dict[Key, Line]) -> list[ReadRegion]:
             row["patient"],
             _grade(row, "area", 6),
             _grade(row, "darkness", 4),
-            _number(measured[_key(row)]["pigmented_fraction"]) or 0.0,
-            _number(measured[_key(row)]["contrast_od"]) or 0.0,
+            number_in(measured[_key(row)]["pigmented_fraction"], 0, 1) or 0.0,
+            number_in(measured[_key(row)]["contrast_od"], 0, inf) or 0.0,
         )
         for row in reads
         if _key(row) in measured
@@ -233,8 +224,6 @@ def joined(reads: list[Line], measured: dict[Key, Line]) -> list[ReadRegion]:
 
 
 def _grade(row: Line, name: str, highest: int) -> int:
-    from masi_vision.stats.reads import whole_number
-
     text = row[name]
     grade = whole_number(text)
     if grade is None and name == "darkness" and _is_clear(row):

@@ -23,6 +23,7 @@ from masi_vision.cli.run import (
     score_files,
 )
 from masi_vision.config import Settings, ViewSettings
+from masi_vision.csv_table import csv_text
 from masi_vision.errors import OutputError
 from masi_vision.photo import printable_name
 from masi_vision.report.change import (
@@ -34,21 +35,14 @@ from masi_vision.report.change import (
 )
 from masi_vision.report.names import FileNames
 from masi_vision.report.picture import jpeg
-from masi_vision.report.tables import (
-    RUN_JSON,
-    csv_text,
-    json_text,
-    run_record,
-    visit_rows,
-    write_file,
-    writing,
-)
+from masi_vision.report.tables import RUN_JSON, run_record, visit_rows
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.compare import VisitChange, compare_visits
 from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.region import UNDECIDED
 from masi_vision.visit.score import place_of
+from masi_vision.written import json_text, write_file
 
 
 @dataclass(frozen=True)
@@ -220,8 +214,6 @@ def _light(change: VisitChange) -> VisitChange:
 def _write_pictures(changes: list[VisitChange], out: Path, name: str) -> None:
     for view in VIEWS:
         if any(view in change.views for change in changes):
-            with writing(out):
-                (out / PICTURES).mkdir(exist_ok=True)
             write_file(out / PICTURES / f"{name}_{view}.jpg", jpeg(draw_visits(changes, view)))
 
 

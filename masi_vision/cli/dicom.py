@@ -20,8 +20,8 @@ from masi_vision.photo import read_photo
 from masi_vision.photo.exif import colour_space_of, exif_of, orientation_of
 from masi_vision.report.dicom import CodedPicture, Shown, as_bytes, photograph, segmentation
 from masi_vision.report.names import FileNames
-from masi_vision.report.tables import write_file, writing
 from masi_vision.visit.seen import srgb8
+from masi_vision.written import write_file, writing
 
 _BASELINE, _OTHER_FRAMES = 0xC0, frozenset((*range(0xC1, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xD0)))
 _LONGEST = 64

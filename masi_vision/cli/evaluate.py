@@ -47,7 +47,7 @@ def evaluate(
     from masi_vision.evaluation.page import Evaluation
     from masi_vision.evaluation.worst import worst_cases
     from masi_vision.labels.dataset import read_dataset
-    from masi_vision.report.tables import try_to_write
+    from masi_vision.written import try_to_write
 
     data, chosen = read_dataset(dataset), load_settings(settings)
     if out is not None:
@@ -136,10 +136,8 @@ def _show(evaluation: Evaluation) -> None:
 def _write(evaluation: Evaluation, out: Path) -> None:
     from masi_vision.cli import screen
     from masi_vision.evaluation.page import to_dict, to_html
-    from masi_vision.report.tables import json_text, write_file, writing
+    from masi_vision.written import json_text, write_file
 
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        write_file(out / VALUES, json_text(to_dict(evaluation)))
-        write_file(out / PAGE, to_html(evaluation))
+    write_file(out / VALUES, json_text(to_dict(evaluation)))
+    write_file(out / PAGE, to_html(evaluation))
     screen.console().print(f"Page: {out / PAGE}", soft_wrap=True)

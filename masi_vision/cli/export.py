@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from masi_vision.cli.agree import rows_of
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite
 from masi_vision.errors import OutputError, StatsError
+from masi_vision.reads_table import rows_of
 
 if TYPE_CHECKING:
     from masi_vision.report.exports import Value
@@ -53,7 +53,7 @@ def export(
     from masi_vision.report.fhir import fhir_bundle
     from masi_vision.report.redcap import DICTIONARY, REDCAP, redcap_dictionary, redcap_rows
     from masi_vision.report.sdtm import RS, rs_rows
-    from masi_vision.report.tables import write_file, writing
+    from masi_vision.written import write_file, writing
 
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file. Expected a folder. Name another.")

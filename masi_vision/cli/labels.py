@@ -111,9 +111,9 @@ def suggest(
     from masi_vision.labels.suggest import list_photos
     from masi_vision.labels.suggest import suggest as suggested
     from masi_vision.labels.suggestion_files import COCO, CONFIG, TASKS, write_suggestions
-    from masi_vision.report.tables import try_to_write
     from masi_vision.version import __version__
     from masi_vision.visit.models import open_models
+    from masi_vision.written import try_to_write
 
     refuse_used(out)
     try_to_write(out)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from masi_vision.errors import MasiError
+from masi_vision.errors import MasiError, OutputError
+from masi_vision.written import try_to_write
 
 PhotoPaths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Photos, visit folders or study folders.")
@@ -33,6 +35,21 @@ ModelsChoice = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results in the folder.")]
+
+
+def make_ready(out: Path, names: Iterable[str], *, overwrite: bool) -> None:
+    """Before the work: refuse a folder that holds one of these files already, or cannot be written.
+
+    Raises
+    ------
+    OutputError
+    """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file. Expected a folder. Name another.")
+    held = [name for name in names if (out / name).exists()]
+    if held and not overwrite:
+        raise OutputError(f"{out / held[0]} is there already. Expected a new folder, or --overwrite.")
+    try_to_write(out)
 
 
 def secret(

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from masi_vision.cli.agree import AGREEMENT, rows_of
+from masi_vision.cli.agree import AGREEMENT
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
-from masi_vision.cli.options import Overwrite
+from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.outcome import OUTCOME, PROTOCOL
-from masi_vision.errors import OutputError, StatsError, reason_of
+from masi_vision.errors import StatsError, reason_of
+from masi_vision.reads_table import rows_of
 
 if TYPE_CHECKING:
     from masi_vision.report.figures import Interval
@@ -50,10 +51,9 @@ def report(
     """Write a study as one page: photos in and refused, quality, agreement, outcome, versions and hashes."""
     need_extra("stats", "the report")
     from masi_vision.report.study import StudyReport, study_page
-    from masi_vision.report.tables import write_file, writing
+    from masi_vision.written import write_file, writing
 
-    if (out / PAGE).exists() and not overwrite:
-        raise OutputError(f"{out / PAGE} is there already. Expected a new folder, or --overwrite.")
+    make_ready(out, [PAGE], overwrite=overwrite)
     own = rows_of(results / "scores.csv")
     opened = rows_of(scores) if scores else own
     run = _run_of(results)
@@ -84,14 +84,13 @@ def report(
     )
     printed = _pdf_of(page) if pdf else None
     with writing(out):
-        (out / FIGURES).mkdir(parents=True, exist_ok=True)
         for old in (out / PAGE, out / PDF, *(out / FIGURES).glob("*.svg")):
             old.unlink(missing_ok=True)
-        write_file(out / PAGE, page)
-        if printed is not None:
-            write_file(out / PDF, printed)
-        for one in drawings:
-            write_file(out / FIGURES / f"{one.name}.svg", one.svg)
+    write_file(out / PAGE, page)
+    if printed is not None:
+        write_file(out / PDF, printed)
+    for one in drawings:
+        write_file(out / FIGURES / f"{one.name}.svg", one.svg)
     also = f"  PDF: {out / PDF}" if pdf else ""
     typer.echo(f"Report: {out / PAGE}{also}  Figures: {out / FIGURES}")
     return DONE

@@ -12,8 +12,8 @@ import typer
 from masi_vision.cli.default_verb import unless_named
 from masi_vision.cli.door import DONE, MUST_CHANGE, verb
 from masi_vision.cli.extras import need_extra
-from masi_vision.cli.options import Overwrite, secret
-from masi_vision.errors import OutputError, ReadingError
+from masi_vision.cli.options import Overwrite, make_ready, secret
+from masi_vision.errors import ReadingError
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -248,10 +248,9 @@ def export(
     overwrite: Overwrite = False,
 ) -> int:
     """Write reads.csv and audit.csv; the last line of the screen is the hash that the trail ends with."""
-    from masi_vision.report.tables import write_file, writing
+    from masi_vision.written import write_file
 
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} is there already. Expected a new folder, or --overwrite.")
+    make_ready(out, ("reads.csv", "audit.csv"), overwrite=overwrite)
     with _opened(db) as session:
         from masi_vision.review.audit import note, trail
         from masi_vision.review.export import audit_csv, reads_csv
@@ -263,10 +262,8 @@ def export(
         note(session, "masi", "tool", "exported", out.name[:_LONGEST_NAME])
         tables = {"reads.csv": reads_csv(session, rules), "audit.csv": audit_csv(session)}
         last, since = trail(session)[-1], closed_utc(session)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in tables.items():
-            write_file(out / name, text)
+    for name, text in tables.items():
+        write_file(out / name, text)
     if not since:
         typer.echo("The reading is open: more may be locked after this. To end it: masi review close.")
     typer.echo(f"reads.csv and audit.csv in {out}.\nThe audit trail ends at row {last.number}: {last.hash}")

@@ -21,17 +21,15 @@ from masi_vision.report.tables import (
     RunFacts,
     RunState,
     VisitRows,
-    json_text,
     run_record,
     visit_rows,
-    write_file,
     write_tables,
-    writing,
 )
 from masi_vision.report.versions import library_versions
 from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.score import VisitScore, score_visit
+from masi_vision.written import json_text, write_file, writing
 
 
 @dataclass(frozen=True)

@@ -45,12 +45,12 @@ def train(
     need_extra("train", "training")
     from masi_vision.labels.dataset import read_dataset
     from masi_vision.model_files import shipped_folder
-    from masi_vision.report.tables import writing
     from masi_vision.training.experiment import load_experiment
     from masi_vision.training.fit import Processes
     from masi_vision.training.runs import Sources
     from masi_vision.training.train import MODELS, Named, train_models
     from masi_vision.visit.store import folder_of
+    from masi_vision.written import writing
 
     experiments = [Named(Path(one).stem, load_experiment(one)) for one in configs]
     data = None if dataset is None else read_dataset(dataset)

@@ -13,9 +13,7 @@ Names in `dataset.csv` are relative to the folder. A photo without labels or pig
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -28,10 +26,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from masi_vision.csv_table import csv_text, guarded, read_csv
 from masi_vision.errors import DatasetError, reason_of
 from masi_vision.face.atlas import Floats, Subunit
 from masi_vision.photo import Photo, read_photo
 from masi_vision.visit.folder import VIEWS, folded
+from masi_vision.written import write_file
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -204,28 +204,21 @@ def read_dataset(folder: Path) -> Dataset:
         There is no table, a row does not fit, or a patient stands in two splits; every such row is named.
     """
     file = folder / TABLE
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    if not file.is_file():
         raise DatasetError(
-            f"{file} cannot be read ({reason_of(error)}). Expected a data set. Make one with masi "
-            "labels import."
-        ) from error
-    reader = csv.DictReader(io.StringIO(text))
-    if lacking := [name for name in ("photo", "patient", "split") if name not in (reader.fieldnames or ())]:
-        parted = any(";" in name for name in reader.fieldnames or ())
-        raise DatasetError(
-            f"{file} has no column {', '.join(lacking)}. Expected {', '.join(COLUMNS)}."
-            + (" Save it as CSV with commas." if parted else "")
+            f"{folder} holds no {TABLE}. Expected a data set. Make one with masi labels import."
         )
+    table = read_csv(file, DatasetError).need(
+        ("photo", "patient", "split"), DatasetError, "Make a data set with masi labels import."
+    )
     entries, wrong = [], []
-    for number, row in enumerate(reader, 2):
-        values = {name: (row.get(name) or "").strip() for name in COLUMNS}
+    for line, row in zip(table.lines, table.plain_rows, strict=True):
+        values = {name: row.get(name, "") for name in COLUMNS}
         values["view"] = values["view"] or "front"
         try:
             entries.append(Entry(**values))  # type: ignore[arg-type]
         except ValueError as why:
-            wrong.append(f"line {number}: {why}")
+            wrong.append(f"line {line}: {why}")
     wrong += [f"{name} stands in {n} rows" for name, n in Counter(e.photo for e in entries).items() if n > 1]
     wrong += [
         f"{name} is missing"
@@ -307,11 +300,8 @@ def _is_face(points: Floats) -> bool:
 def write_dataset(data: Dataset) -> None:
     """Write the table and the landmarks; pictures lie there already."""
     refuse_shared_patients(data.entries)
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(entry) for entry in data.entries)
-    (data.folder / TABLE).write_text(stream.getvalue(), encoding="utf-8")
+    rows = ({name: guarded(value) for name, value in asdict(entry).items()} for entry in data.entries)
+    write_file(data.folder / TABLE, csv_text(COLUMNS, rows))
     if data.landmarks:
         np.savez_compressed(data.folder / LANDMARKS, **dict(data.landmarks))  # type: ignore[arg-type]
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from masi_vision.errors import DatasetError, reason_of
+from masi_vision.csv_table import read_csv
+from masi_vision.errors import DatasetError
 from masi_vision.labels.dataset import SPLITS, Dataset, Entry, refuse_shared_patients, refuse_spelled_alike
 from masi_vision.labels.photo_folder import NoSuchPhotoError, PhotoFolder
 from masi_vision.photo import printable
 from masi_vision.visit.folder import VIEWS, views_told
 
-_TOO_MANY = "more"
 COLUMNS = ("photo", "patient", "visit", "view", "site", "split")
 
 
@@ -41,14 +39,16 @@ def people_by_table(table: Path, photos: PhotoFolder) -> People:
     """
     entries: dict[str, Entry] = {}
     wrong = []
-    for number, row in enumerate(_rows(table), 2):
+    rows = read_csv(table, DatasetError, any_case=True)
+    rows.need(("photo", "patient"), DatasetError, f"It may have {', '.join(COLUMNS[2:])} too.")
+    for line, row in zip(rows.lines, rows.plain_rows, strict=True):
         try:
             entry = _entry(row, photos)
             if entry.photo in entries:
                 raise ValueError(f"{entry.photo} stands in two rows")
             entries[entry.photo] = entry
         except (ValueError, NoSuchPhotoError) as why:
-            wrong.append(f"\n  line {number}: {row.get('photo', '')} {why}")
+            wrong.append(f"\n  line {line}: {row['photo']} {why}")
     if wrong:
         raise DatasetError(f"{table.name} does not fit:{''.join(wrong)}\nCorrect the table.")
     refuse_spelled_alike(entry.patient for entry in entries.values())
@@ -98,35 +98,6 @@ def _refuse_folders_within(patients: set[str]) -> None:
                 "one within the other. Expected PATIENT/VISIT/view.jpg throughout, so that a patient's "
                 "photos never stand in two splits. Move them, or name a table of photo,patient with --table."
             )
-
-
-def _rows(table: Path) -> list[dict[str, str]]:
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-        rows = [
-            {
-                str(name).strip().casefold(): "".join(value or "").strip()
-                for name, value in row.items()
-                if name
-            }
-            for row in csv.DictReader(io.StringIO(text), restval="", restkey=_TOO_MANY)
-        ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(
-            f"{table} cannot be read ({reason_of(error)}). Expected a CSV file in UTF-8."
-        ) from error
-    if too_many := next((row for row in rows if row.get(_TOO_MANY)), None):
-        raise DatasetError(
-            f"{table.name} has more cells than columns at {too_many.get('photo', '')!r}. Expected one "
-            "for each: put a name with a comma into quotation marks."
-        )
-    if lacking := [name for name in ("photo", "patient") if not rows or name not in rows[0]]:
-        parted = bool(rows) and any(";" in name for name in rows[0])
-        raise DatasetError(
-            f"{table.name} has no column {lacking[0]}, or no row. Expected photo,patient and, if you have "
-            f"them, {', '.join(COLUMNS[2:])}." + (" Save it as CSV with commas." if parted else "")
-        )
-    return rows
 
 
 def _entry(row: dict[str, str], photos: PhotoFolder) -> Entry:

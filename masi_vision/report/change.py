@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from masi_vision.csv_table import Row, guarded
 from masi_vision.face.atlas import Floats, Subunit
 from masi_vision.photo import linear_to_srgb8
 from masi_vision.report.picture import Picture, ascii_text
-from masi_vision.report.tables import PROVENANCE, REGIONS, Row, number, provenance_cells, text
+from masi_vision.report.tables import PROVENANCE, REGIONS, number, provenance_cells
 from masi_vision.skin.density import optical_density
 from masi_vision.visit.compare import REGISTERED, Comparison, FaceInFrame, VisitChange
 from masi_vision.visit.seen import View
@@ -50,7 +51,7 @@ def change_row(change: VisitChange) -> Row:
         **_names(change),
         "status": change.status,
         "reason": change.reason or "",
-        "message": text(change.message),
+        "message": guarded(change.message),
         **{name: number(values[name], decimals) for name, decimals in _VISIT.items()},
         **{name: number(values["residual_fraction"].get(name.split("_")[1]), 5) for name in _RESIDUALS},
         **provenance_cells(change.follow_up.provenance),
@@ -65,9 +66,9 @@ def region_change_rows(change: VisitChange) -> list[Row]:
 
 def _names(change: VisitChange) -> Row:
     return {
-        "patient": text(change.baseline.patient),
-        "baseline": text(change.baseline.visit),
-        "follow_up": text(change.follow_up.visit),
+        "patient": guarded(change.baseline.patient),
+        "baseline": guarded(change.baseline.visit),
+        "follow_up": guarded(change.follow_up.visit),
     }
 
 

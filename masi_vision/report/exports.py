@@ -6,14 +6,13 @@ every code here is defined by the sponsor, and says so.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from masi_vision.csv_table import csv_text, guarded, number_in
 from masi_vision.errors import StatsError
-from masi_vision.report.tables import text
+from masi_vision.reads_table import UNGRADED, is_latest, is_locked
 from masi_vision.scale import MASI_REGIONS
 
 Row = Mapping[str, str]
@@ -39,8 +38,6 @@ PLACES = {
 }
 _REGION_CODES = {"forehead": "F", "right_malar": "RM", "left_malar": "LM", "chin": "C"}
 _NEEDED = ("area", "darkness")
-_UNGRADED = ("nose", "upper_lip")
-"""Regions that a table may hold and MASI does not grade."""
 _OTHER = "other"
 """The reading page's reason that says nothing without the comment."""
 
@@ -121,18 +118,13 @@ def values_of_reads(rows: Sequence[Row], name: str) -> Iterator[Value]:
     if rows and "region" in rows[0]:
         rows = _wide(rows, name)
     _check_columns(rows, [f"{region}_{item}" for region in MASI_REGIONS for item in _NEEDED], name)
-    locked = [row for row in rows if row.get("locked_utc", "locked")]
+    locked = [row for row in rows if is_locked(row)]
     numbers = _numbered(sorted(locked, key=lambda row: row.get("locked_utc", "")), "reader")
     for row in locked:
         stage = row.get("stage", "blind") + (", repeat" if row.get("repeat_of") else "")
         stage += "" if is_latest(row) else _SUPERSEDED
         utc, protocol = row.get("locked_utc", ""), row.get("protocol_sha256", "")
         yield from _values(row, name, row["reader"], stage, numbers[id(row)], utc, protocol)
-
-
-def is_latest(row: Row) -> bool:
-    """Whether a read was not corrected later; programs write 1.0 for 1."""
-    return row.get("latest", "").removesuffix(".0") in ("1", "")
 
 
 def values_of_scores(scores: Sequence[Row], regions: Sequence[Row]) -> Iterator[Value]:
@@ -173,7 +165,7 @@ def _wide(rows: Sequence[Row], name: str) -> list[Row]:
     reads: dict[tuple[str, ...], dict[str, str]] = {}
     every = {f"{region}_{item}": "" for region in MASI_REGIONS for item in _NEEDED}
     for row in rows:
-        if row["region"] not in (*MASI_REGIONS, *_UNGRADED):
+        if row["region"] not in (*MASI_REGIONS, *UNGRADED):
             raise StatsError(
                 f"{name} has the region {row['region']!r}. Expected one of {', '.join(MASI_REGIONS)}.."
             )
@@ -237,11 +229,8 @@ def _checked(row: Row, column: str, bounds: Bounds, what: str, *, whole: bool = 
     """The text of a number within its bounds; blank where there is none."""
     if not (text := row.get(column, "")):
         return ""
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not bounds[0] <= number <= bounds[1] or (whole and number != int(number)):
+    number = number_in(text, *bounds)
+    if number is None or (whole and number != int(number)):
         kind = "a whole number" if whole else "a number with a decimal point"
         raise StatsError(
             f"{what}: {column} is {text!r}. Expected {kind} from {bounds[0]} to {bounds[1]}, or a blank "
@@ -318,16 +307,12 @@ def csv_of(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_it_i
     as_it_is : bool
         Names without the mark that keeps a spreadsheet from running them: for a program that reads the file.
     """
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value, as_it_is) for name, value in row.items()} for row in rows)
-    return stream.getvalue()
+    return csv_text(columns, ({name: _cell(value, as_it_is) for name, value in row.items()} for row in rows))
 
 
 def _cell(value: Any, as_it_is: bool) -> Any:
     if value is None:
         return ""
     if isinstance(value, str) and not as_it_is:
-        return text(value)
+        return guarded(value)
     return f"{value:g}" if isinstance(value, float) else value

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.report.tables import write_file
 from masi_vision.visit.measure import PhotoMeasures
+from masi_vision.written import write_file
 
 _Level = TypeVar("_Level", np.uint8, np.uint16)
 

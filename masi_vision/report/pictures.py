@@ -8,8 +8,8 @@ from typing import Literal
 
 from masi_vision.report.masks import write_masks
 from masi_vision.report.overlay import write_overlay
-from masi_vision.report.tables import writing
 from masi_vision.visit.score import VisitScore
+from masi_vision.written import writing
 
 Pictures = Literal["overlays", "masks"]
 OVERLAYS: Pictures = "overlays"

@@ -9,9 +9,10 @@ from textwrap import wrap
 import cv2
 import numpy as np
 
+from masi_vision.csv_table import Row, guarded
 from masi_vision.errors import NotScorable
 from masi_vision.report.picture import Picture, ascii_text
-from masi_vision.report.tables import Row, number, text
+from masi_vision.report.tables import number
 from masi_vision.visit.quality import RESULTS, Finding, Result, worst
 from masi_vision.visit.seen import SeenPhoto, View, srgb8
 
@@ -33,6 +34,7 @@ _FOUND = {  # what a check says that did not pass, in a word or three
     "face_width_px": "face small",
     "blur_percent": "blurred",
     "jpeg_quality": "much compressed",
+    "colour_levels": "without colours",
     "light_difference_od": "uneven light",
     "yaw_deg_front": "turned to a side",
     "yaw_deg_oblique_least": "turned too little",
@@ -110,14 +112,14 @@ class CheckedPhoto:
 def quality_rows(checked: CheckedPhoto) -> Iterator[Row]:
     """The rows of a photo in quality.csv: one per check, or one for a photo that could not be checked."""
     names = {
-        "patient": text(checked.patient),
-        "visit": text(checked.visit),
+        "patient": guarded(checked.patient),
+        "visit": guarded(checked.visit),
         "view": checked.view,
-        "photo": text(checked.photo),
+        "photo": guarded(checked.photo),
     }
     empty = dict.fromkeys(QUALITY_COLUMNS, "")
     if checked.problem is not None:
-        why = {"check": checked.problem.reason, "result": "fail", "message": text(checked.problem.message)}
+        why = {"check": checked.problem.reason, "result": "fail", "message": guarded(checked.problem.message)}
         yield empty | names | why
     for finding in checked.findings:
         yield names | {
@@ -127,7 +129,7 @@ def quality_rows(checked: CheckedPhoto) -> Iterator[Row]:
             "value": number(finding.value, 4),
             "warn": number(finding.warn, 4),
             "fail": number(finding.fail, 4),
-            "message": text(finding.sentence),
+            "message": guarded(finding.sentence),
         }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from masi_vision.report.exports import is_latest
+from masi_vision.reads_table import is_blind, is_latest, is_locked
 from masi_vision.version import __version__
 from masi_vision.visit.folder import natural_key
 
@@ -131,11 +131,11 @@ class StudyReport:
         """Blind reads, of several entries the last; a table with a row for each region has four of a read."""
         reads: dict[tuple[str, ...], Row] = {}
         for row in self.reads:
-            if row.get("stage", "blind").casefold() == "blind" and is_latest(row):
+            if is_blind(row) and is_latest(row):
                 key = tuple(row.get(name, "") for name in ("patient", "visit", "reader", "code", "repeat_of"))
                 reads[key] = row
         lost = Counter(row["ungradable"] for row in reads.values() if row.get("ungradable"))
-        not_yet = sum(not row.get("locked_utc", "locked") for row in reads.values())
+        not_yet = sum(not is_locked(row) for row in reads.values())
         reasons = _in_words(lost) + ([("read yet", not_yet)] if not_yet else [])
         visits = len({key[:2] for key in reads})
         name = f"Blind reads with grades, of {visits} visits, whether the software scored them or not"
@@ -298,7 +298,7 @@ class StudyReport:
         second = {
             (row["patient"], row["visit"], row["reader"])
             for row in self.reads
-            if row.get("stage") == "with_software" and row.get("locked_utc", "locked")
+            if row.get("stage") == "with_software" and is_locked(row)
         }
         return (
             f"{len(second)} second values were given after the blind read was locked, with the "

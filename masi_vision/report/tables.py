@@ -6,27 +6,22 @@ no path of the machine comes in, so that a coded set does not tell where it came
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import floor
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
 from masi_vision.config import Settings
-from masi_vision.errors import MasiError, OutputError, reason_of
+from masi_vision.csv_table import Row, csv_text, guarded
 from masi_vision.face.atlas import SUBUNITS
 from masi_vision.visit.folder import RESULTS_MARK
 from masi_vision.visit.region import RegionResult, region_values
 from masi_vision.visit.score import Provenance, VisitScore, quality_result
+from masi_vision.written import json_text, write_file
 
-Row = dict[str, str]
 RunState = Literal["running", "finished", "interrupted", "failed"]
 
 # Column of a score to its decimals: graded scores are whole tenths.
@@ -65,8 +60,6 @@ REGIONS = tuple(subunit.name.lower() for subunit in SUBUNITS)
 """Every visit has one row for each of these in regions.csv, measured or not."""
 
 SCORES_CSV, REGIONS_CSV, SCORES_JSON, RUN_JSON = "scores.csv", "regions.csv", "scores.json", RESULTS_MARK
-PART = ".part"
-"""Ending of a file that is being written; what a killed run leaves behind is no result."""
 TABLES = (SCORES_CSV, REGIONS_CSV, SCORES_JSON, RUN_JSON)
 
 
@@ -107,7 +100,7 @@ class RunFacts:
 
 def visit_rows(result: VisitScore, remarks: Sequence[str] = ()) -> VisitRows:
     """Lay a visit out for the tables."""
-    names = {"patient": text(result.patient), "visit": text(result.visit)}
+    names = {"patient": guarded(result.patient), "visit": guarded(result.visit)}
     regions = tuple(names | _region_row(name, result.regions.get(name)) for name in REGIONS)
     return VisitRows(names | _score_row(result), regions, result.to_dict(), tuple(remarks))
 
@@ -120,7 +113,7 @@ def _score_row(result: VisitScore) -> Row:
         **{name: number(scores.get(name), decimals) for name, decimals in _SCORES.items()},
         **provenance_cells(result.provenance),
         "quality": quality_result(result.photos) if result.photos else "",
-        "photos": text(";".join(f"{photo.view}={photo.name}" for photo in result.photos)),
+        "photos": guarded(";".join(f"{photo.view}={photo.name}" for photo in result.photos)),
         "photos_sha256": ";".join(f"{photo.view}={photo.photo_sha256 or ''}" for photo in result.photos),
     }
 
@@ -152,78 +145,9 @@ def models_hash(models_sha256: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
 def number(value: float | None, decimals: int) -> str:
     """A number with so many decimals; blank where there is none."""
     return "" if value is None else f"{round(value, decimals) + 0.0:.{decimals}f}"  # + 0.0: no "-0"
-
-
-def text(value: str) -> str:
-    """A name as text: a spreadsheet takes one that begins with = + - @ for a formula and runs it."""
-    return f"'{value}" if value.startswith(_FORMULA) else value
-
-
-def untold(cell: str) -> str:
-    """The name behind a cell that `text` made."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
-
-
-def read_csv(file: Path, refused: type[MasiError]) -> tuple[tuple[str, ...], list[Row]]:
-    """Columns and rows of a table that another program or a person made; rows without any value left out.
-
-    Raises
-    ------
-    refused
-        It cannot be read, a column is there twice, or a row has more cells than there are columns: a decimal
-        comma parts a number in two.
-    """
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream)
-            columns = tuple(name.strip() for name in next(reader, []))
-            lines = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        remedy = "Look for a misspelt name." if isinstance(error, OSError) else 'Save it as "CSV UTF-8".'
-        raise refused(
-            f"{file} cannot be read ({reason_of(error)}). Expected a CSV table in UTF-8. {remedy}"
-        ) from error
-    if twice := [name for name, count in Counter(filter(None, columns)).items() if count > 1]:
-        raise refused(f"{file.name} has the column {twice[0]!r} twice. Expected one. Take the other out.")
-    if len(columns) == 1 and ";" in columns[0]:
-        raise refused(f"{file.name} is parted by semicolons. Expected commas. Save it as CSV with commas.")
-    for number, cells in lines:
-        if any(map(str.strip, cells[len(columns) :])):
-            raise refused(
-                f"{file.name}, line {number}, has {len(cells)} cells for {len(columns)} columns. Expected "
-                "one for each. Write decimals with a point, or put a text with commas into quotation marks."
-            )
-    return columns, [dict(zip(columns, [*cells, *[""] * len(columns)], strict=False)) for _, cells in lines]
-
-
-def csv_line(columns: Sequence[str], row: Row) -> str:
-    """One row of `csv_text`."""
-    return csv_text(columns, [row]).partition("\n")[2]
-
-
-def csv_text(columns: Sequence[str], rows: Sequence[Row]) -> str:
-    """Lay rows out as CSV (RFC 4180, but with lines ended by LF)."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
-
-
-def json_text(values: object) -> str:
-    """Lay values out as JSON; NaN is refused."""
-    return json.dumps(values, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-
-
-def json_items(values: Sequence[object]) -> str:
-    """The items of a list as `json_text` lays them out, without its brackets."""
-    return json_text(values)[2:-3]
 
 
 def run_record(facts: RunFacts, visits: Sequence[VisitRows]) -> dict[str, Any]:
@@ -312,51 +236,3 @@ def write_tables(folder: Path, visits: Sequence[VisitRows], facts: RunFacts) -> 
     write_file(folder / REGIONS_CSV, csv_text(REGION_COLUMNS, regions))
     write_file(folder / SCORES_JSON, json_text([visit.nested for visit in visits]))
     write_file(folder / RUN_JSON, json_text(run_record(facts, visits)))
-
-
-def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: a reader never sees half of it."""
-    write_pieces(path, [content.encode() if isinstance(content, str) else content])
-
-
-def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file whole or not at all, piece by piece."""
-    part = path.with_name(f".{path.name}.{uuid4().hex[:8]}{PART}")  # two who write do not mix
-    with writing(path):
-        try:
-            with part.open("wb") as file:
-                file.writelines(pieces)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def try_to_write(folder: Path) -> None:
-    """Make a folder, write into it, and leave nothing: better told before an hour of work than after.
-
-    Raises
-    ------
-    OutputError
-        It cannot be written.
-    """
-    with writing(folder):
-        is_new = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{RUN_JSON}{PART}"
-        file.touch()
-        file.unlink()
-        if is_new:
-            folder.rmdir()
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what a disk can answer into a sentence."""
-    try:
-        yield
-    except OSError as error:
-        words = reason_of(error)
-        raise OutputError(
-            f"{path} cannot be written ({words}). Expected free space and the permission to write. "
-            "Name another folder, or close the program that holds the file open."
-        ) from error

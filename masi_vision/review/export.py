@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from masi_vision.csv_table import csv_text, guarded
 from masi_vision.review.audit import COLUMNS, trail
 from masi_vision.review.database import fact
 from masi_vision.review.grades import Reading
@@ -52,7 +49,7 @@ def reads_csv(session: Session, protocol: ReadingProtocol) -> str:
     if session.execute(select(Account.id).where(Account.role == "adjudicator", Account.active)).first():
         due = sorted(codes_not_adjudicated(session, protocol))
         made += [{"code": code, "stage": "adjudication"} | known for code in due]
-    return _csv(READ_COLUMNS, made)
+    return csv_text(READ_COLUMNS, made)
 
 
 def _row(entry: Entry, name: str, latest: bool, protocol: ReadingProtocol) -> dict[str, object]:
@@ -74,8 +71,8 @@ def _row(entry: Entry, name: str, latest: bool, protocol: ReadingProtocol) -> di
         "mmasi": "" if score is None else f"{score.mmasi:.1f}",
         "masi": "" if score is None or score.masi is None else f"{score.masi:.1f}",
         "ungradable": reading.ungradable,
-        "comment": _text(reading.comment),
-        "reason": _text(entry.reason),
+        "comment": guarded(reading.comment),
+        "reason": guarded(entry.reason),
         "locked_utc": entry.locked_utc,
         "signed_by": entry.signed_by,
         "meaning": entry.meaning,
@@ -83,21 +80,8 @@ def _row(entry: Entry, name: str, latest: bool, protocol: ReadingProtocol) -> di
     }
 
 
-def _text(written: str) -> str:
-    """What a person wrote, harmless in a spreadsheet: no cell begins as a formula does."""
-    return f"'{written}" if written[:1] in ("=", "+", "-", "@", "\t", "\r") else written
-
-
 def audit_csv(session: Session) -> str:
     """The whole audit trail."""
     columns = (*COLUMNS, "hash")
     rows = [{name: getattr(event, name) for name in columns} for event in trail(session)]
-    return _csv(columns, [{name: _text(str(value)) for name, value in row.items()} for row in rows])
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(columns, [{name: guarded(str(value)) for name, value in row.items()} for row in rows])

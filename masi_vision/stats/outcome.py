@@ -16,10 +16,12 @@ from scipy.stats import binomtest
 from scipy.stats import t as t_distribution
 
 from masi_vision.config import Section, checked, read_yaml, shipped_file
+from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
 from masi_vision.stats.ancova import Ancova, adjusted_p, ancova
+from masi_vision.stats.courses import Course
 from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
-from masi_vision.stats.reads import MISSING, refuse_spelled_alike
+from masi_vision.stats.reads import refuse_spelled_alike
 from masi_vision.visit.folder import natural_key
 
 Values = npt.NDArray[np.float64]
@@ -83,15 +85,6 @@ def load_protocol(file: Path | None = None) -> OutcomeProtocol:
     """
     place = file or shipped_file("configs", "outcome.yaml")
     return checked(OutcomeProtocol, read_yaml(place), place, "outcome.yaml")
-
-
-@dataclass(frozen=True)
-class Course:
-    """One patient: the arm, and the endpoint at the visits that are there."""
-
-    patient: str
-    arm: str
-    values: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -454,11 +447,8 @@ def other_results(
             raise StatsError(f"{name} has two values of {item} of {patient} at {visit}. Expected one.")
         seen.add((item, patient, visit))
         low, high = protocol.others[item]
-        try:
-            value = float(row.get("value", ""))
-        except ValueError:
-            value = float("nan")
-        if not low <= value <= high:
+        value = number_in(row.get("value", ""), low, high)
+        if value is None:
             raise StatsError(
                 f"{name} has {item} {row.get('value')!r} of {patient} at {visit}. "
                 f"Expected a number from {low:g} to {high:g}."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,17 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from masi_vision.csv_table import MISSING, number_in, whole_number
 from masi_vision.errors import StatsError
+from masi_vision.reads_table import UNGRADED, counts
 from masi_vision.scale import MASI_REGIONS, RegionGrade, mmasi
 
 Values = npt.NDArray[np.float64]
 GRADES = ("area", "darkness")
 Grades = dict[tuple[str, str], int]
 """Of region and name."""
-_UNGRADED = ("nose", "upper_lip")
-"""Regions that a table may hold and MASI does not grade."""
-MISSING = ("", "na", "nan", ".")
-"""How R, Python and SAS write that there is no value."""
 _GREATEST = {"mmasi": 24.0, "masi": 48.0}
 """Of a column that begins so; of any other nobody knows the range here."""
 NEEDED = ("patient", "visit", "reader")
@@ -157,13 +154,6 @@ def with_patients(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     return [{**row, "patient": row["patient"] if named else row["visit"]} for row in rows]
 
 
-def counts(row: Mapping[str, str]) -> bool:
-    """Whether a row is a read that is locked, blind, and the last; programs write 1.0 for 1."""
-    locked = bool(row.get("locked_utc", "locked"))
-    is_blind = row.get("stage", "blind").casefold() == "blind"
-    return locked and is_blind and whole_number(row.get("latest") or "1") == 1
-
-
 def _of_row(row: Mapping[str, str], name: str) -> Read:
     grades: Grades = {
         (region, grade): _grade(text, name)
@@ -180,7 +170,7 @@ def _by_region(rows: Sequence[Mapping[str, str]], name: str) -> list[Read]:
     for row in rows:
         key = (row["patient"], row["visit"], row["reader"], row.get("repeat_of", ""))
         region = row["region"]
-        if region not in (*MASI_REGIONS, *_UNGRADED):
+        if region not in (*MASI_REGIONS, *UNGRADED):
             raise StatsError(
                 f"{name} has the region {region!r}. Expected one of {', '.join(MASI_REGIONS)}. "
                 "Correct the name."
@@ -196,12 +186,6 @@ def _by_region(rows: Sequence[Mapping[str, str]], name: str) -> list[Read]:
             if row.get(grade, "").lower() not in MISSING:
                 grades[region, grade] = _grade(row[grade], name)
     return [_read(row, grades, name) for row, grades in made.values()]
-
-
-def whole_number(text: str) -> int | None:
-    """A grade as it is written; programs write 2.0 for 2 in a column where one is missing."""
-    digits = re.fullmatch(r"([0-9]+)(\.0*)?", text)
-    return int(digits.group(1)) if digits else None
 
 
 def _grade(text: str, name: str) -> int:
@@ -271,11 +255,8 @@ def scores_table(
 
 
 def _score(text: str, greatest: float, what: str) -> float:
-    try:
-        value = float(text) if "_" not in text else -1.0  # Python reads 1_0 as 10
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= greatest:
+    value = number_in(text, 0, greatest)
+    if value is None:
         raise StatsError(
             f"{what} is {text!r}. Expected a number from 0 to {greatest:g} with a decimal point, or a blank "
             "where there is none."

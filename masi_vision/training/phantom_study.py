@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +13,7 @@ import cv2
 import numpy as np
 
 from masi_vision.config import Settings, shipped_file
+from masi_vision.csv_table import csv_text
 from masi_vision.errors import OutputError, SettingsError, reason_of
 from masi_vision.face.align import Alignment, skin_area
 from masi_vision.face.atlas import SUBUNIT_OF_REGION, FaceAtlas
@@ -35,13 +34,13 @@ from masi_vision.phantom.cohort import (
 )
 from masi_vision.phantom.melasma import RegionTruth
 from masi_vision.photo import srgb_to_linear
-from masi_vision.report.tables import write_file, writing
 from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, RegionGrade, area_grade, darkness_grade, mmasi
 from masi_vision.training.data import LabelledFace
 from masi_vision.training.faces import load_faces, load_polygons, split_by_person
 from masi_vision.training.labels import label_face
 from masi_vision.training.phantom_photos import Scene, can_be_planted, photographed
 from masi_vision.visit.seen import View
+from masi_vision.written import write_file, writing
 
 TRUTH, READS, STUDY = "truth.csv", "reads.csv", "phantom.json"
 _READERS = 3
@@ -112,9 +111,9 @@ def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settin
                     pixels = photographed(scene, atlas, draw_capture(own), own, yaw_deg=turn)
                     _write_photo(out / patient.name / visit / f"{view}.jpg", pixels)
                     photos += 1
-    truth_text = _csv(rows)
+    truth_text = csv_text([*rows[0]], rows)
     write_file(apart / TRUTH, truth_text)
-    write_file(apart / READS, _csv(reads))
+    write_file(apart / READS, csv_text([*reads[0]], reads))
     write_file(apart / STUDY, json.dumps(asdict(plan), indent=1) + "\n")
     if photos:
         facts = {  # without the seed, which tells the arms
@@ -234,14 +233,6 @@ def _read_rows(
                 "darkness": one.darkness,
                 "mmasi": total,
             }
-
-
-def _csv(rows: Sequence[dict[str, object]]) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
 
 
 def _write_photo(file: Path, pixels: np.ndarray) -> None:

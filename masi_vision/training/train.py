@@ -10,7 +10,6 @@ from pathlib import Path
 
 from masi_vision.errors import OutputError
 from masi_vision.model_files import CARD
-from masi_vision.report.tables import write_file
 from masi_vision.training.curves import draw_curves
 from masi_vision.training.experiment import Experiment
 from masi_vision.training.fit import CHECKPOINT, Figures, Processes
@@ -18,6 +17,7 @@ from masi_vision.training.model_folder import Part, copy_models, replace_network
 from masi_vision.training.runs import Sources, carried_out, made_ready, refuse_without_outlines
 from masi_vision.training.site_errors import mark_unfinished, widen_to_site
 from masi_vision.visit.models import PIGMENT_CARD
+from masi_vision.written import write_file
 
 MODELS, EXPERIMENT, ORIGIN = "models", "experiment.json", "origin.json"
 

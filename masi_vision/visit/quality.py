@@ -252,8 +252,8 @@ def _of_photo(seen: SeenPhoto, view: View) -> Iterator[tuple[str, float | None, 
     yield (
         "colour_levels",
         levels,
-        f"The colours of the photo stray by {levels:.1f} levels of 255 from those of a black-and-white picture "
-        "toned in one colour. Expected {limit}. Use the camera's original file, in colour.",
+        f"The colours of the photo stray by {levels:.1f} levels of 255 from those of a black-and-white "
+        "picture toned in one colour. Expected {limit}. Use the camera's original file, in colour.",
     )
     if view == "front":
         difference = light_difference_od(seen)

@@ -110,7 +110,7 @@ def test_two_photos_of_a_view_in_a_manifest_are_that_visits_problem_alone(tmp_pa
         ),
         (["P1,,front,a.jpg"], r"Line 2 of study.csv"),
         (["P1,v1,front"], r"Line 2 of study.csv"),
-        (["P1,v1,front,a,b"], r"Line 2 of study.csv has more than four values"),
+        (["P1,v1,front,a,b"], r"study.csv, line 2, has 5 cells for 4 columns"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named(tmp_path, settings, lines, sentence):
@@ -120,7 +120,7 @@ def test_a_line_that_cannot_be_used_is_named(tmp_path, settings, lines, sentence
 
 def test_a_manifest_of_other_columns_is_refused(tmp_path, settings):
     (tmp_path / "study.csv").write_text("id;photo\n")
-    with pytest.raises(StudyError, match=r"begins with 'id;photo'\. Expected the columns .* CSV with commas"):
+    with pytest.raises(StudyError, match=r"study.csv is parted by semicolons\. Expected commas"):
         visits_of(str(tmp_path / "study.csv"), settings.views)
 
 

@@ -9,8 +9,8 @@ pytest.importorskip("scipy", reason="needs the extra stats")
 from made_trial import write_trial
 from verbs import masi
 
-from masi_vision.cli.agree import rows_of
 from masi_vision.config import shipped_file
+from masi_vision.reads_table import rows_of
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from made_trial import write_trial
 from verbs import masi
 
 from masi_vision.config import shipped_file
-from masi_vision.report.tables import csv_text, models_hash
+from masi_vision.csv_table import csv_text
+from masi_vision.report.tables import models_hash
 
 
 @pytest.fixture(scope="module")

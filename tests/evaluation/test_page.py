@@ -15,8 +15,8 @@ from masi_vision.evaluation.page import Evaluation, figure_text, to_dict, to_htm
 from masi_vision.evaluation.photo_figures import PhotoFigures, evaluate_dataset
 from masi_vision.evaluation.summary import Figure
 from masi_vision.evaluation.worst import worst_cases, worst_photos
-from masi_vision.report.tables import json_text
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.written import json_text
 
 DOCS = Path(__file__).parents[2] / "docs" / "evaluation.md"
 HASHES = {"face_reader.onnx": "ab" * 32}

@@ -123,7 +123,7 @@ def test_a_folder_without_a_table_is_refused(tmp_path, dataset):
     with pytest.raises(DatasetError, match="Make one with masi labels import"):
         read_dataset(tmp_path / "nowhere")
     (dataset.folder / "dataset.csv").write_text("photo\na.jpg\n")
-    with pytest.raises(DatasetError, match="has no column patient, split"):
+    with pytest.raises(DatasetError, match=r"dataset\.csv has no column patient, split; it has photo"):
         read_dataset(dataset.folder)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from masi_vision.config import load_settings
+from masi_vision.csv_table import csv_text
 from masi_vision.errors import REASON_CODES, MasiError
 from masi_vision.pigment.measure import RegionMeasure
 from masi_vision.report.tables import (
@@ -18,19 +19,17 @@ from masi_vision.report.tables import (
     SCORE_COLUMNS,
     TABLES,
     RunFacts,
-    csv_text,
-    json_text,
     models_hash,
     percent_text,
     refusals,
     run_record,
     visit_rows,
-    write_file,
     write_tables,
 )
 from masi_vision.scale import ABSENT, RegionGrade
 from masi_vision.visit.region import RegionResult
 from masi_vision.visit.score import PhotoScore, Provenance, Scores, VisitScore
+from masi_vision.written import json_text, write_file
 
 DOCS = Path(__file__).parents[2] / "docs" / "outputs.md"
 PROVENANCE = Provenance(

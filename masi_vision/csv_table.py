@@ -1,0 +1,151 @@
+"""Tables as CSV (RFC 4180, but with lines ended by LF): read, refused, written.
+
+A spreadsheet takes a cell that begins with = + - @ for a formula and runs it: names are written `guarded`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from masi_vision.errors import MasiError, reason_of
+
+Row = dict[str, str]
+
+MISSING = ("", "na", "nan", ".")
+"""How R, Python and SAS write that there is no value, in small letters."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """A table that another program or a person made.
+
+    Parameters
+    ----------
+    name : str
+        As sentences call it.
+    columns : tuple of str
+    rows : tuple of dict
+        Those with any value.
+    lines : tuple of int
+        The line of the file on which each row ends.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    lines: tuple[int, ...]
+
+    @property
+    def plain_rows(self) -> tuple[Row, ...]:
+        """The rows as they are meant: no blanks around a cell, names without the mark of `guarded`."""
+        return tuple({column: unguarded(cell.strip()) for column, cell in row.items()} for row in self.rows)
+
+    def need(self, columns: Sequence[str], refused: type[MasiError], remedy: str) -> CsvTable:
+        """The same table; refused where it lacks a column."""
+        if lacking := [name for name in columns if name not in self.columns]:
+            raise refused(
+                f"{self.name} has no column {', '.join(lacking)}; it has {', '.join(self.columns) or 'none'}. "
+                f"Expected {', '.join(columns)}. {remedy}"
+            )
+        return self
+
+
+def read_csv(file: Path, refused: type[MasiError], *, any_case: bool = False) -> CsvTable:
+    """Read a table; see `csv_table`.
+
+    Raises
+    ------
+    refused
+        It cannot be read either.
+    """
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "Look for a misspelt name." if isinstance(error, OSError) else 'Save it as "CSV UTF-8".'
+        raise refused(
+            f"{file} cannot be read ({reason_of(error)}). Expected a CSV table in UTF-8. {remedy}"
+        ) from error
+    return csv_table(text, file.name, refused, any_case=any_case)
+
+
+def csv_table(text: str, name: str, refused: type[MasiError], *, any_case: bool = False) -> CsvTable:
+    """A table from its text.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, for sentences.
+    any_case : bool
+        Names of columns in small letters, however they are written.
+
+    Raises
+    ------
+    refused
+        It is no CSV, is parted by semicolons, has a column twice, or a row has more cells than there are
+        columns: a decimal comma parts a number in two, and a comma a name.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        columns = tuple(cell.strip().casefold() if any_case else cell.strip() for cell in next(reader, []))
+        lines = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
+    except csv.Error as error:
+        raise refused(
+            f"{name} is no CSV table near line {reader.line_num} ({error}). Expected cells parted by commas. "
+            "Look for a quotation mark that is not closed."
+        ) from error
+    if twice := [column for column, count in Counter(filter(None, columns)).items() if count > 1]:
+        raise refused(f"{name} has the column {twice[0]!r} twice. Expected one. Take the other out.")
+    if len(columns) == 1 and ";" in columns[0]:
+        raise refused(f"{name} is parted by semicolons. Expected commas. Save it as CSV with commas.")
+    for line, cells in lines:
+        if any(map(str.strip, cells[len(columns) :])):
+            raise refused(
+                f"{name}, line {line}, has {len(cells)} cells for {len(columns)} columns. Expected one for "
+                "each. Write decimals with a point, or put a text with commas into quotation marks."
+            )
+    rows = tuple(dict(zip(columns, [*cells, *[""] * len(columns)], strict=False)) for _, cells in lines)
+    return CsvTable(name, columns, rows, tuple(line for line, _ in lines))
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """Lay rows out as CSV; nothing for what a row lacks, or has None of."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def csv_line(columns: Sequence[str], row: Mapping[str, object]) -> str:
+    """One row of `csv_text`."""
+    return csv_text(columns, [row]).partition("\n")[2]
+
+
+def whole_number(text: str) -> int | None:
+    """A whole number as it is written; programs write 2.0 for 2 in a column where one is missing."""
+    digits = re.fullmatch(r"([0-9]+)(\.0*)?", text)
+    return int(digits.group(1)) if digits else None
+
+
+def number_in(text: str, low: float, high: float) -> float | None:
+    """A number within bounds; None where the text is none, as 1_0 is, which Python reads as 10."""
+    digits = re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text)
+    value = float(text) if digits else float("nan")
+    return value if low <= value <= high else None
+
+
+def guarded(name: str) -> str:
+    """A name as text, that no spreadsheet runs."""
+    return f"'{name}" if name.startswith(_FORMULA) else name
+
+
+def unguarded(cell: str) -> str:
+    """The name behind a cell that `guarded` made."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell

@@ -1,0 +1,48 @@
+"""What the columns of a table of reads mean: whose row counts, and what is no grade."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from masi_vision.csv_table import MISSING, Row, read_csv, whole_number
+from masi_vision.errors import StatsError
+
+LOCKED = "locked_utc"
+"""When the read was locked and signed; blank before."""
+UNGRADED = ("nose", "upper_lip")
+"""Regions that a table may hold and MASI does not grade."""
+
+
+def rows_of(file: Path) -> list[Row]:
+    """Rows of a table of reads, scores or outcomes; blank where another program wrote that there is nothing.
+
+    Raises
+    ------
+    StatsError
+        It is no table.
+    """
+    return [
+        {name: "" if cell.lower() in MISSING else cell for name, cell in row.items()}
+        for row in read_csv(file, StatsError).plain_rows
+    ]
+
+
+def is_locked(row: Mapping[str, str]) -> bool:
+    """Whether its reader signed it; a table without the column holds no other."""
+    return bool(row.get(LOCKED, "locked"))
+
+
+def is_blind(row: Mapping[str, str]) -> bool:
+    """Whether nobody had seen the software's score."""
+    return row.get("stage", "blind").casefold() == "blind"
+
+
+def is_latest(row: Mapping[str, str]) -> bool:
+    """Whether the reader corrected it no more; programs write 1.0 for 1."""
+    return whole_number(row.get("latest") or "1") == 1
+
+
+def counts(row: Mapping[str, str]) -> bool:
+    """Whether a row is a read that is locked, blind, and the last."""
+    return is_locked(row) and is_blind(row) and is_latest(row)

@@ -1,0 +1,75 @@
+"""Tables of other programs: read as they are meant, or refused in a sentence."""
+
+import pytest
+
+from masi_vision.csv_table import csv_table, csv_text, guarded, number_in, read_csv, unguarded, whole_number
+from masi_vision.errors import StatsError
+
+
+def test_blank_lines_are_passed_over_and_lines_are_those_of_the_file():
+    table = csv_table("a,b\n\n1,2\n,,\n\n3\n", "t.csv", StatsError)
+    assert table.columns == ("a", "b")
+    assert table.rows == ({"a": "1", "b": "2"}, {"a": "3", "b": ""})
+    assert table.lines == (3, 6)
+
+
+def test_cells_as_they_are_and_as_they_are_meant():
+    table = csv_table('Patient , x\n \'-07 ," a\nb "\n', "t.csv", StatsError)
+    assert table.rows == ({"Patient": " '-07 ", "x": " a\nb "},)
+    assert table.plain_rows == ({"Patient": "-07", "x": "a\nb"},)
+    assert csv_table("Patient\n1", "t.csv", StatsError, any_case=True).columns == ("patient",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,a\n1,2\n", "column 'a' twice"),
+        ("a;b\n1;2\n", "parted by semicolons"),
+        ("a,b\n\n1,2,3\n", "line 3, has 3 cells for 2 columns"),
+        ('a,b\n"1,' + "x" * 140_000, "no CSV table near line 2 .*quotation mark"),
+    ],
+)
+def test_what_is_no_table_is_refused(text, said):
+    with pytest.raises(StatsError, match=f"t.csv .*{said}|t.csv, {said}"):
+        csv_table(text, "t.csv", StatsError)
+
+
+def test_a_table_that_cannot_be_read_says_what_to_do(tmp_path):
+    with pytest.raises(StatsError, match="misspelt"):
+        read_csv(tmp_path / "none.csv", StatsError)
+    (tmp_path / "latin.csv").write_bytes("größe\n".encode("latin-1"))
+    with pytest.raises(StatsError, match="CSV UTF-8"):
+        read_csv(tmp_path / "latin.csv", StatsError)
+
+
+def test_a_lacking_column_is_named_beside_those_that_are_there():
+    with pytest.raises(StatsError, match=r"t has no column c; it has a, b\. Expected a, c\. Do so\."):
+        csv_table("a,b\n", "t", StatsError).need(("a", "c"), StatsError, "Do so.")
+
+
+@pytest.mark.parametrize("name", ["=1+1", "-07", "@home", "plain", ""])
+def test_a_guarded_name_comes_back(name):
+    assert unguarded(guarded(name)) == name
+    read = csv_table(csv_text(["name", "n"], [{"name": guarded(name), "n": 1}]), "t", StatsError)
+    assert read.plain_rows[0]["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2", 2),
+        ("2.5", 2.5),
+        (".5", 0.5),
+        ("1e1", 10),
+        ("1_0", None),
+        ("nan", None),
+        ("11", None),
+        ("٣", None),
+    ],
+)
+def test_numbers_are_those_that_every_program_reads(text, value):
+    assert number_in(text, 0, 10) == value
+
+
+def test_whole_numbers_may_have_a_point():
+    assert [whole_number(text) for text in ("2", "2.0", "2.", "2.5", "-1", "")] == [2, 2, 2, None, None, None]

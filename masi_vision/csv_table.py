@@ -51,8 +51,8 @@ class CsvTable:
         """The same table; refused where it lacks a column."""
         if lacking := [name for name in columns if name not in self.columns]:
             raise refused(
-                f"{self.name} has no column {', '.join(lacking)}; it has {', '.join(self.columns) or 'none'}. "
-                f"Expected {', '.join(columns)}. {remedy}"
+                f"{self.name} has no column {', '.join(lacking)}; it has "
+                f"{', '.join(self.columns) or 'none'}. Expected {', '.join(columns)}. {remedy}"
             )
         return self
 

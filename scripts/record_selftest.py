@@ -7,16 +7,56 @@ from __future__ import annotations
 
 import json
 
-from masi_vision.cli.selftest import RECORD, measured_phantoms
+from masi_vision.cli.selftest import RECORD, Numbers, measured_phantoms
+from masi_vision.config import ScaleSettings, load_settings
 from masi_vision.phantom.demo import demo_folder
+
+_NEAR = {"pigmented_fraction": 0.008, "contrast_od": 0.004, "largest_patch_fraction": 0.05}
 
 
 def main() -> None:
-    expected = dict(measured_phantoms())
-    if refused := [name for name, numbers in expected.items() if not numbers]:
+    scale = load_settings().scale
+    measured = dict(measured_phantoms())
+    if refused := [name for name, numbers in measured.items() if not numbers]:
         raise SystemExit(f"{refused[0]} was not scored; expected every phantom of the demo to be")
+    expected = {name: without_undecided(name, numbers, measured, scale) for name, numbers in measured.items()}
     (demo_folder() / RECORD).write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(expected, indent=1))
+    for name, numbers in expected.items():
+        left_out = sorted(measured[name].keys() - numbers.keys())
+        print(f"{name}: {len(numbers)} numbers; too near to a cut point: {', '.join(left_out) or 'none'}")
+
+
+def without_undecided(
+    name: str, numbers: Numbers, measured: dict[str, Numbers], scale: ScaleSettings
+) -> Numbers:
+    """Without grades that the rounding of another processor could move, and the scores made of them."""
+    if "mmasi_change" in numbers:
+        visits = [visit for visit in measured if visit.startswith(name.removeprefix("change of "))]
+        moved = any(undecided(measured[visit], scale) for visit in visits)
+        return {key: value for key, value in numbers.items() if key != "mmasi_change" or not moved}
+    moved_grades = undecided(numbers, scale)
+    counted = {key for key in moved_grades if not key.startswith(("nose", "upper_lip"))}
+    of_mmasi = {key for key in counted if not key.endswith("homogeneity")}
+    left_out = moved_grades | ({"masi"} if counted else set()) | ({"mmasi"} if of_mmasi else set())
+    return {key: value for key, value in numbers.items() if key not in left_out}
+
+
+def undecided(numbers: Numbers, scale: ScaleSettings) -> set[str]:
+    """The grades whose measure lies near a cut point."""
+    cuts = {
+        "area": ("pigmented_fraction", (scale.noise_floor, *scale.area_cut_points)),
+        "darkness": ("contrast_od", tuple(scale.darkness_cut_points_od)),
+        "homogeneity": ("largest_patch_fraction", tuple(scale.homogeneity_cut_points)),
+    }
+    found = set()
+    for key in numbers:
+        region, _, grade = key.rpartition(" ")
+        if grade in cuts:
+            column, points = cuts[grade]
+            value = numbers[f"{region} {column}"]
+            if value is not None and any(abs(value - point) < _NEAR[column] for point in points):
+                found.add(key)
+    return found
 
 
 if __name__ == "__main__":

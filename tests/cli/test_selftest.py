@@ -7,7 +7,9 @@ from typer.testing import CliRunner
 
 from masi_vision.cli import selftest
 from masi_vision.cli.main import app
+from masi_vision.phantom.demo import demo_folder
 from masi_vision.pigment import rules
+from masi_vision.scale import MASI_REGIONS
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +20,8 @@ def checks():
 def test_every_check_of_the_self_test_passes(checks):
     names = [name for name, _, _ in checks]
     assert names[:2] == ["scale", "planted pigment"]
-    assert names[-2:] == ["more pigment scores more", "picture without a face"]
+    files = ["position by Exif", "colour profile", "blurred photo"]
+    assert names[-5:] == ["more pigment scores more", *files, "picture without a face"]
     assert {"demo-01/visit-1", "demo-01/visit-2", "demo-02/visit-1", "dose 0.10 OD"} <= set(names)
     for name, passed, found in checks:
         assert passed, f"{name}: {found}"
@@ -50,6 +53,35 @@ def test_the_self_test_notices_a_map_by_rules_that_finds_nothing(monkeypatch):
     assert not passed
 
 
+def test_the_record_holds_scores_and_grades_of_every_region():
+    record = json.loads((demo_folder() / selftest.RECORD).read_text(encoding="utf-8"))
+    for key in ("mmasi", "masi", *(f"{region} area" for region in MASI_REGIONS)):
+        assert sum(numbers.get(key, 0) > 0 for numbers in record.values()) >= 1, key
+    assert {key.rpartition(" ")[2] for numbers in record.values() for key in numbers} == {
+        *selftest._TOLERANCES
+    } - {"mmasi_change"}
+
+
+@pytest.mark.parametrize(
+    ("place", "broken", "expected"),
+    [
+        (
+            "masi_vision.visit.region.area_grade",
+            lambda *_, **__: 0,
+            {"demo-01/visit-1", "demo-01/visit-2", "demo-02/visit-1"},
+        ),
+        ("masi_vision.photo.exif.orientation_of", lambda _: 1, {"position by Exif"}),
+        ("masi_vision.visit.score.refusal", lambda _: None, {"blurred photo"}),
+    ],
+    ids=["no area", "no orientation", "no gate"],
+)
+def test_the_self_test_notices_what_is_broken(monkeypatch, place, broken, expected):
+    monkeypatch.setattr(selftest, "_DOSES_OD", ())
+    monkeypatch.setattr(place, broken)
+    failed = {name for name, passed, _ in selftest.run_selftest() if not passed and "dose" not in name}
+    assert failed == expected
+
+
 def recorded(tmp_path, monkeypatch, numbers, measured):
     (tmp_path / selftest.RECORD).write_text(json.dumps(numbers), encoding="utf-8")
     monkeypatch.setattr(selftest, "demo_folder", lambda: tmp_path)
@@ -60,10 +92,11 @@ def recorded(tmp_path, monkeypatch, numbers, measured):
 def doses(*fractions):
     return {
         f"dose {dose:.2f} OD": {
-            "continuous mMASI": 1.0,
-            "right_malar fraction": fraction,
-            "left_malar fraction": fraction,
-            "right_malar contrast": 0.1,
+            "mmasi": 1.0,
+            "mmasi_continuous": 1.0,
+            "right_malar pigmented_fraction": fraction,
+            "left_malar pigmented_fraction": fraction,
+            "right_malar contrast_od": 0.1,
         }
         for dose, fraction in zip(selftest._DOSES_OD, fractions, strict=True)
     }
@@ -73,11 +106,14 @@ def test_a_fraction_that_differs_is_noticed_with_its_difference(tmp_path, monkey
     expected = doses(0.1, 0.2, 0.3, 0.4)
     found = recorded(tmp_path, monkeypatch, expected, doses(0.1, 0.2, 0.35, 0.4))
     assert found["dose 0.05 OD"][0]
-    said = "continuous mMASI 1.00; largest difference 0.0500 (right_malar fraction)"
+    said = "5 numbers; farthest off: right_malar pigmented_fraction 0.35, expected 0.3"
     assert found["dose 0.10 OD"] == (False, said)
 
 
-@pytest.mark.parametrize(("key", "other"), [("continuous mMASI", 1.2), ("right_malar contrast", 0.11)])
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [("mmasi_continuous", 1.2), ("right_malar contrast_od", 0.11), ("mmasi", 1.1), ("mmasi", None)],
+)
 def test_a_score_or_a_contrast_that_differs_is_noticed(tmp_path, monkeypatch, key, other):
     expected, measured = doses(0.1, 0.2, 0.3, 0.4), doses(0.1, 0.2, 0.3, 0.4)
     measured["dose 0.05 OD"][key] = other

@@ -53,6 +53,7 @@ def agree(
 ) -> int:
     """Measure agreement between readers, with themselves, and with the software; intervals by patient."""
     need_extra("stats", "statistics")
+    from masi_vision.report.tables import refuse_stopped
     from masi_vision.stats.panel import findings
     from masi_vision.stats.reads import reads_from, refuse_spelled_alike, scores_table
     from masi_vision.written import write_file
@@ -69,6 +70,7 @@ def agree(
     typer.echo(f"Change is from {first} to {last}." if first != last else "No change: one visit.")
     by_software = None
     if scores is not None:
+        refuse_stopped(scores.parent)
         table = rows_of(scores)
         by_software = scores_table(table, scores.name)
         _check_shared(read, by_software, {(row["patient"] or row["visit"], row["visit"]) for row in table})

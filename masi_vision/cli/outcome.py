@@ -45,12 +45,14 @@ def outcome(
 ) -> int:
     """Compare the arms of a trial: ANCOVA, MMRM, improvement, responders, what is missing."""
     need_extra("stats", "statistics")
+    from masi_vision.report.tables import refuse_stopped
     from masi_vision.stats.courses import arms_of, courses_of
     from masi_vision.stats.outcome import Gain, Result, event_results, gains, load_protocol, other_results
     from masi_vision.stats.outcome import outcome as figures
 
     make_ready(out, (OUTCOME, PATIENTS, PROTOCOL), overwrite=overwrite)
     rules = load_protocol(protocol)
+    refuse_stopped(table.parent)
     rows = rows_of(table)
     arms = arms_of(rows_of(allocation) if allocation else rows, (allocation or table).name)
     courses = courses_of(rows, arms, rules.endpoint, table.name)

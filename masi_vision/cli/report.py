@@ -51,9 +51,11 @@ def report(
     """Write a study as one page: photos in and refused, quality, agreement, outcome, versions and hashes."""
     need_extra("stats", "the report")
     from masi_vision.report.study import StudyReport, study_page
+    from masi_vision.report.tables import refuse_stopped
     from masi_vision.written import write_file, writing
 
     make_ready(out, [PAGE], overwrite=overwrite)
+    refuse_stopped(results)
     own = rows_of(results / "scores.csv")
     opened = rows_of(scores) if scores else own
     run = _run_of(results)

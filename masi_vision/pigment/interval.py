@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 
@@ -35,8 +36,8 @@ class Band:
             raise ValueError("measured, below and above must have one length, and at least one value")
         if not all(low < high for low, high in pairwise(self.measured)):
             raise ValueError("measured must increase")
-        if min(*self.below, *self.above) < 0:
-            raise ValueError("below and above must not be negative")
+        if not all(0 <= value < inf for value in (*self.measured, *self.below, *self.above)):
+            raise ValueError("measured, below and above must be numbers of 0 and more")
 
     def around(self, value: float) -> tuple[float, float]:
         """Low and high end around a measured value; never below 0."""
@@ -67,8 +68,8 @@ class ChangeError:
             raise ValueError("size_od and within_od must have one length, and at least one value")
         if not all(low < high for low, high in pairwise(self.size_od)):
             raise ValueError("size_od must increase")
-        if min(*self.size_od, *self.within_od) < 0:
-            raise ValueError("size_od and within_od must not be negative")
+        if not all(0 <= value < inf for value in (*self.size_od, *self.within_od)):
+            raise ValueError("size_od and within_od must be numbers of 0 and more")
 
     def around(self, change_od: float) -> tuple[float, float]:
         """Low and high end around a measured change."""
@@ -98,7 +99,9 @@ class MeasureError:
     by_doubt: tuple[tuple[float, Band], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse bands that leave a region without any."""
+        """Refuse bands that leave a region without any, and ends beyond those of the regions."""
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"share must be in [0, 1], got {self.share}")
         shares = [share for share, _ in self.by_doubt]
         if shares and (shares != sorted(set(shares)) or shares[-1] != 1):
             raise ValueError(f"by_doubt must increase up to 1, got {shares}")

@@ -7,6 +7,7 @@ no path of the machine comes in, so that a coded set does not tell where it came
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from typing import Any, Literal
 
 from masi_vision.config import Settings
 from masi_vision.csv_table import Row, csv_text, guarded
+from masi_vision.errors import StatsError
 from masi_vision.face.atlas import SUBUNITS
 from masi_vision.visit.folder import RESULTS_MARK
 from masi_vision.visit.region import RegionResult, region_values
@@ -195,6 +197,31 @@ def run_facts(
         "libraries": dict(facts.libraries),
     }
     return head, foot
+
+
+def refuse_stopped(results: Path) -> None:
+    """Refuse the table of a run that did not end: it lacks visits, or holds those of the run before.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of the table; where no run.json lies beside it, nothing is known of that.
+
+    Raises
+    ------
+    StatsError
+    """
+    try:
+        run = json.loads((results / RUN_JSON).read_text(encoding="utf-8"))
+        state, counts = run["state"], run["counts"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if state != "finished":
+        done = counts.get("scored", 0) + counts.get("not_scored", 0)
+        raise StatsError(
+            f"The run of {results} is {state}, {done} of {counts.get('visits_found', 'unknown')} visits "
+            "done. Expected one that is finished. Run the same command again: it goes on where it stopped."
+        )
 
 
 def refused_in(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -90,6 +90,24 @@ def test_scores_of_another_run_are_not_shown_under_this_one_s_hashes(study, tmp_
     assert "No score of other.csv was made by the run of RESULTS" in " ".join(done.output.split())
 
 
+@pytest.mark.parametrize("state", ["running", "interrupted", "failed"])
+def test_results_of_a_run_that_did_not_end_are_refused_everywhere(study, tmp_path, state):
+    shutil.copytree(study / "results", tmp_path / "results")
+    run = json.loads((tmp_path / "results" / "run.json").read_text())
+    run |= {"state": state, "counts": {"scored": 5, "not_scored": 1, "visits_found": 96}}
+    (tmp_path / "results" / "run.json").write_text(json.dumps(run))
+    scores, out = tmp_path / "results" / "scores.csv", ["--out", tmp_path / "out"]
+    for command in (
+        ["report", tmp_path / "results", *out],
+        ["export", "--results", tmp_path / "results", "--study", "MEL01", *out],
+        ["outcome", scores, *out],
+        ["agree", study / "reads.csv", "--scores", scores, *out],
+    ):
+        done = masi(*command)
+        assert done.exit_code == 2, command
+        assert f"is {state}, 6 of 96 visits done" in " ".join(done.output.split())
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [

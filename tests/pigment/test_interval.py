@@ -28,7 +28,8 @@ def test_an_interval_holds_its_value_and_never_reaches_below_zero(value):
         (((), (), ()), "at least one value"),
         (((0.0, 0.1), (0.0,), (0.0, 0.0)), "one length"),
         (((0.1, 0.1), (0.0, 0.0), (0.0, 0.0)), "must increase"),
-        (((0.0, 0.1), (0.0, -0.1), (0.0, 0.0)), "must not be negative"),
+        (((0.0, 0.1), (0.0, -0.1), (0.0, 0.0)), "numbers of 0 and more"),
+        (((0.0, 0.1), (0.0, 0.0), (0.0, float("nan"))), "numbers of 0 and more"),
     ],
 )
 def test_a_table_that_cannot_be_read_off_is_refused(table, words):
@@ -63,9 +64,17 @@ def test_the_interval_of_a_change_is_as_wide_on_both_sides_whatever_its_sign():
         (((), ()), "at least one value"),
         (((0.0, 0.1), (0.0,)), "one length"),
         (((0.1, 0.1), (0.0, 0.0)), "must increase"),
-        (((0.0, 0.1), (0.0, -0.1)), "must not be negative"),
+        (((0.0, 0.1), (0.0, -0.1)), "numbers of 0 and more"),
+        (((0.0, 0.1), (0.0, float("inf"))), "numbers of 0 and more"),
     ],
 )
 def test_errors_of_a_change_that_cannot_be_read_off_are_refused(table, words):
     with pytest.raises(ValueError, match=words):
         ChangeError(*table)
+
+
+@pytest.mark.parametrize("share", [-3.0, 1.01, float("nan")])
+def test_a_score_s_interval_is_never_wider_than_those_of_its_regions(share):
+    band = Band((0.0,), (0.1,), (0.1,))
+    with pytest.raises(ValueError, match=r"share must be in \[0, 1\]"):
+        MeasureError(band, band, share)

@@ -44,7 +44,7 @@ def remote(address: str) -> UPath:
 
         place = UPath(address, use_listings_cache=False)  # a listing that is remembered hides changes
         place.fs  # noqa: B018 (opens the file system, or says what is missing)
-    except (ImportError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         raise StudyError(
             f"{address} cannot be opened ({error}). Expected a path, or an address whose package is "
             "installed: pip install 'masi-vision[cluster]', and s3fs for s3://, gcsfs for gs://."

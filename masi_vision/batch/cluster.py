@@ -70,7 +70,7 @@ class ClusterWorkers:
                 for future in done:
                     yield self._outcome(future, asked.pop(future))
                     done.update(ask())
-        except (OSError, CancelledError) as error:
+        except (OSError, ValueError, TimeoutError, CancelledError) as error:
             raise StudyError(
                 f"The cluster at {self.address} cannot be reached, has no workers, or went away ({error}). "
                 "Expected a Dask scheduler with workers. Run again when it is up: what was done is kept."

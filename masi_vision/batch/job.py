@@ -210,7 +210,7 @@ def score_job(
             fate: Fate = "done" if all(photo.photo_sha256 for photo in result.photos) else "again"
             if before != {view: mark_of(address) for view, address in job.photos.items()}:
                 fate = "changed"
-            if fate != "changed":
+            if fate == "done":
                 pictures = write_pictures(result, Path(setup.out), job.name, setup.pictures)
     except OSError as error:  # an address that cannot be fetched
         why = NotScorable("unreadable", f"{error}. Expected the photo. Check the network, and run again.")

@@ -152,17 +152,14 @@ class Ledger:
         By every method: the disk is full, gone or not writable, or the file is no ledger.
     """
 
-    def __init__(self, file: Path, *, read_only: bool = False) -> None:
+    def __init__(self, file: Path) -> None:
         """Open the ledger, or make it."""
         self.file = file
         with self._disk():
-            if read_only:
-                self._base = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
-            else:
-                self._base = sqlite3.connect(file, isolation_level=None)
-                self._base.executescript(_SCHEMA)
-                self._base.execute("PRAGMA synchronous = FULL")
-                self._base.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", (str(FORMAT),))
+            self._base = sqlite3.connect(file, isolation_level=None)
+            self._base.executescript(_SCHEMA)
+            self._base.execute("PRAGMA synchronous = FULL")
+            self._base.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", (str(FORMAT),))
             (found,) = self._base.execute("SELECT value FROM facts WHERE name = 'format'").fetchone()
         if found != str(FORMAT):
             raise OutputError(
@@ -183,15 +180,20 @@ class Ledger:
         try:
             yield
         except sqlite3.Error as error:
+            if not isinstance(error, sqlite3.OperationalError) or "no such" in str(error):
+                raise self._damaged(error) from error
             raise OutputError(
                 f"{self.file} cannot be used ({error}). Expected a ledger, free space and the permission to "
                 "write. What was done before is kept: run again when there is space, or name another folder."
             ) from error
-        except (ValueError, TypeError, zlib.error) as error:
-            raise OutputError(
-                f"{self.file} is damaged ({error}). Expected a ledger as masi batch writes it. Copy it again "
-                "from where it is whole, or name another folder with --out."
-            ) from error
+        except (AttributeError, KeyError, ValueError, TypeError, zlib.error) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> OutputError:
+        return OutputError(
+            f"{self.file} is damaged ({error}). Expected a ledger as masi batch writes it. Copy it again "
+            "from where it is whole, or name another folder with --out: what is scored comes from the photos."
+        )
 
     def records(self) -> dict[Place, Record]:
         """All visits that stand in it."""
@@ -244,6 +246,20 @@ class Ledger:
                     "UPDATE visits SET photos = ? WHERE patient = ? AND visit = ?", (text, patient, visit)
                 )
 
+    def set_pictures(self, visits: Mapping[Place, Mapping[Pictures, tuple[str, ...]]]) -> None:
+        """Note which pictures visits have."""
+        with self._disk(), self._whole():
+            self._base.executemany(
+                "UPDATE visits SET pictures = ? WHERE patient = ? AND visit = ?",
+                [(json.dumps(pictures), *place) for place, pictures in visits.items()],
+            )
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is kept within is written to the disk together: one by one, thousands take minutes."""
+        with self._disk(), self._whole():
+            yield
+
     def take_over(self, other: Path, visits: Sequence[Place]) -> None:
         """Copy visits from another ledger: that of a shard."""
         with self._disk():
@@ -262,7 +278,11 @@ class Ledger:
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
-        """All of it or nothing."""
+        """All of it or nothing; within another whole, with that."""
+        if within := self._base.in_transaction:
+            yield
+        if within:
+            return
         self._base.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -17,6 +17,9 @@ from masi_vision.report.pictures import Pictures
 from masi_vision.visit.seen import View
 from masi_vision.written import writing
 
+DOUBTFUL = "?"
+"""Stands among a visit's pictures while they may be drawn anew: those of a stopped run are not trusted."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -58,7 +61,16 @@ class Plan:
     @property
     def stood(self) -> bool:
         """Whether all was as the run before left it."""
-        return not self.jobs and not self.vanished
+        return not self.jobs and not self.vanished and not self.lost
+
+    @property
+    def lost(self) -> dict[Place, str]:
+        """Visits in which there is nothing to score any more, though they were: the reason."""
+        return {
+            (one.patient, one.visit): str(one.problem)
+            for one in self.problems
+            if (record := self.records.get((one.patient, one.visit))) and record.photos
+        }
 
     @property
     def problems(self) -> list[StudyVisit]:
@@ -147,7 +159,11 @@ def _differing(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "
 
 
 def _of_photos(record: Record, now: Mapping[View, PhotoMark]) -> str:
-    shut = [mark.name for mark in now.values() if mark.mark is None]
+    shut = [
+        mark.name
+        for view, mark in now.items()
+        if mark.mark is None or (mark.sha256 is None and mark.name == record.photos[view].name)
+    ]
     if shut:
         return f"photo cannot be opened: {', '.join(shut)}"
     changed = [mark.name for view, mark in now.items() if mark.sha256 != record.photos[view].sha256]
@@ -155,6 +171,8 @@ def _of_photos(record: Record, now: Mapping[View, PhotoMark]) -> str:
 
 
 def _of_pictures(visit: StudyVisit, record: Record, there: Mapping[Pictures, set[str]]) -> str:
+    if any(DOUBTFUL in files for files in record.pictures.values()):
+        return "its pictures may be those of a run that was stopped"
     for kind, files in there.items():
         if kind not in record.pictures:
             return f"{kind} asked for"

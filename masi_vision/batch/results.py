@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -33,10 +35,13 @@ class ResultsFolder:
         With the pictures.
     shard : Shard or None
         A part has ledger and tables of its own.
+    study : Path
+        Where the photos lie, as their addresses spell it: the folder may lie in it.
     """
 
     out: Path
     shard: Shard | None = None
+    study: Path = Path("/")
 
     @property
     def folder(self) -> Path:
@@ -81,14 +86,15 @@ class ResultsFolder:
     def looked_at(self) -> Iterator[Ledger]:
         """A copy of the ledger as it stands, or an empty one: nothing is written."""
         self._check()
-        with Ledger(Path(":memory:")) as copy:
+        ledger = self.folder / LEDGER
+        with tempfile.TemporaryDirectory(prefix="masi-") as scratch:
             with writing(self.folder):
-                there = (self.folder / LEDGER).exists()
-            if there:
-                with Ledger(self.folder / LEDGER, read_only=True) as ledger:
-                    places = list(ledger.records())
-                copy.take_over(self.folder / LEDGER, places)
-            yield copy
+                # With the journal of a run that was killed while it wrote.
+                for file in (ledger, *ledger.parent.glob(f"{LEDGER}-*")):
+                    if file.exists():
+                        shutil.copyfile(file, Path(scratch) / file.name)
+            with Ledger(Path(scratch) / LEDGER) as copy:
+                yield copy
 
     def _check(self) -> None:
         with writing(self.folder):
@@ -110,17 +116,25 @@ class ResultsFolder:
 
     def hold(self, *files: str) -> bool:
         """Whether any of these is one of the results: a picture, or a part's."""
-        kinds = tuple(os.path.join(self._prefix, kind) for kind in (OVERLAYS, MASKS, SHARDS))  # noqa: PTH118
+        kinds = tuple(
+            os.path.join(prefix, kind, "")  # noqa: PTH118
+            for prefix in self._prefixes
+            for kind in (OVERLAYS, MASKS, SHARDS)
+        )
         return any(file.startswith(kinds) for file in files)
 
     def surround(self, *files: str) -> bool:
         """Whether any of these lies in the folder."""
-        return any(file.startswith(self._prefix) for file in files)
+        return any(file.startswith(self._prefixes) for file in files)
 
     @cached_property
-    def _prefix(self) -> str:
-        """Strings, not paths: thousands of files are asked for."""
-        return os.path.join(self.out.absolute(), "")  # noqa: PTH118
+    def _prefixes(self) -> tuple[str, ...]:
+        """How its files may be spelled. Strings, not paths: thousands of files are asked for."""
+        spelled = [self.out.absolute()]
+        study, out = self.study.absolute(), self.out.resolve()
+        if out.is_relative_to(study.resolve()):
+            spelled.append(study / out.relative_to(study.resolve()))
+        return tuple(os.path.join(one, "") for one in spelled)  # noqa: PTH118
 
 
 @contextmanager

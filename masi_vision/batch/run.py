@@ -14,7 +14,7 @@ from typing import Protocol
 from masi_vision.batch.address import is_remote, local_path, mark_of
 from masi_vision.batch.job import Job, Outcome, PhotoMark, Setup, refused
 from masi_vision.batch.ledger import LEDGER, Ledger, Maker, Place, Record, Told
-from masi_vision.batch.plan import Plan, plan_of
+from masi_vision.batch.plan import DOUBTFUL, Plan, plan_of
 from masi_vision.batch.results import ResultsFolder
 from masi_vision.batch.study import StudyVisit, visits_of
 from masi_vision.batch.tables import Notes, write_run, write_views
@@ -29,7 +29,8 @@ from masi_vision.written import writing
 
 _SAMPLE = 50  # photos that are looked for before a study counts as gone
 _VANISHED = "is not in the study any more. What was found there stays in the ledger, not in the tables."
-_SHUT = "photo cannot be opened"
+_SHUT, _CHANGED = "photo cannot be opened", "photo changed"
+_LEAST_STUDY = 5  # visits from which on it is no chance that every photo is another
 
 
 class Workers(Protocol):
@@ -116,12 +117,27 @@ class BatchRun:
             taken = [self._taken_over(part, plan, ledger) for part in self.results.parts()]
             if any(taken):
                 plan = plan_of(visits, ledger.records(), ledger, self.maker, self.setup)
+        self._refuse_another_study(plan)
         jobs = {
             place: (job, why)
             for place, (job, why) in plan.jobs.items()
             if place not in self._in_vain or self._in_vain[place] != _marks(job)
         }
         return replace(plan, jobs=jobs)
+
+    def _refuse_another_study(self, plan: Plan) -> None:
+        """Another study may number its patients and visits alike: no photo is the one that was scored."""
+        stood = [
+            place for place in plan.places if (one := plan.records.get(place)) and one.photos and one.key
+        ]
+        changed = [
+            place for place in stood if place in plan.jobs and plan.jobs[place][1].startswith(_CHANGED)
+        ]
+        if len(stood) >= _LEAST_STUDY and changed == stood:
+            raise StudyError(
+                f"{self.study} has another photo at each of the {len(stood)} visits that stand in the "
+                "ledger. Expected the study that was scored. Name another folder with --out."
+            )
 
     def refuse_out_among_photos(self) -> None:
         """Look where the results would lie, by real paths, before anything is written.
@@ -150,7 +166,7 @@ class BatchRun:
         found = visits_of(self.study, self.setup.settings.views)
         own, study = [], str(local_path(self.study).absolute())
         for one in found:
-            if self.results.hold(*one.photos.values(), os.path.join(study, one.patient, one.visit)):  # noqa: PTH118
+            if self.results.hold(*one.photos.values(), os.path.join(study, one.patient, one.visit, "")):  # noqa: PTH118
                 continue
             if self.results.surround(*one.photos.values()):
                 raise OutputError(
@@ -158,7 +174,8 @@ class BatchRun:
                     "results. Name another with --out."
                 )
             own.append(one)
-        if records and not any((one.patient, one.visit) in records for one in own):
+        shard = self.results.shard
+        if records and not any((one.patient, one.visit) in records for one in own) and not (shard and own):
             raise StudyError(
                 f"{self.study} holds none of the {len(records)} visits that stand in the ledger. Expected "
                 "the same study. Mount the share again, or name another folder with --out."
@@ -171,7 +188,6 @@ class BatchRun:
             )
         if records and not _can_be_read(own):
             raise self._gone(own)
-        shard = self.results.shard
         return own if shard is None else [one for one in own if shard.holds(one)]
 
     def _gone(self, visits: Sequence[StudyVisit]) -> StudyError:
@@ -197,6 +213,8 @@ class BatchRun:
         places = [(one.patient, one.visit) for one in there]
         done = [one for one in places if one not in undone or undone[one][1].startswith(_SHUT)]
         ledger.take_over(part / LEDGER, done)
+        # Its pictures lie in one folder with those of later runs, and may be theirs by now.
+        ledger.set_pictures(_doubted({place: records[place] for place in done if place in plan.records}))
         return bool(done)
 
     def perform(
@@ -216,8 +234,11 @@ class BatchRun:
         try:
             write_run(folder, ledger, [], self._facts(this), this.notes)  # marks a folder of results
             ledger.mark(plan.marks)
-            for problem in plan.problems:
-                self._keep(self._refused(problem), this, ledger)
+            again = {place: plan.records[place] for place in plan.jobs if place in plan.records}
+            ledger.set_pictures(_doubted(again))
+            with ledger.at_once():
+                for problem in plan.problems:
+                    self._keep(self._refused(problem), this, ledger)
             with closing(self._outcomes(this, workers, tell)) as outcomes:
                 for outcome in outcomes:
                     self._keep(outcome, this, ledger)
@@ -241,9 +262,11 @@ class BatchRun:
             self._in_vain[place] = {view: mark.mark for view, mark in outcome.photos.items()}
         if before is not None and (shut := self._shut_for_now(before, outcome)):
             this.remarks.append((place, f"{shut} could not be read this time; the result of before stands."))
+            ledger.set_pictures({place: before.pictures})
             return
         if before is not None and self._is_of_the_same(before, outcome):  # not asked for now, but still true
-            outcome = replace(outcome, pictures={**before.pictures, **outcome.pictures})
+            sure = {kind: files for kind, files in before.pictures.items() if DOUBTFUL not in files}
+            outcome = replace(outcome, pictures={**sure, **outcome.pictures})
         ledger.keep(outcome, self.maker)
         if before is not None:
             self._take_away(before.pictures, outcome, this.plan)
@@ -267,8 +290,9 @@ class BatchRun:
         photos = outcome.photos
         if not photos:
             return outcome.visit if before.photos and outcome.reason == "unreadable" else ""
+        opens = outcome.reason in ("crashed", "timed_out")
         holds = before.photos.keys() == photos.keys() and all(
-            _is_still(before.photos[view], now) for view, now in photos.items()
+            _is_still(before.photos[view], now, opens=opens) for view, now in photos.items()
         )
         return ", ".join(mark.name for mark in photos.values() if mark.sha256 is None) if holds else ""
 
@@ -341,11 +365,14 @@ class BatchRun:
         )
 
 
-def _is_still(before: PhotoMark, now: PhotoMark) -> bool:
-    """Whether a photo is the one of before: by its content, by the file's mark, or it is away for now."""
-    if now.sha256 is not None:
-        return now.sha256 == before.sha256
-    return now.mark in (None, before.mark)
+def _is_still(before: PhotoMark, now: PhotoMark, *, opens: bool) -> bool:
+    """Whether a photo is that of before as far as is known: it has its content or mark, or cannot be opened.
+
+    What ended its worker can be opened.
+    """
+    if now.sha256 is not None or opens:
+        return now.sha256 == before.sha256 or (now.sha256 is None and now.mark in (None, before.mark))
+    return now.name == before.name
 
 
 class _Pass:
@@ -373,10 +400,20 @@ class _Pass:
     def notes(self) -> Notes:
         """What run.json tells beside what stands in the ledger."""
         again = [(place, why) for place, (_, why) in self.plan.jobs.items() if why != "new"]
+        again += [(place, f"nothing to score any more: {why}") for place, why in self.plan.lost.items()]
         return Notes(
             [{"patient": patient, "visit": visit, "remark": one} for (patient, visit), one in self.remarks],
             [{"patient": patient, "visit": visit, "why": why} for (patient, visit), why in again],
         )
+
+
+def _doubted(records: Mapping[Place, Record]) -> dict[Place, dict[Pictures, tuple[str, ...]]]:
+    """Pictures of visits that have any, as those that may not be theirs."""
+    return {
+        place: {kind: (*files, DOUBTFUL) for kind, files in record.pictures.items()}
+        for place, record in records.items()
+        if record.pictures
+    }
 
 
 def _marks(job: Job) -> dict[str, str | None]:

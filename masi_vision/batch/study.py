@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -118,12 +119,13 @@ def _by_manifest(study: str) -> Iterator[tuple[VisitFiles, dict[View, str]]]:
                 "be scored.",
             )
         address = _beside(study, row["path"])
-        if address in named:
+        same = address if is_remote(address) else os.path.normpath(address)
+        if same in named:
             raise StudyError(
-                f"Line {number} of {_short(study)} names the photo of line {named[address]} again. Expected "
+                f"Line {number} of {_short(study)} names the photo of line {named[same]} again. Expected "
                 "each photo once. Correct the line."
             )
-        named[address] = number
+        named[same] = number
         photos[view] = address
     for (patient, visit), photos in visits.items():
         ordered = {view: photos[view] for view in VIEWS if view in photos}

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from masi_vision.batch.address import is_remote
+from masi_vision.batch.address import is_remote, local_path
 from masi_vision.batch.cluster import ClusterWorkers
 from masi_vision.batch.job import Setup
 from masi_vision.batch.ledger import Ledger, Told
@@ -62,6 +62,12 @@ def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float 
             f"--cluster with pictures writes them from every machine, which {order.out} cannot hold. "
             "Expected a folder that all machines share, or no pictures."
         )
+    study, results = f"{order.study.rstrip('/')}/", f"{order.out.rstrip('/')}/"
+    if is_remote(order.out) and study.startswith(results):
+        raise OutputError(
+            f"{order.out} is the study, or holds it. Expected an address of its own for the results. Name "
+            "another with --out."
+        )
     with _stoppable(), mirrored(order.out, write=not dry_run) as out:
         setup = Setup(
             order.settings,
@@ -69,7 +75,8 @@ def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float 
             str(out.absolute()),
             "" if order.models is None else str(order.models.resolve()),
         )
-        run = BatchRun(order.study, ResultsFolder(out, order.shard), setup)
+        results_in = ResultsFolder(out, order.shard, local_path(order.study))
+        run = BatchRun(order.study, results_in, setup)
         run.refuse_out_among_photos()
         if dry_run:
             with run.results.looked_at() as ledger:

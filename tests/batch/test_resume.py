@@ -150,7 +150,7 @@ def test_a_ledger_of_another_format_is_refused(out):
 
 def test_what_is_no_ledger_is_refused(tmp_path):
     (tmp_path / "ledger.sqlite").write_text("not a database, " * 100)
-    with pytest.raises(OutputError, match="cannot be used"):
+    with pytest.raises(OutputError, match="is damaged"):
         Ledger(tmp_path / "ledger.sqlite")
 
 
@@ -384,5 +384,102 @@ def test_a_ledger_that_is_damaged_is_said_to_be(study, out, perform, ask):
     with sqlite3.connect(out / "ledger.sqlite") as base:
         base.execute(ask)
     (study / "P01" / "visit-1" / "front.jpg").unlink()
+    with pytest.raises(OutputError, match="is damaged"):
+        perform(study, out)
+
+
+class StoppedAfter:
+    """Workers whose run is stopped by hand after so many visits."""
+
+    def __init__(self, workers, count):
+        self.workers, self.count = workers, count
+
+    def outcomes(self, jobs):
+        for number, outcome in enumerate(self.workers.outcomes(jobs), 1):
+            if number > self.count:
+                raise KeyboardInterrupt
+            yield outcome
+
+
+def overlays(out):
+    return {file.name: file.read_bytes() for file in (out / "overlays").iterdir()}
+
+
+def test_pictures_of_a_run_that_was_stopped_are_drawn_again(study, perform, settings, tmp_path):
+    perform(study, tmp_path / "out", pictures=("overlays",))
+    before = overlays(tmp_path / "out")
+    other = changed(settings, "pigment", lesion_probability=0.9)
+    setup = Setup(other, ("overlays",), str(tmp_path / "out"))
+    stopped = StoppedAfter(LocalWorkers(setup, shipped_models(), 2, 60.0), 0)
+    perform(study, tmp_path / "out", pictures=("overlays",), settings=other, workers=stopped)
+    assert overlays(tmp_path / "out") != before  # drawn, and not kept
+    _, reasons = perform(study, tmp_path / "out", pictures=("overlays",))
+    assert set(reasons.values()) == {"its pictures may be those of a run that was stopped"}
+    assert overlays(tmp_path / "out") == before
+    assert perform(study, tmp_path / "out", pictures=("overlays",))[1] == {}
+
+
+def test_a_view_that_cannot_be_opened_leaves_the_picture_of_the_result_that_stands(study, perform, tmp_path):
+    left = study / "P01" / "visit-1" / "left.jpg"
+    shutil.copy(demo_folder() / "demo-01" / "visit-1" / "left.jpg", left)
+    perform(study, tmp_path / "out", pictures=("overlays",))
+    before = overlays(tmp_path / "out")
+    left.rename(tmp_path / "left.jpg")
+    left.symlink_to(tmp_path / "nowhere.jpg")
+    perform(study, tmp_path / "out", pictures=("overlays",))
+    assert overlays(tmp_path / "out") == before
+    left.unlink()
+    (tmp_path / "left.jpg").rename(left)
+    perform(study, tmp_path / "out", pictures=("overlays",))
+    assert overlays(tmp_path / "out") == before
+
+
+def test_a_study_whose_every_photo_is_another_is_another_study(study, out, perform, monkeypatch):
+    monkeypatch.setattr("masi_vision.batch.run._LEAST_STUDY", 4)
+    before = tables(out)
+    for photo in study.rglob("front.jpg"):
+        photo.write_bytes(photo.read_bytes() + b"other")
+    with pytest.raises(StudyError, match="another photo at each of the 4 visits"):
+        perform(study, out)
+    assert tables(out) == before
+
+
+def test_a_visit_that_lost_its_photo_is_told_with_its_reason(study, out, perform):
+    (study / "P01" / "visit-1" / "front.jpg").unlink()
+    summary, _ = perform(study, out)
+    assert not summary.plan.stood
+    (again,) = json.loads((out / "run.json").read_text())["again"]
+    assert again["visit"] == "visit-1"
+    assert again["why"].startswith("nothing to score any more: ")
+
+
+def test_a_part_whose_visits_were_renamed_has_others_or_none(study, perform, tmp_path):
+    done = [
+        number for number in (1, 2, 3) if perform(study, tmp_path / "out", shard=Shard(number, 3))[0].told
+    ]
+    for visit in list(study.glob("*/*")):
+        visit.rename(visit.with_name(f"{visit.name}-renamed"))
+    told = [perform(study, tmp_path / "out", shard=Shard(number, 3))[0].told for number in (1, 2, 3)]
+    assert done
+    assert sum(map(len, told)) == 4
+
+
+def test_results_in_a_study_that_is_reached_by_a_link_are_no_visits(study, tmp_path):
+    (tmp_path / "link").symlink_to(study)
+    done = masi("batch", tmp_path / "link", "--out", study / "results", "--overlays", "--workers", 1)
+    assert done.exit_code == 0, done.output
+    assert {row["patient"] for row in table(study / "results" / "scores.csv")[1]} == {"P01", "P02"}
+
+
+def test_an_address_that_is_the_study_is_no_place_for_its_results():
+    for out in ("s3://bucket/study", "s3://bucket/study/", "s3://bucket"):
+        done = masi("batch", "s3://bucket/study", "--out", out)
+        assert done.exit_code == 2
+        assert "is the study, or holds it" in done.stderr
+
+
+def test_a_ledger_with_nonsense_in_its_cells_is_damaged_and_no_bug(study, out, perform):
+    with sqlite3.connect(out / "ledger.sqlite") as base:
+        base.execute("UPDATE visits SET photos = '[]'")
     with pytest.raises(OutputError, match="is damaged"):
         perform(study, out)

@@ -135,3 +135,9 @@ def test_a_study_that_is_not_there_is_refused(tmp_path, settings):
         visits_of(str(tmp_path / "nowhere"), settings.views)
     with pytest.raises(StudyError, match="cannot be read"):
         visits_of(str(tmp_path / "nowhere.csv"), settings.views)
+
+
+def test_a_photo_that_is_spelled_in_two_ways_is_named_twice(tmp_path, settings):
+    lines = ("P1,v1,front,x/a.jpg", "P1,v2,front,x/../x/a.jpg")
+    with pytest.raises(StudyError, match="names the photo of line 2 again"):
+        visits_of(manifest(tmp_path, *lines), settings.views)

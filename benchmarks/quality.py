@@ -260,6 +260,25 @@ def toned(good: Good, rng: Rng) -> Pixels:
     return coded(np.stack([grey**power for power in powers], axis=-1))
 
 
+def cloth(good: Good, rng: Rng) -> Pixels:
+    """A region under woven cloth: blue, green, white or pink, with folds."""
+    region = good.codes == int(rng.choice([int(one) for one in MASI_SUBUNITS]))
+    rows, columns = np.nonzero(region)
+    box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    colour = np.array(((60, 90, 170), (70, 150, 120), (215, 215, 210), (220, 150, 160)))[rng.integers(4)]
+    shape = good.pixels[box].shape[:2]
+    folds = cv2.GaussianBlur(rng.normal(0, 1, shape), (0, 0), 0.05 * good.width_px)
+    weave = 1 + 0.2 * folds / max(folds.std(), 1e-6) + rng.normal(0, 0.05, shape)
+    picture = good.pixels.copy()
+    picture[box] = np.clip(colour * weave[..., None], 0, 255).astype(np.uint8)
+    return picture
+
+
+def swapped(good: Good, rng: Rng) -> Pixels:
+    """Red and blue exchanged, as programs do that take one order for the other."""
+    return good.pixels[..., ::-1]
+
+
 DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "out of focus": (out_of_focus, 22),
     "moved": (moved, 22),
@@ -273,6 +292,8 @@ DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "on its head": (on_its_head, 22),
     "covered with one colour": (one_colour, 22),
     "toned in one colour": (toned, 22),
+    "covered with cloth": (cloth, 22),
+    "red and blue exchanged": (swapped, 22),
 }
 MISNAMED = 24
 

@@ -187,6 +187,7 @@ class QualitySettings(Section):
     roll_deg: AtMost
     visible_fraction: VisibleShare
     plain_fraction: AtMostShare
+    red_over_blue_od: AtLeast
     clipped_fraction: AtMostShare
     blocked_fraction: AtMostShare
     gloss_fraction: WarnOnly

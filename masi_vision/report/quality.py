@@ -35,6 +35,7 @@ _FOUND = {  # what a check says that did not pass, in a word or three
     "blur_percent": "blurred",
     "jpeg_quality": "much compressed",
     "colour_levels": "without colours",
+    "red_over_blue_od": "not the colour of skin",
     "light_difference_od": "uneven light",
     "yaw_deg_front": "turned to a side",
     "yaw_deg_oblique_least": "turned too little",

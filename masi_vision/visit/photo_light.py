@@ -128,6 +128,14 @@ def without_detail(seen: SeenPhoto) -> npt.NDArray[np.bool_]:
     return np.asarray(cv2.dilate(green, around) - cv2.erode(green, around) < 1)
 
 
+def red_over_blue_od(seen: SeenPhoto, skin: npt.NDArray[np.bool_]) -> float | None:
+    """By how much red is stronger than blue on some skin (H, W), its median; None without any."""
+    if not skin.any():
+        return None
+    red, blue = (np.maximum(seen.true_rgb[..., k][skin], 1e-4) for k in (0, 2))
+    return float(np.median(np.log10(red / blue)))
+
+
 class Light(NamedTuple):
     """Sum, least and most of the three channels, (H, W) each: NumPy is slow along an axis of three."""
 

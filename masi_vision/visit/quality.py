@@ -25,6 +25,7 @@ from masi_vision.visit.photo_light import (
     colour_levels,
     glossy,
     light_difference_od,
+    red_over_blue_od,
     without_detail,
 )
 from masi_vision.visit.seen import SeenPhoto, View
@@ -46,6 +47,7 @@ REASONS: Mapping[str, ReasonCode] = {
     "roll_deg": "pose",
     "visible_fraction": "region_hidden",
     "plain_fraction": "region_hidden",
+    "red_over_blue_od": "region_hidden",
     "clipped_fraction": "clipped",
     "blocked_fraction": "too_dark",
     "colour_card": "colour_card",
@@ -322,6 +324,13 @@ def _of_region(
         plain,
         f"{name}: {plain or 0:.1%} of it has no detail, as if it were covered with one colour. Expected "
         "{limit} of it. Take off what covers the skin, and the box that hides who it is.",
+    )
+    redder = red_over_blue_od(seen, skin)
+    yield (
+        "red_over_blue_od",
+        redder,
+        f"{name}: red is {10 ** (redder or 0):.2f} times as strong as blue ({redder or 0:.2f} OD), not as on "
+        "skin. Expected {limit} OD. Take off what covers the skin, use white light, and the camera's own file.",
     )
     clipped = None if brightest is None else float((brightest >= _CLIPPED).mean())
     yield (

@@ -12,6 +12,7 @@ from masi_vision.face.atlas import Subunit
 from masi_vision.face.pose import HeadPose
 from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
 from masi_vision.photo.exif import CaptureFacts
+from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.models import shipped_models
 from masi_vision.visit.photo_light import blur_percent, colour_levels, eye_opening, light_difference_od
 from masi_vision.visit.quality import REASONS, check_photo, refusal, worst
@@ -136,6 +137,25 @@ def test_a_photo_too_dark_to_measure_is_not_scored(photos):
     findings = check_photo(see(lit(photos[0], 0.02)), "front", SETTINGS)
     assert {f.check for f in refused(findings).values()} <= {"blocked_fraction", "visible_fraction"}
     assert refused(findings)
+
+
+def test_what_has_not_the_colour_of_skin_is_no_skin(photos, seen):
+    for photo, one in zip(photos, seen, strict=True):
+        other = Photo.from_srgb(np.ascontiguousarray(photo.srgb[..., ::-1]), name="front.jpg")
+        swapped = check_photo(SeenPhoto(other, one.face, one.codes), "front", SETTINGS)
+        assert {region: f.check for region, f in refused(swapped).items()} == dict.fromkeys(
+            MASI_REGIONS, "red_over_blue_od"
+        )
+        masked = np.array(photo.srgb)
+        top, left, bottom, right = one.face.window(masked.shape)
+        chin = one.face.photo_codes((top, left, bottom, right)) == Subunit.CHIN
+        grain = np.random.default_rng(1).normal(0, 8, (*chin.shape, 1))
+        cloth = np.clip(np.array((70, 110, 180)) + grain, 0, 255).astype(np.uint8)
+        part = masked[top:bottom, left:right]
+        part[chin] = cloth[chin]
+        found = refused(check_photo(see(masked), "front", SETTINGS))
+        assert found["chin"].check in ("red_over_blue_od", "visible_fraction")
+        assert found["chin"].reason == "region_hidden"
 
 
 @pytest.mark.parametrize("curves", [(0.8, 1, 1.4), (1.15, 1, 0.9)], ids=["sepia", "blue"])

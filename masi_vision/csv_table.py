@@ -115,12 +115,17 @@ def csv_table(text: str, name: str, refused: type[MasiError], *, any_case: bool 
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """Lay rows out as CSV; nothing for what a row lacks, or has None of."""
+    """Lay rows out as CSV; nothing for what a row lacks, or has None of. Every end of a line is LF."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    # A lone CR would stand unquoted, and end the row for who reads it.
+    writer.writerows({name: _with_lf(value) for name, value in row.items()} for row in rows)
     return stream.getvalue()
+
+
+def _with_lf(value: object) -> object:
+    return value.replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else value
 
 
 def csv_line(columns: Sequence[str], row: Mapping[str, object]) -> str:

@@ -24,18 +24,25 @@ def json_items(values: Sequence[object]) -> str:
     return json_text(values)[2:-3]
 
 
-def write_file(path: Path, content: str | bytes) -> None:
+def write_file(path: Path, content: str | bytes, *, private: bool = False) -> None:
     """Write a file whole or not at all: a reader never sees half of it."""
-    write_pieces(path, [content.encode() if isinstance(content, str) else content])
+    write_pieces(path, [content.encode() if isinstance(content, str) else content], private=private)
 
 
-def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file whole or not at all, piece by piece; its folder is made."""
+def write_pieces(path: Path, pieces: Iterable[bytes], *, private: bool = False) -> None:
+    """Write a file whole or not at all, piece by piece; its folder is made.
+
+    Parameters
+    ----------
+    private : bool
+        For nobody else on this machine to read.
+    """
     part = path.with_name(f".{path.name}.{uuid4().hex[:8]}{PART}")  # two who write do not mix
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with part.open("wb") as file:
+            part.touch(mode=0o600 if private else 0o666)
+            with part.open("r+b") as file:
                 file.writelines(pieces)
             part.replace(path)
         finally:

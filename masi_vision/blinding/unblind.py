@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from masi_vision.blinding.key import Key
 from masi_vision.csv_table import guarded, read_csv
 from masi_vision.errors import BlindingError
 from masi_vision.reads_table import LOCKED, is_blind
+from masi_vision.scale import MASI_REGIONS
 
 ALLOCATION_COLUMNS = ("patient", "arm")
 CODE_COLUMNS = ("code", "visit")
 """Columns that hold the code, the first that a table has: reads name it, scores take it for a visit."""
 Rows = list[dict[str, str]]
+
+
+CLOSED = "closed_utc"
+"""Column of a table of reads of the reading page: since when nobody reads any more; blank before."""
+_GRADED = frozenset((*(f"{region}_area" for region in MASI_REGIONS), "area", "mmasi"))
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,15 @@ class Table:
     @property
     def unlocked(self) -> int:
         """How many reads are not locked."""
-        return sum(not row[LOCKED] for row in self.rows) if LOCKED in self.columns else 0
+        return sum(not _is_time(row[LOCKED]) for row in self.rows) if LOCKED in self.columns else 0
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text.strip())
+    except ValueError:
+        return False
+    return True
 
 
 def read_tables(results: Path) -> list[Table]:
@@ -110,6 +125,11 @@ def unblinded(table: Table, key: Key, arms: Mapping[str, str] | None = None) -> 
     rest = tuple(name for name in table.columns if name not in (*added, column))
     rows = []
     for row in table.rows:
+        if row.get("set", key.set_id) != key.set_id:
+            raise BlindingError(
+                f"{table.name} is of the set {row['set']}. Expected {key.set_id}, that of the key. Name "
+                "another key, or other results."
+            )
         unit = key.unit(row[column])
         if unit is None:
             raise BlindingError(
@@ -134,6 +154,10 @@ def unlocked_reads(tables: Sequence[Table]) -> Iterator[str]:
     for table in reads:
         if not table.rows:
             yield f"{table.name} holds no read"
+        if any(not row.get(CLOSED, "closed") for row in table.rows):
+            yield f"the reading of {table.name} is open, and reads may be corrected (masi review close)"
+        if table.columns and not _GRADED & set(table.columns):
+            yield f"{table.name} holds no grades"
         if table.unlocked:
             yield f"{table.unlocked} of {len(table.rows)} reads of {table.name} are not locked"
 
@@ -151,7 +175,7 @@ def unread(tables: Sequence[Table], key: Key) -> Iterator[str]:
         for table in tables
         if LOCKED in table.columns and table.code_column is not None
         for row in table.rows
-        if row[LOCKED] and is_blind(row)
+        if _is_time(row[LOCKED]) and is_blind(row)
     }
     readers = Counter(code for code, _ in locked)
     lacking = [unit.code for unit in key.units if readers[unit.code] < len(key.orders)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -162,13 +164,23 @@ def check(
 
 
 def _noted(key: Path, what: str, reason: str, **facts: Any) -> None:
-    import getpass
-
     from masi_vision.blinding.journal import note
     from masi_vision.blinding.key import set_of
 
-    journal = key.with_name(key.name + _JOURNAL)
-    note(journal, who=getpass.getuser(), what=what, reason=reason, set=set_of(key), **facts)
+    key = key.resolve()  # one key has one journal, by whatever link it is named
+    note(key.with_name(key.name + _JOURNAL), who=_user(), what=what, reason=reason, set=set_of(key), **facts)
+
+
+def _user() -> str:
+    """The system's user, whatever the environment calls him."""
+    if os.name != "posix":
+        return getpass.getuser()
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
 
 
 @verb
@@ -203,6 +215,7 @@ def unblind(
     tables = read_tables(results)
     arms = read_allocation(allocation) if allocation else None
     _refuse_early(unlocked_reads(tables), before_lock)
+    _refuse_sources(out, results)
     make_ready(out, (table.name for table in tables), overwrite=overwrite)
     facts = {"arms": "yes" if arms is not None else "no", "before_lock": before_lock or ""}
     _noted(key, "asked to unblind", reason, results=results.name, **facts)
@@ -211,9 +224,16 @@ def unblind(
     _refuse_early(unread(tables, opened_key), before_lock)
     _noted(key, "unblinded", reason, results=results.name, **facts)
     for table in made:
-        write_file(out / table.name, csv_text(table.columns, table.rows))
+        write_file(out / table.name, csv_text(table.columns, table.rows), private=True)
     typer.echo(f"{len(made)} tables in {out}. Noted in {key.name + _JOURNAL}.")
     return DONE
+
+
+def _refuse_sources(out: Path, results: Path) -> None:
+    """Names beside codes break the code for who has the codes; tables over their source lose it."""
+    folder = results if results.is_dir() else results.parent
+    if out.resolve() == folder.resolve():
+        raise OutputError(f"{out} holds what is read. Expected a folder of its own. Name another.")
 
 
 def _refuse_early(against: Iterable[str], before_lock: str | None) -> None:

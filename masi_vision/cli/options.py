@@ -34,6 +34,8 @@ ModelsChoice = Annotated[
         "--models", metavar="NAME|DIR", help="Models to score with; those in use where omitted (masi models)."
     ),
 ]
+_CODED_SET = "set.json"
+"""What every coded set holds."""
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results in the folder.")]
 
 
@@ -46,6 +48,10 @@ def make_ready(out: Path, names: Iterable[str], *, overwrite: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file. Expected a folder. Name another.")
+    if within := [one for one in (out.resolve(), *out.resolve().parents) if (one / _CODED_SET).exists()]:
+        raise OutputError(
+            f"{out} lies in the coded set {within[0]}, which readers get. Expected another folder. Name one."
+        )
     held = [name for name in names if (out / name).exists()]
     if held and not overwrite:
         raise OutputError(f"{out / held[0]} is there already. Expected a new folder, or --overwrite.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from masi_vision.cli.options import Overwrite, make_ready, secret
 from masi_vision.errors import ReadingError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
     from masi_vision.blinding.coded_set import Contents
@@ -134,10 +136,26 @@ def serve(
             f"{host}:{port} cannot be listened at. Expected an address of this machine and a free port. Name "
             "another --port, or stop what listens there."
         ) from error
-    with door:
+    with door, _put_away(engine):
         typer.echo(f"Reading page: {scheme}://{host}:{door.getsockname()[1]}  Stop it with Ctrl-C.")
         uvicorn.Server(config).run(sockets=[door])
     return DONE
+
+
+@contextmanager
+def _put_away(engine: Engine) -> Iterator[None]:
+    """However the server ends, by Ctrl-C or by the system, the database is one whole file."""
+    from masi_vision.review.database import put_away
+
+    def ended(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, ended)  # the server gives the signal on once it has stopped
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        put_away(engine)
 
 
 def _check_files(*files: Path | None) -> None:
@@ -263,7 +281,7 @@ def export(
         tables = {"reads.csv": reads_csv(session, rules), "audit.csv": audit_csv(session)}
         last, since = trail(session)[-1], closed_utc(session)
     for name, text in tables.items():
-        write_file(out / name, text)
+        write_file(out / name, text, private=True)
     if not since:
         typer.echo("The reading is open: more may be locked after this. To end it: masi review close.")
     typer.echo(f"reads.csv and audit.csv in {out}.\nThe audit trail ends at row {last.number}: {last.hash}")
@@ -272,13 +290,39 @@ def export(
 
 @review.command("close")
 @verb
-def close(db: Database) -> int:
+def close(
+    db: Database,
+    protocol: Protocol = None,
+    incomplete: Annotated[
+        str, typer.Option(metavar="REASON", help="Close it though units are due; noted in the trail.")
+    ] = "",
+) -> int:
     """End a reading: from then on nobody grades, locks or corrects. Before the code is broken."""
     with _opened(db) as session:
+        from masi_vision.review.protocol import load_protocol
         from masi_vision.review.reading import close as close_reading
+        from masi_vision.review.reading import hold_against
 
-        since = close_reading(session)
+        rules = load_protocol(protocol)
+        hold_against(session, "protocol", rules.sha256)
+        since = close_reading(session, rules, incomplete)
     typer.echo(f"The reading is closed since {since} UTC. Export it now: masi review export.")
+    return DONE
+
+
+@review.command("backup")
+@verb
+def backup(db: Database, out: Annotated[Path, typer.Option(metavar="FILE", help="The copy.")]) -> int:
+    """Copy the database as it is now, while readers read: the file alone may lack the last reads."""
+    need_extra("review", "reading")
+    from masi_vision.review.database import copy_database, open_database
+
+    engine = open_database(db, may_be_new=False)
+    try:
+        copy_database(engine, out)
+    finally:
+        engine.dispose()
+    typer.echo(f"Copied to {out}.")
     return DONE
 
 
@@ -295,10 +339,11 @@ def verify(
     with _opened(db, to_look=True) as session:
         from masi_vision.review.audit import trail
         from masi_vision.review.audit import verify as faults_of
-        from masi_vision.review.reading import altered_reads
+        from masi_vision.review.reading import altered_facts, altered_reads
 
         events = trail(session)
-        found = [*faults_of(session), *altered_reads(session)]
+        found = [*faults_of(session), *altered_reads(session), *altered_facts(session)]
+        locked = sum(event.what.startswith(("locked ", "corrected ")) for event in events)
         if head is not None and head not in {event.hash for event in events}:
             found.append(f"No row has the hash {head[:16]}...: rows were taken off the end, or written anew.")
     for one in found:
@@ -306,5 +351,6 @@ def verify(
     if found:
         typer.echo(f"masi: the audit trail was altered: {len(found)} faults.", err=True)
         return MUST_CHANGE
-    typer.echo(f"The audit trail is as it was written: {len(events)} rows.")
+    last = f", the last of {events[-1].utc} UTC" if events else ""
+    typer.echo(f"The audit trail is as it was written: {len(events)} rows, {locked} locked reads{last}.")
     return DONE

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine, event, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
@@ -58,6 +60,11 @@ def open_database(address: str, *, may_be_new: bool = True) -> Engine:
             engine.dispose()
             raise nothing
         migrate(engine)
+    except CommandError as error:
+        raise ReadingError(
+            f"{shown} was written by a newer masi_vision ({error}). Expected one of this version "
+            "or older. Use the version that wrote it."
+        ) from error
     except (SQLAlchemyError, OSError, ImportError) as error:
         raise ReadingError(
             f"The database {shown} cannot be opened ({_words(error)}). "
@@ -84,6 +91,39 @@ def _for_many_at_once(engine: Engine) -> None:
     def _begun(connection: Any) -> None:
         reads_only = connection.get_execution_options().get("reads_only", False)
         connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+
+def put_away(engine: Engine) -> None:
+    """Write everything into the one file of an SQLite database, and close it: a copy of it is then whole."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect().execution_options(reads_only=True) as connection:
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.exec_driver_sql("BEGIN")
+    engine.dispose()
+
+
+def copy_database(engine: Engine, file: Path) -> None:
+    """Copy an SQLite database as it is at this moment, whoever writes it meanwhile.
+
+    Raises
+    ------
+    ReadingError
+        It is no SQLite database, or the copy cannot be written.
+    """
+    if engine.dialect.name != "sqlite":
+        raise ReadingError(f"The database is of {engine.dialect.name}. Expected SQLite. Use pg_dump.")
+    try:
+        file.touch(mode=0o600, exist_ok=False)
+        connection = engine.raw_connection()
+        with closing(sqlite3.connect(file)) as copy:
+            connection.driver_connection.backup(copy)  # type: ignore[union-attr]
+        connection.close()
+    except (OSError, sqlite3.Error) as error:
+        raise ReadingError(
+            f"{file} cannot be written ({error}). Expected a new file, free space and the permission "
+            "to write. Name another."
+        ) from error
 
 
 def migrate(engine: Engine) -> None:

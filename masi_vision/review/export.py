@@ -10,7 +10,7 @@ from masi_vision.review.audit import COLUMNS, trail
 from masi_vision.review.database import fact
 from masi_vision.review.grades import Reading
 from masi_vision.review.protocol import ReadingProtocol
-from masi_vision.review.reading import codes_not_adjudicated
+from masi_vision.review.reading import closed_utc, codes_not_adjudicated, has_adjudicator, open_corrections
 from masi_vision.review.tables import Account, Entry, Place
 from masi_vision.scale import MASI_REGIONS
 
@@ -19,15 +19,15 @@ READ_COLUMNS = (
     *("code", "reader", "stage", "version", "latest"),
     *(f"{region}_{name}" for region in MASI_REGIONS for name in _GRADES),
     *("mmasi", "masi", "ungradable", "comment", "reason"),
-    *("locked_utc", "signed_by", "meaning", "sha256", "set", "protocol_sha256"),
+    *("locked_utc", "signed_by", "meaning", "sha256", "set", "protocol_sha256", "closed_utc"),
 )
 
 
 def reads_csv(session: Session, protocol: ReadingProtocol) -> str:
     """Every locked read, corrections beside what they correct; what is due and not read yet has no lock.
 
-    Due are the units of every reader who may still sign in, and the units on which readers differ where there
-    is an adjudicator.
+    Due are the units of every reader who may still sign in, corrections that were begun, and the units on
+    which readers differ where there is an adjudicator. ``closed_utc`` is blank while more may be locked.
     """
     rows = session.execute(
         select(Entry, Account.name)
@@ -35,7 +35,11 @@ def reads_csv(session: Session, protocol: ReadingProtocol) -> str:
         .order_by(Entry.code, Account.name, Entry.id)
     ).all()
     newest = {(entry.code, name, entry.stage): entry.id for entry, name in rows}
-    known: dict[str, object] = {"set": fact(session, "set"), "protocol_sha256": fact(session, "protocol")}
+    known: dict[str, object] = {
+        "set": fact(session, "set"),
+        "protocol_sha256": fact(session, "protocol"),
+        "closed_utc": closed_utc(session),
+    }
     made: list[dict[str, object]] = [
         _row(entry, name, newest[entry.code, name, entry.stage] == entry.id, protocol) | known
         for entry, name in rows
@@ -46,7 +50,10 @@ def reads_csv(session: Session, protocol: ReadingProtocol) -> str:
     )
     missing = sorted(set(map(tuple, places.all())) - read)
     made += [{"code": code, "reader": name, "stage": "blind"} | known for code, name in missing]
-    if session.execute(select(Account.id).where(Account.role == "adjudicator", Account.active)).first():
+    made += [
+        {"code": code, "reader": name, "stage": "blind"} | known for code, name in open_corrections(session)
+    ]
+    if has_adjudicator(session):
         due = sorted(codes_not_adjudicated(session, protocol))
         made += [{"code": code, "stage": "adjudication"} | known for code in due]
     return csv_text(READ_COLUMNS, made)

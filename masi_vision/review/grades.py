@@ -84,8 +84,11 @@ def reading_from(values: Any, protocol: ReadingProtocol) -> Reading:
     if not isinstance(values, dict) or set(values) - {"grades", "ungradable", "comment"}:
         raise ReadingError("A read has grades, ungradable and comment. Expected no other keys.")
     grades, why, comment = values.get("grades", {}), values.get("ungradable", ""), values.get("comment", "")
-    if not isinstance(comment, str) or len(comment) > LONGEST_COMMENT:
+    if not isinstance(comment, str) or not _can_be_kept(comment):
+        raise ReadingError("The comment is no text. Expected letters that can be written to a file.")
+    if len(comment) > LONGEST_COMMENT:
         raise ReadingError(f"The comment is too long. Expected at most {LONGEST_COMMENT} characters.")
+    comment = comment.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
     if why not in ("", *protocol.ungradable):
         raise ReadingError(f"{why!r} is no reason. Expected one of {', '.join(protocol.ungradable)}.")
     if not isinstance(grades, dict) or set(grades) - set(MASI_REGIONS):
@@ -98,6 +101,15 @@ def reading_from(values: Any, protocol: ReadingProtocol) -> Reading:
     return Reading(
         {region: dict(sorted(given.items())) for region, given in sorted(grades.items())}, why, comment
     )
+
+
+def _can_be_kept(text: str) -> bool:
+    """Half a letter (a lone surrogate) is in no file."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def discordance(one: Reading, other: Reading, protocol: ReadingProtocol) -> list[str]:

@@ -61,7 +61,7 @@ class OwnList:
 
     units: tuple[Listed, ...]
     next_code: str
-    waiting: Literal["", "done", "pause", "part"] = ""
+    waiting: Literal["", "done", "pause", "part", "closed"] = ""
     until: str = ""
 
     @property
@@ -120,12 +120,24 @@ def give_list(session: Session, name: str, coded_set: Path, protocol: ReadingPro
     """Write a reader's order into the database, in parts; returns how many units it has."""
     account = account_named(session, name)
     order = read_order(coded_set, account.list_name)
+    codes = read_contents(coded_set).codes
+    if Counter(order) != Counter(codes):
+        strange = sorted((Counter(order) - Counter(codes)).keys() | (Counter(codes) - Counter(order)).keys())
+        raise ReadingError(
+            f"The list of {account.list_name} is not that of the set: {', '.join(strange[:5])} is missing, "
+            "strange or there twice. Expected every unit once. Copy the set again from where it was made."
+        )
     for number, code in enumerate(order, 1):
         part = 1 + (number - 1) * protocol.parts // len(order)
         session.add(Place(account_id=account.id, code=code, number=number, part=part))
-    digest = hashlib.sha256("\n".join(order).encode()).hexdigest()
-    note(session, "masi", "tool", "list given", name, new=f"{len(order)} units, {digest}")
+    note(session, "masi", "tool", "list given", name, new=_told(order))
     return len(order)
+
+
+def _told(order: Sequence[str]) -> str:
+    """A list as the audit trail has it."""
+    digest = hashlib.sha256("\n".join(order).encode()).hexdigest()
+    return f"{len(order)} units, {digest}"
 
 
 def own_list(session: Session, account: Account, protocol: ReadingProtocol) -> OwnList:
@@ -144,6 +156,8 @@ def own_list(session: Session, account: Account, protocol: ReadingProtocol) -> O
             state, next_code, next_part = "open", place.code, place.part
         listed.append(Listed(place.code, place.number, place.part, state))
     units = tuple(listed)
+    if since := closed_utc(session):
+        return OwnList(units, "", "closed", since)
     if not next_code:
         return OwnList(units, "", "done")
     before = [times[unit.code] for unit in units if unit.part < next_part]
@@ -454,18 +468,29 @@ def drop_correction(session: Session, account: Account, code: str) -> None:
     note(session, account.name, account.role, "correction taken back", code, old=draft.reading)
 
 
-def close(session: Session) -> str:
+def close(session: Session, protocol: ReadingProtocol, why_incomplete: str = "") -> str:
     """End a reading: nothing is drafted, locked or corrected from then on; returns since when.
+
+    Parameters
+    ----------
+    why_incomplete : str
+        Why it ends though something is due.
 
     Raises
     ------
     ReadingError
-        It is closed already.
+        It is closed already, or something is due.
     """
     if since := closed_utc(session):
         raise ReadingError(f"The reading was closed at {since} UTC. Expected one that is open.")
+    due = still_due(session, protocol)
+    if due and not why_incomplete.strip():
+        raise ReadingError(
+            f"The reading is not complete: {'; '.join(due[:10])}. Expected all locked, for nobody reads once "
+            "it is closed. Wait for them, or say why with --incomplete."
+        )
     session.add(Fact(name="closed", value=now()))
-    note(session, "masi", "tool", "reading closed")
+    note(session, "masi", "tool", "reading closed", old="; ".join(due[:10]), reason=why_incomplete.strip())
     return closed_utc(session)
 
 
@@ -553,3 +578,70 @@ def altered_reads(session: Session) -> list[str]:
     found += [f"A read of {code} by {who} is not in the audit trail." for code, who, _ in reads - locks]
     found += [f"A read of {code} that {who} locked is missing." for code, who, _ in locks - reads]
     return found
+
+
+def altered_facts(session: Session) -> list[str]:
+    """What the database says of itself otherwise than the audit trail does; a sentence each."""
+    events = trail(session)
+    bound = {
+        event.what.removesuffix(" bound"): event.new for event in events if event.what.endswith(" bound")
+    }
+    found = [
+        f"The database says {name} {fact(session, name)[:16] or 'of nothing'}; it was bound to {value[:16]}."
+        for name, value in bound.items()
+        if fact(session, name) != value
+    ]
+    ended = next((event.number for event in events if event.what == "reading closed"), None)
+    if (ended is not None) != bool(closed_utc(session)):
+        found.append("The reading was closed and is open, or the other way round.")
+    acts = ("locked ", "corrected ", "correction begun")
+    found += [
+        f"Row {event.number} is of after the reading was closed: {event.what} {event.subject}."
+        for event in events
+        if ended is not None and event.number > ended and event.what.startswith(acts)
+    ]
+    lists = {event.subject: event.new for event in events if event.what == "list given"}
+    rows = session.execute(
+        select(Account.name, Place.code)
+        .join(Place, Place.account_id == Account.id)
+        .order_by(Account.name, Place.number)
+    )
+    given: dict[str, list[str]] = {}
+    for name, code in rows:
+        given.setdefault(name, []).append(code)
+    found += [
+        f"The list of {name} is not the one that was given."
+        for name in lists
+        if lists[name] != _told(given.get(name, []))
+    ]
+    return found
+
+
+def still_due(session: Session, protocol: ReadingProtocol) -> list[str]:
+    """What a reading lacks that is closed now, a phrase each."""
+    found = [
+        f"{one.name} has locked {one.locked} of {one.units} units"
+        for one in progress_of_all(session, protocol)
+        if one.active and one.role == "reader" and one.locked < one.units
+    ]
+    if has_adjudicator(session) and (due := codes_not_adjudicated(session, protocol)):
+        found.append(f"{len(due)} units await the adjudicator")
+    found += [f"{name} has begun to correct {code}" for code, name in open_corrections(session)]
+    return found
+
+
+def has_adjudicator(session: Session) -> bool:
+    """Whether somebody may adjudicate."""
+    ask = select(Account.id).where(Account.role == "adjudicator", Account.active)
+    return session.execute(ask).first() is not None
+
+
+def open_corrections(session: Session) -> list[tuple[str, str]]:
+    """Unit and reader of every correction that was begun and not locked."""
+    rows = session.execute(
+        select(Draft.code, Account.name)
+        .join(Account, Account.id == Draft.account_id)
+        .where(Draft.reason != "")
+        .order_by(Draft.code, Account.name)
+    )
+    return [(code, name) for code, name in rows]

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -353,10 +354,58 @@ def test_a_passphrase_opens_however_an_editor_or_a_keyboard_writes_it(study, cod
 
 
 def test_results_of_another_set_are_refused(study, tmp_path):
-    (tmp_path / "scores.csv").write_text("visit,mmasi,locked_utc\nXXXXXXX,1.0,now\n", encoding="utf-8")
+    (tmp_path / "scores.csv").write_text(
+        "visit,mmasi,locked_utc\nXXXXXXX,1.0,2026-05-01T10:00:00\n", encoding="utf-8"
+    )
     done = broken(study, tmp_path / "scores.csv", tmp_path / "out")
     assert done.exit_code == 2
     assert "'XXXXXXX', which is not of this set" in " ".join(done.output.split())
+
+
+def test_reads_of_another_set_are_refused_by_its_name(study, reads, tmp_path):
+    columns, rows = table(reads)
+    (tmp_path / "reads.csv").write_text(
+        csv_text([*columns, "set"], [row | {"set": "0" * 16} for row in rows])
+    )
+    done = broken(study, tmp_path / "reads.csv", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "is of the set 0000000000000000. Expected" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"locked_utc": "no"}, "are not locked"),
+        ({"closed_utc": ""}, "the reading of reads.csv is open"),
+    ],
+)
+def test_the_code_stays_closed_while_reads_can_change(study, reads, tmp_path, change, said):
+    file = reads(tmp_path / "reads.csv")
+    columns, rows = table(file)
+    file.write_text(csv_text(list(dict.fromkeys([*columns, *change])), [row | change for row in rows]))
+    done = broken(study, tmp_path / "reads.csv", tmp_path / "out")
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_are_written_neither_beside_codes_nor_over_what_was_read(study, coded, reads, tmp_path):
+    folder = shutil.copytree(coded[0], tmp_path / "set")
+    (tmp_path / "reads").mkdir()
+    file = reads(tmp_path / "reads" / "reads.csv")
+    for out in (folder, folder / "opened"):
+        done = broken(study, file, out, "--overwrite")
+        assert done.exit_code == 2
+        assert "lies in the coded set" in " ".join(done.output.split())
+    done = broken(study, file, file.parent, "--overwrite")
+    assert done.exit_code == 2
+    assert "holds what is read" in " ".join(done.output.split())
+
+
+def test_opened_tables_are_for_their_owner_alone(study, reads, tmp_path):
+    assert broken(study, reads(tmp_path / "reads.csv"), tmp_path / "out").exit_code == 0
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "out").iterdir()}
+    assert set(modes.values()) == {0o600}
 
 
 def test_a_set_and_a_key_are_never_written_over(study, coded):

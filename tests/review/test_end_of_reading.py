@@ -2,18 +2,21 @@
 
 import csv
 import io
+import shutil
 import socket
 import stat
 
 import pytest
 from conftest_review import PASSWORD, Person, graded, protocol_with
+from sqlalchemy import text
 from verbs import masi
 
 from masi_vision.errors import ReadingError
 from masi_vision.review.accounts import add_account, switch
-from masi_vision.review.database import looking, open_database, writing
+from masi_vision.review.database import looking, open_database, put_away, writing
 from masi_vision.review.export import reads_csv
-from masi_vision.review.reading import close, closed_utc, codes_not_adjudicated
+from masi_vision.review.grades import reading_from
+from masi_vision.review.reading import altered_facts, close, closed_utc, codes_not_adjudicated
 
 
 def read_all(person, reading):
@@ -88,21 +91,111 @@ def test_a_correction_that_was_begun_can_be_taken_back(reading_of, engine):
 
 
 def test_after_its_end_nobody_grades_locks_or_corrects(reading_of, engine):
+    protocol = protocol_with()
     app = reading_of()
     anna = Person(app, "anna")
     code = anna.next_code
     assert anna.lock(code, graded(area=2)).status_code == 200
     following = anna.next_code
+    with pytest.raises(ReadingError, match=r"not complete: anna has locked 1 of"), writing(engine) as session:
+        close(session, protocol)
     with writing(engine) as session:
-        since = close(session)
+        since = close(session, protocol, "the trial was stopped")
     assert anna.lock(following, graded(), read="blind-1").status_code == 404
     assert anna.draft(following, graded(), read="blind-1").status_code == 404
     assert "The reading is closed" in anna.correct(code).text
     assert anna.see(f"/units/{code}").status_code == 200
+    assert "The reading was closed" in anna.see("/").text
     with looking(engine) as session:
         assert closed_utc(session) == since
     with pytest.raises(ReadingError, match="was closed at"), writing(engine) as session:
-        close(session)
+        close(session, protocol, "again")
+
+
+def test_a_correction_that_was_begun_is_due(reading_of, engine):
+    app = reading_of()
+    anna, ben = Person(app, "anna"), Person(app, "ben")
+    code = read_all(anna, graded(area=2))[0]
+    read_all(ben, graded(area=2))
+    assert anna.correct(code).status_code == 303
+    due = [row for row in exported(engine) if not row["locked_utc"]]
+    assert [(row["code"], row["reader"]) for row in due] == [(code, "anna")]
+    assert {row["closed_utc"] for row in exported(engine)} == {""}
+    with pytest.raises(ReadingError, match=f"anna has begun to correct {code}"), writing(engine) as session:
+        close(session, protocol_with())
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("DELETE FROM fact WHERE name = 'closed'", "The reading was closed and is open"),
+        ("UPDATE fact SET value = '0' WHERE name = 'set'", "it was bound to"),
+        ("DELETE FROM place WHERE number = 1", "The list of anna is not the one that was given"),
+    ],
+)
+def test_what_the_database_says_of_itself_is_held_against_the_trail(reading_of, engine, statement, said):
+    reading_of()
+    with writing(engine) as session:
+        close(session, protocol_with(), "a test")
+    with looking(engine) as session:
+        assert altered_facts(session) == []
+    with writing(engine) as session:
+        session.execute(text(statement))
+    with looking(engine) as session:
+        assert said in " ".join(altered_facts(session))
+
+
+def test_a_copy_made_while_readers_read_has_every_read(reading_of, engine, tmp_path):
+    app = reading_of()
+    anna = Person(app, "anna")
+    assert anna.lock(anna.next_code, graded()).status_code == 200
+    done = masi("review", "backup", "--db", tmp_path / "reads.db", "--out", tmp_path / "copy.db")
+    assert done.exit_code == 0, done.output
+    assert stat.S_IMODE((tmp_path / "copy.db").stat().st_mode) == 0o600
+    verified = masi("audit", "verify", "--db", tmp_path / "copy.db").output
+    assert "1 locked reads" in verified
+    again = masi("review", "backup", "--db", tmp_path / "reads.db", "--out", tmp_path / "copy.db")
+    assert again.exit_code == 2
+
+
+def test_a_database_that_was_put_away_is_one_whole_file(reading_of, engine, tmp_path):
+    app = reading_of()
+    anna = Person(app, "anna")
+    assert anna.lock(anna.next_code, graded()).status_code == 200
+    put_away(engine)
+    (tmp_path / "copy.db").write_bytes((tmp_path / "reads.db").read_bytes())
+    assert "1 locked reads" in masi("audit", "verify", "--db", tmp_path / "copy.db").output
+
+
+def test_a_database_of_a_newer_version_is_no_bug(bound):
+    engine = open_database(str(bound))
+    with writing(engine) as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    done = masi("audit", "verify", "--db", bound)
+    assert done.exit_code == 2
+    assert "was written by a newer masi_vision" in " ".join(done.output.split())
+
+
+def test_a_list_that_is_not_the_set_s_is_refused(coded, bound, tmp_path):
+    folder = shutil.copytree(coded[0], tmp_path / "set")
+    order = folder / "orders" / "ben.csv"
+    lines = order.read_text().splitlines()
+    order.write_text("\n".join([*lines[:-1], "99,ZZZZZZZ"]) + "\n")
+    asked = ["--db", bound, "--password-file", tmp_path / "word", "--role", "reader", "--order", "ben"]
+    done = masi("review", "account", "add", "ben", "--set", folder, *asked)
+    assert done.exit_code == 2
+    assert "is not that of the set" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("comment", ["\ud800", 5, None])
+def test_a_comment_that_is_no_text_is_refused_in_a_sentence(comment):
+    with pytest.raises(ReadingError, match="The comment is no text"):
+        reading_from({"grades": {}, "comment": comment}, protocol_with())
+
+
+def test_every_end_of_a_line_in_a_comment_is_the_same():
+    assert reading_from({"comment": "a\rb\r\nc\0"}, protocol_with()).comment == "a\nb\nc"
 
 
 def test_a_new_database_is_for_its_owner_alone(tmp_path):

@@ -98,6 +98,7 @@ def test_from_photographs_to_results(made, request, tmp_path, engine):
             assert reader.lock(code, grades_of(unit, arms[unit.patient], name, time)).status_code == 200
     exported = tmp_path / "exported"
     asked = ["--protocol", tmp_path / "protocol.yaml"]
+    ok("review", "close", "--db", tmp_path / "reads.db", *asked)
     ok("review", "export", "--db", tmp_path / "reads.db", *asked, "--out", exported)
     for name in ("scores.csv", "regions.csv"):
         (exported / name).write_bytes((tmp_path / "results" / name).read_bytes())

@@ -339,10 +339,10 @@ def verify(
     with _opened(db, to_look=True) as session:
         from masi_vision.review.audit import trail
         from masi_vision.review.audit import verify as faults_of
-        from masi_vision.review.reading import altered_facts, altered_reads
+        from masi_vision.review.reading import altered
 
         events = trail(session)
-        found = [*faults_of(session), *altered_reads(session), *altered_facts(session)]
+        found = [*faults_of(session), *altered(session)]
         locked = sum(event.what.startswith(("locked ", "corrected ")) for event in events)
         if head is not None and head not in {event.hash for event in events}:
             found.append(f"No row has the hash {head[:16]}...: rows were taken off the end, or written anew.")

@@ -144,5 +144,5 @@ def _statistician(app: FastAPI, pages: Pages) -> None:
     def audit_page(request: Request) -> Response:
         who = pages.visitor(request, "statistician")
         with looking(engine) as session:
-            events, wrong = trail(session), [*verify(session), *reading.altered_reads(session)]
+            events, wrong = trail(session), [*verify(session), *reading.altered(session)]
         return pages.page("audit", request, who, events=events, faults=wrong)

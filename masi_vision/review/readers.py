@@ -63,7 +63,7 @@ def home(request: Request, pages: Shared) -> Response:
             waiting = len(reading.codes_not_adjudicated(session, pages.protocol))
             return pages.page("progress", request, who, readers=made, waiting=waiting)
         if who.account.role == "statistician":
-            wrong = [*verify(session), *reading.altered_reads(session)]
+            wrong = [*verify(session), *reading.altered(session)]
             return pages.page("statistician", request, who, rows=len(trail(session)), faults=wrong)
         if who.account.role == "adjudicator":
             codes = reading.adjudicated_by(session, who.account, pages.protocol)

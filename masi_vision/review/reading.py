@@ -559,6 +559,11 @@ def progress_of_all(session: Session, protocol: ReadingProtocol) -> list[Progres
     return made
 
 
+def altered(session: Session) -> list[str]:
+    """What of the reading is not as the audit trail has it: reads, and what the database says of itself."""
+    return [*altered_reads(session), *altered_facts(session)]
+
+
 def altered_reads(session: Session) -> list[str]:
     """Locked reads that are not what was signed, or that the audit trail does not know; a sentence each."""
     locks = Counter(

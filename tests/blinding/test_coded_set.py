@@ -353,7 +353,7 @@ def test_a_passphrase_opens_however_an_editor_or_a_keyboard_writes_it(study, cod
     assert opened(tmp_path / "key", "lang genug fu\u0308r alle") == coded[1]
 
 
-def test_results_of_another_set_are_refused(study, tmp_path):
+def test_results_of_another_set_are_refused(study, coded, tmp_path):
     (tmp_path / "scores.csv").write_text(
         "visit,mmasi,locked_utc\nXXXXXXX,1.0,2026-05-01T10:00:00\n", encoding="utf-8"
     )
@@ -363,10 +363,9 @@ def test_results_of_another_set_are_refused(study, tmp_path):
 
 
 def test_reads_of_another_set_are_refused_by_its_name(study, reads, tmp_path):
-    columns, rows = table(reads)
-    (tmp_path / "reads.csv").write_text(
-        csv_text([*columns, "set"], [row | {"set": "0" * 16} for row in rows])
-    )
+    file = reads(tmp_path / "reads.csv")
+    columns, rows = table(file)
+    file.write_text(csv_text([*columns, "set"], [row | {"set": "0" * 16} for row in rows]))
     done = broken(study, tmp_path / "reads.csv", tmp_path / "out")
     assert done.exit_code == 2
     assert "is of the set 0000000000000000. Expected" in " ".join(done.output.split())

@@ -69,7 +69,9 @@ def faces_folder():
 @pytest.fixture(scope="session")
 def demo_visits():
     """The folders of the demo study's visits."""
-    return sorted({photo.parent for photo in demo_folder().glob("*/*/front.jpg")})
+    found = sorted({photo.parent for photo in demo_folder().glob("*/*/front.jpg")})
+    assert found, "the package carries no demo photographs"
+    return found
 
 
 @pytest.fixture(scope="session")

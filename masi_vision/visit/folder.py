@@ -28,11 +28,24 @@ from masi_vision.visit.seen import View
 
 PHOTO_SUFFIXES = frozenset(
     (
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".heic", ".heif"),
+        *(
+            ".jpg",
+            ".jpeg",
+            ".jpe",
+            ".jfif",
+            ".mpo",
+            ".png",
+            ".tif",
+            ".tiff",
+            ".bmp",
+            ".webp",
+            ".heic",
+            ".heif",
+        ),
         *RAW_SUFFIXES,
     )
 )
-_REFUSED_SUFFIXES = frozenset((".gif", ".avif", ".jp2", ".jxl", ".psd"))
+_REFUSED_SUFFIXES = frozenset((".gif", ".avif", ".jp2", ".jxl", ".psd", ".dcm", ".pdf"))
 """Of pictures that are not read: a visit says so, rather than that it holds no photo."""
 _NOT_SHOWN = (".", "@eaDir", "__MACOSX")
 """How names begin of what systems lay beside photos: a share's thumbnails, what a Mac puts into a ZIP."""

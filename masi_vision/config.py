@@ -239,6 +239,12 @@ class QualitySettings(Section):
                 )
         return tuple(sorted(set(accepted)))
 
+    def least_visible(self, *places: str) -> float:
+        """Share of a region's skin that must be seen: less where that check is overridden at all photos."""
+        if all(self.accepts("visible_fraction", place) for place in places):
+            return self.accepted_visible_fraction
+        return self.visible_fraction.fail
+
     def accepts(self, check: str, place: str) -> bool:
         """Whether a failed check is overridden for the photo at PATIENT/VISIT/VIEW."""
         return check in self.accepted or f"{check}@{place}" in self.accepted

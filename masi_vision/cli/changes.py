@@ -37,7 +37,7 @@ from masi_vision.report.names import FileNames
 from masi_vision.report.picture import jpeg
 from masi_vision.report.tables import RUN_JSON, run_record, visit_rows
 from masi_vision.scale import MASI_REGIONS
-from masi_vision.visit.compare import VisitChange, compare_visits
+from masi_vision.visit.compare import ROUTES_DIFFER, VisitChange, compare_visits
 from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.region import UNDECIDED
@@ -265,7 +265,7 @@ def _cell(change: VisitChange, name: str) -> str:
     if values["registered_od"] is None:
         return str(values["flag"]).removeprefix("region_").replace("_", " ")
     both = (_signed(1000 * values[name], 0) for name in ("registered_od", "integrated_od_change"))
-    doubt = "?" if {"doubtful", UNDECIDED} & set(values["flag"].split(";")) else ""
+    doubt = "?" if {"doubtful", ROUTES_DIFFER, UNDECIDED} & set(values["flag"].split(";")) else ""
     return "{} ({}){}".format(*both, doubt)
 
 

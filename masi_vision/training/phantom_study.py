@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -114,12 +115,13 @@ def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settin
     truth_text = csv_text([*rows[0]], rows)
     write_file(apart / TRUTH, truth_text)
     write_file(apart / READS, csv_text([*reads[0]], reads))
-    write_file(apart / STUDY, json.dumps(asdict(plan), indent=1) + "\n")
+    salt = secrets.token_hex(16)
+    write_file(apart / STUDY, json.dumps(asdict(plan) | {"salt": salt}, indent=1) + "\n")
     if photos:
-        facts = {  # without the seed, which tells the arms
+        facts = {  # without the seed, which tells the arms; and no hash by which a guess of it is confirmed
             "phantom": "synthetic faces with planted pigment; no patient",
             "patients": plan.patients,
-            "truth_sha256": hashlib.sha256(truth_text.encode()).hexdigest(),
+            "salted_truth_sha256": hashlib.sha256((salt + truth_text).encode()).hexdigest(),
         }
         write_file(out / STUDY, json.dumps(facts, indent=1) + "\n")
     return {"patients": plan.patients, "photos": photos, "reads": len(reads)}

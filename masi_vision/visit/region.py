@@ -95,15 +95,10 @@ def region_result(
 ) -> RegionResult:
     """A region of one photo, given the checks of its quality."""
     view, measure, second = measures.view, measures.regions[region], measures.second_fraction[region]
-    limits = settings.quality
-    least = (
-        limits.accepted_visible_fraction
-        if limits.accepts("visible_fraction", place)
-        else limits.visible_fraction.fail
-    )
+    least = settings.quality.least_visible(place)
     if measure is None or measure.visible_fraction < least:
         return RegionResult(
-            view, measure, None, "region_hidden", second, hidden_sentence(region, measure, settings)
+            view, measure, None, "region_hidden", second, hidden_sentence(region, measure, least)
         )
     for unfit in of_region(findings, region, "fail"):
         if unfit.reason in REFUSED and unfit.check != "visible_fraction":
@@ -196,12 +191,12 @@ def graded_as(fraction: float, contrast_od: float, patch: float, scale: ScaleSet
     )
 
 
-def hidden_sentence(region: str, measure: RegionMeasure | None, settings: Settings) -> str:
+def hidden_sentence(region: str, measure: RegionMeasure | None, least: float) -> str:
     """Say that too little skin of a region is visible."""
     visible = 0.0 if measure is None else measure.visible_fraction
     return (
         f"{region.replace('_', ' ').capitalize()}: {visible:.1%} visible. "
-        f"Expected {settings.quality.visible_fraction.fail:.0%} or more. "
+        f"Expected {least:.0%} or more. "
         "Uncover hair, glasses or hands, or add the view of that side."
     )
 

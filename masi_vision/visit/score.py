@@ -324,7 +324,9 @@ def _total(
     found = {name: regions.get(name) for name in MASI_REGIONS}
     if missing := {name: one for name, one in found.items() if one is None or one.grade is None}:
         sentences = [
-            one.refusal if one and one.refusal else hidden_sentence(name, None, settings)
+            one.refusal
+            if one and one.refusal
+            else hidden_sentence(name, None, settings.quality.visible_fraction.fail)
             for name, one in missing.items()
         ]
         flags = [one.flag if one else "region_hidden" for one in missing.values()]

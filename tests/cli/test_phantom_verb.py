@@ -103,7 +103,9 @@ def test_photographs_lie_in_the_layout_and_tell_nothing(faces_folder, tmp_path):
     assert len(photos) == 6
     assert photos[0] == "P001/visit-1/front.jpg"
     said = json.loads((study / "phantom.json").read_text())
-    assert said["truth_sha256"] == hashlib.sha256((apart / "truth.csv").read_bytes()).hexdigest()
+    truth, plan = (apart / "truth.csv").read_bytes(), json.loads((apart / "phantom.json").read_text())
+    salted = hashlib.sha256(plan["salt"].encode() + truth).hexdigest()
+    assert said["salted_truth_sha256"] == salted != hashlib.sha256(truth).hexdigest()
     assert not list(study.rglob("*.csv"))
     assert "arm" not in json.dumps(said)
 

@@ -6,7 +6,8 @@ import pytest
 
 from masi_vision import compare_visits, score_visit
 from masi_vision.config import load_settings
-from masi_vision.photo import linear_to_srgb8, read_photo, srgb_to_linear
+from masi_vision.face.atlas import Subunit
+from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
 from masi_vision.scale import MASI_REGIONS
 
 PLANTED = ("forehead", "right_malar", "left_malar")
@@ -39,6 +40,7 @@ def test_both_routes_are_told(change):
         )
         assert values["contrast_od_change"] < 0
         assert values["registered_od"] < 0
+        assert "routes_differ" not in values["flag"]
 
 
 def test_backwards_it_is_the_opposite(visits, change):
@@ -181,6 +183,22 @@ def test_a_region_that_quality_refuses_at_one_visit_is_not_compared(demo_visits,
     refused = [none.regions[name] for name in MASI_REGIONS]
     assert {one.flag for one in refused} <= {"too_dark", "region_hidden"}
     assert {one.registered_od for one in refused} == {None}
+
+
+def test_what_covers_skin_at_one_visit_contradicts_itself_and_tells_no_change(demo_visits):
+    """Cream on the chin is no pigment to the map at either visit, and lighter over each other."""
+    first, second = (score_visit({"front": folder / "front.jpg"}) for folder in demo_visits[:2])
+    light = srgb_to_linear(np.asarray(read_photo(demo_visits[1] / "front.jpg").srgb))
+    top, left, bottom, right = second.photos[0].measures.face.window(light.shape)
+    chin = second.photos[0].measures.face.photo_codes((top, left, bottom, right)) == Subunit.CHIN
+    over = cv2.GaussianBlur(chin.astype(np.float32), (0, 0), 3)[..., None]
+    light[top:bottom, left:right] *= 1 + 0.8 * over
+    covered = compare_visits(first, score_visit({"front": Photo.from_srgb(linear_to_srgb8(light))}))
+    region = covered.regions["chin"]
+    assert region.registered_od < -0.1
+    assert "routes_differ" in region.flag.split(";")
+    assert covered.mmasi_change is None
+    assert "contradict each other: chin" in covered.message
 
 
 def test_two_people_are_doubtful(visits, demo_visits):

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from masi_vision.blinding.coded_set import read_contents, read_order
 from masi_vision.errors import ReadingError
-from masi_vision.review.accounts import account_named, must_wait, time_of
+from masi_vision.review.accounts import account_named, time_of
 from masi_vision.review.audit import note, now, trail
 from masi_vision.review.database import fact
 from masi_vision.review.grades import Reading, discordance
@@ -310,24 +310,35 @@ def saved_ms_ago(session: Session, account: Account, code: str) -> int | None:
 
 
 def signs(session: Session, account: Account, code: str, fits: str, protocol: ReadingProtocol) -> bool:
-    """Whether a signature is the account's own; a wrong one is noted and counted, and waits, as at sign-in.
+    """Whether a signature is the account's own; a wrong one is noted, and too many must wait.
+
+    Wrong passwords at sign-in do not count: whoever knows a name could keep its owner from signing.
 
     Parameters
     ----------
     fits : str
         Of `hash_that_fits`.
     """
-    if must_wait(account, protocol):
+    if _wrong_signatures(session, account, protocol) >= protocol.sign_in.attempts:
         note(
             session, account.name, account.role, "signature refused", code, reason="too many wrong passwords"
         )
         return False
     if fits == account.password_hash:
-        account.failures = 0
         return True
-    account.failures, account.failed_utc = account.failures + 1, now()
     note(session, account.name, account.role, "signature failed", code)
     return False
+
+
+def _wrong_signatures(session: Session, account: Account, protocol: ReadingProtocol) -> int:
+    """How many there were of late, since the last read that was signed."""
+    own = Event.who == account.name
+    signed = session.execute(
+        select(func.max(Event.utc)).where(own, Event.what.like("locked %") | Event.what.like("corrected %"))
+    ).scalar_one()
+    since = max(signed or "", _later(now(), minutes=-protocol.sign_in.minutes))
+    wrong = select(func.count()).where(own, Event.what == "signature failed", Event.utc > since)
+    return int(session.execute(wrong).scalar_one())
 
 
 def lock(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -21,12 +21,24 @@ from masi_vision.stats.agreement import (
     grade_agreement,
     within_unit_sd,
 )
-from masi_vision.stats.icc import complete_rows, reliability
+from masi_vision.stats.icc import Form, complete_rows, reliability
 from masi_vision.stats.reads import GRADES, Read, ReadTable, table_of
 from masi_vision.stats.resampling import DRAWS, Rows, by_patient
 
 Values = npt.NDArray[np.float64]
 SOFTWARE, PANEL = "software", "mean of the readers"
+Formulas = Callable[[Values], dict[str, Estimate]]
+"""From a table of units to figures by name, each with the interval of a formula, NaN where there is none."""
+_FORMS: dict[Form, str] = {
+    "2,1": "ICC(2,1), absolute agreement of one reader",
+    "3,1": "ICC(3,1), consistency of one reader",
+    "1,1": "ICC(1,1), one reader, each unit by others",
+    "2,k": "ICC(2,k), absolute agreement of the mean",
+    "3,k": "ICC(3,k), consistency of the mean",
+    "1,k": "ICC(1,k), mean, each unit by others",
+}
+_EXACT, _WITHIN_ONE = "exact agreement", "agreement within one grade"
+_WHO = ("reader", "software")
 
 
 @dataclass(frozen=True)
@@ -93,57 +105,85 @@ def findings(
     return [*made, *_of_change(table, readers, baseline, final, draws)]
 
 
-def _figure(
-    topic: str,
-    between: str,
-    measure: str,
-    table: ReadTable,
-    statistic: Callable[[Values], float],
-    draws: int,
-    formula: Callable[[Values], Estimate] | None = None,
-) -> Finding:
-    """A figure of the units that all raters of a table graded, drawn by patient.
+def _figures(topic: str, between: str, table: ReadTable, formulas: Formulas, draws: int) -> Iterator[Finding]:
+    """Figures of the units that all raters of a table graded, drawn by patient.
 
-    Parameters
-    ----------
-    formula : callable, optional
-        The same with the interval of a formula: each end is the farther one. Drawn intervals are too narrow
-        of few patients, and know of these readers alone; a formula knows nothing of visits that are alike.
+    Notes
+    -----
+    Where a formula has an interval, each end is the farther one of both. Drawn intervals are too narrow of
+    few patients, and know of these readers alone; a formula knows nothing of visits that are alike.
     """
     there = complete_rows(table.values)
     values, patients = table.values[there], list(np.array(table.patients, dtype=object)[there])
 
-    def of(rows: Rows) -> float:
-        return statistic(values[rows])
+    def of(rows: Rows) -> dict[str, float]:
+        return {name: one.value for name, one in formulas(values[rows]).items()}
 
-    estimate = by_patient(of, patients, draws=draws)
-    if formula is not None and len(values) >= LEAST_PAIRS:
-        estimate = _wider(estimate, formula(values))
-    return Finding(topic, between, measure, len(patients), len(set(patients)), estimate)
+    by_formula = formulas(values) if len(values) >= LEAST_PAIRS else {}
+    for measure, drawn in by_patient(of, patients, draws=draws).items():
+        estimate = _wider(drawn, by_formula.get(measure, drawn))
+        yield Finding(topic, between, measure, len(patients), len(set(patients)), estimate)
 
 
 def _wider(one: Estimate, other: Estimate) -> Estimate:
     return Estimate(one.value, float(np.fmin(one.low, other.low)), float(np.fmax(one.high, other.high)))
 
 
-def _by_formula(form: str) -> Callable[[Values], Estimate]:
-    def of(values: Values) -> Estimate:
-        icc = reliability(values).icc[form]  # type: ignore[index]
-        return Estimate(icc.value, icc.low, icc.high)
+def _alone(value: float) -> Estimate:
+    """A figure of which no formula has an interval here."""
+    return Estimate(value, np.nan, np.nan)
+
+
+def _iccs(words: Mapping[Form, str]) -> Formulas:
+    """Some forms of the ICC, by what they are called."""
+
+    def of(values: Values) -> dict[str, Estimate]:
+        icc = reliability(values).icc
+        return {
+            name: Estimate(icc[form].value, icc[form].low, icc[form].high) for form, name in words.items()
+        }
 
     return of
 
 
-def _icc(form: str) -> Callable[[Values], float]:
-    return lambda values: reliability(values).icc[form].value  # type: ignore[index]
+def _reliability(values: Values) -> dict[str, Estimate]:
+    """Of all readers: every form of the ICC, and what one read may be off by."""
+    found = reliability(values)
+    return _iccs(_FORMS)(values) | {
+        "standard error of one read, mMASI": _alone(found.sem_agreement),
+        "smallest detectable change, mMASI": _alone(found.smallest_detectable_change),
+    }
 
 
-def _sem(values: Values) -> float:
-    return reliability(values).sem_agreement
+def _agreement(words: str) -> Formulas:
+    """Limits of agreement and concordance of two raters."""
+
+    def of(values: Values) -> dict[str, Estimate]:
+        limits = bland_altman(values[:, 0], values[:, 1])
+        return {
+            f"{words}bias, mMASI": limits.bias,
+            f"{words}lower limit of agreement, mMASI": limits.lower,
+            f"{words}upper limit of agreement, mMASI": limits.upper,
+            f"{words}slope of the difference on the mean": limits.slope,
+        }
+
+    return of
 
 
-def _detectable(values: Values) -> float:
-    return reliability(values).smallest_detectable_change
+def _concordance(words: str) -> Formulas:
+    return lambda values: {f"{words}Lin's concordance": concordance(values[:, 0], values[:, 1])}
+
+
+def _grades(grade: str) -> Formulas:
+    def of(values: Values) -> dict[str, Estimate]:
+        found = grade_agreement(values[:, 0], values[:, 1])
+        return {
+            f"{grade}: quadratic weighted kappa": _alone(found.kappa),
+            f"{grade}: {_EXACT}": _alone(found.exact),
+            f"{grade}: {_WITHIN_ONE}": _alone(found.within_one),
+        }
+
+    return of
 
 
 def _of_readers(panel: ReadTable, draws: int) -> Iterator[Finding]:
@@ -156,53 +196,15 @@ def _of_all_readers(panel: ReadTable, draws: int) -> Iterator[Finding]:
     """Reliability of the whole panel; nothing where all of it graded fewer than three units."""
     if complete_rows(panel.values).sum() < LEAST_PAIRS:
         return
-    everybody = ", ".join(panel.raters)
-    for form, words in (
-        ("2,1", "ICC(2,1), absolute agreement of one reader"),
-        ("3,1", "ICC(3,1), consistency of one reader"),
-        ("1,1", "ICC(1,1), one reader, each unit by others"),
-        ("2,k", "ICC(2,k), absolute agreement of the mean"),
-        ("3,k", "ICC(3,k), consistency of the mean"),
-        ("1,k", "ICC(1,k), mean, each unit by others"),
-    ):
-        yield _figure("readers", everybody, words, panel, _icc(form), draws, _by_formula(form))
-    for measure, statistic in (
-        ("standard error of one read, mMASI", _sem),
-        ("smallest detectable change, mMASI", _detectable),
-    ):
-        yield _figure("readers", everybody, measure, panel, statistic, draws)
+    yield from _figures("readers", ", ".join(panel.raters), panel, _reliability, draws)
 
 
 def _pair(topic: str, two: ReadTable, draws: int, words: str = "") -> Iterator[Finding]:
     """Limits of agreement and concordance of two raters; nothing where they share fewer than three units."""
     if complete_rows(two.values).sum() < LEAST_PAIRS:
         return
-    for measure, name in (
-        ("bias, mMASI", "bias"),
-        ("lower limit of agreement, mMASI", "lower"),
-        ("upper limit of agreement, mMASI", "upper"),
-        ("slope of the difference on the mean", "slope"),
-    ):
-        of = _limits(name)
-        yield _figure(topic, " less ".join(two.raters), words + measure, two, _value_of(of), draws, of)
-    of, measure = _concordance, f"{words}Lin's concordance"
-    yield _figure(topic, ", ".join(two.raters), measure, two, _value_of(of), draws, of)
-
-
-def _value_of(formula: Callable[[Values], Estimate]) -> Callable[[Values], float]:
-    return lambda values: formula(values).value
-
-
-def _limits(name: str) -> Callable[[Values], Estimate]:
-    def of(values: Values) -> Estimate:
-        estimate: Estimate = getattr(bland_altman(values[:, 0], values[:, 1]), name)
-        return estimate
-
-    return of
-
-
-def _concordance(values: Values) -> Estimate:
-    return concordance(values[:, 0], values[:, 1])
+    yield from _figures(topic, " less ".join(two.raters), two, _agreement(words), draws)
+    yield from _figures(topic, ", ".join(two.raters), two, _concordance(words), draws)
 
 
 def _of_grades(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
@@ -217,29 +219,17 @@ def _of_grades(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
             two = whole.only(pair)
             if complete_rows(two.values).sum() < LEAST_PAIRS:
                 continue
-            for measure, name in (
-                ("quadratic weighted kappa", "kappa"),
-                ("exact agreement", "exact"),
-                ("agreement within one grade", "within_one"),
-            ):
-                share = None if name == "kappa" else _share(_of_two(name), len(set(two.patients)))
-                words = f"{grade}: {measure}"
-                yield _figure("grades", ", ".join(pair), words, two, _of_two(name), draws, share)
+            for one in _figures("grades", ", ".join(pair), two, _grades(grade), draws):
+                is_share = one.measure.endswith((_EXACT, _WITHIN_ONE))
+                yield _with_wilson(one, len(set(two.patients))) if is_share else one
 
 
-def _share(statistic: Callable[[Values], float], patients: int) -> Callable[[Values], Estimate]:
-    """A share with Wilson's interval, as if each patient were counted once."""
-
-    def of(values: Values) -> Estimate:
-        value = statistic(values)
-        interval = binomtest(round(value * patients), patients).proportion_ci(LEVEL, "wilson")
-        return Estimate(value, float(interval.low), float(interval.high))
-
-    return of
-
-
-def _of_two(name: str) -> Callable[[Values], float]:
-    return lambda values: float(getattr(grade_agreement(values[:, 0], values[:, 1]), name))
+def _with_wilson(share: Finding, patients: int) -> Finding:
+    """A share no narrower than Wilson's interval, as if each patient were counted once."""
+    value = share.estimate.value
+    interval = binomtest(round(value * patients), patients).proportion_ci(LEVEL, "wilson")
+    by_formula = Estimate(value, float(interval.low), float(interval.high))
+    return replace(share, estimate=_wider(share.estimate, by_formula))
 
 
 def _of_repeats(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
@@ -257,14 +247,12 @@ def _of_repeats(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
             continue
         names, visits = (tuple(getattr(one, of) for one, _ in pairs) for of in ("patient", "visit"))
         table = ReadTable(names, visits, ("first", "repeat"), values)
-        yield _figure(
-            "repeats", rater, "ICC(2,1) with himself", table, _icc("2,1"), draws, _by_formula("2,1")
-        )
-        yield _figure("repeats", rater, "standard error of one read, mMASI", table, _sd_of_repeats, draws)
+        yield from _figures("repeats", rater, table, _of_himself, draws)
 
 
-def _sd_of_repeats(values: Values) -> float:
-    return within_unit_sd(values[:, 0], values[:, 1])
+def _of_himself(values: Values) -> dict[str, Estimate]:
+    off = _alone(within_unit_sd(values[:, 0], values[:, 1]))
+    return _iccs({"2,1": "ICC(2,1) with himself"})(values) | {"standard error of one read, mMASI": off}
 
 
 def _mean_of(table: ReadTable, readers: Sequence[str]) -> Values:
@@ -294,9 +282,12 @@ def _near(topic: str, both: ReadTable, draws: int, words: str = "") -> Iterator[
     if complete_rows(both.values).sum() < LEAST_PAIRS:
         return
     between = ", ".join(both.raters)
-    for measure, form in (("ICC(2,1), absolute agreement", "2,1"), ("ICC(3,1), consistency", "3,1")):
-        yield _figure(topic, between, words + measure, both, _icc(form), draws, _by_formula(form))
-    yield _figure(topic, between, f"{words}correlation r", both, _correlation, draws)
+    iccs = _iccs({"2,1": f"{words}ICC(2,1), absolute agreement", "3,1": f"{words}ICC(3,1), consistency"})
+
+    def near(values: Values) -> dict[str, Estimate]:
+        return iccs(values) | {f"{words}correlation r": _alone(_correlation(values))}
+
+    yield from _figures(topic, between, both, near, draws)
     yield from _pair(topic, both, draws, words)
 
 
@@ -311,24 +302,25 @@ def _left_out(table: ReadTable, readers: Sequence[str], draws: int) -> Iterator[
         return np.asarray(np.delete(values[:, :-1], left_out, axis=1).mean(axis=1))
 
     def near(values: Values, rater: int, left_out: int) -> float:
-        return _icc("2,1")(np.column_stack([values[:, rater], others(values, left_out)]))
+        beside = np.column_stack([values[:, rater], others(values, left_out)])
+        return reliability(beside).icc["2,1"].value
 
-    def of_reader(number: int) -> Callable[[Values], float]:
-        return lambda values: near(values, number, number)
+    def of_both(values: Values) -> dict[str, Estimate]:
+        pairs = [(near(values, number, number), near(values, -1, number)) for number in numbers]
+        found = {
+            f"{n} {who}": _alone(one)
+            for n, pair in enumerate(pairs)
+            for who, one in zip(_WHO, pair, strict=True)
+        }
+        return found | {"ahead": _alone(float(np.mean([software - reader for reader, software in pairs])))}
 
-    def of_software(number: int) -> Callable[[Values], float]:
-        return lambda values: near(values, -1, number)
-
-    def software_ahead(values: Values) -> float:
-        return float(np.mean([near(values, -1, n) - near(values, n, n) for n in numbers]))
-
-    topic = "leave one out"
+    found = {one.measure: one for one in _figures("leave one out", SOFTWARE, table, of_both, draws)}
     for number, name in enumerate(readers):
         words = f"ICC(2,1) with the mean of the readers but {name}"
-        yield _figure(topic, name, words, table, of_reader(number), draws)
-        yield _figure(topic, SOFTWARE, words, table, of_software(number), draws)
+        for who, between in zip(_WHO, (name, SOFTWARE), strict=True):
+            yield replace(found[f"{number} {who}"], between=between, measure=words)
     words = "ICC(2,1) with the others: software less reader, mean over the readers"
-    yield _figure(topic, SOFTWARE, words, table, software_ahead, draws)
+    yield replace(found["ahead"], measure=words)
 
 
 def _of_change(
@@ -341,8 +333,8 @@ def _of_change(
     panel = changed.only(readers)
     words = f"change from {baseline} to {final}: "
     if complete_rows(panel.values).sum() >= LEAST_PAIRS:
-        measure = f"{words}ICC(2,1) of one reader"
-        yield _figure("change", ", ".join(readers), measure, panel, _icc("2,1"), draws, _by_formula("2,1"))
+        iccs = _iccs({"2,1": f"{words}ICC(2,1) of one reader"})
+        yield from _figures("change", ", ".join(readers), panel, iccs, draws)
     if SOFTWARE in changed.raters:
         yield from _near("change", _with_software(changed, readers), draws, words)
 

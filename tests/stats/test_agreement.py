@@ -100,9 +100,9 @@ def test_patients_are_drawn_whole():
     rng = np.random.default_rng(5)
     values = np.repeat(rng.normal(0, 1, 30), 20)
     patients = [f"P{i // 20}" for i in range(600)]
-    found = by_patient(lambda rows: float(values[rows].mean()), patients)
+    found = by_patient(lambda rows: {"mean": float(values[rows].mean())}, patients)["mean"]
     of_means = 1.96 * values[::20].std(ddof=1) / np.sqrt(30)
     assert found.value == pytest.approx(values.mean())
     assert (found.high - found.low) / 2 == pytest.approx(of_means, rel=0.15)
-    alone = by_patient(lambda rows: float(values[rows].mean()), ["P0"] * 600)
+    alone = by_patient(lambda rows: {"mean": float(values[rows].mean())}, ["P0"] * 600)["mean"]
     assert np.isnan(alone.low)

@@ -11,11 +11,10 @@ from masi_vision.errors import StatsError
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.stats.panel import (
     SOFTWARE,
-    _by_formula,
-    _figure,
-    _icc,
-    _of_two,
-    _share,
+    _figures,
+    _grades,
+    _iccs,
+    _with_wilson,
     change_table,
     findings,
 )
@@ -283,20 +282,22 @@ def test_readers_who_stand_for_others_have_an_interval_that_knows_of_readers():
         units, raters = rng.normal(0, 1, (40, 1)), rng.normal(0, np.sqrt(0.2), 5)
         values = units + raters + rng.normal(0, np.sqrt(0.3), (40, 5))
         table = ReadTable(tuple(map(str, range(40))), ("v",) * 40, tuple("ABCDE"), values)
-        of = _figure("readers", "", "", table, _icc("2,1"), 100, _by_formula("2,1")).estimate
-        held += of.low <= 1 / 1.5 <= of.high
+        (one,) = _figures("readers", "", table, _iccs({"2,1": "ICC"}), 100)
+        held += one.estimate.low <= 1 / 1.5 <= one.estimate.high
     assert held >= 0.85 * 60
 
 
 def test_what_never_varies_has_no_width_that_is_not_there():
     names = tuple(f"P{number}" for number in range(20))
     same = ReadTable(names, ("v",) * 20, ("A", "B"), np.ones((20, 2)))
-    assert np.isnan(_figure("", "", "", same, _of_two("kappa"), 100).estimate.low)
-    share = _figure("", "", "", same, _of_two("exact"), 100, _share(_of_two("exact"), 20)).estimate
+    kappa, exact, _ = _figures("", "", same, _grades("area"), 100)
+    assert np.isnan(kappa.estimate.low)
+    assert np.isnan(exact.estimate.low)
+    share = _with_wilson(exact, 20).estimate
     assert share.value == share.high == 1.0
     assert 0.8 < share.low < 0.9
     few = ReadTable(names[:4], ("v",) * 4, ("A", "B"), np.arange(8.0).reshape(4, 2))
-    assert np.isnan(_figure("", "", "", few, _of_two("kappa"), 100).estimate.low)
+    assert all(np.isnan(one.estimate.low) for one in _figures("", "", few, _grades("area"), 100))
 
 
 @pytest.mark.parametrize(

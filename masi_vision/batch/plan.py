@@ -70,6 +70,7 @@ class Plan:
             (one.patient, one.visit): str(one.problem)
             for one in self.problems
             if (record := self.records.get((one.patient, one.visit))) and record.photos
+            if one.problem is not None and one.problem.reason != "unreadable"  # then its result stands
         }
 
     @property

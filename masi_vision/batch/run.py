@@ -22,7 +22,7 @@ from masi_vision.errors import OutputError, StudyError
 from masi_vision.report.pictures import Pictures
 from masi_vision.report.tables import RunFacts, RunState, models_hash
 from masi_vision.report.versions import library_versions
-from masi_vision.visit.folder import VIEWS
+from masi_vision.visit.folder import VIEWS, natural_key
 from masi_vision.visit.models import Models
 from masi_vision.visit.score import provenance_of
 from masi_vision.written import writing
@@ -173,7 +173,7 @@ class BatchRun:
                     f"{self.results.out} holds photos of {one.place}. Expected a folder of its own for the "
                     "results. Name another with --out."
                 )
-            own.append(one)
+            own += _behind_it(one, records)
         shard = self.results.shard
         if records and not any((one.patient, one.visit) in records for one in own) and not (shard and own):
             raise StudyError(
@@ -405,6 +405,18 @@ class _Pass:
             [{"patient": patient, "visit": visit, "remark": one} for (patient, visit), one in self.remarks],
             [{"patient": patient, "visit": visit, "why": why} for (patient, visit), why in again],
         )
+
+
+def _behind_it(visit: StudyVisit, records: Mapping[Place, Record]) -> list[StudyVisit]:
+    """The visits that are known behind a folder that cannot be opened now; the folder where it is a visit."""
+    if visit.problem is None or visit.problem.reason != "unreadable":
+        return [visit]
+    folder = "/".join(filter(None, (visit.patient, visit.visit)))
+    behind = [place for place in records if f"{place[0]}/".startswith(f"{folder}/")]
+    return [
+        replace(visit, patient=patient, visit=name, name=records[patient, name].name)
+        for patient, name in sorted(behind, key=lambda place: tuple(map(natural_key, place)))
+    ] or [visit]
 
 
 def _doubted(records: Mapping[Place, Record]) -> dict[Place, dict[Pictures, tuple[str, ...]]]:

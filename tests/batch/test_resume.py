@@ -237,8 +237,11 @@ def test_a_view_that_was_added_and_kills_its_worker_leaves_no_score_without_it(s
     assert rows["P01", "visit-2"]["reason"] == "crashed"
 
 
-def test_a_folder_that_cannot_be_opened_now_leaves_the_result_of_before(study, out, perform, monkeypatch):
-    before, closed, listed = tables(out), study / "P01" / "visit-2", type(study).iterdir
+@pytest.mark.parametrize(("place", "visits"), [("P01/visit-2", 1), ("P01", 3)])
+def test_a_folder_that_cannot_be_opened_now_leaves_the_result_of_before(
+    study, out, perform, monkeypatch, place, visits
+):
+    before, closed, listed = tables(out), study / place, type(study).iterdir
 
     def iterdir(folder):
         if folder == closed:
@@ -248,7 +251,10 @@ def test_a_folder_that_cannot_be_opened_now_leaves_the_result_of_before(study, o
     monkeypatch.setattr(type(study), "iterdir", iterdir)
     summary, _ = perform(study, out)
     assert tables(out) == before
-    assert ("P01", "visit-2") in [place for place, _ in summary.remarks]
+    told = [place for place, said in summary.remarks if "the result of before stands" in said]
+    assert ("P01", "visit-2") in told
+    assert len(told) == visits
+    assert summary.plan.stood
 
 
 def test_a_second_front_takes_the_score_and_its_picture_away(study, perform, tmp_path):

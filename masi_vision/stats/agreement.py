@@ -11,6 +11,7 @@ from scipy.stats import t as t_distribution
 
 Values = npt.NDArray[np.float64]
 LEVEL = 0.95
+_TAIL = (1 + LEVEL) / 2
 LEAST_PAIRS = 3
 """Of fewer there are no limits of agreement."""
 
@@ -68,9 +69,7 @@ def paired(one: Values, other: Values) -> tuple[Values, Values]:
     return first[there], second[there]
 
 
-def bland_altman(
-    one: Values, other: Values, *, deviations: float = 1.96, level: float = LEVEL
-) -> BlandAltman:
+def bland_altman(one: Values, other: Values, *, deviations: float = 1.96) -> BlandAltman:
     """Limits of agreement.
 
     Parameters
@@ -88,10 +87,10 @@ def bland_altman(
     first, second = paired(one, other)
     apart, mean = first - second, (first + second) / 2
     n, bias, sd = len(apart), float(apart.mean()), float(apart.std(ddof=1))
-    quantile = float(t_distribution.ppf((1 + level) / 2, n - 1))
+    quantile = float(t_distribution.ppf(_TAIL, n - 1))
     of_bias, of_limit = quantile * sd / np.sqrt(n), quantile * sd * np.sqrt(3 / n)
     lower, upper = bias - deviations * sd, bias + deviations * sd
-    slope, p = _slope(mean, apart, level)
+    slope, p = _slope(mean, apart)
     return BlandAltman(
         n,
         Estimate(bias, bias - of_bias, bias + of_bias),
@@ -103,11 +102,11 @@ def bland_altman(
     )
 
 
-def _slope(mean: Values, apart: Values, level: float) -> tuple[Estimate, float]:
+def _slope(mean: Values, apart: Values) -> tuple[Estimate, float]:
     if np.ptp(mean) == 0:
         return Estimate(np.nan, np.nan, np.nan), np.nan
     line = linregress(mean, apart)
-    wide = float(t_distribution.ppf((1 + level) / 2, len(mean) - 2)) * line.stderr
+    wide = float(t_distribution.ppf(_TAIL, len(mean) - 2)) * line.stderr
     return Estimate(float(line.slope), float(line.slope - wide), float(line.slope + wide)), float(line.pvalue)
 
 
@@ -117,7 +116,7 @@ def within_unit_sd(one: Values, other: Values) -> float:
     return float(np.sqrt(((first - second) ** 2).mean() / 2))
 
 
-def concordance(one: Values, other: Values, *, level: float = LEVEL) -> Estimate:
+def concordance(one: Values, other: Values) -> Estimate:
     """Lin's coefficient: how near the pairs lie to the line on which both are equal.
 
     Notes
@@ -144,7 +143,7 @@ def concordance(one: Values, other: Values, *, level: float = LEVEL) -> Estimate
         + 2 * value**2 * bias * (1 - value) * u**2 / (1 - value**2) ** 2
         - value**2 * bias**2 * u**4 / (2 * (1 - value**2) ** 2)
     ) / (n - 2)
-    wide = float(norm.ppf((1 + level) / 2)) * np.sqrt(max(spread, 0.0))
+    wide = float(norm.ppf(_TAIL)) * np.sqrt(max(spread, 0.0))
     z = np.arctanh(value)
     return Estimate(value, float(np.tanh(z - wide)), float(np.tanh(z + wide)))
 

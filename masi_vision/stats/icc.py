@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import f as f_distribution
 
+from masi_vision.stats.agreement import LEVEL
+
 Values = npt.NDArray[np.float64]
 Form = Literal["1,1", "2,1", "3,1", "1,k", "2,k", "3,k"]
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -54,20 +55,21 @@ class Reliability:
     smallest_detectable_change: float
 
 
+_TAIL = (1 + LEVEL) / 2
+
+
 def complete_rows(table: Values) -> npt.NDArray[np.bool_]:
     """Which units every rater graded."""
     return np.asarray(np.isfinite(table).all(axis=1))
 
 
-def reliability(table: Values, *, level: float = LEVEL) -> Reliability:
+def reliability(table: Values) -> Reliability:
     """Intraclass correlations of units by raters.
 
     Parameters
     ----------
     table : (U, R) float
         Grade of each unit by each rater; NaN where it is missing. Units with a missing grade are left out.
-    level : float
-        Of the intervals.
 
     Raises
     ------
@@ -81,9 +83,9 @@ def reliability(table: Values, *, level: float = LEVEL) -> Reliability:
         raise ValueError(f"at least 2 units by 2 raters are needed, all graded; got {units} by {raters}")
     squares = _mean_squares(given)
     forms: dict[Form, Icc] = {
-        "1,1": _one(squares, level),
-        "2,1": _two(squares, level),
-        "3,1": _three(squares, level),
+        "1,1": _one(squares),
+        "2,1": _two(squares),
+        "3,1": _three(squares),
     }
     means: dict[Form, Icc] = {f"{form[0]},k": _of_mean(icc, raters) for form, icc in forms.items()}  # type: ignore[misc]
     error = max(squares.error, 0.0)
@@ -122,22 +124,16 @@ def _mean_squares(given: Values) -> _MeanSquares:
     )
 
 
-def _tail(level: float) -> float:
-    return (1 + level) / 2
+def _one(squares: _MeanSquares) -> Icc:
+    return _by_ratio(squares.units, squares.within, squares.n - 1, squares.n * (squares.k - 1), squares.k)
 
 
-def _one(squares: _MeanSquares, level: float) -> Icc:
-    return _by_ratio(
-        squares.units, squares.within, squares.n - 1, squares.n * (squares.k - 1), squares.k, level
-    )
-
-
-def _three(squares: _MeanSquares, level: float) -> Icc:
+def _three(squares: _MeanSquares) -> Icc:
     left = (squares.n - 1) * (squares.k - 1)
-    return _by_ratio(squares.units, squares.error, squares.n - 1, left, squares.k, level)
+    return _by_ratio(squares.units, squares.error, squares.n - 1, left, squares.k)
 
 
-def _by_ratio(units: float, rest: float, df_units: int, df_rest: int, k: int, level: float) -> Icc:
+def _by_ratio(units: float, rest: float, df_units: int, df_rest: int, k: int) -> Icc:
     """(F - 1) / (F + k - 1), F the ratio of the two mean squares, and its interval by the F distribution."""
     if units == 0 and rest == 0:
         return Icc(np.nan, np.nan, np.nan)
@@ -145,12 +141,12 @@ def _by_ratio(units: float, rest: float, df_units: int, df_rest: int, k: int, le
     if rest == 0:
         return Icc(1.0, 1.0, 1.0)
     ratio = units / rest
-    low = ratio / f_distribution.ppf(_tail(level), df_units, df_rest)
-    high = ratio * f_distribution.ppf(_tail(level), df_rest, df_units)
+    low = ratio / f_distribution.ppf(_TAIL, df_units, df_rest)
+    high = ratio * f_distribution.ppf(_TAIL, df_rest, df_units)
     return Icc(value, float((low - 1) / (low + k - 1)), float((high - 1) / (high + k - 1)))
 
 
-def _two(squares: _MeanSquares, level: float) -> Icc:
+def _two(squares: _MeanSquares) -> Icc:
     """Absolute agreement; its interval by Satterthwaite's degrees of freedom (McGraw and Wong, table 7)."""
     n, k = squares.n, squares.k
     between, raters, error = squares.units, squares.raters, squares.error
@@ -165,8 +161,8 @@ def _two(squares: _MeanSquares, level: float) -> Icc:
     b = 1 + k * value * (n - 1) / (n * (1 - value))
     parts = (a * raters) ** 2 / (k - 1) + (b * error) ** 2 / ((n - 1) * (k - 1))
     df = (a * raters + b * error) ** 2 / parts if parts > 0 else np.inf
-    above = f_distribution.ppf(_tail(level), n - 1, df)
-    below = f_distribution.ppf(_tail(level), df, n - 1)
+    above = f_distribution.ppf(_TAIL, n - 1, df)
+    below = f_distribution.ppf(_TAIL, df, n - 1)
     rest = k * raters + (k * n - k - n) * error
     with np.errstate(invalid="ignore", divide="ignore"):  # of two or three units: no bound, NaN
         low = n * (between - above * error) / (above * rest + n * between)

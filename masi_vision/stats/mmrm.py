@@ -16,6 +16,7 @@ from scipy.optimize import minimize
 from scipy.stats import t as t_distribution
 
 from masi_vision.errors import StatsError
+from masi_vision.stats.agreement import LEVEL
 
 Values = npt.NDArray[np.float64]
 _STEP = 1e-4
@@ -47,9 +48,9 @@ class Contrast:
     p: float
 
 
-def contrast_of(value: float, standard_error: float, df: float, *, level: float = 0.95) -> Contrast:
+def contrast_of(value: float, standard_error: float, df: float) -> Contrast:
     """A contrast by Student's t."""
-    wide = float(t_distribution.ppf((1 + level) / 2, df)) * standard_error
+    wide = float(t_distribution.ppf((1 + LEVEL) / 2, df)) * standard_error
     p = float(2 * t_distribution.sf(abs(value) / standard_error, df)) if standard_error else float("nan")
     return Contrast(value, standard_error, df, value - wide, value + wide, p)
 

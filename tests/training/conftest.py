@@ -1,9 +1,24 @@
 """A few drawn faces, labelled by the atlas itself: training code is tried on them without photographs."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from masi_vision.face.align import Alignment
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Two workers' threads would fight for both cores."""
+    torch = sys.modules.get("torch")
+    if torch is None:  # nothing of this module needs it
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -27,14 +27,6 @@ def other(architecture, encoder="resnet18", start="none"):
     return FINDER.model.model_copy(update={"architecture": architecture, "encoder": encoder, "start": start})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def crops(atlas):
     rng = np.random.default_rng(2)

@@ -36,14 +36,6 @@ def short(experiment, steps=3):
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def anchors(atlas):
     return choose_anchors(atlas.landmark_mean, 24)

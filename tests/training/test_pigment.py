@@ -34,14 +34,6 @@ STILL = {"share", "moved", "misplaced"}
 SKIN = np.array([0.45, 0.28, 0.2], np.float32)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def samples(drawn_faces, atlas):
     faces = [frame_face(face, atlas) for face in drawn_faces]

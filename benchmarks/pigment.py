@@ -129,7 +129,8 @@ def of(rows: list[Row], name: str) -> list[Row]:
 def estimators_table(rows: list[Row], scale: ScaleSettings) -> str:
     names = [name for name in (SHIPPED, BY_RULES, PLAIN, *RULES) if of(rows, name)]
     table = {name: figures(of(rows, name), scale) for name in names}
-    table[NOTHING] = figures(finding_nothing(of(rows, SHIPPED)), scale)
+    constant = dict.fromkeys(("r, amount", "r, change"), float("nan"))
+    table[NOTHING] = figures(finding_nothing(of(rows, SHIPPED)), scale) | constant
     nothing = dict.fromkeys(table[SHIPPED], float("nan"))
     paired = {LAID_OVER: CHANGE, PAIRED: PAIRED}
     changes = {name: nothing | {"r, change": change_r(of(rows, key))} for name, key in paired.items()}

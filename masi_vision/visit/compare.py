@@ -344,7 +344,7 @@ def _unsure(
             f"The visits hardly fit over each other: {', '.join(doubted)}. Look at the pictures: is it this "
             "patient, in the same light? Until then no change of the mMASI is told."
         )
-    apart = [name for name, one in regions.items() if ROUTES_DIFFER in one.flag.split(";")]
+    apart = [name for name in MASI_REGIONS if ROUTES_DIFFER in regions[name].flag.split(";")]
     if apart:
         return (
             f"The two ways to tell the change contradict each other: {', '.join(apart)}. Look at the "

@@ -330,7 +330,8 @@ def _of_region(
         "red_over_blue_od",
         redder,
         f"{name}: red is {10 ** (redder or 0):.2f} times as strong as blue ({redder or 0:.2f} OD), not as on "
-        "skin. Expected {limit} OD. Take off what covers the skin, or use white light.",
+        "skin. Expected {limit} OD. Take off what covers the skin, or use white light; red and blue of the "
+        "file may be exchanged.",
     )
     clipped = None if brightest is None else float((brightest >= _CLIPPED).mean())
     yield (

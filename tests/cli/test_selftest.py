@@ -112,7 +112,13 @@ def test_a_fraction_that_differs_is_noticed_with_its_difference(tmp_path, monkey
 
 @pytest.mark.parametrize(
     ("key", "other"),
-    [("mmasi_continuous", 1.2), ("right_malar contrast_od", 0.11), ("mmasi", 1.1), ("mmasi", None)],
+    [
+        ("mmasi_continuous", 1.2),
+        ("right_malar contrast_od", 0.11),
+        ("mmasi", 1.1),
+        ("mmasi", None),
+        ("right_malar contrast_od", float("nan")),
+    ],
 )
 def test_a_score_or_a_contrast_that_differs_is_noticed(tmp_path, monkeypatch, key, other):
     expected, measured = doses(0.1, 0.2, 0.3, 0.4), doses(0.1, 0.2, 0.3, 0.4)

@@ -25,12 +25,14 @@ def json_items(values: Sequence[object]) -> str:
 
 
 def write_file(path: Path, content: str | bytes, *, private: bool = False) -> None:
-    """Write a file whole or not at all: a reader never sees half of it."""
+    """Write a file whole or not at all: a reader never sees half of it; its folder is made."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     write_pieces(path, [content.encode() if isinstance(content, str) else content], private=private)
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes], *, private: bool = False) -> None:
-    """Write a file whole or not at all, piece by piece; its folder is made.
+    """Write a file whole or not at all, piece by piece, into a folder that is there.
 
     Parameters
     ----------
@@ -39,7 +41,6 @@ def write_pieces(path: Path, pieces: Iterable[bytes], *, private: bool = False) 
     """
     part = path.with_name(f".{path.name}.{uuid4().hex[:8]}{PART}")  # two who write do not mix
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             part.touch(mode=0o600 if private else 0o666)
             with part.open("r+b") as file:

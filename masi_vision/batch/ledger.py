@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -143,6 +144,24 @@ Column = Literal["scores", "regions", "nested", "notes"]
 """A visit's part of scores.csv, regions.csv, scores.json, and of the lists of run.json."""
 
 
+def copy_ledger(file: Path, copy: Path) -> None:
+    """Copy a ledger as it is at this moment, whoever writes it meanwhile; nothing is written beside it.
+
+    What a run that was killed in the middle of a write left cannot be read in place: its files are copied.
+    """
+    try:
+        with (
+            closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as there,
+            closing(sqlite3.connect(copy)) as here,
+        ):
+            there.backup(here)
+    except sqlite3.Error:
+        shutil.copyfile(file, copy)
+        for journal in file.parent.glob(f"{file.name}-*"):
+            with suppress(FileNotFoundError):
+                shutil.copyfile(journal, copy.with_name(journal.name))
+
+
 class Ledger:
     """The ledger of one results folder.
 
@@ -152,9 +171,9 @@ class Ledger:
         By every method: the disk is full, gone or not writable, or the file is no ledger.
     """
 
-    def __init__(self, file: Path) -> None:
-        """Open the ledger, or make it."""
-        self.file = file
+    def __init__(self, file: Path, *, copy_of: Path | None = None) -> None:
+        """Open the ledger, or make it; what is said of a copy names the file that it was made of."""
+        self.file, self._read_from = copy_of or file, file
         with self._disk():
             self._base = sqlite3.connect(file, isolation_level=None)
             self._base.executescript(_SCHEMA)
@@ -194,6 +213,11 @@ class Ledger:
             f"{self.file} is damaged ({error}). Expected a ledger as masi batch writes it. Copy it again "
             "from where it is whole, or name another folder with --out: what is scored comes from the photos."
         )
+
+    @property
+    def written_ns(self) -> int:
+        """When something was written into it last."""
+        return self._read_from.stat().st_mtime_ns
 
     def records(self) -> dict[Place, Record]:
         """All visits that stand in it."""
@@ -257,7 +281,7 @@ class Ledger:
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """What is kept within is written to the disk together: one by one, thousands take minutes."""
-        with self._disk(), self._whole():
+        with self._whole():
             yield
 
     def take_over(self, other: Path, visits: Sequence[Place]) -> None:
@@ -283,14 +307,16 @@ class Ledger:
             yield
         if within:
             return
-        self._base.execute("BEGIN IMMEDIATE")
+        with self._disk():
+            self._base.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
             if self._base.in_transaction:  # a full disk has rolled back already
                 self._base.execute("ROLLBACK")
             raise
-        self._base.execute("COMMIT")
+        with self._disk():
+            self._base.execute("COMMIT")
 
     def column(self, column: Column, visits: Sequence[Place], now: Provenance) -> Iterator[str]:
         """A part of the tables, visit by visit in the order asked for.

@@ -173,7 +173,7 @@ def _of_photos(record: Record, now: Mapping[View, PhotoMark]) -> str:
 
 def _of_pictures(visit: StudyVisit, record: Record, there: Mapping[Pictures, set[str]]) -> str:
     if any(DOUBTFUL in files for files in record.pictures.values()):
-        return "its pictures may be those of a run that was stopped"
+        return "its pictures may be of another run"
     for kind, files in there.items():
         if kind not in record.pictures:
             return f"{kind} asked for"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from masi_vision.batch.ledger import LEDGER, Ledger
+from masi_vision.batch.ledger import LEDGER, Ledger, copy_ledger
 from masi_vision.batch.shard import Shard
 from masi_vision.errors import OutputError
 from masi_vision.report.pictures import MASKS, OVERLAYS, Pictures, make_folders
@@ -89,11 +88,9 @@ class ResultsFolder:
         ledger = self.folder / LEDGER
         with tempfile.TemporaryDirectory(prefix="masi-") as scratch:
             with writing(self.folder):
-                # With the journal of a run that was killed while it wrote.
-                for file in (ledger, *ledger.parent.glob(f"{LEDGER}-*")):
-                    if file.exists():
-                        shutil.copyfile(file, Path(scratch) / file.name)
-            with Ledger(Path(scratch) / LEDGER) as copy:
+                if ledger.exists():
+                    copy_ledger(ledger, Path(scratch) / LEDGER)
+            with Ledger(Path(scratch) / LEDGER, copy_of=ledger) as copy:
                 yield copy
 
     def _check(self) -> None:

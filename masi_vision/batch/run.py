@@ -114,7 +114,8 @@ class BatchRun:
         visits = self._visits(records)
         plan = plan_of(visits, records, ledger, self.maker, self.setup)
         if self.results.shard is None and plan.jobs:
-            taken = [self._taken_over(part, plan, ledger) for part in self.results.parts()]
+            since = ledger.written_ns
+            taken = [self._taken_over(part, plan, ledger, since) for part in self.results.parts()]
             if any(taken):
                 plan = plan_of(visits, ledger.records(), ledger, self.maker, self.setup)
         self._refuse_another_study(plan)
@@ -128,7 +129,9 @@ class BatchRun:
     def _refuse_another_study(self, plan: Plan) -> None:
         """Another study may number its patients and visits alike: no photo is the one that was scored."""
         stood = [
-            place for place in plan.places if (one := plan.records.get(place)) and one.photos and one.key
+            place
+            for place in plan.places
+            if (one := plan.records.get(place)) and one.photos and one.key and not one.reason
         ]
         changed = [
             place for place in stood if place in plan.jobs and plan.jobs[place][1].startswith(_CHANGED)
@@ -136,7 +139,8 @@ class BatchRun:
         if len(stood) >= _LEAST_STUDY and changed == stood:
             raise StudyError(
                 f"{self.study} has another photo at each of the {len(stood)} visits that stand in the "
-                "ledger. Expected the study that was scored. Name another folder with --out."
+                "ledger. Expected the study that was scored. Name another folder with --out, also where all "
+                "were replaced on purpose."
             )
 
     def refuse_out_among_photos(self) -> None:
@@ -202,7 +206,7 @@ class BatchRun:
         """Whether there is nothing to do, and the tables that this run has written tell all of it."""
         return not plan.jobs and not plan.marks and plan.state == self._written
 
-    def _taken_over(self, part: Path, plan: Plan, ledger: Ledger) -> bool:
+    def _taken_over(self, part: Path, plan: Plan, ledger: Ledger, since_ns: int) -> bool:
         """Take over what a part has done, as far as it still holds; whether there was anything."""
         with Ledger(part / LEDGER) as other:
             records = other.records()
@@ -210,11 +214,12 @@ class BatchRun:
                 one for one in plan.visits if (one.patient, one.visit) in plan.jobs.keys() & records.keys()
             ]
             undone = plan_of(there, records, other, self.maker, self.setup).jobs
+            drew_last = other.written_ns > since_ns
         places = [(one.patient, one.visit) for one in there]
         done = [one for one in places if one not in undone or undone[one][1].startswith(_SHUT)]
         ledger.take_over(part / LEDGER, done)
-        # Its pictures lie in one folder with those of later runs, and may be theirs by now.
-        ledger.set_pictures(_doubted({place: records[place] for place in done if place in plan.records}))
+        if not drew_last:  # pictures lie in one folder with those of the later run, and may be its by now
+            ledger.set_pictures(_doubted({place: records[place] for place in done if place in plan.records}))
         return bool(done)
 
     def perform(

@@ -20,9 +20,12 @@ CODE_COLUMNS = ("code", "visit")
 Rows = list[dict[str, str]]
 
 
+GRADES = ("area", "darkness", "homogeneity")
 CLOSED = "closed_utc"
 """Column of a table of reads of the reading page: since when nobody reads any more; blank before."""
-_GRADED = frozenset((*(f"{region}_area" for region in MASI_REGIONS), "area", "mmasi"))
+_GRADED = frozenset(
+    (*(f"{region}_{grade}" for region in MASI_REGIONS for grade in GRADES), *GRADES, "masi", "mmasi")
+)
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def unblinded(table: Table, key: Key, arms: Mapping[str, str] | None = None) -> 
     rest = tuple(name for name in table.columns if name not in (*added, column))
     rows = []
     for row in table.rows:
-        if row.get("set", key.set_id) != key.set_id:
+        if (row.get("set") or key.set_id) != key.set_id:
             raise BlindingError(
                 f"{table.name} is of the set {row['set']}. Expected {key.set_id}, that of the key. Name "
                 "another key, or other results."
@@ -151,13 +154,13 @@ def unlocked_reads(tables: Sequence[Table]) -> Iterator[str]:
     reads = [table for table in tables if LOCKED in table.columns]
     if not reads:
         yield f"no table has a column {LOCKED}, so nobody says that the reads are locked"
+    if reads and not any(_GRADED & set(map(str.casefold, table.columns)) for table in reads):
+        yield f"no grade is in {', '.join(table.name for table in reads)}"
     for table in reads:
         if not table.rows:
             yield f"{table.name} holds no read"
-        if any(not row.get(CLOSED, "closed") for row in table.rows):
+        if any(CLOSED in row and not _is_time(row[CLOSED]) for row in table.rows):
             yield f"the reading of {table.name} is open, and reads may be corrected (masi review close)"
-        if table.columns and not _GRADED & set(table.columns):
-            yield f"{table.name} holds no grades"
         if table.unlocked:
             yield f"{table.unlocked} of {len(table.rows)} reads of {table.name} are not locked"
 

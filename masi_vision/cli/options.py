@@ -34,9 +34,11 @@ ModelsChoice = Annotated[
         "--models", metavar="NAME|DIR", help="Models to score with; those in use where omitted (masi models)."
     ),
 ]
-_CODED_SET = "set.json"
-"""What every coded set holds."""
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results in the folder.")]
+
+
+def _is_coded_set(folder: Path) -> bool:
+    return (folder / "set.json").is_file() and (folder / "orders").is_dir()
 
 
 def make_ready(out: Path, names: Iterable[str], *, overwrite: bool) -> None:
@@ -48,7 +50,7 @@ def make_ready(out: Path, names: Iterable[str], *, overwrite: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file. Expected a folder. Name another.")
-    if within := [one for one in (out.resolve(), *out.resolve().parents) if (one / _CODED_SET).exists()]:
+    if within := [one for one in (out.resolve(), *out.resolve().parents) if _is_coded_set(one)]:
         raise OutputError(
             f"{out} lies in the coded set {within[0]}, which readers get. Expected another folder. Name one."
         )

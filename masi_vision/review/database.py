@@ -14,8 +14,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from masi_vision.errors import ReadingError
+from masi_vision.errors import ReadingError, reason_of
 from masi_vision.review.tables import Fact
+from masi_vision.written import PART
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 30
@@ -95,12 +96,19 @@ def _for_many_at_once(engine: Engine) -> None:
 
 def put_away(engine: Engine) -> None:
     """Write everything into the one file of an SQLite database, and close it: a copy of it is then whole."""
-    if engine.dialect.name == "sqlite":
-        with engine.connect().execution_options(reads_only=True) as connection:
-            connection.exec_driver_sql("COMMIT")
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-            connection.exec_driver_sql("BEGIN")
-    engine.dispose()
+    try:
+        if engine.dialect.name == "sqlite":
+            with engine.connect().execution_options(reads_only=True) as connection:
+                connection.exec_driver_sql("COMMIT")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                connection.exec_driver_sql("BEGIN")
+    except SQLAlchemyError as error:
+        raise ReadingError(
+            f"The last reads lie in the file beside the database that ends in -wal ({_words(error)}). "
+            "Expected free space. Make some, and copy with masi review backup, not the file alone."
+        ) from error
+    finally:
+        engine.dispose()
 
 
 def copy_database(engine: Engine, file: Path) -> None:
@@ -113,17 +121,24 @@ def copy_database(engine: Engine, file: Path) -> None:
     """
     if engine.dialect.name != "sqlite":
         raise ReadingError(f"The database is of {engine.dialect.name}. Expected SQLite. Use pg_dump.")
+    if file.exists():
+        raise ReadingError(f"{file} is there already. Expected a new file. Name another.")
+    part = file.with_name(f".{file.name}{PART}")
+    connection = engine.raw_connection()
     try:
-        file.touch(mode=0o600, exist_ok=False)
-        connection = engine.raw_connection()
-        with closing(sqlite3.connect(file)) as copy:
+        part.touch(mode=0o600)
+        with closing(sqlite3.connect(part)) as copy:
             connection.driver_connection.backup(copy)  # type: ignore[union-attr]
-        connection.close()
+        part.replace(file)
     except (OSError, sqlite3.Error) as error:
+        why = reason_of(error) if isinstance(error, OSError) else str(error)
         raise ReadingError(
-            f"{file} cannot be written ({error}). Expected a new file, free space and the permission "
-            "to write. Name another."
+            f"{file} cannot be written ({why}). Expected a new file, free space and the permission to write. "
+            "Name another."
         ) from error
+    finally:
+        connection.close()
+        part.unlink(missing_ok=True)
 
 
 def migrate(engine: Engine) -> None:

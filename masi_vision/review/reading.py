@@ -653,11 +653,13 @@ def has_adjudicator(session: Session) -> bool:
 
 
 def open_corrections(session: Session) -> list[tuple[str, str]]:
-    """Unit and reader of every correction that was begun and not locked."""
+    """Unit and reader of every correction that was begun and can still be locked."""
+    if closed_utc(session):
+        return []
     rows = session.execute(
         select(Draft.code, Account.name)
         .join(Account, Account.id == Draft.account_id)
-        .where(Draft.reason != "")
+        .where(Draft.reason != "", Account.active)
         .order_by(Draft.code, Account.name)
     )
     return [(code, name) for code, name in rows]

@@ -420,7 +420,7 @@ def test_pictures_of_a_run_that_was_stopped_are_drawn_again(study, perform, sett
     perform(study, tmp_path / "out", pictures=("overlays",), settings=other, workers=stopped)
     assert overlays(tmp_path / "out") != before  # drawn, and not kept
     _, reasons = perform(study, tmp_path / "out", pictures=("overlays",))
-    assert set(reasons.values()) == {"its pictures may be those of a run that was stopped"}
+    assert set(reasons.values()) == {"its pictures may be of another run"}
     assert overlays(tmp_path / "out") == before
     assert perform(study, tmp_path / "out", pictures=("overlays",))[1] == {}
 
@@ -489,3 +489,47 @@ def test_a_ledger_with_nonsense_in_its_cells_is_damaged_and_no_bug(study, out, p
         base.execute("UPDATE visits SET photos = '[]'")
     with pytest.raises(OutputError, match="is damaged"):
         perform(study, out)
+
+
+def test_photos_that_were_never_scored_may_all_be_replaced(study, perform, monkeypatch, tmp_path):
+    monkeypatch.setattr("masi_vision.batch.run._LEAST_STUDY", 4)
+    whole = {photo: photo.read_bytes() for photo in study.rglob("front.jpg")}
+    for photo, data in whole.items():
+        photo.write_bytes(data[: len(data) // 2])
+    perform(study, tmp_path / "out")
+    for photo, data in whole.items():
+        photo.write_bytes(data)
+    assert len(perform(study, tmp_path / "out")[1]) == 4
+
+
+def test_a_dry_run_reads_what_a_killed_run_left_in_the_middle_of_a_write(study, out):
+    ledger = out / "ledger.sqlite"
+    before = ledger.read_bytes()
+    with sqlite3.connect(ledger, isolation_level=None) as base:
+        base.execute("PRAGMA cache_size = 1")
+        base.execute("BEGIN IMMEDIATE")
+        base.execute("UPDATE visits SET nested = zeroblob(200000)")
+        left = {file.name: file.read_bytes() for file in out.glob("ledger.sqlite*")}
+        base.execute("ROLLBACK")
+    assert set(left) == {"ledger.sqlite", "ledger.sqlite-journal"}
+    assert left["ledger.sqlite"] != before
+    for name, data in left.items():
+        (out / name).write_bytes(data)
+    done = masi("batch", study, "--out", out, "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert (out / "ledger.sqlite").read_bytes() == left["ledger.sqlite"]  # nothing was written
+
+
+def test_results_whose_folder_is_gone_are_not_begun_anew(study, perform, settings, tmp_path):
+    out = tmp_path / "out"
+
+    class GoneAfterOne(StoppedAfter):
+        def outcomes(self, jobs):
+            for outcome in self.workers.outcomes(jobs):
+                yield outcome
+                shutil.rmtree(out)
+
+    setup = Setup(settings, (), str(out))
+    with pytest.raises(OutputError):
+        perform(study, out, workers=GoneAfterOne(LocalWorkers(setup, shipped_models(), 1, 60.0), 0))
+    assert not out.exists()

@@ -58,3 +58,18 @@ def test_a_shard_that_is_none_is_refused(text, four_visits, tmp_path):
     assert done.exit_code == 2
     assert "a shard must be" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_parts_of_later_are_taken_with_their_pictures_and_those_of_before_are_drawn_again(
+    four_visits, perform, settings, tmp_path
+):
+    out, drawn = tmp_path / "out", ("overlays",)
+    scale = settings.scale.model_copy(update={"noise_floor": 0.02})
+    other = settings.model_copy(update={"scale": scale})
+    for chosen in (settings, other):
+        for number in (1, 2):
+            perform(four_visits, out, shard=Shard(number, 2), pictures=drawn, settings=chosen)
+        assert perform(four_visits, out, pictures=drawn, settings=chosen)[1] == {}
+    perform(four_visits, out, pictures=drawn)  # draws over what the parts drew
+    _, reasons = perform(four_visits, out, pictures=drawn, settings=other)
+    assert set(reasons.values()) == {"its pictures may be of another run"}

@@ -376,6 +376,7 @@ def test_reads_of_another_set_are_refused_by_its_name(study, reads, tmp_path):
     [
         ({"locked_utc": "no"}, "are not locked"),
         ({"closed_utc": ""}, "the reading of reads.csv is open"),
+        ({"closed_utc": "NA"}, "the reading of reads.csv is open"),
     ],
 )
 def test_the_code_stays_closed_while_reads_can_change(study, reads, tmp_path, change, said):
@@ -399,6 +400,15 @@ def test_names_are_written_neither_beside_codes_nor_over_what_was_read(study, co
     done = broken(study, file, file.parent, "--overwrite")
     assert done.exit_code == 2
     assert "holds what is read" in " ".join(done.output.split())
+
+
+def test_a_blank_set_says_nothing_and_a_file_of_that_name_makes_no_coded_set(study, coded, reads, tmp_path):
+    file = reads(tmp_path / "reads.csv")
+    columns, rows = table(file)
+    file.write_text(csv_text([*columns, "set"], [row | {"set": ""} for row in rows]))
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "set.json").write_text("{}")
+    assert broken(study, file, tmp_path / "project" / "out").exit_code == 0
 
 
 def test_opened_tables_are_for_their_owner_alone(study, reads, tmp_path):

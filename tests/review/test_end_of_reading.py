@@ -125,6 +125,18 @@ def test_a_correction_that_was_begun_is_due(reading_of, engine):
         close(session, protocol_with())
 
 
+def test_a_correction_of_a_reader_who_left_keeps_no_reading_open(reading_of, engine):
+    app = reading_of()
+    anna, ben = Person(app, "anna"), Person(app, "ben")
+    code = read_all(anna, graded(area=2))[0]
+    read_all(ben, graded(area=2))
+    assert anna.correct(code).status_code == 303
+    with writing(engine) as session:
+        switch(session, "anna", active=False)
+        close(session, protocol_with())
+    assert all(row["locked_utc"] and row["closed_utc"] for row in exported(engine))
+
+
 @pytest.mark.parametrize(
     ("statement", "said"),
     [

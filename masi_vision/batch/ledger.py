@@ -303,9 +303,9 @@ class Ledger:
     @contextmanager
     def _whole(self) -> Iterator[None]:
         """All of it or nothing; within another whole, with that."""
-        if within := self._base.in_transaction:
+        is_within = self._base.in_transaction
+        if is_within:
             yield
-        if within:
             return
         with self._disk():
             self._base.execute("BEGIN IMMEDIATE")

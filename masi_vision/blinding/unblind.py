@@ -12,6 +12,7 @@ from masi_vision.blinding.key import Key
 from masi_vision.csv_table import guarded, read_csv
 from masi_vision.errors import BlindingError
 from masi_vision.reads_table import LOCKED, is_blind
+from masi_vision.report.tables import GRADES
 from masi_vision.scale import MASI_REGIONS
 
 ALLOCATION_COLUMNS = ("patient", "arm")
@@ -20,7 +21,6 @@ CODE_COLUMNS = ("code", "visit")
 Rows = list[dict[str, str]]
 
 
-GRADES = ("area", "darkness", "homogeneity")
 CLOSED = "closed_utc"
 """Column of a table of reads of the reading page: since when nobody reads any more; blank before."""
 _GRADED = frozenset(

@@ -52,11 +52,11 @@ _MEASURED = (
     "largest_patch_fraction",
     *("integrated_od", "undecided_fraction"),
 )
-_GRADES = ("area", "darkness", "homogeneity")
+GRADES = ("area", "darkness", "homogeneity")
 _INTERVALS = ("pigmented_fraction_low", "pigmented_fraction_high", "contrast_od_low", "contrast_od_high")
 REGION_COLUMNS = (
     *("patient", "visit", "region", "view", "view_share", "flag"),
-    *(*_MEASURED, *_GRADES, "normal_ita_deg", *_INTERVALS, "second_opinion_fraction"),
+    *(*_MEASURED, *GRADES, "normal_ita_deg", *_INTERVALS, "second_opinion_fraction"),
 )
 REGIONS = tuple(subunit.name.lower() for subunit in SUBUNITS)
 """Every visit has one row for each of these in regions.csv, measured or not."""
@@ -124,7 +124,7 @@ def _region_row(name: str, region: RegionResult | None) -> Row:
     values = region_values(region or RegionResult(None, None, None))
     numbers = (*_MEASURED, "normal_ita_deg", *_INTERVALS, "second_opinion_fraction")
     measures = {column: number(values[column], 5) for column in numbers}
-    grades = {column: number(values[column], 0) for column in _GRADES}
+    grades = {column: number(values[column], 0) for column in GRADES}
     told = {"view": values["view"] or "", "view_share": number(values["view_share"], 4)}
     return {"region": name, **told, "flag": values["flag"], **measures, **grades}
 

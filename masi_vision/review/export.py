@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from masi_vision.csv_table import csv_text, guarded
+from masi_vision.report.tables import GRADES
 from masi_vision.review.audit import COLUMNS, trail
 from masi_vision.review.database import fact
 from masi_vision.review.grades import Reading
@@ -14,10 +15,9 @@ from masi_vision.review.reading import closed_utc, codes_not_adjudicated, has_ad
 from masi_vision.review.tables import Account, Entry, Place
 from masi_vision.scale import MASI_REGIONS
 
-_GRADES = ("area", "darkness", "homogeneity")
 READ_COLUMNS = (
     *("code", "reader", "stage", "version", "latest"),
-    *(f"{region}_{name}" for region in MASI_REGIONS for name in _GRADES),
+    *(f"{region}_{name}" for region in MASI_REGIONS for name in GRADES),
     *("mmasi", "masi", "ungradable", "comment", "reason"),
     *("locked_utc", "signed_by", "meaning", "sha256", "set", "protocol_sha256", "closed_utc"),
 )

@@ -120,9 +120,9 @@ def give_list(session: Session, name: str, coded_set: Path, protocol: ReadingPro
     """Write a reader's order into the database, in parts; returns how many units it has."""
     account = account_named(session, name)
     order = read_order(coded_set, account.list_name)
-    codes = read_contents(coded_set).codes
-    if Counter(order) != Counter(codes):
-        strange = sorted((Counter(order) - Counter(codes)).keys() | (Counter(codes) - Counter(order)).keys())
+    there, wanted = Counter(order), Counter(read_contents(coded_set).codes)
+    if there != wanted:
+        strange = sorted((there - wanted).keys() | (wanted - there).keys())
         raise ReadingError(
             f"The list of {account.list_name} is not that of the set: {', '.join(strange[:5])} is missing, "
             "strange or there twice. Expected every unit once. Copy the set again from where it was made."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from masi_vision.cli.compare import compare
 from masi_vision.cli.config import config
 from masi_vision.cli.demo import demo
 from masi_vision.cli.doctor import doctor
+from masi_vision.cli.door import MUST_CHANGE
 from masi_vision.cli.evaluate import evaluate
 from masi_vision.cli.export import export
 from masi_vision.cli.labels import labels
@@ -77,4 +79,9 @@ def _masi(
 
 def main() -> None:
     """Run the command line: the entry point `masi`."""
+    if "" in sys.argv[1:]:  # an empty path would be the current folder
+        typer.echo(
+            "masi: an argument is empty. Expected a value: is a variable of the script not set?", err=True
+        )
+        sys.exit(MUST_CHANGE)
     app(prog_name="masi")

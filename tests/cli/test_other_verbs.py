@@ -122,6 +122,15 @@ def test_help_loads_neither_the_measuring_verbs_nor_torch():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_an_empty_argument_is_not_taken_for_the_current_folder(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "masi_vision", "score", ""], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == door.MUST_CHANGE
+    assert done.stderr.startswith("masi: an argument is empty.")
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_exit_code_stands_in_the_manual():
     manual = (REPOSITORY / "docs" / "outputs.md").read_text(encoding="utf-8")
     codes = re.findall(r"^\| (\d+) \|", manual, re.MULTILINE)

@@ -8,7 +8,7 @@ whether its pigment is ever found on the other side: whether planting it there r
 fraction more than that of its own, against the same photograph without it. Of most of these heads the other
 cheek is hidden and never graded, so the same is asked of heads that were photographed straight on and turned
 afterwards (`masi_vision/training/turned_head.py`). On these, too, each cheek in the front view, in its own
-view, and in both together.
+view, and in both together. Last, whether a side view of another person is noticed beside a front.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from masi_vision.visit.measure import PhotoMeasures, measure_photo
 from masi_vision.visit.models import Models, shipped_models
 from masi_vision.visit.region import METHODS
 from masi_vision.visit.seen import View
-from masi_vision.visit.views import joined
+from masi_vision.visit.views import joined, likeness_of
 
 PAGE = Path(__file__).parent.parent / "docs" / "views.md"
 SIDES: dict[View, tuple[Subunit, Subunit, float]] = {  # near cheek, far cheek, turn
@@ -197,10 +197,26 @@ def found_on(measures: PhotoMeasures | None, cheek: Subunit) -> float:
     return one.pigmented_fraction if one else 0.0
 
 
-def turned_afterwards(
-    faces: list[LabelledFace], models: Models, settings: Settings
-) -> Iterator[tuple[Cheek, Cheek, Cheek]]:
-    """A cheek in front, from its side, and in both."""
+@dataclass(frozen=True)
+class Turned:
+    """A side view beside fronts.
+
+    Parameters
+    ----------
+    cheek : tuple of Cheek, or None
+        In front, from its own side, and in both; None where one of them shows too little of it.
+    own, another : float or None
+        How alike it is to the same person's front, and to that of the person before.
+    """
+
+    cheek: tuple[Cheek, Cheek, Cheek] | None
+    own: float | None
+    another: float | None
+
+
+def turned_afterwards(faces: list[LabelledFace], models: Models, settings: Settings) -> Iterator[Turned]:
+    """Every cheek of everybody from its own side, the head turned after it was photographed."""
+    another: PhotoMeasures | None = None
     for number, face in enumerate(faces):
         rng = np.random.default_rng((8, number))
         melasma, _ = drawn_melasma(face, models.face.atlas, "held out", rng)
@@ -209,9 +225,11 @@ def turned_afterwards(
             side = shown(face, melasma, view, yaw_deg, models, settings, rng)
             if front is None or side is None:
                 continue
+            alike = likeness_of(front, side), another and likeness_of(another, side)
             seen = [one.regions[near.name.lower()] for one in (front, side)]
             enough = [one for one in seen if one is not None and one.visible_fraction >= LEAST_SHARE]
             if len(enough) < len(seen):
+                yield Turned(None, *alike)
                 continue
             both = joined(
                 [side, front],
@@ -219,7 +237,8 @@ def turned_afterwards(
                 error=models.pigment.errors[METHODS["learned"]],
             )
             true = fraction(melasma.lesion, region_of(face, models, near), models)
-            yield Cheek(true, enough[0]), Cheek(true, enough[1]), Cheek(true, both.measure)
+            yield Turned((Cheek(true, enough[0]), Cheek(true, enough[1]), Cheek(true, both.measure)), *alike)
+        another = front or another
 
 
 def row(title: str, cheeks: Sequence[Cheek]) -> str:
@@ -242,8 +261,36 @@ def of_sides(title: str, sides: Sequence[Sides]) -> str:
     )
 
 
-def table(turned: list[Sides], a_little: list[Sides], made: list[tuple[Cheek, Cheek, Cheek]]) -> str:
+def of_likeness(title: str, found: Sequence[float | None], least: float) -> str:
+    """A row of the table of whose side view it is."""
+    known = np.array([one for one in found if one is not None])
+    return (
+        f"| {title} | {len(found)} | {known.min():.2f}, {np.median(known):.2f}, {known.max():.2f} "
+        f"| {np.count_nonzero(known < least)} |"
+    )
+
+
+def of_others(
+    turned: list[LabelledFace], fronts: list[LabelledFace], models: Models, settings: Settings
+) -> list[float | None]:
+    """How alike heads that are really turned are to the front of somebody else."""
+    found = []
+    for number, (face, other) in enumerate(zip(turned, fronts, strict=False)):
+        rng = np.random.default_rng((10, number))
+        melasma, _ = drawn_melasma(other, models.face.atlas, "held out", rng)
+        clear = no_melasma(melasma.lesion.shape)
+        front = shown(other, melasma, "front", 0.0, models, settings, rng)
+        side = shown(face, clear, "right" if face.yaw_deg > 0 else "left", 0.0, models, settings, rng)
+        if front is not None and side is not None:
+            found.append(likeness_of(front, side))
+    return found
+
+
+def table(
+    turned: list[Sides], a_little: list[Sides], made: list[Turned], others: list[float | None], least: float
+) -> str:
     """All parts."""
+    cheeks = zip(*(one.cheek for one in made if one.cheek), strict=True)
     near = "really turned by 20 to 45 degrees, the near cheek (must: under 8 points)"
     ways = ("in front", "from its own side", "in both together")
     return "\n".join(
@@ -251,10 +298,7 @@ def table(turned: list[Sides], a_little: list[Sides], made: list[tuple[Cheek, Ch
             "| photographs | number | error of the fraction | r with the planted | 90 % interval held |",
             "| --- | --- | --- | --- | --- |",
             row(near, [one.near for one in turned]),
-            *(
-                row(f"turned afterwards, a cheek {way}", cheeks)
-                for way, cheeks in zip(ways, zip(*made, strict=True), strict=True)
-            ),
+            *(row(f"turned afterwards, a cheek {way}", seen) for way, seen in zip(ways, cheeks, strict=True)),
             "",
             "| pigment on the near cheek alone | near cheek drawn as the other (must: 0) "
             "| pigment found on the other cheek, where that is graded (must: 0) "
@@ -262,6 +306,15 @@ def table(turned: list[Sides], a_little: list[Sides], made: list[tuple[Cheek, Ch
             "| --- | --- | --- | --- |",
             of_sides("really turned by 20 to 45 degrees", turned),
             of_sides("turned afterwards by 20 to 45 degrees", a_little),
+            "",
+            "| a side view beside a front | pairs | likeness: least, median, greatest "
+            f"| flagged, below {least:g} |",
+            "| --- | --- | --- | --- |",
+            of_likeness("of one person, turned afterwards", [one.own for one in made], least),
+            of_likeness(
+                "of two, turned afterwards", [one.another for one in made if one.another is not None], least
+            ),
+            of_likeness("of two, really turned", others, least),
         ]
     )
 
@@ -283,6 +336,8 @@ def main() -> None:
         list(really_turned(turned, models, settings)),
         list(turned_a_little(straight, models, settings)),
         list(turned_afterwards(straight, models, settings)),
+        of_others(turned, straight, models, settings),
+        settings.quality.views_likeness.warn or 0.0,
     )
     print(results)
     if arguments.write:

@@ -29,6 +29,7 @@ from masi_vision.visit.compare import Comparison, laid_over
 from masi_vision.visit.models import Models, shipped_models
 
 PAGE = Path(__file__).parent.parent / "docs" / "comparing.md"
+LEAST_CHANGE_OD = 5e-4
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def table(judged_pairs: list[Pair]) -> str:
     still = np.array([r for pair in clear for r in pair.regions])[:, [0, 3]]
     planted = np.array([r for pair in pairs if pair.state == "planted" for r in pair.regions]).T
     held = (low - 1e-9 <= true) & (true <= high + 1e-9)
+    really = np.abs(true) > LEAST_CHANGE_OD
 
     def row(measure: str, laid: str, alone: str = "") -> str:
         return f"| {measure} | {laid} | {alone} |"
@@ -150,6 +152,9 @@ def table(judged_pairs: list[Pair]) -> str:
         row("r with the planted change, by region", *follows),
         row("mean absolute error of a region's change, OD", *error_is),
         row("90 % interval holds", f"{held.mean():.1%}"),
+        row(
+            "where pigment changed; where none did", f"{held[really].mean():.1%}; {held[~really].mean():.1%}"
+        ),
     ]
     return "\n".join(lines)
 

@@ -148,6 +148,12 @@ class WarnOnly(AtMost):
     fail: None
 
 
+class WarnBelow(AtLeast):
+    """For a number that warns when it is low and never refuses."""
+
+    fail: None
+
+
 class VisibleShare(AtLeast):
     """Of a region's skin; what is seen less than `fail` is never graded."""
 
@@ -195,6 +201,7 @@ class QualitySettings(Section):
     eye_opening_change: WarnOnly
     yaw_change_deg: WarnOnly
     card_drift_delta_e00: WarnOnly
+    views_likeness: WarnBelow
     registration_residual: AtMostShare
     colour_card: ColourCardSettings
     accepted: tuple[str, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,8 +41,9 @@ from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.compare import ROUTES_DIFFER, VisitChange, compare_visits
 from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
-from masi_vision.visit.region import UNDECIDED
+from masi_vision.visit.region import MIXED, UNDECIDED
 from masi_vision.visit.score import place_of
+from masi_vision.visit.since_first import copies
 from masi_vision.written import json_text, write_file
 
 
@@ -120,6 +122,13 @@ def compare_all(order: ChangeOrder, progress: Progress = lambda done, found: Non
                 book.changes.append(_light(change))
                 drawn += [change] * order.pictures
             _write_pictures(drawn, order.out, names.of(one.patient or "visits", ""))
+        seen = {
+            place_of(visit.patient, visit.visit, photo.view): photo.photo_sha256
+            for change in book.changes
+            for visit in (change.baseline, change.follow_up)
+            for photo in visit.photos
+        }
+        book.remarks += copies(seen.items())
     return book
 
 
@@ -157,8 +166,11 @@ def find_series(
                 patients.setdefault(files.patient, []).append(files)
             else:
                 name = "/".join(part for part in (files.patient, files.visit) if part)
-                remarks.append(f"{name} was passed over: it is no folder STUDY/PATIENT/VISIT.")
+                why = " ".join(files.remarks) or "It is no folder STUDY/PATIENT/VISIT."
+                remarks.append(f"{name} was passed over. {why}")
     series = []
+    if baseline is None and len(paths) == 1:
+        remarks += _baselines_apart(patients)
     for patient, visits in patients.items():
         ordered = _from_baseline(visits, baseline)
         if len(ordered) > 1:
@@ -172,6 +184,20 @@ def find_series(
             "the baseline first (masi compare PATIENT/*), or a folder STUDY/PATIENT/VISIT."
         )
     return series, remarks
+
+
+def _baselines_apart(patients: Mapping[str, Sequence[VisitFiles]]) -> list[str]:
+    """Say whose first visit is called otherwise than most patients': a missing one moves the baseline."""
+    first = {patient: visits[0].visit for patient, visits in patients.items() if len(visits) > 1}
+    names = Counter(first.values())
+    if len(names) < 2:
+        return []
+    usual = names.most_common(1)[0][0]
+    others = ", ".join(f"{patient} ({name})" for patient, name in first.items() if name != usual)
+    return [
+        f"The baseline of most is {usual}, and another of {others}: changes since different visits stand in "
+        "one table. Expected one baseline. Name it with --baseline."
+    ]
 
 
 def has_own_folder(files: VisitFiles) -> bool:
@@ -246,7 +272,7 @@ def _table(changes: list[VisitChange]) -> Table:
     caption = (
         "Above 0: more pigment than at the baseline. mMASI change with its 90 % interval. Per region: change "
         "of density in 0.001 OD, visits laid over each other (difference of measures); "
-        "? where that is doubtful or the map undecided."
+        "? where that is doubtful, the map undecided or one visit alone corrected by its colour card."
     )
     table = screen.regions_table(
         ("Follow-up", "Baseline", "Status", "mMASI change"), caption, broken=["Status", "mMASI change"]
@@ -265,7 +291,7 @@ def _cell(change: VisitChange, name: str) -> str:
     if values["registered_od"] is None:
         return str(values["flag"]).removeprefix("region_").replace("_", " ")
     both = (_signed(1000 * values[name], 0) for name in ("registered_od", "integrated_od_change"))
-    doubt = "?" if {"doubtful", ROUTES_DIFFER, UNDECIDED} & set(values["flag"].split(";")) else ""
+    doubt = "?" if {"doubtful", ROUTES_DIFFER, UNDECIDED, MIXED} & set(values["flag"].split(";")) else ""
     return "{} ({}){}".format(*both, doubt)
 
 

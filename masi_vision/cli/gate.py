@@ -30,7 +30,7 @@ from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.quality import RESULTS, check_photo, wanted, worst
 from masi_vision.visit.score import no_front, place_of
 from masi_vision.visit.seen import READ_SIDE_PX, View, see_photo, srgb8
-from masi_vision.visit.since_first import Capture, capture_of, changed_since
+from masi_vision.visit.since_first import Capture, capture_of, changed_since, copies
 from masi_vision.written import json_text, write_file
 
 QUALITY_CSV, SHEETS = "quality.csv", "contact"
@@ -103,6 +103,7 @@ def check_visits(order: Order, progress: Progress = lambda done, found: None) ->
                 book.photos.append(nothing)
             for view in files.photos:
                 book.photos.append(_checked(files, view, before, order.settings, models))
+        book.remarks += copies((one.name, one.sha256) for one in book.there)
     return book
 
 

@@ -12,6 +12,8 @@ from masi_vision.face.atlas import Floats
 
 # In shares of the frame's width. Chosen here.
 _LARGEST_DETAIL = 0.05  # what is larger is light and pigment, which may change between visits
+_SMALLEST_DETAIL = 0.008  # what is smaller is noise and the file's blocks
+_RIM, _LEAST_COMMON = 0.008, 0.01  # of the skin left out; of the frame that two photographs must share
 _SMOOTHNESS = 0.03  # skin beside skin moves with it
 _LEVELS_PER_OD = 400.0  # contrast of skin's detail in the 8-bit picture that the flow is found in
 
@@ -67,6 +69,36 @@ def register(baseline_od: Floats, follow_up_od: Floats, skin: npt.NDArray[np.boo
     height = skin.shape[0]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     return Registration(np.asarray(np.stack([x, y], axis=2) + flow, np.float32))
+
+
+def likeness(one_od: Floats, other_od: Floats, skin: npt.NDArray[np.bool_]) -> float | None:
+    """How alike the skin's detail is in two photographs laid over each other.
+
+    Parameters
+    ----------
+    one_od, other_od : (H, W, 3) float32
+        Optical density in one frame, registered.
+    skin : (H, W) bool
+        Visible in both.
+
+    Returns
+    -------
+    float or None
+        Pearson's r of what is larger than 0.8 and smaller than 5 % of the frame's width: near 1 for one face,
+        whatever the light. None where they share too little skin away from its rims.
+    """
+    width = skin.shape[1]
+    rim = np.ones((2 * round(_RIM * width) + 1,) * 2, np.uint8)
+    inner = cv2.erode(skin.view(np.uint8), rim) > 0
+    if inner.mean() < _LEAST_COMMON:
+        return None
+    first, second = (_between(density.mean(axis=2), skin, width)[inner] for density in (one_od, other_od))
+    return float(np.corrcoef(first, second)[0, 1]) if first.std() > 0 and second.std() > 0 else None
+
+
+def _between(grey: Floats, skin: npt.NDArray[np.bool_], width: int) -> Floats:
+    fine, coarse = (_smoothed(grey, skin, sigma * width) for sigma in (_SMALLEST_DETAIL, _LARGEST_DETAIL))
+    return fine - coarse
 
 
 def _detail(density: Floats, skin: npt.NDArray[np.bool_], sigma_px: float) -> npt.NDArray[np.uint8]:

@@ -50,6 +50,7 @@ _FOUND = {  # what a check says that did not pass, in a word or three
     "exposure_change_ev": "other exposure",
     "eye_opening_change": "eyes otherwise open",
     "yaw_change_deg": "otherwise turned",
+    "views_likeness": "views of two people?",
     "registration_residual": "does not fit the first",
     "card_drift_delta_e00": "other colours of the card",
 }

@@ -103,7 +103,8 @@ class RunFacts:
 def visit_rows(result: VisitScore, remarks: Sequence[str] = ()) -> VisitRows:
     """Lay a visit out for the tables."""
     names = {"patient": guarded(result.patient), "visit": guarded(result.visit)}
-    regions = tuple(names | _region_row(name, result.regions.get(name)) for name in REGIONS)
+    nothing = RegionResult(None, None, None, result.reason or "")
+    regions = tuple(names | _region_row(name, result.regions.get(name, nothing)) for name in REGIONS)
     return VisitRows(names | _score_row(result), regions, result.to_dict(), tuple(remarks))
 
 
@@ -120,8 +121,8 @@ def _score_row(result: VisitScore) -> Row:
     }
 
 
-def _region_row(name: str, region: RegionResult | None) -> Row:
-    values = region_values(region or RegionResult(None, None, None))
+def _region_row(name: str, region: RegionResult) -> Row:
+    values = region_values(region)
     numbers = (*_MEASURED, "normal_ita_deg", *_INTERVALS, "second_opinion_fraction")
     measures = {column: number(values[column], 5) for column in numbers}
     grades = {column: number(values[column], 0) for column in GRADES}

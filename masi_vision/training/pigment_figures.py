@@ -90,20 +90,21 @@ def change_r(rows: list[Row]) -> float:
 def change_error(rows: list[Row], *, knots: int = 6, neighbours: int = 80) -> ChangeError:
     """Within how much of a region's change nine truths in ten lay, by the size of what was measured.
 
+    Of planted and treated photographs alone, in half of whose regions nothing was planted: beside clear
+    faces, of whom hardly anything is measured, small changes would look surer than they are in a patient.
+
     Raises
     ------
     ValueError
         No row is of a change.
     """
     by_region = {(r.person, r.state, r.region): r for r in rows if r.estimator == CHANGE}
-    pairs: tuple[tuple[State, State], ...] = (("clear", "again"), ("planted", "treated"))
     found, true = [], []
     for (person, state, region), first in by_region.items():
-        for before, after in pairs:
-            second = by_region.get((person, after, region))
-            if state == before and second is not None:
-                found.append(second.integrated_od - first.integrated_od)
-                true.append(second.true_integrated_od - first.true_integrated_od)
+        second = by_region.get((person, "treated", region))
+        if state == "planted" and second is not None:
+            found.append(second.integrated_od - first.integrated_od)
+            true.append(second.true_integrated_od - first.true_integrated_od)
     if not found:
         raise ValueError("no change was measured: expected rows of the visits laid over each other")
     size, missed = np.abs(found), np.abs(np.subtract(true, found))

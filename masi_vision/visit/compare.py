@@ -55,6 +55,11 @@ def face_in_frame(measures: PhotoMeasures) -> FaceInFrame:
     return FaceInFrame(measures.linear_rgb, measures.codes, measures.pigment)
 
 
+_COPY_RESIDUAL, _COPY_SPREAD_OD = 0.0004, 0.007
+"""A photograph and its copy at JPEG 93 were 0.0002 of the face's width and 0.005 OD apart; the nearest of 47
+pairs of phantoms taken twice 0.0006 and 0.01. Chosen here."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A follow-up laid over its baseline.
@@ -81,6 +86,11 @@ class Comparison:
     def doubtful(self, limit: Limit) -> bool:
         """Whether the two hardly fit together: another light, or a registration past where it is warned."""
         return self.change.doubtful or (limit.warn is not None and self.residual_fraction > limit.warn)
+
+    @property
+    def one_photograph(self) -> bool:
+        """Whether the two fit as only a copy does, written anew: no two photographs are so alike."""
+        return self.residual_fraction < _COPY_RESIDUAL and self.change.spread_od < _COPY_SPREAD_OD
 
     def aligned(self, limit: Limit) -> bool:
         """Whether the two are the same skin at all."""
@@ -146,7 +156,8 @@ class RegionChange:
     tone, spread_od : float or None
         Of the photographs' fit, see `ChangeMap`.
     flag : str
-        Why it is not compared: ``region_hidden``, ``clipped`` or ``too_dark`` at a visit, ``not_aligned``. Or
+        Why it is not compared: a visit's reason where nothing of it was measured; ``region_hidden``,
+        ``clipped`` or ``too_dark`` at a visit, ``not_aligned``. Or
         ``other_view``, not the view that faces the region, though a visit has that one; ``doubtful``, the
         photographs hardly fit together; ``routes_differ``, the two ways to tell the change are far apart;
         ``colours_differ``, one alone was corrected by its colour card; with
@@ -173,6 +184,8 @@ class RegionChange:
         for name in ("pigmented_fraction", "contrast_od", "integrated_od"):
             before, after = (getattr(measure, name, None) for measure in (self.before, self.after))
             change = None if before is None or after is None else after - before
+            if name == "contrast_od" and not (before and after):
+                change = None  # that there is no pigment is no contrast of 0
             values[f"{name}_before"], values[f"{name}_after"] = _rounded(before), _rounded(after)
             values[f"{name}_change"] = _rounded(change)
         for name in REGISTERED:
@@ -304,8 +317,8 @@ def compare_visits(
     unsure = _unsure(first, second, views, regions, settings) if status == "compared" else ""
     one_person = status == "compared" and not (astray or unsure)  # of what may be two people nothing is taken
     change, low, high = _mmasi_change(first, second) if one_person else (None, None, None)
-    if one_person and change is None and first.scores and second.scores:
-        unsure = "No change of the mMASI: a region was measured in other views at the two visits."
+    if one_person and change is None:
+        unsure = _no_change(first, second)
     message = " ".join(filter(None, (message, unsure)))
     return VisitChange(
         baseline=first,
@@ -320,6 +333,14 @@ def compare_visits(
         residual_fraction=residuals,
         views=views,
     )
+
+
+def _no_change(first: VisitScore, second: VisitScore) -> str:
+    """Why two visits that were compared have no change of the mMASI."""
+    for visit, which in ((first, "baseline"), (second, "follow-up")):
+        if visit.scores is None:
+            return f"No change of the mMASI: the {which} was not scored ({visit.reason})."
+    return "No change of the mMASI: a region was measured in other views at the two visits."
 
 
 def _unsure(
@@ -337,6 +358,11 @@ def _unsure(
             f"The very file of the baseline: {', '.join(copied)}. Expected another photo. Copy it from the "
             "camera again."
         )
+    if copied := [view for view, one in views.items() if one.one_photograph]:
+        return (
+            f"The baseline's own photograph, written anew: {', '.join(copied)}. Expected another photo. Copy "
+            "it from the camera again."
+        )
     limit = settings.quality.registration_residual
     doubted = [view for view, one in views.items() if one.doubtful(limit)]
     if doubted:
@@ -350,6 +376,11 @@ def _unsure(
             f"The two ways to tell the change contradict each other: {', '.join(apart)}. Look at the "
             "pictures: does something cover the skin, or are a photo's colours others? Until then no change "
             "of the mMASI is told."
+        )
+    if mixed := [name for name in MASI_REGIONS if MIXED in regions[name].flag.split(";")]:
+        return (
+            f"One visit alone was corrected by its colour card: {', '.join(mixed)}. Expected both, or "
+            "neither. Photograph the card at every visit, or set colour_card.use to ignore."
         )
     return ""
 
@@ -413,7 +444,8 @@ def _of_region(
     """The region in the first of its preferred views that shows enough of it at both visits."""
     whole, area = np.isin(models.face.atlas.labels, members), skin_area(models.face.atlas)
     preferred = preferred_views(name)
-    best = RegionChange(None, flag="region_hidden")
+    unseen = [visit.reason for visit, seen in zip(laid.visits, laid.seen, strict=True) if not seen]
+    best = RegionChange(None, flag=next(filter(None, unseen), "region_hidden"))
     for view in preferred:
         if refused := laid.refusal(view, name):
             best = RegionChange(view, flag=refused)
@@ -514,9 +546,9 @@ def _outcome(
 def _left_apart(astray: Mapping[View, float], settings: Settings) -> str:
     left = ", ".join(f"{view} {share:.1%}" for view, share in astray.items())
     return (
-        f"The visits do not fit over each other: of the face's width is left apart {left}. Expected at most "
-        f"{settings.quality.registration_residual.fail:.1%}. See whether both are this patient, in the same "
-        "pose."
+        f"The visits do not fit over each other: by so much of the face's width skin lies apart: {left}. "
+        f"Expected at most {settings.quality.registration_residual.fail:.1%}. See whether both are this "
+        "patient, in the same pose."
     )
 
 

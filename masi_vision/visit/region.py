@@ -25,7 +25,7 @@ from masi_vision.visit.measure import PhotoMeasures, region_members
 from masi_vision.visit.models import Models
 from masi_vision.visit.quality import Finding, of_region
 from masi_vision.visit.seen import View
-from masi_vision.visit.views import differ, joined
+from masi_vision.visit.views import differ, joined, likeness_of
 
 METHODS: Mapping[str, str] = {"learned": learned.METHOD, "classical": rules.METHOD}
 """Method in the settings to the version of its map, as it stands beside every score."""
@@ -41,6 +41,8 @@ REFUSED: tuple[ReasonCode, ...] = ("region_hidden", "clipped", "too_dark")
 """Flags of a region that is seen too badly to be graded."""
 MIXED = "colours_differ"
 """Flag of what is measured in two photos of which one alone was corrected by its colour card."""
+UNLIKE = "views_unlike"
+"""Flag of what is measured in two photos of one visit that may not show one person."""
 UNDECIDED = "undecided"
 """Flag of a region of whose skin the map often does not know whether it is pigment."""
 ACCEPTED = "accepted"
@@ -60,9 +62,9 @@ class RegionResult:
         None for nose and upper lip, which MASI does not grade, and where too little skin is visible.
     flag : str
         Why it is not graded: one of `REFUSED`. Or ``other_view`` (not the view that faces the region),
-        ``views_differ`` (two views disagree beyond their intervals), ``undecided`` (of much of the skin the
-        map does not know whether it is pigment), ``disagreement`` (the second opinion finds much more or
-        less), with a ``;`` between, or empty.
+        ``views_differ`` (two views disagree beyond their intervals), ``views_unlike`` (they may not show one
+        person), ``undecided`` (of much of the skin the map does not know whether it is pigment),
+        ``disagreement`` (the second opinion finds much more or less), with a ``;`` between, or empty.
     second_opinion_fraction : float or None
         Pigmented fraction by the classical map, where the learned one is measured.
     refusal : str
@@ -170,7 +172,11 @@ def _joined(
     result = _graded(region, photos[main].view, both.measure, second, settings)
     apart = differ([cast(RegionMeasure, one.measure) for one in found])
     mixed = len({isinstance(photo.card, Correction) for photo in photos}) > 1
-    flag = ";".join(filter(None, ["views_differ" * apart, MIXED * mixed, result.flag]))
+    side, front = photos
+    alike, least = likeness_of(front, side), settings.quality.views_likeness.warn
+    unlike = alike is not None and least is not None and alike < least
+    flags = ["views_differ" * apart, UNLIKE * unlike, MIXED * mixed, result.flag]
+    flag = ";".join(filter(None, flags))
     return replace(result, flag=flag, view_share=both.shares[main])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import log2
 
@@ -107,6 +107,20 @@ def _noted_otherwise(first: Capture, later: Capture) -> Iterator[Finding]:
     same = first.sha256 == later.sha256
     words = "This is the very file of the first visit. Expected another. Copy it from the camera again."
     yield _remark("own_file", words if same else "")
+
+
+def copies(photos: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Say which photos of a study are one file, of places (PATIENT/VISIT/VIEW) and their SHA-256."""
+    places: dict[str, list[str]] = {}
+    for place, digest in photos:
+        if digest is not None:
+            places.setdefault(digest, []).append(place)
+    return [
+        f"{', '.join(same)} are one and the same file. Expected a photo of each. Copy them from the camera "
+        "again."
+        for same in places.values()
+        if len(same) > 1
+    ]
 
 
 def _remark(check: str, sentence: str) -> Finding:

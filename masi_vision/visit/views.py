@@ -9,9 +9,11 @@ import numpy as np
 
 from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import Floats
+from masi_vision.face.register import likeness, register
 from masi_vision.pigment.interval import MeasureError
 from masi_vision.pigment.map import PigmentMap
 from masi_vision.pigment.measure import RegionMeasure, measure_region
+from masi_vision.skin.density import optical_density
 from masi_vision.visit.measure import PhotoMeasures
 
 
@@ -78,6 +80,14 @@ def joined(
 
 def _mean(parts: Sequence[Floats], weights: Floats) -> Floats:
     return np.asarray((np.stack(parts) * weights).sum(axis=0), np.float32)
+
+
+def likeness_of(front: PhotoMeasures, side: PhotoMeasures) -> float | None:
+    """How alike two photographs of a visit are once the side view is laid over the front; see `likeness`."""
+    first, second = optical_density(front.linear_rgb), optical_density(side.linear_rgb)
+    laid = register(first, second, (front.codes > 0) & (side.codes > 0))
+    skin = (front.codes > 0) & (np.asarray(laid.to_baseline(side.codes, nearest=True), np.uint8) > 0)
+    return likeness(first, np.asarray(laid.to_baseline(second), np.float32), skin)
 
 
 def differ(measures: Sequence[RegionMeasure]) -> bool:

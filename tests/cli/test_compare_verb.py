@@ -57,7 +57,7 @@ def test_every_region_has_its_row_and_blank_is_not_zero(results):
     forehead = {row["follow_up"]: row for row in rows if row["region"] == "forehead"}
     assert float(forehead["visit-2"]["registered_od"]) < 0
     missing = {value for column, value in forehead["visit-3"].items() if column not in CHANGE_COLUMNS[:3]}
-    assert missing == {"", "forehead", "region_hidden"}
+    assert missing == {"", "forehead", "unreadable"}
 
 
 def test_the_visits_stand_side_by_side(results):
@@ -94,6 +94,18 @@ def test_the_scores_stand_beside_the_changes(results):
     record = json.loads((base / "out" / "run.json").read_text(encoding="utf-8"))
     assert (record["state"], record["comparisons"]["compared"]) == ("finished", 1)
     assert record["comparisons"]["not_compared"] == 1
+
+
+def test_a_file_that_stands_at_two_visits_is_told_wherever_they_are(results, demo_visits, tmp_path):
+    study = tmp_path / "study"
+    for patient, names in (("A", ("visit-1", "visit-2")), ("B", ("visit-2", "visit-3"))):
+        for name, shown in zip(names, demo_visits[:2], strict=True):
+            (study / patient / name).mkdir(parents=True)
+            shutil.copy(shown / "front.jpg", study / patient / name)
+    done = masi("compare", study, "--out", tmp_path / "out", "--no-pictures")
+    said = " ".join(done.output.split())
+    assert "A/visit-1/front, B/visit-2/front are one and the same file." in said
+    assert "another of B (visit-2)" in said
 
 
 def test_results_are_not_overwritten_unasked(results):
@@ -141,6 +153,12 @@ def test_a_patient_with_one_visit_is_passed_over_with_a_remark(placeholders):
     found, remarks = series([study])
     assert found == [("A", ["v1", "v2"])]
     assert remarks == ["B was passed over: one visit alone."]
+
+
+def test_photos_whose_names_tell_no_view_are_passed_over_with_the_true_reason(placeholders):
+    study = placeholders("A/v1/front.jpg", "A/v2/front.jpg", "B/v1/vorne.jpg", "B/v1/links.jpg")
+    _, remarks = series([study])
+    assert any("whose names tell no view" in remark for remark in remarks)
 
 
 def test_photos_of_one_visit_are_not_taken_for_visits(placeholders):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from masi_vision.face.register import register
+from masi_vision.face.register import likeness, register
 
 SHAPE = (224, 192)
 SKIN = np.ones(SHAPE, bool)
@@ -60,3 +60,17 @@ def test_light_and_camera_move_nothing():
     still = texture()
     other = 1.1 * still + np.array([0.1, 0.05, -0.05], np.float32)
     assert np.quantile(np.linalg.norm(register(still, other, SKIN).shift_px, axis=2), 0.9) < 0.5
+
+
+def test_one_skin_is_like_itself_in_another_light_and_another_skin_is_not():
+    still = texture()
+    other_light = 0.2 + 0.7 * still + np.linspace(0, 0.3, SHAPE[0])[:, None, None]
+    assert likeness(still, other_light.astype(np.float32), SKIN) > 0.95
+    assert likeness(still, texture(2), SKIN) < 0.3
+    assert likeness(still, np.full_like(still, 0.4), SKIN) is None
+
+
+def test_two_photographs_that_share_hardly_any_skin_are_not_called_unlike():
+    little = np.zeros(SHAPE, bool)
+    little[100:104] = True
+    assert likeness(texture(), texture(2), little) is None

@@ -114,7 +114,8 @@ def test_a_scored_visit_has_its_scores_in_fixed_decimals():
 def test_a_visit_that_was_not_scored_has_blanks_and_no_zero():
     rows = visit_rows(refused())
     assert {rows.score[name] for name in SCORE_COLUMNS if "masi" in name} == {""}
-    blank = set(REGION_COLUMNS) - {"patient", "visit", "region"}
+    assert {row["flag"] for row in rows.regions} == {"no_face"}
+    blank = set(REGION_COLUMNS) - {"patient", "visit", "region", "flag"}
     assert {row[name] for row in rows.regions for name in blank} == {""}
 
 

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from masi_vision import compare_visits, score_visit
 from masi_vision.config import load_settings
@@ -89,7 +90,7 @@ def test_without_a_photo_there_is_a_reason_and_no_number(visits):
     assert (none.status, none.mmasi_change) == ("not_compared", None)
     assert none.message.startswith("The follow-up could not be measured.")
     assert none.to_dict()["regions"]["chin"]["registered_od"] is None
-    assert none.to_dict()["regions"]["chin"]["flag"] == "region_hidden"
+    assert none.to_dict()["regions"]["chin"]["flag"] == "no_photo"
     assert none.to_dict()["regions"]["chin"]["common_fraction"] is None
 
 
@@ -144,7 +145,7 @@ def test_where_one_view_may_show_another_person_no_score_is_subtracted(demo_visi
     change = compare_visits(score_visit(demo_visits[0], chosen), score_visit(mixed, chosen), chosen)
     assert change.status == status
     assert (change.mmasi_change, change.mmasi_change_low, change.mmasi_change_high) == (None, None, None)
-    assert f"is left apart {view}" in change.message
+    assert f"skin lies apart: {view}" in change.message
     told = {name: (one.flag, one.registered_od is None) for name, one in change.regions.items()}
     if view == "left":
         assert told["left_malar"] == ("other_view", False)  # the front shows it too, and fits
@@ -207,3 +208,19 @@ def test_two_people_are_doubtful(visits, demo_visits):
     assert all("doubtful" in other.regions[name].flag for name in MASI_REGIONS if other.regions[name].after)
     assert other.mmasi_change is None
     assert "is it this patient" in other.message
+
+
+def test_a_copy_of_the_baseline_written_anew_is_no_follow_up(demo_visits, tmp_path):
+    with Image.open(demo_visits[0] / "front.jpg") as photo:
+        photo.save(tmp_path / "front.jpg", quality=90)
+    change = compare_visits(demo_visits[0] / "front.jpg", tmp_path / "front.jpg")
+    assert change.status == "compared"
+    assert change.mmasi_change is None
+    assert change.message.startswith("The baseline's own photograph, written anew: front.")
+
+
+def test_a_visit_without_a_score_has_no_change_of_the_mmasi_and_says_why(demo_visits):
+    sides = {view: demo_visits[0] / f"{view}.jpg" for view in ("left", "right")}
+    change = compare_visits(score_visit(sides), score_visit(demo_visits[1]))
+    assert change.status == "compared"
+    assert change.message == "No change of the mMASI: the baseline was not scored (no_photo)."

@@ -100,6 +100,15 @@ def test_views_differ_only_beyond_what_either_could_be_wrong_by(front):
     assert differ([high, low])
 
 
+def test_a_side_view_of_another_person_is_flagged_on_its_cheek_alone(demo_visits):
+    one, _, another = demo_visits
+    swapped = {"front": one / "front.jpg", "left": another / "left.jpg", "right": one / "right.jpg"}
+    result = score_visit(swapped)
+    assert result.status == "scored"
+    assert "views_unlike" in result.regions["left_malar"].flag.split(";")
+    assert {name for name, one in result.regions.items() if "views_unlike" in one.flag} == {"left_malar"}
+
+
 def test_the_demo_visits_use_both_views_of_each_cheek(demo_visits):
     result = score_visit(demo_visits[0])
     for name, side in (("right_malar", "right"), ("left_malar", "left")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from masi_vision.stats.reads import Read
 
 AGREEMENT = "agreement.csv"
-_COLUMNS = ("topic", "between", "measure", "units", "patients", "value", "low", "high")
+READS_SHA256 = "reads_sha256"
+"""Column: of the table of reads that every figure is made of."""
+_COLUMNS = ("topic", "between", "measure", "units", "patients", "value", "low", "high", READS_SHA256)
 
 
 @verb
@@ -75,7 +78,7 @@ def agree(
         by_software = scores_table(table, scores.name)
         _check_shared(read, by_software, {(row["patient"] or row["visit"], row["visit"]) for row in table})
     found = findings(read, by_software, baseline=first, final=last, draws=draws)
-    write_file(out / AGREEMENT, table_of(found))
+    write_file(out / AGREEMENT, table_of(found, sha256(reads.read_bytes()).hexdigest()))
     _say(found)
     readers = ", ".join(sorted({one.rater for one in read}))
     wanted = (*(("software", "leave one out") if scores else ()), *(("change",) if first != last else ()))
@@ -107,8 +110,8 @@ def _check_shared(
         typer.echo(f"{len(missing)} visits that were read have no score: they count for the readers alone.")
 
 
-def table_of(found: Sequence[Finding]) -> str:
-    """All figures as CSV; a figure or bound that there is none of is blank."""
+def table_of(found: Sequence[Finding], reads_sha256: str) -> str:
+    """All figures as CSV, and what they are made of; a figure or bound that there is none of is blank."""
     rows = (
         {
             "topic": guarded(one.topic),
@@ -119,6 +122,7 @@ def table_of(found: Sequence[Finding]) -> str:
             "value": _number(one.estimate.value),
             "low": _number(one.estimate.low),
             "high": _number(one.estimate.high),
+            READS_SHA256: reads_sha256,
         }
         for one in found
     )
@@ -130,6 +134,8 @@ def _number(value: float) -> str:
 
 
 def _say(found: Sequence[Finding]) -> None:
+    from masi_vision.report.figures import figure_text
+
     typer.echo("In brackets: 95 % intervals.")
     topic = ""
     for one in found:
@@ -137,6 +143,6 @@ def _say(found: Sequence[Finding]) -> None:
             topic = one.topic
             typer.echo(f"\n{topic}")
         of = one.estimate
-        interval = f" ({of.low:.2f} to {of.high:.2f})" if of.low == of.low else ""
-        value = f"{of.value:.2f}" if of.value == of.value else "none"
+        value = figure_text(of.value) if of.value == of.value else "none"
+        interval = f" ({figure_text(of.low)} to {figure_text(of.high)})" if of.low == of.low else ""
         typer.echo(f"  {one.between}: {one.measure} {value}{interval}, {one.units} units")

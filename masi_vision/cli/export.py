@@ -12,14 +12,15 @@ import typer
 
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import need_extra
-from masi_vision.cli.options import Overwrite
+from masi_vision.cli.options import Overwrite, refuse_coded_set
 from masi_vision.errors import OutputError, StatsError
-from masi_vision.reads_table import rows_of
+from masi_vision.reads_table import is_locked, rows_of
 
 if TYPE_CHECKING:
     from masi_vision.report.exports import Value
 
 _COLUMNS = ("patient", "visit")
+_NAMES = (*_COLUMNS, "reader")
 _REDCAP, _WITH_LIBRARIES, _DICOM = "redcap.csv", ("long.parquet", "rs.xpt"), "dicom"
 _LONGEST = 64
 """Characters of a name in DICOM."""
@@ -58,6 +59,7 @@ def export(
 
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file. Expected a folder. Name another.")
+    refuse_coded_set(out)
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise OutputError(f"{out} is not empty. Expected a new folder, or --overwrite.")
     _check_study(study)
@@ -66,9 +68,12 @@ def export(
     if photos is not None:
         _need_dicom(photos)
     values: list[Value] = []
+    open_reads = 0
     scores: list[dict[str, str]] = []
     if reads is not None:
-        values += values_of_reads(_checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name), reads.name)
+        table = _checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name)
+        values += values_of_reads(table, reads.name)
+        open_reads = sum(not is_locked(row) for row in table)
     if results is not None:
         refuse_stopped(results)
         scores = _checked(rows_of(results / "scores.csv"), (*_COLUMNS, "status", "reason"), "scores.csv")
@@ -101,6 +106,8 @@ def export(
             write_file(out / name, text)
         made = [*files, *_with_libraries(out, long, rs, lacking)]
     typer.echo(f"{len(long)} values in {out}: {', '.join(made)}")
+    if open_reads:
+        typer.echo(f"{open_reads} rows of {reads.name if reads else ''} are not locked, and were left out.")
     for problem in lacking:
         typer.echo(problem)
     if photos is None or results is None:
@@ -142,10 +149,11 @@ def _checked(rows: list[dict[str, str]], needed: Sequence[str], name: str) -> li
             "study without a code, writes."
         )
     for row in rows:
-        if lacking := [column for column in _COLUMNS if not row[column]]:
+        if lacking := [column for column in needed if column in _NAMES and not row[column]]:
             raise StatsError(
-                f"{name} has a row without {lacking[0]}. Expected patient and visit in each: what masi "
-                "unblind, or masi score on STUDY/PATIENT/VISIT, writes."
+                f'{name} has a row without {lacking[0]} (blank, or "NA", which means the same). Expected '
+                f"{', '.join(column for column in needed if column in _NAMES)} in each: what masi unblind, "
+                "or masi score on STUDY/PATIENT/VISIT, writes."
             )
     return rows
 

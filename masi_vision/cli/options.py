@@ -41,6 +41,19 @@ def _is_coded_set(folder: Path) -> bool:
     return (folder / "set.json").is_file() and (folder / "orders").is_dir()
 
 
+def refuse_coded_set(out: Path) -> None:
+    """Refuse a folder in a coded set: readers get all that lies there, names and scores too.
+
+    Raises
+    ------
+    OutputError
+    """
+    if within := [one for one in (out.resolve(), *out.resolve().parents) if _is_coded_set(one)]:
+        raise OutputError(
+            f"{out} lies in the coded set {within[0]}, which readers get. Expected another folder. Name one."
+        )
+
+
 def make_ready(out: Path, names: Iterable[str], *, overwrite: bool) -> None:
     """Before the work: refuse a folder that holds one of these files already, or cannot be written.
 
@@ -50,10 +63,7 @@ def make_ready(out: Path, names: Iterable[str], *, overwrite: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file. Expected a folder. Name another.")
-    if within := [one for one in (out.resolve(), *out.resolve().parents) if _is_coded_set(one)]:
-        raise OutputError(
-            f"{out} lies in the coded set {within[0]}, which readers get. Expected another folder. Name one."
-        )
+    refuse_coded_set(out)
     held = [name for name in names if (out / name).exists()]
     if held and not overwrite:
         raise OutputError(f"{out / held[0]} is there already. Expected a new folder, or --overwrite.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from masi_vision.cli.door import DONE, verb
+from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.csv_table import csv_text, guarded
@@ -67,7 +67,8 @@ def outcome(
     write_file(out / PROTOCOL, json_text(asked))
     _say(found, rules)
     typer.echo(f"All figures: {out / OUTCOME}. Every patient: {out / PATIENTS}")
-    return DONE
+    compared = any((one.analysis, one.measure) == ("primary", "difference") for one in found)
+    return DONE if compared else SOME_NOT_SCORED
 
 
 def _csv(
@@ -91,6 +92,7 @@ def _cell(value: object) -> object:
 
 
 def _say(found: Sequence[Result], rules: OutcomeProtocol) -> None:
+    from masi_vision.report.figures import interval_text
     from masi_vision.report.study import p_text
     from masi_vision.stats.outcome import NOT_COMPARED, NOT_FITTED
 
@@ -99,8 +101,7 @@ def _say(found: Sequence[Result], rules: OutcomeProtocol) -> None:
         if one.measure.startswith((NOT_FITTED, NOT_COMPARED)):
             typer.echo(f"  {one.analysis}: {one.arm} {one.measure}")
         if one.measure == "difference":
-            p = f"p {p_text(one.p)}, for all comparisons {p_text(one.p_adjusted)}"
-            interval = f"(95 % {one.low:.2f} to {one.high:.2f})"
-            typer.echo(
-                f"  {one.analysis}: {one.arm} {one.value:.2f} {interval}, {p}, {one.patients} patients"
-            )
+            together = one.p_adjusted == one.p_adjusted
+            p = f"p {p_text(one.p)}" + together * f", for all comparisons {p_text(one.p_adjusted)}"
+            told = interval_text((one.value, one.low, one.high), rules.endpoint).replace("(", "(95 % ")
+            typer.echo(f"  {one.analysis}: {one.arm} {told}, {p}, {one.patients} patients")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from masi_vision.cli.agree import AGREEMENT
+from masi_vision.cli.agree import AGREEMENT, READS_SHA256
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
-from masi_vision.cli.outcome import OUTCOME, PROTOCOL
+from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL
 from masi_vision.errors import StatsError, reason_of
 from masi_vision.reads_table import rows_of
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from masi_vision.report.study import Drawing, Strip
 
 PAGE, PDF, FIGURES = "report.html", "report.pdf", "figures"
+DRAWINGS = ("distribution", "bland_altman", "forest", "trajectories")
 _FRONT, _STRIP_PX = "_front.jpg", 1100
 Rows = Sequence[Mapping[str, str]]
 _NAN = float("nan")
@@ -54,19 +56,23 @@ def report(
     from masi_vision.report.tables import refuse_stopped
     from masi_vision.written import write_file, writing
 
-    make_ready(out, [PAGE], overwrite=overwrite)
+    files = [PAGE, PDF, *(f"{FIGURES}/{name}.svg" for name in DRAWINGS)]
+    make_ready(out, files, overwrite=overwrite)
     refuse_stopped(results)
     own = rows_of(results / "scores.csv")
     opened = rows_of(scores) if scores else own
     run = _run_of(results)
-    _refuse_cut_short(own, run, results)
     _refuse_other_tables(opened, scores or results / "scores.csv")
     _refuse_of_other_run(opened, run, scores or results)
     read = rows_of(reads) if reads else []
     if reads and not any(row.get("reader") for row in read):
         raise StatsError(f"{reads.name} names no reader. Expected reads, after masi unblind.")
     agreed = rows_of(agreement / AGREEMENT) if agreement else []
+    if reads and agreement:
+        _refuse_of_other_reads(agreed, reads, agreement)
     found = rows_of(outcome / OUTCOME) if outcome else []
+    if outcome:
+        _refuse_of_others(outcome, {row.get("patient") or row.get("visit") for row in (*opened, *read)})
     asked = _protocol_of(outcome, found) if outcome else None
     drawings = [*_scores_drawn(opened), *_agreement_drawn(read, opened, agreed)]
     drawings += _outcome_drawn(found, asked)
@@ -86,8 +92,8 @@ def report(
     )
     printed = _pdf_of(page) if pdf else None
     with writing(out):
-        for old in (out / PAGE, out / PDF, *(out / FIGURES).glob("*.svg")):
-            old.unlink(missing_ok=True)
+        for old in files:
+            (out / old).unlink(missing_ok=True)
     write_file(out / PAGE, page)
     if printed is not None:
         write_file(out / PDF, printed)
@@ -174,17 +180,6 @@ def _run_of(results: Path) -> dict[str, Any]:
     return run
 
 
-def _refuse_cut_short(own: Rows, run: Mapping[str, Any], results: Path) -> None:
-    """A table that lost rows would make visits vanish from the flow."""
-    counts = run.get("counts", {})
-    done = counts.get("scored", 0) + counts.get("not_scored", 0)
-    if len(own) != done:
-        raise StatsError(
-            f"{results / 'scores.csv'} has {len(own)} visits, and run.json beside it counts {done}. Expected "
-            "the table as the run wrote it. Copy the results again."
-        )
-
-
 def _refuse_other_tables(scores: Rows, source: Path) -> None:
     """Scores have a visit and a number, or a reason, in every row."""
     from masi_vision.stats.reads import scores_table
@@ -213,8 +208,27 @@ def _refuse_of_other_run(scores: Rows, run: Mapping[str, Any], source: Path) -> 
         )
 
 
+def _refuse_of_other_reads(agreed: Rows, reads: Path, folder: Path) -> None:
+    """The points of the figure are of the reads, its lines of the agreement."""
+    if {row.get(READS_SHA256, "") for row in agreed} != {sha256(reads.read_bytes()).hexdigest()}:
+        raise StatsError(
+            f"{folder} holds the agreement of other reads than {reads.name}. Expected what masi agree wrote "
+            "of this very table. Make the agreement again."
+        )
+
+
+def _refuse_of_others(folder: Path, known: set[str | None]) -> None:
+    """The page is of one study."""
+    others = {row.get("patient", "") for row in rows_of(folder / PATIENTS)} - known
+    if others:
+        raise StatsError(
+            f"{folder} tells of {', '.join(sorted(others)[:3])}, of whom there is no score and no read here. "
+            "Expected the outcome of this study. Name its folder."
+        )
+
+
 def _scores_drawn(scores: Rows) -> list[Drawing]:
-    """The scores by visit; of a coded set, whose visits are codes, all in one."""
+    """The scores by visit; all in one of a coded set, whose visits are codes, or where no one has a name."""
     import numpy as np
 
     from masi_vision.report.figures import distribution_figure
@@ -225,17 +239,20 @@ def _scores_drawn(scores: Rows) -> list[Drawing]:
     for row in scores:
         if row["mmasi"] and not row.get("repeat_of"):
             groups.setdefault(row["visit"], []).append(float(row["mmasi"]))
-    if len(groups) > 12:
+    if len(groups) > 12 or not any(row["patient"] for row in scores):
         groups = {"all visits": [value for values in groups.values() for value in values]}
     if not groups:
         return []
     ordered = sorted(groups, key=natural_key)
     svg = distribution_figure({name: np.array(groups[name]) for name in ordered}, "mMASI")
+    told = "; ".join(
+        f"{name}: median {np.median(groups[name]):.1f} of {len(groups[name])}" for name in ordered
+    )
     words = (
         "Every scored visit is a point; box: quartiles and median, whiskers: to 1.5 times the box. "
         "Below each visit: how many."
     )
-    return [Drawing("distribution", "mMASI by the software", words, svg)]
+    return [Drawing("distribution", "mMASI by the software", words, svg, told)]
 
 
 def _agreement_drawn(reads: Rows, scores: Rows, agreed: Rows) -> list[Drawing]:
@@ -261,12 +278,13 @@ def _agreement_drawn(reads: Rows, scores: Rows, agreed: Rows) -> list[Drawing]:
         "A point is a visit. Between the broken lines lie 95 % of the differences, if they are normal; grey: "
         "intervals of the lines."
     )
-    return [Drawing("bland_altman", "The software beside the readers", words, svg)]
+    told = "; ".join(f"{name} {figures[name]['value']}" for name in measures)
+    return [Drawing("bland_altman", "The software beside the readers", words, svg, told)]
 
 
 def _outcome_drawn(found: Rows, asked: Mapping[str, Any] | None) -> list[Drawing]:
     """Arms over the visits, and against the control."""
-    from masi_vision.report.figures import forest_figure, trajectories_figure
+    from masi_vision.report.figures import forest_figure, interval_text, trajectories_figure
     from masi_vision.report.study import Drawing, endpoint_name
     from masi_vision.stats.outcome import NOT_COMPARED, NOT_FITTED
 
@@ -286,8 +304,11 @@ def _outcome_drawn(found: Rows, asked: Mapping[str, Any] | None) -> list[Drawing
             "Difference of the adjusted means at the primary visit, 95 % interval of each comparison alone."
         )
         absent = f" Not drawn: {'; '.join(missing)}." if missing else ""
-        svg = forest_figure(differences, f"difference in {endpoint}; left of 0: less than the control")
-        made.append(Drawing("forest", "Arms against the control", words + absent, svg))
+        column = str(asked["endpoint"]) if asked else "mmasi"
+        measure = f"difference in {endpoint}; left of 0: less than the control"
+        svg = forest_figure(differences, measure, column)
+        told = "; ".join(f"{name} {interval_text(one, column)}" for name, one in differences)
+        made.append(Drawing("forest", "Arms against the control", words + absent, svg, told))
     arms: dict[str, dict[str, Interval]] = {}
     for row in found:
         if row["analysis"] == "trajectory":

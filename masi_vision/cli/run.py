@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
+from masi_vision.cli.options import refuse_coded_set
 from masi_vision.config import Settings
 from masi_vision.errors import OutputError
 from masi_vision.report.names import FileNames
@@ -199,6 +200,7 @@ def _check_out(order: Order, made: ResultFiles) -> None:
         )
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file. Expected a folder. Name another with --out.")
+    refuse_coded_set(out)
     held = [name for name in (*made.tables, *_pictures_made(out, made)) if (out / name).exists()]
     if held and not order.overwrite:
         raise OutputError(

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from masi_vision.csv_table import csv_text, guarded, number_in
+from masi_vision.csv_table import csv_text, guarded, number_in, whole_number
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import UNGRADED, is_latest, is_locked
-from masi_vision.scale import MASI_REGIONS
+from masi_vision.reads_table import LOCKED, UNGRADED, is_latest, is_locked
+from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, MasiScore, RegionGrade, masi_score
 
 Row = Mapping[str, str]
 SOFTWARE = "ALGORITHM"
@@ -38,6 +39,8 @@ PLACES = {
 }
 _REGION_CODES = {"forehead": "F", "right_malar": "RM", "left_malar": "LM", "chin": "C"}
 _NEEDED = ("area", "darkness")
+_SAME = 0.051
+"""Tables may write a total with one decimal."""
 _OTHER = "other"
 """The reading page's reason that says nothing without the comment."""
 
@@ -119,7 +122,7 @@ def values_of_reads(rows: Sequence[Row], name: str) -> Iterator[Value]:
         rows = _wide(rows, name)
     _check_columns(rows, [f"{region}_{item}" for region in MASI_REGIONS for item in _NEEDED], name)
     locked = [row for row in rows if is_locked(row)]
-    numbers = _numbered(sorted(locked, key=lambda row: row.get("locked_utc", "")), "reader")
+    numbers = _numbered(sorted(locked, key=lambda row: _moment(row, name)), "reader")
     for row in locked:
         stage = row.get("stage", "blind") + (", repeat" if row.get("repeat_of") else "")
         stage += "" if is_latest(row) else _SUPERSEDED
@@ -141,13 +144,18 @@ def values_of_scores(scores: Sequence[Row], regions: Sequence[Row]) -> Iterator[
     for row in regions:
         if row["region"] in MASI_REGIONS:
             wide.setdefault(_unit_of(row), {}).update(_of_region(row))
-    numbers = _numbered(scores)
+    numbers = _numbered(sorted(scores, key=lambda row: bool(row.get("repeat_of"))))
     for row in scores:
         grades = wide.get(_unit_of(row), {})
-        lost = {} if row["status"] == "scored" else {"ungradable": row["reason"]}
+        if row["status"] == "scored" and (lost := [r for r in MASI_REGIONS if not grades.get(f"{r}_area")]):
+            raise StatsError(
+                f"regions.csv has no grade of {row['patient']} {row['visit']}, {', '.join(lost)}, and "
+                "scores.csv calls the visit scored. Expected both tables of one run, whole. Copy them again."
+            )
+        why = {} if row["status"] == "scored" else {"ungradable": row["reason"]}
         made_with = f"masi_vision {row.get('version', '')} {row.get('settings_sha256', '')}".strip()
         stage = "repeat" if row.get("repeat_of") else ""
-        merged = {**row, **grades, **lost}
+        merged = {**row, **grades, **why}
         yield from _values(merged, "scores.csv", SOFTWARE, stage, numbers[id(row)], "", made_with)
 
 
@@ -214,19 +222,64 @@ def _values(
     ]
     if why:  # grades of some regions all the same, where the software could measure them
         given.append(value("", "mmasi" if given else NOT_DONE, "", why))
-    else:
-        given += [
-            value("", item, text)
-            for item, (_, _, bounds) in TOTALS.items()
-            if (text := _checked(row, item, bounds, what))
-        ]
+    elif given:
+        given += [value("", item, text, reason) for item, text, reason in _totals(row, what)]
     if not given:
         raise StatsError(f"{what}: neither a grade nor a reason is there. Expected one of them. Complete it.")
     yield from given
 
 
+def _totals(row: Row, what: str) -> Iterator[tuple[str, str, str]]:
+    """The totals of the grades: item, text, and why there is none; what the table says must be the same."""
+    score, lacking = _score_of(row)
+    if score is None:
+        yield "mmasi", "", f"not graded: {', '.join(lacking)}"
+        return
+    for item, (_, _, bounds) in TOTALS.items():
+        made, told = getattr(score, item), _checked(row, item, bounds, what)
+        if made is None:
+            continue
+        if told and abs(float(told) - made) > _SAME:
+            raise StatsError(
+                f"{what}: {item} is {told}, and its grades make {made:g}. Expected the same. Correct the one "
+                "that is wrong."
+            )
+        yield item, f"{made:g}", ""
+
+
+def _score_of(row: Row) -> tuple[MasiScore | None, list[str]]:
+    """The score that the grades make, or what is missing; without pigment a region has no darkness."""
+    grades: dict[MasiRegion, RegionGrade] = {}
+    lacking = []
+    for region in MASI_REGIONS:
+        area, darkness, homogeneity = (whole_number(row.get(f"{region}_{item}", "")) for item in ITEMS)
+        if area == 0:
+            grades[region] = ABSENT
+        elif area is None or darkness is None:
+            lacking.append(region.replace("_", " "))
+        else:
+            grades[region] = RegionGrade(area, darkness, homogeneity)
+    return (None, lacking) if lacking else (masi_score(grades), [])
+
+
+def _moment(row: Row, name: str) -> datetime:
+    """When a read was locked; of a table that does not tell, the beginning of time."""
+    if not (text := row.get(LOCKED, "")):
+        return datetime.min.replace(tzinfo=UTC)
+    try:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            raise ValueError("no time zone")
+    except ValueError as error:
+        raise StatsError(
+            f"{name}, {row['patient']} {row['visit']} by {row['reader']}: {LOCKED} is {text!r}. Expected a "
+            "time with its zone, as 2026-05-01T10:00:00+00:00. Take the table as the reading page wrote it."
+        ) from error
+    return found
+
+
 def _checked(row: Row, column: str, bounds: Bounds, what: str, *, whole: bool = False) -> str:
-    """The text of a number within its bounds; blank where there is none."""
+    """The text of a number within its bounds, a grade without a point; blank where there is none."""
     if not (text := row.get(column, "")):
         return ""
     number = number_in(text, *bounds)
@@ -236,7 +289,7 @@ def _checked(row: Row, column: str, bounds: Bounds, what: str, *, whole: bool = 
             f"{what}: {column} is {text!r}. Expected {kind} from {bounds[0]} to {bounds[1]}, or a blank "
             "where there is none. Correct it."
         )
-    return text
+    return f"{number:g}" if whole else text
 
 
 def term(one: Value) -> tuple[str, str]:

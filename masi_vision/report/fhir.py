@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from masi_vision.report.exports import Value, role, term
 
@@ -22,8 +24,15 @@ def fhir_bundle(values: Sequence[Value], study: str) -> dict[str, Any]:
     reads: dict[tuple[str, ...], list[Value]] = {}
     for one in values:
         reads.setdefault(one.read, []).append(one)
-    entries = [{"resource": _observation(of, study)} for of in reads.values()]
+    entries = [_entry(of, study) for of in reads.values()]
     return {"resourceType": "Bundle", "type": "collection", "entry": entries}
+
+
+def _entry(of: Sequence[Value], study: str) -> dict[str, Any]:
+    """An Observation under an address of its own, the same at every export: a read can be found again."""
+    address = f"urn:uuid:{uuid5(NAMESPACE_URL, json.dumps([CODES, study, *of[0].read]))}"
+    named = {"identifier": [{"system": "urn:ietf:rfc:3986", "value": address}]}
+    return {"fullUrl": address, "resource": _observation(of, study) | named}
 
 
 def _observation(of: Sequence[Value], study: str) -> dict[str, Any]:
@@ -36,7 +45,8 @@ def _observation(of: Sequence[Value], study: str) -> dict[str, Any]:
         "subject": {"identifier": {"system": system, "value": first.patient}},
         "bodySite": {"text": "Face"},
         "performer": [{"display": first.evaluator}],
-        "method": _concept(role(first).lower().replace(" ", "-"), f"{role(first)} {first.made_with}".strip()),
+        "method": _concept(role(first).lower().replace(" ", "-"), role(first))
+        | {"text": f"{role(first)} {first.made_with}".strip()},
     }
     if first.utc:
         made["issued"] = first.utc

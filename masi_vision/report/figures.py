@@ -56,7 +56,7 @@ def bland_altman_figure(
             axes.axhspan(low, high, color=_GREY, alpha=0.13, linewidth=0)
             axes.axhline(value, color=_GREY, linestyle=style, linewidth=1.2)
             axes.annotate(
-                f"{name} {value:.2f}",
+                f"{name} {figure_text(value)}",
                 (1.01, value),
                 xycoords=("axes fraction", "data"),
                 va="center",
@@ -100,14 +100,27 @@ def trajectories_figure(arms: Mapping[str, Mapping[str, Interval]], endpoint: st
     return _drawn(draw, (7.6, 4.2), right=0.86)
 
 
-def forest_figure(rows: Sequence[tuple[str, Interval]], measure: str) -> str:
+def figure_text(value: float, endpoint: str = "mmasi") -> str:
+    """A figure as it is read: two decimals of a score, three digits of what may be small; no -0."""
+    if endpoint in ("mmasi", "masi"):
+        return f"{round(value, 2) or 0.0:.2f}"
+    return f"{value or 0.0:.3g}"
+
+
+def interval_text(interval: Interval, endpoint: str = "mmasi") -> str:
+    """A figure and its interval, as `figure_text` writes them."""
+    value, low, high = (figure_text(one, endpoint) for one in interval)
+    return f"{value} ({low} to {high})"
+
+
+def forest_figure(rows: Sequence[tuple[str, Interval]], measure: str, endpoint: str) -> str:
     """Differences with their intervals, one below the other; left of the line is less than the control."""
 
     def draw(axes: Axes) -> None:
         for place, (_, (value, low, high)) in enumerate(rows):
             axes.plot([low, high], [place, place], color=_COLOURS[0], linewidth=1.8, solid_capstyle="butt")
             axes.plot(value, place, "s", color=_COLOURS[0], markersize=6)
-            words = f"{value:.2f} ({low:.2f} to {high:.2f})"
+            words = interval_text((value, low, high), endpoint)
             axes.annotate(words, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=9)
         axes.axvline(0, color="black", linewidth=0.8)
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
@@ -126,7 +139,7 @@ def distribution_figure(groups: Mapping[str, Values], endpoint: str) -> str:
         for place, values in enumerate(kept.values()):
             across = place + rng.uniform(-0.18, 0.18, len(values))
             axes.scatter(
-                across, values, s=9, color=_COLOURS[0], alpha=0.4, linewidths=0, zorder=3, clip_on=False
+                across, values, s=22, color=_COLOURS[0], alpha=0.7, linewidths=0, zorder=3, clip_on=False
             )
         axes.boxplot(
             list(kept.values()),

@@ -211,6 +211,6 @@ def _facts(region: RegionResult) -> str:
         return "not visible"
     if region.grade is None:
         if region.flag == "region_hidden":
-            return f"hidden ({region.measure.visible_fraction:.0%} looks like skin): not graded"
+            return f"hidden ({percent_text(region.measure.visible_fraction)} looks like skin): not graded"
         return f"{region.flag.replace('_', ' ')}: not graded"
     return f"{percent_text(region.measure.pigmented_fraction)} of skin, {region.measure.contrast_od:.3f} OD"

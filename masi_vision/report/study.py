@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from masi_vision.reads_table import is_blind, is_latest, is_locked
+from masi_vision.report.figures import figure_text
 from masi_vision.version import __version__
 from masi_vision.visit.folder import natural_key
 
@@ -43,12 +44,15 @@ class Drawing:
     name : str
         Of its file, without ending.
     svg : str
+    told : str
+        The numbers that it shows, for who cannot see it.
     """
 
     name: str
     title: str
     words: str
     svg: str = field(repr=False)
+    told: str = ""
 
     @property
     def address(self) -> str:
@@ -163,8 +167,9 @@ class StudyReport:
 
     @property
     def many_visits(self) -> bool:
-        """Whether visits are so many, as in a coded set, that a row for each says nothing."""
-        return len(self.quality) > 24
+        """Whether visits are so many, as in a coded set, or so named, as of patients without a name, that a
+        row for each says nothing, or too much."""
+        return len(self.quality) > 24 or not any(row["patient"] for row in self.scores)
 
     @cached_property
     def quality_in_all(self) -> dict[str, int]:
@@ -194,14 +199,14 @@ class StudyReport:
             return ""
         adjusted = {"dunnett": "adjusted after Dunnett", "holm": "adjusted after Holm"}
         classes = ", ".join(
-            f"{name.replace('_', ' ')} from {at:.0%}" for name, at in rules["classes"].items()
+            f"{name.replace('_', ' ')} from {100 * at:g} %" for name, at in rules["classes"].items()
         )
         return (
             f"{endpoint_name(rules)} at {rules['primary']}, with {rules['baseline']} as baseline; every arm "
             f"against {rules['control']}. Primary analysis: analysis of covariance on the patients who have "
             "both visits, the baseline as covariate; p of all comparisons "
             f"{adjusted.get(rules['multiplicity'], 'not adjusted')}. Improvement is (baseline - follow-up) / "
-            f"baseline; {classes}, below that ineffective; responders from {rules['responder']:.0%}."
+            f"baseline; {classes}, below that ineffective; responders from {100 * rules['responder']:g} %."
         )
 
     @cached_property
@@ -331,8 +336,21 @@ def study_page(report: StudyReport) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
+    endpoint = str(report.protocol["endpoint"]) if report.protocol else "mmasi"
+
+    def short(text: str) -> str:
+        return figure_text(float(text)) if text else ""
+
+    def of_endpoint(text: str) -> str:
+        return figure_text(float(text), endpoint) if text else ""
+
     return environment.get_template(_TEMPLATE).render(
-        report=report, version=__version__, short=_short, p_of=p_text, headline=_headline
+        report=report,
+        version=__version__,
+        short=short,
+        of_endpoint=of_endpoint,
+        p_of=p_text,
+        headline=_headline,
     )
 
 
@@ -350,11 +368,6 @@ def endpoint_name(protocol: Mapping[str, Any] | None) -> str:
 def _headline(text: str) -> str:
     """With a capital letter, the others as they are."""
     return text[:1].upper() + text[1:]
-
-
-def _short(text: str) -> str:
-    """A number of a table with as many digits as are read."""
-    return f"{float(text):.2f}" if text else ""
 
 
 def p_text(value: str | float) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from masi_vision.config import Settings
-from masi_vision.csv_table import Row, csv_text, guarded
+from masi_vision.csv_table import Row, csv_text, guarded, read_csv
 from masi_vision.errors import StatsError
 from masi_vision.face.atlas import SUBUNITS
 from masi_vision.visit.folder import RESULTS_MARK
@@ -201,7 +201,7 @@ def run_facts(
 
 
 def refuse_stopped(results: Path) -> None:
-    """Refuse the table of a run that did not end: it lacks visits, or holds those of the run before.
+    """Refuse the table of a run that did not end, or that was cut short: it lacks visits, or holds others.
 
     Parameters
     ----------
@@ -214,14 +214,20 @@ def refuse_stopped(results: Path) -> None:
     """
     try:
         run = json.loads((results / RUN_JSON).read_text(encoding="utf-8"))
-        state, counts = run["state"], run["counts"]
-    except (OSError, ValueError, KeyError, TypeError):
+        state, counts = run.get("state", "finished"), run["counts"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return
+    done = counts.get("scored", 0) + counts.get("not_scored", 0)
     if state != "finished":
-        done = counts.get("scored", 0) + counts.get("not_scored", 0)
         raise StatsError(
             f"The run of {results} is {state}, {done} of {counts.get('visits_found', 'unknown')} visits "
             "done. Expected one that is finished. Run the same command again: it goes on where it stopped."
+        )
+    table = results / SCORES_CSV
+    if "scored" in counts and table.is_file() and (held := len(read_csv(table, StatsError).rows)) != done:
+        raise StatsError(
+            f"{table} has {held} visits, and {RUN_JSON} beside it counts {done}. Expected the table as the "
+            "run wrote it. Copy the results again."
         )
 
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import linregress, norm
+from scipy.stats import chi2, linregress, norm
 from scipy.stats import t as t_distribution
 
 Values = npt.NDArray[np.float64]
 LEVEL = 0.95
 _TAIL = (1 + LEVEL) / 2
+LEAST_SPREAD = 1e-9
+"""Of the largest value: what differs by less differs by the rounding of floating point alone."""
 LEAST_PAIRS = 3
 """Of fewer there are no limits of agreement."""
 
@@ -103,17 +105,55 @@ def bland_altman(one: Values, other: Values, *, deviations: float = 1.96) -> Bla
 
 
 def _slope(mean: Values, apart: Values) -> tuple[Estimate, float]:
-    if np.ptp(mean) == 0:
+    if not spread_of(mean):
         return Estimate(np.nan, np.nan, np.nan), np.nan
     line = linregress(mean, apart)
     wide = float(t_distribution.ppf(_TAIL, len(mean) - 2)) * line.stderr
     return Estimate(float(line.slope), float(line.slope - wide), float(line.slope + wide)), float(line.pvalue)
 
 
-def within_unit_sd(one: Values, other: Values) -> float:
-    """Standard deviation of repeated measurements of one unit: sqrt(mean squared difference / 2)."""
+def spread_of(values: Values) -> float:
+    """From the least to the greatest; 0 where they differ by rounding alone."""
+    spread = float(np.ptp(values))
+    return spread if spread > LEAST_SPREAD * np.abs(values).max() else 0.0
+
+
+def within_unit_sd(one: Values, other: Values) -> Estimate:
+    """Standard deviation of repeated measurements of one unit.
+
+    Notes
+    -----
+    sqrt(mean squared difference / 2); interval by chi-square with as many degrees of freedom as pairs, as if
+    every pair were another patient's.
+    """
     first, second = paired(one, other)
-    return float(np.sqrt(((first - second) ** 2).mean() / 2))
+    return sd_estimate(float(np.sqrt(((first - second) ** 2).mean() / 2)), len(first))
+
+
+def sd_estimate(sd: float, df: float) -> Estimate:
+    """A standard deviation with its interval by chi-square."""
+    low, high = (sd * np.sqrt(df / chi2.ppf(tail, df)) for tail in (_TAIL, 1 - _TAIL))
+    return Estimate(sd, float(low), float(high))
+
+
+def correlation(one: Values, other: Values) -> Estimate:
+    """Pearson's r and its interval by Fisher's z, of more than three pairs; NaN where one never varies."""
+    x, y = paired(one, other)
+    if not (spread_of(x) and spread_of(y)):
+        return Estimate(np.nan, np.nan, np.nan)
+    r, n = float(np.corrcoef(x, y)[0, 1]), len(x)
+    if n == LEAST_PAIRS or abs(r) >= 1:
+        return Estimate(r, np.nan, np.nan)
+    wide = float(norm.ppf(_TAIL)) / np.sqrt(n - 3)
+    return Estimate(r, float(np.tanh(np.arctanh(r) - wide)), float(np.tanh(np.arctanh(r) + wide)))
+
+
+def wilson(share: float, n: int) -> Estimate:
+    """A share of n with Wilson's interval (Journal of the American Statistical Association 22 (1927) 209)."""
+    z = float(norm.ppf(_TAIL))
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    wide = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return Estimate(share, max(0.0, float(middle - wide)), min(1.0, float(middle + wide)))
 
 
 def concordance(one: Values, other: Values) -> Estimate:
@@ -126,9 +166,11 @@ def concordance(one: Values, other: Values) -> Estimate:
     """
     x, y = paired(one, other)
     n = len(x)
-    var_x, var_y = float(x.var()), float(y.var())
+    var_x, var_y = (float(one.var()) if spread_of(one) else 0.0 for one in (x, y))
     shift = float(x.mean() - y.mean())
-    covariance = float(((x - x.mean()) * (y - y.mean())).mean())
+    if abs(shift) <= LEAST_SPREAD * max(np.abs(x).max(), np.abs(y).max()):
+        shift = 0.0
+    covariance = float(((x - x.mean()) * (y - y.mean())).mean()) if var_x and var_y else 0.0
     whole = var_x + var_y + shift**2
     if whole == 0:
         return Estimate(np.nan, np.nan, np.nan)

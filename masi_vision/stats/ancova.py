@@ -126,7 +126,7 @@ def ancova(
 def adjusted_p(
     differences: Sequence[Contrast], covariance: Values, df: float, multiplicity: Multiplicity
 ) -> list[float]:
-    """p values for all comparisons together.
+    """p values for all comparisons together; NaN where nothing is to be adjusted.
 
     Parameters
     ----------
@@ -139,7 +139,9 @@ def adjusted_p(
     Bonferroni; needs no distribution.
     """
     p = [one.p for one in differences]
-    if multiplicity == "none" or len(p) == 1:
+    if multiplicity == "none":
+        return [float("nan")] * len(p)
+    if len(p) == 1:
         return p
     if multiplicity == "holm":
         order, made, largest = np.argsort(p), [0.0] * len(p), 0.0
@@ -154,5 +156,6 @@ def adjusted_p(
     for one in differences:
         bound = np.full(len(p), abs(one.value / one.standard_error))
         inside = float(joint.cdf(bound, lower_limit=-bound, random_state=_SEED))
-        made.append(float(np.clip(1 - inside, one.p, 1)))
+        # The integral is drawn, to six digits: what is smaller is bounded by Bonferroni's.
+        made.append(float(np.clip(1 - inside, one.p, min(1.0, len(p) * one.p))))
     return made

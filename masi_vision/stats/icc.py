@@ -13,19 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import f as f_distribution
 
-from masi_vision.stats.agreement import LEVEL
+from masi_vision.stats.agreement import LEAST_SPREAD, LEVEL, Estimate, sd_estimate
 
 Values = npt.NDArray[np.float64]
 Form = Literal["1,1", "2,1", "3,1", "1,k", "2,k", "3,k"]
-
-
-@dataclass(frozen=True)
-class Icc:
-    """One intraclass correlation with its interval; NaN where it has none."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -36,23 +27,29 @@ class Reliability:
     ----------
     units, raters : int
         Of the units that every rater graded.
-    icc : dict of str to Icc
+    icc : dict of str to Estimate
         By Shrout and Fleiss: ``1`` each unit by other raters; ``2`` absolute agreement of raters who stand
         for raters in general; ``3`` consistency of these raters; ``,1`` one rater, ``,k`` the mean of all.
-    sem_agreement, sem_consistency : float
+    sem_agreement : Estimate
+    sem_consistency : float
         Standard error of one rater's measurement, in the unit of the grades; with and without what raters
         differ on the whole.
-    smallest_detectable_change : float
-        1.96 sqrt(2) SEM of agreement: what two measurements of one unit by any raters differ by at most,
-        19 times of 20.
     """
 
     units: int
     raters: int
-    icc: dict[Form, Icc]
-    sem_agreement: float
+    icc: dict[Form, Estimate]
+    sem_agreement: Estimate
     sem_consistency: float
-    smallest_detectable_change: float
+
+    @property
+    def smallest_detectable_change(self) -> Estimate:
+        """What two measurements of one unit by any raters differ by at most, 19 times of 20.
+
+        1.96 sqrt(2) SEM of agreement.
+        """
+        sem, times = self.sem_agreement, 1.96 * np.sqrt(2)
+        return Estimate(*(float(times * one) for one in (sem.value, sem.low, sem.high)))
 
 
 _TAIL = (1 + LEVEL) / 2
@@ -82,17 +79,25 @@ def reliability(table: Values) -> Reliability:
     if raters < 2 or units < 2:
         raise ValueError(f"at least 2 units by 2 raters are needed, all graded; got {units} by {raters}")
     squares = _mean_squares(given)
-    forms: dict[Form, Icc] = {
+    forms: dict[Form, Estimate] = {
         "1,1": _one(squares),
         "2,1": _two(squares),
         "3,1": _three(squares),
     }
-    means: dict[Form, Icc] = {f"{form[0]},k": _of_mean(icc, raters) for form, icc in forms.items()}  # type: ignore[misc]
+    means: dict[Form, Estimate] = {f"{form[0]},k": _of_mean(icc, raters) for form, icc in forms.items()}  # type: ignore[misc]
     error = max(squares.error, 0.0)
     between_raters = max((squares.raters - squares.error) / units, 0.0)
-    sem = float(np.sqrt(error + between_raters))
-    change = 1.96 * np.sqrt(2) * sem
-    return Reliability(units, raters, forms | means, sem, float(np.sqrt(error)), float(change))
+    sem = sd_estimate(float(np.sqrt(error + between_raters)), _df_of_agreement(squares))
+    return Reliability(units, raters, forms | means, sem, float(np.sqrt(error)))
+
+
+def _df_of_agreement(squares: _MeanSquares) -> float:
+    """Satterthwaite's degrees of freedom of error and readers; those of the error where that is all."""
+    of_error = (squares.n - 1) * (squares.k - 1)
+    if squares.raters <= squares.error:
+        return of_error
+    readers, error = squares.raters / squares.n, squares.error * (squares.n - 1) / squares.n
+    return float((readers + error) ** 2 / (readers**2 / (squares.k - 1) + error**2 / of_error))
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,9 @@ def _mean_squares(given: Values) -> _MeanSquares:
     between = k * ((of_units - mean) ** 2).sum()
     raters = n * ((of_raters - mean) ** 2).sum()
     left = ((given - of_units[:, None] - of_raters + mean) ** 2).sum()
+    # What rounding leaves of nothing would be divided by itself.
+    least = given.size * (LEAST_SPREAD * np.abs(given).max()) ** 2
+    between, raters, left = (0.0 if one <= least else float(one) for one in (between, raters, left))
     return _MeanSquares(
         between / (n - 1),
         raters / (k - 1),
@@ -124,39 +132,39 @@ def _mean_squares(given: Values) -> _MeanSquares:
     )
 
 
-def _one(squares: _MeanSquares) -> Icc:
+def _one(squares: _MeanSquares) -> Estimate:
     return _by_ratio(squares.units, squares.within, squares.n - 1, squares.n * (squares.k - 1), squares.k)
 
 
-def _three(squares: _MeanSquares) -> Icc:
+def _three(squares: _MeanSquares) -> Estimate:
     left = (squares.n - 1) * (squares.k - 1)
     return _by_ratio(squares.units, squares.error, squares.n - 1, left, squares.k)
 
 
-def _by_ratio(units: float, rest: float, df_units: int, df_rest: int, k: int) -> Icc:
+def _by_ratio(units: float, rest: float, df_units: int, df_rest: int, k: int) -> Estimate:
     """(F - 1) / (F + k - 1), F the ratio of the two mean squares, and its interval by the F distribution."""
     if units == 0 and rest == 0:
-        return Icc(np.nan, np.nan, np.nan)
+        return Estimate(np.nan, np.nan, np.nan)
     value = (units - rest) / (units + (k - 1) * rest)
     if rest == 0:
-        return Icc(1.0, 1.0, 1.0)
+        return Estimate(1.0, 1.0, 1.0)
     ratio = units / rest
     low = ratio / f_distribution.ppf(_TAIL, df_units, df_rest)
     high = ratio * f_distribution.ppf(_TAIL, df_rest, df_units)
-    return Icc(value, float((low - 1) / (low + k - 1)), float((high - 1) / (high + k - 1)))
+    return Estimate(value, float((low - 1) / (low + k - 1)), float((high - 1) / (high + k - 1)))
 
 
-def _two(squares: _MeanSquares) -> Icc:
+def _two(squares: _MeanSquares) -> Estimate:
     """Absolute agreement; its interval by Satterthwaite's degrees of freedom (McGraw and Wong, table 7)."""
     n, k = squares.n, squares.k
     between, raters, error = squares.units, squares.raters, squares.error
     whole = between + (k - 1) * error + k * (raters - error) / n
     if whole == 0:
-        return Icc(np.nan, np.nan, np.nan)
+        return Estimate(np.nan, np.nan, np.nan)
     value = (between - error) / whole
     if value >= 1 or between == 0:
         bound = float(value) if value >= 1 else np.nan
-        return Icc(float(value), bound, bound)
+        return Estimate(float(value), bound, bound)
     a = k * value / (n * (1 - value))
     b = 1 + k * value * (n - 1) / (n * (1 - value))
     parts = (a * raters) ** 2 / (k - 1) + (b * error) ** 2 / ((n - 1) * (k - 1))
@@ -167,10 +175,13 @@ def _two(squares: _MeanSquares) -> Icc:
     with np.errstate(invalid="ignore", divide="ignore"):  # of two or three units: no bound, NaN
         low = n * (between - above * error) / (above * rest + n * between)
         high = n * (below * between - error) / (rest + n * below * between)
-    return Icc(float(value), float(low), float(high))
+    return Estimate(float(value), max(float(low), -1 / (k - 1)), float(high))
 
 
-def _of_mean(one: Icc, k: int) -> Icc:
+def _of_mean(one: Estimate, k: int) -> Estimate:
     """Of the mean of k raters (Spearman and Brown); NaN where raters agree less than none can on average."""
-    parts = (one.value, one.low, one.high)
-    return Icc(*(float(k * p / (1 + (k - 1) * p)) if 1 + (k - 1) * p > 1e-12 else np.nan for p in parts))
+    value, low, high = (
+        float(k * p / (1 + (k - 1) * p)) if 1 + (k - 1) * p > 1e-12 else np.nan
+        for p in (one.value, one.low, one.high)
+    )
+    return Estimate(value, low, high) if np.isfinite([low, high]).all() else Estimate(value, np.nan, np.nan)

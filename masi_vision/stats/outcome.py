@@ -189,14 +189,22 @@ def ancova_of(courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: 
 
 def _with_both(courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: bool) -> list[Course]:
     there = [one for one in courses if protocol.baseline in one.values]
-    return there if carried else [one for one in there if protocol.primary in one.values]
+    both = [one for one in there if protocol.primary in one.values]
+    if not carried:
+        return both
+    arms = {one.arm for one in both}  # of an arm that nobody finished all would be made up
+    return [one for one in there if one.arm in arms]
 
 
 def _compared(
     analysis: str, courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: bool = False
 ) -> Iterator[Result]:
     visit = protocol.primary
-    found = ancova_of(courses, protocol, carried=carried)
+    try:
+        found = ancova_of(courses, protocol, carried=carried)
+    except StatsError as error:  # the rest stands
+        yield Result(analysis, "all", visit, f"{NOT_FITTED} {error}", len(courses), float("nan"))
+        return
     compared = {one.arm for one in _with_both(courses, protocol, carried=carried)}
     for arm in sorted({one.arm for one in courses} - compared):
         why = f"{NOT_COMPARED} nobody has both visits; p for all comparisons is of the other arms"

@@ -8,17 +8,17 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest
 
 from masi_vision.errors import StatsError
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.stats.agreement import (
     LEAST_PAIRS,
-    LEVEL,
     Estimate,
     bland_altman,
     concordance,
+    correlation,
     grade_agreement,
+    wilson,
     within_unit_sd,
 )
 from masi_vision.stats.icc import Form, complete_rows, reliability
@@ -139,9 +139,7 @@ def _iccs(words: Mapping[Form, str]) -> Formulas:
 
     def of(values: Values) -> dict[str, Estimate]:
         icc = reliability(values).icc
-        return {
-            name: Estimate(icc[form].value, icc[form].low, icc[form].high) for form, name in words.items()
-        }
+        return {name: icc[form] for form, name in words.items()}
 
     return of
 
@@ -150,8 +148,8 @@ def _reliability(values: Values) -> dict[str, Estimate]:
     """Of all readers: every form of the ICC, and what one read may be off by."""
     found = reliability(values)
     return _iccs(_FORMS)(values) | {
-        "standard error of one read, mMASI": _alone(found.sem_agreement),
-        "smallest detectable change, mMASI": _alone(found.smallest_detectable_change),
+        "standard error of one read, mMASI": found.sem_agreement,
+        "smallest detectable change, mMASI": found.smallest_detectable_change,
     }
 
 
@@ -221,15 +219,12 @@ def _of_grades(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
                 continue
             for one in _figures("grades", ", ".join(pair), two, _grades(grade), draws):
                 is_share = one.measure.endswith((_EXACT, _WITHIN_ONE))
-                yield _with_wilson(one, len(set(two.patients))) if is_share else one
+                yield _with_wilson(one) if is_share else one
 
 
-def _with_wilson(share: Finding, patients: int) -> Finding:
+def _with_wilson(share: Finding) -> Finding:
     """A share no narrower than Wilson's interval, as if each patient were counted once."""
-    value = share.estimate.value
-    interval = binomtest(round(value * patients), patients).proportion_ci(LEVEL, "wilson")
-    by_formula = Estimate(value, float(interval.low), float(interval.high))
-    return replace(share, estimate=_wider(share.estimate, by_formula))
+    return replace(share, estimate=_wider(share.estimate, wilson(share.estimate.value, share.patients)))
 
 
 def _of_repeats(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
@@ -251,7 +246,7 @@ def _of_repeats(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
 
 
 def _of_himself(values: Values) -> dict[str, Estimate]:
-    off = _alone(within_unit_sd(values[:, 0], values[:, 1]))
+    off = within_unit_sd(values[:, 0], values[:, 1])
     return _iccs({"2,1": "ICC(2,1) with himself"})(values) | {"standard error of one read, mMASI": off}
 
 
@@ -264,12 +259,6 @@ def _with_software(table: ReadTable, readers: Sequence[str]) -> ReadTable:
     """The software beside the mean of the readers."""
     both = np.column_stack([table.of(SOFTWARE), _mean_of(table, readers)])
     return ReadTable(table.patients, table.visits, (SOFTWARE, PANEL), both)
-
-
-def _correlation(values: Values) -> float:
-    if min(np.ptp(values[:, 0]), np.ptp(values[:, 1])) == 0:
-        return float("nan")
-    return float(np.corrcoef(values[:, 0], values[:, 1])[0, 1])
 
 
 def _of_software(table: ReadTable, readers: Sequence[str], draws: int) -> Iterator[Finding]:
@@ -285,7 +274,7 @@ def _near(topic: str, both: ReadTable, draws: int, words: str = "") -> Iterator[
     iccs = _iccs({"2,1": f"{words}ICC(2,1), absolute agreement", "3,1": f"{words}ICC(3,1), consistency"})
 
     def near(values: Values) -> dict[str, Estimate]:
-        return iccs(values) | {f"{words}correlation r": _alone(_correlation(values))}
+        return iccs(values) | {f"{words}correlation r": correlation(values[:, 0], values[:, 1])}
 
     yield from _figures(topic, between, both, near, draws)
     yield from _pair(topic, both, draws, words)

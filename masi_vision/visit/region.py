@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import floor
 from typing import Any, cast
 
 import numpy as np
@@ -201,10 +202,15 @@ def hidden_sentence(region: str, measure: RegionMeasure | None, least: float) ->
     """Say that too little skin of a region is visible."""
     visible = 0.0 if measure is None else measure.visible_fraction
     return (
-        f"{region.replace('_', ' ').capitalize()}: {visible:.1%} visible. "
+        f"{region.replace('_', ' ').capitalize()}: {_floored(visible):.1%} visible. "
         f"Expected {least:.0%} or more. "
         "Uncover hair, glasses or hands, or add the view of that side."
     )
+
+
+def _floored(share: float) -> float:
+    """To a tenth of a per cent below: what is less than the limit never reads as the limit."""
+    return floor(1000 * share + 1e-9) / 1000
 
 
 def region_values(region: RegionResult) -> dict[str, Any]:

@@ -41,11 +41,14 @@ READS = reads_csv(
     ("DD", "P2", "v1", "", "1", "", "", "", "", "", ""),
 )
 SCORES = """patient,visit,status,reason,mmasi,masi,version,settings_sha256
-P1,v1,scored,,1.5,,0.1.0,ab
+P1,v1,scored,,0.6,,0.1.0,ab
 P1,v2,not_scored,uneven_light,,,0.1.0,ab
 """
 REGIONS = """patient,visit,region,area,darkness,homogeneity
 P1,v1,forehead,1,2,3
+P1,v1,right_malar,0,0,0
+P1,v1,left_malar,0,0,0
+P1,v1,chin,0,0,0
 P1,v1,nose,1,1,1
 """
 
@@ -81,13 +84,14 @@ def test_the_long_table_has_every_locked_value_and_its_dictionary_every_column(e
     ours = {
         (r["visit"], r["region"], r["item"]): r["value"] or r["reason"]
         for r in rows
-        if r["evaluator"] == SOFTWARE
+        if r["evaluator"] == SOFTWARE and r["value"] != "0"
     }
     assert ours == {
         ("v1", "forehead", "area"): "1",
         ("v1", "forehead", "darkness"): "2",
         ("v1", "forehead", "homogeneity"): "3",
-        ("v1", "", "mmasi"): "1.5",
+        ("v1", "", "mmasi"): "0.6",
+        ("v1", "", "masi"): "1.5",
         ("v2", "", "not_done"): "uneven_light",
     }
 
@@ -182,7 +186,8 @@ def test_what_is_no_grade_is_named_and_nothing_is_left_out_unsaid(tmp_path, old,
 def test_what_other_programs_write_for_nothing_is_nothing(tmp_path, missing):
     assert export_of(tmp_path, READS.replace(",1.8,", f",{missing},"))[0] == 0
     _, rows = table(tmp_path / "out" / "long.csv")
-    assert [row["value"] for row in rows if row["item"] == "mmasi"] == ["0.9", "1.2"]
+    # A total that the table lacks is that of the grades.
+    assert [row["value"] for row in rows if row["item"] == "mmasi"] == ["1.8", "0.9", "1.2"]
 
 
 def test_reads_with_a_row_for_every_region_are_the_same_reads(tmp_path):
@@ -193,6 +198,7 @@ def test_reads_with_a_row_for_every_region_are_the_same_reads(tmp_path):
     assert [(row["region"], row["item"], row["value"]) for row in found] == [
         *(("forehead", "area", "2"), ("forehead", "darkness", "3"), ("right_malar", "area", "0")),
         *(("left_malar", "area", "1"), ("left_malar", "darkness", "1"), ("chin", "area", "0")),
+        ("", "mmasi", "2.1"),
     ]
 
 
@@ -266,7 +272,7 @@ def test_sdtm_rows_keep_to_its_lengths_and_number_within_a_patient(exported):
     assert all(len(row["RSTESTCD"]) <= 8 and len(row["RSTEST"]) <= 40 for row in rows)
     assert {row["USUBJID"] for row in rows} == {"MEL01-P1"}
     by = {(row["RSEVAL"], row["VISIT"], row["RSTESTCD"]): row for row in rows}
-    assert by["ALGORITHM", "v1", "MMASI"]["RSSTRESN"] == "1.5"
+    assert by["ALGORITHM", "v1", "MMASI"]["RSSTRESN"] == "0.6"
     lost = by["ALGORITHM", "v2", "MASIALL"]
     assert (lost["RSSTAT"], lost["RSREASND"], lost["RSSTRESN"]) == ("NOT DONE", "uneven_light", "")
     assert "INDEPENDENT ASSESSOR" in {row["RSEVAL"] for row in rows}
@@ -281,14 +287,59 @@ def test_sdtm_rows_keep_to_its_lengths_and_number_within_a_patient(exported):
 
 def test_a_hidden_repeat_keeps_its_own_grades_and_a_number_of_its_own():
     unit = {"patient": "P1", "visit": "v1", "status": "scored", "reason": "", "darkness": ""}
-    scores = [unit | {"code": "AA", "mmasi": "1.2"}, unit | {"code": "BB", "mmasi": "1.5", "repeat_of": "AA"}]
+    # The repeat stands first, as it may in a coded set.
+    scores = [unit | {"code": "BB", "mmasi": "0.4", "repeat_of": "AA"}, unit | {"code": "AA", "mmasi": "0.2"}]
     regions = [
-        unit | {"code": code, "region": "chin", "area": area} for code, area in (("AA", "1"), ("BB", "2"))
+        unit | {"code": code, "region": region, "area": area if region == "chin" else "0", "darkness": "2"}
+        for code, area in (("AA", "1"), ("BB", "2"))
+        for region in MASI_REGIONS
     ]
-    values = list(values_of_scores(scores, regions))
-    found = [(one.item, one.text, one.stage, one.number) for one in values]
-    assert found[:2] == [("area", "1", "", 1), ("mmasi", "1.2", "", 1)]
-    assert found[2:] == [("area", "2", "repeat", 2), ("mmasi", "1.5", "repeat", 2)]
+    values = [one for one in values_of_scores(scores, regions) if one.region in ("", "chin")]
+    found = [(one.item, one.text, one.stage, one.number) for one in values if one.item != "darkness"]
+    assert found[:2] == [("area", "2", "repeat", 2), ("mmasi", "0.4", "repeat", 2)]
+    assert found[2:] == [("area", "1", "", 1), ("mmasi", "0.2", "", 1)]
+
+
+def test_a_total_that_its_grades_do_not_make_is_refused(tmp_path):
+    code, words = export_of(tmp_path, READS.replace(",0.9,", ",9.9,"))
+    assert code == 2
+    assert "P1 v1 by anna: mmasi is 9.9, and its grades make 0.9." in words
+
+
+def test_a_read_that_lacks_a_grade_has_no_total_and_a_reason(tmp_path):
+    assert export_of(tmp_path, READS.replace(",1,3,0,,0,,0,", ",1,3,0,,0,,,"))[0] == 0
+    _, rows = table(tmp_path / "out" / "long.csv")
+    (lost,) = [row for row in rows if row["reason"].startswith("not graded")]
+    assert (lost["item"], lost["value"], lost["reason"]) == ("mmasi", "", "not graded: chin")
+
+
+def test_a_time_as_spreadsheets_write_it_is_refused(tmp_path):
+    code, words = export_of(tmp_path, READS.replace("2026-05-01T11:00:00.000+00:00", "01.05.2026 11:00"))
+    assert code == 2
+    assert "locked_utc is '01.05.2026 11:00'. Expected a time with its zone" in words
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    assert "1 rows of reads.csv are not locked, and were left out." in export_of(tmp_path, READS)[1]
+
+
+def test_scores_without_all_their_regions_are_no_export(tmp_path):
+    (tmp_path / "scores.csv").write_text(SCORES)
+    (tmp_path / "regions.csv").write_text("".join(REGIONS.splitlines(keepends=True)[:3]))
+    done = masi("export", "--results", tmp_path, "--study", "S", "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "regions.csv has no grade of P1 v1, left_malar, chin" in " ".join(done.output.split())
+
+
+def test_every_observation_has_an_address_of_its_own_that_stays(tmp_path):
+    export_of(tmp_path, READS)
+    first = json.loads((tmp_path / "out" / "fhir.json").read_text())["entry"]
+    shutil.rmtree(tmp_path / "out")
+    export_of(tmp_path, READS)
+    assert json.loads((tmp_path / "out" / "fhir.json").read_text())["entry"] == first
+    addresses = [one["fullUrl"] for one in first]
+    assert len(set(addresses)) == len(addresses) == 4
+    assert [one["resource"]["identifier"][0]["value"] for one in first] == addresses
 
 
 def test_a_name_that_a_spreadsheet_would_run_is_marked_but_where_a_registry_reads_it():

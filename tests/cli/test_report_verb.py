@@ -171,7 +171,7 @@ def test_strips_of_faces_come_from_a_comparison_and_stay_small(study, tmp_path):
     assert done.exit_code == 0, done.output
     page = (tmp_path / "report" / "report.html").read_text()
     shown = re.findall('image/jpeg;base64,([^"]+)" alt="([^"]+)"', page)
-    assert [name for _, name in shown] == ["P000", "P001"]
+    assert [name.partition(":")[0] for _, name in shown] == ["P000", "P001"]
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(shown[0][0]), np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape[1] == 1100
     assert len(shown[0][0]) < 150_000
@@ -202,3 +202,16 @@ def test_a_folder_without_a_run_is_refused(study, tmp_path):
     assert done.exit_code == 2
     assert "holds no run.json" in done.output
     assert not (tmp_path / "report").exists()
+
+
+def test_a_figure_of_another_hand_in_the_folder_stays(study, tmp_path):
+    own = tmp_path / "report" / "figures" / "own.svg"
+    own.parent.mkdir(parents=True)
+    own.write_text("<svg/>")
+    done = masi("report", study / "results", "--out", tmp_path / "report")
+    assert done.exit_code == 0, done.output
+    assert own.read_text() == "<svg/>"
+    (tmp_path / "report" / "report.html").unlink()
+    again = masi("report", study / "results", "--out", tmp_path / "report")
+    assert again.exit_code == 2
+    assert "distribution.svg is there already" in " ".join(again.output.split())

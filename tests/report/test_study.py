@@ -117,7 +117,7 @@ def test_figures_say_what_was_measured_and_are_the_same_again():
         "trajectories": lambda: trajectories_figure(
             {"A": {"v1": (3.0, 2.0, 4.0), "v2": (2.0, np.nan, np.nan)}}, "m"
         ),
-        "forest": lambda: forest_figure([("B less A", (-1.23, -2.0, -0.5))], "difference"),
+        "forest": lambda: forest_figure([("B less A", (-1.23, -2.0, -0.5))], "difference", "mmasi"),
         "distribution": lambda: distribution_figure({"v1": values, "v2": np.array([])}, "mMASI"),
     }
     texts = {name: draw() for name, draw in made.items()}

@@ -5,7 +5,14 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the extra stats")
 
-from masi_vision.stats.agreement import bland_altman, concordance, grade_agreement, within_unit_sd
+from masi_vision.stats.agreement import (
+    bland_altman,
+    concordance,
+    correlation,
+    grade_agreement,
+    wilson,
+    within_unit_sd,
+)
 from masi_vision.stats.resampling import by_patient
 
 # Peak expiratory flow, l/min, of 17 people: Wright's meter twice, a mini meter twice (Bland and Altman 1986,
@@ -37,8 +44,8 @@ def test_peak_flow_as_bland_and_altman_printed_it():
 
 def test_repeatability_as_bland_and_altman_printed_it():
     """15.3 and 19.9 l/min: Bland and Altman, Statistical Methods in Medical Research 8 (1999) 135-160."""
-    assert round(within_unit_sd(WRIGHT, WRIGHT_2), 1) == 15.3
-    assert round(within_unit_sd(MINI, MINI_2), 1) == 19.9
+    assert round(within_unit_sd(WRIGHT, WRIGHT_2).value, 1) == 15.3
+    assert round(within_unit_sd(MINI, MINI_2).value, 1) == 19.9
 
 
 def test_concordance_of_the_same_data():
@@ -106,3 +113,36 @@ def test_patients_are_drawn_whole():
     assert (found.high - found.low) / 2 == pytest.approx(of_means, rel=0.15)
     alone = by_patient(lambda rows: {"mean": float(values[rows].mean())}, ["P0"] * 600)["mean"]
     assert np.isnan(alone.low)
+
+
+def test_a_change_that_is_the_same_for_all_has_no_correlation_and_no_slope():
+    change = np.array([1.5, 2.1, 3.3, 0.9]) - np.array([1.2, 1.8, 3.0, 0.6])
+    assert np.isnan(correlation(change, change[::-1]).value)
+    assert np.isnan(bland_altman(change, change[::-1]).slope.value)
+    assert np.isnan(concordance(change, change + 0.0).value)
+
+
+def test_the_interval_of_r_is_that_of_fisher():
+    """r 0.5 of 28 pairs: 0.16 to 0.74."""
+    rng = np.random.default_rng(0)
+    x, rest = rng.normal(size=(2, 28))
+    rest -= np.polyval(np.polyfit(x, rest, 1), x)
+    y = 0.5 * (x - x.mean()) / x.std() + np.sqrt(0.75) * rest / rest.std()
+    found = correlation(x, y)
+    assert (round(found.value, 6), round(found.low, 2), round(found.high, 2)) == (0.5, 0.16, 0.74)
+
+
+def test_the_interval_of_a_share_is_wilson_s():
+    """8 of 10: 0.490 to 0.943; 10 of 10: from 0.722."""
+    assert (round(wilson(0.8, 10).low, 3), round(wilson(0.8, 10).high, 3)) == (0.490, 0.943)
+    assert (round(wilson(1.0, 10).low, 3), round(wilson(1.0, 10).high, 3)) == (0.722, 1.0)
+
+
+def test_the_interval_of_a_reader_s_error_holds_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(1000):
+        pairs = rng.normal(0, 0.7, (10, 2)) + rng.normal(0, 2, (10, 1))
+        found = within_unit_sd(pairs[:, 0], pairs[:, 1])
+        held += found.low <= 0.7 <= found.high
+    assert 930 <= held <= 970

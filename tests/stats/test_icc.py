@@ -73,13 +73,13 @@ def test_raters_who_differ_by_a_constant_are_consistent_and_do_not_agree():
     assert found.icc["3,1"].value == pytest.approx(1)
     assert round(found.icc["2,1"].value, 2) == 0.67
     assert found.sem_consistency == pytest.approx(0, abs=1e-9)
-    assert found.sem_agreement == pytest.approx(np.sqrt(2))
+    assert found.sem_agreement.value == pytest.approx(np.sqrt(2))
 
 
 def test_raters_who_never_differ_agree_wholly():
     found = reliability(np.repeat(np.arange(5.0)[:, None], 3, axis=1))
     assert {icc.value for icc in found.icc.values()} == {1}
-    assert found.smallest_detectable_change == 0
+    assert found.smallest_detectable_change.value == 0
 
 
 @pytest.mark.parametrize(

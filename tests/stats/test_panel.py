@@ -293,7 +293,7 @@ def test_what_never_varies_has_no_width_that_is_not_there():
     kappa, exact, _ = _figures("", "", same, _grades("area"), 100)
     assert np.isnan(kappa.estimate.low)
     assert np.isnan(exact.estimate.low)
-    share = _with_wilson(exact, 20).estimate
+    share = _with_wilson(exact).estimate
     assert share.value == share.high == 1.0
     assert 0.8 < share.low < 0.9
     few = ReadTable(names[:4], ("v",) * 4, ("A", "B"), np.arange(8.0).reshape(4, 2))
@@ -323,3 +323,24 @@ def test_two_spellings_of_a_reader_are_refused(first, second):
     rows = [wide("P1", "v1", name, (1, 1, 1, 1), (1, 1, 1, 1)) for name in (first, second)]
     with pytest.raises(StatsError, match="Expected one spelling"):
         reads_from(rows, "reads.csv")
+
+
+def test_a_share_rests_on_the_patients_that_both_graded():
+    """Anna grades twelve patients, Ben four of them: Wilson of 4 of 4 is 0.51 to 1."""
+    rows = [
+        wide(f"P{n}", "v1", who, [1, 2, 3, 1], [1, 2, 3, 1]) for who in ("anna", "ben") for n in range(12)
+    ]
+    few = [row for row in rows if row["reader"] == "anna" or row["patient"] in ("P0", "P1", "P2", "P3")]
+    found = findings(reads_from(few, "reads"), baseline="v1", final="v1", draws=DRAWS)
+    (exact,) = [one for one in found if one.measure == "area: exact agreement"]
+    assert (exact.patients, exact.estimate.value, exact.estimate.high) == (4, 1, pytest.approx(1))
+    assert exact.estimate.low == pytest.approx(0.510, abs=0.001)
+
+
+@pytest.mark.parametrize("units", [7, 10, 30])
+def test_rounding_alone_is_no_agreement(units):
+    """All give 1.2 to all: sums of 1.2 differ in their last bit."""
+    names = tuple(f"P{number}" for number in range(units))
+    same = ReadTable(names, ("v",) * units, ("A", "B", "C", "D"), np.full((units, 4), 1.2))
+    found = _figures("", "", same, _iccs({"2,1": "2", "3,1": "3", "1,1": "1"}), 100)
+    assert all(np.isnan(one.estimate.value) for one in found)

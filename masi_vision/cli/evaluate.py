@@ -41,6 +41,7 @@ def evaluate(
 ) -> int:
     """Compare what models draw and measure with what an annotator drew, with intervals by patient."""
     from masi_vision.batch.pool import cores
+    from masi_vision.cli import screen
     from masi_vision.cli.models import opened_models
     from masi_vision.config import load_settings
     from masi_vision.evaluation.comparison import compared
@@ -72,6 +73,11 @@ def evaluate(
         worst=worst_cases(data, figures, with_pictures, chosen, count=worst) if with_pictures else (),
     )
     _show(evaluation)
+    if left := len(data.entries if split == "all" else data.part(split)) - len(figures):
+        screen.console().print(
+            f"{left} more of the split have neither regions nor pigment drawn and count nowhere.",
+            soft_wrap=True,
+        )
     if out is not None:
         _write(evaluation, out)
     return SOME_NOT_SCORED if evaluation.problems else DONE

@@ -78,7 +78,7 @@ def import_(
         people = people_by_folder(matched.photos, found, each_is_a_patient=each_photo_is_a_patient)
     kept = []
     if splits_of is not None:
-        people, told = with_splits_of(people, read_dataset(splits_of))
+        people, told = with_splits_of(people, found, read_dataset(splits_of))
         kept.append(told)
     plan = ImportPlan(export, meaning, found, matched, people)
     face = open_models(folder).face

@@ -48,13 +48,13 @@ def train(
     from masi_vision.training.experiment import load_experiment
     from masi_vision.training.fit import Processes
     from masi_vision.training.runs import Sources
-    from masi_vision.training.train import MODELS, Named, train_models
+    from masi_vision.training.train import CACHE, MODELS, Named, train_models
     from masi_vision.visit.store import folder_of
     from masi_vision.written import writing
 
     experiments = [Named(Path(one).stem, load_experiment(one)) for one in configs]
     data = None if dataset is None else read_dataset(dataset)
-    sources = Sources(folder_of(models) or shipped_folder(), data, faces, cache or run / "cache")
+    sources = Sources(folder_of(models) or shipped_folder(), data, faces, cache or run / CACHE)
     with writing(run), listening() as listener:
         parts = train_models(experiments, sources, run, listener)
     if not Processes().is_first:

@@ -68,6 +68,11 @@ def _ratio(sums: Sums) -> Sums:
         return np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan)
 
 
+def _dice(sums: Sums) -> Sums:
+    """First over second; of nobody who drew any, third, nothing is known: one false pixel would make it 0."""
+    return np.where(sums[..., 2] > 0, _ratio(sums), np.nan)
+
+
 def _mean_ratio(sums: Sums) -> Sums:
     """Mean of first over second, third over fourth, ...; of those that were counted."""
     pairs = np.stack([_ratio(sums[..., place : place + 2]) for place in range(0, sums.shape[-1], 2)], axis=-1)
@@ -241,8 +246,8 @@ MEASURES: dict[str, Measure] = {
         "Dice of pigment",
         "twice the common area over the sum of both, of all pigment found and drawn, on the aligned face",
         1,
-        lambda photo: (2 * photo.lesion.both, photo.lesion.found + photo.lesion.true),
-        _ratio,
+        lambda photo: (2 * photo.lesion.both, photo.lesion.found + photo.lesion.true, photo.lesion.true),
+        _dice,
     ),
     "contrast_error_od": Measure(
         "Error of contrast, OD",

@@ -14,6 +14,7 @@ Names in `dataset.csv` are relative to the folder. A photo without labels or pig
 from __future__ import annotations
 
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -298,12 +299,14 @@ def _is_face(points: Floats) -> bool:
 
 
 def write_dataset(data: Dataset) -> None:
-    """Write the table and the landmarks; pictures lie there already."""
+    """Write the landmarks, and the table last: a data set without one is none; pictures lie there already."""
     refuse_shared_patients(data.entries)
     rows = ({name: guarded(value) for name, value in asdict(entry).items()} for entry in data.entries)
-    write_file(data.folder / TABLE, csv_text(COLUMNS, rows))
     if data.landmarks:
-        np.savez_compressed(data.folder / LANDMARKS, **dict(data.landmarks))  # type: ignore[arg-type]
+        stored = io.BytesIO()
+        np.savez_compressed(stored, **dict(data.landmarks))  # type: ignore[arg-type]
+        write_file(data.folder / LANDMARKS, stored.getvalue())
+    write_file(data.folder / TABLE, csv_text(COLUMNS, rows))
 
 
 def write_grey(file: Path, picture: npt.NDArray[np.uint8 | np.uint16]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from masi_vision.csv_table import read_csv
@@ -56,7 +57,7 @@ def people_by_table(table: Path, photos: PhotoFolder) -> People:
     return People(entries)
 
 
-def with_splits_of(people: People, earlier: Dataset) -> tuple[People, str]:
+def with_splits_of(people: People, photos: PhotoFolder, earlier: Dataset) -> tuple[People, str]:
     """The same people, each who stands in an earlier data set in the split that it has there.
 
     Returns
@@ -67,11 +68,13 @@ def with_splits_of(people: People, earlier: Dataset) -> tuple[People, str]:
     Raises
     ------
     DatasetError
-        A table says otherwise of a patient, or spells one otherwise.
+        A table says otherwise of a patient, spells one otherwise, or has another name for the patient of a
+        photo of before.
     """
     splits = {entry.patient: entry.split for entry in earlier.entries}
     patients = {entry.patient for entry in people.entries.values()}
     refuse_spelled_alike([*splits, *patients])
+    _refuse_other_names(people, photos, earlier)
     for entry in people.entries.values():
         kept = splits.get(entry.patient, "")
         if entry.split and kept and entry.split != kept:
@@ -86,6 +89,25 @@ def with_splits_of(people: People, earlier: Dataset) -> tuple[People, str]:
             for file, one in people.entries.items()
         }
     ), f"{known} patients keep the split of the earlier data set; {len(patients) - known} are new."
+
+
+def _refuse_other_names(people: People, photos: PhotoFolder, earlier: Dataset) -> None:
+    """Refuse a photo that is in the earlier data set under another patient: its split could not be kept."""
+
+    def digest(file: Path) -> bytes:
+        return sha256(file.read_bytes()).digest() if file.is_file() else b""
+
+    before = {digest(earlier.folder / entry.photo): entry for entry in earlier.entries}
+    before.pop(b"", None)
+    for file, entry in people.entries.items():
+        known = before.get(digest(photos.root / file))
+        if known is not None and known.patient != entry.patient:
+            raise DatasetError(
+                f"{printable(file)} is of patient {printable(entry.patient)}, and the same photo is of "
+                f"{printable(known.patient)} in the earlier data set ({known.split}). Expected one name of a "
+                "patient, so that nobody is tested who was learned from. Call the patients as they were "
+                "called, with --table."
+            )
 
 
 def _refuse_folders_within(patients: set[str]) -> None:

@@ -34,7 +34,7 @@ def read_png_masks(folder: Path) -> Export:
             twice.append(f"{file.name} is the second mask of its photo; {layers[layer].name} is taken.")
         layers.setdefault(layer, file)
     photos = tuple(_photo(name, layers) for name, layers in by_name.items())
-    return Export("PNG masks", labels_of(photos), photos, tuple(twice), undrawn_is_clear=False)
+    return Export("PNG masks", labels_of(photos), photos, (), tuple(twice), undrawn_is_clear=False)
 
 
 def _photo(name: str, files: dict[str, Path]) -> LabelledPhoto:

@@ -171,6 +171,7 @@ class _Run:
                 now = time.monotonic()
                 at.spent_s, last = at.spent_s + now - last, now
                 if at.step % _LOG_EVERY == 0 or at.step == self.total:
+                    self._refuse_came_apart()
                     self._note("train", {name: float(one) for name, one in _mean(since).items()})
                     since.clear()
                 looked = self._is_time_to_look()
@@ -178,6 +179,7 @@ class _Run:
                     self._look()
                 is_whole = True
                 if looked or now - saved > _SAVE_EVERY_S:
+                    self._refuse_came_apart()
                     self._save()
                     saved = time.monotonic()
                 self.tell(at.step, self.total, self.figures)
@@ -185,6 +187,14 @@ class _Run:
             if at.step and is_whole:
                 self._save()
         return self._fitted()
+
+    def _refuse_came_apart(self) -> None:
+        """Weights that are no numbers stay none, whatever follows."""
+        if not all(bool(torch.isfinite(one).all()) for one in self.network.parameters()):
+            raise ModelError(
+                f"The training came apart: at step {self.progress.step} the weights are no numbers. Expected "
+                f"numbers. Lower peak_rate (it is {self.schedule.peak_rate:g}), and begin in a new folder."
+            )
 
     def _step(self, batches: Iterator[Batch]) -> Facts:
         """One step of the optimizer, of as many batches as are gathered for it."""

@@ -27,6 +27,7 @@ from masi_vision.pigment.learned import NETWORK_SHAPE
 from masi_vision.training.data import LabelledFace, Pixels
 from masi_vision.training.pigment_data import SiteFrame, frame_face
 from masi_vision.visit.seen import srgb8
+from masi_vision.written import writing
 
 _CACHE_VERSION = 2
 _ROOM = 0.5  # around the face, in shares of its span: what augmentation may bring into the crop
@@ -81,7 +82,8 @@ def site_photos(
     models : Path
         Folder of the models that find the faces of photos without landmarks.
     """
-    cache.mkdir(parents=True, exist_ok=True)
+    with writing(cache):
+        cache.mkdir(parents=True, exist_ok=True)
     reading = partial(_kept, data.folder, dict(data.landmarks), models, cache)
     if workers > 1 and len(entries) > workers:
         # Started afresh, not forked: OpenCV's thread pool, in use by now, does not survive a fork.
@@ -110,7 +112,8 @@ def _kept(
         return f"{entry.photo}: cannot be read ({why.strerror or why}). Expected its files in the data set."
     except (NotScorable, DatasetError) as why:
         return f"{entry.photo}: {why}"
-    _write(made, file)
+    with writing(cache):
+        _write(made, file)
     return _load(entry, file) or made
 
 
@@ -183,19 +186,22 @@ def _write(photo: SitePhoto, file: Path) -> None:
     """Whole or not at all: two runs may share a cache."""
     face, nothing = photo.face, np.zeros(0, np.float32)
     partial_file = file.with_suffix(f".{os.getpid()}.partial")
-    with partial_file.open("wb") as stream:
-        np.savez(
-            stream,
-            pixels=face.pixels,
-            labels=face.labels,
-            landmarks=face.landmarks,
-            yaw_deg=np.array(face.yaw_deg),
-            annotated=np.array(photo.annotated),
-            lesion=nothing if photo.lesion is None else photo.lesion,
-            known=nothing if photo.known is None else photo.known,
-            density_od=nothing if photo.density_od is None else photo.density_od.astype(np.float16),
-        )
-    partial_file.replace(file)
+    try:
+        with partial_file.open("wb") as stream:
+            np.savez(
+                stream,
+                pixels=face.pixels,
+                labels=face.labels,
+                landmarks=face.landmarks,
+                yaw_deg=np.array(face.yaw_deg),
+                annotated=np.array(photo.annotated),
+                lesion=nothing if photo.lesion is None else photo.lesion,
+                known=nothing if photo.known is None else photo.known,
+                density_od=nothing if photo.density_od is None else photo.density_od.astype(np.float16),
+            )
+        partial_file.replace(file)
+    finally:
+        partial_file.unlink(missing_ok=True)
 
 
 def _load(entry: Entry, file: Path) -> SitePhoto | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from masi_vision.errors import OutputError
+from masi_vision.errors import OutputError, SettingsError
 from masi_vision.model_files import CARD
 from masi_vision.training.curves import draw_curves
 from masi_vision.training.experiment import Experiment
@@ -20,6 +21,8 @@ from masi_vision.visit.models import PIGMENT_CARD
 from masi_vision.written import write_file
 
 MODELS, EXPERIMENT, ORIGIN = "models", "experiment.json", "origin.json"
+CACHE = "cache"
+_TAKEN = (MODELS, CACHE)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ def train_models(
     DatasetError, SettingsError, ModelError
         See `made_ready`.
     """
+    _refuse_names(one.name for one in experiments)
     with Processes() as processes:
         listener = listener if listener and processes.is_first else Listener()
         if processes.is_first:
@@ -77,6 +81,20 @@ def train_models(
         if processes.is_first and sources.dataset and any(one.experiment.needs == "dataset" for one in parts):
             listener.begun("intervals", (f"Intervals: {widen_to_site(run / MODELS, sources.dataset)}",))
     return parts
+
+
+def _refuse_names(names: Iterable[str]) -> None:
+    """Every experiment has a folder of its own in the run."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise SettingsError(
+                f"{count} experiments are called {name}. Expected a name for each. Rename one."
+            )
+        if name in _TAKEN:
+            raise SettingsError(
+                f"An experiment is called {name}, as a folder of the run is. Expected another name. Rename "
+                "its file."
+            )
 
 
 def _part(one: Named, sources: Sources, run: Path, listener: Listener, processes: Processes) -> Part:

@@ -29,6 +29,7 @@ from masi_vision.model_files import (
     is_shipped,
     open_session,
     read_card,
+    read_card_alone,
     read_json,
     remedy,
     shipped_folder,
@@ -169,7 +170,7 @@ def _open_models(folder: Path) -> Models:
         pigment,
         name_of(folder),
         about.get("made_with", made_with),
-        about.get("description", printable(str(card.get("trained_on", "")))),
+        about.get("description", _learned_from(folder, card)),
         tuple(remarks),
     )
 
@@ -235,6 +236,15 @@ def about_models(folder: Path) -> dict[str, str]:
         return {}
     told = read_json(folder / ABOUT)
     return {key: printable(str(told[key])) for key in ("name", "made_with", "description") if told.get(key)}
+
+
+def _learned_from(folder: Path, card: Mapping[str, Any]) -> str:
+    """What the networks learned from; of a site's models either may still be the shipped one."""
+    pigment = printable(str(card.get("trained_on", "")))
+    if is_shipped(folder):
+        return pigment
+    regions = printable(str(read_card_alone(folder, CARD, FORMAT).get("trained_on", "")))
+    return f"regions: {regions}; pigment: {pigment}"
 
 
 def _written_by(folder: Path) -> list[str]:

@@ -250,6 +250,11 @@ def _free(name: str) -> Path:
             f"underscore, and neither {SHIPPED} nor {_IN_USE}. Name them with --name."
         )
     if (store_folder() / name).exists():
+        if not (store_folder() / name / CARD).is_file():
+            raise OutputError(
+                f"{store_folder() / name} is there and holds no {CARD}: no models. Expected a new name, or "
+                "that folder gone. Remove it, or name them otherwise with --name."
+            )
         raise OutputError(
             f"There are models called {name} already. Expected a new name. Name them with --name."
         )

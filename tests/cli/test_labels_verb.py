@@ -228,6 +228,19 @@ def test_patients_keep_the_splits_of_an_earlier_data_set(imported, tmp_path, dat
     assert "Patients are spelled alike" in refused.output
 
 
+def test_a_photo_of_before_under_another_patient_is_refused(imported, dataset):
+    """Its split could not be kept: a test of the new data set would be of who was learned from."""
+    _, before = imported(lambda content: None, "--seed", 5, out="before")
+    text = (before / "dataset.csv").read_text(encoding="utf-8")
+    patients = {row["patient"] for row in table(before / "dataset.csv")[1]}
+    for patient in patients:
+        text = text.replace(f",{patient},", f",once-{patient},")
+    (before / "dataset.csv").write_text(text, encoding="utf-8")
+    refused, _ = imported(lambda content: None, "--splits-of", before, out="never")
+    assert refused.exit_code == 2
+    assert "and the same photo is of once-" in " ".join(refused.output.split())
+
+
 def test_the_manual_names_every_option_and_class():
     manual = (Path(__file__).parents[2] / "docs" / "labels.md").read_text(encoding="utf-8")
     options = set()

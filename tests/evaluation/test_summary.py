@@ -82,6 +82,11 @@ def test_lesions_are_pooled():
     assert summary(photos)["lesion_dice"].value == pytest.approx(0.5)
 
 
+def test_where_nobody_drew_pigment_nothing_is_known_of_how_it_is_met():
+    clear = PhotoFigures("a", "a", "front", "", lesion=LesionAreas(0.001, 0.0, 0.0))
+    assert summary([clear])["lesion_dice"].value is None
+
+
 def test_one_patient_has_no_interval(photo):
     found = summary([photo("a", 0.5), photo("a", 0.7, name="a2")])["photo_mean_iou"]
     assert (found.low, found.high) == (None, None)

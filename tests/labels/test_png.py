@@ -88,4 +88,4 @@ def test_pictures_that_are_no_codes_are_problems(masks):
 
 def test_two_masks_of_one_photo_are_told(masks):
     export = read_png_masks(masks(a=codes(one=1), a_regions=codes(two=2)))
-    assert export.problems == ("a_regions.png is the second mask of its photo; a.png is taken.",)
+    assert export.remarks == ("a_regions.png is the second mask of its photo; a.png is taken.",)

@@ -11,7 +11,8 @@ from masi_vision.config import shipped_file
 from masi_vision.errors import OutputError, SettingsError
 from masi_vision.training.experiment import load_experiment
 from masi_vision.training.fit import CHECKPOINT
-from masi_vision.training.train import Named, _remember
+from masi_vision.training.runs import Sources
+from masi_vision.training.train import Named, _remember, train_models
 
 FOLDER = shipped_file("configs", "training/finetune_regions.yaml").parent
 SHIPPED = sorted(f.stem for f in FOLDER.glob("*.yaml") if "network:" in f.read_text(encoding="utf-8"))
@@ -71,3 +72,21 @@ def test_a_run_goes_on_with_the_data_and_models_that_it_was_begun_with_alone(tmp
 def test_a_name_of_no_experiment_is_answered_with_those_that_there_are():
     with pytest.raises(SettingsError, match=r"There is no experiment 'tiny'.*face_reader, finetune_pigment"):
         load_experiment("tiny")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("mine", "mine"), "2 experiments are called mine."),
+        (("models",), "An experiment is called models"),
+        (("cache",), "An experiment is called cache"),
+    ],
+)
+def test_experiments_that_would_write_into_one_folder_are_refused_before_anything_is_fitted(
+    tmp_path, names, said
+):
+    one = load_experiment("finetune_regions")
+    sources = Sources(tmp_path, None, None, tmp_path / "cache")
+    with pytest.raises(SettingsError, match=said):
+        train_models([Named(name, one) for name in names], sources, tmp_path / "run")
+    assert not list(tmp_path.iterdir())

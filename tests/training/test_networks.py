@@ -194,6 +194,16 @@ def test_a_log_that_a_crash_cut_off_is_gone_on_with(drawn_faces, atlas, mirror, 
     assert fit(new_finder(), samples, finders_loss, short(FINDER, 4), tmp_path).steps == 4
 
 
+def test_a_training_that_came_apart_stops_and_keeps_nothing(drawn_faces, atlas, mirror, tmp_path):
+    """With a rate far too high the weights are no numbers after a step or two."""
+    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, FINDER.augmentation, seed=0)
+    wild = short(FINDER, 6)
+    wild = wild.model_copy(update={"schedule": wild.schedule.model_copy(update={"peak_rate": 1e30})})
+    with pytest.raises(ModelError, match=r"The training came apart: at step \d+ the weights are no numbers"):
+        fit(new_finder(), samples, finders_loss, wild, tmp_path)
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
 def test_a_finished_run_is_not_fitted_further(drawn_faces, atlas, mirror, tmp_path):
     samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, FINDER.augmentation, seed=0)
     fit(new_finder(), samples, finders_loss, short(FINDER), tmp_path)

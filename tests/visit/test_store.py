@@ -79,6 +79,9 @@ def test_a_taken_name_is_refused_and_what_has_it_stays(trained):
     with pytest.raises(OutputError, match=r"There are models called site-a already\. Expected a new name"):
         store.add(trained)
     assert open_models(store.folder_of("site-a")).sha256 == before
+    (store.folder_of("site-a") / "face.json").unlink()
+    with pytest.raises(OutputError, match=r"site-a is there and holds no face\.json"):
+        store.add(trained)
 
 
 def test_models_that_cannot_be_used_do_not_come_in(trained, own_store):

@@ -92,7 +92,7 @@ class ChangeBook(Book):
 
 def compare_and_show(order: ChangeOrder) -> int:
     """Compare, show the table, and give the exit code."""
-    with screen.progress() as progress:
+    with screen.progress("Comparing") as progress:
         book = compare_all(order, progress)
     _show(book, order)
     if book.state == "interrupted":
@@ -245,7 +245,7 @@ def _write_pictures(changes: list[VisitChange], out: Path, name: str) -> None:
 
 def _show(book: ChangeBook, order: ChangeOrder) -> None:
     console = screen.console()
-    console.print(_table(book.changes))
+    screen.print_table(console, _table(book.changes))
     lines = [line for visit in book.visits for line in screen.notes(visit)]
     lines += [
         f"{_name(c)}: {f'{c.reason}. ' if c.reason else ''}{c.message}" for c in book.changes if c.message
@@ -274,9 +274,7 @@ def _table(changes: list[VisitChange]) -> Table:
         "of density in 0.001 OD, visits laid over each other (difference of measures); "
         "? where that is doubtful, the map undecided or one visit alone corrected by its colour card."
     )
-    table = screen.regions_table(
-        ("Follow-up", "Baseline", "Status", "mMASI change"), caption, broken=["Status", "mMASI change"]
-    )
+    table = screen.regions_table(("Follow-up", "Baseline", "Status", "mMASI change"), caption)
     for change in changes:
         mmasi = _mmasi(change)
         cells = [_cell(change, region) for region in MASI_REGIONS]

@@ -17,7 +17,7 @@ def unless_named(verb: str) -> type[TyperGroup]:
 
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             """Put the verb before what is none."""
-            if args and args[0] != "--help" and args[0] not in self.commands:
+            if args and args[0] not in ("-h", "--help") and args[0] not in self.commands:
                 args = [self.default, *args]
             return super().parse_args(ctx, args)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from masi_vision.cli.door import DONE, MUST_CHANGE, verb
+from masi_vision.cli.extras import how_to_install
 from masi_vision.errors import MasiError
 from masi_vision.version import __version__
 
@@ -65,9 +66,7 @@ def extras() -> Iterator[str]:
     """One line per extra: there, or how to get it."""
     for extra, (module, purpose) in _EXTRAS.items():
         there = find_spec(module) is not None
-        yield f"  {purpose}: " + (
-            "yes" if there else f'no. In the checkout of masi_vision run: pip install ".[{extra}]"'
-        )
+        yield f"  {purpose}: " + ("yes" if there else f"no. {how_to_install(extra)}")
 
 
 def _checks() -> Iterator[Check]:

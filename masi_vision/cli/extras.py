@@ -14,6 +14,13 @@ _MODULES = {
 }
 
 
+def how_to_install(extra: str) -> str:
+    """Say how to get an extra, to who has the checkout and to who has the package alone."""
+    return (
+        f'In the checkout of masi_vision run: pip install ".[{extra}]", or: pip install "FILE.whl[{extra}]"'
+    )
+
+
 def need_extra(extra: str, purpose: str) -> None:
     """Refuse a verb before it begins.
 
@@ -25,6 +32,6 @@ def need_extra(extra: str, purpose: str) -> None:
     missing = [module for module in _MODULES[extra] if find_spec(module) is None]
     if missing:
         raise SettingsError(
-            f'The extra "{extra}" is not installed: {", ".join(missing)} is missing. Expected it for '
-            f'{purpose}. In the checkout of masi_vision run: pip install ".[{extra}]"'
+            f'The extra "{extra}" is not installed; it lacks {", ".join(missing)}. Expected it for '
+            f"{purpose}. {how_to_install(extra)}"
         )

@@ -70,7 +70,7 @@ class GateBook(Book):
 
 def check_and_show(order: Order) -> int:
     """Check, show the table, and give the exit code."""
-    with screen.progress() as progress:
+    with screen.progress("Checking") as progress:
         book = check_visits(order, progress)
     _show(book)
     if book.state == "interrupted":

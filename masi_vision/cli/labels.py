@@ -32,7 +32,8 @@ def import_(
     photos: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the photos that were annotated.")],
     out: Annotated[Path, typer.Option(metavar="DATASET", help="Folder of the data set; new or empty.")],
     table: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="photo,patient[,visit,view,site,split].")
+        Path | None,
+        typer.Option(metavar="CSV", help="With photo, patient, and perhaps visit, view, site, split."),
     ] = None,
     classes: Annotated[
         list[str] | None,

@@ -36,6 +36,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 done, some visits not scored; 2 change something; 70 a bug; 130 stopped.",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 app.command()(score)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Width of the table where there is no terminal to ask.
 _WIDTH = 140
+_WIDEST = 10_000
 
 _CAPTION = (
     "mMASI with its 90 % interval. Per region: area x darkness, and how much of its visible skin is "
@@ -68,7 +69,7 @@ def print_json(values: object) -> None:
 def show(outcome: Outcome, order: Order) -> None:
     """Print the table, what was not scored and why, and where the results lie."""
     screen = console()
-    screen.print(score_table(outcome.visits, order.settings.severity_bands))
+    print_table(screen, score_table(outcome.visits, order.settings.severity_bands))
     for visit in outcome.visits:
         for line in notes(visit):
             screen.print(line, soft_wrap=True)
@@ -87,35 +88,49 @@ def show(outcome: Outcome, order: Order) -> None:
     screen.print(f"Tables: {order.out / 'scores.csv'}{pictures}", soft_wrap=True)
 
 
+def print_table(screen: Console, table: Table) -> None:
+    """Print a table, or where the terminal is too narrow a line for each cell: rich would cut numbers."""
+    if table.__rich_measure__(screen, screen.options.update(max_width=_WIDEST)).minimum <= screen.width:
+        screen.print(table)
+        return
+    headings = [str(column.header) for column in table.columns]
+    for cells in zip(*(column.cells for column in table.columns), strict=True):
+        screen.print()
+        for heading, cell in zip(headings, cells, strict=True):
+            if cell:
+                screen.print(f"{heading}: {cell}", soft_wrap=True)
+    screen.print(f"\n{table.caption}\n", soft_wrap=True)
+
+
 def score_table(visits: tuple[VisitRows, ...], bands: SeverityBands | None = None) -> Table:
     """One line per visit: scores, and per region area x darkness with the pigmented share of the skin."""
     cited = f"\n{', '.join(bands.mmasi_from)}: {bands.citation}" if bands else ""
     patients = any(visit.nested["patient"] for visit in visits)
     headings = ("Patient",) * patients + ("Visit", "Status", "mMASI (90 %)", "MASI")
-    table = regions_table(headings, _CAPTION + cited, broken=["Status"])
+    table = regions_table(headings, _CAPTION + cited)
     for visit in visits:
         names = [visit.nested["patient"]] * patients + [visit.nested["visit"]]
         table.add_row(*names, *_scores(visit, bands), *(_region(visit, region) for region in MASI_REGIONS))
     return table
 
 
-def regions_table(headings: Sequence[str], caption: str, *, broken: Collection[str]) -> Table:
+def regions_table(headings: Sequence[str], caption: str) -> Table:
     """An empty table of visits with a column for each region of MASI.
 
-    Where the terminal is narrow, lines break in the columns `broken` and in those of the regions: names and
-    scores stay whole.
+    Where the terminal is narrow, lines break in the status and in the columns of regions: names and scores
+    stay whole.
     """
     table = Table(caption=caption, box=box.SIMPLE_HEAD, padding=(0, 0), collapse_padding=True)
     for heading in headings:
         table.add_column(
             heading,
             justify="right" if "MASI" in heading else "left",
-            no_wrap=heading not in broken,
-            min_width=8 if heading in broken else len(heading),
+            no_wrap=heading != "Status",
+            min_width=7 if heading == "Status" else len(heading),
             overflow="fold",
         )
     for region in MASI_REGIONS:
-        table.add_column(region.replace("_", " ").capitalize(), justify="right", min_width=8, overflow="fold")
+        table.add_column(region.replace("_", " ").capitalize(), justify="right", min_width=7, overflow="fold")
     return table
 
 

@@ -140,7 +140,7 @@ Written by `scripts/evaluate.py regions --write-card` from the training run and 
   linear map to all 478).
 - **face_atlas**: the aligned frame `{atlas}`: mean face, triangles, and the map of subunits.
 
-Licence: {licence}. Trained with torch {torch}, segmentation-models-pytorch {smp}; ONNX Runtime and PyTorch differ by at
+Licence: {licence}. Exported with torch {torch}, segmentation-models-pytorch {smp}; ONNX Runtime and PyTorch differ by at
 most {shares:.0e} in a probability and {landmarks:.0e} px in a landmark.
 
 ## Data

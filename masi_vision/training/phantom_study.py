@@ -138,7 +138,8 @@ def _photographed(folder: Path, atlas: FaceAtlas, plan: StudyPlan, rng: np.rando
     """
     if not (folder / "index.csv").is_file():
         raise SettingsError(
-            f"{folder} holds no index.csv. Expected a folder of face photographs with landmarks."
+            f"{folder} holds no index.csv. Expected a folder of face photographs with landmarks, as "
+            "docs/phantom.md says; without --faces there are truth and reads alone."
         )
     try:
         faces, polygons = load_faces(folder), load_polygons(folder)

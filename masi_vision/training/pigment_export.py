@@ -316,7 +316,7 @@ Written by `scripts/train_pigment.py` from the training run and the validation p
 
   Loss: cross-entropy and Dice of the lesion, Huber of the density, absolute error of every region's fraction, Huber of its
   mean density (`masi_vision/training/losses.py`).
-- **Licence**: {card["licence"]}. Trained with torch {card["versions"]["torch"]}, segmentation-models-pytorch {card["versions"]["segmentation-models-pytorch"]}; ONNX Runtime
+- **Licence**: {card["licence"]}. Exported with torch {card["versions"]["torch"]}, segmentation-models-pytorch {card["versions"]["segmentation-models-pytorch"]}; ONNX Runtime
   and PyTorch differ by at most {max(card["largest_difference_to_pytorch"].values()):.0e}.
 
 ## On {card["validation"]["phantoms"]} phantoms of the validation people

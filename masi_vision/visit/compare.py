@@ -235,6 +235,24 @@ class VisitChange:
     residual_fraction: Mapping[View, float]
     views: Mapping[View, Comparison] = field(repr=False, compare=False)
 
+    def __str__(self) -> str:
+        """In a few lines: the change of the mMASI or why there is none, and of every region in 0.001 OD."""
+        first, second = (
+            place_of(one.patient, one.visit) or "visit" for one in (self.baseline, self.follow_up)
+        )
+        head = f"{second} since {first}: {self.status.replace('_', ' ')}"
+        if self.mmasi_change is not None:
+            low, high = self.mmasi_change_low, self.mmasi_change_high
+            head += f", mMASI {self.mmasi_change:+.1f} ({low:+.1f} to {high:+.1f})"
+        told = (
+            f"  {name}: {one.flag.replace(';', ', ').replace('_', ' ')}"
+            if one.registered_od is None
+            else f"  {name}: {1000 * one.registered_od:+.1f} thousandths OD"
+            + (f" ({one.flag.replace(';', ', ').replace('_', ' ')})" if one.flag else "")
+            for name, one in self.regions.items()
+        )
+        return "\n".join([f"{head}. {self.message}".removesuffix(" "), *told])
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {
@@ -559,7 +577,7 @@ def _mmasi_change(first: VisitScore, second: VisitScore) -> tuple[float | None, 
     if views[0] != views[1]:
         return None, None, None
     before, after = first.scores, second.scores
-    change = after.mmasi - before.mmasi
+    change = round(after.mmasi - before.mmasi, 1)  # of tenths, which floating point does not keep
     down = np.hypot(after.mmasi - after.mmasi_low, before.mmasi_high - before.mmasi)
     up = np.hypot(after.mmasi_high - after.mmasi, before.mmasi - before.mmasi_low)
     return change, change - float(down), change + float(up)

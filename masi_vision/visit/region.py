@@ -82,6 +82,16 @@ class RegionResult:
     refusal: str = ""
     view_share: float | None = None
 
+    def __str__(self) -> str:
+        """In a line: grades, how much is pigmented, the flag."""
+        grade = self.grade
+        parts = [
+            "" if grade is None else f"area {grade.area}, darkness {grade.darkness}",
+            "" if self.measure is None else f"{100 * self.measure.pigmented_fraction:.1f} % pigmented",
+            self.flag.replace(";", ", ").replace("_", " "),
+        ]
+        return ", ".join(filter(None, parts)) or "nothing known"
+
 
 def preferred_views(region: str) -> tuple[View, ...]:
     """The views that show a region, the one that faces it first."""

@@ -94,6 +94,10 @@ class PhotoScore:
     measures: PhotoMeasures | None = field(repr=False, compare=False)
     findings: tuple[Finding, ...] = field(default=(), repr=False)
 
+    def __str__(self) -> str:
+        """In a few lines: the score with its interval or the reason, and the regions."""
+        return _told(self, f"{self.name}, {self.view}")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values with the keys of ``scores.json``."""
         return _plain(self) | {"photo": self.name, "view": self.view, "quality": quality(self)}
@@ -112,6 +116,10 @@ class VisitScore:
     regions: Mapping[str, RegionResult]
     photos: tuple[PhotoScore, ...]
     provenance: Provenance
+
+    def __str__(self) -> str:
+        """In a few lines: the score with its interval or the reason, and the regions."""
+        return _told(self, place_of(self.patient, self.visit) or "visit")
 
     @classmethod
     def refused(cls, patient: str, visit: str, why: NotScorable, provenance: Provenance) -> VisitScore:
@@ -304,9 +312,20 @@ def no_front(settings: Settings) -> str:
     return f"There is no front photo. Expected one: name it {settings.views.front[0]}."
 
 
-def place_of(patient: str, visit: str, view: View) -> str:
+def place_of(patient: str, visit: str, view: View | Literal[""] = "") -> str:
     """Where a photo stands in a study, as a check of its quality is overridden: PATIENT/VISIT/VIEW."""
     return "/".join(part for part in (patient, visit, view) if part)
+
+
+def _told(result: PhotoScore | VisitScore, name: str) -> str:
+    """A result as `print` shows it; every value is in `to_dict`."""
+    scores = result.scores
+    if scores is None:
+        head = f"{name}: not scored, {result.reason}. {result.message}"
+    else:
+        masi = "" if scores.masi is None else f", MASI {scores.masi:.1f}"
+        head = f"{name}: mMASI {scores.mmasi:.1f} ({scores.mmasi_low:.1f} to {scores.mmasi_high:.1f}){masi}"
+    return "\n".join([head, *(f"  {region}: {one}" for region, one in result.regions.items())])
 
 
 def _continuous(measure: RegionMeasure, scale: ScaleSettings) -> ContinuousGrade:

@@ -224,3 +224,10 @@ def test_a_visit_without_a_score_has_no_change_of_the_mmasi_and_says_why(demo_vi
     change = compare_visits(score_visit(sides), score_visit(demo_visits[1]))
     assert change.status == "compared"
     assert change.message == "No change of the mMASI: the baseline was not scored (no_photo)."
+
+
+def test_a_comparison_prints_in_a_few_lines(change):
+    lines = str(change).splitlines()
+    assert lines[0].startswith(f"visit-2 since visit-1: compared, mMASI {change.mmasi_change:+.1f} (")
+    assert len(lines) == 7
+    assert round(10 * change.mmasi_change, 9) == round(10 * change.mmasi_change)

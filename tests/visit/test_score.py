@@ -570,3 +570,12 @@ print(score_photo({str(demo_visits[0] / "front.jpg")!r}).status)
 def test_settings_that_are_a_path_are_refused_by_what_is_asked_for(demo_visits):
     with pytest.raises(ValueError, match=r"settings must be Settings, as load_settings\(FILE\) reads them"):
         score_photo(demo_visits[0] / "front.jpg", "mine.yaml")
+
+
+def test_a_result_prints_in_a_few_lines(visit_of):
+    lines = str(visit_of({"front": {"chin": region(0.2, 0.08)}})).splitlines()
+    assert lines[0].startswith("visit: mMASI 0.4 (")
+    assert "  chin: area 2, darkness 2, 20.0 % pigmented" in lines
+    assert len(lines) == 7
+    refused = visit_of({"front": NotScorable("no_face", "No face.")})
+    assert str(refused) == "visit: not scored, no_face. No face."

@@ -1,0 +1,26 @@
+"""What is printed is whole, however narrow the terminal is."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from masi_vision.cli.screen import print_table, regions_table
+
+ROW = (
+    *("MEL-2026-SITE03-PATIENT-0042", "week-24-follow-up", "scored, moderate", "12.3 (10.1-15.9)", "22.4"),
+    *("2 x 2 23%?", "6 x 4 98%", "hidden", "1 x 1 <1%"),
+)
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 140])
+@pytest.mark.parametrize("row", [ROW, ("P1", "v1", *ROW[2:])], ids=["long names", "short names"])
+def test_every_number_of_a_table_is_printed_whole(width, row):
+    table = regions_table(("Patient", "Visit", "Status", "mMASI (90 %)", "MASI"), "What it means.")
+    table.add_row(*row)
+    stream = io.StringIO()
+    print_table(Console(file=stream, width=width), table)
+    words = stream.getvalue().split()
+    for cell in row:
+        assert [word for word in cell.split() if word not in words] == []
+    assert "What it means." in stream.getvalue()

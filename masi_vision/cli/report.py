@@ -257,7 +257,7 @@ def _scores_drawn(scores: Rows) -> list[Drawing]:
 
 def _agreement_drawn(reads: Rows, scores: Rows, agreed: Rows) -> list[Drawing]:
     """The software against the mean of the readers."""
-    from masi_vision.report.figures import bland_altman_figure
+    from masi_vision.report.figures import bland_altman_figure, interval_text
     from masi_vision.report.study import Drawing
     from masi_vision.stats.panel import PANEL, SOFTWARE
     from masi_vision.stats.reads import reads_from, scores_table, table_of
@@ -278,7 +278,7 @@ def _agreement_drawn(reads: Rows, scores: Rows, agreed: Rows) -> list[Drawing]:
         "A point is a visit. Between the broken lines lie 95 % of the differences, if they are normal; grey: "
         "intervals of the lines."
     )
-    told = "; ".join(f"{name} {figures[name]['value']}" for name in measures)
+    told = "; ".join(f"{name} {interval_text(_interval(figures[name]))}" for name in measures)
     return [Drawing("bland_altman", "The software beside the readers", words, svg, told)]
 
 
@@ -289,6 +289,7 @@ def _outcome_drawn(found: Rows, asked: Mapping[str, Any] | None) -> list[Drawing
     from masi_vision.stats.outcome import NOT_COMPARED, NOT_FITTED
 
     made, endpoint = [], endpoint_name(asked)
+    column = str(asked["endpoint"]) if asked else "mmasi"
     differences = [
         (f"{row['analysis'].removeprefix('sensitivity: ')}: {row['arm']}", _interval(row))
         for row in found
@@ -304,7 +305,6 @@ def _outcome_drawn(found: Rows, asked: Mapping[str, Any] | None) -> list[Drawing
             "Difference of the adjusted means at the primary visit, 95 % interval of each comparison alone."
         )
         absent = f" Not drawn: {'; '.join(missing)}." if missing else ""
-        column = str(asked["endpoint"]) if asked else "mmasi"
         measure = f"difference in {endpoint}; left of 0: less than the control"
         svg = forest_figure(differences, measure, column)
         told = "; ".join(f"{name} {interval_text(one, column)}" for name, one in differences)
@@ -316,7 +316,12 @@ def _outcome_drawn(found: Rows, asked: Mapping[str, Any] | None) -> list[Drawing
     if arms:
         words = "Mean of the patients who have the visit, and its 95 % interval, drawn down to 0."
         svg = trajectories_figure(arms, endpoint)
-        made.append(Drawing("trajectories", f"{endpoint} by arm and visit", words, svg))
+        told = "; ".join(
+            f"{arm}, {visit} {interval_text(one, column)}"
+            for arm, visits in arms.items()
+            for visit, one in visits.items()
+        )
+        made.append(Drawing("trajectories", f"{endpoint} by arm and visit", words, svg, told))
     return made
 
 

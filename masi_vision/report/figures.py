@@ -50,7 +50,7 @@ def bland_altman_figure(
     def draw(axes: Axes) -> None:
         there = np.isfinite(one) & np.isfinite(other)
         mean, apart = (one[there] + other[there]) / 2, one[there] - other[there]
-        axes.scatter(mean, apart, s=14, color=_COLOURS[0], alpha=0.45, linewidths=0)
+        axes.scatter(mean, apart, s=22, color=_COLOURS[0], alpha=0.7, linewidths=0, zorder=3)
         words = ("lower limit", "bias", "upper limit")
         for (value, low, high), name, style in zip(limits, words, ("--", "-", "--"), strict=True):
             axes.axhspan(low, high, color=_GREY, alpha=0.13, linewidth=0)

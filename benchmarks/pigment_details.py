@@ -11,7 +11,7 @@ from masi_vision.config import ScaleSettings
 from masi_vision.pigment.interval import MeasureError
 from masi_vision.scale import MASI_REGIONS, REGION_TENTHS
 from masi_vision.training.phantom_photos import Row
-from masi_vision.training.pigment_figures import by_shot, correlation, coverage, figures
+from masi_vision.training.pigment_figures import by_shot, changes_held, correlation, coverage, figures
 from masi_vision.visit.score import mmasi_of
 
 NOTHING = "a map that finds nothing"
@@ -37,7 +37,11 @@ def finding_nothing(rows: Sequence[Row]) -> list[Row]:
 def details_table(ours: list[Row], laid_over: list[Row], error: MeasureError, scale: ScaleSettings) -> str:
     """The shipped map, of all people of the benchmark."""
     lines = [*_of_regions(ours, error, scale), *_of_scores(ours, scale)]
+    held = changes_held(ours, error, scale)
     lines += [*_of_changes(ours, laid_over, scale), *_over_people(ours, scale)]
+    lines.append(
+        ("90 % interval of the change of the mMASI held", f"{np.mean(held):.1%}", f"{len(held)} people")
+    )
     head = ["| the shipped map | | of |", "| --- | --- | --- |"]
     return "\n".join(head + [f"| {what} | {value} | {number} |" for what, value, number in lines])
 

@@ -91,17 +91,22 @@ class MeasureError:
     by_doubt : tuple of (float, Band)
         Of the fraction, where no more than this share of the region's skin is undecided; shares increase up
         to 1. Empty: ``fraction`` holds for all.
+    change_share : float
+        How much a change between two visits has of both scores' intervals, added as if their errors were
+        independent: what is wrong in one face is mostly wrong in it again.
     """
 
     fraction: Band
     contrast_od: Band
     share: float
     by_doubt: tuple[tuple[float, Band], ...] = ()
+    change_share: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse bands that leave a region without any, and ends beyond those of the regions."""
-        if not 0 <= self.share <= 1:
-            raise ValueError(f"share must be in [0, 1], got {self.share}")
+        for name in ("share", "change_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         shares = [share for share, _ in self.by_doubt]
         if shares and (shares != sorted(set(shares)) or shares[-1] != 1):
             raise ValueError(f"by_doubt must increase up to 1, got {shares}")

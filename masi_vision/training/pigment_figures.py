@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from masi_vision.config import ScaleSettings
 from masi_vision.pigment.interval import Band, ChangeError, MeasureError
 from masi_vision.scale import MASI_REGIONS, REGION_TENTHS, MasiRegion, area_grade
 from masi_vision.training.phantom_photos import CHANGE, Row, State
-from masi_vision.visit.score import mmasi_of, moved
+from masi_vision.visit.score import change_ends, mmasi_of, moved
 
 Shot = tuple[str, str]
 """Person and state: one photograph."""
@@ -159,7 +160,7 @@ def measured_error(rows: list[Row], scale: ScaleSettings) -> MeasureError:
     for share in np.arange(0, 1.05, 0.05):
         error = MeasureError(fraction, contrast, round(float(share), 2), by_doubt)
         if coverage(rows, error, scale)["mMASI"] >= LEVEL:
-            return error
+            return replace(error, change_share=_change_share(rows, error, scale))
     raise ValueError(f"the regions' whole intervals hold less than {LEVEL:.0%} of the mMASI")
 
 
@@ -215,23 +216,55 @@ def coverage(rows: list[Row], error: MeasureError, scale: ScaleSettings) -> dict
     marked = [row for row in rows if row.state in _PLANTED]
     fractions = [(*_ends(row, error), row.true_fraction) for row in marked]
     contrasts = [(*error.contrast_od.around(row.contrast_od), row.true_contrast_od) for row in marked]
-    scores = []
-    for shot in filter(_all, by_shot(marked).values()):
-        low, high = (
-            mmasi_of(
-                {
-                    row.region: (
-                        moved(row.fraction, _ends(row, error)[end], error.share),
-                        moved(row.contrast_od, error.contrast_od.around(row.contrast_od)[end], error.share),
-                    )
-                    for row in shot
-                },
-                scale,
-            )
-            for end in (0, 1)
-        )
-        scores.append((low, high, mmasi_of(_amounts(shot, true=True), scale)))
+    scores = [
+        (*_score_ends(shot, error, scale), mmasi_of(_amounts(shot, true=True), scale))
+        for shot in filter(_all, by_shot(marked).values())
+    ]
     return {"fraction": _held(fractions), "contrast": _held(contrasts), "mMASI": _held(scores)}
+
+
+def _score_ends(shot: list[Row], error: MeasureError, scale: ScaleSettings) -> tuple[float, float]:
+    """Low and high end of a photograph's mMASI."""
+    low, high = (
+        mmasi_of(
+            {
+                row.region: (
+                    moved(row.fraction, _ends(row, error)[end], error.share),
+                    moved(row.contrast_od, error.contrast_od.around(row.contrast_od)[end], error.share),
+                )
+                for row in shot
+            },
+            scale,
+        )
+        for end in (0, 1)
+    )
+    return low, high
+
+
+def changes_held(rows: list[Row], error: MeasureError, scale: ScaleSettings) -> list[bool]:
+    """Whether the interval of a change of the mMASI holds it, of everybody planted and treated."""
+    shots = by_shot(rows)
+    held = []
+    for person in sorted({person for person, _ in shots}):
+        pair = [shots.get((person, state), []) for state in _PLANTED]
+        if not all(map(_all, pair)):
+            continue
+        ends = [
+            (*_score_ends(shot, error, scale), mmasi_of(_amounts(shot, true=False), scale)) for shot in pair
+        ]
+        low, high = change_ends(*ends, share=error.change_share)
+        true = [mmasi_of(_amounts(shot, true=True), scale) for shot in pair]
+        held.append(low - 1e-9 <= true[1] - true[0] <= high + 1e-9)
+    return held
+
+
+def _change_share(rows: list[Row], error: MeasureError, scale: ScaleSettings) -> float:
+    """The least share that holds nine changes in ten; all of it where none does, or nobody is there."""
+    for share in np.arange(0, 1.0, 0.05):
+        one = replace(error, change_share=round(float(share), 2))
+        if (held := changes_held(rows, one, scale)) and np.mean(held) >= LEVEL:
+            return one.change_share
+    return 1.0
 
 
 def _ends(row: Row, error: MeasureError) -> tuple[float, float]:

@@ -28,8 +28,16 @@ from masi_vision.scale import MASI_REGIONS
 from masi_vision.skin.density import optical_density
 from masi_vision.visit.measure import PhotoMeasures, region_members, visible_share
 from masi_vision.visit.models import Models, shipped_models
-from masi_vision.visit.region import ACCEPTED, MIXED, REFUSED, UNDECIDED, RegionResult, preferred_views
-from masi_vision.visit.score import VisitScore, place_of, score_visit
+from masi_vision.visit.region import (
+    ACCEPTED,
+    METHODS,
+    MIXED,
+    REFUSED,
+    UNDECIDED,
+    RegionResult,
+    preferred_views,
+)
+from masi_vision.visit.score import VisitScore, change_ends, place_of, score_visit
 from masi_vision.visit.seen import View
 
 
@@ -214,8 +222,7 @@ class VisitChange:
     regions : mapping
         Name of each subunit to its change.
     mmasi_change, mmasi_change_low, mmasi_change_high : float or None
-        Difference of the two scores, and a 90 % interval as if their errors were independent. What is wrong
-        in one face is mostly wrong in it again, so the interval is rather too wide. None where a visit has no
+        Difference of the two scores, and its 90 % interval, see `MeasureError`. None where a visit has no
         score, or a region of MASI was scored in another view.
     residual_fraction : mapping
         View to how far skin still lies apart, see `Comparison`.
@@ -334,7 +341,8 @@ def compare_visits(
     status, reason, message = _outcome(first, second, regions, astray, settings)
     unsure = _unsure(first, second, views, regions, settings) if status == "compared" else ""
     one_person = status == "compared" and not (astray or unsure)  # of what may be two people nothing is taken
-    change, low, high = _mmasi_change(first, second) if one_person else (None, None, None)
+    share = models.pigment.errors[METHODS[settings.pigment.method]].change_share
+    change, low, high = _mmasi_change(first, second, share) if one_person else (None, None, None)
     if one_person and change is None:
         unsure = _no_change(first, second)
     message = " ".join(filter(None, (message, unsure)))
@@ -570,17 +578,17 @@ def _left_apart(astray: Mapping[View, float], settings: Settings) -> str:
     )
 
 
-def _mmasi_change(first: VisitScore, second: VisitScore) -> tuple[float | None, float | None, float | None]:
+def _mmasi_change(
+    first: VisitScore, second: VisitScore, share: float
+) -> tuple[float | None, float | None, float | None]:
     if first.scores is None or second.scores is None:
         return None, None, None
     views = [[_seen_in(visit.regions[name]) for name in MASI_REGIONS] for visit in (first, second)]
     if views[0] != views[1]:
         return None, None, None
-    before, after = first.scores, second.scores
-    change = round(after.mmasi - before.mmasi, 1)  # of tenths, which floating point does not keep
-    down = np.hypot(after.mmasi - after.mmasi_low, before.mmasi_high - before.mmasi)
-    up = np.hypot(after.mmasi_high - after.mmasi, before.mmasi - before.mmasi_low)
-    return change, change - float(down), change + float(up)
+    before, after = ((one.mmasi_low, one.mmasi_high, one.mmasi) for one in (first.scores, second.scores))
+    low, high = change_ends(before, after, share=share)
+    return round(after[2] - before[2], 1), low, high  # of tenths, which floating point does not keep
 
 
 def _seen_in(region: RegionResult) -> View | None:

@@ -192,7 +192,9 @@ def _known_errors(card: Mapping[str, Any], folder: Path) -> tuple[dict[str, Meas
 def _error(values: Mapping[str, Any]) -> MeasureError:
     fraction, contrast_od = (_band(values[name]) for name in ("fraction", "contrast_od"))
     by_doubt = tuple((float(share), _band(numbers)) for share, numbers in values.get("by_doubt", ()))
-    return MeasureError(fraction, contrast_od, float(values["share"]), by_doubt)
+    # Cards of before change_share have the whole interval.
+    change_share = float(values.get("change_share", 1.0))
+    return MeasureError(fraction, contrast_od, float(values["share"]), by_doubt, change_share)
 
 
 def _band(values: Mapping[str, Any]) -> Band:

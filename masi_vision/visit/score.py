@@ -394,6 +394,24 @@ def moved(value: float, end: float, share: float) -> float:
     return value + share * (end - value)
 
 
+Ends = tuple[float, float, float]
+"""Low and high end of a score, and the score."""
+
+
+def change_ends(before: Ends, after: Ends, *, share: float) -> tuple[float, float]:
+    """Low and high end of the change between two scores.
+
+    Parameters
+    ----------
+    share : float
+        Of the distances that independent errors of both would have; see `MeasureError`.
+    """
+    change = after[2] - before[2]
+    down = np.hypot(after[2] - after[0], before[1] - before[2])
+    up = np.hypot(after[1] - after[2], before[2] - before[0])
+    return change - share * float(down), change + share * float(up)
+
+
 def mmasi_of(amounts: Mapping[MasiRegion, tuple[float, float]], scale: ScaleSettings) -> float:
     """The mMASI of four regions, each by its pigmented fraction and its contrast in OD."""
     return masi_score({name: graded_as(*amount, 0, scale) for name, amount in amounts.items()}).mmasi

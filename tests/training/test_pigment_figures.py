@@ -17,6 +17,7 @@ from masi_vision.training.phantom_photos import CHANGE, Row
 from masi_vision.training.pigment_figures import (
     band,
     change_error,
+    changes_held,
     correlation,
     coverage,
     figures,
@@ -193,3 +194,30 @@ def test_the_error_of_a_change_fitted_on_some_holds_the_truth_of_others():
 def test_other_estimators_tell_nothing_of_a_change():
     with pytest.raises(ValueError, match="no change was measured"):
         change_error(rows(10))
+
+
+def wrong_alike(people, seed):
+    """What is wrong of a person's region is so on all photographs, and a tenth of it anew on each."""
+    rng = np.random.default_rng((9, seed))
+    made, off = [], {}
+    for row in rows(people, seed=seed):
+        alike = off.setdefault((row.person, row.region), 0.12 * rng.normal())
+        found = float(
+            np.clip(row.true_fraction + bool(row.true_fraction) * (alike + 0.012 * rng.normal()), 0, 1)
+        )
+        made.append(replace(row, fraction=found, contrast_od=row.true_contrast_od if found else 0.0))
+    return made
+
+
+def test_a_change_is_surer_than_two_scores_that_err_on_their_own():
+    error = measured_error(wrong_alike(150, 1), SCALE)
+    assert error.change_share < 0.8
+    held = changes_held(wrong_alike(150, 2), error, SCALE)
+    assert len(held) == 150
+    assert 0.84 < np.mean(held) < 0.97
+    nothing = replace(error, change_share=0.0)
+    assert np.mean(changes_held(wrong_alike(150, 2), nothing, SCALE)) < 0.5
+
+
+def test_of_nobody_treated_a_change_has_the_whole_interval():
+    assert measured_error([row for row in rows(40) if row.state != "treated"], SCALE).change_share == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 from masi_vision.csv_table import MISSING, Row, read_csv, whole_number
@@ -26,6 +29,20 @@ def rows_of(file: Path) -> list[Row]:
         {name: "" if cell.lower() in MISSING else cell for name, cell in row.items()}
         for row in read_csv(file, StatsError).plain_rows
     ]
+
+
+def moment_of(text: str) -> datetime | None:
+    """A time as ISO 8601 writes it, in UTC where it names no zone; None of any other text."""
+    try:
+        found = datetime.fromisoformat(text.strip().removesuffix(" UTC"))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def rows_sha256(rows: Iterable[Mapping[str, str]]) -> str:
+    """What a table says, however its lines end and its cells are quoted."""
+    return sha256(json.dumps([dict(row) for row in rows]).encode()).hexdigest()
 
 
 def is_locked(row: Mapping[str, str]) -> bool:

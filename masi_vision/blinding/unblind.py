@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from masi_vision.blinding.key import Key
 from masi_vision.csv_table import guarded, read_csv
 from masi_vision.errors import BlindingError
-from masi_vision.reads_table import LOCKED, is_blind
+from masi_vision.reads_table import LOCKED, is_blind, moment_of
 from masi_vision.report.tables import GRADES
 from masi_vision.scale import MASI_REGIONS
 
@@ -44,15 +43,7 @@ class Table:
     @property
     def unlocked(self) -> int:
         """How many reads are not locked."""
-        return sum(not _is_time(row[LOCKED]) for row in self.rows) if LOCKED in self.columns else 0
-
-
-def _is_time(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text.strip())
-    except ValueError:
-        return False
-    return True
+        return sum(moment_of(row[LOCKED]) is None for row in self.rows) if LOCKED in self.columns else 0
 
 
 def read_tables(results: Path) -> list[Table]:
@@ -159,7 +150,7 @@ def unlocked_reads(tables: Sequence[Table]) -> Iterator[str]:
     for table in reads:
         if not table.rows:
             yield f"{table.name} holds no read"
-        if any(CLOSED in row and not _is_time(row[CLOSED]) for row in table.rows):
+        if any(CLOSED in row and moment_of(row[CLOSED]) is None for row in table.rows):
             yield f"the reading of {table.name} is open, and reads may be corrected (masi review close)"
         if table.unlocked:
             yield f"{table.unlocked} of {len(table.rows)} reads of {table.name} are not locked"
@@ -178,7 +169,7 @@ def unread(tables: Sequence[Table], key: Key) -> Iterator[str]:
         for table in tables
         if LOCKED in table.columns and table.code_column is not None
         for row in table.rows
-        if _is_time(row[LOCKED]) and is_blind(row)
+        if moment_of(row[LOCKED]) is not None and is_blind(row)
     }
     readers = Counter(code for code, _ in locked)
     lacking = [unit.code for unit in key.units if readers[unit.code] < len(key.orders)]

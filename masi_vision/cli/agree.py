@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,7 @@ from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import rows_of
+from masi_vision.reads_table import rows_of, rows_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +61,8 @@ def agree(
     from masi_vision.written import write_file
 
     make_ready(out, [AGREEMENT], overwrite=overwrite)
-    read = reads_from(rows_of(reads), reads.name)
+    rows = rows_of(reads)
+    read = reads_from(rows, reads.name)
     if protocol is not None:
         from masi_vision.stats.outcome import load_protocol
 
@@ -78,7 +78,7 @@ def agree(
         by_software = scores_table(table, scores.name)
         _check_shared(read, by_software, {(row["patient"] or row["visit"], row["visit"]) for row in table})
     found = findings(read, by_software, baseline=first, final=last, draws=draws)
-    write_file(out / AGREEMENT, table_of(found, sha256(reads.read_bytes()).hexdigest()))
+    write_file(out / AGREEMENT, table_of(found, rows_sha256(rows)))
     _say(found)
     readers = ", ".join(sorted({one.rater for one in read}))
     wanted = (*(("software", "leave one out") if scores else ()), *(("change",) if first != last else ()))

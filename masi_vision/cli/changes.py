@@ -189,11 +189,15 @@ def find_series(
 def _baselines_apart(patients: Mapping[str, Sequence[VisitFiles]]) -> list[str]:
     """Say whose first visit is called otherwise than most patients': a missing one moves the baseline."""
     first = {patient: visits[0].visit for patient, visits in patients.items() if len(visits) > 1}
-    names = Counter(first.values())
-    if len(names) < 2:
+    usual, count = next(iter(Counter(first.values()).most_common(1)), ("", 0))
+    without = [
+        f"{patient} ({name})"
+        for patient, name in first.items()
+        if all(files.visit != usual for files in patients[patient])
+    ]
+    if not without or count <= len(first) / 2:  # visits that are called by their days differ anyway
         return []
-    usual = names.most_common(1)[0][0]
-    others = ", ".join(f"{patient} ({name})" for patient, name in first.items() if name != usual)
+    others = ", ".join(without[:5]) + f" and {len(without) - 5} more" * (len(without) > 5)
     return [
         f"The baseline of most is {usual}, and another of {others}: changes since different visits stand in "
         "one table. Expected one baseline. Name it with --baseline."

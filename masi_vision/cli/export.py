@@ -54,7 +54,7 @@ def export(
     from masi_vision.report.fhir import fhir_bundle
     from masi_vision.report.redcap import DICTIONARY, REDCAP, redcap_dictionary, redcap_rows
     from masi_vision.report.sdtm import RS, rs_rows
-    from masi_vision.report.tables import refuse_stopped
+    from masi_vision.report.tables import refuse_cut_short, refuse_stopped
     from masi_vision.written import write_file, writing
 
     if out.exists() and not out.is_dir():
@@ -76,6 +76,7 @@ def export(
         open_reads = sum(not is_locked(row) for row in table)
     if results is not None:
         refuse_stopped(results)
+        refuse_cut_short(results)
         scores = _checked(rows_of(results / "scores.csv"), (*_COLUMNS, "status", "reason"), "scores.csv")
         regions = _checked(rows_of(results / "regions.csv"), (*_COLUMNS, "region"), "regions.csv")
         values += values_of_scores(scores, regions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated
 
@@ -80,7 +81,8 @@ def _masi(
 
 def main() -> None:
     """Run the command line: the entry point `masi`."""
-    if "" in sys.argv[1:]:  # an empty path would be the current folder
+    # An empty path would be the current folder.
+    if any(not one or re.fullmatch("--[a-z-]+=", one) for one in sys.argv[1:]):
         typer.echo(
             "masi: an argument is empty. Expected a value: is a variable of the script not set?", err=True
         )

@@ -47,7 +47,15 @@ def outcome(
     need_extra("stats", "statistics")
     from masi_vision.report.tables import refuse_stopped
     from masi_vision.stats.courses import arms_of, courses_of
-    from masi_vision.stats.outcome import Gain, Result, event_results, gains, load_protocol, other_results
+    from masi_vision.stats.outcome import (
+        NOT_FITTED,
+        Gain,
+        Result,
+        event_results,
+        gains,
+        load_protocol,
+        other_results,
+    )
     from masi_vision.stats.outcome import outcome as figures
 
     make_ready(out, (OUTCOME, PATIENTS, PROTOCOL), overwrite=overwrite)
@@ -67,8 +75,8 @@ def outcome(
     write_file(out / PROTOCOL, json_text(asked))
     _say(found, rules)
     typer.echo(f"All figures: {out / OUTCOME}. Every patient: {out / PATIENTS}")
-    compared = any((one.analysis, one.measure) == ("primary", "difference") for one in found)
-    return DONE if compared else SOME_NOT_SCORED
+    lacking = any(one.measure.startswith(NOT_FITTED) for one in found)
+    return SOME_NOT_SCORED if lacking else DONE
 
 
 def _csv(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,7 @@ from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL
 from masi_vision.errors import StatsError, reason_of
-from masi_vision.reads_table import rows_of
+from masi_vision.reads_table import rows_of, rows_sha256
 
 if TYPE_CHECKING:
     from masi_vision.report.figures import Interval
@@ -53,12 +52,13 @@ def report(
     """Write a study as one page: photos in and refused, quality, agreement, outcome, versions and hashes."""
     need_extra("stats", "the report")
     from masi_vision.report.study import StudyReport, study_page
-    from masi_vision.report.tables import refuse_stopped
+    from masi_vision.report.tables import refuse_cut_short, refuse_stopped
     from masi_vision.written import write_file, writing
 
     files = [PAGE, PDF, *(f"{FIGURES}/{name}.svg" for name in DRAWINGS)]
     make_ready(out, files, overwrite=overwrite)
     refuse_stopped(results)
+    refuse_cut_short(results)
     own = rows_of(results / "scores.csv")
     opened = rows_of(scores) if scores else own
     run = _run_of(results)
@@ -69,7 +69,7 @@ def report(
         raise StatsError(f"{reads.name} names no reader. Expected reads, after masi unblind.")
     agreed = rows_of(agreement / AGREEMENT) if agreement else []
     if reads and agreement:
-        _refuse_of_other_reads(agreed, reads, agreement)
+        _refuse_of_other_reads(agreed, read, agreement)
     found = rows_of(outcome / OUTCOME) if outcome else []
     if outcome:
         _refuse_of_others(outcome, {row.get("patient") or row.get("visit") for row in (*opened, *read)})
@@ -208,22 +208,25 @@ def _refuse_of_other_run(scores: Rows, run: Mapping[str, Any], source: Path) -> 
         )
 
 
-def _refuse_of_other_reads(agreed: Rows, reads: Path, folder: Path) -> None:
+def _refuse_of_other_reads(agreed: Rows, read: Rows, folder: Path) -> None:
     """The points of the figure are of the reads, its lines of the agreement."""
-    if {row.get(READS_SHA256, "") for row in agreed} != {sha256(reads.read_bytes()).hexdigest()}:
+    made_of = {row.get(READS_SHA256, "") for row in agreed}
+    if made_of != {rows_sha256(read)}:
+        found = "does not say of which reads it is" if made_of <= {""} else "is of other reads"
         raise StatsError(
-            f"{folder} holds the agreement of other reads than {reads.name}. Expected what masi agree wrote "
-            "of this very table. Make the agreement again."
+            f"The agreement of {folder} {found}. Expected what masi agree writes of the table of --reads. "
+            "Make the agreement again."
         )
 
 
 def _refuse_of_others(folder: Path, known: set[str | None]) -> None:
     """The page is of one study."""
-    others = {row.get("patient", "") for row in rows_of(folder / PATIENTS)} - known
-    if others:
+    told = [row for row in rows_of(folder / PATIENTS) if row.get("baseline") or row.get("primary")]
+    if others := {row.get("patient", "") for row in told} - known:
         raise StatsError(
             f"{folder} tells of {', '.join(sorted(others)[:3])}, of whom there is no score and no read here. "
-            "Expected the outcome of this study. Name its folder."
+            "Expected the outcome of this study: name its folder, and with --reads or --scores the tables "
+            "whose code was broken."
         )
 
 

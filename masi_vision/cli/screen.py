@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from rich.table import Table
 
 from masi_vision.report.tables import VisitRows, percent_text, refusals
 from masi_vision.scale import MASI_REGIONS
-from masi_vision.visit.region import UNDECIDED
+from masi_vision.visit.region import UNDECIDED, UNLIKE
 from masi_vision.visit.score import place_of
 from masi_vision.written import json_text
 
@@ -24,11 +26,12 @@ if TYPE_CHECKING:
 
 # Width of the table where there is no terminal to ask.
 _WIDTH = 140
-_WIDEST = 10_000
+# Columns whose lines may break.
+_BROKEN = ("Status", "mMASI change")
 
 _CAPTION = (
     "mMASI with its 90 % interval. Per region: area x darkness, and how much of its visible skin is "
-    "pigmented; ? where of most of it the map is undecided: look at the picture."
+    "pigmented; ? where of most of it the map is undecided, or its views may be of two people: look."
 )
 
 
@@ -90,7 +93,11 @@ def show(outcome: Outcome, order: Order) -> None:
 
 def print_table(screen: Console, table: Table) -> None:
     """Print a table, or where the terminal is too narrow a line for each cell: rich would cut numbers."""
-    if table.__rich_measure__(screen, screen.options.update(max_width=_WIDEST)).minimum <= screen.width:
+    plain = Console(file=io.StringIO(), width=screen.width, color_system=None)
+    with plain.capture() as drawn:
+        plain.print(table)
+    asked = [str(cell) for column in table.columns for cell in (column.header, *column.cells)]
+    if not Counter(" ".join(asked).split()) - Counter(drawn.get().split()):
         screen.print(table)
         return
     headings = [str(column.header) for column in table.columns]
@@ -117,20 +124,20 @@ def score_table(visits: tuple[VisitRows, ...], bands: SeverityBands | None = Non
 def regions_table(headings: Sequence[str], caption: str) -> Table:
     """An empty table of visits with a column for each region of MASI.
 
-    Where the terminal is narrow, lines break in the status and in the columns of regions: names and scores
-    stay whole.
+    Where the terminal is narrow, lines break in the columns of regions and in those of `_BROKEN`: names and
+    scores stay whole.
     """
     table = Table(caption=caption, box=box.SIMPLE_HEAD, padding=(0, 0), collapse_padding=True)
     for heading in headings:
         table.add_column(
             heading,
             justify="right" if "MASI" in heading else "left",
-            no_wrap=heading != "Status",
-            min_width=7 if heading == "Status" else len(heading),
+            no_wrap=heading not in _BROKEN,
+            min_width=8 if heading in _BROKEN else len(heading),
             overflow="fold",
         )
     for region in MASI_REGIONS:
-        table.add_column(region.replace("_", " ").capitalize(), justify="right", min_width=7, overflow="fold")
+        table.add_column(region.replace("_", " ").capitalize(), justify="right", min_width=8, overflow="fold")
     return table
 
 
@@ -148,7 +155,7 @@ def _region(visit: VisitRows, name: str) -> str:
         return ""
     if region["area"] is None:
         return str(region["flag"]).removeprefix("region_").replace("_", " ")
-    doubt = "?" if UNDECIDED in region["flag"] else ""
+    doubt = "?" if UNDECIDED in region["flag"] or UNLIKE in region["flag"] else ""
     return f"{region['area']} x {region['darkness']} {percent_text(region['pigmented_fraction'])}{doubt}"
 
 
@@ -179,4 +186,11 @@ def notes(visit: VisitRows) -> list[str]:
         f"{name}: {why['view'] + ', ' if why['view'] else ''}{why['reason']}. {why['message']}"
         for why in refusals(visit.nested)
     ]
+    unlike = [region for region, one in visit.nested["regions"].items() if UNLIKE in one["flag"]]
+    if unlike:
+        where = ", ".join(region.replace("_", " ") for region in unlike)
+        refused.append(
+            f"{name}: {where}: the side view may show another person than the front (views_unlike). Look at "
+            "both."
+        )
     return refused + [f"{name}: {remark}" for remark in visit.remarks]

@@ -95,18 +95,19 @@ def _refuse_other_names(people: People, photos: PhotoFolder, earlier: Dataset) -
     """Refuse a photo that is in the earlier data set under another patient: its split could not be kept."""
 
     def digest(file: Path) -> bytes:
-        return sha256(file.read_bytes()).digest() if file.is_file() else b""
+        return sha256(file.read_bytes()).digest()
 
-    before = {digest(earlier.folder / entry.photo): entry for entry in earlier.entries}
-    before.pop(b"", None)
+    before: dict[bytes, list[Entry]] = {}
+    for entry in earlier.entries:
+        before.setdefault(digest(earlier.folder / entry.photo), []).append(entry)
     for file, entry in people.entries.items():
-        known = before.get(digest(photos.root / file))
-        if known is not None and known.patient != entry.patient:
+        known = before.get(digest(photos.root / file), [])
+        if known and entry.patient not in {one.patient for one in known}:
             raise DatasetError(
                 f"{printable(file)} is of patient {printable(entry.patient)}, and the same photo is of "
-                f"{printable(known.patient)} in the earlier data set ({known.split}). Expected one name of a "
-                "patient, so that nobody is tested who was learned from. Call the patients as they were "
-                "called, with --table."
+                f"{printable(known[0].patient)} in the earlier data set ({known[0].split}). Expected one "
+                "name of a patient, so that nobody is tested who was learned from. Call the patients as "
+                "they were called, with --table."
             )
 
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from masi_vision.csv_table import csv_text, guarded, number_in, whole_number
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import LOCKED, UNGRADED, is_latest, is_locked
+from masi_vision.reads_table import LOCKED, UNGRADED, is_latest, is_locked, moment_of
 from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, MasiScore, RegionGrade, masi_score
 
 Row = Mapping[str, str]
+Grades = Mapping[tuple[MasiRegion, str], str]
+"""Of region and item, as they were given."""
 SOFTWARE = "ALGORITHM"
 NOT_DONE = "not_done"
 """Item of a unit of which nothing was graded."""
@@ -41,6 +43,7 @@ _REGION_CODES = {"forehead": "F", "right_malar": "RM", "left_malar": "LM", "chin
 _NEEDED = ("area", "darkness")
 _SAME = 0.051
 """Tables may write a total with one decimal."""
+_OF_A_READ = ("ungradable", "comment")
 _OTHER = "other"
 """The reading page's reason that says nothing without the comment."""
 
@@ -95,6 +98,11 @@ class Value:
         return self.patient, self.visit, self.evaluator, self.stage, str(self.number)
 
     @property
+    def identity(self) -> tuple[str, ...]:
+        """What stays of a read when it is corrected later."""
+        return (*self.read[:3], self.stage.removesuffix(_SUPERSEDED), str(self.number))
+
+    @property
     def superseded(self) -> bool:
         """Whether the read was corrected later."""
         return self.stage.endswith(_SUPERSEDED)
@@ -121,13 +129,13 @@ def values_of_reads(rows: Sequence[Row], name: str) -> Iterator[Value]:
     if rows and "region" in rows[0]:
         rows = _wide(rows, name)
     _check_columns(rows, [f"{region}_{item}" for region in MASI_REGIONS for item in _NEEDED], name)
-    locked = [row for row in rows if is_locked(row)]
-    numbers = _numbered(sorted(locked, key=lambda row: _moment(row, name)), "reader")
+    locked = [{**row, LOCKED: _utc(row, name)} for row in rows if is_locked(row)]
+    numbers = _numbered(sorted(locked, key=lambda row: row[LOCKED]), "reader")
     for row in locked:
         stage = row.get("stage", "blind") + (", repeat" if row.get("repeat_of") else "")
         stage += "" if is_latest(row) else _SUPERSEDED
-        utc, protocol = row.get("locked_utc", ""), row.get("protocol_sha256", "")
-        yield from _values(row, name, row["reader"], stage, numbers[id(row)], utc, protocol)
+        protocol = row.get("protocol_sha256", "")
+        yield from _values(row, name, row["reader"], stage, numbers[id(row)], row[LOCKED], protocol)
 
 
 def values_of_scores(scores: Sequence[Row], regions: Sequence[Row]) -> Iterator[Value]:
@@ -177,9 +185,15 @@ def _wide(rows: Sequence[Row], name: str) -> list[Row]:
             raise StatsError(
                 f"{name} has the region {row['region']!r}. Expected one of {', '.join(MASI_REGIONS)}.."
             )
-        what = ("reader", "stage", "version", "latest", "repeat_of", "locked_utc")
-        read = reads.setdefault((*_unit_of(row), *(row.get(one, "") for one in what)), {**row, **every})
+        what = ("reader", "stage", "version", "latest", "repeat_of")
+        key = (*_unit_of(row), *(row.get(one, "") for one in what), str(is_locked(row)))
+        read = reads.setdefault(key, {**row, **every, **dict.fromkeys(_OF_A_READ, "")})
         read.update(_of_region(row))
+        for name_of in _OF_A_READ:
+            if said := row.get(name_of, ""):
+                read[name_of] += f"{'; ' * bool(read[name_of])}{row['region']}: {said}"
+        if LOCKED in row:
+            read[LOCKED] = max(read[LOCKED], row[LOCKED])
     return list(reads.values())
 
 
@@ -214,68 +228,79 @@ def _values(
         unit = (row["patient"], row["visit"])
         return Value(*unit, region, item, text, reason, evaluator, stage, number, utc, comment, made_with)
 
-    given = [
-        value(region, item, text)
+    grades = {
+        (region, item): text
         for region in MASI_REGIONS
         for item, (_, _, bounds) in ITEMS.items()
         if (text := _checked(row, f"{region}_{item}", bounds, what, whole=True))
-    ]
+    }
+    given = [value(region, item, text) for (region, item), text in grades.items()]
     if why:  # grades of some regions all the same, where the software could measure them
         given.append(value("", "mmasi" if given else NOT_DONE, "", why))
-    elif given:
-        given += [value("", item, text, reason) for item, text, reason in _totals(row, what)]
+    else:
+        given += [value("", item, text, reason) for item, text, reason in _totals(row, grades, what)]
     if not given:
         raise StatsError(f"{what}: neither a grade nor a reason is there. Expected one of them. Complete it.")
     yield from given
 
 
-def _totals(row: Row, what: str) -> Iterator[tuple[str, str, str]]:
-    """The totals of the grades: item, text, and why there is none; what the table says must be the same."""
-    score, lacking = _score_of(row)
+def _totals(
+    row: Row, grades: Mapping[tuple[MasiRegion, str], str], what: str
+) -> Iterator[tuple[str, str, str]]:
+    """The totals: item, text, and why there is none; those of the grades, where there are any."""
+    told = {item: _checked(row, item, bounds, what) for item, (_, _, bounds) in TOTALS.items()}
+    if not grades:
+        yield from ((item, text, "") for item, text in told.items() if text)
+        return
+    score, lacking = _score_of(grades)
     if score is None:
+        if any(told.values()):
+            raise StatsError(
+                f"{what}: a total is there, and {', '.join(lacking)} has no grade. Expected the grade, or no "
+                "total. Correct the one that is wrong."
+            )
         yield "mmasi", "", f"not graded: {', '.join(lacking)}"
         return
-    for item, (_, _, bounds) in TOTALS.items():
-        made, told = getattr(score, item), _checked(row, item, bounds, what)
-        if made is None:
-            continue
-        if told and abs(float(told) - made) > _SAME:
+    for item, text in told.items():
+        made = getattr(score, item)
+        if made is not None and text and abs(float(text) - made) > _SAME:
             raise StatsError(
-                f"{what}: {item} is {told}, and its grades make {made:g}. Expected the same. Correct the one "
+                f"{what}: {item} is {text}, and its grades make {made:g}. Expected the same. Correct the one "
                 "that is wrong."
             )
-        yield item, f"{made:g}", ""
+        if made is not None or text:  # a MASI whose homogeneity nobody wrote down is as it was told
+            yield item, f"{made:g}" if made is not None else text, ""
 
 
-def _score_of(row: Row) -> tuple[MasiScore | None, list[str]]:
-    """The score that the grades make, or what is missing; without pigment a region has no darkness."""
-    grades: dict[MasiRegion, RegionGrade] = {}
+def _score_of(grades: Grades) -> tuple[MasiScore | None, list[str]]:
+    """The score that the grades make, or what is missing; without pigment a region has no darkness.
+
+    Where no homogeneity is graded at all, none counts as 0 either: clear faces alone would have a MASI.
+    """
+    with_homogeneity = any(item == "homogeneity" for _, item in grades)
+    made: dict[MasiRegion, RegionGrade] = {}
     lacking = []
     for region in MASI_REGIONS:
-        area, darkness, homogeneity = (whole_number(row.get(f"{region}_{item}", "")) for item in ITEMS)
+        area, darkness, homogeneity = (whole_number(grades.get((region, item), "")) for item in ITEMS)
         if area == 0:
-            grades[region] = ABSENT
+            made[region] = ABSENT if with_homogeneity else RegionGrade(0, 0)
         elif area is None or darkness is None:
             lacking.append(region.replace("_", " "))
         else:
-            grades[region] = RegionGrade(area, darkness, homogeneity)
-    return (None, lacking) if lacking else (masi_score(grades), [])
+            made[region] = RegionGrade(area, darkness, homogeneity)
+    return (None, lacking) if lacking else (masi_score(made), [])
 
 
-def _moment(row: Row, name: str) -> datetime:
-    """When a read was locked; of a table that does not tell, the beginning of time."""
+def _utc(row: Row, name: str) -> str:
+    """When a read was locked, to be sorted by as it stands; blank of a table that does not tell."""
     if not (text := row.get(LOCKED, "")):
-        return datetime.min.replace(tzinfo=UTC)
-    try:
-        found = datetime.fromisoformat(text)
-        if found.tzinfo is None:
-            raise ValueError("no time zone")
-    except ValueError as error:
+        return ""
+    if (found := moment_of(text)) is None:
         raise StatsError(
             f"{name}, {row['patient']} {row['visit']} by {row['reader']}: {LOCKED} is {text!r}. Expected a "
-            "time with its zone, as 2026-05-01T10:00:00+00:00. Take the table as the reading page wrote it."
-        ) from error
-    return found
+            "time, as 2026-05-01T10:00:00+00:00. Take the table as the reading page wrote it."
+        )
+    return found.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def _checked(row: Row, column: str, bounds: Bounds, what: str, *, whole: bool = False) -> str:

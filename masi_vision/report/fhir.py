@@ -30,7 +30,7 @@ def fhir_bundle(values: Sequence[Value], study: str) -> dict[str, Any]:
 
 def _entry(of: Sequence[Value], study: str) -> dict[str, Any]:
     """An Observation under an address of its own, the same at every export: a read can be found again."""
-    address = f"urn:uuid:{uuid5(NAMESPACE_URL, json.dumps([CODES, study, *of[0].read]))}"
+    address = f"urn:uuid:{uuid5(NAMESPACE_URL, json.dumps([CODES, study, *of[0].identity]))}"
     named = {"identifier": [{"system": "urn:ietf:rfc:3986", "value": address}]}
     return {"fullUrl": address, "resource": _observation(of, study) | named}
 

@@ -201,7 +201,7 @@ def run_facts(
 
 
 def refuse_stopped(results: Path) -> None:
-    """Refuse the table of a run that did not end, or that was cut short: it lacks visits, or holds others.
+    """Refuse the table of a run that did not end: it lacks visits, or holds those of the run before.
 
     Parameters
     ----------
@@ -217,17 +217,31 @@ def refuse_stopped(results: Path) -> None:
         state, counts = run.get("state", "finished"), run["counts"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return
-    done = counts.get("scored", 0) + counts.get("not_scored", 0)
     if state != "finished":
+        done = counts.get("scored", 0) + counts.get("not_scored", 0)
         raise StatsError(
             f"The run of {results} is {state}, {done} of {counts.get('visits_found', 'unknown')} visits "
             "done. Expected one that is finished. Run the same command again: it goes on where it stopped."
         )
-    table = results / SCORES_CSV
-    if "scored" in counts and table.is_file() and (held := len(read_csv(table, StatsError).rows)) != done:
+
+
+def refuse_cut_short(results: Path) -> None:
+    """Refuse scores.csv that lost rows since the run: visits would vanish without a word.
+
+    Raises
+    ------
+    StatsError
+    """
+    try:
+        counts = json.loads((results / RUN_JSON).read_text(encoding="utf-8"))["counts"]
+        done = counts["scored"] + counts["not_scored"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if (held := len(read_csv(results / SCORES_CSV, StatsError).rows)) != done:
         raise StatsError(
-            f"{table} has {held} visits, and {RUN_JSON} beside it counts {done}. Expected the table as the "
-            "run wrote it. Copy the results again."
+            f"{results / SCORES_CSV} has {held} visits, and {RUN_JSON} beside it counts {done}. Expected the "
+            "table as the run wrote it. Copy the results again; a table of some visits belongs into a folder "
+            "of its own."
         )
 
 

@@ -14,6 +14,7 @@ LEVEL = 0.95
 _TAIL = (1 + LEVEL) / 2
 LEAST_SPREAD = 1e-9
 """Of the largest value: what differs by less differs by the rounding of floating point alone."""
+_SAME = 1e-12
 LEAST_PAIRS = 3
 """Of fewer there are no limits of agreement."""
 
@@ -131,7 +132,9 @@ def within_unit_sd(one: Values, other: Values) -> Estimate:
 
 
 def sd_estimate(sd: float, df: float) -> Estimate:
-    """A standard deviation with its interval by chi-square."""
+    """A standard deviation with its interval by chi-square; none where nothing ever varied."""
+    if sd == 0:
+        return Estimate(0.0, np.nan, np.nan)
     low, high = (sd * np.sqrt(df / chi2.ppf(tail, df)) for tail in (_TAIL, 1 - _TAIL))
     return Estimate(sd, float(low), float(high))
 
@@ -142,7 +145,7 @@ def correlation(one: Values, other: Values) -> Estimate:
     if not (spread_of(x) and spread_of(y)):
         return Estimate(np.nan, np.nan, np.nan)
     r, n = float(np.corrcoef(x, y)[0, 1]), len(x)
-    if n == LEAST_PAIRS or abs(r) >= 1:
+    if n == LEAST_PAIRS or 1 - abs(r) < _SAME:
         return Estimate(r, np.nan, np.nan)
     wide = float(norm.ppf(_TAIL)) / np.sqrt(n - 3)
     return Estimate(r, float(np.tanh(np.arctanh(r) - wide)), float(np.tanh(np.arctanh(r) + wide)))
@@ -153,7 +156,7 @@ def wilson(share: float, n: int) -> Estimate:
     z = float(norm.ppf(_TAIL))
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     wide = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return Estimate(share, max(0.0, float(middle - wide)), min(1.0, float(middle + wide)))
+    return Estimate(share, min(share, float(middle - wide)), max(share, float(middle + wide)))
 
 
 def concordance(one: Values, other: Values) -> Estimate:

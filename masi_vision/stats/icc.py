@@ -11,9 +11,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
-from masi_vision.stats.agreement import LEAST_SPREAD, LEVEL, Estimate, sd_estimate
+from masi_vision.stats.agreement import LEAST_SPREAD, LEVEL, Estimate
 
 Values = npt.NDArray[np.float64]
 Form = Literal["1,1", "2,1", "3,1", "1,k", "2,k", "3,k"]
@@ -87,17 +88,27 @@ def reliability(table: Values) -> Reliability:
     means: dict[Form, Estimate] = {f"{form[0]},k": _of_mean(icc, raters) for form, icc in forms.items()}  # type: ignore[misc]
     error = max(squares.error, 0.0)
     between_raters = max((squares.raters - squares.error) / units, 0.0)
-    sem = sd_estimate(float(np.sqrt(error + between_raters)), _df_of_agreement(squares))
+    sem = _sem(float(np.sqrt(error + between_raters)), squares)
     return Reliability(units, raters, forms | means, sem, float(np.sqrt(error)))
 
 
-def _df_of_agreement(squares: _MeanSquares) -> float:
-    """Satterthwaite's degrees of freedom of error and readers; those of the error where that is all."""
-    of_error = (squares.n - 1) * (squares.k - 1)
-    if squares.raters <= squares.error:
-        return of_error
-    readers, error = squares.raters / squares.n, squares.error * (squares.n - 1) / squares.n
-    return float((readers + error) ** 2 / (readers**2 / (squares.k - 1) + error**2 / of_error))
+def _sem(value: float, squares: _MeanSquares) -> Estimate:
+    """The standard error of agreement with its interval.
+
+    Notes
+    -----
+    SEM^2 = MS(raters) / n + MS(error) (n - 1) / n, a sum of two mean squares: the modified large-sample
+    interval of Graybill and Wang, Journal of the American Statistical Association 75 (1980) 869-873.
+    """
+    if value == 0:
+        return Estimate(0.0, np.nan, np.nan)
+    n, k = squares.n, squares.k
+    parts = np.array([squares.raters / n, squares.error * (n - 1) / n])
+    df = np.array([k - 1, (n - 1) * (k - 1)])
+    below = np.sqrt((((1 - df / chi2.ppf(_TAIL, df)) * parts) ** 2).sum())
+    above = np.sqrt((((df / chi2.ppf(1 - _TAIL, df) - 1) * parts) ** 2).sum())
+    low, high = np.sqrt(max(parts.sum() - below, 0.0)), np.sqrt(parts.sum() + above)
+    return Estimate(value, min(value, float(low)), max(value, float(high)))
 
 
 @dataclass(frozen=True)
@@ -175,13 +186,13 @@ def _two(squares: _MeanSquares) -> Estimate:
     with np.errstate(invalid="ignore", divide="ignore"):  # of two or three units: no bound, NaN
         low = n * (between - above * error) / (above * rest + n * between)
         high = n * (below * between - error) / (rest + n * below * between)
-    return Estimate(float(value), max(float(low), -1 / (k - 1)), float(high))
+    return Estimate(float(value), min(float(value), max(float(low), -1 / (k - 1))), float(high))
 
 
 def _of_mean(one: Estimate, k: int) -> Estimate:
     """Of the mean of k raters (Spearman and Brown); NaN where raters agree less than none can on average."""
     value, low, high = (
-        float(k * p / (1 + (k - 1) * p)) if 1 + (k - 1) * p > 1e-12 else np.nan
+        float(k * p / (1 + (k - 1) * p)) if 1 + (k - 1) * p > 1e-12 else -np.inf if p == p else np.nan
         for p in (one.value, one.low, one.high)
     )
-    return Estimate(value, low, high) if np.isfinite([low, high]).all() else Estimate(value, np.nan, np.nan)
+    return Estimate(value if np.isfinite(value) else np.nan, low, high)

@@ -12,12 +12,12 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
-from scipy.stats import binomtest
 from scipy.stats import t as t_distribution
 
 from masi_vision.config import Section, checked, read_yaml, shipped_file
 from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
+from masi_vision.stats.agreement import wilson
 from masi_vision.stats.ancova import Ancova, adjusted_p, ancova
 from masi_vision.stats.courses import Course
 from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
@@ -177,7 +177,12 @@ def ancova_of(courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: 
     if protocol.control not in {one.arm for one in there}:
         raise StatsError(
             f"Nobody of the control {protocol.control!r} has both {protocol.baseline} and {protocol.primary}."
-            " Expected some patients. Look for other names of the visits."
+            " Expected some patients. Wait for the visit, or look for other names of the visits."
+        )
+    if {one.arm for one in there} == {protocol.control}:
+        raise StatsError(
+            f"Nobody but the control has both {protocol.baseline} and {protocol.primary}. Expected patients "
+            "of another arm. Wait for the visit, or look for other names of the visits."
         )
     before = np.array([one.values[protocol.baseline] for one in there], np.float64)
     after = np.array(
@@ -266,7 +271,7 @@ def mmrm_of(
     """
     there = [one for one in courses if protocol.baseline in one.values]
     visits = visits_of(courses, protocol)
-    _check_cells(there, visits)
+    _check_cells(there, visits, protocol.primary)
     arms = [protocol.control, *sorted({one.arm for one in there} - {protocol.control})]
     mean = float(np.mean([one.values[protocol.baseline] for one in there]))
     values, design, names, numbers = [], [], [], []
@@ -297,14 +302,15 @@ def visits_of(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[str]
     return sorted(there, key=natural_key)
 
 
-def _check_cells(courses: Sequence[Course], visits: Sequence[str]) -> None:
+def _check_cells(courses: Sequence[Course], visits: Sequence[str], primary: str) -> None:
     """Refuse a visit at which an arm has nobody: its mean there cannot be told."""
     for arm in sorted({one.arm for one in courses}):
         for visit in visits:
             if not any(one.arm == arm and visit in one.values for one in courses):
+                remedy = "Wait for it." if visit == primary else "Name the visits in the protocol (visits)."
                 raise StatsError(
-                    f"Nobody of arm {arm} has a value at {visit}. Expected every arm at every visit. Name "
-                    "the visits of the model in the protocol (visits)."
+                    f"Nobody of arm {arm} has a value at {visit}. Expected every arm at every visit of the "
+                    f"model. {remedy}"
                 )
 
 
@@ -399,17 +405,17 @@ def _improvement(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterat
 
 
 def _share(analysis: str, arm: str, visit: str, measure: str, count: int, of: int) -> Result:
-    """A share with Wilson's interval (Journal of the American Statistical Association 22 (1927) 209)."""
-    interval = binomtest(count, of).proportion_ci(0.95, "wilson")
+    """A share with Wilson's interval."""
+    found = wilson(count / of, of)
     return Result(
         analysis=analysis,
         arm=arm,
         visit=visit,
         measure=measure,
         patients=of,
-        value=count / of,
-        low=float(interval.low),
-        high=float(interval.high),
+        value=found.value,
+        low=found.low,
+        high=found.high,
     )
 
 

@@ -39,6 +39,8 @@ _FORMS: dict[Form, str] = {
 }
 _EXACT, _WITHIN_ONE = "exact agreement", "agreement within one grade"
 _WHO = ("reader", "software")
+_DECIMALS = 9
+"""Scores are tenths: what a mean or a difference has beyond is the rounding of floating point."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,7 @@ def _of_himself(values: Values) -> dict[str, Estimate]:
 
 def _mean_of(table: ReadTable, readers: Sequence[str]) -> Values:
     """Mean of some readers, NaN where one is missing."""
-    return np.asarray(table.only(readers).values.mean(axis=1))
+    return np.asarray(np.round(table.only(readers).values.mean(axis=1), _DECIMALS))
 
 
 def _with_software(table: ReadTable, readers: Sequence[str]) -> ReadTable:
@@ -346,4 +348,5 @@ def change_table(table: ReadTable, baseline: str, final: str) -> ReadTable:
     both = [p for p in sorted(set(table.patients)) if (p, baseline) in place and (p, final) in place]
     values = [table.values[place[p, final]] - table.values[place[p, baseline]] for p in both]
     empty = np.zeros((0, len(table.raters)))
-    return ReadTable(tuple(both), (final,) * len(both), table.raters, np.array(values) if values else empty)
+    changes = np.round(values, _DECIMALS) if values else empty
+    return ReadTable(tuple(both), (final,) * len(both), table.raters, changes)

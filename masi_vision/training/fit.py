@@ -168,29 +168,32 @@ class _Run:
                 is_whole = False  # between a step and the look after it there is nothing to go on from
                 since.append(self._step(batches))
                 at.step += 1
+                looked = self._is_time_to_look()
+                if looked or at.step % _LOG_EVERY == 0:
+                    self._refuse_came_apart()
                 now = time.monotonic()
                 at.spent_s, last = at.spent_s + now - last, now
                 if at.step % _LOG_EVERY == 0 or at.step == self.total:
-                    self._refuse_came_apart()
                     self._note("train", {name: float(one) for name, one in _mean(since).items()})
                     since.clear()
-                looked = self._is_time_to_look()
                 if looked:
                     self._look()
                 is_whole = True
                 if looked or now - saved > _SAVE_EVERY_S:
-                    self._refuse_came_apart()
                     self._save()
                     saved = time.monotonic()
                 self.tell(at.step, self.total, self.figures)
         finally:
-            if at.step and is_whole:
+            if at.step and is_whole and self._is_finite():
                 self._save()
         return self._fitted()
 
+    def _is_finite(self) -> bool:
+        return all(bool(torch.isfinite(one).all()) for one in self.network.parameters())
+
     def _refuse_came_apart(self) -> None:
         """Weights that are no numbers stay none, whatever follows."""
-        if not all(bool(torch.isfinite(one).all()) for one in self.network.parameters()):
+        if not self._is_finite():
             raise ModelError(
                 f"The training came apart: at step {self.progress.step} the weights are no numbers. Expected "
                 f"numbers. Lower peak_rate (it is {self.schedule.peak_rate:g}), and begin in a new folder."

@@ -147,7 +147,7 @@ def _photographed(folder: Path, atlas: FaceAtlas, plan: StudyPlan, rng: np.rando
     except (OSError, KeyError, ValueError, BadZipFile) as error:
         raise SettingsError(
             f"{folder} cannot be read ({reason_of(error)}). Expected index.csv, landmarks.npz, atlas.json "
-            "and photos/ as they were given out. Copy the folder again."
+            "and photos/ as docs/phantom.md describes them. Correct the folder."
         ) from error
     frontal = [face for face in faces if face.view == "frontal" and split[face.id] == "test"]
     even, other = ([face for face in frontal if face.even_frontal == wanted] for wanted in (True, False))

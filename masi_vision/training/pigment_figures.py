@@ -91,7 +91,7 @@ def change_r(rows: list[Row]) -> float:
 def change_error(rows: list[Row], *, knots: int = 6, neighbours: int = 80) -> ChangeError:
     """Within how much of a region's change nine truths in ten lay, by the size of what was measured.
 
-    Of planted and treated photographs alone, in half of whose regions nothing was planted: beside clear
+    Of planted and treated photographs alone, in a quarter of whose regions nothing was planted: beside clear
     faces, of whom hardly anything is measured, small changes would look surer than they are in a patient.
 
     Raises

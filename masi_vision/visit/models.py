@@ -242,11 +242,17 @@ def about_models(folder: Path) -> dict[str, str]:
 
 def _learned_from(folder: Path, card: Mapping[str, Any]) -> str:
     """What the networks learned from; of a site's models either may still be the shipped one."""
-    pigment = printable(str(card.get("trained_on", "")))
     if is_shipped(folder):
-        return pigment
-    regions = printable(str(read_card_alone(folder, CARD, FORMAT).get("trained_on", "")))
-    return f"regions: {regions}; pigment: {pigment}"
+        return printable(str(card.get("trained_on", "")))
+    told = []
+    for what, name, one in (
+        ("regions", CARD, read_card_alone(folder, CARD, FORMAT)),
+        ("pigment", PIGMENT_CARD, card),
+    ):
+        ours = read_card_alone(shipped_folder(), name, CARDS[name])
+        same = one["sha256"] == ours["sha256"]
+        told.append(f"{what}: {'as shipped' if same else printable(str(one.get('trained_on', 'unknown')))}")
+    return "; ".join(told)
 
 
 def _written_by(folder: Path) -> list[str]:

@@ -105,7 +105,21 @@ def test_a_file_that_stands_at_two_visits_is_told_wherever_they_are(results, dem
     done = masi("compare", study, "--out", tmp_path / "out", "--no-pictures")
     said = " ".join(done.output.split())
     assert "A/visit-1/front, B/visit-2/front are one and the same file." in said
-    assert "another of B (visit-2)" in said
+
+
+@pytest.mark.parametrize(
+    ("visits", "told"),
+    [
+        ({"A": "12", "B": "12", "C": "23"}, "another of C (v2)"),
+        ({"A": "12", "B": "34", "C": "56"}, ""),  # visits called by their days differ anyway
+        ({"A": "12", "B": "12"}, ""),
+    ],
+)
+def test_a_missing_first_visit_moves_the_baseline_with_a_remark(placeholders, visits, told):
+    study = placeholders(*(f"{p}/v{one}/front.jpg" for p, numbers in visits.items() for one in numbers))
+    _, remarks = series([study])
+    assert bool(remarks) == bool(told)
+    assert told in " ".join(remarks)
 
 
 def test_results_are_not_overwritten_unasked(results):

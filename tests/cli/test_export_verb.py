@@ -307,7 +307,11 @@ def test_a_total_that_its_grades_do_not_make_is_refused(tmp_path):
 
 
 def test_a_read_that_lacks_a_grade_has_no_total_and_a_reason(tmp_path):
-    assert export_of(tmp_path, READS.replace(",1,3,0,,0,,0,", ",1,3,0,,0,,,"))[0] == 0
+    told = READS.replace(",1,3,0,,0,,0,", ",1,3,0,,0,,,")
+    code, words = export_of(tmp_path, told)
+    assert code == 2
+    assert "a total is there, and chin has no grade" in words
+    assert export_of(tmp_path, told.replace(",0.9,", ",,"))[0] == 0
     _, rows = table(tmp_path / "out" / "long.csv")
     (lost,) = [row for row in rows if row["reason"].startswith("not graded")]
     assert (lost["item"], lost["value"], lost["reason"]) == ("mmasi", "", "not graded: chin")
@@ -316,7 +320,7 @@ def test_a_read_that_lacks_a_grade_has_no_total_and_a_reason(tmp_path):
 def test_a_time_as_spreadsheets_write_it_is_refused(tmp_path):
     code, words = export_of(tmp_path, READS.replace("2026-05-01T11:00:00.000+00:00", "01.05.2026 11:00"))
     assert code == 2
-    assert "locked_utc is '01.05.2026 11:00'. Expected a time with its zone" in words
+    assert "locked_utc is '01.05.2026 11:00'. Expected a time, as 2026" in words
 
 
 def test_what_is_left_out_is_said(tmp_path):
@@ -594,3 +598,47 @@ def test_tables_that_are_none_are_refused(tmp_path):
     assert "lacks patient, visit" in done.output
     assert masi("export", "--study", "S", "--out", tmp_path / "out").exit_code == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_a_clear_face_has_a_masi_only_where_homogeneity_is_graded(tmp_path):
+    clear = "patient,visit,reader,region,area,darkness{more}\n" + "".join(
+        f"P1,v1,anna,{region},0,{{given}}\n" for region in MASI_REGIONS
+    )
+    assert export_of(tmp_path, clear.format(more="", given=""))[0] == 0
+    _, rows = table(tmp_path / "out" / "long.csv")
+    assert {row["item"]: row["value"] for row in rows if not row["region"]} == {"mmasi": "0"}
+    shutil.rmtree(tmp_path / "out")
+    assert export_of(tmp_path, clear.format(more=",homogeneity", given="0,0"))[0] == 0
+    _, rows = table(tmp_path / "out" / "long.csv")
+    assert {row["item"]: row["value"] for row in rows if not row["region"]} == {"mmasi": "0", "masi": "0"}
+
+
+def test_a_read_that_is_corrected_later_keeps_its_address(tmp_path):
+    once = "".join(READS.splitlines(keepends=True)[:2]).replace(",blind,0,", ",blind,1,")
+    export_of(tmp_path, once)
+    (first,) = json.loads((tmp_path / "out" / "fhir.json").read_text())["entry"]
+    shutil.rmtree(tmp_path / "out")
+    export_of(tmp_path, READS)
+    later = {
+        one["fullUrl"]: one["resource"]["status"]
+        for one in json.loads((tmp_path / "out" / "fhir.json").read_text())["entry"]
+    }
+    assert first["resource"]["status"] == "final"
+    assert later[first["fullUrl"]] == "entered-in-error"
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-05-01 11:00:00", "2026-05-01 11:00:00.5+00", "2026-05-01 13:00:00+02:00"]
+)
+def test_times_of_other_programs_are_written_as_one_kind(tmp_path, text):
+    assert export_of(tmp_path, READS.replace("2026-05-01T11:00:00.000+00:00", text))[0] == 0
+    times = {row["locked_utc"] for row in table(tmp_path / "out" / "long.csv")[1]}
+    assert any(one.startswith("2026-05-01T11:00:00.") and one.endswith("+00:00") for one in times)
+
+
+def test_reasons_of_regions_are_those_of_the_read(tmp_path):
+    rows = [f"P1,v1,anna,{region},0,,," for region in MASI_REGIONS[:3]] + ["P1,v1,anna,chin,,,hidden,beard"]
+    head = "patient,visit,reader,region,area,darkness,ungradable,comment"
+    assert export_of(tmp_path, "\n".join([head, *rows]))[0] == 0
+    (lost,) = [row for row in table(tmp_path / "out" / "long.csv")[1] if row["reason"]]
+    assert (lost["item"], lost["reason"], lost["comment"]) == ("mmasi", "chin: hidden", "chin: beard")

@@ -83,7 +83,7 @@ def test_lesions_are_pooled():
 
 
 def test_where_nobody_drew_pigment_nothing_is_known_of_how_it_is_met():
-    clear = PhotoFigures("a", "a", "front", "", lesion=LesionAreas(0.001, 0.0, 0.0))
+    clear = PhotoFigures("a", "a", "front", "", lesion=LesionAreas(0.0, 0.001, 0.0))
     assert summary([clear])["lesion_dice"].value is None
 
 

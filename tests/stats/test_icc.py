@@ -113,3 +113,34 @@ def test_raters_who_contradict_each_other_throughout_have_no_reliability_of_the_
     found = reliability(np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]]))
     assert found.icc["3,1"].value == pytest.approx(-1)
     assert np.isnan(found.icc["3,k"].value)
+
+
+@pytest.mark.parametrize(
+    ("units", "raters", "between", "error"), [(40, 3, 1.0, 1.0), (80, 3, 0.3, 0.5), (20, 5, 1.0, 1.0)]
+)
+def test_the_interval_of_a_read_s_error_holds_where_readers_differ(units, raters, between, error):
+    rng = np.random.default_rng(5)
+    truth, held = np.hypot(between, error), 0
+    for _ in range(1000):
+        table = (
+            rng.normal(0, 2, (units, 1))
+            + rng.normal(0, between, raters)
+            + rng.normal(0, error, (units, raters))
+        )
+        found = reliability(table).sem_agreement
+        held += found.low <= truth <= found.high
+    assert 925 <= held <= 985
+
+
+def test_an_icc_is_never_below_its_own_interval_and_that_of_the_mean_keeps_its_upper_end():
+    table = np.array([[5.1, 6.6], [6.6, 4.2], [5.7, 7.2], [6.9, 4.8], [5.4, 6.6]])
+    found = reliability(table).icc
+    assert found["2,1"].low <= found["2,1"].value <= found["2,1"].high
+    assert np.isneginf(found["2,k"].low)
+    assert np.isfinite(found["2,k"].high)
+
+
+def test_what_never_varies_has_an_error_of_0_and_no_interval():
+    found = reliability(np.repeat(np.arange(5.0)[:, None], 3, axis=1)).smallest_detectable_change
+    assert found.value == 0
+    assert np.isnan([found.low, found.high]).all()

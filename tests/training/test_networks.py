@@ -20,7 +20,7 @@ from masi_vision.training import onnx_export  # noqa: E402
 from masi_vision.training.data import FinderSamples, ReaderSamples  # noqa: E402
 from masi_vision.training.designs import choose_anchors, finder_of, reader_of  # noqa: E402
 from masi_vision.training.experiment import load_experiment  # noqa: E402
-from masi_vision.training.fit import CHECKPOINT, fit, rate_at, weights_of  # noqa: E402
+from masi_vision.training.fit import BEST, CHECKPOINT, fit, rate_at, weights_of  # noqa: E402
 from masi_vision.training.losses import finder_loss, reader_loss  # noqa: E402
 from masi_vision.training.networks import FaceFinder, FaceReader, soft_argmax  # noqa: E402
 from masi_vision.training.shipped import load_shipped  # noqa: E402
@@ -202,6 +202,35 @@ def test_a_training_that_came_apart_stops_and_keeps_nothing(drawn_faces, atlas, 
     with pytest.raises(ModelError, match=r"The training came apart: at step \d+ the weights are no numbers"):
         fit(new_finder(), samples, finders_loss, wild, tmp_path)
     assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_a_training_that_comes_apart_later_keeps_what_it_had(drawn_faces, atlas, mirror, tmp_path):
+    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, FINDER.augmentation, seed=0)
+    looks = short(FINDER, 6)
+    looks = looks.model_copy(update={"schedule": looks.schedule.model_copy(update={"validate_every": 4})})
+    steps = iter(range(1, 7))
+
+    def loss_of(network, batch):
+        loss, facts = finders_loss(network, batch)
+        return (loss * float("nan") if next(steps) == 4 else loss), facts
+
+    class Rising:
+        """A judge to whom every look is the best."""
+
+        score = 0.0
+
+        def figures(self, network):
+            self.score += 1
+            return {"score": self.score}
+
+        def pictures(self, network):
+            return np.zeros((4, 4, 3), np.uint8)
+
+    with pytest.raises(ModelError, match=r"The training came apart: at step 4"):
+        fit(new_finder(), samples, loss_of, looks, tmp_path, judge=Rising())
+    for name in (CHECKPOINT, BEST):
+        kept = load_file(tmp_path / name)
+        assert all(bool(torch.isfinite(one).all()) for one in kept.values() if one.is_floating_point())
 
 
 def test_a_finished_run_is_not_fitted_further(drawn_faces, atlas, mirror, tmp_path):

@@ -191,6 +191,16 @@ def test_the_error_of_a_change_fitted_on_some_holds_the_truth_of_others():
     assert 0.84 < np.mean((ends[:, 0] <= true) & (true <= ends[:, 1])) < 0.96
 
 
+def test_clear_faces_do_not_make_a_change_surer():
+    made = [
+        replace(row, estimator=CHANGE, integrated_od=0.0)
+        for row in rows(60)
+        if row.state in ("clear", "again")
+    ]
+    changed = [replace(row, estimator=CHANGE) for row in rows(60) if row.state in ("planted", "treated")]
+    assert change_error([*made, *changed]) == change_error(changed)
+
+
 def test_other_estimators_tell_nothing_of_a_change():
     with pytest.raises(ValueError, match="no change was measured"):
         change_error(rows(10))

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from masi_vision import score_photo, score_visit
+from masi_vision.cli.screen import notes
 from masi_vision.face.align import Alignment, skin_area
 from masi_vision.face.atlas import Subunit
 from masi_vision.photo import Photo
+from masi_vision.report.tables import visit_rows
 from masi_vision.visit.models import shipped_models
 from masi_vision.visit.views import differ, joined
 
@@ -107,6 +109,8 @@ def test_a_side_view_of_another_person_is_flagged_on_its_cheek_alone(demo_visits
     assert result.status == "scored"
     assert "views_unlike" in result.regions["left_malar"].flag.split(";")
     assert {name for name, one in result.regions.items() if "views_unlike" in one.flag} == {"left_malar"}
+    (said,) = notes(visit_rows(result))
+    assert "left malar: the side view may show another person than the front" in said
 
 
 def test_the_demo_visits_use_both_views_of_each_cheek(demo_visits):

@@ -68,13 +68,31 @@ class Series:
     visits: tuple[VisitFiles, ...]
 
 
+@dataclass(frozen=True)
+class Found:
+    """Who was photographed more than once.
+
+    Parameters
+    ----------
+    series : tuple of Series
+    remarks : tuple of str
+        On everybody else.
+    passed_over : int
+        What was taken for photos of no visit, as it lies in no folder of one.
+    """
+
+    series: tuple[Series, ...]
+    remarks: tuple[str, ...]
+    passed_over: int
+
+
 class ChangeBook(Book):
     """Keeps the comparisons beside the scores, and writes both whatever ends the run."""
 
-    def __init__(self, order: Order, models: Models, series: Sequence[Series], remarks: list[str]) -> None:
-        super().__init__(order, models, sum(len(one.visits) for one in series))
+    def __init__(self, order: Order, models: Models, found: Found) -> None:
+        super().__init__(order, models, sum(len(one.visits) for one in found.series))
         self.changes: list[VisitChange] = []
-        self.remarks = remarks
+        self.remarks, self.passed_over = list(found.remarks), found.passed_over
 
     def write(self) -> None:
         """Write what was done so far."""
@@ -97,7 +115,8 @@ def compare_and_show(order: ChangeOrder) -> int:
     _show(book, order)
     if book.state == "interrupted":
         return STOPPED
-    return DONE if all(change.status == "compared" for change in book.changes) else SOME_NOT_SCORED
+    whole = not book.passed_over and all(change.status == "compared" for change in book.changes)
+    return DONE if whole else SOME_NOT_SCORED
 
 
 def compare_all(order: ChangeOrder, progress: Progress = lambda done, found: None) -> ChangeBook:
@@ -109,14 +128,14 @@ def compare_all(order: ChangeOrder, progress: Progress = lambda done, found: Non
         There is nothing to compare, the results folder cannot be used, or the models cannot.
     """
     models = open_models(order.models)
-    series, remarks = find_series(order.paths, order.settings.views, order.baseline)
+    found = find_series(order.paths, order.settings.views, order.baseline)
     run = Order(
         order.paths, order.out, order.settings, overlays=False, overwrite=order.overwrite, models=order.models
     )
     prepare(run)
-    book, names = ChangeBook(run, models, series, remarks), FileNames()
+    book, names = ChangeBook(run, models, found), FileNames()
     with book.kept():
-        for one in series:
+        for one in found.series:
             drawn = []
             for change in _changes(one, book, models, progress):
                 book.changes.append(_light(change))
@@ -132,10 +151,8 @@ def compare_all(order: ChangeOrder, progress: Progress = lambda done, found: Non
     return book
 
 
-def find_series(
-    paths: Sequence[Path], words: ViewSettings, baseline: str | None
-) -> tuple[list[Series], list[str]]:
-    """Find who was photographed more than once; and a remark on everybody else.
+def find_series(paths: Sequence[Path], words: ViewSettings, baseline: str | None) -> Found:
+    """Find who was photographed more than once.
 
     Parameters
     ----------
@@ -152,7 +169,8 @@ def find_series(
     """
     found = find_visits(paths, words)
     patients: dict[str, list[VisitFiles]] = {}
-    remarks = []
+    remarks: list[str] = []
+    passed_over = 0
     if len(paths) > 1:
         if len(found) != len(paths):
             raise OutputError(
@@ -168,6 +186,7 @@ def find_series(
                 name = "/".join(part for part in (files.patient, files.visit) if part)
                 why = " ".join(files.remarks) or "It is no folder STUDY/PATIENT/VISIT."
                 remarks.append(f"{name} was passed over. {why}")
+                passed_over += 1
     series = []
     if baseline is None and len(paths) == 1:
         remarks += _baselines_apart(patients)
@@ -183,7 +202,7 @@ def find_series(
             f"There is nothing to compare. {' '.join(remarks)} Expected two visits of a patient: name them, "
             "the baseline first (masi compare PATIENT/*), or a folder STUDY/PATIENT/VISIT."
         )
-    return series, remarks
+    return Found(tuple(series), tuple(remarks), passed_over)
 
 
 def _baselines_apart(patients: Mapping[str, Sequence[VisitFiles]]) -> list[str]:

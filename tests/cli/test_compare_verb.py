@@ -151,8 +151,9 @@ def placeholders(tmp_path):
 
 
 def series(paths, baseline=None):
-    found, remarks = find_series(paths, load_settings().views, baseline)
-    return [(one.patient, [files.visit for files in one.visits]) for one in found], remarks
+    found = find_series(paths, load_settings().views, baseline)
+    names = [(one.patient, [files.visit for files in one.visits]) for one in found.series]
+    return names, list(found.remarks)
 
 
 def test_strangers_are_never_one_patient(placeholders):
@@ -171,8 +172,9 @@ def test_a_patient_with_one_visit_is_passed_over_with_a_remark(placeholders):
 
 def test_photos_whose_names_tell_no_view_are_passed_over_with_the_true_reason(placeholders):
     study = placeholders("A/v1/front.jpg", "A/v2/front.jpg", "B/v1/vorne.jpg", "B/v1/links.jpg")
-    _, remarks = series([study])
-    assert any("whose names tell no view" in remark for remark in remarks)
+    found = find_series([study], load_settings().views, None)
+    assert any("whose names tell no view" in remark for remark in found.remarks)
+    assert found.passed_over == 2
 
 
 def test_photos_of_one_visit_are_not_taken_for_visits(placeholders):

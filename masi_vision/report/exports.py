@@ -179,6 +179,7 @@ def _wide(rows: Sequence[Row], name: str) -> list[Row]:
     """Rows of regions as rows of reads."""
     _check_columns(rows, _NEEDED, name)
     reads: dict[tuple[str, ...], dict[str, str]] = {}
+    said: dict[tuple[str, ...], dict[str, dict[str, str]]] = {}
     every = {f"{region}_{item}": "" for region in MASI_REGIONS for item in _NEEDED}
     for row in rows:
         if row["region"] not in (*MASI_REGIONS, *UNGRADED):
@@ -189,12 +190,21 @@ def _wide(rows: Sequence[Row], name: str) -> list[Row]:
         key = (*_unit_of(row), *(row.get(one, "") for one in what), str(is_locked(row)))
         read = reads.setdefault(key, {**row, **every, **dict.fromkeys(_OF_A_READ, "")})
         read.update(_of_region(row))
-        for name_of in _OF_A_READ:
-            if said := row.get(name_of, ""):
-                read[name_of] += f"{'; ' * bool(read[name_of])}{row['region']}: {said}"
+        for column in _OF_A_READ:
+            if text := row.get(column, ""):
+                said.setdefault(key, {}).setdefault(column, {})[row["region"]] = text
         if LOCKED in row:
             read[LOCKED] = max(read[LOCKED], row[LOCKED])
+    for key, columns in said.items():
+        reads[key].update({column: _of_regions(texts) for column, texts in columns.items()})
     return list(reads.values())
+
+
+def _of_regions(texts: Mapping[str, str]) -> str:
+    """What was said of regions, as said of the read: once where it is the same of all four."""
+    if len(set(texts.values())) == 1 and set(MASI_REGIONS) <= texts.keys():
+        return next(iter(texts.values()))
+    return "; ".join(f"{region}: {text}" for region, text in texts.items())
 
 
 def _of_region(row: Row) -> dict[str, str]:
@@ -244,9 +254,7 @@ def _values(
     yield from given
 
 
-def _totals(
-    row: Row, grades: Mapping[tuple[MasiRegion, str], str], what: str
-) -> Iterator[tuple[str, str, str]]:
+def _totals(row: Row, grades: Grades, what: str) -> Iterator[tuple[str, str, str]]:
     """The totals: item, text, and why there is none; those of the grades, where there are any."""
     told = {item: _checked(row, item, bounds, what) for item, (_, _, bounds) in TOTALS.items()}
     if not grades:

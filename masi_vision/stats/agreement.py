@@ -125,17 +125,13 @@ def within_unit_sd(one: Values, other: Values) -> Estimate:
     Notes
     -----
     sqrt(mean squared difference / 2); interval by chi-square with as many degrees of freedom as pairs, as if
-    every pair were another patient's.
+    every pair were another patient's; none where no pair differs.
     """
     first, second = paired(one, other)
-    return sd_estimate(float(np.sqrt(((first - second) ** 2).mean() / 2)), len(first))
-
-
-def sd_estimate(sd: float, df: float) -> Estimate:
-    """A standard deviation with its interval by chi-square; none where nothing ever varied."""
+    sd, n = float(np.sqrt(((first - second) ** 2).mean() / 2)), len(first)
     if sd == 0:
         return Estimate(0.0, np.nan, np.nan)
-    low, high = (sd * np.sqrt(df / chi2.ppf(tail, df)) for tail in (_TAIL, 1 - _TAIL))
+    low, high = (sd * np.sqrt(n / chi2.ppf(tail, n)) for tail in (_TAIL, 1 - _TAIL))
     return Estimate(sd, float(low), float(high))
 
 

@@ -35,6 +35,7 @@ from masi_vision.visit.region import (
     REFUSED,
     UNDECIDED,
     RegionResult,
+    flag_words,
     preferred_views,
 )
 from masi_vision.visit.score import VisitScore, change_ends, place_of, score_visit
@@ -185,6 +186,11 @@ class RegionChange:
     spread_od: float | None = None
     flag: str = ""
 
+    def __str__(self) -> str:
+        """In a line: the change by the second route, and the flag."""
+        told = "" if self.registered_od is None else f"{1000 * self.registered_od:+.1f} thousandths OD"
+        return ", ".join(filter(None, (told, flag_words(self.flag))))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values; those of the first route are differences of the two visits' measures."""
         values: dict[str, Any] = {"view": self.view, "flag": self.flag}
@@ -251,13 +257,7 @@ class VisitChange:
         if self.mmasi_change is not None:
             low, high = self.mmasi_change_low, self.mmasi_change_high
             head += f", mMASI {self.mmasi_change:+.1f} ({low:+.1f} to {high:+.1f})"
-        told = (
-            f"  {name}: {one.flag.replace(';', ', ').replace('_', ' ')}"
-            if one.registered_od is None
-            else f"  {name}: {1000 * one.registered_od:+.1f} thousandths OD"
-            + (f" ({one.flag.replace(';', ', ').replace('_', ' ')})" if one.flag else "")
-            for name, one in self.regions.items()
-        )
+        told = (f"  {name}: {one}" for name, one in self.regions.items())
         return "\n".join([f"{head}. {self.message}".removesuffix(" "), *told])
 
     def to_dict(self) -> dict[str, Any]:

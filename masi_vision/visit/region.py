@@ -88,9 +88,14 @@ class RegionResult:
         parts = [
             "" if grade is None else f"area {grade.area}, darkness {grade.darkness}",
             "" if self.measure is None else f"{100 * self.measure.pigmented_fraction:.1f} % pigmented",
-            self.flag.replace(";", ", ").replace("_", " "),
+            flag_words(self.flag),
         ]
         return ", ".join(filter(None, parts)) or "nothing known"
+
+
+def flag_words(flag: str) -> str:
+    """A flag as people read it."""
+    return flag.replace(";", ", ").replace("_", " ")
 
 
 def preferred_views(region: str) -> tuple[View, ...]:

@@ -642,3 +642,11 @@ def test_reasons_of_regions_are_those_of_the_read(tmp_path):
     assert export_of(tmp_path, "\n".join([head, *rows]))[0] == 0
     (lost,) = [row for row in table(tmp_path / "out" / "long.csv")[1] if row["reason"]]
     assert (lost["item"], lost["reason"], lost["comment"]) == ("mmasi", "chin: hidden", "chin: beard")
+
+
+def test_what_is_said_of_every_region_is_said_once(tmp_path):
+    rows = [f"P1,v1,anna,{region},,,other,beard" for region in MASI_REGIONS]
+    head = "patient,visit,reader,region,area,darkness,ungradable,comment"
+    assert export_of(tmp_path, "\n".join([head, *rows]))[0] == 0
+    (lost,) = table(tmp_path / "out" / "long.csv")[1]
+    assert (lost["item"], lost["reason"], lost["comment"]) == ("not_done", "other: beard", "beard")

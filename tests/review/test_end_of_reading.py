@@ -112,25 +112,28 @@ def test_after_its_end_nobody_grades_locks_or_corrects(reading_of, engine):
         close(session, protocol, "again")
 
 
-def test_a_correction_that_was_begun_is_due(reading_of, engine):
+@pytest.fixture
+def corrected_code(reading_of):
+    """All is read, and Anna has begun to correct this unit."""
     app = reading_of()
     anna, ben = Person(app, "anna"), Person(app, "ben")
     code = read_all(anna, graded(area=2))[0]
     read_all(ben, graded(area=2))
     assert anna.correct(code).status_code == 303
+    return code
+
+
+def test_a_correction_that_was_begun_is_due(corrected_code, engine):
     due = [row for row in exported(engine) if not row["locked_utc"]]
-    assert [(row["code"], row["reader"]) for row in due] == [(code, "anna")]
+    assert [(row["code"], row["reader"]) for row in due] == [(corrected_code, "anna")]
     assert {row["closed_utc"] for row in exported(engine)} == {""}
-    with pytest.raises(ReadingError, match=f"anna has begun to correct {code}"), writing(engine) as session:
+    begun = f"anna has begun to correct {corrected_code}"
+    with pytest.raises(ReadingError, match=begun), writing(engine) as session:
         close(session, protocol_with())
 
 
-def test_a_correction_of_a_reader_who_left_keeps_no_reading_open(reading_of, engine):
-    app = reading_of()
-    anna, ben = Person(app, "anna"), Person(app, "ben")
-    code = read_all(anna, graded(area=2))[0]
-    read_all(ben, graded(area=2))
-    assert anna.correct(code).status_code == 303
+@pytest.mark.usefixtures("corrected_code")
+def test_a_correction_of_a_reader_who_left_keeps_no_reading_open(engine):
     with writing(engine) as session:
         switch(session, "anna", active=False)
         close(session, protocol_with())

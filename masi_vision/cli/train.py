@@ -97,11 +97,18 @@ def listening() -> Iterator[Listener]:
 
 
 def _tell(name: str, part: Part) -> None:
-    fitted, apart = (
-        part.fitted,
-        ", ".join(f"{key} {value:.3g}" for key, value in part.fitted.figures.items() if key != "score"),
-    )
+    fitted, start = part.fitted, part.fitted.figures_at_start
+    figures = [
+        f"{key} {value:.3g}" + (f" ({start[key]:.3g} at the start)" if key in start else "")
+        for key, value in fitted.figures.items()
+        if key != "score"
+    ]
     typer.echo(
         f"{name}: {fitted.samples:,} samples in {fitted.minutes:.1f} minutes; on the validation people: "
-        f"{apart or 'not looked at'}."
+        f"{', '.join(figures) or 'not looked at'}."
     )
+    if figures and fitted.best_step == 0:
+        typer.echo(
+            f"{name}: no look was better than the one at the start, so the network is the one that it began "
+            "with. Train longer, at a lower rate, or on more photos."
+        )

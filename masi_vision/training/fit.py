@@ -69,7 +69,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a run came to: the averaged weights of the best look, or of the end where nobody looked."""
+    """What a run came to: the averaged weights of the best look, or of the end where nobody looked.
+
+    Parameters
+    ----------
+    best_step : int
+        0 where no look was better than the one at the start: the network is the one that was begun with.
+    figures, figures_at_start : dict
+        On the validation people, of the network and of the one that was begun with.
+    """
 
     network: nn.Module
     steps: int
@@ -77,6 +85,7 @@ class Fitted:
     best_step: int
     minutes: float
     figures: Figures = field(default_factory=dict)
+    figures_at_start: Figures = field(default_factory=dict)
 
 
 Tell = Callable[[int, int, Figures], None]
@@ -145,7 +154,7 @@ class _Run:
         self.start = copy.deepcopy(self.network).eval() if kept else None
         self.progress = _resume(run / CHECKPOINT, self.network, self.average, self.optimizer)
         if rank == 0:
-            _forget_after(run / LOG, self.progress.step)
+            _forget_after(run / LOG, self.progress.step if (run / CHECKPOINT).exists() else -1)
         self.shared: nn.Module = self.network
         if world > 1:
             self.shared = DistributedDataParallel(self.network)
@@ -157,6 +166,8 @@ class _Run:
         """Every step that is left."""
         at, last = self.progress, time.monotonic()
         saved, since = last, list[Facts]()
+        if at.step == 0:
+            self._look()
         batches, is_whole = self._batches(), True
         self.network.train()
         if self.schedule.frozen_statistics:
@@ -309,10 +320,10 @@ class _Run:
         if self.judge is not None and (self.folder / BEST).exists():
             network.load_state_dict(weights_of(self.folder / BEST))
         of_step = self.schedule.batch * self.schedule.accumulate
-        figures = _figures_at(self.folder / LOG, at.best_step)
-        network = network.to("cpu", memory_format=torch.contiguous_format)
         best = at.best_step if self.judge is not None else at.step
-        return Fitted(network, at.step, at.step * of_step, best, at.spent_s / 60, figures)
+        figures, at_start = (_figures_at(self.folder / LOG, step) for step in (best, 0))
+        network = network.to("cpu", memory_format=torch.contiguous_format)
+        return Fitted(network, at.step, at.step * of_step, best, at.spent_s / 60, figures, at_start)
 
 
 class Processes:

@@ -117,7 +117,8 @@ def _write_card(part: Part, apart: dict[str, float], out: Path, files: tuple[Pat
         "samples_drawn": part.fitted.samples,
         "kept_step": part.fitted.best_step,
         "minutes": round(part.fitted.minutes, 1),
-        "validation": {name: round(value, 5) for name, value in part.fitted.figures.items()},
+        "validation": _rounded(part.fitted.figures),
+        "validation_at_start": _rounded(part.fitted.figures_at_start),
         _PARITY: apart,
         "checkpoint_sha256": sha256_of(files[1]),
     }
@@ -165,6 +166,7 @@ def _section(what: str, one: dict[str, Any]) -> str:
         f"- **Samples**: {one['samples_drawn']:,} in {one['steps']:,} steps, {one['minutes']} minutes; "
         f"kept step {one['kept_step']:,}.",
         f"- **On the validation people**: {_figures(one['validation'])}.",
+        f"- **The network that it began with**: {_figures(one.get('validation_at_start', {}))}.",
         f"- **ONNX Runtime and PyTorch differ by at most**: {_figures(one[_PARITY])}.",
         "",
         "```json",
@@ -183,6 +185,10 @@ def _figures(values: dict[str, float]) -> str:
         ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())
         or "not looked at"
     )
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 5) for name, value in values.items()}
 
 
 def sha256_of(file: Path) -> str:

@@ -137,13 +137,14 @@ def test_a_run_that_was_killed_and_gone_on_with_ends_as_one_that_was_not(
 
 
 class Looking:
-    """Judges a network at each look, and may be stopped in the middle of one."""
+    """Judges a network at each look, and may be stopped in the middle of the second."""
 
     def __init__(self, stopped):
-        self.stopped = stopped
+        self.stopped, self.looks = stopped, 0
 
     def figures(self, network):
-        if self.stopped:
+        self.looks += 1
+        if self.stopped and self.looks == 2:
             raise KeyboardInterrupt
         return {"score": float(next(network.parameters()).sum())}
 
@@ -183,6 +184,36 @@ def test_a_run_that_is_stopped_within_a_look_or_a_step_ends_as_one_that_was_not(
     assert (gone_on.steps, gone_on.best_step) == (whole.steps, whole.best_step)
     for name, weights in whole.network.state_dict().items():
         torch.testing.assert_close(gone_on.network.state_dict()[name], weights, atol=1e-6, rtol=1e-5)
+
+
+class Told:
+    """A judge who says of each look what it was told to."""
+
+    def __init__(self, *scores):
+        self.scores = iter(scores)
+
+    def figures(self, network):
+        score = next(self.scores)
+        return {"right": score, "score": score}
+
+    def pictures(self, network):
+        return np.zeros((4, 4, 3), np.uint8)
+
+
+def test_a_network_that_no_look_found_better_than_the_start_is_the_start(
+    drawn_faces, atlas, mirror, tmp_path
+):
+    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, FINDER.augmentation, seed=0)
+    start = new_finder()
+    before = {name: value.clone() for name, value in start.state_dict().items()}
+    worse = fit(start, samples, finders_loss, short(FINDER, 2), tmp_path / "worse", judge=Told(0.8, 0.7))
+    assert (worse.best_step, worse.figures["right"], worse.figures_at_start["right"]) == (0, 0.8, 0.8)
+    for name, weights in worse.network.state_dict().items():
+        torch.testing.assert_close(weights, before[name])
+    better = fit(
+        new_finder(), samples, finders_loss, short(FINDER, 2), tmp_path / "better", judge=Told(0.8, 0.9)
+    )
+    assert (better.best_step, better.figures["right"], better.figures_at_start["right"]) == (2, 0.9, 0.8)
 
 
 def test_a_log_that_a_crash_cut_off_is_gone_on_with(drawn_faces, atlas, mirror, tmp_path):

@@ -25,11 +25,12 @@ from masi_vision.config import Settings, load_settings, shipped_file
 from masi_vision.errors import NotScorable
 from masi_vision.face.atlas import MASI_SUBUNITS, Subunit
 from masi_vision.face.models import read_atlas
+from masi_vision.names import View
 from masi_vision.training.faces import Face, load_faces, load_polygons, split_by_person
 from masi_vision.training.labels import label_face
 from masi_vision.visit.models import Models, shipped_models
 from masi_vision.visit.quality import REASONS, check_photo
-from masi_vision.visit.seen import View, see_photo
+from masi_vision.visit.seen import see_photo
 
 PAGE = Path(__file__).parent.parent / "docs" / "quality.md"
 SEED, HIDES = 20, 0.7

@@ -27,6 +27,7 @@ from masi_vision.config import Settings, load_settings
 from masi_vision.errors import NotScorable
 from masi_vision.face.align import Alignment, skin_area
 from masi_vision.face.atlas import Subunit
+from masi_vision.names import View
 from masi_vision.phantom.capture import draw_capture
 from masi_vision.phantom.melasma import Melasma, no_melasma
 from masi_vision.photo import Photo
@@ -43,7 +44,6 @@ from masi_vision.training.pigment_export import prepare
 from masi_vision.visit.measure import PhotoMeasures, measure_photo
 from masi_vision.visit.models import Models, shipped_models
 from masi_vision.visit.region import METHODS
-from masi_vision.visit.seen import View
 from masi_vision.visit.views import joined, likeness_of
 
 PAGE = Path(__file__).parent.parent / "docs" / "views.md"

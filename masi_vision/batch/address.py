@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from masi_vision.errors import StudyError
-from masi_vision.visit.seen import View
+from masi_vision.names import View
 
 if TYPE_CHECKING:
     from upath import UPath

@@ -13,6 +13,7 @@ from masi_vision.batch.address import at_hand, mark_of
 from masi_vision.config import Settings
 from masi_vision.csv_table import csv_line
 from masi_vision.errors import ModelError, NotScorable, ReasonCode
+from masi_vision.names import View, place_of
 from masi_vision.photo import printable_name
 from masi_vision.report.pictures import Pictures, write_pictures
 from masi_vision.report.tables import (
@@ -24,15 +25,7 @@ from masi_vision.report.tables import (
     visit_rows,
 )
 from masi_vision.visit.models import Models, open_models
-from masi_vision.visit.score import (
-    PhotoScore,
-    VisitScore,
-    place_of,
-    provenance_of,
-    score_photo,
-    visit_of,
-)
-from masi_vision.visit.seen import View
+from masi_vision.visit.score import PhotoScore, VisitScore, provenance_of, score_photo, visit_of
 from masi_vision.written import json_items
 
 Fate = Literal["done", "changed", "again"]

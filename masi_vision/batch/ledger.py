@@ -21,10 +21,10 @@ from typing import Any, Literal, Self
 from masi_vision.batch.job import Outcome, PhotoMark
 from masi_vision.config import Settings
 from masi_vision.errors import OutputError
+from masi_vision.names import View, place_of
 from masi_vision.report.pictures import Pictures
 from masi_vision.report.tables import models_hash
-from masi_vision.visit.score import Provenance, place_of
-from masi_vision.visit.seen import View
+from masi_vision.visit.score import Provenance
 
 Place = tuple[str, str]
 """Patient and visit."""

@@ -13,8 +13,8 @@ from masi_vision.batch.address import at_hand, mark_of
 from masi_vision.batch.job import Job, PhotoMark, Setup, photo_name
 from masi_vision.batch.ledger import Ledger, Maker, Place, Record
 from masi_vision.batch.study import StudyVisit
+from masi_vision.names import View
 from masi_vision.report.pictures import Pictures
-from masi_vision.visit.seen import View
 from masi_vision.written import writing
 
 DOUBTFUL = "?"

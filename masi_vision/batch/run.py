@@ -19,10 +19,10 @@ from masi_vision.batch.results import ResultsFolder
 from masi_vision.batch.study import StudyVisit, visits_of
 from masi_vision.batch.tables import Notes, write_run, write_views
 from masi_vision.errors import OutputError, StudyError
+from masi_vision.names import VIEWS, natural_key
 from masi_vision.report.pictures import Pictures
 from masi_vision.report.tables import RunFacts, RunState, models_hash
 from masi_vision.report.versions import library_versions
-from masi_vision.visit.folder import VIEWS, natural_key
 from masi_vision.visit.models import Models
 from masi_vision.visit.score import provenance_of
 from masi_vision.written import writing

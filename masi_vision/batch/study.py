@@ -11,10 +11,10 @@ from masi_vision.batch.address import files_below, is_remote, local_path, remote
 from masi_vision.config import ViewSettings
 from masi_vision.csv_table import csv_table
 from masi_vision.errors import NotScorable, StudyError, reason_of
+from masi_vision.names import VIEWS, View
 from masi_vision.photo import printable, printable_name
 from masi_vision.report.names import FileNames
-from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits, visits_among
-from masi_vision.visit.seen import View
+from masi_vision.visit.folder import VisitFiles, find_visits, visits_among
 
 COLUMNS = ("patient", "visit", "view", "path")
 """Of a manifest."""

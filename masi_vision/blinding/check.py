@@ -26,8 +26,8 @@ from masi_vision.blinding.key import CodedUnit, Key
 from masi_vision.blinding.order import ALPHABET, CODE_LENGTH
 from masi_vision.blinding.photo import leaks_of
 from masi_vision.errors import BlindingError
+from masi_vision.names import VIEWS, natural_key
 from masi_vision.version import __version__
-from masi_vision.visit.folder import VIEWS, natural_key
 
 _CODE = rf"[{ALPHABET}]{{{CODE_LENGTH}}}"
 _NAME = re.compile(rf"{_CODE}/(?:{'|'.join(VIEWS)})\.(?:jpg|png)")

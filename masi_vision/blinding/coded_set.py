@@ -26,9 +26,9 @@ from masi_vision.blinding.order import draw_codes, reading_order, repeats_wanted
 from masi_vision.blinding.photo import CodedPhoto, coded_photo
 from masi_vision.csv_table import csv_text, read_csv
 from masi_vision.errors import BlindingError, LeakError, OutputError, PhotoUnreadable, reason_of
+from masi_vision.names import View
 from masi_vision.photo import read_photo
 from masi_vision.version import __version__
-from masi_vision.visit.seen import View
 
 FORMAT = 1
 CONTENTS, ORDERS, ORDER_COLUMNS = "set.json", "orders", ("place", "code")

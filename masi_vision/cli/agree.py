@@ -89,7 +89,7 @@ def agree(
 
 
 def _visits(read: Sequence[Read], baseline: str | None, final: str | None) -> tuple[str, str]:
-    from masi_vision.visit.folder import natural_key
+    from masi_vision.names import natural_key
 
     names = sorted({one.visit for one in read}, key=natural_key)
     return baseline or names[0], final or names[-1]

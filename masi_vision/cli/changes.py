@@ -26,6 +26,7 @@ from masi_vision.cli.run import (
 from masi_vision.config import Settings, ViewSettings
 from masi_vision.csv_table import csv_text
 from masi_vision.errors import OutputError
+from masi_vision.names import VIEWS, place_of
 from masi_vision.photo import printable_name
 from masi_vision.report.change import (
     CHANGE_COLUMNS,
@@ -39,10 +40,9 @@ from masi_vision.report.picture import jpeg
 from masi_vision.report.tables import RUN_JSON, run_record, visit_rows
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.compare import ROUTES_DIFFER, VisitChange, compare_visits
-from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits
+from masi_vision.visit.folder import VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.region import MIXED, UNDECIDED
-from masi_vision.visit.score import place_of
 from masi_vision.visit.since_first import copies
 from masi_vision.written import json_text, write_file
 

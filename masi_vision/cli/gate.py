@@ -14,6 +14,7 @@ from masi_vision.cli.run import Book, Order, Progress, ResultFiles, prepare
 from masi_vision.config import Settings
 from masi_vision.csv_table import csv_text
 from masi_vision.errors import NotScorable
+from masi_vision.names import View, place_of
 from masi_vision.photo import printable_name, read_photo
 from masi_vision.report.picture import Picture, jpeg
 from masi_vision.report.quality import (
@@ -28,8 +29,8 @@ from masi_vision.report.tables import RUN_JSON, run_record
 from masi_vision.visit.folder import VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.quality import RESULTS, check_photo, wanted, worst
-from masi_vision.visit.score import no_front, place_of
-from masi_vision.visit.seen import READ_SIDE_PX, View, see_photo, srgb8
+from masi_vision.visit.score import no_front
+from masi_vision.visit.seen import READ_SIDE_PX, see_photo, srgb8
 from masi_vision.visit.since_first import Capture, capture_of, changed_since, copies
 from masi_vision.written import json_text, write_file
 

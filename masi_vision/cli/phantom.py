@@ -12,8 +12,8 @@ from masi_vision.cli.extras import need_extra
 from masi_vision.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
+    from masi_vision.names import View
     from masi_vision.phantom.cohort import Arm
-    from masi_vision.visit.seen import View
 
 
 @verb

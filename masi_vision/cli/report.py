@@ -234,9 +234,9 @@ def _scores_drawn(scores: Rows) -> list[Drawing]:
     """The scores by visit; all in one of a coded set, whose visits are codes, or where no one has a name."""
     import numpy as np
 
+    from masi_vision.names import natural_key
     from masi_vision.report.figures import distribution_figure
     from masi_vision.report.study import Drawing
-    from masi_vision.visit.folder import natural_key
 
     groups: dict[str, list[float]] = {}
     for row in scores:

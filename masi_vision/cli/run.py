@@ -14,6 +14,7 @@ from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
 from masi_vision.cli.options import refuse_coded_set
 from masi_vision.config import Settings
 from masi_vision.errors import OutputError
+from masi_vision.names import VIEWS
 from masi_vision.report.names import FileNames
 from masi_vision.report.pictures import ENDINGS, MASKS, OVERLAYS, Pictures, make_folders, write_pictures
 from masi_vision.report.tables import (
@@ -27,7 +28,7 @@ from masi_vision.report.tables import (
     write_tables,
 )
 from masi_vision.report.versions import library_versions
-from masi_vision.visit.folder import VIEWS, VisitFiles, find_visits
+from masi_vision.visit.folder import VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.score import VisitScore, score_visit
 from masi_vision.written import json_text, write_file, writing

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from masi_vision.names import place_of
 from masi_vision.report.tables import VisitRows, percent_text, refusals
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.region import UNDECIDED, UNLIKE
-from masi_vision.visit.score import place_of
 from masi_vision.written import json_text
 
 if TYPE_CHECKING:

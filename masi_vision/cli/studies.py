@@ -28,8 +28,8 @@ from masi_vision.cli import screen
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
 from masi_vision.config import Settings
 from masi_vision.errors import OutputError, StudyError
+from masi_vision.names import place_of
 from masi_vision.report.pictures import Pictures
-from masi_vision.visit.score import place_of
 
 _SHOWN = 10
 """Visits named on the screen; the tables have all."""

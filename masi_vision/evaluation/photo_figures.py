@@ -33,12 +33,13 @@ from masi_vision.face.align import Alignment, Window
 from masi_vision.face.atlas import Floats, face_span
 from masi_vision.face.crop import READER_SIDE_PX, apply, inverse
 from masi_vision.labels.dataset import SPLITS, UNKNOWN, Codes, Dataset, Entry, PigmentTruth, Split
+from masi_vision.names import View
 from masi_vision.photo import Photo, srgb_to_linear
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.skin.tone import tone_of
 from masi_vision.visit.measure import PhotoMeasures, measure_photo
 from masi_vision.visit.models import Models, open_models
-from masi_vision.visit.seen import View, srgb8
+from masi_vision.visit.seen import srgb8
 
 Part = Literal[Split, "all"]
 """Which photos of a data set are evaluated."""

@@ -30,8 +30,8 @@ import numpy.typing as npt
 from masi_vision.csv_table import csv_text, guarded, read_csv
 from masi_vision.errors import DatasetError, reason_of
 from masi_vision.face.atlas import Floats, Subunit
+from masi_vision.names import VIEWS, spelled_alike
 from masi_vision.photo import Photo, read_photo
-from masi_vision.visit.folder import VIEWS, folded
 from masi_vision.written import write_file
 
 Split = Literal["train", "validation", "test"]
@@ -234,18 +234,14 @@ def read_dataset(folder: Path) -> Dataset:
 
 
 def refuse_spelled_alike(patients: Iterable[str]) -> None:
-    """Refuse names that differ in case, or in how an accent is written, alone: one person would be two.
+    """Refuse one person under two names, see `spelled_alike`.
 
     Raises
     ------
     DatasetError
         Naming every such pair.
     """
-    spelled: dict[str, set[str]] = {}
-    for patient in patients:
-        spelled.setdefault(folded(patient), set()).add(patient)
-    alike = [" and ".join(sorted(names)) for names in spelled.values() if len(names) > 1]
-    if alike:
+    if alike := [" and ".join(names) for names in spelled_alike(patients)]:
         raise DatasetError(
             f"Patients are spelled alike: {'; '.join(alike[:10])}. Expected one spelling for each patient: "
             "else their photos might stand in two splits. Correct the column patient, or call them otherwise."

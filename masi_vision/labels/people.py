@@ -11,8 +11,9 @@ from masi_vision.csv_table import read_csv
 from masi_vision.errors import DatasetError
 from masi_vision.labels.dataset import SPLITS, Dataset, Entry, refuse_shared_patients, refuse_spelled_alike
 from masi_vision.labels.photo_folder import NoSuchPhotoError, PhotoFolder
+from masi_vision.names import VIEWS
 from masi_vision.photo import printable
-from masi_vision.visit.folder import VIEWS, views_told
+from masi_vision.visit.folder import views_told
 
 COLUMNS = ("photo", "patient", "visit", "view", "site", "split")
 

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from masi_vision.csv_table import Row, guarded
 from masi_vision.face.atlas import Floats, Subunit
+from masi_vision.names import View
 from masi_vision.photo import linear_to_srgb8
 from masi_vision.report.picture import Picture, ascii_text
 from masi_vision.report.tables import PROVENANCE, REGIONS, number, provenance_cells
 from masi_vision.skin.density import optical_density
 from masi_vision.visit.compare import REGISTERED, Comparison, FaceInFrame, VisitChange
-from masi_vision.visit.seen import View
 
 _VISIT = {
     "mmasi_before": 1,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.visit.folder import natural_key
+from masi_vision.names import natural_key
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from masi_vision.face.atlas import MASI_SUBUNITS, SUBUNITS, Subunit
+from masi_vision.names import View
 from masi_vision.pigment import learned, rules
 from masi_vision.report.picture import Picture, jpeg
 from masi_vision.report.tables import percent_text
 from masi_vision.visit.measure import PhotoMeasures
 from masi_vision.visit.region import UNDECIDED, RegionResult, preferred_views
 from masi_vision.visit.score import PhotoScore, VisitScore
-from masi_vision.visit.seen import View, srgb8
+from masi_vision.visit.seen import srgb8
 from masi_vision.written import write_file
 
 _FACE_HEIGHT_PX = 900

@@ -11,10 +11,11 @@ import numpy as np
 
 from masi_vision.csv_table import Row, guarded
 from masi_vision.errors import NotScorable
+from masi_vision.names import View
 from masi_vision.report.picture import Picture, ascii_text
 from masi_vision.report.tables import number
 from masi_vision.visit.quality import RESULTS, Finding, Result, worst
-from masi_vision.visit.seen import SeenPhoto, View, srgb8
+from masi_vision.visit.seen import SeenPhoto, srgb8
 
 QUALITY_COLUMNS = (
     *("patient", "visit", "view", "photo", "region", "check", "result"),

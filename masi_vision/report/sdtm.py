@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from masi_vision.names import natural_key
 from masi_vision.report.exports import PLACES, Value, role, term
-from masi_vision.visit.folder import natural_key
 
 _LONGEST_TEXT = 200
 """Characters of a text in a SAS transport file, version 5."""

@@ -12,10 +12,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from masi_vision.names import natural_key
 from masi_vision.reads_table import is_blind, is_latest, is_locked
 from masi_vision.report.figures import figure_text
 from masi_vision.version import __version__
-from masi_vision.visit.folder import natural_key
 
 _TEMPLATE = "study.html.jinja"
 _LEAST_P = 0.001

@@ -17,12 +17,12 @@ from scipy.stats import t as t_distribution
 from masi_vision.config import Section, checked, read_yaml, shipped_file
 from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
+from masi_vision.names import natural_key
 from masi_vision.stats.agreement import wilson
 from masi_vision.stats.ancova import Ancova, adjusted_p, ancova
 from masi_vision.stats.courses import Course
 from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
 from masi_vision.stats.reads import refuse_spelled_alike
-from masi_vision.visit.folder import natural_key
 
 Values = npt.NDArray[np.float64]
 NOT_FITTED, NOT_COMPARED = "not fitted:", "not compared:"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from masi_vision.csv_table import MISSING, number_in, whole_number
 from masi_vision.errors import StatsError
+from masi_vision.names import spelled_alike
 from masi_vision.reads_table import UNGRADED, counts
 from masi_vision.scale import MASI_REGIONS, RegionGrade, mmasi
 
@@ -139,13 +139,10 @@ def refuse_spelled_alike(names: Iterable[str], what: str) -> None:
     ------
     StatsError
     """
-    spellings: dict[str, str] = {}
-    for name in sorted(set(names)):
-        other = spellings.setdefault("".join(unicodedata.normalize("NFKC", name).casefold().split()), name)
-        if other != name:
-            raise StatsError(
-                f"The table has the {what}s {other!r} and {name!r}. Expected one spelling. Correct it."
-            )
+    for alike in spelled_alike(names):
+        raise StatsError(
+            f"The table has the {what}s {' and '.join(map(repr, alike))}. Expected one spelling. Correct it."
+        )
 
 
 def with_patients(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:

@@ -19,6 +19,7 @@ from masi_vision.errors import OutputError, SettingsError, reason_of
 from masi_vision.face.align import Alignment, skin_area
 from masi_vision.face.atlas import SUBUNIT_OF_REGION, FaceAtlas
 from masi_vision.face.models import read_atlas
+from masi_vision.names import View
 from masi_vision.phantom.capture import draw_capture
 from masi_vision.phantom.cohort import (
     VISITS,
@@ -40,7 +41,6 @@ from masi_vision.training.data import LabelledFace
 from masi_vision.training.faces import load_faces, load_polygons, split_by_person
 from masi_vision.training.labels import label_face
 from masi_vision.training.phantom_photos import Scene, can_be_planted, photographed
-from masi_vision.visit.seen import View
 from masi_vision.written import write_file, writing
 
 TRUTH, READS, STUDY = "truth.csv", "reads.csv", "phantom.json"

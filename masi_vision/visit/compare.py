@@ -19,6 +19,7 @@ from masi_vision.errors import ReasonCode
 from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import FaceAtlas, Floats
 from masi_vision.face.register import Registration, register
+from masi_vision.names import View, place_of
 from masi_vision.photo.colour_correction import Correction
 from masi_vision.pigment import learned
 from masi_vision.pigment.change import ChangeMap, NoCommonSkin, change_map
@@ -38,8 +39,7 @@ from masi_vision.visit.region import (
     flag_words,
     preferred_views,
 )
-from masi_vision.visit.score import VisitScore, change_ends, place_of, score_visit
-from masi_vision.visit.seen import View
+from masi_vision.visit.score import VisitScore, change_ends, score_visit
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,16 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
 from masi_vision.config import ViewSettings
 from masi_vision.errors import NotScorable, reason_of
+from masi_vision.names import VIEWS, View, folded, natural_key
 from masi_vision.photo import printable_name
 from masi_vision.photo.formats import RAW_SUFFIXES
-from masi_vision.visit.seen import View
 
 PHOTO_SUFFIXES = frozenset(
     (
@@ -54,8 +52,6 @@ RESULTS_MARK = "run.json"
 """A folder that holds a file of this name holds results, not photos."""
 SHARDS = "shards"
 """Folder in which the parts of a split study have results of their own, each with its mark."""
-
-VIEWS: tuple[View, ...] = get_args(View)
 
 
 @dataclass(frozen=True)
@@ -276,17 +272,6 @@ def _whole(word: str) -> str:
     word = folded(word)
     before, after = (r"\d" if word[end].isdigit() else r"[^\W\d_]" for end in (0, -1))
     return f"(?<!{before}){re.escape(word)}(?!{after})"
-
-
-def folded(text: str) -> str:
-    """A name without what people spell now so, now so: case, and how an accented letter is written."""
-    return unicodedata.normalize("NFC", text).casefold()
-
-
-def natural_key(name: str) -> tuple[object, ...]:
-    """Order names as people do: visit2 before visit10."""
-    pieces = re.split(r"([0-9]+)", folded(name))
-    return (*((int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces), (-1, name))
 
 
 def _key(visit: VisitFiles) -> object:

@@ -13,6 +13,7 @@ from masi_vision.errors import NotScorable
 from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas, Floats, Subunit
 from masi_vision.face.find import FaceRegions
+from masi_vision.names import View
 from masi_vision.photo import Photo
 from masi_vision.photo.colour_correction import Correction, Refusal
 from masi_vision.pigment.learned import LEAST_SKIN_PX, map_by_network
@@ -20,7 +21,7 @@ from masi_vision.pigment.map import PigmentMap
 from masi_vision.pigment.measure import RegionMeasure, measure_region, share_of_area
 from masi_vision.pigment.rules import map_by_rules
 from masi_vision.visit.models import Models
-from masi_vision.visit.seen import SeenPhoto, View, named, see_photo
+from masi_vision.visit.seen import SeenPhoto, named, see_photo
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from masi_vision.config import AtLeast, Limit, QualitySettings, Settings
 from masi_vision.errors import NotScorable, ReasonCode
 from masi_vision.face.find import FaceRegions
+from masi_vision.names import View
 from masi_vision.photo.colour_correction import Correction
 from masi_vision.scale import MASI_REGIONS, MasiRegion
 from masi_vision.visit.measure import among, region_members, visible_share
@@ -28,7 +29,7 @@ from masi_vision.visit.photo_light import (
     red_over_blue_od,
     without_detail,
 )
-from masi_vision.visit.seen import SeenPhoto, View
+from masi_vision.visit.seen import SeenPhoto
 
 Result = Literal["pass", "warn", "accepted", "fail"]
 RESULTS: tuple[Result, ...] = ("pass", "warn", "accepted", "fail")

@@ -11,6 +11,7 @@ import numpy as np
 
 from masi_vision.config import ScaleSettings, Settings
 from masi_vision.errors import ReasonCode
+from masi_vision.names import View
 from masi_vision.photo.colour_correction import Correction
 from masi_vision.pigment import learned, rules
 from masi_vision.pigment.measure import RegionMeasure
@@ -25,7 +26,6 @@ from masi_vision.scale import (
 from masi_vision.visit.measure import PhotoMeasures, region_members
 from masi_vision.visit.models import Models
 from masi_vision.visit.quality import Finding, of_region
-from masi_vision.visit.seen import View
 from masi_vision.visit.views import differ, joined, likeness_of
 
 METHODS: Mapping[str, str] = {"learned": learned.METHOD, "classical": rules.METHOD}

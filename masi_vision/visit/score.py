@@ -13,6 +13,7 @@ import numpy as np
 
 from masi_vision.config import ScaleSettings, Settings, load_settings
 from masi_vision.errors import NotScorable, ReasonCode
+from masi_vision.names import View, place_of
 from masi_vision.photo import Photo, printable_name
 from masi_vision.photo.colour_card import PATCHES
 from masi_vision.photo.colour_correction import Correction
@@ -30,6 +31,7 @@ from masi_vision.scale import (
     mmasi_continuous,
 )
 from masi_vision.version import __version__
+from masi_vision.visit.folder import one_visit
 from masi_vision.visit.measure import PhotoMeasures, measure_seen
 from masi_vision.visit.models import Models, shipped_models
 from masi_vision.visit.quality import Finding, Result, check_photo, refusal, wanted, worst
@@ -44,7 +46,7 @@ from masi_vision.visit.region import (
     region_result,
     region_values,
 )
-from masi_vision.visit.seen import View, see_photo
+from masi_vision.visit.seen import see_photo
 
 Status = Literal["scored", "not_scored"]
 
@@ -238,8 +240,6 @@ def score_visit(
     """
     settings, models = _usable(settings), models or shipped_models()
     if not isinstance(paths, Mapping):
-        from masi_vision.visit.folder import one_visit
-
         found = one_visit(Path(paths), settings.views)
         visit, patient, provenance = (
             visit or found.visit,
@@ -310,11 +310,6 @@ def _shipped_settings() -> Settings:
 def no_front(settings: Settings) -> str:
     """Say that a visit has no front photo, in the words that the settings take for one."""
     return f"There is no front photo. Expected one: name it {settings.views.front[0]}."
-
-
-def place_of(patient: str, visit: str, view: View | Literal[""] = "") -> str:
-    """Where a photo stands in a study, as a check of its quality is overridden: PATIENT/VISIT/VIEW."""
-    return "/".join(part for part in (patient, visit, view) if part)
 
 
 def _told(result: PhotoScore | VisitScore, name: str) -> str:
@@ -505,15 +500,3 @@ def _plain(result: PhotoScore | VisitScore) -> dict[str, Any]:
         "regions": {name: region_values(region) for name, region in result.regions.items()},
         "provenance": asdict(result.provenance),
     }
-
-
-__all__ = [
-    "MasiRegion",
-    "PhotoScore",
-    "Provenance",
-    "RegionResult",
-    "Scores",
-    "VisitScore",
-    "score_photo",
-    "score_visit",
-]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 from os import PathLike
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -27,9 +26,6 @@ from masi_vision.photo.colour_correction import (
     correction_by_card,
 )
 from masi_vision.visit.models import Models
-
-View = Literal["front", "left", "right"]
-"""The patient's side that faces the camera."""
 
 READ_SIDE_PX = 720
 """Short side to which a photo may be reduced while it is read: a face that fills 45 % of it has the

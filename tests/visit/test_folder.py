@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masi_vision.config import ViewSettings, load_settings
-from masi_vision.visit.folder import find_visits, natural_key, one_visit, views_told
+from masi_vision.names import natural_key
+from masi_vision.visit.folder import find_visits, one_visit, views_told
 
 WORDS = load_settings().views
 

@@ -19,7 +19,7 @@ from masi_vision.batch.results import ResultsFolder
 from masi_vision.batch.study import StudyVisit, visits_of
 from masi_vision.batch.tables import Notes, write_run, write_views
 from masi_vision.errors import OutputError, StudyError
-from masi_vision.names import VIEWS, natural_key
+from masi_vision.names import VIEWS, natural_key, place_of
 from masi_vision.report.pictures import Pictures
 from masi_vision.report.tables import RunFacts, RunState, models_hash
 from masi_vision.report.versions import library_versions
@@ -416,7 +416,7 @@ def _behind_it(visit: StudyVisit, records: Mapping[Place, Record]) -> list[Study
     """The visits that are known behind a folder that cannot be opened now; the folder where it is a visit."""
     if visit.problem is None or visit.problem.reason != "unreadable":
         return [visit]
-    folder = "/".join(filter(None, (visit.patient, visit.visit)))
+    folder = place_of(visit.patient, visit.visit)
     behind = [place for place in records if f"{place[0]}/".startswith(f"{folder}/")]
     return [
         replace(visit, patient=patient, visit=name, name=records[patient, name].name)

@@ -11,7 +11,7 @@ from masi_vision.batch.address import files_below, is_remote, local_path, remote
 from masi_vision.config import ViewSettings
 from masi_vision.csv_table import csv_table
 from masi_vision.errors import NotScorable, StudyError, reason_of
-from masi_vision.names import VIEWS, View
+from masi_vision.names import VIEWS, View, place_of
 from masi_vision.photo import printable, printable_name
 from masi_vision.report.names import FileNames
 from masi_vision.visit.folder import VisitFiles, find_visits, visits_among
@@ -47,7 +47,7 @@ class StudyVisit:
     @property
     def place(self) -> str:
         """PATIENT/VISIT."""
-        return "/".join(part for part in (self.patient, self.visit) if part)
+        return place_of(self.patient, self.visit)
 
 
 def visits_of(study: str, words: ViewSettings) -> list[StudyVisit]:

@@ -183,7 +183,7 @@ def find_series(paths: Sequence[Path], words: ViewSettings, baseline: str | None
             if files.patient and has_own_folder(files):
                 patients.setdefault(files.patient, []).append(files)
             else:
-                name = "/".join(part for part in (files.patient, files.visit) if part)
+                name = place_of(files.patient, files.visit)
                 why = " ".join(files.remarks) or "It is no folder STUDY/PATIENT/VISIT."
                 remarks.append(f"{name} was passed over. {why}")
                 passed_over += 1
@@ -288,7 +288,7 @@ def _show(book: ChangeBook, order: ChangeOrder) -> None:
 
 
 def _name(change: VisitChange) -> str:
-    return "/".join(part for part in (change.baseline.patient, change.follow_up.visit) if part)
+    return place_of(change.baseline.patient, change.follow_up.visit)
 
 
 def _table(changes: list[VisitChange]) -> Table:

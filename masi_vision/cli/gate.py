@@ -97,7 +97,7 @@ def check_visits(order: Order, progress: Progress = lambda done, found: None) ->
     with book.kept():
         for done, files in enumerate(found):
             progress(done, len(found))
-            name = "/".join(part for part in (files.patient, files.visit) if part)
+            name = place_of(files.patient, files.visit)
             book.remarks += [f"{name}: {remark}" for remark in files.remarks]
             if (why := _lacking(files, order.settings)) is not None:
                 nothing = CheckedPhoto(files.patient, files.visit, "front", "", None, (), why)

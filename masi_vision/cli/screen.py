@@ -181,7 +181,7 @@ def idle_overrides(settings: Settings, places: Collection[str]) -> list[str]:
 
 def notes(visit: VisitRows) -> list[str]:
     """Sentences on a visit: why it, or one of its photos, was not scored; what was passed over."""
-    name = "/".join(part for part in (visit.nested["patient"], visit.nested["visit"]) if part)
+    name = place_of(visit.nested["patient"], visit.nested["visit"])
     refused = [
         f"{name}: {why['view'] + ', ' if why['view'] else ''}{why['reason']}. {why['message']}"
         for why in refusals(visit.nested)

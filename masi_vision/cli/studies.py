@@ -17,7 +17,7 @@ from rich.progress import Progress as Bar
 from masi_vision.batch.address import is_remote, local_path
 from masi_vision.batch.cluster import ClusterWorkers
 from masi_vision.batch.job import Setup
-from masi_vision.batch.ledger import Ledger, Told
+from masi_vision.batch.ledger import Ledger
 from masi_vision.batch.plan import Plan
 from masi_vision.batch.pool import LocalWorkers, cores
 from masi_vision.batch.results import ResultsFolder
@@ -174,7 +174,7 @@ def show_plan(plan: Plan) -> None:
         f"{len(plan.visits)} visits: {finished} finished, {len(plan.jobs)} to score ({photos} photos).",
     )
     _show_reasons(console, plan)
-    _list(console, "Not in the study any more:", ["/".join(filter(None, place)) for place in plan.vanished])
+    _list(console, "Not in the study any more:", [place_of(*place) for place in plan.vanished])
     problems = [f"{one.place}: {one.problem}" for one in plan.problems]
     _list(console, f"{len(problems)} cannot be scored:", problems)
 
@@ -184,7 +184,7 @@ def _show_reasons(console: Console, plan: Plan) -> None:
     again = [(place, why) for place, (_, why) in plan.jobs.items() if why != "new"]
     reasons = Counter(why for _, why in again).most_common()
     for why, count in reasons[:_SHOWN]:
-        places = ["/".join(filter(None, place)) for place, reason in again if reason == why]
+        places = [place_of(*place) for place, reason in again if reason == why]
         named = ", ".join(places[:3]) + (", ..." if count > 3 else "")
         _say(console, f"  {count} again, {why}: {named}")
     if len(reasons) > _SHOWN:
@@ -196,7 +196,7 @@ def show_summary(summary: Summary, order: StudyOrder) -> None:
     console = screen.console()
     _show_reasons(console, summary.plan)
     not_scored = [one for one in summary.told if one.status != "scored"]
-    _list(console, "Not scored:", [f"{_place(one)}: {one.reason}" for one in not_scored])
+    _list(console, "Not scored:", [f"{place_of(one.patient, one.visit)}: {one.reason}" for one in not_scored])
     if not_scored:
         _say(console, "Why each of them, and what to do: run.json of the results, under refused.")
     remarks = [f"{'/'.join(filter(None, place))}: {remark}" for place, remark in summary.remarks]
@@ -209,7 +209,11 @@ def show_summary(summary: Summary, order: StudyOrder) -> None:
         _say(console, f"{summary.photos_read} photos in {summary.seconds:.0f} s, {rate:.1f} a second.")
         jobs = [one for one in summary.told if (one.patient, one.visit) in summary.plan.jobs]
         slowest = sorted(jobs, key=lambda one: -one.seconds)[:3]
-        _say(console, "Slowest: " + ", ".join(f"{_place(one)} {one.seconds:.1f} s" for one in slowest))
+        _say(
+            console,
+            "Slowest: "
+            + ", ".join(f"{place_of(one.patient, one.visit)} {one.seconds:.1f} s" for one in slowest),
+        )
     reasons = Counter(one.reason for one in not_scored)
     warned = sum(one.quality == "warn" for one in summary.told)
     by_reason = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
@@ -223,10 +227,6 @@ def show_summary(summary: Summary, order: StudyOrder) -> None:
     if summary.state == "interrupted":
         _say(console, "Stopped before the end: what was done is kept, and the next run goes on from here.")
     _say(console, f"Results: {order.out}")
-
-
-def _place(one: Told) -> str:
-    return "/".join(filter(None, (one.patient, one.visit)))
 
 
 def _list(console: Console, heading: str, lines: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from masi_vision.csv_table import Row, guarded
 from masi_vision.errors import NotScorable
-from masi_vision.names import View
+from masi_vision.names import View, place_of
 from masi_vision.report.picture import Picture, ascii_text
 from masi_vision.report.tables import number
 from masi_vision.visit.quality import RESULTS, Finding, Result, worst
@@ -109,7 +109,7 @@ class CheckedPhoto:
     @property
     def name(self) -> str:
         """PATIENT/VISIT/VIEW."""
-        return "/".join(part for part in (self.patient, self.visit, self.view) if part)
+        return place_of(self.patient, self.visit, self.view)
 
 
 def quality_rows(checked: CheckedPhoto) -> Iterator[Row]:

@@ -153,7 +153,9 @@ def unlocked_reads(tables: Sequence[Table]) -> Iterator[str]:
         if any(CLOSED in row and moment_of(row[CLOSED]) is None for row in table.rows):
             yield f"the reading of {table.name} is open, and reads may be corrected (masi review close)"
         if table.unlocked:
-            yield f"{table.unlocked} of {len(table.rows)} reads of {table.name} are not locked"
+            over = table.rows and all(moment_of(row.get(CLOSED, "")) is not None for row in table.rows)
+            never = ", and never will be: the reading is closed" if over else ""
+            yield f"{table.unlocked} of {len(table.rows)} reads of {table.name} are not locked{never}"
 
 
 def unread(tables: Sequence[Table], key: Key) -> Iterator[str]:

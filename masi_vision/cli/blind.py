@@ -240,6 +240,6 @@ def _refuse_early(against: Iterable[str], before_lock: str | None) -> None:
     found = list(against)
     if found and before_lock is None:
         raise KeyFileError(
-            f"The code is not broken: {'; '.join(found)}. Expected locked reads. Lock them, or say why it "
-            "must be now with --before-lock."
+            f"The code is not broken: {'; '.join(found)}. Expected locked reads. Let them be locked "
+            "where they still can, or say why it must be now with --before-lock."
         )

@@ -209,11 +209,17 @@ def add(
     password_file: PasswordFile = None,
 ) -> int:
     """Make an account; a reader gets a list of the set."""
+    if "://" not in db and Path(db).resolve().is_relative_to(coded_set.resolve()):
+        raise ReadingError(
+            f"{db} lies in the set that is read. Expected another folder: a set goes to its readers, and the "
+            "database knows who graded what. Name another with --db."
+        )
     secret_word = _password(password_file)  # before the database is kept from all others
     with _opened(db, may_be_new=True) as session:
         from masi_vision.review.accounts import add_account
+        from masi_vision.review.lists import give_list
         from masi_vision.review.protocol import load_protocol
-        from masi_vision.review.reading import give_list, prepare
+        from masi_vision.review.reading import prepare
 
         rules = load_protocol(protocol)
         prepare(session, coded_set, rules)
@@ -271,9 +277,10 @@ def export(
     make_ready(out, ("reads.csv", "audit.csv"), overwrite=overwrite)
     with _opened(db) as session:
         from masi_vision.review.audit import note, trail
+        from masi_vision.review.database import closed_utc
         from masi_vision.review.export import audit_csv, reads_csv
         from masi_vision.review.protocol import load_protocol
-        from masi_vision.review.reading import closed_utc, hold_against
+        from masi_vision.review.reading import hold_against
 
         rules = load_protocol(protocol)
         hold_against(session, "protocol", rules.sha256)
@@ -299,8 +306,8 @@ def close(
 ) -> int:
     """End a reading: from then on nobody grades, locks or corrects. Before the code is broken."""
     with _opened(db) as session:
+        from masi_vision.review.closing import close as close_reading
         from masi_vision.review.protocol import load_protocol
-        from masi_vision.review.reading import close as close_reading
         from masi_vision.review.reading import hold_against
 
         rules = load_protocol(protocol)
@@ -337,13 +344,13 @@ def verify(
 ) -> int:
     """Look for altered, removed or reordered rows of the audit trail, and of locked reads."""
     with _opened(db, to_look=True) as session:
-        from masi_vision.review.audit import trail
+        from masi_vision.review.altered import altered
+        from masi_vision.review.audit import is_lock, trail
         from masi_vision.review.audit import verify as faults_of
-        from masi_vision.review.reading import altered
 
         events = trail(session)
         found = [*faults_of(session), *altered(session)]
-        locked = sum(event.what.startswith(("locked ", "corrected ")) for event in events)
+        locks = [event for event in events if is_lock(event)]
         if head is not None and head not in {event.hash for event in events}:
             found.append(f"No row has the hash {head[:16]}...: rows were taken off the end, or written anew.")
     for one in found:
@@ -351,6 +358,9 @@ def verify(
     if found:
         typer.echo(f"masi: the audit trail was altered: {len(found)} faults.", err=True)
         return MUST_CHANGE
-    last = f", the last of {events[-1].utc} UTC" if events else ""
-    typer.echo(f"The audit trail is as it was written: {len(events)} rows, {locked} locked reads{last}.")
+    of = f", the last of {locks[-1].utc} UTC" if locks else ""
+    end = f"; the last row is of {events[-1].utc} UTC" if events else ""
+    typer.echo(
+        f"The audit trail is as it was written: {len(events)} rows, {len(locks)} locked reads{of}{end}."
+    )
     return DONE

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from masi_vision.errors import ReadingError
-from masi_vision.review.audit import note, now
+from masi_vision.review.audit import Act, note, now
 from masi_vision.review.protocol import ReadingProtocol
 from masi_vision.review.tables import ROLES, Account, SignIn
 
@@ -73,7 +73,7 @@ def set_password(session: Session, name: str, password: str) -> None:
     account = account_named(session, name)
     account.password_hash, account.failures = _hashed(password), 0
     _end_all(session, account)
-    note(session, "masi", "tool", "password changed", name)
+    note(session, "masi", "tool", Act.PASSWORD_CHANGED, name)
 
 
 def switch(session: Session, name: str, *, active: bool) -> None:

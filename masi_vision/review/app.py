@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from masi_vision.errors import ReadingError
-from masi_vision.review import accounts, readers, reading
+from masi_vision.review import accounts, altered, readers
 from masi_vision.review.audit import note, trail, verify
 from masi_vision.review.database import looking, writing
 from masi_vision.review.export import audit_csv, reads_csv
@@ -144,5 +144,5 @@ def _statistician(app: FastAPI, pages: Pages) -> None:
     def audit_page(request: Request) -> Response:
         who = pages.visitor(request, "statistician")
         with looking(engine) as session:
-            events, wrong = trail(session), [*verify(session), *reading.altered(session)]
+            events, wrong = trail(session), [*verify(session), *altered.altered(session)]
         return pages.page("audit", request, who, events=events, faults=wrong)

@@ -6,14 +6,34 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from masi_vision.review.tables import Event, Head
 
 START = "0" * 64
+
+
+class Act(StrEnum):
+    """What the rows are of, as far as something is read from them again. Of a lock, a stage follows."""
+
+    LOCKED = "locked"
+    CORRECTED = "corrected"
+    DRAFT = "draft"
+    CORRECTION_BEGUN = "correction begun"
+    TAKEN_BACK = "correction taken back"
+    SIGNATURE_FAILED = "signature failed"
+    SIGNATURE_REFUSED = "signature refused"
+    PASSWORD_CHANGED = "password changed"
+    BOUND = "bound"
+    LIST_GIVEN = "list given"
+    READING_CLOSED = "reading closed"
+
+
+_LOCKS = (f"{Act.LOCKED} ", f"{Act.CORRECTED} ")
 COLUMNS = ("number", "utc", "who", "role", "what", "subject", "old", "new", "reason")
 
 
@@ -82,6 +102,16 @@ def faults(events: Iterable[Event], head: Head) -> Iterator[str]:
         before, last = event.hash, event.number
     if (last, before) != (head.number, head.hash):
         yield f"The trail ends at row {last}; it was written as far as row {head.number}."
+
+
+def is_lock(event: Event) -> bool:
+    """Whether a row is of a read that was locked, or of one that corrects it."""
+    return event.what.startswith(_LOCKS)
+
+
+def is_lock_sql() -> ColumnElement[bool]:
+    """The same, for a query."""
+    return or_(*(Event.what.like(f"{act}%") for act in _LOCKS))
 
 
 def trail(session: Session) -> list[Event]:

@@ -173,3 +173,8 @@ def looking(engine: Engine) -> Iterator[Session]:
 def fact(session: Session, name: str) -> str:
     """A fact of the reading; empty where it is not known."""
     return session.execute(select(Fact.value).where(Fact.name == name)).scalar_one_or_none() or ""
+
+
+def closed_utc(session: Session) -> str:
+    """Since when a reading is closed; "" while it is open."""
+    return fact(session, "closed")

@@ -7,11 +7,12 @@ from sqlalchemy.orm import Session
 
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.report.tables import GRADES
+from masi_vision.review.adjudication import codes_not_adjudicated, has_adjudicator
 from masi_vision.review.audit import COLUMNS, trail
-from masi_vision.review.database import fact
+from masi_vision.review.closing import open_corrections
+from masi_vision.review.database import closed_utc, fact
 from masi_vision.review.grades import Reading
 from masi_vision.review.protocol import ReadingProtocol
-from masi_vision.review.reading import closed_utc, codes_not_adjudicated, has_adjudicator, open_corrections
 from masi_vision.review.tables import Account, Entry, Place
 from masi_vision.scale import MASI_REGIONS
 

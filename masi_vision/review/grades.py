@@ -118,8 +118,8 @@ def discordance(one: Reading, other: Reading, protocol: ReadingProtocol) -> list
     Notes
     -----
     By the scores: they differ by more than ``mmasi_points`` and than ``mmasi_percent`` of their mean. By the
-    grades: a region's area or darkness differs by as many grades as the rule says. Or only one of the two
-    could grade the unit.
+    grades: a region's area, or its darkness where both saw pigment, differs by as many grades as the rule
+    says. Or only one of the two could grade the unit.
     """
     if bool(one.ungradable) != bool(other.ungradable):
         return ["only one could grade it"]
@@ -143,7 +143,10 @@ def _by_grades(one: Reading, other: Reading, rule: AdjudicationRule) -> list[str
     found = []
     for region in MASI_REGIONS:
         for name, most in (("area", rule.area_grades), ("darkness", rule.darkness_grades)):
-            apart = abs(one.grades[region].get(name, 0) - other.grades[region].get(name, 0))
+            first, second = (read.grades[region] for read in (one, other))
+            if name == "darkness" and 0 in (first["area"], second["area"]):
+                continue  # without pigment there is no darkness to differ by
+            apart = abs(first[name] - second[name])
             if apart >= most:
                 found.append(f"{region.replace('_', ' ')}: {name} differs by {apart}")
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Engine
 
 from masi_vision.blinding.coded_set import read_contents
+from masi_vision.names import View
 from masi_vision.review import accounts
 from masi_vision.review.audit import now
 from masi_vision.review.database import looking, writing
@@ -23,7 +24,7 @@ from masi_vision.review.tables import Account, SignIn
 from masi_vision.review.texts import texts
 
 _TOUCH_S = 20
-VIEWS = ("front", "right", "left")
+_SHOWN: tuple[View, ...] = ("front", "right", "left")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Pages:
 
     def views_of(self, code: str) -> list[str]:
         """Views of a unit, in the order in which they are shown."""
-        return [view for view in VIEWS if (code, view) in self.photos]
+        return [view for view in _SHOWN if (code, view) in self.photos]
 
     def language(self, request: Request) -> str:
         """As chosen, else the first of the protocol."""
@@ -102,10 +103,10 @@ class Pages:
         self._touch(signed_in)
         return Visitor(account, signed_in, self.language(request))
 
-    def shows(self, who: Visitor, code: str) -> bool:
-        """Whether there is a software's score of a unit that this role sees once the own read is locked."""
+    def scored_for(self, who: Visitor) -> Collection[str]:
+        """Units whose score by the software this role sees, once it is to grade nothing more without."""
         shown_to = {"after_lock": "reader", "adjudicator": "adjudicator"}.get(self.protocol.software)
-        return who.account.role == shown_to and code in self.reviewed.software
+        return self.reviewed.software.keys() if who.account.role == shown_to else ()
 
     def _touch(self, signed_in: SignIn) -> None:
         since = accounts.time_of(now()) - accounts.time_of(signed_in.seen_utc)

@@ -58,7 +58,7 @@ class ReadingProtocol(Section):
     ungradable : tuple of str
         Reasons to choose from.
     software : {"never", "after_lock", "adjudicator"}
-        Who sees the software's own score. Never before the own read is locked.
+        Who sees the software's own score, once the whole list is locked (the adjudicator: everybody's).
     parts : int
         Into so many parts every reader's list is cut.
     days_between_parts : float

@@ -10,9 +10,9 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from sqlalchemy.orm import Session
 
 from masi_vision.errors import ReadingError
-from masi_vision.review import accounts, reading
+from masi_vision.review import accounts, adjudication, altered, closing, lists, reading
 from masi_vision.review.audit import trail, verify
-from masi_vision.review.database import fact, looking, writing
+from masi_vision.review.database import closed_utc, fact, looking, writing
 from masi_vision.review.grades import Reading, reading_from
 from masi_vision.review.pages import Pages, Visitor
 from masi_vision.review.software import SoftwareScore
@@ -59,18 +59,23 @@ def home(request: Request, pages: Shared) -> Response:
     who = pages.visitor(request)
     with looking(pages.reviewed.engine) as session:
         if who.account.role == "coordinator":
-            made = reading.progress_of_all(session, pages.protocol)
-            waiting = len(reading.codes_not_adjudicated(session, pages.protocol))
+            made = closing.progress_of_all(session, pages.protocol)
+            waiting = len(adjudication.codes_not_adjudicated(session, pages.protocol))
             return pages.page("progress", request, who, readers=made, waiting=waiting)
         if who.account.role == "statistician":
-            wrong = [*verify(session), *reading.altered(session)]
+            wrong = [*verify(session), *altered.altered(session)]
             return pages.page("statistician", request, who, rows=len(trail(session)), faults=wrong)
         if who.account.role == "adjudicator":
-            codes = reading.adjudicated_by(session, who.account, pages.protocol)
+            codes = adjudication.adjudicated_by(session, who.account, pages.protocol)
             done = [code for code in codes if reading.entries_of(session, who.account, code)]
-            return pages.page("adjudicator", request, who, codes=codes, done=done)
-        listed = reading.own_list(session, who.account, pages.protocol)
-    return pages.page("list", request, who, listed=listed)
+            again = _again_of(session, who, pages)
+            return pages.page("adjudicator", request, who, codes=codes, done=done, again=again)
+        listed = lists.own_list(session, who.account, pages.protocol)
+        begun = [*closing.open_corrections(session), *closing.open_second_reads(session)]
+        own = [code for code, name in begun if name == who.account.name]
+        return pages.page(
+            "list", request, who, listed=listed, begun=own, again=_again_of(session, who, pages)
+        )
 
 
 @routes.get("/units/{code}")
@@ -81,7 +86,8 @@ def unit(request: Request, code: str, who: Reader, pages: Shared) -> Response:
         database = fact(session, "reading")
         entries = reading.entries_of(session, who.account, code)
         draft = reading.draft_of(session, who.account, code)
-        listed = reading.own_list(session, who.account, pages.protocol)
+        listed = lists.own_list(session, who.account, pages.protocol)
+        again, software = _again_of(session, who, pages), _software(session, who, code, pages)
     shown = Reading.from_json(
         draft.reading if draft else entries[-1].reading if entries else Reading().to_json()
     )
@@ -97,7 +103,8 @@ def unit(request: Request, code: str, who: Reader, pages: Shared) -> Response:
         listed=listed,
         number=next((one.number for one in listed.units if one.code == code), 0),
         protocol=pages.protocol,
-        software=_software(pages, who, code, entries),
+        software=software,
+        onward=next((one for one in again if one != code), ""),
         chart=pages.reviewed.chart is not None,
         views=pages.views_of(code),
         regions=MASI_REGIONS,
@@ -120,8 +127,7 @@ def overlay(code: str, view: str, who: Reader, pages: Shared) -> Response:
     """The software's picture of a unit, where its score is shown."""
     with looking(pages.reviewed.engine) as session:
         _open_read(session, who, code, pages)
-        entries = reading.entries_of(session, who.account, code)
-    shown = _software(pages, who, code, entries)
+        shown = _software(session, who, code, pages)
     file = shown.overlays.get(view) if shown else None
     if file is None:
         raise HTTPException(404)
@@ -167,23 +173,25 @@ def lock(code: str, who: Reader, values: Sent, pages: Shared) -> Response:
         fits = accounts.hash_that_fits(session, who.account.name, str(password)[: accounts.MOST_PASSWORD])
     with writing(pages.reviewed.engine) as session:
         signs = reading.signs(session, _again(session, who), code, fits, pages.protocol)
-    if not signs:
-        return JSONResponse({"error": texts(who.language)["wrong_password"]}, 403)
-    shows = pages.shows(who, code)
+    if signs != "own":
+        told = texts(who.language)["wrong_password" if signs == "wrong" else "too_many_wrong"]
+        return JSONResponse({"error": told.format(minutes=pages.protocol.sign_in.minutes)}, 403)
     with writing(pages.reviewed.engine) as session:
-        entry = reading.lock(session, _again(session, who), code, given, pages.protocol, meant, shows=shows)
+        account, scored = _again(session, who), pages.scored_for(who)
+        entry = reading.lock(session, account, code, given, pages.protocol, meant, scored=scored)
     return JSONResponse({"sha256": entry.sha256, "locked_utc": entry.locked_utc})
 
 
 @routes.get("/units/{code}/next")
 def following(code: str, who: Reader, pages: Shared) -> Response:
-    """After a lock: the software's score where it is shown, else what comes next."""
+    """After a lock: what comes next, or the list, where all is read."""
     with looking(pages.reviewed.engine) as session:
-        opened = _open_read(session, who, code, pages)
-        listed = reading.own_list(session, who.account, pages.protocol)
-    if opened is not None and opened.stage == "with_software":
-        return RedirectResponse(f"/units/{code}", 303)
-    return RedirectResponse(f"/units/{listed.next_code}" if listed.next_code else "/", 303)
+        _open_read(session, who, code, pages)
+        entries = reading.entries_of(session, who.account, code)
+        listed = lists.own_list(session, who.account, pages.protocol)
+        again = _again_of(session, who, pages) if entries and entries[-1].stage == "with_software" else []
+    following = listed.next_code or next(iter(again), "")
+    return RedirectResponse(f"/units/{following}" if following else "/", 303)
 
 
 @routes.post("/units/{code}/correction")
@@ -193,17 +201,17 @@ def correction(
     """Begin another entry beside a locked one, for a reason."""
     with writing(pages.reviewed.engine) as session:
         _open_read(session, who, code, pages)
-        account, shows = _again(session, who), pages.shows(who, code)
-        reading.begin_correction(session, account, code, reason, shows=shows)
+        account, scored = _again(session, who), pages.scored_for(who)
+        reading.begin_correction(session, account, code, reason, pages.protocol, scored=scored)
     return RedirectResponse(f"/units/{code}", 303)
 
 
 @routes.post("/units/{code}/correction/dropped")
 def dropped_correction(code: str, who: Reader, pages: Shared) -> Response:
-    """Take a correction back that was begun."""
+    """Take a correction or a second read back that was begun."""
     with writing(pages.reviewed.engine) as session:
         _open_read(session, who, code, pages)
-        reading.drop_correction(session, _again(session, who), code)
+        reading.take_back(session, _again(session, who), code)
     return RedirectResponse("/", 303)
 
 
@@ -239,8 +247,12 @@ def unit_state(
 def _open_read(session: Session, who: Visitor, code: str, pages: Pages) -> reading.OpenRead | None:
     """What may be graded; a unit that is not the visitor's is one that does not exist."""
     try:
-        return reading.open_read(session, who.account, code, pages.protocol, shows=pages.shows(who, code))
+        scored = pages.scored_for(who)
+        return reading.open_read(session, who.account, code, pages.protocol, scored=scored)
     except ReadingError as error:
+        if since := closed_utc(session):
+            until = f"{since[:16].replace('T', ' ')} UTC"
+            raise HTTPException(409, texts(who.language)["closed"].format(until=until)) from error
         raise HTTPException(404) from error
 
 
@@ -251,6 +263,16 @@ def _again(session: Session, who: Visitor) -> Account:
     return account
 
 
-def _software(pages: Pages, who: Visitor, code: str, entries: list[Any]) -> SoftwareScore | None:
-    """The software's score, where the protocol shows it to this role; never before the own read is locked."""
-    return pages.reviewed.software[code] if entries and pages.shows(who, code) else None
+def _again_of(session: Session, who: Visitor, pages: Pages) -> list[str]:
+    return reading.to_grade_again(session, who.account, pages.protocol, pages.scored_for(who))
+
+
+def _software(session: Session, who: Visitor, code: str, pages: Pages) -> SoftwareScore | None:
+    """The software's score of a unit that was read, where it is shown to whoever asks by now."""
+    scored = pages.scored_for(who)
+    is_shown = (
+        code in scored
+        and reading.entries_of(session, who.account, code)
+        and reading.sees_software(session, who.account, pages.protocol, scored)
+    )
+    return pages.reviewed.software[code] if is_shown else None

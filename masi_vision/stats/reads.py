@@ -12,7 +12,7 @@ import numpy.typing as npt
 from masi_vision.csv_table import MISSING, number_in, whole_number
 from masi_vision.errors import StatsError
 from masi_vision.names import spelled_alike
-from masi_vision.reads_table import UNGRADED, counts
+from masi_vision.reads_table import UNGRADED, counts, is_locked
 from masi_vision.scale import MASI_REGIONS, RegionGrade, mmasi
 
 Values = npt.NDArray[np.float64]
@@ -100,7 +100,7 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
         )
     rows = list[Mapping[str, str]](with_patients(rows))
     for row in rows:
-        if blank := [column for column in NEEDED if not row[column]]:
+        if is_locked(row) and (blank := [column for column in NEEDED if not row[column]]):
             raise StatsError(
                 f"{name} has a row without {' and '.join(blank)}: {', '.join(filter(None, row.values()))!r}. "
                 f"Expected {', '.join(NEEDED)} in each. Complete it."

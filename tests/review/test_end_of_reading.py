@@ -13,10 +13,13 @@ from verbs import masi
 
 from masi_vision.errors import ReadingError
 from masi_vision.review.accounts import add_account, switch
-from masi_vision.review.database import looking, open_database, put_away, writing
+from masi_vision.review.adjudication import codes_not_adjudicated
+from masi_vision.review.altered import altered_facts
+from masi_vision.review.closing import close
+from masi_vision.review.database import closed_utc, looking, open_database, put_away, writing
 from masi_vision.review.export import reads_csv
 from masi_vision.review.grades import reading_from
-from masi_vision.review.reading import altered_facts, close, closed_utc, codes_not_adjudicated
+from masi_vision.review.software import SoftwareScore
 
 
 def read_all(person, reading):
@@ -85,7 +88,7 @@ def test_a_correction_that_was_begun_can_be_taken_back(reading_of, engine):
     form = {"csrf": anna.csrf}
     assert anna.browser.post(f"/units/{code}/correction/dropped", data=form).status_code == 303
     again = anna.browser.post(f"/units/{code}/correction/dropped", data=form)
-    assert "No correction of this unit has begun" in again.text
+    assert "No correction or second read of this unit has begun" in again.text
     assert anna.lock(code, graded(area=3), read="blind-2").status_code == 409
     assert anna.correct(code).status_code == 303
 
@@ -101,8 +104,12 @@ def test_after_its_end_nobody_grades_locks_or_corrects(reading_of, engine):
         close(session, protocol)
     with writing(engine) as session:
         since = close(session, protocol, "the trial was stopped")
-    assert anna.lock(following, graded(), read="blind-1").status_code == 404
-    assert anna.draft(following, graded(), read="blind-1").status_code == 404
+    for refused in (
+        anna.lock(following, graded(), read="blind-1"),
+        anna.draft(following, graded(), read="blind-1"),
+    ):
+        assert refused.status_code == 409  # and no page that does not exist
+        assert "The reading was closed at" in refused.json()["error"]
     assert "The reading is closed" in anna.correct(code).text
     assert anna.see(f"/units/{code}").status_code == 200
     assert "The reading was closed" in anna.see("/").text
@@ -130,6 +137,32 @@ def test_a_correction_that_was_begun_is_due(corrected_code, engine):
     begun = f"anna has begun to correct {corrected_code}"
     with pytest.raises(ReadingError, match=begun), writing(engine) as session:
         close(session, protocol_with())
+
+
+def test_what_was_begun_again_is_in_the_own_list_and_counted_for_the_coordinator(reading_of):
+    app = reading_of()
+    anna = Person(app, "anna")
+    code = read_all(anna, graded(area=2))[0]
+    assert "Thank you" in anna.see("/").text
+    assert anna.correct(code).status_code == 303
+    assert "Thank you" not in anna.see("/").text
+    assert f"Begun and not locked: {code}" in anna.see("/").text
+    assert '<td class="number">1</td>' in Person(app, "cora").see("/").text
+
+
+def test_a_second_read_that_was_not_locked_is_due_and_can_be_taken_back(reading_of, engine, order):
+    scored = {"status": "scored", "mmasi": 17.3, "mmasi_low": 9.1, "mmasi_high": 24.0, "regions": {}}
+    app = reading_of({code: SoftwareScore(scored, {}) for code in order("anna")}, software="after_lock")
+    anna, ben = Person(app, "anna"), Person(app, "ben")
+    code = read_all(anna, graded(area=2))[0]
+    read_all(ben, graded(area=2))
+    assert anna.draft(code, graded(area=4)).status_code == 200
+    with pytest.raises(ReadingError, match=f"anna has graded {code} again"), writing(engine) as session:
+        close(session, protocol_with(software="after_lock"))
+    form = {"csrf": anna.csrf}
+    assert anna.browser.post(f"/units/{code}/correction/dropped", data=form).status_code == 303
+    with writing(engine) as session:
+        close(session, protocol_with(software="after_lock"))
 
 
 @pytest.mark.usefixtures("corrected_code")
@@ -190,6 +223,16 @@ def test_a_database_of_a_newer_version_is_no_bug(bound):
     done = masi("audit", "verify", "--db", bound)
     assert done.exit_code == 2
     assert "was written by a newer masi_vision" in " ".join(done.output.split())
+
+
+def test_a_database_in_the_set_that_its_readers_get_is_refused(coded, tmp_path):
+    (tmp_path / "word").write_text(PASSWORD + "\n")
+    folder = shutil.copytree(coded[0], tmp_path / "set")
+    asked = ["--db", folder / "reads.db", "--password-file", tmp_path / "word", "--role", "coordinator"]
+    done = masi("review", "account", "add", "cora", "--set", folder, *asked)
+    assert done.exit_code == 2
+    assert "lies in the set that is read" in " ".join(done.output.split())
+    assert not (folder / "reads.db").exists()
 
 
 def test_a_list_that_is_not_the_set_s_is_refused(coded, bound, tmp_path):

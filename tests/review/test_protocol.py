@@ -54,6 +54,7 @@ def read(area, darkness, **of):
         (read(5, 4), read(6, 4), False),  # 20.0 and 24.0: four points, 18 % of the mean
         (read(2, 2), read(2, 2, chin=(4, 2)), True),  # 0.4 points, but two grades
         (read(2, 1), read(2, 1, chin=(2, 3)), True),
+        (read(2, 2, chin=(1, 2)), read(2, 2, chin=(0, 0)), False),  # no darkness without pigment
         (read(2, 2), Reading(ungradable="other"), True),
         (Reading(ungradable="other"), Reading(ungradable="skin covered"), False),
     ],

@@ -19,9 +19,10 @@ from masi_vision.phantom.demo import demo_folder  # noqa: E402
 from masi_vision.review.accounts import add_account  # noqa: E402
 from masi_vision.review.app import create_app  # noqa: E402
 from masi_vision.review.database import writing  # noqa: E402
+from masi_vision.review.lists import give_list  # noqa: E402
 from masi_vision.review.pages import Reviewed  # noqa: E402
 from masi_vision.review.protocol import load_protocol  # noqa: E402
-from masi_vision.review.reading import give_list, prepare  # noqa: E402
+from masi_vision.review.reading import prepare  # noqa: E402
 
 VISITS = ("visit-1", "visit-2")
 PASSPHRASE = "a passphrase that nobody knows"

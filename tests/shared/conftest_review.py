@@ -18,9 +18,10 @@ from masi_vision.config import load_settings  # noqa: E402
 from masi_vision.review.accounts import add_account  # noqa: E402
 from masi_vision.review.app import create_app  # noqa: E402
 from masi_vision.review.database import open_database, writing  # noqa: E402
+from masi_vision.review.lists import give_list  # noqa: E402
 from masi_vision.review.pages import Reviewed  # noqa: E402
 from masi_vision.review.protocol import load_protocol  # noqa: E402
-from masi_vision.review.reading import give_list, prepare  # noqa: E402
+from masi_vision.review.reading import prepare  # noqa: E402
 from masi_vision.scale import MASI_REGIONS  # noqa: E402
 
 PASSWORD = "a password of mine"

@@ -45,8 +45,9 @@ from masi_vision.phantom.demo import demo_folder
 from masi_vision.review.accounts import add_account
 from masi_vision.review.audit import verify
 from masi_vision.review.database import looking, open_database, writing
+from masi_vision.review.lists import give_list
 from masi_vision.review.protocol import load_protocol
-from masi_vision.review.reading import give_list, prepare
+from masi_vision.review.reading import prepare
 from masi_vision.review.tables import Account, Entry
 from masi_vision.scale import MASI_REGIONS
 

@@ -318,6 +318,12 @@ def test_a_darkness_where_there_is_no_pigment_counts_nowhere():
     assert reads_from([row], "reads.csv")[0].mmasi == 0
 
 
+def test_what_was_due_when_the_reading_was_closed_needs_no_reader():
+    """As masi review export writes it of a unit that no adjudicator locked."""
+    rows = [wide("P1", "v1", name, (1, 1, 1, 1), (1, 1, 1, 1)) | {"locked_utc": name} for name in ("A", "")]
+    assert [read.rater for read in reads_from(rows, "reads.csv")] == ["A"]
+
+
 @pytest.mark.parametrize(("first", "second"), [("A", "a"), ("Contrôle", "Contro\u0302le")])
 def test_two_spellings_of_a_reader_are_refused(first, second):
     rows = [wide("P1", "v1", name, (1, 1, 1, 1), (1, 1, 1, 1)) for name in (first, second)]

@@ -9,6 +9,7 @@ const why = document.getElementById("ungradable");
 const comment = document.getElementById("comment");
 const scales = [...document.querySelectorAll(".scale")];
 let current = 0; // the view that is shown
+let last = null; // where grades were given last
 
 // --- the photo ---------------------------------------------------------------------------------------------
 
@@ -26,6 +27,8 @@ function shown(element, url) {
   });
   viewer.innerTracker.keyHandler = null; // keys grade
   viewer.innerTracker.keyDownHandler = null;
+  viewer.canvas.tabIndex = -1; // nothing is done there by keys; and a click leaves the focus where grades are given
+  viewer.addHandler("canvas-press", () => { if (last) setTimeout(() => last.focus({ preventScroll: true })); });
   return viewer;
 }
 
@@ -263,6 +266,7 @@ async function sendAll() {
     take(told, sent);
   }
   saved.textContent = elsewhere ? t.elsewhere : t.saved;
+  if (refused.textContent === t.offline) say("");
 }
 
 // What cannot be taken is dropped; a page that is too old, or of another person, keeps it and is opened again, once.
@@ -373,10 +377,10 @@ function sign() {
     return;
   }
   if (!complete()) {
-    saved.textContent = t.missing;
     const open = usable().find((scale) => !inputs(scale).some((input) => input.checked));
+    saved.textContent = lacksComment() ? t.missing_comment : `${t.missing} ${t.missing_here}: ${open.ariaLabel}.`;
     if (lacksComment()) comment.focus();
-    else if (open) focusScale(open);
+    else focusScale(open);
     return;
   }
   say("");
@@ -389,7 +393,7 @@ async function signed(event) {
   event.preventDefault();
   const seenHere = JSON.stringify(read());
   await send(); // what is signed is what is saved, and what was on the screen
-  if (isUnsent()) return say(t.offline);
+  if (isUnsent()) return say(saved.textContent);
   if (JSON.stringify(read()) !== seenHere) return say(t.elsewhere);
   try {
     const answer = await ask(`/units/${state.code}/lock`, "POST", { ...read(), read: state.read, password: password.value });
@@ -415,6 +419,7 @@ if (state.open) {
 }
 form.addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("keydown", press);
+form.addEventListener("focusin", (event) => { last = event.target; });
 
 fill(state.open ? newest() : state.reading);
 tell(state.mmasi);
@@ -427,8 +432,10 @@ async function begin() {
     behind = isUnsent() || Number(sessionStorage.getItem(seenKey)) > seen;
     addEventListener("storage", heard);
     if (behind) await send(); // first: a key goes to the first scale without a grade
+    const onward = document.getElementById("next"); // a second read need not be given: no key grades unasked
     const first = usable().find((scale) => !inputs(scale).some((input) => input.checked)) || usable()[0];
-    if (first) focusScale(first);
+    if (onward) onward.focus();
+    else if (first) focusScale(first);
   }
   document.body.dataset.ready = "yes";
 }

@@ -1,0 +1,38 @@
+"""Names of patients, visits and views: which are one, how they are ordered, how they stand together."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+View = Literal["front", "left", "right"]
+"""The patient's own side that faces the camera."""
+
+VIEWS: tuple[View, ...] = get_args(View)
+
+
+def place_of(patient: str, visit: str, view: View | Literal[""] = "") -> str:
+    """Where a visit or a view stands in a study, as a check of its quality is overridden: P01/V2/left."""
+    return "/".join(filter(None, (patient, visit, view)))
+
+
+def folded(text: str) -> str:
+    """A name without what people spell now so, now so: case, and how an accented letter is written."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def natural_key(name: str) -> tuple[object, ...]:
+    """Order names as people do: visit2 before visit10."""
+    pieces = re.split(r"([0-9]+)", folded(name))
+    return (*((int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces), (-1, name))
+
+
+def spelled_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Names that differ in case, width, blanks or how an accent is written alone: one person would be two."""
+    spelled: dict[str, set[str]] = {}
+    for name in names:
+        plain = "".join(unicodedata.normalize("NFKC", name).casefold().split())
+        spelled.setdefault(plain, set()).add(name)
+    return [tuple(sorted(alike)) for alike in spelled.values() if len(alike) > 1]

@@ -1,0 +1,148 @@
+"""A reader's list of units: its order, its parts and pauses, and how far it is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from masi_vision.blinding.coded_set import read_contents, read_order
+from masi_vision.errors import ReadingError
+from masi_vision.review.accounts import account_named, time_of
+from masi_vision.review.audit import Act, note, now
+from masi_vision.review.database import closed_utc
+from masi_vision.review.protocol import ReadingProtocol
+from masi_vision.review.tables import Account, Entry, Place
+
+State = Literal["locked", "open", "later"]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A unit in a list."""
+
+    code: str
+    number: int
+    part: int
+    state: State
+
+
+@dataclass(frozen=True)
+class OwnList:
+    """A reader's list.
+
+    Parameters
+    ----------
+    units : tuple of Listed
+    next_code : str
+        What is to be read now; empty where nothing is.
+    waiting : str
+        Why nothing is: "", "done", "pause" or "part".
+    until : str
+        From when on there is something again, in UTC; empty where there is no waiting.
+    """
+
+    units: tuple[Listed, ...]
+    next_code: str
+    waiting: Literal["", "done", "pause", "part", "closed"] = ""
+    until: str = ""
+
+    @property
+    def locked(self) -> int:
+        """How many are locked."""
+        return sum(unit.state == "locked" for unit in self.units)
+
+
+def give_list(session: Session, name: str, coded_set: Path, protocol: ReadingProtocol) -> int:
+    """Write a reader's order into the database, in parts; returns how many units it has."""
+    account = account_named(session, name)
+    order = read_order(coded_set, account.list_name)
+    there, wanted = Counter(order), Counter(read_contents(coded_set).codes)
+    if there != wanted:
+        strange = sorted((there - wanted).keys() | (wanted - there).keys())
+        raise ReadingError(
+            f"The list of {account.list_name} is not that of the set: {', '.join(strange[:5])} is missing, "
+            "strange or there twice. Expected every unit once. Copy the set again from where it was made."
+        )
+    for number, code in enumerate(order, 1):
+        part = 1 + (number - 1) * protocol.parts // len(order)
+        session.add(Place(account_id=account.id, code=code, number=number, part=part))
+    note(session, "masi", "tool", Act.LIST_GIVEN, name, new=told_order(order))
+    return len(order)
+
+
+def told_order(order: Sequence[str]) -> str:
+    """A list as the audit trail has it."""
+    digest = hashlib.sha256("\n".join(order).encode()).hexdigest()
+    return f"{len(order)} units, {digest}"
+
+
+def own_list(session: Session, account: Account, protocol: ReadingProtocol) -> OwnList:
+    """A reader's list as it stands."""
+    places = session.execute(
+        select(Place).where(Place.account_id == account.id).order_by(Place.number)
+    ).scalars()
+    times = _lock_times(session, account)
+    listed, next_code, next_part = [], "", 0
+    for place in places:
+        if place.code in times:
+            state: State = "locked"
+        elif next_code:
+            state = "later"
+        else:
+            state, next_code, next_part = "open", place.code, place.part
+        listed.append(Listed(place.code, place.number, place.part, state))
+    units = tuple(listed)
+    if since := closed_utc(session):
+        return OwnList(units, "", "closed", since)
+    if not next_code:
+        return OwnList(units, "", "done")
+    before = [times[unit.code] for unit in units if unit.part < next_part]
+    opens = time_after(max(before, default=""), days=protocol.days_between_parts)
+    if opens > now():
+        return OwnList(units, "", "part", opens)
+    rested = time_after(max(times.values(), default=""), minutes=protocol.session.pause_minutes)
+    if rested > now() and _without_pause(list(times.values()), protocol) >= protocol.session.units:
+        return OwnList(units, "", "pause", rested)
+    return OwnList(units, next_code)
+
+
+def has_locked_all(session: Session, account: Account) -> bool:
+    """Whether every unit of a reader's list is locked."""
+    locked = select(Entry.code).where(Entry.account_id == account.id, Entry.stage == "blind")
+    left = select(Place.code).where(Place.account_id == account.id, Place.code.not_in(locked))
+    return session.execute(left.limit(1)).first() is None
+
+
+def _without_pause(times: list[str], protocol: ReadingProtocol) -> int:
+    """How many units were locked since the last pause, in however many sessions."""
+    latest_first, count = sorted(times, reverse=True), 1
+    for later, earlier in pairwise(latest_first):
+        if time_after(earlier, minutes=protocol.session.pause_minutes) <= later:
+            break
+        count += 1
+    return count
+
+
+def _lock_times(session: Session, account: Account) -> dict[str, str]:
+    rows = session.execute(
+        select(Entry.code, func.min(Entry.locked_utc))
+        .where(Entry.account_id == account.id, Entry.stage == "blind")
+        .group_by(Entry.code)
+    )
+    return {str(code): str(utc) for code, utc in rows}
+
+
+def time_after(utc: str, *, days: float = 0, minutes: float = 0) -> str:
+    """A later time; empty for no time."""
+    if not utc:
+        return ""
+    return (time_of(utc) + timedelta(days=days, minutes=minutes)).isoformat(timespec="milliseconds")

@@ -135,7 +135,9 @@ def _fetched(address: str, folder: Path) -> Path:
     folder.mkdir()
     try:
         place.fs.get_file(place.path, str(folder / place.name))
-    except Exception as error:
+    except FileNotFoundError as error:
+        raise OSError(f"{place.name} is not at its address") from error
+    except Exception as error:  # every kind of storage has its own errors
         raise OSError(f"{place.name} cannot be fetched ({type(error).__name__})") from error
     return folder / place.name
 

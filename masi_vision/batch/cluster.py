@@ -7,6 +7,7 @@ of ours for each of its threads, so that a photo that kills its process, or neve
 from __future__ import annotations
 
 import queue
+import re
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -52,6 +53,11 @@ class ClusterWorkers:
             raise StudyError(
                 "Dask is not installed. Expected it for --cluster: pip install 'masi-vision[cluster]'."
             ) from error
+        if not re.fullmatch(r"(\w+://)?\S+:\d+/?|inproc://\S+", self.address):
+            raise StudyError(
+                f"--cluster is {self.address!r}. Expected the address of a Dask scheduler, such as "
+                "tcp://host:8786. Look at what the scheduler printed when it was started."
+            )
         if not jobs:
             return
         waiting = iter(jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -200,15 +201,19 @@ def score_job(
     try:
         with at_hand(job.photos) as files:
             result = _scored(job, files, setup.settings, models, begun)
-            fate: Fate = "done" if all(photo.photo_sha256 for photo in result.photos) else "again"
+            shas = {one.view: one.photo_sha256 for one in result.photos}
+            fate: Fate = "done" if all(shas.values()) else "again"
+            # What opens and is no photo, an empty file, is another than the one that was scored before.
+            shas |= {view: sha256_of(files[view]) for view, sha in shas.items() if sha is None}
             if before != {view: mark_of(address) for view, address in job.photos.items()}:
                 fate = "changed"
             if fate == "done":
                 pictures = write_pictures(result, Path(setup.out), job.name, setup.pictures)
     except OSError as error:  # an address that cannot be fetched
-        why = NotScorable("unreadable", f"{error}. Expected the photo. Check the network, and run again.")
-        result, fate = _refused(job, why, setup.settings, models), "again"
-    shas = {photo.view: photo.photo_sha256 for photo in result.photos}
+        why = NotScorable(
+            "unreadable", f"{error}. Expected the photo. Check address and network, and run again."
+        )
+        result, fate, shas = _refused(job, why, setup.settings, models), "again", {}
     marks = {
         view: PhotoMark(photo_name(address), shas.get(view), before[view])
         for view, address in job.photos.items()
@@ -274,6 +279,17 @@ def _outcome(
         pictures=pictures,
         seconds=round(seconds, 3),
     )
+
+
+def sha256_of(file: Path) -> str | None:
+    """Hash of a photo's bytes; None where it is none, or cannot be opened."""
+    try:
+        if not file.is_file():  # a pipe would keep us for ever
+            return None
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def photo_name(address: str) -> str:

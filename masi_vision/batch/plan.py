@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from masi_vision.batch.address import at_hand, mark_of
-from masi_vision.batch.job import Job, PhotoMark, Setup, photo_name
+from masi_vision.batch.job import Job, PhotoMark, Setup, photo_name, sha256_of
 from masi_vision.batch.ledger import Ledger, Maker, Place, Record
 from masi_vision.batch.study import StudyVisit
 from masi_vision.names import View
@@ -19,6 +20,23 @@ from masi_vision.written import writing
 
 DOUBTFUL = "?"
 """Stands among a visit's pictures while they may be drawn anew: those of a stopped run are not trusted."""
+
+
+@dataclass(frozen=True)
+class Why:
+    """Why a visit is to be scored.
+
+    Parameters
+    ----------
+    kind : {"new", "shut", "changed"}
+        ``new``: it does not stand in the ledger. ``shut``: a photo of it cannot be opened now, and nothing
+        else is known to differ. ``changed``: what it was made of, or its pictures.
+    words : str
+        As a person reads it.
+    """
+
+    kind: Literal["new", "shut", "changed"]
+    words: str
 
 
 @dataclass(frozen=True)
@@ -35,12 +53,15 @@ class Plan:
         Visits whose photos were written anew with the same content.
     records : mapping
         What stood in the ledger.
+    others : set
+        Visits that were scored, and of which every photo is another now.
     """
 
     visits: Sequence[StudyVisit]
-    jobs: Mapping[Place, tuple[Job, str]]
+    jobs: Mapping[Place, tuple[Job, Why]]
     marks: Mapping[Place, Mapping[View, PhotoMark]]
     records: Mapping[Place, Record]
+    others: AbstractSet[Place] = frozenset()
 
     @property
     def places(self) -> list[Place]:
@@ -55,13 +76,18 @@ class Plan:
 
     @property
     def vanished(self) -> list[Place]:
-        """Patient and visit of what stands in the ledger and is not in the study any more."""
-        return sorted(self.records.keys() - set(self.places))
+        """Patient and visit of what stands in the ledger and is not in the study any more.
+
+        An empty folder that got visits, or was taken away, is no loss.
+        """
+        gone = self.records.keys() - set(self.places)
+        return sorted(one for one in gone if self.records[one].reason != "no_photo")
 
     @property
     def stood(self) -> bool:
         """Whether all was as the run before left it."""
-        return not self.jobs and not self.vanished and not self.lost
+        known = all((one.patient, one.visit) in self.records for one in self.problems)
+        return not self.jobs and not self.vanished and not self.lost and known
 
     @property
     def lost(self) -> dict[Place, str]:
@@ -99,30 +125,66 @@ def plan_of(
     read and its hash compared.
     """
     there = {kind: _files_in(Path(setup.out) / kind) for kind in setup.pictures}
-    jobs: dict[Place, tuple[Job, str]] = {}
+    jobs: dict[Place, tuple[Job, Why]] = {}
+    others: set[Place] = set()
     marks: dict[Place, Mapping[View, PhotoMark]] = {}
     for one in visits:
         if one.problem is not None:
             continue
         place = (one.patient, one.visit)
         record = records.get(place)
-        why = "new" if record is None else _of_content(one, record, maker, ledger)
-        if record is not None and not why:
+        why: Why | None = Why("new", "new")
+        if record is not None:
             now = {
                 view: _marked(address, one.marks.get(view) or mark_of(address), record.photos[view])
                 for view, address in one.photos.items()
+                if view in record.photos
             }
-            why = _of_photos(record, now) or _of_pictures(one, record, there)
-            if not why and now != record.photos:
+            why = _why(one, record, now, there, maker, ledger)
+            if why is None and now != record.photos:
                 marks[place] = now
-        if why:
+            if record.key and not record.reason and _are_others(record, now):
+                others.add(place)
+        if why is not None:
             jobs[place] = Job(one.patient, one.visit, one.name, dict(one.photos)), why
-    return Plan(visits, jobs, marks, records)
+    return Plan(visits, jobs, marks, records, others)
 
 
 def _files_in(folder: Path) -> set[str]:
+    """Pictures that are there; an empty file is what a power loss left of one."""
     with writing(folder):
-        return {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+        if not folder.is_dir():
+            return set()
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_file() and entry.stat().st_size}
+
+
+def _why(
+    visit: StudyVisit,
+    record: Record,
+    now: Mapping[View, PhotoMark],
+    there: Mapping[Pictures, set[str]],
+    maker: Maker,
+    ledger: Ledger,
+) -> Why | None:
+    """Why a visit that stands in the ledger is to be scored again, every reason; None where it is not."""
+    content = _of_content(visit, record, maker, ledger)
+    if not content and (shut := _shut(now)):
+        return Why("shut", f"photo cannot be opened: {', '.join(shut)}")
+    other = [mark.name for view, mark in now.items() if mark.sha256 and _differs(mark, record.photos[view])]
+    reasons = [content, f"photo changed: {', '.join(other)}" if other else ""]
+    words = "; ".join(filter(None, reasons)) or _of_pictures(visit, record, there)
+    return Why("changed", words) if words else None
+
+
+def _differs(now: PhotoMark, before: PhotoMark) -> bool:
+    """In content, or in its name, which stands in the tables; what could not be read then is not known."""
+    return before.sha256 is not None and (now.name, now.sha256) != (before.name, before.sha256)
+
+
+def _are_others(record: Record, now: Mapping[View, PhotoMark]) -> bool:
+    known = [mark.sha256 != record.photos[view].sha256 for view, mark in now.items() if mark.sha256]
+    return bool(known) and all(known)
 
 
 def _of_content(visit: StudyVisit, record: Record, maker: Maker, ledger: Ledger) -> str:
@@ -159,16 +221,8 @@ def _differing(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "
     return found
 
 
-def _of_photos(record: Record, now: Mapping[View, PhotoMark]) -> str:
-    shut = [
-        mark.name
-        for view, mark in now.items()
-        if mark.mark is None or (mark.sha256 is None and mark.name == record.photos[view].name)
-    ]
-    if shut:
-        return f"photo cannot be opened: {', '.join(shut)}"
-    changed = [mark.name for view, mark in now.items() if mark.sha256 != record.photos[view].sha256]
-    return f"photo changed: {', '.join(changed)}" if changed else ""
+def _shut(now: Mapping[View, PhotoMark]) -> list[str]:
+    return [mark.name for mark in now.values() if mark.sha256 is None]
 
 
 def _of_pictures(visit: StudyVisit, record: Record, there: Mapping[Pictures, set[str]]) -> str:
@@ -185,22 +239,15 @@ def _of_pictures(visit: StudyVisit, record: Record, there: Mapping[Pictures, set
 
 
 def _marked(address: str, mark: str | None, known: PhotoMark) -> PhotoMark:
-    """The photo as it is now; its hash is computed only where it may have changed.
-
-    One of another name has another hash: names stand in the tables.
-    """
+    """The photo as it is now; its hash is computed only where it may have changed."""
     name = photo_name(address)
-    if name != known.name:
-        return PhotoMark(name, None, mark)
-    return known if mark is not None and mark == known.mark else PhotoMark(name, _sha256(address), mark)
+    is_known = name == known.name and mark is not None and mark == known.mark
+    return known if is_known else PhotoMark(name, _sha256(address), mark)
 
 
 def _sha256(address: str) -> str | None:
     try:
         with at_hand({"front": address}) as files:
-            if not files["front"].is_file():  # a pipe would keep us for ever
-                return None
-            with files["front"].open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256_of(files["front"])
     except OSError:
         return None

@@ -120,6 +120,10 @@ class ResultsFolder:
         )
         return any(file.startswith(kinds) for file in files)
 
+    def lie_in(self, folder: str) -> bool:
+        """Whether this is the very folder, spelled with a slash at its end."""
+        return folder in self._prefixes
+
     def surround(self, *files: str) -> bool:
         """Whether any of these lies in the folder."""
         return any(file.startswith(self._prefixes) for file in files)

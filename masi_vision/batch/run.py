@@ -29,7 +29,6 @@ from masi_vision.written import writing
 
 _SAMPLE = 50  # photos that are looked for before a study counts as gone
 _VANISHED = "is not in the study any more. What was found there stays in the ledger, not in the tables."
-_SHUT, _CHANGED = "photo cannot be opened", "photo changed"
 _LEAST_STUDY = 5  # visits from which on it is no chance that every photo is another
 
 
@@ -97,6 +96,7 @@ class BatchRun:
         self.maker = Maker(self.setup.settings, provenance_of(self.setup.settings, self.models))
         self._in_vain: dict[Place, Mapping[str, str | None]] = {}
         self._written: object = None
+        self._is_held = False
 
     def plan(self, ledger: Ledger) -> Plan:
         """What has to be done now; what the parts of a split study have done is taken over first.
@@ -111,20 +111,31 @@ class BatchRun:
             Photos lie in the results folder.
         """
         records = ledger.records()
-        visits = self._visits(records)
+        visits, shard = self._visits(records), self.results.shard
+        if shard is not None:
+            self._hold_against_the_whole(visits)
+            visits = [one for one in visits if shard.holds(one)]
         plan = plan_of(visits, records, ledger, self.maker, self.setup)
-        if self.results.shard is None and plan.jobs:
+        self._refuse_another_study(plan)
+        if shard is None and plan.jobs:
             since = ledger.written_ns
             taken = [self._taken_over(part, plan, ledger, since) for part in self.results.parts()]
             if any(taken):
                 plan = plan_of(visits, ledger.records(), ledger, self.maker, self.setup)
-        self._refuse_another_study(plan)
         jobs = {
             place: (job, why)
             for place, (job, why) in plan.jobs.items()
             if place not in self._in_vain or self._in_vain[place] != _marks(job)
         }
         return replace(plan, jobs=jobs)
+
+    def _hold_against_the_whole(self, visits: Sequence[StudyVisit]) -> None:
+        """A part draws over the pictures of the whole: its ledger is asked too, when a run begins."""
+        if not self._is_held:
+            with replace(self.results, shard=None).looked_at() as whole:
+                records = whole.records()
+                self._refuse_another_study(plan_of(visits, records, whole, self.maker, self.setup))
+        self._is_held = True
 
     def _refuse_another_study(self, plan: Plan) -> None:
         """Another study may number its patients and visits alike: no photo is the one that was scored."""
@@ -133,10 +144,7 @@ class BatchRun:
             for place in plan.places
             if (one := plan.records.get(place)) and one.photos and one.key and not one.reason
         ]
-        changed = [
-            place for place in stood if place in plan.jobs and plan.jobs[place][1].startswith(_CHANGED)
-        ]
-        if len(stood) >= _LEAST_STUDY and changed == stood:
+        if len(stood) >= _LEAST_STUDY and plan.others >= set(stood):
             raise StudyError(
                 f"{self.study} has another photo at each of the {len(stood)} visits that stand in the "
                 "ledger. Expected the study that was scored. Name another folder with --out, also where all "
@@ -166,11 +174,14 @@ class BatchRun:
             )
 
     def _visits(self, records: Mapping[Place, Record]) -> list[StudyVisit]:
-        """The visits of the study, or of the part; pictures of this very run are none."""
+        """The visits of the study; pictures of this very run are none."""
         found = visits_of(self.study, self.setup.settings.views)
         own, study = [], str(local_path(self.study).absolute())
         for one in found:
-            if self.results.hold(*one.photos.values(), os.path.join(study, one.patient, one.visit, "")):  # noqa: PTH118
+            folder = os.path.join(study, one.patient, one.visit, "")  # noqa: PTH118 (thousands of them)
+            if self.results.hold(*one.photos.values(), folder):
+                continue
+            if self.results.lie_in(folder) and not one.photos:
                 continue
             if self.results.surround(*one.photos.values()):
                 raise OutputError(
@@ -178,21 +189,24 @@ class BatchRun:
                     "results. Name another with --out."
                 )
             own += _behind_it(one, records)
-        shard = self.results.shard
-        if records and not any((one.patient, one.visit) in records for one in own) and not (shard and own):
+        had = {place for place, record in records.items() if record.photos}
+        if (
+            had
+            and not any((one.patient, one.visit) in had for one in own)
+            and not (self.results.shard and own)
+        ):
             raise StudyError(
-                f"{self.study} holds none of the {len(records)} visits that stand in the ledger. Expected "
+                f"{self.study} holds none of the {len(had)} visits that stand in the ledger. Expected "
                 "the same study. Mount the share again, or name another folder with --out."
             )
-        had_photos = any(record.photos for record in records.values())
-        if had_photos and not any(one.photos for one in own):
+        if had and not any(one.photos for one in own):
             raise StudyError(
                 f"{self.study} holds no photo any more. Expected those that were scored. Mount the share "
                 "again: what was done is kept."
             )
         if records and not _can_be_read(own):
             raise self._gone(own)
-        return own if shard is None else [one for one in own if shard.holds(one)]
+        return own
 
     def _gone(self, visits: Sequence[StudyVisit]) -> StudyError:
         first = next(address for one in visits for address in one.photos.values())
@@ -216,7 +230,7 @@ class BatchRun:
             undone = plan_of(there, records, other, self.maker, self.setup).jobs
             drew_last = other.written_ns > since_ns
         places = [(one.patient, one.visit) for one in there]
-        done = [one for one in places if one not in undone or undone[one][1].startswith(_SHUT)]
+        done = [one for one in places if one not in undone or undone[one][1].kind == "shut"]
         ledger.take_over(part / LEDGER, done)
         if not drew_last:  # pictures lie in one folder with those of the later run, and may be its by now
             ledger.set_pictures(_doubted({place: records[place] for place in done if place in plan.records}))
@@ -404,7 +418,7 @@ class _Pass:
     @property
     def notes(self) -> Notes:
         """What run.json tells beside what stands in the ledger."""
-        again = [(place, why) for place, (_, why) in self.plan.jobs.items() if why != "new"]
+        again = [(place, why.words) for place, (_, why) in self.plan.jobs.items() if why.kind != "new"]
         again += [(place, f"nothing to score any more: {why}") for place, why in self.plan.lost.items()]
         return Notes(
             [{"patient": patient, "visit": visit, "remark": one} for (patient, visit), one in self.remarks],

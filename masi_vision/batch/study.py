@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -118,7 +119,12 @@ def _by_manifest(study: str) -> Iterator[tuple[VisitFiles, dict[View, str]]]:
                 f"{visit} has two photos of the {view} view in the manifest. Expected one. Keep the one to "
                 "be scored.",
             )
-        address = _beside(study, row["path"])
+        if "\0" in row["path"]:
+            raise StudyError(
+                f"Line {number} of {_short(study)} has a zero byte in its path. Expected a path. Copy the "
+                "manifest again from where it is whole."
+            )
+        address = _beside(study, row["path"], number)
         same = address if is_remote(address) else os.path.normpath(address)
         if same in named:
             raise StudyError(
@@ -156,10 +162,23 @@ def _short(study: str) -> str:
     return printable_name(study.rsplit("/", 1)[-1])
 
 
-def _beside(study: str, path: str) -> str:
-    """A path of a manifest: as it is, or from the manifest's folder on."""
+def _beside(study: str, path: str, line: int) -> str:
+    """A path of a manifest: as it is, or from the manifest's folder on.
+
+    Raises
+    ------
+    StudyError
+        A manifest at an address has a path of a machine, which the others do not have.
+    """
     if is_remote(path):
         return path
     if is_remote(study):
-        return f"{study.rsplit('/', 1)[0]}/{path}"
+        kind, _, folder = study.rsplit("/", 1)[0].partition("://")
+        joined = posixpath.normpath(f"{folder}/{path}")
+        if path.startswith("/") or joined.partition("/")[0] != folder.partition("/")[0]:
+            raise StudyError(
+                f"Line {line} of {_short(study)} has the path {path!r}. Expected an address, or a path from "
+                "the manifest's folder on, within its bucket. Correct the line."
+            )
+        return f"{kind}://{joined}"
     return str((local_path(study).parent / local_path(path)).absolute())

@@ -208,11 +208,16 @@ def unblind(
         unread,
     )
     from masi_vision.csv_table import csv_text
+    from masi_vision.report.tables import SCORES_CSV, refuse_cut_short, refuse_stopped
     from masi_vision.written import write_file
 
     if not reason.strip() or (before_lock is not None and not before_lock.strip()):
         raise KeyFileError("The reason is empty. Expected why the code is broken, in words.")
     tables = read_tables(results)
+    folder = results if results.is_dir() else results.parent
+    refuse_stopped(folder)
+    if any(table.name == SCORES_CSV for table in tables):
+        refuse_cut_short(folder)
     arms = read_allocation(allocation) if allocation else None
     _refuse_early(unlocked_reads(tables), before_lock)
     _refuse_sources(out, results)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from masi_vision.batch.ledger import LEDGER
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
 from masi_vision.cli.options import refuse_coded_set
 from masi_vision.config import Settings
@@ -202,6 +203,11 @@ def _check_out(order: Order, made: ResultFiles) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file. Expected a folder. Name another with --out.")
     refuse_coded_set(out)
+    if (out / LEDGER).exists():
+        raise OutputError(
+            f"{out} belongs to masi batch: its ledger lies there. Expected another folder: it would "
+            "take what is drawn over its pictures for its own. Name another with --out."
+        )
     held = [name for name in (*made.tables, *_pictures_made(out, made)) if (out / name).exists()]
     if held and not order.overwrite:
         raise OutputError(

@@ -26,6 +26,7 @@ from masi_vision.batch.shard import Shard
 from masi_vision.batch.storage import mirrored
 from masi_vision.cli import screen
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
+from masi_vision.cli.options import refuse_coded_set
 from masi_vision.config import Settings
 from masi_vision.errors import OutputError, StudyError
 from masi_vision.names import place_of
@@ -33,6 +34,7 @@ from masi_vision.report.pictures import Pictures
 
 _SHOWN = 10
 """Visits named on the screen; the tables have all."""
+_TOLD_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float 
             f"{order.out} is the study, or holds it. Expected an address of its own for the results. Name "
             "another with --out."
         )
+    if not is_remote(order.out):
+        refuse_coded_set(local_path(order.out))
     with _stoppable(), mirrored(order.out, write=not dry_run) as out:
         setup = Setup(
             order.settings,
@@ -144,7 +148,7 @@ def _stoppable() -> Iterator[None]:
 
 @contextmanager
 def _bar(plan: Plan) -> Iterator[Callable[[Progress], None]]:
-    """One bar on stderr with photos per second and time left; nothing where stderr is no terminal."""
+    """One bar on stderr with photos per second and time left; a line a minute where it is no terminal."""
     console = screen.console(stderr=True)
     columns = (
         TextColumn("Scoring"),
@@ -153,13 +157,20 @@ def _bar(plan: Plan) -> Iterator[Callable[[Progress], None]]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    start = time.monotonic()
+    start = told_last = time.monotonic()
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("visits", total=len(plan.jobs), rate="")
 
         def tell(progress: Progress) -> None:
-            rate = progress.photos / max(time.monotonic() - start, 1e-3)
-            bar.update(task, completed=progress.done, rate=f"{rate:.1f} photos/s")
+            nonlocal told_last
+            now = time.monotonic()
+            rate = f"{progress.photos / max(now - start, 1e-3):.1f} photos/s"
+            bar.update(task, completed=progress.done, rate=rate)
+            if not console.is_terminal and progress.done and now - told_last > _TOLD_EVERY_S:
+                left_min = (now - start) / progress.done * (progress.jobs - progress.done) / 60
+                done = f"{progress.done} of {progress.jobs} visits, {rate}"
+                _say(console, f"{done}, about {left_min:.0f} min left")
+                told_last = now
 
         yield tell
 
@@ -174,14 +185,14 @@ def show_plan(plan: Plan) -> None:
         f"{len(plan.visits)} visits: {finished} finished, {len(plan.jobs)} to score ({photos} photos).",
     )
     _show_reasons(console, plan)
-    _list(console, "Not in the study any more:", [place_of(*place) for place in plan.vanished])
+    _list(console, "Not in the study any more:", [place_of(*place) for place in plan.vanished], all_in="")
     problems = [f"{one.place}: {one.problem}" for one in plan.problems]
-    _list(console, f"{len(problems)} cannot be scored:", problems)
+    _list(console, f"{len(problems)} cannot be scored:", problems, all_in="")
 
 
 def _show_reasons(console: Console, plan: Plan) -> None:
     """Why visits that were scored before are scored again."""
-    again = [(place, why) for place, (_, why) in plan.jobs.items() if why != "new"]
+    again = [(place, why.words) for place, (_, why) in plan.jobs.items() if why.kind != "new"]
     reasons = Counter(why for _, why in again).most_common()
     for why, count in reasons[:_SHOWN]:
         places = [place_of(*place) for place, reason in again if reason == why]
@@ -196,11 +207,12 @@ def show_summary(summary: Summary, order: StudyOrder) -> None:
     console = screen.console()
     _show_reasons(console, summary.plan)
     not_scored = [one for one in summary.told if one.status != "scored"]
-    _list(console, "Not scored:", [f"{place_of(one.patient, one.visit)}: {one.reason}" for one in not_scored])
+    told = [f"{place_of(one.patient, one.visit)}: {one.reason}" for one in not_scored]
+    _list(console, "Not scored:", told, all_in="scores.csv")
     if not_scored:
         _say(console, "Why each of them, and what to do: run.json of the results, under refused.")
-    remarks = [f"{'/'.join(filter(None, place))}: {remark}" for place, remark in summary.remarks]
-    _list(console, "Remarks:", remarks)
+    remarks = [f"{place_of(*place)}: {remark}" for place, remark in summary.remarks]
+    _list(console, "Remarks:", remarks, all_in="run.json")
     views = [place_of(one.patient, one.visit, view) for one in summary.plan.visits for view in one.photos]
     for line in screen.idle_overrides(order.settings, views):
         _say(console, line)
@@ -222,20 +234,22 @@ def show_summary(summary: Summary, order: StudyOrder) -> None:
         f"{len(summary.told) - len(not_scored)} of {len(summary.plan.visits)} visits scored"
         + (f"; not scored: {by_reason}" if by_reason else "")
         + (f"; {warned} with a warning of quality (masi qc tells which)" if warned else "")
-        + (". Nothing was new or changed." if summary.plan.stood else "."),
+        + (". Nothing was new or changed." if summary.plan.stood and summary.plan.visits else "."),
     )
     if summary.state == "interrupted":
         _say(console, "Stopped before the end: what was done is kept, and the next run goes on from here.")
     _say(console, f"Results: {order.out}")
 
 
-def _list(console: Console, heading: str, lines: Sequence[str]) -> None:
+def _list(console: Console, heading: str, lines: Sequence[str], *, all_in: str) -> None:
+    """The first lines, and the file that has them all; all of them where none has."""
     if lines:
         _say(console, heading)
-        for line in lines[:_SHOWN]:
+        shown = lines[:_SHOWN] if all_in else lines
+        for line in shown:
             _say(console, f"  {line}")
-        if len(lines) > _SHOWN:
-            _say(console, f"  and {len(lines) - _SHOWN} more, see scores.csv.")
+        if len(lines) > len(shown):
+            _say(console, f"  and {len(lines) - len(shown)} more, see {all_in}.")
 
 
 def _say(console: Console, line: str) -> None:

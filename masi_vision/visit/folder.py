@@ -128,6 +128,8 @@ def _visits_inside(
     shown = [entry for entry in entries if not entry.name.startswith(_NOT_SHOWN)]
     photos = [entry for entry in shown if _is_picture(entry) and entry not in inside]
     parts = tuple(printable_name(part) for part in folder.parts)
+    if len(parts) >= _DEPTH_OF_A_VISIT and not photos and not any(entry in inside for entry in shown):
+        yield _problem(folder, "/".join(parts[:-1]), parts[-1], _no_photo(folder))
     yield from _visits_in(folder if parts else Path(root), photos, parts, words)
     for entry in shown:
         if entry in inside:

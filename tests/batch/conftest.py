@@ -34,7 +34,7 @@ def perform(settings):
             plan = batch.plan(ledger)
             by = workers or LocalWorkers(setup, batch.models, 2, time_limit_s)
             summary = batch.perform(plan, ledger, by, lambda progress: None)
-        return summary, {"/".join(place): why for place, (_, why) in plan.jobs.items()}
+        return summary, {"/".join(place): why.words for place, (_, why) in plan.jobs.items()}
 
     return run
 

@@ -81,6 +81,12 @@ def test_a_cluster_that_is_not_there_is_told(four_visits, tmp_path, monkeypatch)
     assert "The cluster at tcp://127.0.0.1:1 cannot be reached" in done.stderr
 
 
+def test_an_address_of_no_scheduler_is_told_at_once(four_visits, tmp_path):
+    done = masi("batch", four_visits, "--out", tmp_path / "out", "--cluster", "foo")
+    assert done.exit_code == 2
+    assert "--cluster is 'foo'. Expected the address of a Dask scheduler" in done.stderr
+
+
 def test_a_machine_with_another_version_is_refused(settings):
     job, setup = Job("P1", "v1", "P1_v1", {}), Setup(settings)
     with pytest.raises(StudyError, match=r"A machine of the cluster has masi_vision .* Expected 9.9"):

@@ -35,7 +35,7 @@ def perform_with(settings):
             plan = batch.plan(ledger)
             workers = LocalWorkers(batch.setup, batch.models, 2, 60.0)
             batch.perform(plan, ledger, workers, lambda progress: None)
-        return {"/".join(place): why for place, (_, why) in plan.jobs.items()}
+        return {"/".join(place): why.words for place, (_, why) in plan.jobs.items()}
 
     return run
 

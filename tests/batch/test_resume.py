@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 
@@ -533,3 +534,69 @@ def test_results_whose_folder_is_gone_are_not_begun_anew(study, perform, setting
     with pytest.raises(OutputError):
         perform(study, out, workers=GoneAfterOne(LocalWorkers(setup, shipped_models(), 1, 60.0), 0))
     assert not out.exists()
+
+
+def test_an_empty_study_that_gets_visits_is_scored(four_visits, perform, tmp_path):
+    study, out = tmp_path / "study", tmp_path / "out"
+    study.mkdir()
+    assert [one.reason for one in perform(study, out)[0].told] == ["no_photo"]
+    shutil.copytree(four_visits, study, dirs_exist_ok=True)
+    summary, reasons = perform(study, out)
+    assert set(reasons.values()) == {"new"}
+    assert [one.status for one in summary.told] == ["scored"] * 4
+    assert summary.remarks == []
+
+
+def test_a_photo_that_a_power_loss_emptied_keeps_no_score(study, out, perform):
+    (study / "P01" / "visit-1" / "front.jpg").write_bytes(b"")
+    summary, reasons = perform(study, out)
+    assert reasons == {"P01/visit-1": "photo changed: front.jpg"}
+    assert [one.reason for one in summary.told] == ["unreadable", "", "", ""]
+
+
+def test_a_photo_that_changed_with_the_settings_is_told(study, out, perform, settings):
+    shutil.copy(study / "P01" / "visit-1" / "front.jpg", study / "P01" / "visit-2" / "front.jpg")
+    _, reasons = perform(study, out, settings=changed(settings, "pigment", lesion_probability=0.6))
+    told = {place: why.partition("; ")[2] for place, why in reasons.items()}
+    assert told == dict.fromkeys(reasons, "") | {"P01/visit-2": "photo changed: front.jpg"}
+
+
+def test_a_picture_that_a_power_loss_emptied_is_drawn_again(study, out, perform):
+    perform(study, out, pictures=("overlays",))
+    (out / "overlays" / "P01_visit-1_front.jpg").write_bytes(b"")
+    _, reasons = perform(study, out, pictures=("overlays",))
+    assert reasons == {"P01/visit-1": "overlays gone"}
+
+
+def test_results_where_a_visit_might_lie_are_none(study, perform):
+    summary, _ = perform(study, study / "P02" / "results")
+    assert [one.status for one in summary.told] == ["scored"] * 4
+
+
+def test_another_verb_is_kept_from_the_folder_of_a_batch(four_visits, out):
+    refused = masi("score", four_visits, "--out", out, "--overwrite")
+    assert refused.exit_code == 2
+    assert "belongs to masi batch" in " ".join(refused.output.split())
+
+
+def test_results_in_a_coded_set_are_refused(four_visits, tmp_path):
+    (tmp_path / "set" / "orders").mkdir(parents=True)
+    (tmp_path / "set" / "set.json").write_text("{}")
+    refused = masi("batch", four_visits, "--out", tmp_path / "set" / "results")
+    assert refused.exit_code == 2
+    assert "lies in the coded set" in " ".join(refused.output.split())
+    assert not (tmp_path / "set" / "results").exists()
+
+
+def test_a_first_run_without_a_photo_says_not_that_nothing_was_new(tmp_path):
+    (tmp_path / "study" / "P01" / "visit-1").mkdir(parents=True)
+    done = masi("batch", tmp_path / "study", "--out", tmp_path / "out")
+    assert "not scored: 1 no_photo." in done.stdout
+    assert "Nothing was new" not in done.stdout
+    assert "Nothing was new" in masi("batch", tmp_path / "study", "--out", tmp_path / "out").stdout
+
+
+def test_where_nobody_looks_at_a_bar_a_line_tells_how_far_it_is(four_visits, tmp_path, monkeypatch):
+    monkeypatch.setattr("masi_vision.cli.studies._TOLD_EVERY_S", 0.0)
+    done = masi("batch", four_visits, "--out", tmp_path / "out")
+    assert re.search(r"1 of 4 visits, \d+\.\d photos/s, about \d+ min left", done.stderr)

@@ -1,12 +1,13 @@
 """A study split without a scheduler, and gathered again."""
 
 import pytest
-from faults import TABLES, contents, done_in
+from faults import TABLES, contents, done_in, make_study
 from verbs import masi
 
 from masi_vision.batch.results import ResultsFolder
 from masi_vision.batch.shard import Shard
 from masi_vision.batch.study import visits_of
+from masi_vision.errors import StudyError
 
 
 def test_each_visit_belongs_to_one_shard(four_visits, settings):
@@ -73,3 +74,16 @@ def test_parts_of_later_are_taken_with_their_pictures_and_those_of_before_are_dr
     perform(four_visits, out, pictures=drawn)  # draws over what the parts drew
     _, reasons = perform(four_visits, out, pictures=drawn, settings=other)
     assert set(reasons.values()) == {"its pictures may be of another run"}
+
+
+def test_a_part_of_another_study_draws_over_nothing(perform, tmp_path):
+    """The whole was scored; the part's own ledger is new, so only the whole's can tell."""
+    out, drawn = tmp_path / "out", ("overlays",)
+    first, other = (make_study(tmp_path / name, 12) for name in ("one", "other"))
+    for photo in other.rglob("front.jpg"):
+        photo.write_bytes(photo.read_bytes() + b"another")
+    perform(first, out, pictures=drawn)
+    before = contents(out)
+    with pytest.raises(StudyError, match="has another photo at each of the"):
+        perform(other, out, shard=Shard(1, 2), pictures=drawn)
+    assert {name: contents(out)[name] for name in before} == before

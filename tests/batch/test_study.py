@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from masi_vision.batch.study import visits_of
+from masi_vision.batch.study import _beside, visits_of
 from masi_vision.errors import StudyError
 from masi_vision.visit.folder import find_visits, visits_among
 
@@ -49,6 +49,7 @@ def test_a_listing_has_the_visits_that_the_folder_has(tmp_path, settings):
         "split/shards/0001-of-0002/run.json",
         "split/overlays/P1_front.jpg",
         "P1/notes.txt",
+        "P3/v1/notes.txt",
     ]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -111,11 +112,21 @@ def test_two_photos_of_a_view_in_a_manifest_are_that_visits_problem_alone(tmp_pa
         (["P1,,front,a.jpg"], r"Line 2 of study.csv"),
         (["P1,v1,front"], r"Line 2 of study.csv"),
         (["P1,v1,front,a,b"], r"study.csv, line 2, has 5 cells for 4 columns"),
+        (["P1,v1,front,a\0b.jpg"], r"Line 2 of study.csv has a zero byte in its path"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named(tmp_path, settings, lines, sentence):
     with pytest.raises(StudyError, match=sentence):
         visits_of(manifest(tmp_path, *lines), settings.views)
+
+
+def test_a_manifest_at_an_address_reaches_beside_its_folder_and_no_further():
+    at = "s3://bucket/manifests/study.csv"
+    assert _beside(at, "../photos/front.jpg", 2) == "s3://bucket/photos/front.jpg"
+    assert _beside(at, "s3://other/front.jpg", 2) == "s3://other/front.jpg"
+    for path in ("/data/front.jpg", "../../other/front.jpg"):
+        with pytest.raises(StudyError, match=r"Line 2 of study.csv has the path .* within its bucket"):
+            _beside(at, path, 2)
 
 
 def test_a_manifest_of_other_columns_is_refused(tmp_path, settings):

@@ -232,6 +232,23 @@ def test_locked_reads_get_their_patients_visits_and_arms_back(study, coded, read
     assert last["utc"].endswith("+00:00")
 
 
+def test_scores_of_a_run_that_was_stopped_keep_the_code_closed(study, coded, tmp_path):
+    """Its table lacks visits, and what is unblinded tells nothing of the run any more."""
+    results = tmp_path / "results"
+    results.mkdir()
+    code = coded[1].units[0].code
+    (results / "scores.csv").write_text(f"patient,visit,status\n,{code},scored\n", encoding="utf-8")
+    run = {"state": "interrupted", "counts": {"scored": 1, "not_scored": 0, "visits_found": 24}}
+    (results / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    refused = broken(study, results, tmp_path / "out", "--before-lock", "a trial of the command")
+    assert refused.exit_code == 2
+    assert "is interrupted, 1 of 24 visits done" in " ".join(refused.output.split())
+    run = {"state": "finished", "counts": {"scored": 2, "not_scored": 0}}
+    (results / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    refused = broken(study, results, tmp_path / "out", "--before-lock", "a trial of the command")
+    assert "has 1 visits, and run.json beside it counts 2" in " ".join(refused.output.split())
+
+
 def test_the_code_stays_closed_before_all_reads_are_locked(study, reads, tmp_path):
     file = reads(tmp_path / "reads.csv", locked="")
     refused = broken(study, file, tmp_path / "out")

@@ -225,6 +225,16 @@ def refuse_stopped(results: Path) -> None:
         )
 
 
+def settings_of_run(results: Path) -> dict[str, Any] | None:
+    """The settings of the run that wrote a folder, as values; None where no run.json tells them."""
+    try:
+        run = json.loads((results / RUN_JSON).read_text(encoding="utf-8"))
+        found: dict[str, Any] = dict(run["settings"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found
+
+
 def refuse_cut_short(results: Path) -> None:
     """Refuse scores.csv that lost rows since the run: visits would vanish without a word.
 

@@ -1,6 +1,7 @@
 """`masi calibrate`: a settings file with the cut points of a panel."""
 
 import csv
+import json
 import re
 from datetime import UTC, datetime
 
@@ -44,6 +45,15 @@ def panel():
     return reads, measures
 
 
+def wide(reads):
+    rows = {}
+    for place, row in enumerate(reads):
+        key = (row["patient"], row["visit"], f"R{place % 2}")
+        made = rows.setdefault(key, dict(zip(("patient", "visit", "reader"), key, strict=True)))
+        made |= {f"{row['region']}_{grade}": row[grade] for grade in ("area", "darkness")}
+    return list(rows.values())
+
+
 def calibrate(*words):
     return CliRunner().invoke(app, ["calibrate", *map(str, words)])
 
@@ -65,14 +75,9 @@ def test_the_settings_have_the_panel_s_cut_points_with_their_origin(panel, tmp_p
 
 
 def test_reads_of_the_page_serve_too_and_a_clear_region_needs_no_darkness(panel, tmp_path):
-    wide = {}
-    for number, row in enumerate(panel[0]):
-        key = row["patient"], row["visit"], f"reader-{number % 2}"
-        one = wide.setdefault(key, dict(zip(("patient", "visit", "reader"), key, strict=True)))
-        one |= {f"{row['region']}_{grade}": row[grade] for grade in ("area", "darkness")}
     rows = [
         row | {"stage": "blind", "latest": 1, "locked_utc": "2026-11-01", "repeat_of": ""}
-        for row in wide.values()
+        for row in wide(panel[0])
     ]
     rows.append(rows[0] | {"chin_area": 0, "chin_darkness": "", "repeat_of": "another code"})
     rows.append(rows[0] | {"stage": "with_software"} | dict.fromkeys(rows[0].keys() & {"chin_area"}, 6))
@@ -243,3 +248,86 @@ def test_a_file_that_is_there_stays_as_it_is(panel, tmp_path):
     out.write_text("mine", encoding="utf-8")
     assert calibrate(reads, "--measures", measures, "--out", out).exit_code == 2
     assert out.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("written", "is_kept"), [("[ 0.041, ", True), ("[4.1e-2, ", True), ("[0.055, ", False)]
+)
+def test_the_first_cut_point_stays_however_it_is_written(panel, tmp_path, written, is_kept):
+    reads, measures = write(tmp_path / "reads.csv", panel[0]), write(tmp_path / "regions.csv", panel[1])
+    base, out = tmp_path / "base.yaml", tmp_path / "mine.yaml"
+    text = shipped_file("configs", "scoring.yaml").read_text(encoding="utf-8")
+    base.write_text(re.sub(r"(darkness_cut_points_od: )\[[\d.]+, ", rf"\1{written}", text), encoding="utf-8")
+    done = calibrate(reads, "--measures", measures, "--settings", base, "--out", out)
+    assert done.exit_code == 0, done.output
+    points = load_settings(out).scale.darkness_cut_points_od
+    assert points[0] == (0.041 if is_kept else pytest.approx(0.9 * points[1], abs=1e-4))
+    assert f"darkness_cut_points_od: [{points[0]:g}, {points[1]:g}" in done.stdout
+    assert ("It was lowered to" in done.stdout) is not is_kept
+
+
+def test_darkness_is_fitted_though_nobody_gave_area_6(panel, tmp_path):
+    """The area bands are published; the darkness cut points are what a study has to fit."""
+    reads = [row | {"area": min(row["area"], 5)} for row in panel[0]]
+    out = tmp_path / "mine.yaml"
+    done = calibrate(
+        write(tmp_path / "reads.csv", reads),
+        *("--measures", write(tmp_path / "regions.csv", panel[1]), "--out", out),
+    )
+    assert done.exit_code == 1, done.output
+    assert "Kept as they were: The cut points of area cannot be fitted: grade 6 was given 0" in done.stdout
+    scale = load_settings(out).scale
+    assert scale.area_cut_points == load_settings().scale.area_cut_points
+    np.testing.assert_allclose(scale.darkness_cut_points_od[1:], DARKNESS, rtol=0.12)
+
+
+def test_a_misspelt_grade_of_a_region_is_refused_and_a_blank_one_counted(panel, tmp_path):
+    rows, measures = wide(panel[0]), write(tmp_path / "regions.csv", panel[1])
+    misspelt = [
+        {name.replace("chin_dark", "chin_drak"): value for name, value in row.items()} for row in rows
+    ]
+    refused = calibrate(
+        write(tmp_path / "a.csv", misspelt), "--measures", measures, "--out", tmp_path / "a.yaml"
+    )
+    assert refused.exit_code == 2
+    assert "has no column chin_darkness" in " ".join(refused.output.split())
+    blank = [
+        row | ({"chin_area": "", "chin_darkness": ""} if place < 7 else {}) for place, row in enumerate(rows)
+    ]
+    done = calibrate(write(tmp_path / "b.csv", blank), "--measures", measures, "--out", tmp_path / "b.yaml")
+    assert done.exit_code == 0, done.output
+    assert "7 reads are left out: the reader did not grade them." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        ({"state": "interrupted", "counts": {"scored": 3}}, "is interrupted, 3 of unknown visits done"),
+        ({"settings": {"scale": {"nose_counts_toward": "forehead"}}}, "made with another scale.noise_floor"),
+    ],
+)
+def test_measures_of_a_stopped_run_or_of_other_settings_are_refused(panel, tmp_path, run, said):
+    reads, measures = write(tmp_path / "reads.csv", panel[0]), write(tmp_path / "regions.csv", panel[1])
+    (tmp_path / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    refused = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert refused.exit_code == 2
+    assert said in " ".join(refused.output.split())
+    dumped = {"settings": load_settings().model_dump(mode="json")}
+    (tmp_path / "run.json").write_text(json.dumps(dumped), encoding="utf-8")
+    assert calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml").exit_code == 0
+
+
+def test_measures_in_per_cent_and_reads_of_the_nose(panel, tmp_path):
+    rows = [row | {"pigmented_fraction": 100 * row["pigmented_fraction"]} for row in panel[1] if row["area"]]
+    refused = calibrate(
+        write(tmp_path / "reads.csv", panel[0]),
+        *("--measures", write(tmp_path / "percent.csv", rows), "--out", tmp_path / "a.yaml"),
+    )
+    assert refused.exit_code == 2
+    assert "Expected a number with a decimal point, from 0 to 1" in " ".join(refused.output.split())
+    nose = [*panel[0], panel[0][0] | {"region": "nose"}]
+    done = calibrate(
+        write(tmp_path / "nose.csv", nose),
+        *("--measures", write(tmp_path / "regions.csv", panel[1]), "--out", tmp_path / "b.yaml"),
+    )
+    assert done.exit_code == 0, done.output

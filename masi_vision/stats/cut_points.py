@@ -1,0 +1,248 @@
+"""Cut points of area and darkness from a panel's grades, beside what was measured of the same regions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+
+from masi_vision.config import ScaleSettings
+from masi_vision.csv_table import MISSING, number_in, whole_number
+from masi_vision.errors import StatsError
+from masi_vision.reads_table import UNGRADED, counts
+from masi_vision.scale import MASI_REGIONS
+from masi_vision.stats.calibration import Calibration, calibrate
+from masi_vision.stats.reads import GRADES, with_patients
+
+Line = Mapping[str, str]
+Key = tuple[str, str, str]
+"""Patient, visit, region."""
+
+MEASURES = ("patient", "visit", "region", "area", "pigmented_fraction", "contrast_od")
+"""Columns of regions.csv that are needed."""
+_HIGHEST = {"area": 6, "darkness": 4}
+
+
+@dataclass(frozen=True)
+class ReadRegion:
+    """A region as it was read and as it was measured."""
+
+    patient: str
+    area: int
+    darkness: int
+    pigmented_fraction: float
+    contrast_od: float
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Reads beside measures, and what was left out of them.
+
+    Parameters
+    ----------
+    ungraded : int
+        Reads without a grade.
+    unmeasured : int
+        Reads of regions that the software did not grade.
+    """
+
+    pairs: Sequence[ReadRegion]
+    ungraded: int
+    unmeasured: int
+
+
+def joined(reads: Sequence[Line], reads_name: str, measures: Sequence[Line], measures_name: str) -> Joined:
+    """Every read that counts with the measure of its region, where the software graded that.
+
+    Parameters
+    ----------
+    reads : sequence of mapping
+        A row for every region that was read, or one for every visit: ``reads.csv``. Counted is the last
+        locked blind read, and no hidden repeat.
+    measures : sequence of mapping
+        Rows of ``regions.csv`` of the same visits.
+    reads_name, measures_name : str
+        Of the tables, for errors.
+
+    Raises
+    ------
+    StatsError
+        A column is missing, no row counts, a row is there twice, a grade or measure is none, a visit was not
+        scored, or most of what was read was not graded by the software.
+    """
+    read = _by_region(reads, reads_name)
+    graded = [row for row in read if _is_graded(row)]
+    _refuse_unscored(read, {_key(row)[:2] for row in with_patients(measures)}, measures_name)
+    measured = _by_key(measures, measures_name)
+    wanted = {_key(row) for row in graded}
+    lost = sorted(wanted - set(measured))
+    if len(lost) > len(wanted) / 2:
+        raise StatsError(
+            f"{len(lost)} of {len(wanted)} regions that were read were not graded by the software, among "
+            f"them {'/'.join(lost[0])}. Expected most of them. Look at the flags of the measures, and "
+            "take photos that can be scored."
+        )
+    pairs = [
+        ReadRegion(row["patient"], _grade(row, "area"), _grade(row, "darkness"), *measured[_key(row)])
+        for row in graded
+        if _key(row) in measured
+    ]
+    return Joined(pairs, len(read) - len(graded), len(graded) - len(pairs))
+
+
+def fitted(pairs: Sequence[ReadRegion], scale: ScaleSettings) -> dict[str, Calibration | StatsError]:
+    """Cut points of area (grades 1 to 6) and darkness (1 to 4), from regions found and read as pigmented.
+
+    Parameters
+    ----------
+    scale : ScaleSettings
+        With the cut points in use, the detection threshold and the noise floor.
+
+    Returns
+    -------
+    dict
+        Name of the cut points to those fitted, or to why they cannot be: either stands for itself.
+    """
+    marked = [pair for pair in pairs if pair.area and pair.pigmented_fraction >= max(scale.noise_floor, 1e-6)]
+    dark = [pair for pair in marked if pair.darkness and pair.contrast_od > 0]
+
+    def of(
+        grade: str, measure: str, some: list[ReadRegion], before: Sequence[float]
+    ) -> Calibration | StatsError:
+        try:
+            return calibrate(
+                np.array([getattr(pair, measure) for pair in some]),
+                np.array([getattr(pair, grade) for pair in some]),
+                [pair.patient for pair in some],
+                before,
+                lowest=1,
+            )
+        except ValueError as error:
+            return StatsError(
+                f"The cut points of {grade} cannot be fitted: {error}. Of {len(pairs)} reads {len(some)} "
+                "count: where both the reader and the software found pigment."
+            )
+
+    return {
+        "area_cut_points": of("area", "pigmented_fraction", marked, scale.area_cut_points),
+        "darkness_cut_points_od": of("darkness", "contrast_od", dark, scale.darkness_cut_points_od[1:]),
+    }
+
+
+def _by_region(rows: Sequence[Line], name: str) -> list[Line]:
+    """A row for every region that was read."""
+    counted = [row for row in with_patients(rows) if counts(row) and not row.get("repeat_of")]
+    if not counted:
+        raise StatsError(
+            f"None of the {len(rows)} rows of {name} counts. Expected reads that are locked, blind and the "
+            "reader's last (columns locked_utc, stage, latest). Let the readers finish."
+        )
+    if "reader" in rows[0]:  # without it, several rows of a region are several readers
+        _refuse_twice(counted, ("patient", "visit", "region", "reader"), name)
+    if "region" in rows[0]:
+        _need(counted, GRADES, name)
+        return [row for row in counted if _is_of_masi(row)]
+    columns = tuple(f"{region}_{grade}" for region in MASI_REGIONS for grade in GRADES)
+    if not set(columns) & set(rows[0]):
+        raise StatsError(
+            f"{name} has the columns {', '.join(rows[0])}. Expected region, {', '.join(GRADES)} with a row "
+            f"for every region, or {', '.join(columns)} with a row for every visit."
+        )
+    _need(counted, columns, name)
+    return [
+        {"patient": row["patient"], "visit": row["visit"], "region": region}
+        | {grade: row[f"{region}_{grade}"] for grade in GRADES}
+        for row in counted
+        for region in MASI_REGIONS
+    ]
+
+
+def _is_of_masi(row: Line) -> bool:
+    """Whether MASI grades the region of a read."""
+    if row["region"] in (*MASI_REGIONS, *UNGRADED):
+        return row["region"] in MASI_REGIONS
+    raise StatsError(f"A read is of the region {row['region']!r}. Expected one of {', '.join(MASI_REGIONS)}.")
+
+
+def _refuse_unscored(read: Sequence[Line], visits: set[tuple[str, str]], measures: str) -> None:
+    """Refuse reads of visits that were not scored: a slip of the pen."""
+    if lost := sorted({_key(row)[:2] for row in read} - visits):
+        raise StatsError(
+            f"{len(lost)} visits that were read are not in {measures}, among them {'/'.join(lost[0])}. "
+            "Expected the same names in both files. Score the photos that the panel read, and name "
+            "visits alike."
+        )
+
+
+def _by_key(measures: Sequence[Line], name: str) -> dict[Key, tuple[float, float]]:
+    """Fraction and contrast of every region that the software graded; hidden repeats left out."""
+    _need(measures, MEASURES, name)
+    rows = [row for row in with_patients(measures) if not row.get("repeat_of")]
+    _refuse_twice(rows, ("patient", "visit", "region"), name)
+    return {
+        _key(row): (
+            _measure(row, "pigmented_fraction", 1, name),
+            0.0 if row["area"] == "0" else _measure(row, "contrast_od", inf, name),
+        )
+        for row in rows
+        if row["area"]
+    }
+
+
+def _measure(row: Line, column: str, most: float, name: str) -> float:
+    value = number_in(row[column], 0, most)
+    if value is None:
+        raise StatsError(
+            f"{name} has the {column} {row[column]!r} of {'/'.join(_key(row))}. Expected a number with a "
+            f"decimal point, {'0 or more' if most == inf else f'from 0 to {most:g}'}. Take the table as masi "
+            "score wrote it."
+        )
+    return value
+
+
+def _refuse_twice(rows: Sequence[Line], columns: tuple[str, ...], name: str) -> None:
+    """Refuse two rows of one thing."""
+    seen = Counter(tuple(row.get(column, "") for column in columns) for row in rows)
+    for key, count in seen.items():
+        if count > 1:
+            raise StatsError(
+                f"{name} has {count} rows of {' '.join(filter(None, key))}. Expected one. Take the others "
+                "out."
+            )
+
+
+def _is_graded(row: Line) -> bool:
+    """Whether the reader gave both grades; a region without pigment has no darkness."""
+    return _is_clear(row) or all(row[name].lower() not in MISSING for name in GRADES)
+
+
+def _is_clear(row: Line) -> bool:
+    return whole_number(row["area"]) == 0
+
+
+def _grade(row: Line, name: str) -> int:
+    text, highest = row[name], _HIGHEST[name]
+    grade = whole_number(text)
+    if grade is None and name == "darkness" and _is_clear(row):
+        return 0
+    if grade is None or grade > highest:
+        raise StatsError(
+            f"The read of {'/'.join(_key(row))} has {name} {text!r}. "
+            f"Expected a whole number from 0 to {highest}."
+        )
+    return grade
+
+
+def _key(row: Line) -> Key:
+    return row["patient"], row["visit"], row["region"]
+
+
+def _need(rows: Sequence[Line], columns: Sequence[str], name: str) -> None:
+    if lacking := [column for column in columns if column not in rows[0]]:
+        raise StatsError(
+            f"{name} has no column {', '.join(lacking)}; it has {', '.join(rows[0])}. Expected "
+            f"{', '.join(columns)}. Look for a misspelt name."
+        )

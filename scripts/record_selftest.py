@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from masi_vision.cli.selftest import RECORD, Numbers, measured_phantoms
+from masi_vision.cli.selftest import RECORD, Numbers, made_with, measured_phantoms
 from masi_vision.config import ScaleSettings, load_settings
 from masi_vision.phantom.demo import demo_folder
 
@@ -20,7 +20,8 @@ def main() -> None:
     if refused := [name for name, numbers in measured.items() if not numbers]:
         raise SystemExit(f"{refused[0]} was not scored; expected every phantom of the demo to be")
     expected = {name: without_undecided(name, numbers, measured, scale) for name, numbers in measured.items()}
-    (demo_folder() / RECORD).write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
+    record = {"made_with": made_with(), "phantoms": expected}
+    (demo_folder() / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for name, numbers in expected.items():
         left_out = sorted(measured[name].keys() - numbers.keys())
         print(f"{name}: {len(numbers)} numbers; too near to a cut point: {', '.join(left_out) or 'none'}")

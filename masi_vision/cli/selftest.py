@@ -13,7 +13,7 @@ from dataclasses import asdict
 from itertools import pairwise
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import cv2
 import numpy as np
@@ -32,6 +32,14 @@ Check = tuple[str, bool, str]
 """Name, whether it passed, and what was found."""
 Numbers = dict[str, float | None]
 """Name of a score, or region and column of regions.csv or region_changes.csv, to its number."""
+
+
+class Record(TypedDict):
+    """What is expected: of the phantoms by name, and of the settings and models that measured them."""
+
+    made_with: dict[str, str]
+    phantoms: dict[str, Numbers]
+
 
 RECORD = "expected.json"
 _SCORE, _CHANGE = "mmasi_continuous", "change of demo-01"
@@ -89,7 +97,13 @@ def run_selftest() -> Iterator[Check]:
     """All checks, one after the other."""
     yield _scale()
     yield _planted_pigment()
-    yield from _phantoms()
+    try:
+        record: Record = json.loads((demo_folder() / RECORD).read_text(encoding="utf-8"))
+        yield from _shipped(record["made_with"])
+        yield from _phantoms(record["phantoms"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        why = f"missing or damaged ({type(error).__name__}: {error}). Expected it with the demo"
+        yield "phantoms", False, f"{RECORD}, or a photo beside it, is {why}. Install masi_vision again."
     yield from _files()
     yield _no_face()
 
@@ -117,13 +131,26 @@ def _planted_pigment() -> Check:
     )
 
 
-def _phantoms() -> Iterator[Check]:
+def made_with() -> dict[str, str]:
+    """Hash of the shipped settings and models: where they are others, so may be any number."""
+    from masi_vision.config import load_settings
+    from masi_vision.report.tables import models_hash
+    from masi_vision.visit.models import shipped_models
+
+    return {"settings": load_settings().sha256, "models": models_hash(shipped_models().sha256)}
+
+
+def _shipped(expected: dict[str, str]) -> Iterator[Check]:
+    """Settings and models are those that came with the package: no number need show that one was edited."""
+    for what, found in made_with().items():
+        is_same = found == expected[what]
+        remedy = "Install masi_vision again; own settings and models are named with --settings and --models."
+        said = f"SHA-256 {found[:16]}" + ("" if is_same else f", expected {expected[what][:16]}. {remedy}")
+        yield f"shipped {what}", is_same, said
+
+
+def _phantoms(recorded: dict[str, Numbers]) -> Iterator[Check]:
     """Every demo visit, and one photo with more and more pigment, give the recorded numbers."""
-    file = demo_folder() / RECORD
-    if not file.is_file():
-        yield "phantoms", False, f"{RECORD} is missing. Expected it with the demo. Install masi_vision again."
-        return
-    recorded: dict[str, Numbers] = json.loads(file.read_text(encoding="utf-8"))
     expected = dict(recorded)
     doses: list[float] = []
     for name, found in measured_phantoms():

@@ -1,12 +1,14 @@
 """The self-test that a site runs: it passes here, and it notices when something is broken."""
 
 import json
+import shutil
 
 import pytest
 from typer.testing import CliRunner
 
 from masi_vision.cli import selftest
 from masi_vision.cli.main import app
+from masi_vision.config import load_settings
 from masi_vision.phantom.demo import demo_folder
 from masi_vision.pigment import rules
 from masi_vision.scale import MASI_REGIONS
@@ -54,7 +56,7 @@ def test_the_self_test_notices_a_map_by_rules_that_finds_nothing(monkeypatch):
 
 
 def test_the_record_holds_scores_and_grades_of_every_region():
-    record = json.loads((demo_folder() / selftest.RECORD).read_text(encoding="utf-8"))
+    record = json.loads((demo_folder() / selftest.RECORD).read_text(encoding="utf-8"))["phantoms"]
     for key in ("mmasi", "masi", *(f"{region} area" for region in MASI_REGIONS)):
         assert sum(numbers.get(key, 0) > 0 for numbers in record.values()) >= 1, key
     assert {key.rpartition(" ")[2] for numbers in record.values() for key in numbers} == {
@@ -82,11 +84,9 @@ def test_the_self_test_notices_what_is_broken(monkeypatch, place, broken, expect
     assert failed == expected
 
 
-def recorded(tmp_path, monkeypatch, numbers, measured):
-    (tmp_path / selftest.RECORD).write_text(json.dumps(numbers), encoding="utf-8")
-    monkeypatch.setattr(selftest, "demo_folder", lambda: tmp_path)
+def recorded(monkeypatch, numbers, measured):
     monkeypatch.setattr(selftest, "measured_phantoms", lambda: iter(measured.items()))
-    return {name: (passed, found) for name, passed, found in selftest._phantoms()}
+    return {name: (passed, found) for name, passed, found in selftest._phantoms(numbers)}
 
 
 def doses(*fractions):
@@ -104,7 +104,7 @@ def doses(*fractions):
 
 def test_a_fraction_that_differs_is_noticed_with_its_difference(tmp_path, monkeypatch):
     expected = doses(0.1, 0.2, 0.3, 0.4)
-    found = recorded(tmp_path, monkeypatch, expected, doses(0.1, 0.2, 0.35, 0.4))
+    found = recorded(monkeypatch, expected, doses(0.1, 0.2, 0.35, 0.4))
     assert found["dose 0.05 OD"][0]
     said = "5 numbers; farthest off: right_malar pigmented_fraction 0.35, expected 0.3"
     assert found["dose 0.10 OD"] == (False, said)
@@ -123,32 +123,48 @@ def test_a_fraction_that_differs_is_noticed_with_its_difference(tmp_path, monkey
 def test_a_score_or_a_contrast_that_differs_is_noticed(tmp_path, monkeypatch, key, other):
     expected, measured = doses(0.1, 0.2, 0.3, 0.4), doses(0.1, 0.2, 0.3, 0.4)
     measured["dose 0.05 OD"][key] = other
-    found = recorded(tmp_path, monkeypatch, expected, measured)
+    found = recorded(monkeypatch, expected, measured)
     assert not found["dose 0.05 OD"][0]
     assert key in found["dose 0.05 OD"][1]
 
 
 def test_a_recorded_phantom_that_is_gone_is_noticed(tmp_path, monkeypatch):
     expected = doses(0.1, 0.2, 0.3, 0.4)
-    found = recorded(tmp_path, monkeypatch, expected | {"gone": {}}, expected)
+    found = recorded(monkeypatch, expected | {"gone": {}}, expected)
     assert found["gone"] == (False, "recorded, but not measured")
 
 
 def test_pigment_that_is_measured_as_less_is_noticed(tmp_path, monkeypatch):
     wrong = doses(0.1, 0.3, 0.2, 0.4)
-    found = recorded(tmp_path, monkeypatch, wrong, wrong)
+    found = recorded(monkeypatch, wrong, wrong)
     assert not found["more pigment scores more"][0]
 
 
 def test_a_phantom_that_is_not_scored_is_noticed(tmp_path, monkeypatch):
     expected = doses(0.1, 0.2, 0.3, 0.4)
-    found = recorded(tmp_path, monkeypatch, expected, expected | {"dose 0.05 OD": {}})
+    found = recorded(monkeypatch, expected, expected | {"dose 0.05 OD": {}})
     assert not found["dose 0.05 OD"][0]
     assert not found["more pigment scores more"][0]
 
 
-def test_a_missing_record_is_noticed(tmp_path, monkeypatch):
+@pytest.mark.parametrize("content", [None, b'{"made_with": {"se', b"[]"])
+def test_a_record_that_is_missing_or_damaged_is_noticed(tmp_path, monkeypatch, content):
+    if content is not None:
+        (tmp_path / selftest.RECORD).write_bytes(content)
+    photo = tmp_path / "demo-01" / "visit-2"
+    shutil.copytree(demo_folder() / "demo-01" / "visit-2", photo)
     monkeypatch.setattr(selftest, "demo_folder", lambda: tmp_path)
-    ((name, passed, found),) = selftest._phantoms()
-    assert (name, passed) == ("phantoms", False)
-    assert "expected.json is missing" in found
+    ((passed, found),) = [(ok, found) for name, ok, found in selftest.run_selftest() if name == "phantoms"]
+    assert not passed
+    assert "expected.json, or a photo beside it, is missing or damaged" in found
+
+
+def test_shipped_settings_that_were_edited_are_noticed_though_no_number_is_another(monkeypatch):
+    record = json.loads((demo_folder() / selftest.RECORD).read_text(encoding="utf-8"))
+    assert [passed for _, passed, _ in selftest._shipped(record["made_with"])] == [True, True]
+    quality = load_settings().quality.model_copy(update={"accepted": ("jpeg_quality",)})
+    edited = load_settings().model_copy(update={"quality": quality})
+    monkeypatch.setattr("masi_vision.config.load_settings", lambda: edited)
+    checks = list(selftest._shipped(record["made_with"]))
+    assert [passed for _, passed, _ in checks] == [False, True]
+    assert "Install masi_vision again" in checks[0][2]

@@ -23,14 +23,14 @@ from skimage.color import deltaE_ciede2000, rgb2xyz, xyz2lab
 from masi_vision.config import load_settings
 from masi_vision.photo import srgb_to_linear
 from masi_vision.photo.colour_card import find_card
-from masi_vision.photo.colour_correction import CardLimits, Refusal, corrected, fit_correction
+from masi_vision.photo.colour_correction import Refusal, corrected, fit_correction
 
 Floats = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
 Rng = np.random.Generator
 
 PAGE = Path(__file__).parent.parent / "docs" / "colour.md"
-LIMITS = CardLimits(**load_settings().quality.colour_card.model_dump(exclude={"use"}))
+LIMITS = load_settings().quality.colour_card
 """Those that are shipped."""
 
 

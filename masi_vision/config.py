@@ -162,7 +162,29 @@ class VisibleShare(AtLeast):
 
 
 class ColourCardSettings(Section):
-    """Whether photos are corrected by a colour card in them, and when one is trusted; see docs/colour.md."""
+    """Whether photos are corrected by a colour card in them, and when one is trusted; see docs/colour.md.
+
+    Parameters
+    ----------
+    min_patch_px : float
+        Side of a patch.
+    max_clipped_fraction : float
+        Share of a patch at the end of a channel; a patch above it is left out.
+    max_spread_delta_e00 : float
+        Within a patch.
+    min_patches, min_greys : int
+        Patches not left out, of all 24 and of the grey row's six.
+    max_tone_departure : float
+        Of the exponent on linear light from 1.
+    max_light_change : float
+        Of the light over the card's length or height, as a share.
+    max_grey_cast : float
+        Distance in a* and b* of a grey patch, corrected, from its own.
+    max_mean_delta_e00, max_patch_delta_e00 : float
+        Of the patches after the fit, mean and largest.
+    max_left_out_delta_e00 : float
+        Of the patches, each as the fit to all others has it, largest.
+    """
 
     use: Literal["ignore", "use", "require"]
     min_patch_px: Annotated[float, Field(ge=1)]
@@ -278,11 +300,14 @@ class ReadingSettings(Section):
     max_megapixels: Annotated[float, Field(gt=0, le=2000)]
 
 
+_SeverityWord = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\w")]
+
+
 class SeverityBands(Section):
     """Severity words by the mMASI from which each holds, and who published them."""
 
     citation: Annotated[str, StringConstraints(strip_whitespace=True, min_length=10)]
-    mmasi_from: dict[str, Annotated[float, Field(ge=0, le=24)]]
+    mmasi_from: dict[_SeverityWord, Annotated[float, Field(ge=0, le=24)]]
 
     @model_validator(mode="after")
     def _from_zero_upward(self) -> SeverityBands:
@@ -396,6 +421,11 @@ class _StrictLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         mapping = super().construct_mapping(node, deep=deep)
+        if others := [key for key in mapping if not isinstance(key, str)]:  # no, 1: YAML takes them for more
+            raise yaml.YAMLError(
+                f"the key {others[0]!r} in the block at line {node.start_mark.line + 1} is no text; put it "
+                "into quotation marks"
+            )
         if len(mapping) < len(node.value):
             raise yaml.YAMLError(f"a key stands twice in the block at line {node.start_mark.line + 1}")
         return mapping
@@ -422,6 +452,19 @@ def read_yaml(file: Path) -> dict[Hashable, Any]:
     return values
 
 
+_EXPECTED = {
+    "tuple_type": "a list in square brackets",
+    "list_type": "a list in square brackets",
+    "model_type": "keys and values, such as {{warn: 1, fail: 2}}",
+    "dict_type": "keys and values",
+    "string_pattern_mismatch": "one word of letters and digits",
+    "string_too_short": "at least {min_length} letters",
+    "too_short": "at least {min_length}",
+    "literal_error": "{expected}, or null where the shipped file has null",
+}
+"""What pydantic says in its own terms, by its kind of error, in those of a settings file."""
+
+
 def _sentence(problem: ErrorDetails, shipped: str) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "missing":
@@ -430,7 +473,8 @@ def _sentence(problem: ErrorDetails, shipped: str) -> str:
         return f"{key}: found a key that is not a setting. Expected only the keys of configs/{shipped}."
     if not key:
         return f"Expected {problem['msg'].removeprefix('Value error, ')}."
-    expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    said = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    expected = _EXPECTED.get(problem["type"], said).format(**problem.get("ctx", {}))
     hint = ""
     if re.fullmatch(r"[-+]?[0-9]+e[-+]?[0-9]+", str(problem["input"]), re.IGNORECASE):
         hint = " YAML takes it for text: write it with a point, as 5.0e-4."

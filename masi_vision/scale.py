@@ -28,6 +28,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import inf
 from typing import Literal, get_args
 
@@ -148,6 +149,8 @@ class MasiScore:
         _check_whole("mmasi_tenths", self.mmasi_tenths, 240)
         if self.masi_tenths is not None:
             _check_whole("masi_tenths", self.masi_tenths, 480)
+            if self.masi_tenths < self.mmasi_tenths:
+                raise ValueError(f"MASI must be mMASI or more, got {self.masi} and {self.mmasi}")
 
     @property
     def mmasi(self) -> float:
@@ -178,6 +181,7 @@ def area_grade(fraction: float, *, noise_floor: float = 0.01, edges: Sequence[fl
     0.90 is grade 6 and 0.8999 is grade 5. A fraction of 0 is grade 0 whatever the floor.
     """
     _check_between("fraction", fraction, 1)
+    _check_edges(edges)
     _check_between("noise_floor", noise_floor, edges[0])
     if fraction == 0 or fraction < noise_floor:
         return 0
@@ -212,6 +216,7 @@ def continuous_area(fraction: float, edges: Sequence[float] = AREA_EDGES) -> flo
     rounding gives back the published grade, save for traces (under 0.033). There is no noise floor.
     """
     _check_between("fraction", fraction, 1)
+    _check_edges(edges)
     return float(np.interp(fraction, (0, *edges, 1), (0, 1.5, 2.5, 3.5, 4.5, 5.5, 6)))
 
 
@@ -337,6 +342,11 @@ def _grade(name: str, value: float, highest: float, cut_points: Sequence[float])
 
 def _interpolated(value: float, points: tuple[float, ...], full: float) -> float:
     return float(np.interp(value, (0, *points, full), (0, 0.5, 1.5, 2.5, 3.5, 4)))
+
+
+def _check_edges(edges: Sequence[float]) -> None:
+    if len(edges) != 5 or not all(low < high for low, high in pairwise((0, *edges, 1))):
+        raise ValueError(f"edges must be 5 numbers between 0 and 1, each above the one before, got {edges}")
 
 
 def _checked_cut_points(cut_points: Sequence[float]) -> tuple[float, ...]:

@@ -328,11 +328,22 @@ def test_faint_pigment_may_have_an_area_and_no_darkness():
 
 @pytest.mark.parametrize(
     ("tenths", "message"),
-    [((241,), "mmasi_tenths must be a whole number in 0..240"), ((1, 481), "masi_tenths must be a whole")],
+    [
+        ((241,), "mmasi_tenths must be a whole number in 0..240"),
+        ((1, 481), "masi_tenths must be a whole"),
+        ((50, 40), "MASI must be mMASI or more, got 4.0 and 5.0"),
+    ],
 )
 def test_a_score_that_no_face_has_cannot_exist(tenths, message):
     with pytest.raises(ValueError, match=message):
         scale.MasiScore(*tenths)
+
+
+@pytest.mark.parametrize("edges", [[0.1], [0.1, 0.3, 0.2, 0.7, 0.9], [0.1, 0.3, 0.5, 0.7, 1.0]])
+def test_edges_of_area_that_are_none_are_refused(edges):
+    for graded in (scale.area_grade, scale.continuous_area):
+        with pytest.raises(ValueError, match="edges must be 5 numbers between 0 and 1"):
+            graded(0.5, edges=edges)
 
 
 # hemi-MASI and MSI

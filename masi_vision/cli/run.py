@@ -53,7 +53,7 @@ CHANGES_CSV, REGION_CHANGES_CSV, CHANGES_JSON = "changes.csv", "region_changes.c
 PICTURES = "pictures"
 RESULTS = ResultFiles(
     (*TABLES, CHANGES_CSV, REGION_CHANGES_CSV, CHANGES_JSON),
-    {folder: tuple(f"*{end}" for end in ends) for folder, ends in ENDINGS.items()}
+    {folder: tuple(f"*_{view}{end}" for view in VIEWS for end in ends) for folder, ends in ENDINGS.items()}
     | {PICTURES: tuple(f"*_{view}.jpg" for view in VIEWS)},
 )
 """Of masi score and of masi compare: what one of them leaves beside the other's would be of another run."""

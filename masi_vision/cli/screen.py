@@ -151,7 +151,7 @@ def _scores(visit: VisitRows, bands: SeverityBands | None) -> tuple[str, str, st
 
 def _region(visit: VisitRows, name: str) -> str:
     region = visit.nested["regions"].get(name)
-    if region is None or region["pigmented_fraction"] is None:
+    if region is None:
         return ""
     if region["area"] is None:
         return str(region["flag"]).removeprefix("region_").replace("_", " ")

@@ -1,8 +1,8 @@
 """Correcting the colour of a photograph by the colour card in it, and saying when a card is not trusted.
 
 A card is applied only if all of it says the same. What may be wrong with it (a finger on it, a shadow, too
-much light, another card) has a limit each in `CardLimits`; past one, `fit_correction` gives a `Refusal`, and
-the photograph stays as it is.
+much light, another card) has a limit each in `ColourCardSettings`; past one, `fit_correction` gives a
+`Refusal`, and the photograph stays as it is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from masi_vision.config import ColourCardSettings
 from masi_vision.photo.colour import Pixels
 from masi_vision.photo.colour_card import (
     COLUMNS,
@@ -33,56 +34,10 @@ from masi_vision.skin.tone import delta_e00, lab
 Picture = npt.NDArray[np.float32]
 
 _GREYS = np.arange(18, 24)
-_MIDDLE_GREY = PATCHES.index("neutral 5")
 # Twelve numbers are fitted to three per patch; with a third of these nothing would show a wrong one.
-_FEWEST_PATCHES = 12
 # Gauss and Newton: the residual is all but linear in the three, so four rounds settle it to 1e-6.
 # What would go past exponents of 2 and light that doubles stays there, and is refused by any limit.
 _ROUNDS, _STEP, _MOST_BEND = 4, 1e-4, 0.7
-
-
-@dataclass(frozen=True)
-class CardLimits:
-    """When a card is trusted.
-
-    Parameters
-    ----------
-    min_patch_px : float
-        Side of a patch.
-    max_clipped_fraction : float
-        Share of a patch at the end of a channel; a patch above it is left out.
-    max_spread_delta_e00 : float
-        Within a patch.
-    min_patches, min_greys : int
-        Patches not left out, of all 24 and of the grey row's six.
-    max_tone_departure : float
-        Of the exponent on linear light from 1.
-    max_light_change : float
-        Of the light over the card's length or height, as a share.
-    max_grey_cast : float
-        Distance in a* and b* of a grey patch, corrected, from its own.
-    max_mean_delta_e00, max_patch_delta_e00 : float
-        Of the patches after the fit, mean and largest.
-    max_left_out_delta_e00 : float
-        Of the patches, each as the fit to all others has it, largest.
-    """
-
-    min_patch_px: float
-    max_clipped_fraction: float
-    max_spread_delta_e00: float
-    min_patches: int
-    min_greys: int
-    max_tone_departure: float
-    max_light_change: float
-    max_grey_cast: float
-    max_mean_delta_e00: float
-    max_patch_delta_e00: float
-    max_left_out_delta_e00: float
-
-    def __post_init__(self) -> None:
-        """Check that enough patches remain for the fit."""
-        if not _FEWEST_PATCHES <= self.min_patches <= 24:
-            raise ValueError(f"min_patches must be in [{_FEWEST_PATCHES}, 24], got {self.min_patches}")
 
 
 RefusalCode = Literal[
@@ -139,24 +94,7 @@ class Correction:
     delta_e00_left_out: Floats
 
 
-@dataclass(frozen=True)
-class CardDrift:
-    """How far two photographs' cards lie apart as photographed.
-
-    Parameters
-    ----------
-    grey_delta_e00 : float
-        Of neutral 5: exposure and white balance.
-    mean_delta_e00, max_delta_e00 : float
-        Of the patches fitted in both.
-    """
-
-    grey_delta_e00: float
-    mean_delta_e00: float
-    max_delta_e00: float
-
-
-def fit_correction(card: Card, limits: CardLimits) -> Correction | Refusal:
+def fit_correction(card: Card, limits: ColourCardSettings) -> Correction | Refusal:
     """Fit a colour correction to a card, or say why the card is not to be trusted.
 
     Notes
@@ -169,7 +107,7 @@ def fit_correction(card: Card, limits: CardLimits) -> Correction | Refusal:
     return _unusable(card, usable, limits) or _trusted(_fitted(card.linear_rgb, usable), limits)
 
 
-def correction_by_card(srgb: Pixels, limits: CardLimits) -> Correction | Refusal | None:
+def correction_by_card(srgb: Pixels, limits: ColourCardSettings) -> Correction | Refusal | None:
     """Find the card of a photograph, (H, W, 3) upright RGB at full size, and fit to it; None: no card."""
     card = find_card(srgb)
     return None if card is None else fit_correction(card, limits)
@@ -186,14 +124,15 @@ def corrected(linear_rgb: Picture, correction: Correction) -> Picture:
     return np.asarray(cv2.transform(straight, correction.matrix), np.float32).reshape(linear_rgb.shape)
 
 
-def card_drift(baseline: Correction, follow_up: Correction) -> CardDrift:
-    """How much camera and light moved between two visits: the raw readings of the card at one and the other.
+def card_drift(baseline: Correction, follow_up: Correction) -> float:
+    """How far camera and light moved between two visits: mean dE00 of the card as photographed.
 
-    Nothing is made equal before, so a change of exposure counts, as it does in photographs left uncorrected.
+    Of the patches fitted in both. Nothing is made equal before, so a change of exposure counts, as it does in
+    photographs left uncorrected.
     """
     both = baseline.usable & follow_up.usable
     apart = delta_e00(lab(baseline.readings), lab(follow_up.readings))
-    return CardDrift(float(apart[_MIDDLE_GREY]), float(apart[both].mean()), float(apart[both].max()))
+    return float(apart[both].mean())
 
 
 _PLACES = np.stack(
@@ -249,7 +188,7 @@ def _as_clipped(readings: Floats, matrix: Floats, bend: Floats) -> Floats:
     return delta_e00(lab(np.minimum(recorded, 1)), lab(readings))
 
 
-def _unusable(card: Card, usable: Flags, limits: CardLimits) -> Refusal | None:
+def _unusable(card: Card, usable: Flags, limits: ColourCardSettings) -> Refusal | None:
     """What can be said against a card before any fit."""
     if card.several:
         return Refusal(
@@ -288,7 +227,7 @@ def _unusable(card: Card, usable: Flags, limits: CardLimits) -> Refusal | None:
     return None
 
 
-def _trusted(fitted: Correction, limits: CardLimits) -> Correction | Refusal:
+def _trusted(fitted: Correction, limits: ColourCardSettings) -> Correction | Refusal:
     """The fit, if nothing can be said against it."""
     after, left_out = fitted.delta_e00_after, fitted.delta_e00_left_out
     figures = float(np.mean(after)), float(np.max(after)), float(np.max(left_out))
@@ -318,7 +257,7 @@ def _trusted(fitted: Correction, limits: CardLimits) -> Correction | Refusal:
     return _grey_row(fitted, limits) or fitted
 
 
-def _grey_row(fitted: Correction, limits: CardLimits) -> Refusal | None:
+def _grey_row(fitted: Correction, limits: ColourCardSettings) -> Refusal | None:
     """Whether grey is grey after the fit, and every step of it darker."""
     greys = _GREYS[fitted.usable[_GREYS]]
     bend = np.array([np.log(fitted.exponent), *fitted.light_change])

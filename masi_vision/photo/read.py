@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from masi_vision.errors import PhotoUnreadable
-from masi_vision.photo.colour import Pixels, srgb_to_linear
+from masi_vision.photo.colour import Pixels
 from masi_vision.photo.decode import decode
 from masi_vision.photo.exif import CaptureFacts
 from masi_vision.photo.formats import EXPECTED, UndecodableError
@@ -73,28 +72,6 @@ class Photo:
         height, width = self.srgb.shape[:2]
         factor: int = round(max(self.full_size) / max(height, width))
         return 1 / max(1, factor)
-
-    def linear(self, window: tuple[int, int, int, int] | None = None) -> npt.NDArray[np.float32]:
-        """Give linear RGB, 0 to 1, of the whole photo or of one window.
-
-        Parameters
-        ----------
-        window : (top, left, bottom, right), optional
-            In pixels of this photo; bottom and right are not included.
-
-        Returns
-        -------
-        array of float32, (height, width, 3)
-        """
-        if window is None:
-            return srgb_to_linear(self.srgb)
-        top, left, bottom, right = window
-        height, width = self.srgb.shape[:2]
-        if not (0 <= top < bottom <= height and 0 <= left < right <= width):
-            raise ValueError(
-                f"window must lie within (0, 0, {height}, {width}) and not be empty, got {window}"
-            )
-        return srgb_to_linear(self.srgb[top:bottom, left:right])
 
 
 def read_photo(

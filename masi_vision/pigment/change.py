@@ -47,8 +47,6 @@ class ChangeMap:
         Mean over red, green and blue; above 0 where skin got darker, 0 where it is not seen in both.
     skin : (H, W) bool
         Seen in both.
-    unchanged : (H, W) float32
-        Probability that nothing changed here; 0 where it is not seen in both.
     tone : float
         Exponent of the tone curve from follow-up to baseline; 1 for one camera at one setting.
     shift_od : (3,) float32
@@ -62,7 +60,6 @@ class ChangeMap:
 
     change_od: Floats
     skin: npt.NDArray[np.bool_]
-    unchanged: Floats
     tone: float
     shift_od: Floats
     spread_od: float
@@ -119,9 +116,7 @@ def change_map(
     unchanged = _unchanged(change.astype(np.float64), _clear(lesion.astype(np.float64)), line.spread) * skin
     spread = float(np.sqrt((unchanged * change**2).sum() / max(unchanged.sum(), 1.0)))
     plain = _plain(change, skin, spread)
-    return ChangeMap(
-        change, skin, unchanged.astype(np.float32), line.tone, line.shift.astype(np.float32), spread, plain
-    )
+    return ChangeMap(change, skin, line.tone, line.shift.astype(np.float32), spread, plain)
 
 
 def _plain(change: Floats, skin: npt.NDArray[np.bool_], spread: float) -> npt.NDArray[np.int8]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.config import Limit, QualitySettings, Settings, load_settings
+from masi_vision.config import Limit, QualitySettings, Settings
 from masi_vision.errors import ReasonCode
 from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import FaceAtlas, Floats
@@ -28,7 +28,7 @@ from masi_vision.pigment.measure import RegionMeasure, mean_over_area, measure_r
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.skin.density import optical_density
 from masi_vision.visit.measure import PhotoMeasures, region_members, visible_share
-from masi_vision.visit.models import Models, shipped_models
+from masi_vision.visit.models import Models
 from masi_vision.visit.region import (
     ACCEPTED,
     METHODS,
@@ -39,7 +39,7 @@ from masi_vision.visit.region import (
     flag_words,
     preferred_views,
 )
-from masi_vision.visit.score import VisitScore, change_ends, score_visit
+from masi_vision.visit.score import VisitScore, change_ends, score_visit, usable_models, usable_settings
 
 
 @dataclass(frozen=True)
@@ -309,7 +309,10 @@ def compare_visits(
     ValueError
         The results were made under other settings, models or versions.
     """
-    settings, models = settings or load_settings(), models or shipped_models()
+    settings, models = usable_settings(settings), usable_models(models)
+    for one in (baseline, follow_up):
+        if not isinstance(one, VisitScore | str | PathLike):
+            raise ValueError(f"what is compared must be a VisitScore, a folder or a photo, got {type(one)}")
     first, second = (
         one if isinstance(one, VisitScore) else score_visit(one, settings, models=models)
         for one in (baseline, follow_up)

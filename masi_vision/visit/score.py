@@ -13,7 +13,7 @@ import numpy as np
 
 from masi_vision.config import ScaleSettings, Settings, load_settings
 from masi_vision.errors import NotScorable, ReasonCode
-from masi_vision.names import View, place_of
+from masi_vision.names import VIEWS, View, place_of
 from masi_vision.photo import Photo, printable_name
 from masi_vision.photo.colour_card import PATCHES
 from masi_vision.photo.colour_correction import Correction
@@ -172,7 +172,9 @@ def score_photo(
     PhotoScore
         With status ``not_scored`` and a reason where it cannot be scored: bad photos raise nothing.
     """
-    settings, models = _usable(settings), models or shipped_models()
+    settings, models = usable_settings(settings), usable_models(models)
+    if view not in VIEWS:
+        raise ValueError(f"view must be one of {', '.join(VIEWS)}, got {view!r}")
     name = source.name if isinstance(source, Photo) else printable_name(source)
     provenance = provenance_of(settings, models)
     findings: tuple[Finding, ...] = ()
@@ -238,7 +240,9 @@ def score_visit(
     together, each patch of skin as squarely as it is seen, or from the one that can be used: flagged
     ``other_view`` when the side view was there but could not. Views merge before anything is graded.
     """
-    settings, models = _usable(settings), models or shipped_models()
+    settings, models = usable_settings(settings), usable_models(models)
+    if not isinstance(paths, Mapping | str | PathLike):
+        raise ValueError(f"paths must be a folder, a photo, or a mapping of view to photo, got {paths!r}")
     if not isinstance(paths, Mapping):
         found = one_visit(Path(paths), settings.views)
         visit, patient, provenance = (
@@ -295,11 +299,18 @@ def visit_of(
     )
 
 
-def _usable(settings: Settings | None) -> Settings:
+def usable_settings(settings: Settings | None) -> Settings:
     """The settings, or the shipped ones; whoever calls from Python may not know what is asked for."""
     if settings is not None and not isinstance(settings, Settings):
         raise ValueError(f"settings must be Settings, as load_settings(FILE) reads them, got {settings!r}")
     return settings or _shipped_settings()
+
+
+def usable_models(models: Models | None) -> Models:
+    """The models, or the shipped ones; see `usable_settings`."""
+    if models is not None and not isinstance(models, Models):
+        raise ValueError(f"models must be Models, as open_models(FOLDER) opens them, got {models!r}")
+    return models or shipped_models()
 
 
 @lru_cache(maxsize=1)

@@ -19,7 +19,6 @@ from masi_vision.face.atlas import Floats, Subunit
 from masi_vision.face.find import FaceRegions, find_face
 from masi_vision.photo import Photo, read_photo, srgb_to_linear
 from masi_vision.photo.colour_correction import (
-    CardLimits,
     Correction,
     Refusal,
     corrected,
@@ -82,7 +81,7 @@ def _colour_card(source: str | PathLike[str] | Photo, settings: Settings) -> Cor
         return None
     limit = settings.reading.max_megapixels
     photo = source if isinstance(source, Photo) else read_photo(source, max_megapixels=limit)
-    return correction_by_card(photo.srgb, CardLimits(**chosen.model_dump(exclude={"use"})))
+    return correction_by_card(photo.srgb, chosen)
 
 
 def _photo_and_face(

@@ -84,7 +84,7 @@ def _taken_otherwise(good: Capture, later: Capture, check: Checks) -> Iterator[F
     )
     yield check("yaw_change_deg", None, turn, says)
     if good.card is not None and later.card is not None:
-        drift = card_drift(good.card, later.card).mean_delta_e00
+        drift = card_drift(good.card, later.card)
         says = f"The colour card looks dE00 {drift:.1f} different from {_GOOD}. {_SAME_SETTINGS}"
         yield check("card_drift_delta_e00", None, drift, says)
 

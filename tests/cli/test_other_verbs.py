@@ -110,6 +110,16 @@ def test_the_demo_scores_its_photos_and_can_be_run_again(tmp_path, monkeypatch):
     assert masi("demo", "--out", "masi-demo", "--overwrite").exit_code == 1
 
 
+def test_the_demo_replaces_nobody_s_results_unasked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "masi-demo").mkdir()
+    (tmp_path / "masi-demo" / "scores.csv").write_text("of a study\n")
+    done = masi("demo")
+    assert done.exit_code == 2
+    assert "already holds scores.csv" in done.stderr
+    assert (tmp_path / "masi-demo" / "scores.csv").read_text() == "of a study\n"
+
+
 def test_help_loads_neither_the_measuring_verbs_nor_torch():
     code = (
         "import sys; from masi_vision.cli.main import main; sys.argv = ['masi', '--help']\n"

@@ -81,11 +81,19 @@ def test_a_folder_without_faces_is_refused_in_a_sentence(tmp_path):
     assert not (tmp_path / "study-truth").exists()
 
 
-@pytest.mark.parametrize("effects", ["0.1,lots", "0.1,7"])
+@pytest.mark.parametrize("effects", ["0.1,lots", "0.1,7", "0_1,0.2", ",".join(["0.1"] * 27)])
 def test_effects_that_are_none_are_refused(tmp_path, effects):
     done = phantom("--out", tmp_path / "study", "--effects", effects)
     assert done.exit_code == 2
     assert "Expected numbers from 0 to 1" in done.output
+
+
+def test_a_seed_that_nobody_named_is_drawn_and_kept_with_the_truth(tmp_path):
+    plans = []
+    for name in ("one", "two"):
+        assert phantom("--out", tmp_path / name, "--patients", 2).exit_code == 0
+        plans.append(json.loads((tmp_path / f"{name}-truth" / "phantom.json").read_text(encoding="utf-8")))
+    assert plans[0]["seed"] != plans[1]["seed"]
 
 
 def test_a_folder_that_is_there_is_not_written_into(apart):

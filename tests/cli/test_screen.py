@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from masi_vision.cli.screen import print_table, regions_table
+from masi_vision.cli.screen import _region, print_table, regions_table
+from masi_vision.report.tables import VisitRows
 
 ROW = (
     *("MEL-2026-SITE03-PATIENT-0042", "week-24-follow-up", "scored, moderate", "12.3 (10.1-15.9)", "22.4"),
@@ -24,3 +25,11 @@ def test_every_number_of_a_table_is_printed_whole(width, row):
     for cell in row:
         assert [word for word in cell.split() if word not in words] == []
     assert "What it means." in stream.getvalue()
+
+
+@pytest.mark.parametrize("fraction", [None, 0.02])
+def test_a_region_without_a_grade_says_why_also_where_nothing_of_it_is_seen(fraction):
+    region = {"area": None, "pigmented_fraction": fraction, "flag": "region_hidden"}
+    rows = VisitRows({}, (), {"regions": {"forehead": region}})
+    assert _region(rows, "forehead") == "hidden"
+    assert _region(rows, "chin") == ""

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from masi_vision.config import load_settings
 from masi_vision.photo.colour_card import PATCHES, Card, find_card, reference_linear_srgb
 from masi_vision.photo.colour_correction import (
-    CardLimits,
     Correction,
     Refusal,
     card_drift,
@@ -23,7 +22,7 @@ from masi_vision.photo.colour_correction import (
 from masi_vision.skin.tone import delta_e00, lab
 
 # What benchmarks/colour_card.py was run with; docs/colour.md says why.
-LIMITS = CardLimits(**load_settings().quality.colour_card.model_dump(exclude={"use"}))
+LIMITS = load_settings().quality.colour_card
 
 TRUE_LINEAR = ((CARD_SRGB / 255 + 0.055) / 1.055) ** 2.4
 IN_GAMUT = np.array([name not in ("cyan", "yellow") for name in PATCHES])
@@ -226,7 +225,7 @@ def test_clipped_patches_are_left_out_and_agree_with_the_others():
     exposed = np.minimum(taken(reference_linear_srgb(), exposure=1.7), 1)
     full = (exposed >= 1).any(axis=1)
     assert full.any()
-    limits = replace(LIMITS, min_greys=4)
+    limits = LIMITS.model_copy(update={"min_greys": 4})
     correction = fitted(replace(read(exposed), clipped_fraction=full.astype(float)), limits)
     assert not correction.usable[full].any()
     assert correction.delta_e00_after.max() < 2
@@ -243,7 +242,9 @@ def test_overexposure_is_refused():
 def test_a_stained_grey_row_is_refused():
     readings = taken(reference_linear_srgb())
     readings[PATCHES.index("neutral 8")] *= [1.08, 1.0, 0.9]
-    generous = replace(LIMITS, max_mean_delta_e00=9, max_patch_delta_e00=9, max_left_out_delta_e00=9)
+    generous = LIMITS.model_copy(
+        update={"max_mean_delta_e00": 9, "max_patch_delta_e00": 9, "max_left_out_delta_e00": 9}
+    )
     refusal = refused(read(readings), generous)
     assert refusal.reason == "grey_row"
     assert "Light the card by one kind of lamp only" in refusal.message
@@ -269,14 +270,12 @@ def test_nothing_is_clipped_by_correction_and_the_shape_is_kept():
 def test_drift_is_nothing_between_equal_photographs_and_counts_exposure():
     baseline, darker = fitted(read(taken(TRUE_LINEAR))), fitted(read(taken(TRUE_LINEAR, exposure=0.8)))
     same, moved = card_drift(baseline, baseline), card_drift(baseline, darker)
-    assert (same.grey_delta_e00, same.mean_delta_e00, same.max_delta_e00) == (0, 0, 0)
+    assert same == 0
     grey = delta_e00(lab(baseline.readings[21]), lab(darker.readings[21]))
-    assert moved.grey_delta_e00 == pytest.approx(grey)
-    assert 2 < moved.mean_delta_e00 < moved.max_delta_e00 < 10
+    assert 0.5 * grey < moved < 2 * grey
+    assert 2 < moved < 10
 
 
-def test_limits_and_cards_of_the_wrong_kind_are_a_mistake_of_the_caller():
-    with pytest.raises(ValueError, match=r"min_patches must be in \[12, 24\], got 5"):
-        replace(LIMITS, min_patches=5)
+def test_a_card_of_the_wrong_kind_is_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match=r"a card has 4 corners and 24 patches, got .*\(23, 3\)"):
         replace(read(TRUE_LINEAR), linear_rgb=np.zeros((23, 3)))

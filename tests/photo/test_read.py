@@ -99,13 +99,6 @@ def test_pixels_cannot_be_changed(tmp_path):
         photo.srgb[0, 0] = 0
 
 
-def test_a_window_is_the_same_light_as_the_whole(tmp_path):
-    photo = read_photo(saved(tmp_path, encode(skin())))
-    assert np.array_equal(photo.linear((10, 20, 50, 60)), photo.linear()[10:50, 20:60])
-    with pytest.raises(ValueError, match=r"within \(0, 0, 96, 128\).*got \(0, 0, 97, 128\)"):
-        photo.linear((0, 0, 97, 128))
-
-
 def test_a_jpeg_decoded_small_looks_like_the_whole_averaged(tmp_path):
     path = saved(tmp_path, encode(skin(960, 1280), "JPEG", quality=95))
     small = read_photo(path, min_side_px=200)

@@ -97,7 +97,6 @@ def test_off_the_common_skin_nothing_changed():
     lesion = np.zeros(SHAPE, np.float32)
     found = change_map(taken(base + pigment[..., None]), taken(base), half, lesion)
     assert not found.change_od[~half].any()
-    assert not found.unchanged[~half].any()
 
 
 def test_without_common_skin_there_is_nothing_to_compare():

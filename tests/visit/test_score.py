@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from masi_vision import score_photo, score_visit
+from masi_vision import compare_visits, score_photo, score_visit
 from masi_vision.config import Settings, load_settings
 from masi_vision.errors import NotScorable
+from masi_vision.phantom.demo import demo_folder
 from masi_vision.photo import Photo, read_photo
 from masi_vision.pigment.measure import RegionMeasure
 from masi_vision.scale import RegionGrade
@@ -579,3 +580,18 @@ def test_a_result_prints_in_a_few_lines(visit_of):
     assert len(lines) == 7
     refused = visit_of({"front": NotScorable("no_face", "No face.")})
     assert str(refused) == "visit: not scored, no_face. No face."
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda photo: score_photo(photo, view="top"), "view must be one of front, left, right, got 'top'"),
+        (lambda photo: score_photo(photo, models="shipped"), "models must be Models"),
+        (lambda photo: score_visit({"front": photo, "side": photo}), "view must be one of"),
+        (lambda photo: score_visit([photo]), "paths must be a folder, a photo, or a mapping"),
+        (lambda photo: compare_visits(score_photo(photo), photo), "what is compared must be a VisitScore"),
+    ],
+)
+def test_a_mistake_of_the_caller_is_said_in_a_sentence(call, said):
+    with pytest.raises(ValueError, match=said):
+        call(demo_folder() / "demo-01" / "visit-1" / "front.jpg")

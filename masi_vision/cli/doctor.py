@@ -5,37 +5,18 @@ from __future__ import annotations
 import platform
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 
 import typer
 
+from masi_vision.cli.checks import Check, told
 from masi_vision.cli.door import DONE, MUST_CHANGE, verb
-from masi_vision.cli.extras import how_to_install
+from masi_vision.cli.extras import EXTRAS, how_to_install, missing
 from masi_vision.errors import MasiError
+from masi_vision.report.versions import library_versions
 from masi_vision.version import __version__
 
-Check = tuple[str, bool, str]
-"""Name, whether all is well, and what was found."""
-
-_LIBRARIES = (
-    *("numpy", "opencv-python-headless", "onnxruntime", "pillow", "simplejpeg"),
-    *("pydantic", "typer", "rich"),
-)
-# Extra of pyproject.toml to the module that tells whether it is there, and what it is for.
-_EXTRAS = {
-    "heic": ("pi_heif", "HEIC photos"),
-    "raw": ("rawpy", "camera RAW"),
-    "stats": ("scipy", "masi agree, outcome, report, calibrate"),
-    "review": ("fastapi", "the reading page"),
-    "exports": ("pyarrow", "Parquet and SAS files"),
-    "dicom": ("highdicom", "DICOM files"),
-    "pdf": ("weasyprint", "the report as PDF"),
-    "cluster": ("distributed", "Dask"),
-    "s3": ("s3fs", "photos at s3://"),
-    "train": ("torch", "training, masi phantom"),
-}
+_ALSO = ("pydantic", "typer", "rich")
 _WRONG = "Something is wrong: do what stands at FAILED above, or else install masi_vision again."
 
 
@@ -43,30 +24,22 @@ _WRONG = "Something is wrong: do what stands at FAILED above, or else install ma
 def doctor() -> int:
     """Say versions, models and settings, and run a self-test."""
     typer.echo(f"masi_vision {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    for line in (*libraries(), *extras()):
+    for name, version in library_versions(*_ALSO).items():
+        typer.echo(f"  {name} {version}")
+    for line in extras():
         typer.echo(line)
-    well = True
-    for name, passed, found in _checks():
-        typer.echo(f"[{'ok' if passed else 'FAILED'}] {name}: {found}")
-        well &= passed
+    well = told(_checks())
     typer.echo("All is well." if well else _WRONG)
     return DONE if well else MUST_CHANGE
 
 
-def libraries() -> Iterator[str]:
-    """One line per library, with its version."""
-    for name in _LIBRARIES:
-        try:
-            yield f"  {name} {version(name)}"
-        except PackageNotFoundError:  # another build of the same library, as conda's py-opencv
-            yield f"  {name}: not installed under this name"
-
-
 def extras() -> Iterator[str]:
     """One line per extra: there, or how to get it."""
-    for extra, (module, purpose) in _EXTRAS.items():
-        there = find_spec(module) is not None
-        yield f"  {purpose}: " + ("yes" if there else f"no. {how_to_install(extra)}")
+    for extra, (purpose, _) in EXTRAS.items():
+        lacking = missing(extra)
+        yield f"  {purpose}: " + (
+            f"no, for want of {', '.join(lacking)}. {how_to_install(extra)}" if lacking else "yes"
+        )
 
 
 def _checks() -> Iterator[Check]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
-from masi_vision.cli.extras import need_extra
+from masi_vision.cli.extras import how_to_install, missing, need_extra
 from masi_vision.cli.options import Overwrite, refuse_coded_set
 from masi_vision.errors import OutputError, StatsError
 from masi_vision.reads_table import is_locked, rows_of
@@ -163,11 +162,9 @@ def _with_libraries(
     out: Path, long: Sequence[Mapping[str, Any]], rs: Sequence[Mapping[str, Any]], lacking: list[str]
 ) -> list[str]:
     """Parquet and XPT, which need libraries; says what is missing, and adds what cannot be made."""
-    missing = [name for name in ("pandas", "pyarrow", "pyreadstat") if find_spec(name) is None]
-    if missing:
+    if without := missing("exports"):
         typer.echo(
-            f"No long.parquet and rs.xpt: {', '.join(missing)} is not installed. For them, in the "
-            'checkout of masi_vision: pip install ".[exports]"'
+            f"No long.parquet and rs.xpt: {', '.join(without)} is not installed. {how_to_install('exports')}"
         )
         return []
     import pandas

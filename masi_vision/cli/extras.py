@@ -1,4 +1,4 @@
-"""Extras of the installation that a verb needs."""
+"""Extras of the installation: what each is for, whether it is there, and how to get it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,24 @@ from importlib.util import find_spec
 
 from masi_vision.errors import SettingsError
 
-_MODULES = {
-    "stats": ("scipy", "matplotlib"),
-    "review": ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2"),
-    "dicom": ("pydicom", "highdicom"),
-    "train": ("torch", "segmentation_models_pytorch", "scipy"),
+EXTRAS = {
+    "heic": ("HEIC photos", ("pi_heif",)),
+    "raw": ("camera RAW", ("rawpy",)),
+    "stats": ("masi agree, outcome, report, calibrate", ("scipy", "matplotlib")),
+    "review": ("the reading page", ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "multipart")),
+    "exports": ("Parquet and SAS files", ("pandas", "pyarrow", "pyreadstat")),
+    "dicom": ("DICOM files", ("pydicom", "highdicom")),
+    "pdf": ("the report as PDF", ("weasyprint",)),
+    "cluster": ("Dask", ("distributed", "upath")),
+    "s3": ("photos at s3://", ("s3fs",)),
+    "train": ("training, masi phantom", ("torch", "segmentation_models_pytorch", "onnx", "scipy")),
 }
+"""Extras of pyproject.toml: what for, and the modules that tell whether it is there."""
+
+
+def missing(extra: str) -> list[str]:
+    """Modules of an extra that are not installed."""
+    return [module for module in EXTRAS[extra][1] if find_spec(module) is None]
 
 
 def how_to_install(extra: str) -> str:
@@ -29,9 +41,8 @@ def need_extra(extra: str, purpose: str) -> None:
     SettingsError
         A library of the extra is not installed.
     """
-    missing = [module for module in _MODULES[extra] if find_spec(module) is None]
-    if missing:
+    if lacking := missing(extra):
         raise SettingsError(
-            f'The extra "{extra}" is not installed; it lacks {", ".join(missing)}. Expected it for '
+            f'The extra "{extra}" is not installed; it lacks {", ".join(lacking)}. Expected it for '
             f"{purpose}. {how_to_install(extra)}"
         )

@@ -20,6 +20,7 @@ import numpy as np
 import typer
 from PIL import Image, ImageCms
 
+from masi_vision.cli.checks import Check, told
 from masi_vision.cli.door import DONE, MUST_CHANGE, verb
 from masi_vision.phantom.demo import demo_folder
 from masi_vision.phantom.plant import Site, pigment_patches, planted
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from masi_vision.visit.compare import VisitChange
     from masi_vision.visit.score import PhotoScore, VisitScore
 
-Check = tuple[str, bool, str]
-"""Name, whether it passed, and what was found."""
 Numbers = dict[str, float | None]
 """Name of a score, or region and column of regions.csv or region_changes.csv, to its number."""
 
@@ -83,10 +82,7 @@ _DOSED = "demo-01/visit-2/front.jpg"
 @verb
 def selftest() -> int:
     """Measure the package's phantoms by the shipped models, and compare with their expected numbers."""
-    well = True
-    for name, passed, found in run_selftest():
-        typer.echo(f"[{'ok' if passed else 'FAILED'}] {name}: {found}")
-        well &= passed
+    well = told(run_selftest())
     typer.echo(
         "All is as expected." if well else "Something differs: see FAILED above. Do not score with it."
     )

@@ -32,6 +32,7 @@ from masi_vision.evaluation.region_figures import (
 from masi_vision.face.align import Alignment, Window
 from masi_vision.face.atlas import Floats, face_span
 from masi_vision.face.crop import READER_SIDE_PX, apply, inverse
+from masi_vision.labels.check import tone_of_photo
 from masi_vision.labels.dataset import SPLITS, UNKNOWN, Codes, Dataset, Entry, PigmentTruth, Split
 from masi_vision.names import View
 from masi_vision.photo import Photo, srgb_to_linear
@@ -39,7 +40,6 @@ from masi_vision.scale import MASI_REGIONS
 from masi_vision.skin.tone import tone_of
 from masi_vision.visit.measure import PhotoMeasures, measure_photo
 from masi_vision.visit.models import Models, open_models
-from masi_vision.visit.seen import srgb8
 
 Part = Literal[Split, "all"]
 """Which photos of a data set are evaluated."""
@@ -231,7 +231,7 @@ def _with_regions(figures: PhotoFigures, one: _Annotated, models: Models) -> Pho
     return replace(
         figures,
         labelled=True,
-        tone=tone_of_pixels(srgb8(one.photo)[one.labelled_skin]),
+        tone=tone_of_photo(one.photo, one.labels, one.truth),
         swapped=sides_swapped(drawn, one.labels, span),
         regions=region_overlaps(drawn, one.labels, span),
     )

@@ -67,7 +67,7 @@ def check_dataset(data: Dataset, progress: Callable[[int, int], None] = lambda d
         except (DatasetError, NotScorable) as why:
             problems.append(f"{entry.photo}: {why}")
     problems += _shown_twice(data, {name: one.sha256 for name, one in seen.items()})
-    tones = balance(data, lambda entry: seen[entry.photo].tone if entry.photo in seen else NO_TONE)
+    tones = balance(data, lambda entry: (entry.photo in seen and seen[entry.photo].tone) or NO_TONE)
     order = [name for name, _ in TONES] + [NO_TONE]
     return Contents(
         photos={split: len(data.part(split)) for split in SPLITS},
@@ -126,15 +126,15 @@ def _look(data: Dataset, entry: Entry) -> _Seen:
 
 
 def tone_of_photo(photo: Photo, labels: Codes | None, pigment: PigmentTruth | None) -> str:
-    """Class of the tone of labelled skin that is not pigmented, by its median colour as photographed."""
+    """Class of the tone of labelled skin that is not pigmented, by its median colour; "" of none."""
     if labels is None:
-        return NO_TONE
+        return ""
     skin = (labels != Subunit.NONE) & (labels != UNKNOWN)
     if pigment is not None and (skin & ~pigment.lesion).any():
         skin &= ~pigment.lesion
     found = photo.srgb[skin]
     if not len(found):
-        return NO_TONE
+        return ""
     some: npt.NDArray[np.uint8 | np.uint16] = found[:: max(1, len(found) // _MOST_PIXELS)]
     return tone_of(srgb_to_linear(np.ascontiguousarray(some[None]))[0])
 

@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 _LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "simplejpeg")
 
 
-def library_versions() -> dict[str, str]:
-    """Python and the libraries that a score depends on."""
-    return {"python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES}
+def library_versions(*more: str) -> dict[str, str]:
+    """Python and the libraries that a score depends on, and others that are named."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in (*_LIBRARIES, *more)}
 
 
 def _version(library: str) -> str:

@@ -166,3 +166,15 @@ def test_skin_is_classed_from_light_to_dark():
     classes = [tone_of_pixels(np.full((9, 3), skin, np.uint8)) for skin in skins]
     assert classes == [name for name, _ in TONES]
     assert tone_of_pixels(np.zeros((0, 3), np.uint8)) == ""
+
+
+def test_the_tone_of_a_face_is_that_of_its_clear_skin(drawn, dataset, settings, models):
+    """A face half pigmented is no darker class: groups by tone would be groups by severity."""
+    plain = evaluate_photo(dataset(drawn[:1]), drawn[0].entry, models, settings)
+    half = dataset(drawn[:1], pigment=lambda one: np.isin(one.codes, (1, 2, 3)))
+    photo = half.photo(drawn[0].entry)
+    skin = half.labels(drawn[0].entry, photo.srgb.shape)
+    clear = np.isin(skin, (4, 5, 6))
+    found = evaluate_photo(half, drawn[0].entry, models, settings)
+    assert found.tone == tone_of_pixels(np.asarray(photo.srgb, np.uint8)[clear])
+    assert plain.tone == tone_of_pixels(np.asarray(photo.srgb, np.uint8)[np.isin(skin, (1, 2, 3, 4, 5, 6))])

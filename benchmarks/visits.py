@@ -25,7 +25,7 @@ from masi_vision.pigment.map import undecided
 from masi_vision.pigment.measure import integrated_od, mean_over_area
 from masi_vision.training.phantom_photos import Picture, in_frame
 from masi_vision.training.pigment_export import Course, judged
-from masi_vision.visit.compare import Comparison, laid_over
+from masi_vision.visit.laid_over import Comparison, laid_over
 from masi_vision.visit.models import Models, shipped_models
 
 PAGE = Path(__file__).parent.parent / "docs" / "comparing.md"

@@ -39,10 +39,11 @@ from masi_vision.report.names import FileNames
 from masi_vision.report.picture import jpeg
 from masi_vision.report.tables import RUN_JSON, run_record, visit_rows
 from masi_vision.scale import MASI_REGIONS
-from masi_vision.visit.compare import ROUTES_DIFFER, VisitChange, compare_visits
+from masi_vision.visit.compare import VisitChange, compare_visits
 from masi_vision.visit.folder import VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
-from masi_vision.visit.region import MIXED, UNDECIDED
+from masi_vision.visit.region import MIXED, UNDECIDED, flag_words
+from masi_vision.visit.region_change import DOUBTFUL, ROUTES_DIFFER
 from masi_vision.visit.since_first import copies
 from masi_vision.written import json_text, write_file
 
@@ -310,9 +311,9 @@ def _cell(change: VisitChange, name: str) -> str:
         return ""
     values = change.regions[name].to_dict()
     if values["registered_od"] is None:
-        return str(values["flag"]).removeprefix("region_").replace("_", " ")
+        return flag_words(change.regions[name].flags)
     both = (_signed(1000 * values[name], 0) for name in ("registered_od", "integrated_od_change"))
-    doubt = "?" if {"doubtful", ROUTES_DIFFER, UNDECIDED, MIXED} & set(values["flag"].split(";")) else ""
+    doubt = "?" if {DOUBTFUL, ROUTES_DIFFER, UNDECIDED, MIXED} & set(change.regions[name].flags) else ""
     return "{} ({}){}".format(*both, doubt)
 
 

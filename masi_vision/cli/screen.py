@@ -17,7 +17,7 @@ from rich.table import Table
 from masi_vision.names import place_of
 from masi_vision.report.tables import VisitRows, percent_text, refusals
 from masi_vision.scale import MASI_REGIONS
-from masi_vision.visit.region import UNDECIDED, UNLIKE
+from masi_vision.visit.region import UNDECIDED, UNLIKE, flag_words, flags_in
 from masi_vision.written import json_text
 
 if TYPE_CHECKING:
@@ -153,9 +153,10 @@ def _region(visit: VisitRows, name: str) -> str:
     region = visit.nested["regions"].get(name)
     if region is None:
         return ""
+    flags = flags_in(region["flag"])
     if region["area"] is None:
-        return str(region["flag"]).removeprefix("region_").replace("_", " ")
-    doubt = "?" if UNDECIDED in region["flag"] or UNLIKE in region["flag"] else ""
+        return flag_words(flags)
+    doubt = "?" if UNDECIDED in flags or UNLIKE in flags else ""
     return f"{region['area']} x {region['darkness']} {percent_text(region['pigmented_fraction'])}{doubt}"
 
 
@@ -186,7 +187,7 @@ def notes(visit: VisitRows) -> list[str]:
         f"{name}: {why['view'] + ', ' if why['view'] else ''}{why['reason']}. {why['message']}"
         for why in refusals(visit.nested)
     ]
-    unlike = [region for region, one in visit.nested["regions"].items() if UNLIKE in one["flag"]]
+    unlike = [region for region, one in visit.nested["regions"].items() if UNLIKE in flags_in(one["flag"])]
     if unlike:
         where = ", ".join(region.replace("_", " ") for region in unlike)
         refused.append(

@@ -16,7 +16,9 @@ from masi_vision.photo import linear_to_srgb8
 from masi_vision.report.picture import Picture, ascii_text
 from masi_vision.report.tables import PROVENANCE, REGIONS, number, provenance_cells
 from masi_vision.skin.density import optical_density
-from masi_vision.visit.compare import REGISTERED, Comparison, FaceInFrame, VisitChange
+from masi_vision.visit.compare import VisitChange
+from masi_vision.visit.laid_over import Comparison, FaceInFrame
+from masi_vision.visit.region_change import REGISTERED
 
 _VISIT = {
     "mmasi_before": 1,

@@ -15,7 +15,7 @@ from masi_vision.pigment import learned, rules
 from masi_vision.report.picture import Picture, jpeg
 from masi_vision.report.tables import percent_text
 from masi_vision.visit.measure import PhotoMeasures
-from masi_vision.visit.region import UNDECIDED, RegionResult, preferred_views
+from masi_vision.visit.region import HIDDEN, UNDECIDED, RegionResult, flag_words, preferred_views
 from masi_vision.visit.score import PhotoScore, VisitScore
 from masi_vision.visit.seen import srgb8
 from masi_vision.written import write_file
@@ -173,7 +173,7 @@ def _strip(result: PhotoScore, visit: VisitScore | None, width: int) -> Picture:
             continue
         facts = f"{_facts(region)}{_from_where(region, result.view)}"
         cv2.putText(strip, facts, (x, 46), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
-        if UNDECIDED in region.flag:
+        if UNDECIDED in region.flags:
             cv2.putText(strip, "undecided: is this pigment?", (x, 61), _FONT, 0.38, _DOUBT, 1, cv2.LINE_AA)
     total = _verdict(result, visit)
     cv2.putText(strip, total, (10, 82), _FONT, 0.65, _INK, 1, cv2.LINE_AA)
@@ -211,7 +211,7 @@ def _facts(region: RegionResult) -> str:
     if region.measure is None:
         return "not visible"
     if region.grade is None:
-        if region.flag == "region_hidden":
+        if HIDDEN in region.flags:
             return f"hidden ({percent_text(region.measure.visible_fraction)} looks like skin): not graded"
-        return f"{region.flag.replace('_', ' ')}: not graded"
+        return f"{flag_words(region.flags)}: not graded"
     return f"{percent_text(region.measure.pigmented_fraction)} of skin, {region.measure.contrast_od:.3f} OD"

@@ -103,7 +103,7 @@ class RunFacts:
 def visit_rows(result: VisitScore, remarks: Sequence[str] = ()) -> VisitRows:
     """Lay a visit out for the tables."""
     names = {"patient": guarded(result.patient), "visit": guarded(result.visit)}
-    nothing = RegionResult(None, None, None, result.reason or "")
+    nothing = RegionResult(None, None, None, (result.reason,) if result.reason else ())
     regions = tuple(names | _region_row(name, result.regions.get(name, nothing)) for name in REGIONS)
     return VisitRows(names | _score_row(result), regions, result.to_dict(), tuple(remarks))
 

@@ -35,7 +35,7 @@ from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace
 from masi_vision.training.pigment_data import in_colour
 from masi_vision.training.turned_head import turned_photo
-from masi_vision.visit.compare import FaceInFrame, laid_over
+from masi_vision.visit.laid_over import FaceInFrame, laid_over
 from masi_vision.visit.measure import PhotoMeasures, measure_photo
 from masi_vision.visit.models import Models
 

@@ -38,7 +38,8 @@ _PREFERRED: Mapping[str, tuple[View, ...]] = {
 }
 _FRONT: tuple[View, ...] = ("front",)
 
-REFUSED: tuple[ReasonCode, ...] = ("region_hidden", "clipped", "too_dark")
+HIDDEN: ReasonCode = "region_hidden"
+REFUSED: tuple[ReasonCode, ...] = (HIDDEN, "clipped", "too_dark")
 """Flags of a region that is seen too badly to be graded."""
 MIXED = "colours_differ"
 """Flag of what is measured in two photos of which one alone was corrected by its colour card."""
@@ -48,6 +49,13 @@ UNDECIDED = "undecided"
 """Flag of a region of whose skin the map often does not know whether it is pigment."""
 ACCEPTED = "accepted"
 """Flag of a region that a check refuses and a person accepted; a view that passes is taken before it."""
+OTHER_VIEW = "other_view"
+"""Flag of a region that is not measured in the view that faces it, though the visit has that one."""
+VIEWS_DIFFER = "views_differ"
+"""Flag of a region in which two views disagree beyond their intervals."""
+DISAGREEMENT = "disagreement"
+"""Flag of a region in which the second opinion finds much more or less."""
+Flags = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,11 +69,9 @@ class RegionResult:
     measure : RegionMeasure or None
     grade : RegionGrade or None
         None for nose and upper lip, which MASI does not grade, and where too little skin is visible.
-    flag : str
-        Why it is not graded: one of `REFUSED`. Or ``other_view`` (not the view that faces the region),
-        ``views_differ`` (two views disagree beyond their intervals), ``views_unlike`` (they may not show one
-        person), ``undecided`` (of much of the skin the map does not know whether it is pigment),
-        ``disagreement`` (the second opinion finds much more or less), with a ``;`` between, or empty.
+    flags : tuple of str
+        Why it is not graded: one of `REFUSED`. Or `ACCEPTED`, `OTHER_VIEW`, `VIEWS_DIFFER`, `UNLIKE`,
+        `MIXED`, `UNDECIDED`, `DISAGREEMENT`.
     second_opinion_fraction : float or None
         Pigmented fraction by the classical map, where the learned one is measured.
     refusal : str
@@ -77,7 +83,7 @@ class RegionResult:
     view: View | None
     measure: RegionMeasure | None
     grade: RegionGrade | None
-    flag: str = ""
+    flags: Flags = ()
     second_opinion_fraction: float | None = None
     refusal: str = ""
     view_share: float | None = None
@@ -88,14 +94,29 @@ class RegionResult:
         parts = [
             "" if grade is None else f"area {grade.area}, darkness {grade.darkness}",
             "" if self.measure is None else f"{100 * self.measure.pigmented_fraction:.1f} % pigmented",
-            flag_words(self.flag),
+            flag_words(self.flags),
         ]
         return ", ".join(filter(None, parts)) or "nothing known"
 
+    @property
+    def flag(self) -> str:
+        """As the tables have it."""
+        return told(self.flags)
 
-def flag_words(flag: str) -> str:
-    """A flag as people read it."""
-    return flag.replace(";", ", ").replace("_", " ")
+
+def told(flags: Flags) -> str:
+    """Flags as the tables have them: with a ``;`` between."""
+    return ";".join(flags)
+
+
+def flags_in(cell: str) -> Flags:
+    """The flags behind a cell that `told` made."""
+    return tuple(filter(None, cell.split(";")))
+
+
+def flag_words(flags: Flags) -> str:
+    """Flags as people read them."""
+    return ", ".join(flag.removeprefix("region_").replace("_", " ") for flag in flags)
 
 
 def preferred_views(region: str) -> tuple[View, ...]:
@@ -115,15 +136,13 @@ def region_result(
     view, measure, second = measures.view, measures.regions[region], measures.second_fraction[region]
     least = settings.quality.least_visible(place)
     if measure is None or measure.visible_fraction < least:
-        return RegionResult(
-            view, measure, None, "region_hidden", second, hidden_sentence(region, measure, least)
-        )
+        return RegionResult(view, measure, None, (HIDDEN,), second, hidden_sentence(region, measure, least))
     for unfit in of_region(findings, region, "fail"):
         if unfit.reason in REFUSED and unfit.check != "visible_fraction":
-            return RegionResult(view, measure, None, str(unfit.reason), second, unfit.sentence)
+            return RegionResult(view, measure, None, (str(unfit.reason),), second, unfit.sentence)
     result = _graded(region, view, measure, second, settings)
-    accepted = ACCEPTED if of_region(findings, region, "accepted") else ""
-    return replace(result, flag=";".join(filter(None, (accepted, result.flag))), view_share=1.0)
+    accepted = (ACCEPTED,) if of_region(findings, region, "accepted") else ()
+    return replace(result, flags=(*accepted, *result.flags), view_share=1.0)
 
 
 def _graded(
@@ -133,9 +152,19 @@ def _graded(
     apart = 0.0 if second is None else abs(second - measure.pigmented_fraction)
     flags = {
         UNDECIDED: measure.undecided_fraction > settings.pigment.undecided_fraction,
-        "disagreement": apart > settings.pigment.disagreement_fraction,
+        DISAGREEMENT: apart > settings.pigment.disagreement_fraction,
     }
-    return RegionResult(view, measure, graded, ";".join(flag for flag in flags if flags[flag]), second)
+    return RegionResult(view, measure, graded, holding(flags), second)
+
+
+def holding(flags: Mapping[str, bool]) -> Flags:
+    """Those that hold."""
+    return tuple(flag for flag, holds in flags.items() if holds)
+
+
+def is_refused(region: RegionResult) -> bool:
+    """Whether it is seen too badly to be graded."""
+    return not set(region.flags).isdisjoint(REFUSED)
 
 
 def merged(
@@ -156,15 +185,15 @@ def merged(
     """
     preferred = preferred_views(region)
     seen = [view for view in preferred if region in results.get(view, {})]
-    usable = [view for view in seen if results[view][region].flag not in REFUSED]
+    usable = [view for view in seen if not is_refused(results[view][region])]
     if not usable:
-        return results[seen[-1]][region] if seen else RegionResult(None, None, None, "region_hidden")
-    usable = [view for view in usable if ACCEPTED not in results[view][region].flag] or usable
+        return results[seen[-1]][region] if seen else RegionResult(None, None, None, (HIDDEN,))
+    usable = [view for view in usable if ACCEPTED not in results[view][region].flags] or usable
     found = [results[view][region] for view in usable]
     if len(usable) > 1:
         return _joined(region, found, [measures[view] for view in usable], settings, models)
     if usable[0] != preferred[0] and preferred[0] in results:
-        return replace(found[0], flag=";".join(filter(None, ("other_view", found[0].flag))))
+        return replace(found[0], flags=(OTHER_VIEW, *found[0].flags))
     return found[0]
 
 
@@ -191,9 +220,8 @@ def _joined(
     side, front = photos
     alike, least = likeness_of(front, side), settings.quality.views_likeness.warn
     unlike = alike is not None and least is not None and alike < least
-    flags = ["views_differ" * apart, UNLIKE * unlike, MIXED * mixed, result.flag]
-    flag = ";".join(filter(None, flags))
-    return replace(result, flag=flag, view_share=both.shares[main])
+    own = holding({VIEWS_DIFFER: apart, UNLIKE: unlike, MIXED: mixed})
+    return replace(result, flags=(*own, *result.flags), view_share=both.shares[main])
 
 
 def grade(measure: RegionMeasure, scale: ScaleSettings) -> RegionGrade:
@@ -239,5 +267,5 @@ def region_values(region: RegionResult) -> dict[str, Any]:
     second = region.second_opinion_fraction
     opinion = {"second_opinion_fraction": None if second is None else round(second, 5)}
     share = None if region.view_share is None else round(region.view_share, 4)
-    told = {"view": region.view, "view_share": share, "flag": region.flag}
-    return told | measures | grades | opinion
+    seen = {"view": region.view, "view_share": share, "flag": region.flag}
+    return seen | measures | grades | opinion

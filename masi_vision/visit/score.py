@@ -36,6 +36,7 @@ from masi_vision.visit.measure import PhotoMeasures, measure_seen
 from masi_vision.visit.models import Models, shipped_models
 from masi_vision.visit.quality import Finding, Result, check_photo, refusal, wanted, worst
 from masi_vision.visit.region import (
+    HIDDEN,
     METHODS,
     REFUSED,
     RegionResult,
@@ -354,7 +355,7 @@ def _total(
             else hidden_sentence(name, None, settings.quality.visible_fraction.fail)
             for name, one in missing.items()
         ]
-        flags = [one.flag if one else "region_hidden" for one in missing.values()]
+        flags = {flag for one in missing.values() for flag in (one.flags if one else (HIDDEN,))}
         return None, next(code for code in REFUSED if code in flags), " ".join(dict.fromkeys(sentences))
     scale = settings.scale
     grades = {name: cast(RegionGrade, regions[name].grade) for name in MASI_REGIONS}
@@ -466,7 +467,7 @@ def _outcome(photo: PhotoScore, views: Collection[View]) -> dict[str, Any]:
         for name, region in photo.regions.items()
         if name in MASI_REGIONS and region.grade is None and faced_by(name, views) == photo.view
     ]
-    flags = [region.flag for region in lacking]
+    flags = {flag for region in lacking for flag in region.flags}
     return {
         "status": "not_scored" if lacking else "scored",
         "reason": next((code for code in REFUSED if code in flags), None),

@@ -93,7 +93,7 @@ def test_a_photo_that_is_measured_but_not_scored_is_drawn_too(known_models, plac
 
 
 def test_a_region_of_which_the_map_is_undecided_is_marked_below_its_figures(result):
-    chin = replace(result.regions["chin"], flag="undecided")
+    chin = replace(result.regions["chin"], flags=("undecided",))
     doubted = draw_overlay(replace(result, regions={**result.regions, "chin": chin}))
     rows, columns = np.nonzero((draw_overlay(result) != doubted).any(axis=2))
     assert rows.size > 50

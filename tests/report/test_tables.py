@@ -38,7 +38,7 @@ PROVENANCE = Provenance(
 MEASURE = RegionMeasure(0.9, 0.4, 0.08, 6.25, 9.5, 0.7, 28.123456, 0.35, 0.45, 0.078, 0.083, 0.03, 0.1)
 REGION = RegionResult("front", MEASURE, RegionGrade(3, 2, 3))
 FREE = RegionResult("front", replace(MEASURE, pigmented_fraction=0.0, contrast_od=0.0), ABSENT)
-HIDDEN = RegionResult("front", replace(MEASURE, visible_fraction=0.2), None, "region_hidden")
+HIDDEN = RegionResult("front", replace(MEASURE, visible_fraction=0.2), None, ("region_hidden",))
 NOSE = RegionResult("front", MEASURE, None)
 SCORES = Scores(6.0, 15.0, 6.1234, 15.5, 4.0, 8.4)
 

@@ -10,7 +10,7 @@ from masi_vision.config import load_settings
 from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
 from masi_vision.photo.colour_card import PATCHES
 from masi_vision.photo.colour_correction import Correction, Refusal
-from masi_vision.visit.compare import face_in_frame
+from masi_vision.visit.laid_over import face_in_frame
 from masi_vision.visit.models import shipped_models
 from masi_vision.visit.seen import SeenPhoto, see_photo
 from masi_vision.visit.since_first import capture_of, changed_since

@@ -417,7 +417,7 @@ def test_a_region_that_is_not_seen_cannot_be_accepted_but_one_hardly_seen_can(vi
 
 
 def test_a_region_that_was_not_measured_has_no_numbers_at_all():
-    values = region_values(RegionResult(None, None, None, "region_hidden"))
+    values = region_values(RegionResult(None, None, None, ("region_hidden",)))
     assert {value for name, value in values.items() if name != "flag"} == {None}
 
 

@@ -1,0 +1,231 @@
+"""What changed in one region between two visits: by their own measures, and by the photographs laid over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from masi_vision.config import QualitySettings, Settings
+from masi_vision.face.align import skin_area
+from masi_vision.names import View, place_of
+from masi_vision.photo.colour_correction import Correction
+from masi_vision.pigment import learned
+from masi_vision.pigment.measure import RegionMeasure, mean_over_area, measure_region, share_of_area
+from masi_vision.visit.laid_over import Comparison
+from masi_vision.visit.measure import PhotoMeasures, visible_share
+from masi_vision.visit.models import Models
+from masi_vision.visit.region import (
+    ACCEPTED,
+    HIDDEN,
+    MIXED,
+    OTHER_VIEW,
+    REFUSED,
+    UNDECIDED,
+    Flags,
+    flag_words,
+    holding,
+    preferred_views,
+    told,
+)
+from masi_vision.visit.score import VisitScore
+
+
+@dataclass(frozen=True)
+class RegionChange:
+    """What changed in one region, on the skin seen in both visits, within the baseline's borders.
+
+    Parameters
+    ----------
+    view : {"front", "left", "right"} or None
+        None where no view shows the region in both visits.
+    common_fraction : float or None
+        Skin seen in both over the whole region.
+    before, after : RegionMeasure or None
+        The same skin at both visits.
+    registered_od, registered_od_low, registered_od_high : float or None
+        Mean change of density over the common skin, from the photographs laid over each other, and its 90 %
+        interval; below 0 where the skin got lighter.
+    darker_fraction, lighter_fraction : float or None
+        Share of the common skin that plainly changed.
+    tone, spread_od : float or None
+        Of the photographs' fit, see `ChangeMap`.
+    flags : tuple of str
+        Why it is not compared: a visit's reason where nothing of it was measured, one of `REFUSED` at a
+        visit, ``not_aligned``. Or `ACCEPTED` or `UNDECIDED` at a visit, `OTHER_VIEW`, `DOUBTFUL`,
+        `ROUTES_DIFFER`, `MIXED`.
+    """
+
+    view: View | None
+    common_fraction: float | None = None
+    before: RegionMeasure | None = None
+    after: RegionMeasure | None = None
+    registered_od: float | None = None
+    registered_od_low: float | None = None
+    registered_od_high: float | None = None
+    darker_fraction: float | None = None
+    lighter_fraction: float | None = None
+    tone: float | None = None
+    spread_od: float | None = None
+    flags: Flags = ()
+
+    def __str__(self) -> str:
+        """In a line: the change by the second route, and the flag."""
+        told = "" if self.registered_od is None else f"{1000 * self.registered_od:+.1f} thousandths OD"
+        return ", ".join(filter(None, (told, flag_words(self.flags))))
+
+    @property
+    def flag(self) -> str:
+        """As the tables have it."""
+        return told(self.flags)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; those of the first route are differences of the two visits' measures."""
+        values: dict[str, Any] = {"view": self.view, "flag": self.flag}
+        values["common_fraction"] = rounded(self.common_fraction)
+        for name in ("pigmented_fraction", "contrast_od", "integrated_od"):
+            before, after = (getattr(measure, name, None) for measure in (self.before, self.after))
+            change = None if before is None or after is None else after - before
+            if name == "contrast_od" and not (before and after):
+                change = None  # that there is no pigment is no contrast of 0
+            values[f"{name}_before"], values[f"{name}_after"] = rounded(before), rounded(after)
+            values[f"{name}_change"] = rounded(change)
+        for name in REGISTERED:
+            values[name] = rounded(getattr(self, name))
+        return values
+
+
+DOUBTFUL = "doubtful"
+"""Flag of a region whose photographs hardly fit over each other."""
+ROUTES_DIFFER = "routes_differ"
+"""Flag of a region in which the two ways to tell the change are far apart."""
+_ROUTES_APART_OD = 0.08
+"""In none of 1,344 pairs of benchmarks/pigment.py the learned map and the photographs laid over each other
+were so far apart. Chosen here."""
+REGISTERED = (
+    *("registered_od", "registered_od_low", "registered_od_high", "darker_fraction", "lighter_fraction"),
+    *("tone", "spread_od"),
+)
+"""What only the second route knows of a region."""
+
+
+Refusals = Mapping[View, Mapping[str, str]]
+"""Per photo and region, why it cannot be compared; empty where it can."""
+
+
+def refusals(visit: VisitScore, unfit: Collection[View]) -> Refusals:
+    """What quality refused, and the views that do not fit over each other."""
+    return {
+        photo.view: {
+            name: "not_aligned" if photo.view in unfit else next((f for f in one.flags if f in REFUSED), "")
+            for name, one in photo.regions.items()
+        }
+        for photo in visit.photos
+    }
+
+
+@dataclass(frozen=True)
+class LaidVisits:
+    """Two visits as far as they lie over each other.
+
+    Parameters
+    ----------
+    views : mapping
+        The views that fit.
+    seen, refusals : pair
+        Of either visit: the photos that were measured, and why regions of them cannot be compared.
+    visits : pair of VisitScore
+    """
+
+    views: Mapping[View, Comparison]
+    seen: Sequence[Mapping[View, PhotoMeasures]]
+    refusals: Sequence[Refusals]
+    visits: tuple[VisitScore, VisitScore]
+
+    def refusal(self, view: View, region: str) -> str:
+        """Why a region of a view that both visits have cannot be compared; empty where it can."""
+        if not all(view in measured for measured in self.seen):
+            return ""
+        return next((why for one in self.refusals if (why := one.get(view, {}).get(region, ""))), "")
+
+    def least_visible(self, view: View, limits: QualitySettings) -> float:
+        """How much of a region both photos of a view must show."""
+        return limits.least_visible(*(place_of(one.patient, one.visit, view) for one in self.visits))
+
+    def accepted(self, view: View, region: str) -> bool:
+        """Whether a check of the region was overridden at either visit."""
+        photos = [photo for visit in self.visits for photo in visit.photos if photo.view == view]
+        return any(ACCEPTED in photo.regions[region].flags for photo in photos)
+
+    def has(self, view: View) -> bool:
+        """Whether a visit has a photo of the view."""
+        return any(view in refusals for refusals in self.refusals)
+
+
+def region_change(
+    name: str, members: list[int], laid: LaidVisits, settings: Settings, models: Models
+) -> RegionChange:
+    """The region in the first of its preferred views that shows enough of it at both visits."""
+    whole, area = np.isin(models.face.atlas.labels, members), skin_area(models.face.atlas)
+    preferred = preferred_views(name)
+    unseen = [visit.reason for visit, seen in zip(laid.visits, laid.seen, strict=True) if not seen]
+    best = RegionChange(None, flags=(next(filter(None, unseen), HIDDEN),))
+    for view in preferred:
+        if refused := laid.refusal(view, name):
+            best = RegionChange(view, flags=(refused,))
+            continue
+        if view not in laid.views:
+            continue
+        comparison, measures = laid.views[view], [visit[view] for visit in laid.seen]
+        change = comparison.change
+        common = np.isin(measures[0].codes, members) & change.skin
+        share = visible_share(np.where(change.skin, measures[0].codes, 0), members, models.face.atlas)
+        if share < laid.least_visible(view, settings.quality):
+            best = RegionChange(view, share, flags=(HIDDEN,))
+            continue
+        method = measures[0].pigment.method
+        error, is_learned = models.pigment.errors[method], method == learned.METHOD
+        found = [
+            measure_region(pigment, common, whole=whole, area=area, error=error)
+            for pigment in (measures[0].pigment, comparison.follow_up.pigment)
+        ]
+        mean = mean_over_area(change.change_od, common, area)
+        low, high = models.pigment.change_error.around(mean)
+        darker, lighter = (share_of_area(common & (change.plain == sign), common, area) for sign in (1, -1))
+        others = {
+            ACCEPTED: laid.accepted(view, name),
+            OTHER_VIEW: view != preferred[0] and laid.has(preferred[0]),
+            DOUBTFUL: comparison.doubtful(settings.quality.registration_residual),
+            ROUTES_DIFFER: is_learned and abs(mean - _difference_od(found)) > _ROUTES_APART_OD,
+            UNDECIDED: max(one.undecided_fraction if one else 0.0 for one in found)
+            > settings.pigment.undecided_fraction,
+            MIXED: len({isinstance(one.card, Correction) for one in measures}) > 1,
+        }
+        return RegionChange(
+            view,
+            common_fraction=share,
+            before=found[0],
+            after=found[1],
+            registered_od=mean,
+            registered_od_low=low,
+            registered_od_high=high,
+            darker_fraction=darker,
+            lighter_fraction=lighter,
+            tone=change.tone,
+            spread_od=change.spread_od,
+            flags=holding(others),
+        )
+    return best
+
+
+def _difference_od(found: Sequence[RegionMeasure | None]) -> float:
+    """The change by the first route: of the two visits' own measures."""
+    before, after = (0.0 if one is None else one.integrated_od for one in found)
+    return after - before
+
+
+def rounded(value: float | None) -> float | None:
+    """To five places; None stays."""
+    return None if value is None else round(value, 5)

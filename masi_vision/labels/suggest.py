@@ -108,7 +108,7 @@ def seen_masks(photo: Photo, settings: Settings, models: Models) -> tuple[dict[s
         There is no face, or hardly any skin of it.
     """
     seen = see_photo(photo, settings, models)
-    pigment, _ = pigment_maps(seen.true_rgb, seen.codes, settings.pigment, models)
+    pigment, _ = pigment_maps(seen.corrected_rgb, seen.codes, settings.pigment, models)
     top, left, bottom, right = window = seen.face.window(photo.srgb.shape)
     codes = np.zeros(photo.full_size, np.uint8)
     codes[top:bottom, left:right] = seen.face.photo_codes(window)

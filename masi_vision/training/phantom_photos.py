@@ -267,7 +267,7 @@ def picture_of(
         state=state,
         distractor=distractor,
         delta_l=delta_l,
-        linear=measures.linear_rgb,
+        linear=measures.corrected_rgb,
         measures=measures,
         lesion=lesion > 0.5,
         density_od=density,

@@ -250,7 +250,7 @@ def changes_held(rows: list[Row], error: MeasureError, scale: ScaleSettings) -> 
         if not all(map(_all, pair)):
             continue
         ends = [
-            (*_score_ends(shot, error, scale), mmasi_of(_amounts(shot, true=False), scale)) for shot in pair
+            (mmasi_of(_amounts(shot, true=False), scale), *_score_ends(shot, error, scale)) for shot in pair
         ]
         low, high = change_ends(*ends, share=error.change_share)
         true = [mmasi_of(_amounts(shot, true=True), scale) for shot in pair]

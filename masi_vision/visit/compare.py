@@ -291,9 +291,9 @@ def _mmasi_change(
     views = [[_seen_in(visit.regions[name]) for name in MASI_REGIONS] for visit in (first, second)]
     if views[0] != views[1]:
         return None, None, None
-    before, after = ((one.mmasi_low, one.mmasi_high, one.mmasi) for one in (first.scores, second.scores))
+    before, after = ((one.mmasi, one.mmasi_low, one.mmasi_high) for one in (first.scores, second.scores))
     low, high = change_ends(before, after, share=share)
-    return round(after[2] - before[2], 1), low, high  # of tenths, which floating point does not keep
+    return round(after[0] - before[0], 1), low, high  # of tenths, which floating point does not keep
 
 
 def _seen_in(region: RegionResult) -> View | None:

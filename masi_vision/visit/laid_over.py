@@ -35,7 +35,7 @@ class FaceInFrame:
 
 def face_in_frame(measures: PhotoMeasures) -> FaceInFrame:
     """A measured photograph as a comparison takes it."""
-    return FaceInFrame(measures.linear_rgb, measures.codes, measures.pigment)
+    return FaceInFrame(measures.corrected_rgb, measures.codes, measures.pigment)
 
 
 _COPY_RESIDUAL, _COPY_SPREAD_OD = 0.0004, 0.007

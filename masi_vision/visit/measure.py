@@ -41,7 +41,7 @@ class PhotoMeasures:
         Name of each subunit to its measure; None where none of it is visible.
     second_fraction : dict
         Name of each subunit to its pigmented fraction by the second opinion; None where there is none.
-    linear_rgb : (H, W, 3)
+    corrected_rgb : (H, W, 3)
         The face in the aligned frame as it was measured: corrected, where a colour card is used.
     card : Correction, Refusal or None
         What the photo's colour card asked for.
@@ -54,7 +54,7 @@ class PhotoMeasures:
     codes: npt.NDArray[np.uint8]
     regions: dict[str, RegionMeasure | None]
     second_fraction: dict[str, float | None]
-    linear_rgb: Floats
+    corrected_rgb: Floats
     card: Correction | Refusal | None = None
 
 
@@ -81,7 +81,7 @@ def measure_seen(seen: SeenPhoto, view: View, settings: Settings, models: Models
     """
     photo, codes = seen.photo, seen.codes
     with named(photo):
-        pigment, second = pigment_maps(seen.true_rgb, codes, settings.pigment, models)
+        pigment, second = pigment_maps(seen.corrected_rgb, codes, settings.pigment, models)
     error = models.pigment.errors[pigment.method]
     atlas = models.face.atlas
     area = skin_area(atlas)
@@ -104,7 +104,7 @@ def measure_seen(seen: SeenPhoto, view: View, settings: Settings, models: Models
         codes=codes,
         regions=regions,
         second_fraction=opinions,
-        linear_rgb=seen.true_rgb,
+        corrected_rgb=seen.corrected_rgb,
         card=seen.card,
     )
 

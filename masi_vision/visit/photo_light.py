@@ -132,7 +132,7 @@ def red_over_blue_od(seen: SeenPhoto, skin: npt.NDArray[np.bool_]) -> float | No
     """By how much red is stronger than blue on some skin (H, W), its median; None without any."""
     if not skin.any():
         return None
-    red, blue = (np.maximum(seen.true_rgb[..., k][skin], 1e-4) for k in (0, 2))
+    red, blue = (np.maximum(seen.corrected_rgb[..., k][skin], 1e-4) for k in (0, 2))
     return float(np.median(np.log10(red / blue)))
 
 

@@ -402,7 +402,7 @@ def moved(value: float, end: float, share: float) -> float:
 
 
 Ends = tuple[float, float, float]
-"""Low and high end of a score, and the score."""
+"""A score, and the low and high end of its interval."""
 
 
 def change_ends(before: Ends, after: Ends, *, share: float) -> tuple[float, float]:
@@ -413,9 +413,10 @@ def change_ends(before: Ends, after: Ends, *, share: float) -> tuple[float, floa
     share : float
         Of the distances that independent errors of both would have; see `MeasureError`.
     """
-    change = after[2] - before[2]
-    down = np.hypot(after[2] - after[0], before[1] - before[2])
-    up = np.hypot(after[1] - after[2], before[2] - before[0])
+    (was, was_low, was_high), (now, now_low, now_high) = before, after
+    change = now - was
+    down = np.hypot(now - now_low, was_high - was)
+    up = np.hypot(now_high - now, was - was_low)
     return change - share * float(down), change + share * float(up)
 
 

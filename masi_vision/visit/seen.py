@@ -56,7 +56,7 @@ class SeenPhoto:
         return linear_face(self.photo, self.face)
 
     @cached_property
-    def true_rgb(self) -> Floats:
+    def corrected_rgb(self) -> Floats:
         """The same corrected by the colour card, where there is one that is trusted."""
         return corrected(self.linear_rgb, self.card) if isinstance(self.card, Correction) else self.linear_rgb
 

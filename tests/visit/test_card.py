@@ -59,7 +59,7 @@ def test_a_face_is_measured_in_its_own_colours(scene):
     skin = cv2.erode(both, np.ones((9, 9), np.uint8)) > 0
     as_taken, as_corrected = (
         np.median(np.abs(rgb[skin] - plain.linear_rgb[skin]), axis=0)
-        for rgb in (other.linear_rgb, other.true_rgb)
+        for rgb in (other.linear_rgb, other.corrected_rgb)
     )
     assert (as_corrected < 0.012).all()
     assert (as_taken > 3 * as_corrected).any()
@@ -95,7 +95,7 @@ def test_a_card_with_a_hand_over_it_corrects_nothing_and_says_so(face):
     card[np.hypot((rows - 280) / 1.4, columns - 290) < 62] = (214, 160, 135)
     seen = see(beside(face, card))
     assert not isinstance(seen.card, Correction)
-    np.testing.assert_array_equal(seen.true_rgb, seen.linear_rgb)
+    np.testing.assert_array_equal(seen.corrected_rgb, seen.linear_rgb)
     result = score_photo(Photo.from_srgb(beside(face, card)), chosen("require"))
     assert (result.status, result.reason) == ("not_scored", "colour_card")
 
@@ -120,4 +120,4 @@ def test_drift_from_the_first_visit_is_told(scene):
 
 def test_a_corrected_photo_is_compared_as_it_was_measured(scene):
     measures = score_photo(Photo.from_srgb(by_camera(scene)), chosen("use")).measures
-    np.testing.assert_array_equal(face_in_frame(measures).linear_rgb, see(by_camera(scene)).true_rgb)
+    np.testing.assert_array_equal(face_in_frame(measures).linear_rgb, see(by_camera(scene)).corrected_rgb)

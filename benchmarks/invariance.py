@@ -12,7 +12,7 @@ from masi_vision.phantom.distractor import Distractor, distraction
 from masi_vision.photo import Photo
 from masi_vision.training.cache import prepare
 from masi_vision.training.phantom_photos import Scene, drawn_melasma, people_to_plant, photographed
-from masi_vision.training.pigment_export import Course
+from masi_vision.training.pigment_export import Sittings
 from masi_vision.visit.models import Models
 from masi_vision.visit.score import Scores, score_photo
 
@@ -33,16 +33,16 @@ CAPTURES: dict[str, Capture] = {
 LAID_ON: dict[str, Distractor] = {"planted redness": "redness", "light from one side": "turned_light"}
 
 
-def invariance_table(course: Course, models: Models, settings: Settings) -> str:
+def invariance_table(sittings: Sittings, models: Models, settings: Settings) -> str:
     """Mean and largest change of mMASI against the plain photograph of the same phantom."""
-    faces = people_to_plant(prepare(course.faces, course.cache), course.split)
+    faces = people_to_plant(prepare(sittings.faces, sittings.cache), sittings.split)
     changes: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CAPTURES, *LAID_ON)}
     done = 0
     for face in faces:
         if done == PEOPLE:
             break
-        rng = np.random.default_rng((course.seed, 77, int(face.id)))
-        melasma, _ = drawn_melasma(face, models.face.atlas, course.families, rng)
+        rng = np.random.default_rng((sittings.seed, 77, int(face.id)))
+        melasma, _ = drawn_melasma(face, models.face.atlas, sittings.families, rng)
         scene = Scene(face, melasma)
         plain = scored(scene, Capture(), models, settings)
         if plain is None:

@@ -35,7 +35,7 @@ from masi_vision.photo import linear_to_srgb8
 from masi_vision.pigment.learned import METHOD, read_both_ways
 from masi_vision.skin.density import optical_density
 from masi_vision.training.phantom_photos import CHANGE, Mask, Picture, Row, change_rows, rows_of
-from masi_vision.training.pigment_export import CUTS, Course, judged, markdown
+from masi_vision.training.pigment_export import CUTS, Sittings, judged, markdown
 from masi_vision.training.pigment_figures import change_r, coverage, figures
 from masi_vision.visit.measure import classical_map
 from masi_vision.visit.models import Models, shipped_models
@@ -256,16 +256,16 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     settings, models = load_settings(), shipped_models()
-    course = Course(
+    sittings = Sittings(
         arguments.faces, arguments.cache, "test", "held out", arguments.photos, seed=arguments.seed
     )
     before = arguments.reuse or arguments.baselines
     rows = [Row(**row) for row in json.loads(before.read_text(encoding="utf-8"))] if before else []
     if arguments.baselines:
         rows = [row for row in rows if row.estimator in (BY_RULES, PLAIN, PAIRED, *RULES)]
-        rows += judged(course, shipped_models, partial(judge, baselines=False))
+        rows += judged(sittings, shipped_models, partial(judge, baselines=False))
     elif not arguments.reuse:
-        rows = judged(course, shipped_models, partial(judge, plain=arguments.plain))
+        rows = judged(sittings, shipped_models, partial(judge, plain=arguments.plain))
     if arguments.rows:
         arguments.rows.write_text(json.dumps([vars(row) for row in rows]), encoding="utf-8")
     scale = settings.scale
@@ -277,7 +277,7 @@ def main() -> None:
             groups_table(rows, scale),
             coverage_table(rows, models, scale),
             flags_table(rows, models, settings.pigment),
-            invariance_table(course, models, settings),
+            invariance_table(sittings, models, settings),
         ]
     )
     print(results)

@@ -24,7 +24,7 @@ from masi_vision.face.atlas import SUBUNIT_OF_REGION, FaceAtlas, Floats
 from masi_vision.pigment.map import undecided
 from masi_vision.pigment.measure import integrated_od, mean_over_area
 from masi_vision.training.phantom_photos import Picture, in_frame
-from masi_vision.training.pigment_export import Course, judged
+from masi_vision.training.pigment_export import Sittings, judged
 from masi_vision.visit.laid_over import Comparison, laid_over
 from masi_vision.visit.models import Models, shipped_models
 
@@ -169,8 +169,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the table into docs/comparing.md")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    course = Course(arguments.faces, arguments.cache, "test", "held out", arguments.people)
-    results = table(judged(course, shipped_models, judge))
+    sittings = Sittings(arguments.faces, arguments.cache, "test", "held out", arguments.people)
+    results = table(judged(sittings, shipped_models, judge))
     print(results)
     if arguments.write:
         write_results(PAGE, results)

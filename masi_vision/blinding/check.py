@@ -17,8 +17,8 @@ from masi_vision.blinding.coded_set import (
     FILE_TIME,
     ORDER_COLUMNS,
     ORDERS,
-    Contents,
-    Plan,
+    CodingPlan,
+    SetContents,
     read_contents,
     read_order,
 )
@@ -35,7 +35,7 @@ _OF_CHANCE = re.compile(rf"[0-9a-f]{{16}}|[0-9a-f]{{64}}|{_NAME.pattern}")
 _ROW = re.compile(rf"^\d+,{_CODE}$|\A{','.join(ORDER_COLUMNS)}$", re.M)
 """What the lists of a set hold anyhow: hashes, codes, counts. A patient's number turns up there by chance."""
 _KEYS = frozenset(("format", "masi_vision", "set", "units", "readers", "photos"))
-_OWN_WORDS = frozenset((__version__, *Plan().readers))
+_OWN_WORDS = frozenset((__version__, *CodingPlan().readers))
 _COUNTS = frozenset(("format", "units"))
 _IN_PICTURES = (b"ICC_PROFILE\0", b"\x08profile\0")
 """Words that every picture with a colour profile has: a visit may be called so."""
@@ -68,7 +68,7 @@ def problems_of(folder: Path, key: Key | None = None) -> list[str]:
     return found
 
 
-def _files(folder: Path, contents: Contents) -> Iterator[str]:
+def _files(folder: Path, contents: SetContents) -> Iterator[str]:
     """Names, times, and what does not belong."""
     lists = {CONTENTS, *(f"{ORDERS}/{reader}.csv" for reader in contents.readers)}
     places = sorted(folder.rglob("*"))
@@ -92,7 +92,7 @@ def _files(folder: Path, contents: Contents) -> Iterator[str]:
     )
 
 
-def _photos(folder: Path, contents: Contents) -> Iterator[str]:
+def _photos(folder: Path, contents: SetContents) -> Iterator[str]:
     """Metadata, changed files, and files that are the same to the byte."""
     seen: dict[str, str] = {}
     for name, told in sorted(contents.photos.items()):
@@ -109,7 +109,7 @@ def _photos(folder: Path, contents: Contents) -> Iterator[str]:
         yield from (f"{name} carries {leak}." for leak in leaks_of(data))
 
 
-def _orders(folder: Path, contents: Contents) -> Iterator[str]:
+def _orders(folder: Path, contents: SetContents) -> Iterator[str]:
     for reader in contents.readers:
         try:
             order = read_order(folder, reader)

@@ -37,7 +37,7 @@ FILE_TIME = 946_684_800
 
 
 @dataclass(frozen=True)
-class Plan:
+class CodingPlan:
     """How a set is coded.
 
     Parameters
@@ -62,7 +62,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Contents:
+class SetContents:
     """What a set says of itself."""
 
     set_id: str
@@ -84,7 +84,7 @@ class Contents:
 def make_set(
     visits: Sequence[StudyVisit],
     out: Path,
-    plan: Plan,
+    plan: CodingPlan,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Key:
     """Write a coded set, and return its key, which is not written.
@@ -117,7 +117,7 @@ def make_set(
 
 
 def _written(
-    visits: Sequence[StudyVisit], folder: Path, plan: Plan, progress: Callable[[int, int], None]
+    visits: Sequence[StudyVisit], folder: Path, plan: CodingPlan, progress: Callable[[int, int], None]
 ) -> Key:
     folder.mkdir()
     seed = secrets.randbits(128)
@@ -219,7 +219,7 @@ def _even_times(folder: Path) -> None:
         os.utime(place, (FILE_TIME, FILE_TIME))
 
 
-def read_contents(folder: Path) -> Contents:
+def read_contents(folder: Path) -> SetContents:
     """What a set says of itself.
 
     Raises
@@ -230,7 +230,7 @@ def read_contents(folder: Path) -> Contents:
     file = folder / CONTENTS
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        found = Contents(values["set"], tuple(values["readers"]), dict(values["photos"]))
+        found = SetContents(values["set"], tuple(values["readers"]), dict(values["photos"]))
         version = values["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BlindingError(

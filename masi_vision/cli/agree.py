@@ -17,7 +17,7 @@ from masi_vision.reads_table import rows_of, rows_sha256
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from masi_vision.stats.panel import Finding
+    from masi_vision.stats.panel import Figure
     from masi_vision.stats.reads import Read
 
 AGREEMENT = "agreement.csv"
@@ -110,7 +110,7 @@ def _check_shared(
         typer.echo(f"{len(missing)} visits that were read have no score: they count for the readers alone.")
 
 
-def table_of(found: Sequence[Finding], reads_sha256: str) -> str:
+def table_of(found: Sequence[Figure], reads_sha256: str) -> str:
     """All figures as CSV, and what they are made of; a figure or bound that there is none of is blank."""
     rows = (
         {
@@ -133,7 +133,7 @@ def _number(value: float) -> str:
     return f"{value:.6f}" if value == value else ""
 
 
-def _say(found: Sequence[Finding]) -> None:
+def _say(found: Sequence[Figure]) -> None:
     from masi_vision.report.figures import figure_text
 
     typer.echo("In brackets: 95 % intervals.")

@@ -57,7 +57,7 @@ def make(
     from masi_vision.batch.address import is_remote, local_path
     from masi_vision.batch.study import visits_of
     from masi_vision.blinding.check import problems_of
-    from masi_vision.blinding.coded_set import Plan, make_set
+    from masi_vision.blinding.coded_set import CodingPlan, make_set
     from masi_vision.blinding.key import check_passphrase, sealed
     from masi_vision.cli import screen
     from masi_vision.config import load_settings
@@ -69,7 +69,7 @@ def make(
             f"{out} lies within the study, and its copies would be taken for photos of patients. "
             "Expected a place apart from it. Name another."
         )
-    plan = Plan(tuple(readers), repeats) if readers else Plan(repeat_share=repeats)
+    plan = CodingPlan(tuple(readers), repeats) if readers else CodingPlan(repeat_share=repeats)
     visits = visits_of(study, load_settings(settings).views)
     passphrase = _passphrase(passphrase_file, new=True)
     check_passphrase(passphrase)

@@ -19,7 +19,7 @@ from masi_vision.cli.run import (
     REGION_CHANGES_CSV,
     Book,
     Order,
-    Progress,
+    Told,
     prepare,
     score_files,
 )
@@ -120,7 +120,7 @@ def compare_and_show(order: ChangeOrder) -> int:
     return DONE if whole else SOME_NOT_SCORED
 
 
-def compare_all(order: ChangeOrder, progress: Progress = lambda done, found: None) -> ChangeBook:
+def compare_all(order: ChangeOrder, progress: Told = lambda done, found: None) -> ChangeBook:
     """Compare every visit with its patient's baseline, and write the results.
 
     Raises
@@ -240,7 +240,7 @@ def _from_baseline(visits: list[VisitFiles], baseline: str | None) -> list[Visit
     return [*first, *(files for files in visits if files.visit != baseline)] if first else []
 
 
-def _changes(one: Series, book: ChangeBook, models: Models, progress: Progress) -> Iterator[VisitChange]:
+def _changes(one: Series, book: ChangeBook, models: Models, progress: Told) -> Iterator[VisitChange]:
     baseline = None
     for files in one.visits:
         progress(len(book.visits), book.visits_found)

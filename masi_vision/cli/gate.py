@@ -10,7 +10,7 @@ from rich.table import Table
 from masi_vision.cli import screen
 from masi_vision.cli.changes import has_own_folder
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
-from masi_vision.cli.run import Book, Order, Progress, ResultFiles, prepare
+from masi_vision.cli.run import Book, Order, ResultFiles, Told, prepare
 from masi_vision.config import Settings
 from masi_vision.csv_table import csv_text
 from masi_vision.errors import NotScorable
@@ -80,7 +80,7 @@ def check_and_show(order: Order) -> int:
     return SOME_NOT_SCORED if bad else DONE
 
 
-def check_visits(order: Order, progress: Progress = lambda done, found: None) -> GateBook:
+def check_visits(order: Order, progress: Told = lambda done, found: None) -> GateBook:
     """Check the photos of every visit, later visits against the patient's first; and write the results.
 
     Raises

@@ -14,7 +14,7 @@ from masi_vision.errors import SettingsError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from masi_vision.labels.check import Contents
+    from masi_vision.labels.check import DatasetContents
 
 labels = typer.Typer(
     help="A site's own annotated photographs: bring them in, suggest labels to correct, check a data set.",
@@ -152,7 +152,7 @@ def check(dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folde
     return SOME_NOT_SCORED if contents.problems else DONE
 
 
-def show_contents(contents: Contents) -> None:
+def show_contents(contents: DatasetContents) -> None:
     """Print what a data set holds, split by split."""
     from masi_vision.cli.screen import console
 
@@ -165,7 +165,7 @@ def show_contents(contents: Contents) -> None:
         screen.print(line, soft_wrap=True)
 
 
-def _contents_table(contents: Contents) -> Table:
+def _contents_table(contents: DatasetContents) -> Table:
     from rich.table import Table
 
     from masi_vision.labels.dataset import SPLITS

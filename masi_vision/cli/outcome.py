@@ -17,7 +17,7 @@ from masi_vision.reads_table import rows_of
 from masi_vision.written import json_text, write_file
 
 if TYPE_CHECKING:
-    from masi_vision.stats.outcome import Gain, OutcomeProtocol, Result
+    from masi_vision.stats.outcome import Gain, OutcomeFigure, OutcomeProtocol
 
 OUTCOME, PATIENTS, PROTOCOL = "outcome.csv", "patients.csv", "protocol.json"
 
@@ -50,7 +50,7 @@ def outcome(
     from masi_vision.stats.outcome import (
         NOT_FITTED,
         Gain,
-        Result,
+        OutcomeFigure,
         event_results,
         gains,
         load_protocol,
@@ -69,7 +69,7 @@ def outcome(
         found += other_results(rows_of(others), arms, rules, others.name)
     if events is not None:
         found += event_results(rows_of(events), arms, events.name)
-    write_file(out / OUTCOME, _csv(Result, found, rules))
+    write_file(out / OUTCOME, _csv(OutcomeFigure, found, rules))
     write_file(out / PATIENTS, _csv(Gain, gains(courses, rules), rules))
     asked = rules.model_dump(mode="json") | {"protocol_sha256": rules.sha256}
     write_file(out / PROTOCOL, json_text(asked))
@@ -80,7 +80,9 @@ def outcome(
 
 
 def _csv(
-    kind: type[Result] | type[Gain], rows: Sequence[Result] | Sequence[Gain], rules: OutcomeProtocol
+    kind: type[OutcomeFigure] | type[Gain],
+    rows: Sequence[OutcomeFigure] | Sequence[Gain],
+    rules: OutcomeProtocol,
 ) -> str:
     """The figures, each with the hash of the protocol that asked for it."""
     columns = [field.name for field in fields(kind)]
@@ -99,7 +101,7 @@ def _cell(value: object) -> object:
     return f"{value:.6g}" if value == value else ""
 
 
-def _say(found: Sequence[Result], rules: OutcomeProtocol) -> None:
+def _say(found: Sequence[OutcomeFigure], rules: OutcomeProtocol) -> None:
     from masi_vision.report.figures import interval_text
     from masi_vision.report.study import p_text
     from masi_vision.stats.outcome import NOT_COMPARED, NOT_FITTED

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
-    from masi_vision.blinding.coded_set import Contents
+    from masi_vision.blinding.coded_set import SetContents
     from masi_vision.review.protocol import ReadingProtocol
 
 _SERVE, _PORT = "serve", 8420
@@ -165,7 +165,7 @@ def _check_files(*files: Path | None) -> None:
             raise ReadingError(f"There is no file {file}. Expected the one that is named. Name another.")
 
 
-def _check_photos(coded_set: Path, contents: Contents) -> None:
+def _check_photos(coded_set: Path, contents: SetContents) -> None:
     """Refuse a set whose photos are not those that its own list has the hashes of."""
     from hashlib import sha256
 

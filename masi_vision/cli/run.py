@@ -51,14 +51,14 @@ class ResultFiles:
 
 CHANGES_CSV, REGION_CHANGES_CSV, CHANGES_JSON = "changes.csv", "region_changes.csv", "changes.json"
 PICTURES = "pictures"
-RESULTS = ResultFiles(
+SCORED = ResultFiles(
     (*TABLES, CHANGES_CSV, REGION_CHANGES_CSV, CHANGES_JSON),
     {folder: tuple(f"*_{view}{end}" for view in VIEWS for end in ends) for folder, ends in ENDINGS.items()}
     | {PICTURES: tuple(f"*_{view}.jpg" for view in VIEWS)},
 )
 """Of masi score and of masi compare: what one of them leaves beside the other's would be of another run."""
 
-Progress = Callable[[int, int], None]
+Told = Callable[[int, int], None]
 """Called with the visits done and found."""
 
 
@@ -81,7 +81,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Ended:
     """What a run came to; `state` is not "finished" where it was stopped."""
 
     visits: tuple[VisitRows, ...]
@@ -109,7 +109,7 @@ def score_and_show(order: Order, *, as_json: bool = False) -> int:
     return outcome.exit_code
 
 
-def score_visits(order: Order, progress: Progress = lambda done, found: None) -> Outcome:
+def score_visits(order: Order, progress: Told = lambda done, found: None) -> Ended:
     """Score every visit and write the results; stopped by Ctrl-C, it keeps what is done.
 
     Raises
@@ -128,7 +128,7 @@ def score_visits(order: Order, progress: Progress = lambda done, found: None) ->
             result = score_files(files, order.settings, models)
             write_pictures(result, order.out, names.of(files.patient, files.visit), order.pictures)
             book.visits.append(visit_rows(result, files.remarks))
-    return Outcome(tuple(book.visits), book.state)
+    return Ended(tuple(book.visits), book.state)
 
 
 class Book:
@@ -173,7 +173,7 @@ class Book:
         )
 
 
-def prepare(order: Order, made: ResultFiles = RESULTS) -> None:
+def prepare(order: Order, made: ResultFiles = SCORED) -> None:
     """Make the results folder, or refuse it.
 
     Raises

@@ -21,7 +21,7 @@ from masi_vision.visit.region import UNDECIDED, UNLIKE, flag_words, flags_in
 from masi_vision.written import json_text
 
 if TYPE_CHECKING:
-    from masi_vision.cli.run import Order, Outcome
+    from masi_vision.cli.run import Ended, Order
     from masi_vision.config import Settings, SeverityBands
 
 # Width of the table where there is no terminal to ask.
@@ -69,7 +69,7 @@ def print_json(values: object) -> None:
     sys.stdout.flush()
 
 
-def show(outcome: Outcome, order: Order) -> None:
+def show(outcome: Ended, order: Order) -> None:
     """Print the table, what was not scored and why, and where the results lie."""
     screen = console()
     print_table(screen, score_table(outcome.visits, order.settings.severity_bands))

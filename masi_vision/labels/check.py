@@ -30,7 +30,7 @@ class _Seen:
 
 
 @dataclass(frozen=True)
-class Contents:
+class DatasetContents:
     """What a data set holds, by split.
 
     Parameters
@@ -56,7 +56,9 @@ class Contents:
     problems: tuple[str, ...]
 
 
-def check_dataset(data: Dataset, progress: Callable[[int, int], None] = lambda done, of: None) -> Contents:
+def check_dataset(
+    data: Dataset, progress: Callable[[int, int], None] = lambda done, of: None
+) -> DatasetContents:
     """Read every photo and picture of a data set."""
     seen: dict[str, _Seen] = {}
     problems = _table_problems(data)
@@ -69,7 +71,7 @@ def check_dataset(data: Dataset, progress: Callable[[int, int], None] = lambda d
     problems += _shown_twice(data, {name: one.sha256 for name, one in seen.items()})
     tones = balance(data, lambda entry: (entry.photo in seen and seen[entry.photo].tone) or NO_TONE)
     order = [name for name, _ in TONES] + [NO_TONE]
-    return Contents(
+    return DatasetContents(
         photos={split: len(data.part(split)) for split in SPLITS},
         patients={split: len({entry.patient for entry in data.part(split)}) for split in SPLITS},
         pigment={

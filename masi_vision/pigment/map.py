@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from masi_vision.skin.density import Floats
 
-UNDECIDED = (0.3, 0.8)
+UNDECIDED_PROBABILITY = (0.3, 0.8)
 """Between these probabilities of lesion a map is undecided. Chosen on phantoms of validation people: the
 share of such skin told best by how much a region's fraction was off."""
 SUREST = 0.95
@@ -84,5 +84,5 @@ def surer(least: float, raised_by_doubt: float, probability: Floats, skin: npt.N
 
 def undecided(probability: Floats) -> npt.NDArray[np.bool_]:
     """Where a probability of lesion is neither low nor high."""
-    low, high = UNDECIDED
+    low, high = UNDECIDED_PROBABILITY
     return np.asarray((probability > low) & (probability < high))

@@ -39,7 +39,7 @@ class RegionMeasure:
         Integrated pigment: mean density over all visible skin, lesion or not, less the share of it that the
         map is undecided of. It needs no threshold, and follows a change where the fraction jumps.
     undecided_fraction : float
-        Share of the visible skin of which the map is undecided (`masi_vision.pigment.map.UNDECIDED`).
+        Share of the visible skin of which the map is undecided (`UNDECIDED_PROBABILITY` of pigment/map.py).
     """
 
     visible_fraction: float

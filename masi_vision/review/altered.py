@@ -11,7 +11,7 @@ from masi_vision.review.audit import Act, is_lock, trail
 from masi_vision.review.database import closed_utc, fact
 from masi_vision.review.lists import told_order
 from masi_vision.review.reading import hash_of
-from masi_vision.review.tables import Account, Entry, Place
+from masi_vision.review.tables import Account, Entry, ListPlace
 
 
 def altered(session: Session) -> list[str]:
@@ -62,9 +62,9 @@ def altered_facts(session: Session) -> list[str]:
     ]
     lists = {event.subject: event.new for event in events if event.what == Act.LIST_GIVEN}
     rows = session.execute(
-        select(Account.name, Place.code)
-        .join(Place, Place.account_id == Account.id)
-        .order_by(Account.name, Place.number)
+        select(Account.name, ListPlace.code)
+        .join(ListPlace, ListPlace.account_id == Account.id)
+        .order_by(Account.name, ListPlace.number)
     )
     given: dict[str, list[str]] = {}
     for name, code in rows:

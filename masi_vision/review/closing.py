@@ -12,11 +12,11 @@ from masi_vision.review.adjudication import adjudicated_by, codes_not_adjudicate
 from masi_vision.review.audit import Act, note, now
 from masi_vision.review.database import closed_utc
 from masi_vision.review.protocol import ReadingProtocol
-from masi_vision.review.tables import Account, Draft, Entry, Fact, Place
+from masi_vision.review.tables import Account, Draft, Entry, Fact, ListPlace
 
 
 @dataclass(frozen=True)
-class Progress:
+class ReaderProgress:
     """How far a reader is; nothing of what was read.
 
     Parameters
@@ -34,7 +34,7 @@ class Progress:
     last_utc: str
 
 
-def progress_of_all(session: Session, protocol: ReadingProtocol) -> list[Progress]:
+def progress_of_all(session: Session, protocol: ReadingProtocol) -> list[ReaderProgress]:
     """Of every reader and adjudicator."""
     made, open_again = [], [*open_corrections(session), *open_second_reads(session)]
     for account in session.execute(select(Account).order_by(Account.name)).scalars():
@@ -44,11 +44,11 @@ def progress_of_all(session: Session, protocol: ReadingProtocol) -> list[Progres
         locked = session.execute(select(func.count(func.distinct(Entry.code))).where(of)).scalar_one()
         last = session.execute(select(func.max(Entry.locked_utc)).where(of)).scalar_one() or ""
         units = session.execute(
-            select(func.count()).select_from(Place).where(Place.account_id == account.id)
+            select(func.count()).select_from(ListPlace).where(ListPlace.account_id == account.id)
         ).scalar_one()
         total = len(adjudicated_by(session, account, protocol)) if account.role == "adjudicator" else units
         begun = sum(name == account.name for _, name in open_again)
-        made.append(Progress(account.name, account.role, account.active, total, locked, begun, last))
+        made.append(ReaderProgress(account.name, account.role, account.active, total, locked, begun, last))
     return made
 
 

@@ -13,7 +13,7 @@ from masi_vision.review.closing import open_corrections
 from masi_vision.review.database import closed_utc, fact
 from masi_vision.review.grades import Reading
 from masi_vision.review.protocol import ReadingProtocol
-from masi_vision.review.tables import Account, Entry, Place
+from masi_vision.review.tables import Account, Entry, ListPlace
 from masi_vision.scale import MASI_REGIONS
 
 READ_COLUMNS = (
@@ -47,7 +47,9 @@ def reads_csv(session: Session, protocol: ReadingProtocol) -> str:
     ]
     read = {(entry.code, name) for entry, name in rows}
     places = session.execute(
-        select(Place.code, Account.name).join(Account, Account.id == Place.account_id).where(Account.active)
+        select(ListPlace.code, Account.name)
+        .join(Account, Account.id == ListPlace.account_id)
+        .where(Account.active)
     )
     missing = sorted(set(map(tuple, places.all())) - read)
     made += [{"code": code, "reader": name, "stage": "blind"} | known for code, name in missing]

@@ -20,7 +20,7 @@ from masi_vision.review.accounts import account_named, time_of
 from masi_vision.review.audit import Act, note, now
 from masi_vision.review.database import closed_utc
 from masi_vision.review.protocol import ReadingProtocol
-from masi_vision.review.tables import Account, Entry, Place
+from masi_vision.review.tables import Account, Entry, ListPlace
 
 State = Literal["locked", "open", "later"]
 
@@ -74,7 +74,7 @@ def give_list(session: Session, name: str, coded_set: Path, protocol: ReadingPro
         )
     for number, code in enumerate(order, 1):
         part = 1 + (number - 1) * protocol.parts // len(order)
-        session.add(Place(account_id=account.id, code=code, number=number, part=part))
+        session.add(ListPlace(account_id=account.id, code=code, number=number, part=part))
     note(session, "masi", "tool", Act.LIST_GIVEN, name, new=told_order(order))
     return len(order)
 
@@ -88,7 +88,7 @@ def told_order(order: Sequence[str]) -> str:
 def own_list(session: Session, account: Account, protocol: ReadingProtocol) -> OwnList:
     """A reader's list as it stands."""
     places = session.execute(
-        select(Place).where(Place.account_id == account.id).order_by(Place.number)
+        select(ListPlace).where(ListPlace.account_id == account.id).order_by(ListPlace.number)
     ).scalars()
     times = _lock_times(session, account)
     listed, next_code, next_part = [], "", 0
@@ -118,7 +118,7 @@ def own_list(session: Session, account: Account, protocol: ReadingProtocol) -> O
 def has_locked_all(session: Session, account: Account) -> bool:
     """Whether every unit of a reader's list is locked."""
     locked = select(Entry.code).where(Entry.account_id == account.id, Entry.stage == "blind")
-    left = select(Place.code).where(Place.account_id == account.id, Place.code.not_in(locked))
+    left = select(ListPlace.code).where(ListPlace.account_id == account.id, ListPlace.code.not_in(locked))
     return session.execute(left.limit(1)).first() is None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from masi_vision.blinding.coded_set import Contents
+from masi_vision.blinding.coded_set import SetContents
 from masi_vision.errors import ReadingError
 from masi_vision.report.tables import SCORES_JSON
 
@@ -26,7 +26,7 @@ def scores_sha256(results: Path) -> str:
     return hashlib.sha256((results / SCORES_JSON).read_bytes()).hexdigest()
 
 
-def software_scores(results: Path, contents: Contents) -> dict[str, SoftwareScore]:
+def software_scores(results: Path, contents: SetContents) -> dict[str, SoftwareScore]:
     """Scores by code, from the results of masi score on the coded set.
 
     Raises

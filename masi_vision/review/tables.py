@@ -53,7 +53,7 @@ class SignIn(Base):
     ended_utc: Mapped[str] = mapped_column(String(32), default="")
 
 
-class Place(Base):
+class ListPlace(Base):
     """A unit in somebody's list."""
 
     __tablename__ = "place"

@@ -15,7 +15,7 @@ from masi_vision.errors import StatsError
 from masi_vision.reads_table import UNGRADED, counts
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.stats.calibration import Calibration, calibrate
-from masi_vision.stats.reads import GRADES, with_patients
+from masi_vision.stats.reads import NEEDED_GRADES, with_patients
 
 Line = Mapping[str, str]
 Key = tuple[str, str, str]
@@ -143,18 +143,18 @@ def _by_region(rows: Sequence[Line], name: str) -> list[Line]:
     if "reader" in rows[0]:  # without it, several rows of a region are several readers
         _refuse_twice(counted, ("patient", "visit", "region", "reader"), name)
     if "region" in rows[0]:
-        _need(counted, GRADES, name)
+        _need(counted, NEEDED_GRADES, name)
         return [row for row in counted if _is_of_masi(row)]
-    columns = tuple(f"{region}_{grade}" for region in MASI_REGIONS for grade in GRADES)
+    columns = tuple(f"{region}_{grade}" for region in MASI_REGIONS for grade in NEEDED_GRADES)
     if not set(columns) & set(rows[0]):
         raise StatsError(
-            f"{name} has the columns {', '.join(rows[0])}. Expected region, {', '.join(GRADES)} with a row "
-            f"for every region, or {', '.join(columns)} with a row for every visit."
+            f"{name} has the columns {', '.join(rows[0])}. Expected region, {', '.join(NEEDED_GRADES)} with "
+            f"a row for every region, or {', '.join(columns)} with a row for every visit."
         )
     _need(counted, columns, name)
     return [
         {"patient": row["patient"], "visit": row["visit"], "region": region}
-        | {grade: row[f"{region}_{grade}"] for grade in GRADES}
+        | {grade: row[f"{region}_{grade}"] for grade in NEEDED_GRADES}
         for row in counted
         for region in MASI_REGIONS
     ]
@@ -216,7 +216,7 @@ def _refuse_twice(rows: Sequence[Line], columns: tuple[str, ...], name: str) -> 
 
 def _is_graded(row: Line) -> bool:
     """Whether the reader gave both grades; a region without pigment has no darkness."""
-    return _is_clear(row) or all(row[name].lower() not in MISSING for name in GRADES)
+    return _is_clear(row) or all(row[name].lower() not in MISSING for name in NEEDED_GRADES)
 
 
 def _is_clear(row: Line) -> bool:

@@ -88,7 +88,7 @@ def load_protocol(file: Path | None = None) -> OutcomeProtocol:
 
 
 @dataclass(frozen=True)
-class Result:
+class OutcomeFigure:
     """One figure of the outcome.
 
     Parameters
@@ -131,7 +131,7 @@ class Gain:
     improvement_class: str
 
 
-def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Result]:
+def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[OutcomeFigure]:
     """Every figure of the outcome.
 
     Raises
@@ -203,24 +203,24 @@ def _with_both(courses: Sequence[Course], protocol: OutcomeProtocol, *, carried:
 
 def _compared(
     analysis: str, courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: bool = False
-) -> Iterator[Result]:
+) -> Iterator[OutcomeFigure]:
     visit = protocol.primary
     try:
         found = ancova_of(courses, protocol, carried=carried)
     except StatsError as error:  # the rest stands
-        yield Result(analysis, "all", visit, f"{NOT_FITTED} {error}", len(courses), float("nan"))
+        yield OutcomeFigure(analysis, "all", visit, f"{NOT_FITTED} {error}", len(courses), float("nan"))
         return
     compared = {one.arm for one in _with_both(courses, protocol, carried=carried)}
     for arm in sorted({one.arm for one in courses} - compared):
         why = f"{NOT_COMPARED} nobody has both visits; p for all comparisons is of the other arms"
-        yield Result(analysis, f"{arm} less {protocol.control}", visit, why, 0, float("nan"))
+        yield OutcomeFigure(analysis, f"{arm} less {protocol.control}", visit, why, 0, float("nan"))
     for mean in found.means:
         yield _of(analysis, mean.arm, visit, "adjusted mean", mean.patients, mean.mean, tested=False)
     patients = {mean.arm: mean.patients for mean in found.means}
     for one in found.comparisons:
         both, name = patients[one.arm] + patients[one.control], f"{one.arm} less {one.control}"
         yield _of(analysis, name, visit, "difference", both, one.difference, p_adjusted=one.p_adjusted)
-        yield Result(
+        yield OutcomeFigure(
             analysis=analysis,
             arm=name,
             visit=visit,
@@ -242,9 +242,9 @@ def _of(
     *,
     tested: bool = True,
     p_adjusted: float = float("nan"),
-) -> Result:
+) -> OutcomeFigure:
     p = found.p if tested else float("nan")
-    return Result(
+    return OutcomeFigure(
         analysis=analysis,
         arm=arm,
         visit=visit,
@@ -314,7 +314,7 @@ def _check_cells(courses: Sequence[Course], visits: Sequence[str], primary: str)
                 )
 
 
-def _by_mmrm(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[Result]:
+def _by_mmrm(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[OutcomeFigure]:
     """The comparisons by the model of all visits; where it cannot be fitted, why, and the rest stands."""
     analysis = "sensitivity: MMRM"
     try:
@@ -323,7 +323,9 @@ def _by_mmrm(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[R
         apart = [weights[arm] - weights[protocol.control] for arm in others]
         found = [model.contrast(one) for one in apart]
     except StatsError as error:
-        yield Result(analysis, "all", protocol.primary, f"{NOT_FITTED} {error}", len(courses), float("nan"))
+        yield OutcomeFigure(
+            analysis, "all", protocol.primary, f"{NOT_FITTED} {error}", len(courses), float("nan")
+        )
         return
     there = [one for one in courses if protocol.baseline in one.values and set(visits) & one.values.keys()]
     covariance = np.array([[one @ model.covariance @ other for other in apart] for one in apart])
@@ -334,7 +336,7 @@ def _by_mmrm(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[R
         yield _of(analysis, name, protocol.primary, "difference", both, one, p_adjusted=p)
 
 
-def _trajectories(courses: Sequence[Course]) -> Iterator[Result]:
+def _trajectories(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
     """Mean of every arm at every visit, with its interval by Student's t."""
     for arm in sorted({one.arm for one in courses}):
         for visit in sorted({visit for one in courses for visit in one.values}, key=natural_key):
@@ -345,14 +347,14 @@ def _trajectories(courses: Sequence[Course]) -> Iterator[Result]:
                 yield _mean("trajectory", arm, visit, "mean", values)
 
 
-def _mean(analysis: str, arm: str, visit: str, measure: str, values: Values) -> Result:
+def _mean(analysis: str, arm: str, visit: str, measure: str, values: Values) -> OutcomeFigure:
     mean, n = float(values.mean()), len(values)
     if n < 2:
-        return Result(analysis, arm, visit, measure, n, mean)
+        return OutcomeFigure(analysis, arm, visit, measure, n, mean)
     if np.ptp(values) == 0:  # nobody knows the spread of what is all alike
-        return Result(analysis, arm, visit, measure, n, mean)
+        return OutcomeFigure(analysis, arm, visit, measure, n, mean)
     wide = float(t_distribution.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
-    return Result(
+    return OutcomeFigure(
         analysis=analysis,
         arm=arm,
         visit=visit,
@@ -387,7 +389,7 @@ def _class(before: float, after: float, rate: float, protocol: OutcomeProtocol) 
     return next((name for name, least in protocol.classes.items() if rate >= least - 1e-12), INEFFECTIVE)
 
 
-def _improvement(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[Result]:
+def _improvement(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[OutcomeFigure]:
     of_arm: dict[str, list[Gain]] = {}
     for one in gains(courses, protocol):
         if one.improvement_class:
@@ -404,10 +406,10 @@ def _improvement(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterat
         yield _share("responder", arm, protocol.primary, words, responders, len(here))
 
 
-def _share(analysis: str, arm: str, visit: str, measure: str, count: int, of: int) -> Result:
+def _share(analysis: str, arm: str, visit: str, measure: str, count: int, of: int) -> OutcomeFigure:
     """A share with Wilson's interval."""
     found = wilson(count / of, of)
-    return Result(
+    return OutcomeFigure(
         analysis=analysis,
         arm=arm,
         visit=visit,
@@ -419,18 +421,18 @@ def _share(analysis: str, arm: str, visit: str, measure: str, count: int, of: in
     )
 
 
-def _missing(courses: Sequence[Course]) -> Iterator[Result]:
+def _missing(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
     visits = sorted({visit for one in courses for visit in one.values}, key=natural_key)
     for arm in sorted({one.arm for one in courses}):
         here = [one for one in courses if one.arm == arm]
         for visit in visits:
             count = sum(visit not in one.values for one in here)
-            yield Result("missing", arm, visit, "patients without a value", len(here), float(count))
+            yield OutcomeFigure("missing", arm, visit, "patients without a value", len(here), float(count))
 
 
 def other_results(
     rows: Sequence[Mapping[str, str]], arms: Mapping[str, str], protocol: OutcomeProtocol, name: str
-) -> list[Result]:
+) -> list[OutcomeFigure]:
     """Further outcomes by arm and visit: mean with its interval, and median.
 
     Parameters
@@ -472,11 +474,13 @@ def other_results(
     for item, arm, visit in sorted(groups, key=lambda group: (*group[:2], natural_key(group[2]))):
         values = np.array(groups[item, arm, visit])
         made.append(_mean(item, arm, visit, "mean", values))
-        made.append(Result(item, arm, visit, "median", len(values), float(np.median(values))))
+        made.append(OutcomeFigure(item, arm, visit, "median", len(values), float(np.median(values))))
     return made
 
 
-def event_results(rows: Sequence[Mapping[str, str]], arms: Mapping[str, str], name: str) -> list[Result]:
+def event_results(
+    rows: Sequence[Mapping[str, str]], arms: Mapping[str, str], name: str
+) -> list[OutcomeFigure]:
     """Complications by arm: share of patients who had each at least once.
 
     Raises

@@ -22,7 +22,7 @@ from masi_vision.stats.agreement import (
     within_unit_sd,
 )
 from masi_vision.stats.icc import Form, complete_rows, reliability
-from masi_vision.stats.reads import GRADES, Read, ReadTable, table_of
+from masi_vision.stats.reads import NEEDED_GRADES, Read, ReadTable, table_of
 from masi_vision.stats.resampling import DRAWS, Rows, by_patient
 
 Values = npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ _DECIMALS = 9
 
 
 @dataclass(frozen=True)
-class Finding:
+class Figure:
     """One figure.
 
     Parameters
@@ -75,7 +75,7 @@ def findings(
     baseline: str,
     final: str,
     draws: int = DRAWS,
-) -> list[Finding]:
+) -> list[Figure]:
     """All figures of a panel, and of the software beside it.
 
     Parameters
@@ -107,7 +107,7 @@ def findings(
     return [*made, *_of_change(table, readers, baseline, final, draws)]
 
 
-def _figures(topic: str, between: str, table: ReadTable, formulas: Formulas, draws: int) -> Iterator[Finding]:
+def _figures(topic: str, between: str, table: ReadTable, formulas: Formulas, draws: int) -> Iterator[Figure]:
     """Figures of the units that all raters of a table graded, drawn by patient.
 
     Notes
@@ -124,7 +124,7 @@ def _figures(topic: str, between: str, table: ReadTable, formulas: Formulas, dra
     by_formula = formulas(values) if len(values) >= LEAST_PAIRS else {}
     for measure, drawn in by_patient(of, patients, draws=draws).items():
         estimate = _wider(drawn, by_formula.get(measure, drawn))
-        yield Finding(topic, between, measure, len(patients), len(set(patients)), estimate)
+        yield Figure(topic, between, measure, len(patients), len(set(patients)), estimate)
 
 
 def _wider(one: Estimate, other: Estimate) -> Estimate:
@@ -186,20 +186,20 @@ def _grades(grade: str) -> Formulas:
     return of
 
 
-def _of_readers(panel: ReadTable, draws: int) -> Iterator[Finding]:
+def _of_readers(panel: ReadTable, draws: int) -> Iterator[Figure]:
     yield from _of_all_readers(panel, draws)
     for one, other in combinations(panel.raters, 2):
         yield from _pair("readers", panel.only((one, other)), draws)
 
 
-def _of_all_readers(panel: ReadTable, draws: int) -> Iterator[Finding]:
+def _of_all_readers(panel: ReadTable, draws: int) -> Iterator[Figure]:
     """Reliability of the whole panel; nothing where all of it graded fewer than three units."""
     if complete_rows(panel.values).sum() < LEAST_PAIRS:
         return
     yield from _figures("readers", ", ".join(panel.raters), panel, _reliability, draws)
 
 
-def _pair(topic: str, two: ReadTable, draws: int, words: str = "") -> Iterator[Finding]:
+def _pair(topic: str, two: ReadTable, draws: int, words: str = "") -> Iterator[Figure]:
     """Limits of agreement and concordance of two raters; nothing where they share fewer than three units."""
     if complete_rows(two.values).sum() < LEAST_PAIRS:
         return
@@ -207,9 +207,9 @@ def _pair(topic: str, two: ReadTable, draws: int, words: str = "") -> Iterator[F
     yield from _figures(topic, ", ".join(two.raters), two, _concordance(words), draws)
 
 
-def _of_grades(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
+def _of_grades(reads: Sequence[Read], draws: int) -> Iterator[Figure]:
     """Every pair of readers, all regions together, each region's grade one unit."""
-    for grade in GRADES:
+    for grade in NEEDED_GRADES:
         tables = [table_of(reads, (region, grade)) for region in MASI_REGIONS]
         patients, visits = tables[0].patients * len(tables), tables[0].visits * len(tables)
         whole = ReadTable(
@@ -224,12 +224,12 @@ def _of_grades(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
                 yield _with_wilson(one) if is_share else one
 
 
-def _with_wilson(share: Finding) -> Finding:
+def _with_wilson(share: Figure) -> Figure:
     """A share no narrower than Wilson's interval, as if each patient were counted once."""
     return replace(share, estimate=_wider(share.estimate, wilson(share.estimate.value, share.patients)))
 
 
-def _of_repeats(reads: Sequence[Read], draws: int) -> Iterator[Finding]:
+def _of_repeats(reads: Sequence[Read], draws: int) -> Iterator[Figure]:
     """How far a reader agrees with himself, from units that came twice under other codes."""
     first = {(read.rater, read.patient, read.visit): read for read in reads if not read.repeat}
     for rater in sorted({read.rater for read in reads}):
@@ -263,12 +263,12 @@ def _with_software(table: ReadTable, readers: Sequence[str]) -> ReadTable:
     return ReadTable(table.patients, table.visits, (SOFTWARE, PANEL), both)
 
 
-def _of_software(table: ReadTable, readers: Sequence[str], draws: int) -> Iterator[Finding]:
+def _of_software(table: ReadTable, readers: Sequence[str], draws: int) -> Iterator[Figure]:
     both = _with_software(table, readers)
     yield from _near("software", both, draws)
 
 
-def _near(topic: str, both: ReadTable, draws: int, words: str = "") -> Iterator[Finding]:
+def _near(topic: str, both: ReadTable, draws: int, words: str = "") -> Iterator[Figure]:
     """How near two raters are; nothing where they share fewer than three units."""
     if complete_rows(both.values).sum() < LEAST_PAIRS:
         return
@@ -282,7 +282,7 @@ def _near(topic: str, both: ReadTable, draws: int, words: str = "") -> Iterator[
     yield from _pair(topic, both, draws, words)
 
 
-def _left_out(table: ReadTable, readers: Sequence[str], draws: int) -> Iterator[Finding]:
+def _left_out(table: ReadTable, readers: Sequence[str], draws: int) -> Iterator[Figure]:
     """Is the software as near to the other readers as the one who is left out?"""
     there = table.values[complete_rows(table.values)]
     if len(there) < LEAST_PAIRS:
@@ -316,7 +316,7 @@ def _left_out(table: ReadTable, readers: Sequence[str], draws: int) -> Iterator[
 
 def _of_change(
     table: ReadTable, readers: Sequence[str], baseline: str, final: str, draws: int
-) -> Iterator[Finding]:
+) -> Iterator[Figure]:
     """Change from baseline to the final visit, a patient a unit."""
     if baseline == final:
         return

@@ -16,7 +16,7 @@ from masi_vision.reads_table import UNGRADED, counts, is_locked
 from masi_vision.scale import MASI_REGIONS, RegionGrade, mmasi
 
 Values = npt.NDArray[np.float64]
-GRADES = ("area", "darkness")
+NEEDED_GRADES = ("area", "darkness")
 Grades = dict[tuple[str, str], int]
 """Of region and name."""
 _GREATEST = {"mmasi": 24.0, "masi": 48.0}
@@ -108,7 +108,11 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
     for column in ("patient", "reader"):
         refuse_spelled_alike((row[column] for row in rows), column)
     by_region = "region" in rows[0]
-    wanted = GRADES if by_region else [f"{region}_{grade}" for region in MASI_REGIONS for grade in GRADES]
+    wanted = (
+        NEEDED_GRADES
+        if by_region
+        else [f"{region}_{grade}" for region in MASI_REGIONS for grade in NEEDED_GRADES]
+    )
     if lacking := [column for column in wanted if column not in rows[0]]:
         raise StatsError(
             f"{name} lacks {', '.join(lacking)}. Expected a column of each grade. Look for a misspelt name."
@@ -155,7 +159,7 @@ def _of_row(row: Mapping[str, str], name: str) -> Read:
     grades: Grades = {
         (region, grade): _grade(text, name)
         for region in MASI_REGIONS
-        for grade in GRADES
+        for grade in NEEDED_GRADES
         if (text := row.get(f"{region}_{grade}", "")).lower() not in MISSING
     }
     return _read(row, grades, name)
@@ -179,7 +183,7 @@ def _by_region(rows: Sequence[Mapping[str, str]], name: str) -> list[Read]:
             )
         seen.add((*key, region))
         grades = made.setdefault(key, (row, {}))[1]
-        for grade in GRADES:
+        for grade in NEEDED_GRADES:
             if row.get(grade, "").lower() not in MISSING:
                 grades[region, grade] = _grade(row[grade], name)
     return [_read(row, grades, name) for row, grades in made.values()]

@@ -56,7 +56,7 @@ class Judge(Protocol):
 
 
 @dataclass
-class Progress:
+class Reached:
     """How far a run has come; what a checkpoint remembers beside the weights."""
 
     step: int = 0
@@ -434,16 +434,16 @@ def _write(file: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> Non
         ) from error
 
 
-def _resume(file: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+def _resume(file: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> Reached:
     if not file.exists():
-        return Progress()
+        return Reached()
     parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}, "random": {}}
     try:
         with safe_open(file, "pt") as stored:
             for name in stored.keys():  # noqa: SIM118 (no mapping)
                 part, _, rest = name.partition(".")
                 parts[part][rest] = stored.get_tensor(name)
-            progress = Progress(**json.loads(stored.metadata()["progress"]))
+            progress = Reached(**json.loads(stored.metadata()["progress"]))
     except Exception as error:  # safetensors raises errors of its own and of the system
         raise ModelError(
             f"{file} is damaged ({error}). Expected the run's checkpoint. Remove it: the run begins again."

@@ -20,7 +20,7 @@ from masi_vision.training.designs import FILES
 from masi_vision.training.experiment import Experiment
 from masi_vision.training.fit import Fitted
 from masi_vision.training.onnx_export import export_finder, export_pigment, export_reader
-from masi_vision.training.runs import Course
+from masi_vision.training.runs import Prepared
 from masi_vision.version import __version__
 from masi_vision.visit.models import PIGMENT_CARD
 
@@ -47,7 +47,7 @@ class Part:
     """A network that was fitted, and how."""
 
     experiment: Experiment
-    course: Course
+    prepared: Prepared
     fitted: Fitted
 
 
@@ -88,7 +88,7 @@ def replace_network(part: Part, out: Path) -> dict[str, float]:
     """
     what = part.experiment.network
     file = out / f"{FILES[what]}.onnx"
-    network, compared = part.fitted.network, part.course.compared
+    network, compared = part.fitted.network, part.prepared.compared
     if what == "finder":
         apart = export_finder(network, compared, file)
     elif what == "reader":
@@ -110,7 +110,7 @@ def _write_card(part: Part, apart: dict[str, float], out: Path, files: tuple[Pat
         card.pop(key, None)
     networks = card.get("networks", {})
     networks[part.experiment.network] = {
-        **part.course.facts,
+        **part.prepared.facts,
         "experiment": part.experiment.model_dump(mode="json"),
         "started_from_sha256": before if part.experiment.model.start == "models" else {},
         "steps": part.fitted.steps,
@@ -124,7 +124,7 @@ def _write_card(part: Part, apart: dict[str, float], out: Path, files: tuple[Pat
     }
     card |= {
         "masi_vision": __version__,
-        "trained_on": part.course.facts["trained_on"],
+        "trained_on": part.prepared.facts["trained_on"],
         "licence": "as the owner of the photographs decides",
         "networks": networks,
         "versions": {

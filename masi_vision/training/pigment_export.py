@@ -66,7 +66,7 @@ Judge = Callable[[list[Picture], Models, Settings], Iterator[Judged]]
 
 
 @dataclass(frozen=True)
-class Course:
+class Sittings:
     """Whom to photograph, with what planted, how often."""
 
     faces: Path
@@ -79,7 +79,7 @@ class Course:
 
 
 def judged(
-    course: Course, models_of: Callable[[], Models], judge: Judge[Judged], *, workers: int = 2
+    sittings: Sittings, models_of: Callable[[], Models], judge: Judge[Judged], *, workers: int = 2
 ) -> list[Judged]:
     """Photograph and judge everybody, in as many processes; people who cannot be measured are passed over.
 
@@ -88,26 +88,26 @@ def judged(
     models_of : callable
         Opens the models in each process.
     """
-    people = people_to_plant(prepare(course.faces, course.cache), course.split)
-    names = [face.id for face in people][: course.people]
+    people = people_to_plant(prepare(sittings.faces, sittings.cache), sittings.split)
+    names = [face.id for face in people][: sittings.people]
     parts = [names[first::workers] for first in range(workers)]
     # Started afresh, not forked: OpenCV's thread pool, in use by now, does not survive a fork.
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        jobs = [pool.submit(_judged_part, course, part, models_of, judge) for part in parts]
+        jobs = [pool.submit(_judged_part, sittings, part, models_of, judge) for part in parts]
         return [row for job in jobs for row in job.result()]
 
 
 def _judged_part(
-    course: Course, names: list[str], models_of: Callable[[], Models], judge: Judge[Judged]
+    sittings: Sittings, names: list[str], models_of: Callable[[], Models], judge: Judge[Judged]
 ) -> list[Judged]:
     cv2.setNumThreads(1)
-    data, models, settings = prepare(course.faces, course.cache), models_of(), load_settings()
+    data, models, settings = prepare(sittings.faces, sittings.cache), models_of(), load_settings()
     rows: list[Judged] = []
     for name in names:
-        for number in range(course.rounds):
-            rng = np.random.default_rng((course.seed, number, int(name)))
+        for number in range(sittings.rounds):
+            rng = np.random.default_rng((sittings.seed, number, int(name)))
             try:
-                pictures = four_pictures(data.labelled[name], models, settings, course.families, rng)
+                pictures = four_pictures(data.labelled[name], models, settings, sittings.families, rng)
             except NotScorable:
                 continue
             patient = f"{name}-{number}"  # the same face with another melasma is another patient
@@ -186,8 +186,8 @@ def measure_errors(faces: Path, cache: Path, out: Path, *, people: int = 90, rou
 
 def _with_errors(card: dict[str, Any], faces: Path, cache: Path, out: Path, people: int, rounds: int) -> str:
     """Write the card with what is measured on the validation people, and its page; returns the page."""
-    course = Course(faces, cache, "validation", "training", people, rounds)
-    rows, settings = _validation_rows(course, out / PIGMENT_READER, cache), load_settings()
+    sittings = Sittings(faces, cache, "validation", "training", people, rounds)
+    rows, settings = _validation_rows(sittings, out / PIGMENT_READER, cache), load_settings()
     chosen = f"{settings.pigment.lesion_probability:g}"
     cuts = [f"{cut:g}" for cut in CUTS]
     by = {name: [row for row in rows if row.estimator == name] for name in (*cuts, rules.METHOD)}
@@ -200,7 +200,7 @@ def _with_errors(card: dict[str, Any], faces: Path, cache: Path, out: Path, peop
     apart = [abs(a.fraction - b.fraction) for a, b in zip(by[chosen], by[rules.METHOD], strict=True)]
     table = {name: figures(part, settings.scale) for name, part in by.items()}
     card = card | {
-        "chosen_on": f"{course.split} people, {course.families} families, {course.rounds} each",
+        "chosen_on": f"{sittings.split} people, {sittings.families} families, {sittings.rounds} each",
         "validation": {
             "chosen_cut": chosen,
             "phantoms": len({row.person for row in by[chosen]}),
@@ -227,16 +227,16 @@ def _phantoms(part: Part) -> int:
     return TWINS * part.experiment.augmentation.recombined * part.fitted.samples
 
 
-def _validation_rows(course: Course, file: Path, cache: Path) -> list[Row]:
+def _validation_rows(sittings: Sittings, file: Path, cache: Path) -> list[Row]:
     """Judge the validation people, or read what was judged of this network before: it takes minutes."""
     # What is chosen by these rows.
     chosen = {"pigment": {"lesion_probability", "undecided_fraction", "disagreement_fraction"}}
     settings = load_settings().model_dump(mode="json", exclude=chosen)
-    key = json.dumps([sha256_of(file), face_models().sha256, settings, asdict(course)], default=str)
+    key = json.dumps([sha256_of(file), face_models().sha256, settings, asdict(sittings)], default=str)
     kept = cache / f"validation-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
     if kept.exists():
         return [Row(**values) for values in json.loads(kept.read_text(encoding="utf-8"))]
-    rows = judged(course, partial(untried_models, file), judge_cuts)
+    rows = judged(sittings, partial(untried_models, file), judge_cuts)
     kept.write_text(json.dumps([asdict(row) for row in rows]), encoding="utf-8")
     return rows
 

@@ -85,7 +85,7 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Course:
+class Prepared:
     """An experiment made ready.
 
     Parameters
@@ -107,7 +107,7 @@ class Course:
     remarks: tuple[str, ...]
 
 
-def made_ready(experiment: Experiment, sources: Sources) -> Course:
+def made_ready(experiment: Experiment, sources: Sources) -> Prepared:
     """Gather the data of an experiment and make its network.
 
     Raises
@@ -143,14 +143,14 @@ def refuse_without_outlines(experiment: Experiment, sources: Sources) -> None:
 
 
 def carried_out(
-    experiment: Experiment, course: Course, run: Path, tell: Tell = lambda done, total, figures: None
+    experiment: Experiment, prepared: Prepared, run: Path, tell: Tell = lambda done, total, figures: None
 ) -> Fitted:
     """Fit it, going on where an earlier call was stopped."""
-    loss = partial(course.loss, weights=experiment.loss)  # type: ignore[attr-defined]
-    return fit(course.network, course.samples, loss, experiment, run, judge=course.judge, tell=tell)
+    loss = partial(prepared.loss, weights=experiment.loss)  # type: ignore[attr-defined]
+    return fit(prepared.network, prepared.samples, loss, experiment, run, judge=prepared.judge, tell=tell)
 
 
-def _reader(experiment: ReaderExperiment, sources: Sources) -> Course:
+def _reader(experiment: ReaderExperiment, sources: Sources) -> Prepared:
     atlas = sources.atlas
     train, facts, remarks = _faces_of("train", experiment, sources)
     held, _, more = _faces_of("validation", experiment, sources)
@@ -164,10 +164,10 @@ def _reader(experiment: ReaderExperiment, sources: Sources) -> Course:
     plain = ReaderSamples(held or train, mean, mirror, _AS_THEY_ARE, seed=_VALIDATION_SEED)
     compared = _tensor([plain.plain(number) for number in range(min(_COMPARED, plain.photos))])
     judge = ReaderJudge(plain) if held else None
-    return Course(network, samples, reader_loss, judge, compared, facts, (*remarks, *more, *_unheld(held)))
+    return Prepared(network, samples, reader_loss, judge, compared, facts, (*remarks, *more, *_unheld(held)))
 
 
-def _finder(experiment: FinderExperiment, sources: Sources) -> Course:
+def _finder(experiment: FinderExperiment, sources: Sources) -> Prepared:
     atlas = sources.atlas
     mean, mirror = atlas.landmark_mean, mirror_of(atlas.landmark_mean)
     train, facts, remarks = _faces_of("train", experiment, sources)
@@ -177,10 +177,10 @@ def _finder(experiment: FinderExperiment, sources: Sources) -> Course:
     compared = _tensor([fixed[number] for number in range(_COMPARED)])
     network = finder_of(experiment.model)
     _start(network, experiment, "finder", sources, compared)
-    return Course(network, samples, finder_loss, FinderJudge(fixed), compared, facts, remarks)
+    return Prepared(network, samples, finder_loss, FinderJudge(fixed), compared, facts, remarks)
 
 
-def _pigment(experiment: PigmentExperiment, sources: Sources) -> Course:
+def _pigment(experiment: PigmentExperiment, sources: Sources) -> Prepared:
     cut, how, seed = load_settings().pigment.lesion_probability, experiment.augmentation, experiment.seed
     samples: PigmentSamples
     if experiment.needs == "faces":
@@ -199,7 +199,7 @@ def _pigment(experiment: PigmentExperiment, sources: Sources) -> Course:
     network = pigment_of(experiment.model)
     seen = _tensor([held.plain(number) for number in range(min(_STATISTICS_FROM, held.photos))])
     _start(network, experiment, "pigment", sources, seen)
-    return Course(network, samples, pigment_loss, judge, seen[:_COMPARED], facts, remarks)
+    return Prepared(network, samples, pigment_loss, judge, seen[:_COMPARED], facts, remarks)
 
 
 def _frames(sources: Sources) -> tuple[dict[Split, list[SiteFrame]], dict[str, Any], tuple[str, ...]]:

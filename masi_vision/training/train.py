@@ -101,11 +101,13 @@ def _part(one: Named, sources: Sources, run: Path, listener: Listener, processes
     """Carry out one experiment and put its network in its place among the models."""
     if not processes.is_first:
         processes.wait()  # until the first one has filled the cache of photographs
-    course = made_ready(one.experiment, sources)
+    prepared = made_ready(one.experiment, sources)
     if processes.is_first:
         processes.wait()
-    listener.begun(one.name, course.remarks)
-    part = Part(one.experiment, course, carried_out(one.experiment, course, run / one.name, listener.stepped))
+    listener.begun(one.name, prepared.remarks)
+    part = Part(
+        one.experiment, prepared, carried_out(one.experiment, prepared, run / one.name, listener.stepped)
+    )
     if processes.is_first:
         draw_curves(run / one.name)
         if sources.models != run / MODELS:

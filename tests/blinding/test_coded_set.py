@@ -458,7 +458,7 @@ def test_photos_are_made_in_the_order_of_the_codes_not_of_the_patients(study, tm
         coded_set, "_write_photo", lambda folder, *of: (made.append(folder.name), write(folder, *of))
     )
     visits = visits_of(str(study[0] / "study"), load_settings().views)
-    key = coded_set.make_set(visits, tmp_path / "set", coded_set.Plan())
+    key = coded_set.make_set(visits, tmp_path / "set", coded_set.CodingPlan())
     assert len(set(made)) == len(key.units) == 12
     assert made == sorted(made)
 
@@ -470,7 +470,7 @@ def test_patients_with_plain_numbers_make_a_clean_set_and_their_numbers_are_foun
         (tmp_path / "study" / str(number) / "V1").mkdir(parents=True)
         cv2.imwrite(str(tmp_path / "study" / str(number) / "V1" / "front.png"), picture)
     visits = visits_of(str(tmp_path / "study"), load_settings().views)
-    key = coded_set.make_set(visits, tmp_path / "set", coded_set.Plan(readers=("r1", "r2")))
+    key = coded_set.make_set(visits, tmp_path / "set", coded_set.CodingPlan(readers=("r1", "r2")))
     assert problems_of(tmp_path / "set", key) == []
     order = tmp_path / "set" / "orders" / "r1.csv"
     order.write_text(order.read_text(encoding="utf-8").replace("\n1,", "\n1,of 1017 "), encoding="utf-8")

@@ -11,7 +11,7 @@ from conftest_review import PASSWORD, Person, both, graded
 from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
-from masi_vision.blinding.coded_set import Contents
+from masi_vision.blinding.coded_set import SetContents
 from masi_vision.errors import ReadingError
 from masi_vision.review.accounts import is_password, set_password
 from masi_vision.review.altered import altered_reads
@@ -199,7 +199,7 @@ def test_a_password_typed_where_the_name_belongs_is_kept_nowhere(reading_of):
 
 
 def test_scores_of_other_photos_are_not_shown(tmp_path):
-    contents = Contents("a1", ("anna",), {"AAAAAAA/front.jpg": "1" * 64, "BBBBBBB/front.jpg": "2" * 64})
+    contents = SetContents("a1", ("anna",), {"AAAAAAA/front.jpg": "1" * 64, "BBBBBBB/front.jpg": "2" * 64})
 
     def write(*visits):
         scored = [{"visit": code, "views": {"front": {"sha256": digest}}} for code, digest in visits]

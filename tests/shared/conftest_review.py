@@ -13,7 +13,7 @@ from postgres_server import CannotServeError, make_database, postgres_server  # 
 from starlette.testclient import TestClient  # noqa: E402
 
 from masi_vision.batch.study import visits_of  # noqa: E402
-from masi_vision.blinding.coded_set import Plan, make_set, read_order  # noqa: E402
+from masi_vision.blinding.coded_set import CodingPlan, make_set, read_order  # noqa: E402
 from masi_vision.config import load_settings  # noqa: E402
 from masi_vision.review.accounts import add_account  # noqa: E402
 from masi_vision.review.app import create_app  # noqa: E402
@@ -46,7 +46,7 @@ def coded(tmp_path_factory):
         picture,
     )
     visits = visits_of(str(folder / "study"), load_settings().views)
-    make_set(visits, folder / "set", Plan(("anna", "ben")))
+    make_set(visits, folder / "set", CodingPlan(("anna", "ben")))
     return folder / "set", planted
 
 

@@ -39,7 +39,7 @@ from postgres_server import make_database, postgres_server
 from sqlalchemy import select
 
 from masi_vision.batch.study import visits_of
-from masi_vision.blinding.coded_set import Plan, make_set, read_contents
+from masi_vision.blinding.coded_set import CodingPlan, make_set, read_contents
 from masi_vision.config import load_settings, shipped_file
 from masi_vision.phantom.demo import demo_folder
 from masi_vision.review.accounts import add_account
@@ -134,7 +134,7 @@ def reading_of(
                 photo = photo[number:]  # no two alike: a set tells of doubles
                 cv2.imwrite(str(visit / f"{view}.jpg"), photo, [cv2.IMWRITE_JPEG_QUALITY, 92])
         visits = visits_of(str(folder / "study"), load_settings().views)
-        make_set(visits, folder / "set", Plan(tuple(readers), repeat_share=0.0))
+        make_set(visits, folder / "set", CodingPlan(tuple(readers), repeat_share=0.0))
         rules = yaml.safe_load(shipped_file("configs", "protocol.yaml").read_text(encoding="utf-8"))
         rules |= {"days_between_parts": 0}
         rules["session"] |= {"units": 1000}

@@ -110,6 +110,14 @@ class Limit(Section):
         """Whether a value is worse than a bound."""
         return value > bound
 
+    def warns(self, value: float) -> bool:
+        """Whether a value is worth a warning."""
+        return self.warn is not None and self.is_beyond(value, self.warn)
+
+    def refuses(self, value: float) -> bool:
+        """Whether a value refuses the photo."""
+        return self.fail is not None and self.is_beyond(value, self.fail)
+
 
 class AtMost(Limit):
     """For a number that is bad when it is high."""
@@ -227,7 +235,7 @@ class QualitySettings(Section):
     registration_residual: AtMostShare
     colour_card: ColourCardSettings
     accepted: tuple[str, ...]
-    accepted_visible_fraction: InnerFraction
+    accepted_visible_fraction: Annotated[float, Field(ge=0.05, lt=1)]
     accepted_spoilt_fraction: InnerFraction
 
     @model_validator(mode="after")
@@ -250,8 +258,6 @@ class QualitySettings(Section):
         spoilt = (self.clipped_fraction.fail, self.blocked_fraction.fail)
         if any(one is not None and one > self.accepted_spoilt_fraction for one in spoilt):
             raise ValueError("an accepted_spoilt_fraction not below those that fail")
-        if self.accepted_visible_fraction < 0.05:
-            raise ValueError("an accepted_visible_fraction of 0.05 or more")
         return self
 
     @field_validator("accepted")

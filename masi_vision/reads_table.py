@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from masi_vision.csv_table import MISSING, Row, read_csv, whole_number
 from masi_vision.errors import StatsError
+from masi_vision.scale import MASI_REGIONS
+
+_Row = TypeVar("_Row", bound=Mapping[str, str])
 
 LOCKED = "locked_utc"
 """When the read was locked and signed; blank before."""
 UNGRADED = ("nose", "upper_lip")
 """Regions that a table may hold and MASI does not grade."""
+
+
+def of_masi(rows: Sequence[_Row], name: str) -> list[_Row]:
+    """Rows of regions without those that MASI does not grade.
+
+    Raises
+    ------
+    StatsError
+        A region is none.
+    """
+    for row in rows:
+        if row["region"] not in (*MASI_REGIONS, *UNGRADED):
+            raise StatsError(
+                f"{name} has the region {row['region']!r}. Expected one of {', '.join(MASI_REGIONS)}. Look "
+                "for a misspelt name."
+            )
+    return [row for row in rows if row["region"] in MASI_REGIONS]
 
 
 def rows_of(file: Path) -> list[Row]:

@@ -363,7 +363,11 @@ def test_the_order_of_overrides_and_their_number_leave_the_hash_alone():
             "oblique_least: {warn: 85, fail: 80}",
             "oblique_least.fail below",
         ),
-        ("accepted_visible_fraction: 0.2", "accepted_visible_fraction: 0.01", "0.05 or more"),
+        (
+            "accepted_visible_fraction: 0.2",
+            "accepted_visible_fraction: 0.01",
+            "greater than or equal",
+        ),
         ("accepted_spoilt_fraction: 0.8", "accepted_spoilt_fraction: 0.1", "not below those that fail"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A worker: a process of its own that scores one visit after another, and the hand that holds it.
+"""A worker: a process of its own that scores one visit after another.
 
 Visits come in on stdin and outcomes go out on stdout, one JSON object to a line. A worker that dies takes
 nothing with it but the visit in its hands, and who started it knows which photo that was.

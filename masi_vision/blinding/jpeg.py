@@ -15,8 +15,7 @@ from dataclasses import replace
 import simplejpeg
 
 from masi_vision.blinding.colour_profile import clean_profile, profile_leaks
-from masi_vision.blinding.jpeg_segment import SOS, Segment
-from masi_vision.blinding.jpeg_segment import segments_of as segments_of
+from masi_vision.blinding.jpeg_segment import SOS, Segment, segments_of
 from masi_vision.blinding.jpeg_tables import PICTURE, plain_picture
 from masi_vision.errors import LeakError
 

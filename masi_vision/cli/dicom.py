@@ -14,7 +14,8 @@ import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from masi_vision.blinding.colour_profile import clean_profile
-from masi_vision.blinding.jpeg import segments_of, strip_jpeg
+from masi_vision.blinding.jpeg import strip_jpeg
+from masi_vision.blinding.jpeg_segment import segments_of
 from masi_vision.errors import LeakError, PhotoUnreadable
 from masi_vision.photo import read_photo
 from masi_vision.photo.exif import colour_space_of, exif_of, orientation_of

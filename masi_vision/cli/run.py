@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from masi_vision.report.tables import (
 from masi_vision.report.versions import library_versions
 from masi_vision.visit.folder import VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
-from masi_vision.visit.score import VisitScore, score_visit
+from masi_vision.visit.score import VisitScore, provenance_of, score_visit
 from masi_vision.written import json_text, write_file, writing
 
 
@@ -138,7 +138,7 @@ class Book:
         self.visits: list[VisitRows] = []
         self.state: RunState = "running"
         self.order, self.visits_found = order, visits_found
-        self._provenance = score_visit({}, order.settings, models=models).provenance
+        self._provenance = provenance_of(order.settings, models)
         self._started, self._clock = datetime.now(UTC), time.monotonic()
 
     @contextmanager
@@ -234,7 +234,6 @@ def _old_results(out: Path, made: ResultFiles) -> list[Path]:
 
 def score_files(files: VisitFiles, settings: Settings, models: Models) -> VisitScore:
     """Score a visit; one with a problem of its own keeps that as its reason."""
-    result = score_visit(files.photos, settings, patient=files.patient, visit=files.visit, models=models)
     if files.problem is not None:
-        return replace(result, reason=files.problem.reason, message=files.problem.message)
-    return result
+        return VisitScore.refused(files.patient, files.visit, files.problem, provenance_of(settings, models))
+    return score_visit(files.photos, settings, patient=files.patient, visit=files.visit, models=models)

@@ -127,7 +127,7 @@ def _with_measure(region: RegionFigures, found: RegionMeasure | None, settings: 
         fraction_low=found.pigmented_fraction_low,
         fraction_high=found.pigmented_fraction_high,
         contrast_od=found.contrast_od,
-        graded=least is None or found.visible_fraction >= least,
+        graded=found.visible_fraction >= least,
     )
     return _with_grades(full, settings.scale)
 

@@ -1,1 +1,1 @@
-"""What a run leaves behind: tables, overlays, masks."""
+"""What a run leaves behind: tables, pictures, the page of a study, files for registries and for DICOM."""

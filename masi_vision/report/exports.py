@@ -13,7 +13,7 @@ from typing import Any
 
 from masi_vision.csv_table import csv_text, guarded, number_in, whole_number
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import LOCKED, UNGRADED, is_latest, is_locked, moment_of
+from masi_vision.reads_table import LOCKED, is_latest, is_locked, moment_of, of_masi
 from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, MasiScore, RegionGrade, masi_score
 
 Row = Mapping[str, str]
@@ -181,11 +181,7 @@ def _wide(rows: Sequence[Row], name: str) -> list[Row]:
     reads: dict[tuple[str, ...], dict[str, str]] = {}
     said: dict[tuple[str, ...], dict[str, dict[str, str]]] = {}
     every = {f"{region}_{item}": "" for region in MASI_REGIONS for item in _NEEDED}
-    for row in rows:
-        if row["region"] not in (*MASI_REGIONS, *UNGRADED):
-            raise StatsError(
-                f"{name} has the region {row['region']!r}. Expected one of {', '.join(MASI_REGIONS)}.."
-            )
+    for row in of_masi(rows, name):
         what = ("reader", "stage", "version", "latest", "repeat_of")
         key = (*_unit_of(row), *(row.get(one, "") for one in what), str(is_locked(row)))
         read = reads.setdefault(key, {**row, **every, **dict.fromkeys(_OF_A_READ, "")})

@@ -45,7 +45,7 @@ class OwnList:
     next_code : str
         What is to be read now; empty where nothing is.
     waiting : str
-        Why nothing is: "", "done", "pause" or "part".
+        Why nothing is: "", "done", "pause", "part" or "closed".
     until : str
         From when on there is something again, in UTC; empty where there is no waiting.
     """

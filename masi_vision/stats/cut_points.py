@@ -12,7 +12,7 @@ import numpy as np
 from masi_vision.config import ScaleSettings
 from masi_vision.csv_table import MISSING, number_in, whole_number
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import UNGRADED, counts
+from masi_vision.reads_table import counts, of_masi
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.stats.calibration import Calibration, calibrate
 from masi_vision.stats.reads import NEEDED_GRADES, with_patients
@@ -144,7 +144,7 @@ def _by_region(rows: Sequence[Line], name: str) -> list[Line]:
         _refuse_twice(counted, ("patient", "visit", "region", "reader"), name)
     if "region" in rows[0]:
         _need(counted, NEEDED_GRADES, name)
-        return [row for row in counted if _is_of_masi(row)]
+        return of_masi(counted, name)
     columns = tuple(f"{region}_{grade}" for region in MASI_REGIONS for grade in NEEDED_GRADES)
     if not set(columns) & set(rows[0]):
         raise StatsError(
@@ -158,13 +158,6 @@ def _by_region(rows: Sequence[Line], name: str) -> list[Line]:
         for row in counted
         for region in MASI_REGIONS
     ]
-
-
-def _is_of_masi(row: Line) -> bool:
-    """Whether MASI grades the region of a read."""
-    if row["region"] in (*MASI_REGIONS, *UNGRADED):
-        return row["region"] in MASI_REGIONS
-    raise StatsError(f"A read is of the region {row['region']!r}. Expected one of {', '.join(MASI_REGIONS)}.")
 
 
 def _refuse_unscored(read: Sequence[Line], visits: set[tuple[str, str]], measures: str) -> None:

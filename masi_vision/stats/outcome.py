@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
 from masi_vision.names import natural_key
 from masi_vision.stats.agreement import wilson
-from masi_vision.stats.ancova import Ancova, adjusted_p, ancova
+from masi_vision.stats.ancova import Ancova, Multiplicity, adjusted_p, ancova
 from masi_vision.stats.courses import Course
 from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
 from masi_vision.stats.reads import refuse_spelled_alike
@@ -52,7 +52,7 @@ class OutcomeProtocol(Section):
     primary: str
     control: str
     visits: list[str] | None = None  # protocols of before have no such key, and their hash stays
-    multiplicity: Literal["dunnett", "holm", "none"]
+    multiplicity: Multiplicity
     classes: dict[str, _Share]
     responder: _Share
     others: dict[str, tuple[float, float]]

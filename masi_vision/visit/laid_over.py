@@ -68,7 +68,7 @@ class Comparison:
 
     def doubtful(self, limit: Limit) -> bool:
         """Whether the two hardly fit together: another light, or a registration past where it is warned."""
-        return self.change.doubtful or (limit.warn is not None and self.residual_fraction > limit.warn)
+        return self.change.doubtful or limit.warns(self.residual_fraction)
 
     @property
     def one_photograph(self) -> bool:
@@ -77,7 +77,7 @@ class Comparison:
 
     def aligned(self, limit: Limit) -> bool:
         """Whether the two are the same skin at all."""
-        return limit.fail is None or self.residual_fraction <= limit.fail
+        return not limit.refuses(self.residual_fraction)
 
 
 def laid_over(baseline: FaceInFrame, follow_up: FaceInFrame, atlas: FaceAtlas) -> Comparison:

@@ -178,7 +178,7 @@ class Checks:
             return Finding(name, region, "pass", None, limit.warn, limit.fail)
         result: Result = "pass"
         bound = limit.warn
-        if limit.warn is not None and limit.is_beyond(value, limit.warn):
+        if limit.warns(value):
             result = "warn"
         if limit.fail is not None and limit.is_beyond(value, limit.fail):
             result, bound = ("accepted" if self.limits.accepts(name, self.place) else "fail"), limit.fail

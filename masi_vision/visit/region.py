@@ -218,8 +218,8 @@ def _joined(
     apart = differ([cast(RegionMeasure, one.measure) for one in found])
     mixed = len({isinstance(photo.card, Correction) for photo in photos}) > 1
     side, front = photos
-    alike, least = likeness_of(front, side), settings.quality.views_likeness.warn
-    unlike = alike is not None and least is not None and alike < least
+    alike = likeness_of(front, side)
+    unlike = alike is not None and settings.quality.views_likeness.warns(alike)
     own = holding({VIEWS_DIFFER: apart, UNLIKE: unlike, MIXED: mixed})
     return replace(result, flags=(*own, *result.flags), view_share=both.shares[main])
 

@@ -135,7 +135,7 @@ def test_reads_of_other_visits_are_refused(panel, tmp_path):
 def test_a_misspelt_region_or_patient_is_refused_and_not_left_out(panel, tmp_path):
     measures = write(tmp_path / "regions.csv", panel[1])
     for changed, said in (
-        ({"region": "Forehead"}, "A read is of the region 'Forehead'. Expected one of forehead"),
+        ({"region": "Forehead"}, "reads.csv has the region 'Forehead'. Expected one of forehead"),
         ({"patient": "p000"}, "1 visits that were read are not in regions.csv"),
     ):
         reads = write(tmp_path / "reads.csv", [panel[0][0] | changed, *panel[0][1:]])

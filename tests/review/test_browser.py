@@ -167,12 +167,13 @@ def test_arrows_move_and_grade_nothing_and_capital_letters_are_letters(browser, 
 def test_other_is_no_reason_without_a_comment(browser, reading):
     page = browser.new_page()
     first_unit(page, reading)
+    page.locator("body[data-shown]").wait_for()
     page.locator("#ungradable").select_option("other")
     page.locator("#lock").click()
-    assert page.locator("#comment:focus").count() == 1
+    page.locator("#comment:focus").wait_for()
     page.keyboard.type("two people")
     page.locator("#lock").click()
-    assert page.locator("#password:focus").count() == 1
+    page.locator("#password:focus").wait_for()
 
 
 def test_area_0_has_no_darkness_and_going_back_brings_it_again(browser, reading):

@@ -9,7 +9,7 @@ const why = document.getElementById("ungradable");
 const comment = document.getElementById("comment");
 const scales = [...document.querySelectorAll(".scale")];
 let current = 0; // the view that is shown
-let last = null; // where grades were given last
+let last = null; // what had the focus last, beside the photo
 
 // --- the photo ---------------------------------------------------------------------------------------------
 
@@ -27,7 +27,7 @@ function shown(element, url) {
   });
   viewer.innerTracker.keyHandler = null; // keys grade
   viewer.innerTracker.keyDownHandler = null;
-  viewer.canvas.tabIndex = -1; // nothing is done there by keys; and a click leaves the focus where grades are given
+  viewer.canvas.tabIndex = -1; // nothing is done there by keys; and a click leaves the focus where it was
   viewer.addHandler("canvas-press", () => { if (last) setTimeout(() => last.focus({ preventScroll: true })); });
   return viewer;
 }
@@ -419,7 +419,7 @@ if (state.open) {
 }
 form.addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("keydown", press);
-form.addEventListener("focusin", (event) => { last = event.target; });
+document.addEventListener("focusin", (event) => { if (!event.target.closest("#viewer, #chart-viewer")) last = event.target; });
 
 fill(state.open ? newest() : state.reading);
 tell(state.mmasi);

@@ -12,8 +12,10 @@ import typer
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import how_to_install, missing, need_extra
 from masi_vision.cli.options import Overwrite, refuse_coded_set
+from masi_vision.csv_table import Row
 from masi_vision.errors import OutputError, StatsError
 from masi_vision.reads_table import is_locked, rows_of
+from masi_vision.written import write_file, writing
 
 if TYPE_CHECKING:
     from masi_vision.report.exports import Value
@@ -49,69 +51,101 @@ def export(
     overwrite: Overwrite = False,
 ) -> int:
     """Write a long table with its dictionary, REDCap, SDTM RS, FHIR; with extras Parquet, XPT and DICOM."""
-    from masi_vision.report.exports import LONG, csv_of, long_rows, values_of_reads, values_of_scores
-    from masi_vision.report.fhir import fhir_bundle
-    from masi_vision.report.redcap import DICTIONARY, REDCAP, redcap_dictionary, redcap_rows
-    from masi_vision.report.sdtm import RS, rs_rows
-    from masi_vision.report.tables import refuse_cut_short, refuse_stopped
-    from masi_vision.written import write_file, writing
+    from masi_vision.report.exports import long_rows
+    from masi_vision.report.sdtm import rs_rows
 
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file. Expected a folder. Name another.")
-    refuse_coded_set(out)
-    if out.exists() and any(out.iterdir()) and not overwrite:
-        raise OutputError(f"{out} is not empty. Expected a new folder, or --overwrite.")
+    _check_out(out, overwrite=overwrite)
     _check_study(study)
     if photos is not None and results is None:
         raise StatsError("--photos needs --results, whose scores.csv says whose photos they are. Add it.")
     if photos is not None:
         _need_dicom(photos)
-    values: list[Value] = []
-    open_reads = 0
-    scores: list[dict[str, str]] = []
-    if reads is not None:
-        table = _checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name)
-        values += values_of_reads(table, reads.name)
-        open_reads = sum(not is_locked(row) for row in table)
-    if results is not None:
-        refuse_stopped(results)
-        refuse_cut_short(results)
-        scores = _checked(rows_of(results / "scores.csv"), (*_COLUMNS, "status", "reason"), "scores.csv")
-        regions = _checked(rows_of(results / "regions.csv"), (*_COLUMNS, "region"), "regions.csv")
-        values += values_of_scores(scores, regions)
-    if not values:
-        raise StatsError("There is nothing to export. Expected --reads or --results with at least one row.")
+    table = [] if reads is None else _checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name)
+    scores, regions = ([], []) if results is None else _scored(results)
+    values = _values_of(table, reads, scores, regions)
     long, rs = long_rows(values), rs_rows(values, study)
-    files = {
-        "long.csv": csv_of([name for name, _, _ in LONG], long),
-        "dictionary.csv": csv_of(
-            ("column", "kind", "meaning"),
-            [dict(zip(("column", "kind", "meaning"), one, strict=True)) for one in LONG],
-        ),
-        "redcap_dictionary.csv": csv_of(DICTIONARY, redcap_dictionary()),
-        "rs.csv": csv_of([name for name, _, _ in RS], rs),
-        "fhir.json": json.dumps(fhir_bundle(values, study), indent=1, allow_nan=False) + "\n",
-    }
-    lacking = []
-    try:
-        files[_REDCAP] = csv_of(REDCAP, redcap_rows(values), as_it_is=True)
-    except StatsError as error:
-        lacking.append(f"No {_REDCAP}: {error}")
+    files, lacking = _texts(values, long, rs, study)
+    made = _write(out, files)
     with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        tables = (out / name for name in (*files, _REDCAP, *_WITH_LIBRARIES))
-        for old in (*tables, *(out / _DICOM).glob("*.dcm")):
-            old.unlink(missing_ok=True)  # of an earlier export: it may show who left the study
-        for name, text in files.items():
-            write_file(out / name, text)
-        made = [*files, *_with_libraries(out, long, rs, lacking)]
+        made += _with_libraries(out, long, rs, lacking)
     typer.echo(f"{len(long)} values in {out}: {', '.join(made)}")
-    if open_reads:
+    if open_reads := sum(not is_locked(row) for row in table):
         typer.echo(f"{open_reads} rows of {reads.name if reads else ''} are not locked, and were left out.")
     for problem in lacking:
         typer.echo(problem)
     if photos is None or results is None:
         return SOME_NOT_SCORED if lacking else DONE
+    whole = _write_dicom(scores, study, photos, masks, results, out)
+    return DONE if whole and not lacking else SOME_NOT_SCORED
+
+
+def _check_out(out: Path, *, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file. Expected a folder. Name another.")
+    refuse_coded_set(out)
+    if out.exists() and any(out.iterdir()) and not overwrite:
+        raise OutputError(f"{out} is not empty. Expected a new folder, or --overwrite.")
+
+
+def _scored(results: Path) -> tuple[list[Row], list[Row]]:
+    """Rows of scores.csv and of regions.csv of a run that ended."""
+    from masi_vision.report.tables import refuse_cut_short, refuse_stopped
+
+    refuse_stopped(results)
+    refuse_cut_short(results)
+    scores = _checked(rows_of(results / "scores.csv"), (*_COLUMNS, "status", "reason"), "scores.csv")
+    return scores, _checked(rows_of(results / "regions.csv"), (*_COLUMNS, "region"), "regions.csv")
+
+
+def _values_of(table: list[Row], reads: Path | None, scores: list[Row], regions: list[Row]) -> list[Value]:
+    from masi_vision.report.exports import values_of_reads, values_of_scores
+
+    values = [] if reads is None else list(values_of_reads(table, reads.name))
+    values += values_of_scores(scores, regions)
+    if not values:
+        raise StatsError("There is nothing to export. Expected --reads or --results with at least one row.")
+    return values
+
+
+def _texts(
+    values: list[Value], long: Sequence[Mapping[str, Any]], rs: Sequence[Mapping[str, Any]], study: str
+) -> tuple[dict[str, str], list[str]]:
+    """What needs no library, by name of the file; and a sentence of each file that cannot be made."""
+    from masi_vision.report.exports import LONG, csv_of
+    from masi_vision.report.fhir import fhir_bundle
+    from masi_vision.report.redcap import DICTIONARY, REDCAP, redcap_dictionary, redcap_rows
+    from masi_vision.report.sdtm import RS
+
+    columns = ("column", "kind", "meaning")
+    files = {
+        "long.csv": csv_of([name for name, _, _ in LONG], long),
+        "dictionary.csv": csv_of(columns, [dict(zip(columns, one, strict=True)) for one in LONG]),
+        "redcap_dictionary.csv": csv_of(DICTIONARY, redcap_dictionary()),
+        "rs.csv": csv_of([name for name, _, _ in RS], rs),
+        "fhir.json": json.dumps(fhir_bundle(values, study), indent=1, allow_nan=False) + "\n",
+    }
+    try:
+        return files | {_REDCAP: csv_of(REDCAP, redcap_rows(values), as_it_is=True)}, []
+    except StatsError as error:
+        return files, [f"No {_REDCAP}: {error}"]
+
+
+def _write(out: Path, files: Mapping[str, str]) -> list[str]:
+    """Write the texts, and take away what an earlier export left: it may show who left the study."""
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        tables = (out / name for name in (*files, _REDCAP, *_WITH_LIBRARIES))
+        for old in (*tables, *(out / _DICOM).glob("*.dcm")):
+            old.unlink(missing_ok=True)
+    for name, text in files.items():
+        write_file(out / name, text)
+    return [*files]
+
+
+def _write_dicom(
+    scores: list[Row], study: str, photos: Path, masks: Path | None, results: Path, out: Path
+) -> bool:
+    """Write photographs and masks as DICOM; whether all of them could be."""
     from masi_vision.cli.dicom import DicomOrder, write_dicom
 
     order = DicomOrder(study, photos, masks or results / "masks", out / _DICOM)
@@ -123,7 +157,7 @@ def export(
         typer.echo(f"{order.masks} is no folder: no segmentations. Name the masks with --masks.")
     for problem in shown.problems:
         typer.echo(problem)
-    return SOME_NOT_SCORED if lacking or shown.problems or (no_masks and masks is not None) else DONE
+    return not shown.problems and not (no_masks and masks is not None)
 
 
 def _check_study(study: str) -> None:
@@ -141,11 +175,10 @@ def _need_dicom(photos: Path) -> None:
         raise OutputError(f"{photos} is no folder. Expected the one with the photos that were scored.")
 
 
-def _checked(rows: list[dict[str, str]], needed: Sequence[str], name: str) -> list[dict[str, str]]:
-    missing = set(needed) - rows[0].keys() if rows else set()
-    if missing:
+def _checked(rows: list[Row], needed: Sequence[str], name: str) -> list[Row]:
+    if without := set(needed) - rows[0].keys() if rows else set():
         raise StatsError(
-            f"{name} lacks {', '.join(sorted(missing))}. Expected what masi unblind, or masi score on a "
+            f"{name} lacks {', '.join(sorted(without))}. Expected what masi unblind, or masi score on a "
             "study without a code, writes."
         )
     for row in filter(is_locked, rows):  # what was due when the reading was closed may have had no reader

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +26,6 @@ from masi_vision.config import Settings, ViewSettings
 from masi_vision.csv_table import csv_text
 from masi_vision.errors import OutputError
 from masi_vision.names import VIEWS, place_of
-from masi_vision.photo import printable_name
 from masi_vision.report.change import (
     CHANGE_COLUMNS,
     REGION_CHANGE_COLUMNS,
@@ -40,7 +38,7 @@ from masi_vision.report.picture import jpeg
 from masi_vision.report.tables import RUN_JSON, run_record, visit_rows
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.compare import VisitChange, compare_visits
-from masi_vision.visit.folder import VisitFiles, find_visits
+from masi_vision.visit.folder import VisitFiles, find_visits, has_own_folder
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.region import MIXED, UNDECIDED, flag_words
 from masi_vision.visit.region_change import DOUBTFUL, ROUTES_DIFFER
@@ -222,15 +220,6 @@ def _baselines_apart(patients: Mapping[str, Sequence[VisitFiles]]) -> list[str]:
         f"The baseline of most is {usual}, and another of {others}: changes since different visits stand in "
         "one table. Expected one baseline. Name it with --baseline."
     ]
-
-
-def has_own_folder(files: VisitFiles) -> bool:
-    """Whether the visit is a folder, not a photo among others; one that cannot be read is taken for one."""
-    photo = next(iter(files.photos.values()), None)
-    if photo is None:
-        return True
-    folder = re.escape(printable_name(photo.parent))
-    return re.fullmatch(rf"{folder}( \(\d+\))?", files.visit) is not None
 
 
 def _from_baseline(visits: list[VisitFiles], baseline: str | None) -> list[VisitFiles]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from rich.table import Table
 
 from masi_vision.cli import screen
-from masi_vision.cli.changes import has_own_folder
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
 from masi_vision.cli.run import Book, Order, ResultFiles, Told, prepare
 from masi_vision.config import Settings
@@ -26,7 +25,7 @@ from masi_vision.report.quality import (
     thumbnail,
 )
 from masi_vision.report.tables import RUN_JSON, run_record
-from masi_vision.visit.folder import VisitFiles, find_visits
+from masi_vision.visit.folder import VisitFiles, find_visits, has_own_folder
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.quality import RESULTS, check_photo, wanted, worst
 from masi_vision.visit.score import no_front

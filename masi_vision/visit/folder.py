@@ -336,3 +336,12 @@ def _renamed(visit: VisitFiles, taken: set[tuple[str, str]]) -> VisitFiles:
     name = f"{visit.visit} ({number})"
     remark = f"Another visit is called {visit.visit} too; this one is called {name}, in the order given."
     return replace(visit, visit=name, remarks=(*visit.remarks, remark))
+
+
+def has_own_folder(files: VisitFiles) -> bool:
+    """Whether the visit is a folder, not a photo among others; one that cannot be read is taken for one."""
+    photo = next(iter(files.photos.values()), None)
+    if photo is None:
+        return True
+    folder = re.escape(printable_name(photo.parent))  # with the number that `_distinct` gave it
+    return re.fullmatch(rf"{folder}( \(\d+\))?", files.visit) is not None

@@ -12,7 +12,7 @@ import re
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -181,7 +181,8 @@ class ColourCardSettings(Section):
     max_spread_delta_e00 : float
         Within a patch.
     min_patches, min_greys : int
-        Patches not left out, of all 24 and of the grey row's six.
+        Patches not left out, of all 24 and of the grey row's six. Twelve numbers are fitted to three per
+        patch: with a third of twelve patches nothing would show a wrong one.
     max_tone_departure : float
         Of the exponent on linear light from 1.
     max_light_change : float
@@ -402,7 +403,7 @@ def checked(kind: type[_Kind], values: Mapping[Any, Any], file: Path | str, ship
     try:
         return kind.model_validate_json(plain)
     except ValidationError as error:
-        problems = "\n".join(f"  {_sentence(problem, shipped)}" for problem in error.errors())
+        problems = "\n".join(f"  {_sentence(problem, kind, shipped)}" for problem in error.errors())
         what = "option" if str(file).startswith("--") else "file"
         raise SettingsError(
             f"{file} does not hold usable settings:\n{problems}\n"
@@ -422,16 +423,25 @@ def shipped_file(kind: Literal["configs", "models"], name: str) -> Path:
     )
 
 
+_MORE_THAN_TEXT = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "null", "timestamp")}
+"""What YAML takes words such as no and off for, and days."""
+
+
+class _KeyIsNoText(Exception):
+    """Says which."""
+
+
 class _StrictLoader(yaml.SafeLoader):
     """YAML as usual, but a key given twice is an error, where PyYAML silently takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         mapping = super().construct_mapping(node, deep=deep)
-        if others := [key for key in mapping if not isinstance(key, str)]:  # no, 1: YAML takes them for more
-            raise yaml.YAMLError(
-                f"the key {others[0]!r} in the block at line {node.start_mark.line + 1} is no text; put it "
-                "into quotation marks"
-            )
+        for key, _ in node.value:
+            if key.tag in _MORE_THAN_TEXT:
+                raise _KeyIsNoText(
+                    f"the key {key.value!r} in line {key.start_mark.line + 1} is no text to YAML. Expected "
+                    "text. Put it into quotation marks."
+                )
         if len(mapping) < len(node.value):
             raise yaml.YAMLError(f"a key stands twice in the block at line {node.start_mark.line + 1}")
         return mapping
@@ -451,6 +461,8 @@ def read_yaml(file: Path) -> dict[Hashable, Any]:
         raise SettingsError(
             f"{file} cannot be read ({reason_of(error)}). Expected a YAML file in UTF-8."
         ) from error
+    except _KeyIsNoText as error:
+        raise SettingsError(f"{file} cannot be used: {error}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SettingsError(f"{file} is not YAML: {error}. Compare it with the shipped configs.") from error
     if not isinstance(values, dict):
@@ -461,18 +473,27 @@ def read_yaml(file: Path) -> dict[Hashable, Any]:
 _EXPECTED = {
     "tuple_type": "a list in square brackets",
     "list_type": "a list in square brackets",
-    "model_type": "keys and values, such as {{warn: 1, fail: 2}}",
-    "dict_type": "keys and values",
-    "string_pattern_mismatch": "one word of letters and digits",
-    "string_too_short": "at least {min_length} letters",
-    "too_short": "at least {min_length}",
-    "literal_error": "{expected}, or null where the shipped file has null",
+    "model_type": "keys and values, as in the shipped file",
+    "dict_type": "keys and values, as in the shipped file",
+    "string_pattern_mismatch": "words of letters and digits",
+    "string_too_short": "at least {min_length} characters",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
 }
 """What pydantic says in its own terms, by its kind of error, in those of a settings file."""
 
 
-def _sentence(problem: ErrorDetails, shipped: str) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
+def _may_be_null(kind: object, key: Sequence[object]) -> bool:
+    for part in key:
+        fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+        if part not in fields:
+            return False
+        kind = fields[str(part)].annotation
+    return type(None) in get_args(kind)
+
+
+def _sentence(problem: ErrorDetails, kind: type[Section], shipped: str) -> str:
+    key = ".".join(str(part) for part in problem["loc"]).removesuffix(".[key]")
     if problem["type"] == "missing":
         return f"{key}: found nothing. Expected a value."
     if problem["type"] == "extra_forbidden":
@@ -480,7 +501,10 @@ def _sentence(problem: ErrorDetails, shipped: str) -> str:
     if not key:
         return f"Expected {problem['msg'].removeprefix('Value error, ')}."
     said = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    expected = _EXPECTED.get(problem["type"], said).format(**problem.get("ctx", {}))
+    ours = _EXPECTED.get(problem["type"])
+    expected = said if ours is None else ours.format(**problem.get("ctx", {}))
+    if _may_be_null(kind, problem["loc"]):
+        expected += ", or null"
     hint = ""
     if re.fullmatch(r"[-+]?[0-9]+e[-+]?[0-9]+", str(problem["input"]), re.IGNORECASE):
         hint = " YAML takes it for text: write it with a point, as 5.0e-4."

@@ -193,7 +193,7 @@ def test_a_key_given_twice_is_refused(edited):
         (b"scale: 3", r"scale: found 3\."),
         (b"scale: 2024-01-01", r'scale: found "2024-01-01"'),
         (b"scale: 2024-02-30", "is not YAML"),
-        (b"2024-01-01: x", "is no text; put it into quotation marks"),
+        (b"2024-01-01: x", "is no text to YAML. Expected text. Put it into quotation marks"),
         (b"scale: &a {b: *a}", "does not hold usable settings"),
         (b"scale: " + b"9" * 5000, "is not YAML"),
         (b"scale: " + b"[" * 3000, "is not YAML"),
@@ -230,7 +230,7 @@ def test_severity_words_need_a_citation(edited):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [("{no: 0, heavy: 10}", "the key False"), ("{'': 0, heavy: 10}", "Expected one word of letters")],
+    [("{no: 0, heavy: 10}", "the key 'no' in line"), ("{'': 0, heavy: 10}", "Expected words of letters")],
 )
 def test_severity_words_are_words(edited, words, said):
     bands = f"severity_bands:\n  citation: A made-up table for this test\n  mmasi_from: {words}"
@@ -241,13 +241,19 @@ def test_severity_words_are_words(edited, words, said):
 @pytest.mark.parametrize(
     ("line", "value", "said"),
     [
-        ("nose_counts_toward: null", "none", "Expected 'forehead' or 'chin', or null where the shipped file"),
+        ("nose_counts_toward: null", "none", "Expected 'forehead' or 'chin', or null"),
         ("area_cut_points: [0.10, 0.30, 0.50, 0.70, 0.90]", "0.1", "Expected a list in square brackets"),
+        ("method: learned", "lerned", r"Expected 'learned' or 'classical'\.\n"),
     ],
 )
 def test_what_was_expected_is_said_in_words_of_a_settings_file(edited, line, value, said):
     with pytest.raises(SettingsError, match=said):
         load_settings(edited(line, f"{line.partition(':')[0]}: {value}"))
+
+
+def test_a_check_is_named_as_it_was_written_whatever_letters_it_has(tmp_path):
+    with pytest.raises(SettingsError, match=r"blur_\{0\}"):
+        load_settings(accept=["blur_{0}"])
 
 
 def test_severity_words_with_a_citation_are_accepted(edited):

@@ -53,7 +53,7 @@ class ClusterWorkers:
             raise StudyError(
                 "Dask is not installed. Expected it for --cluster: pip install 'masi-vision[cluster]'."
             ) from error
-        if not re.fullmatch(r"(\w+://)?\S+:\d+/?|inproc://\S+", self.address):
+        if not re.fullmatch(r"(\w+://)?\S+:\d+(/\S*)?|inproc://\S+", self.address):
             raise StudyError(
                 f"--cluster is {self.address!r}. Expected the address of a Dask scheduler, such as "
                 "tcp://host:8786. Look at what the scheduler printed when it was started."

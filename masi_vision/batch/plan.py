@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -53,15 +52,12 @@ class Plan:
         Visits whose photos were written anew with the same content.
     records : mapping
         What stood in the ledger.
-    others : set
-        Visits that were scored, and of which every photo is another now.
     """
 
     visits: Sequence[StudyVisit]
     jobs: Mapping[Place, tuple[Job, Why]]
     marks: Mapping[Place, Mapping[View, PhotoMark]]
     records: Mapping[Place, Record]
-    others: AbstractSet[Place] = frozenset()
 
     @property
     def places(self) -> list[Place]:
@@ -126,7 +122,6 @@ def plan_of(
     """
     there = {kind: _files_in(Path(setup.out) / kind) for kind in setup.pictures}
     jobs: dict[Place, tuple[Job, Why]] = {}
-    others: set[Place] = set()
     marks: dict[Place, Mapping[View, PhotoMark]] = {}
     for one in visits:
         if one.problem is not None:
@@ -135,19 +130,13 @@ def plan_of(
         record = records.get(place)
         why: Why | None = Why("new", "new")
         if record is not None:
-            now = {
-                view: _marked(address, one.marks.get(view) or mark_of(address), record.photos[view])
-                for view, address in one.photos.items()
-                if view in record.photos
-            }
+            now = _as_now(one, record)
             why = _why(one, record, now, there, maker, ledger)
             if why is None and now != record.photos:
                 marks[place] = now
-            if record.key and not record.reason and _are_others(record, now):
-                others.add(place)
         if why is not None:
             jobs[place] = Job(one.patient, one.visit, one.name, dict(one.photos)), why
-    return Plan(visits, jobs, marks, records, others)
+    return Plan(visits, jobs, marks, records)
 
 
 def _files_in(folder: Path) -> set[str]:
@@ -180,6 +169,32 @@ def _why(
 def _differs(now: PhotoMark, before: PhotoMark) -> bool:
     """In content, or in its name, which stands in the tables; what could not be read then is not known."""
     return before.sha256 is not None and (now.name, now.sha256) != (before.name, before.sha256)
+
+
+def _as_now(visit: StudyVisit, record: Record) -> dict[View, PhotoMark]:
+    """The photos of a visit that its record has too, as they are now."""
+    return {
+        view: _marked(address, visit.marks.get(view) or mark_of(address), record.photos[view])
+        for view, address in visit.photos.items()
+        if view in record.photos
+    }
+
+
+def replaced(visits: Sequence[StudyVisit], ledgers: Sequence[Mapping[Place, Record]]) -> int:
+    """How many visits that were scored stand in ledgers, if each has other photos now than in any; else 0.
+
+    Where the first is as it was, no further photo is read.
+    """
+    count = 0
+    for one in visits:
+        known = [found for records in ledgers if (found := records.get((one.patient, one.visit)))]
+        scored = [record for record in known if record.photos and record.key and not record.reason]
+        if not scored:
+            continue
+        if not all(_are_others(record, _as_now(one, record)) for record in scored):
+            return 0
+        count += 1
+    return count
 
 
 def _are_others(record: Record, now: Mapping[View, PhotoMark]) -> bool:

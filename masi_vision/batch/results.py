@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from masi_vision.batch.ledger import LEDGER, Ledger, copy_ledger
+from masi_vision.batch.ledger import LEDGER, Ledger, Place, Record, copy_ledger
 from masi_vision.batch.shard import Shard
 from masi_vision.errors import OutputError
 from masi_vision.report.pictures import MASKS, OVERLAYS, Pictures, make_folders
@@ -85,9 +85,23 @@ class ResultsFolder:
     def looked_at(self) -> Iterator[Ledger]:
         """A copy of the ledger as it stands, or an empty one: nothing is written."""
         self._check()
-        ledger = self.folder / LEDGER
+        with self._copied(self.folder / LEDGER) as copy:
+            yield copy
+
+    def other_records(self) -> list[Mapping[Place, Record]]:
+        """What stands in the other ledgers of the folder: that of the whole, and those of its parts."""
+        others = [one / LEDGER for one in (self.out, *self.parts()) if one != self.folder]
+        found: list[Mapping[Place, Record]] = []
+        for file in others:
+            if file.exists():
+                with self._copied(file) as copy:
+                    found.append(copy.records())
+        return found
+
+    @contextmanager
+    def _copied(self, ledger: Path) -> Iterator[Ledger]:
         with tempfile.TemporaryDirectory(prefix="masi-") as scratch:
-            with writing(self.folder):
+            with writing(ledger):
                 if ledger.exists():
                     copy_ledger(ledger, Path(scratch) / LEDGER)
             with Ledger(Path(scratch) / LEDGER, copy_of=ledger) as copy:

@@ -14,7 +14,7 @@ from typing import Protocol
 from masi_vision.batch.address import is_remote, local_path, mark_of
 from masi_vision.batch.job import Job, Outcome, PhotoMark, Setup, refused
 from masi_vision.batch.ledger import LEDGER, Ledger, Maker, Place, Record, Told
-from masi_vision.batch.plan import DOUBTFUL, Plan, plan_of
+from masi_vision.batch.plan import DOUBTFUL, Plan, plan_of, replaced
 from masi_vision.batch.results import ResultsFolder
 from masi_vision.batch.study import StudyVisit, visits_of
 from masi_vision.batch.tables import Notes, write_run, write_views
@@ -112,11 +112,10 @@ class BatchRun:
         """
         records = ledger.records()
         visits, shard = self._visits(records), self.results.shard
+        self._refuse_another_study(visits, records)
         if shard is not None:
-            self._hold_against_the_whole(visits)
             visits = [one for one in visits if shard.holds(one)]
         plan = plan_of(visits, records, ledger, self.maker, self.setup)
-        self._refuse_another_study(plan)
         if shard is None and plan.jobs:
             since = ledger.written_ns
             taken = [self._taken_over(part, plan, ledger, since) for part in self.results.parts()]
@@ -129,26 +128,18 @@ class BatchRun:
         }
         return replace(plan, jobs=jobs)
 
-    def _hold_against_the_whole(self, visits: Sequence[StudyVisit]) -> None:
-        """A part draws over the pictures of the whole: its ledger is asked too, when a run begins."""
-        if not self._is_held:
-            with replace(self.results, shard=None).looked_at() as whole:
-                records = whole.records()
-                self._refuse_another_study(plan_of(visits, records, whole, self.maker, self.setup))
-        self._is_held = True
+    def _refuse_another_study(self, visits: Sequence[StudyVisit], records: Mapping[Place, Record]) -> None:
+        """Another study may number its patients and visits alike: no photo is the one that was scored.
 
-    def _refuse_another_study(self, plan: Plan) -> None:
-        """Another study may number its patients and visits alike: no photo is the one that was scored."""
-        stood = [
-            place
-            for place in plan.places
-            if (one := plan.records.get(place)) and one.photos and one.key and not one.reason
-        ]
-        if len(stood) >= _LEAST_STUDY and plan.others >= set(stood):
+        A part draws over the pictures of all: when a run begins, every ledger of the folder is asked.
+        """
+        ledgers = [records] if self._is_held else [records, *self.results.other_records()]
+        self._is_held = True
+        if (stood := replaced(visits, ledgers)) >= _LEAST_STUDY:
             raise StudyError(
-                f"{self.study} has another photo at each of the {len(stood)} visits that stand in the "
-                "ledger. Expected the study that was scored. Name another folder with --out, also where all "
-                "were replaced on purpose."
+                f"{self.study} has another photo at each of the {stood} visits that stand in the ledger. "
+                "Expected the study that was scored. Name another folder with --out, also where all were "
+                "replaced on purpose."
             )
 
     def refuse_out_among_photos(self) -> None:

@@ -173,9 +173,13 @@ def _beside(study: str, path: str, line: int) -> str:
     if is_remote(path):
         return path
     if is_remote(study):
-        kind, _, folder = study.rsplit("/", 1)[0].partition("://")
-        joined = posixpath.normpath(f"{folder}/{path}")
-        if path.startswith("/") or joined.partition("/")[0] != folder.partition("/")[0]:
+        kind, _, file = study.partition("://")
+        folder = file.rpartition("/")[0]
+        joined = "/".join(filter(None, (folder, path)))
+        if ".." in path.split("/"):  # a key may hold what a path would not: nothing else is made plain
+            joined = posixpath.normpath(joined)
+        left = joined.startswith("..") or (folder and joined.partition("/")[0] != folder.partition("/")[0])
+        if path.startswith("/") or left:
             raise StudyError(
                 f"Line {line} of {_short(study)} has the path {path!r}. Expected an address, or a path from "
                 "the manifest's folder on, within its bucket. Correct the line."

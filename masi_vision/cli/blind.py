@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ import typer
 from masi_vision.cli.default_verb import unless_named
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.options import Overwrite, SettingsFile, make_ready, secret
-from masi_vision.errors import KeyFileError, OutputError, reason_of
+from masi_vision.errors import KeyFileError, OutputError, StatsError, reason_of
 
 _JOURNAL = ".log"
 _MAKE, _SHOWN = "make", 20
@@ -208,18 +208,13 @@ def unblind(
         unread,
     )
     from masi_vision.csv_table import csv_text
-    from masi_vision.report.tables import SCORES_CSV, refuse_cut_short, refuse_stopped
     from masi_vision.written import write_file
 
     if not reason.strip() or (before_lock is not None and not before_lock.strip()):
         raise KeyFileError("The reason is empty. Expected why the code is broken, in words.")
     tables = read_tables(results)
-    folder = results if results.is_dir() else results.parent
-    refuse_stopped(folder)
-    if any(table.name == SCORES_CSV for table in tables):
-        refuse_cut_short(folder)
     arms = read_allocation(allocation) if allocation else None
-    _refuse_early(unlocked_reads(tables), before_lock)
+    _refuse_early([*unlocked_reads(tables), *_not_whole(results, {one.name for one in tables})], before_lock)
     _refuse_sources(out, results)
     make_ready(out, (table.name for table in tables), overwrite=overwrite)
     facts = {"arms": "yes" if arms is not None else "no", "before_lock": before_lock or ""}
@@ -241,10 +236,24 @@ def _refuse_sources(out: Path, results: Path) -> None:
         raise OutputError(f"{out} holds what is read. Expected a folder of its own. Name another.")
 
 
+def _not_whole(results: Path, tables: set[str]) -> Iterator[str]:
+    """What speaks against the scores of a run that was stopped, or that lost rows since, a phrase each."""
+    from masi_vision.report.tables import REGIONS_CSV, SCORES_CSV, refuse_cut_short, refuse_stopped
+
+    folder = results if results.is_dir() else results.parent
+    if tables.isdisjoint((SCORES_CSV, REGIONS_CSV)):
+        return
+    for refuse in (refuse_stopped, *([refuse_cut_short] if SCORES_CSV in tables else [])):
+        try:
+            refuse(folder)
+        except StatsError as error:
+            yield str(error).partition(". Expected")[0]
+
+
 def _refuse_early(against: Iterable[str], before_lock: str | None) -> None:
     found = list(against)
     if found and before_lock is None:
         raise KeyFileError(
-            f"The code is not broken: {'; '.join(found)}. Expected locked reads. Let them be locked "
-            "where they still can, or say why it must be now with --before-lock."
+            f"The code is not broken: {'; '.join(found)}. Expected locked reads, and scores of a "
+            "run that is finished. Complete what still can be, or say why it must be now with --before-lock."
         )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from masi_vision.stats.calibration import Calibration
 
 _DARKNESS = "darkness_cut_points_od"
+_FLAGS = ("undecided_fraction", "disagreement_fraction")
+"""Settings of the pigment map that flag a region and measure nothing."""
 _BELOW = 0.9
 """Where the second point lies at or below the detection threshold, the first is this share of it."""
 
@@ -64,7 +66,7 @@ def calibrate(
     fits = fitted(found.pairs, base.scale)
     failed = [fit for fit in fits.values() if isinstance(fit, StatsError)]
     if len(failed) == len(fits):
-        raise failed[0]
+        raise StatsError(" ".join(map(str, failed)))
     made = {name: fit for name, fit in fits.items() if not isinstance(fit, StatsError)}
     write_file(out, rewritten(file.read_text(encoding="utf-8"), made, base.scale.darkness_cut_points_od[0]))
     try:
@@ -103,6 +105,7 @@ def _refuse_other_settings(results: Path, base: Settings, file: Path) -> None:
 
     used = settings_of_run(results)
     if used is None:
+        typer.echo(f"Which settings made {results / 'regions.csv'} is not known: no run.json lies beside it.")
         return
     of_measures = {name for name in ScaleSettings.model_fields if not name.endswith(("points", "points_od"))}
     now = base.model_dump(mode="json")
@@ -110,7 +113,7 @@ def _refuse_other_settings(results: Path, base: Settings, file: Path) -> None:
         f"{section}.{key}"
         for section, keys in (("scale", of_measures), ("pigment", now["pigment"]))
         for key in sorted(keys)
-        if used.get(section, {}).get(key) != now[section][key]
+        if key not in _FLAGS and used.get(section, {}).get(key) != now[section][key]
     ]
     if other:
         raise SettingsError(

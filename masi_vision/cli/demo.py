@@ -24,7 +24,7 @@ def _is_of_the_demo(folder: Path) -> bool:
         found = {one["sha256"] for one in run["inputs"]}
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return found == {sha256(photo.read_bytes()).hexdigest() for photo in demo_folder().glob("*/*/*.jpg")}
+    return found <= {sha256(photo.read_bytes()).hexdigest() for photo in demo_folder().glob("*/*/*.jpg")}
 
 
 @verb

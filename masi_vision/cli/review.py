@@ -209,10 +209,12 @@ def add(
     password_file: PasswordFile = None,
 ) -> int:
     """Make an account; a reader gets a list of the set."""
-    if "://" not in db and Path(db).resolve().is_relative_to(coded_set.resolve()):
+    file = Path(db.removeprefix("sqlite:///"))
+    if "://" not in str(file) and file.resolve().is_relative_to(coded_set.resolve()):
         raise ReadingError(
             f"{db} lies in the set that is read. Expected another folder: a set goes to its readers, and the "
-            "database knows who graded what. Name another with --db."
+            "database knows who graded what. "
+            + ("Stop the page, and move it." if file.exists() else "Name another with --db.")
         )
     secret_word = _password(password_file)  # before the database is kept from all others
     with _opened(db, may_be_new=True) as session:

@@ -29,7 +29,7 @@ from masi_vision.report.tables import (
     write_tables,
 )
 from masi_vision.report.versions import library_versions
-from masi_vision.visit.folder import VisitFiles, find_visits
+from masi_vision.visit.folder import SHARDS, VisitFiles, find_visits
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.score import VisitScore, provenance_of, score_visit
 from masi_vision.written import json_text, write_file, writing
@@ -203,7 +203,7 @@ def _check_out(order: Order, made: ResultFiles) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file. Expected a folder. Name another with --out.")
     refuse_coded_set(out)
-    if (out / LEDGER).exists():
+    if made is SCORED and any((*out.glob(LEDGER), *out.glob(f"{SHARDS}/*/{LEDGER}"))):
         raise OutputError(
             f"{out} belongs to masi batch: its ledger lies there. Expected another folder: it would "
             "take what is drawn over its pictures for its own. Name another with --out."

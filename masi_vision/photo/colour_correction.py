@@ -34,7 +34,6 @@ from masi_vision.skin.tone import delta_e00, lab
 Picture = npt.NDArray[np.float32]
 
 _GREYS = np.arange(18, 24)
-# Twelve numbers are fitted to three per patch; with a third of these nothing would show a wrong one.
 # Gauss and Newton: the residual is all but linear in the three, so four rounds settle it to 1e-6.
 # What would go past exponents of 2 and light that doubles stays there, and is refused by any limit.
 _ROUNDS, _STEP, _MOST_BEND = 4, 1e-4, 0.7

@@ -221,7 +221,8 @@ def refuse_stopped(results: Path) -> None:
         done = counts.get("scored", 0) + counts.get("not_scored", 0)
         raise StatsError(
             f"The run of {results} is {state}, {done} of {counts.get('visits_found', 'unknown')} visits "
-            "done. Expected one that is finished. Run the same command again: it goes on where it stopped."
+            "done. Expected one that is finished. Run the same command again: masi batch goes on where it "
+            "stopped, masi score begins anew with --overwrite."
         )
 
 

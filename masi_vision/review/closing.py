@@ -12,7 +12,7 @@ from masi_vision.review.adjudication import adjudicated_by, codes_not_adjudicate
 from masi_vision.review.audit import Act, note, now
 from masi_vision.review.database import closed_utc
 from masi_vision.review.protocol import ReadingProtocol
-from masi_vision.review.tables import Account, Draft, Entry, Fact, ListPlace
+from masi_vision.review.tables import Account, Draft, Entry, Event, Fact, ListPlace
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,8 @@ def open_corrections(session: Session) -> list[tuple[str, str]]:
 def open_second_reads(session: Session) -> list[tuple[str, str]]:
     """Unit and reader of every second read that was begun, knowing the software's score, and not locked."""
     first = select(Entry.id).where(Entry.account_id == Draft.account_id, Entry.code == Draft.code)
-    return _drafts(session, (Draft.reason == "") & first.exists())
+    shown = select(Event.number).where(Event.what == Act.SOFTWARE_SHOWN, Event.who == Account.name)
+    return _drafts(session, (Draft.reason == "") & first.exists() & shown.exists())
 
 
 def _drafts(session: Session, kind: ColumnElement[bool]) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from masi_vision.review.audit import now
 from masi_vision.review.database import looking, writing
 from masi_vision.review.protocol import ReadingProtocol
 from masi_vision.review.shield import COOKIE, LANGUAGE, is_same
+from masi_vision.review.showing import is_due, show
 from masi_vision.review.software import SoftwareScore
 from masi_vision.review.tables import Account, SignIn
 from masi_vision.review.texts import texts
@@ -107,6 +108,16 @@ class Pages:
         """Units whose score by the software this role sees, once it is to grade nothing more without."""
         shown_to = {"after_lock": "reader", "adjudicator": "adjudicator"}.get(self.protocol.software)
         return self.reviewed.software.keys() if who.account.role == shown_to else ()
+
+    def show_if_due(self, who: Visitor) -> None:
+        """Show the software's scores from now on to whom they are to be shown, once all is graded without."""
+        if not self.scored_for(who):
+            return
+        with looking(self.reviewed.engine) as session:
+            due = is_due(session, who.account, self.protocol)
+        if due:
+            with writing(self.reviewed.engine) as session:
+                show(session, who.account, self.protocol)
 
     def _touch(self, signed_in: SignIn) -> None:
         since = accounts.time_of(now()) - accounts.time_of(signed_in.seen_utc)

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from sqlalchemy.orm import Session
 
 from masi_vision.errors import ReadingError
-from masi_vision.review import accounts, adjudication, altered, closing, lists, reading
+from masi_vision.review import accounts, adjudication, altered, closing, lists, reading, showing
 from masi_vision.review.audit import trail, verify
 from masi_vision.review.database import closed_utc, fact, looking, writing
 from masi_vision.review.grades import Reading, reading_from
@@ -33,7 +33,9 @@ Shared = Annotated[Pages, Depends(_pages)]
 
 def _reader(request: Request) -> Visitor:
     """Whoever grades."""
-    return _pages(request).visitor(request, "reader", "adjudicator")
+    who = _pages(request).visitor(request, "reader", "adjudicator")
+    _pages(request).show_if_due(who)
+    return who
 
 
 Reader = Annotated[Visitor, Depends(_reader)]
@@ -57,6 +59,7 @@ Sent = Annotated[dict[str, Any], Depends(_json)]
 def home(request: Request, pages: Shared) -> Response:
     """What each role begins with: the own list, what awaits adjudication, progress, or tables."""
     who = pages.visitor(request)
+    pages.show_if_due(who)
     with looking(pages.reviewed.engine) as session:
         if who.account.role == "coordinator":
             made = closing.progress_of_all(session, pages.protocol)
@@ -68,14 +71,12 @@ def home(request: Request, pages: Shared) -> Response:
         if who.account.role == "adjudicator":
             codes = adjudication.adjudicated_by(session, who.account, pages.protocol)
             done = [code for code in codes if reading.entries_of(session, who.account, code)]
-            again = _again_of(session, who, pages)
-            return pages.page("adjudicator", request, who, codes=codes, done=done, again=again)
+            if showing.was_shown(session, who.account):
+                codes = done  # whoever knows the scores is blind to no further unit
+            told = _told_in_list(session, who, pages)
+            return pages.page("adjudicator", request, who, codes=codes, done=done, **told)
         listed = lists.own_list(session, who.account, pages.protocol)
-        begun = [*closing.open_corrections(session), *closing.open_second_reads(session)]
-        own = [code for code, name in begun if name == who.account.name]
-        return pages.page(
-            "list", request, who, listed=listed, begun=own, again=_again_of(session, who, pages)
-        )
+        return pages.page("list", request, who, listed=listed, **_told_in_list(session, who, pages))
 
 
 @routes.get("/units/{code}")
@@ -89,7 +90,7 @@ def unit(request: Request, code: str, who: Reader, pages: Shared) -> Response:
         listed = lists.own_list(session, who.account, pages.protocol)
         again, software = _again_of(session, who, pages), _software(session, who, code, pages)
     shown = Reading.from_json(
-        draft.reading if draft else entries[-1].reading if entries else Reading().to_json()
+        draft.reading if draft and opened else entries[-1].reading if entries else Reading().to_json()
     )
     state = unit_state(shown, who, code, pages, draft=draft, opened=opened, database=database)
     return pages.page(
@@ -99,7 +100,7 @@ def unit(request: Request, code: str, who: Reader, pages: Shared) -> Response:
         state=state,
         stage=opened.stage if opened else None,
         entries=entries,
-        draft=draft,
+        draft=draft if opened else None,
         listed=listed,
         number=next((one.number for one in listed.units if one.code == code), 0),
         protocol=pages.protocol,
@@ -152,7 +153,7 @@ def draft(code: str, who: Reader, values: Sent, pages: Shared) -> Response:
     given = reading_from(values, pages.protocol)
     with writing(pages.reviewed.engine) as session:
         account = _again(session, who)
-        reading.expected(_open_read(session, who, code, pages), meant)
+        reading.expected(session, _open_read(session, who, code, pages), meant)
         draft = reading.save_draft(session, account, code, given, turn)
         stored = Reading.from_json(draft.reading)
         answer: dict[str, Any] = {"turn": draft.turn, "accepted": stored == given, "saved_ms_ago": None}
@@ -202,7 +203,7 @@ def correction(
     with writing(pages.reviewed.engine) as session:
         _open_read(session, who, code, pages)
         account, scored = _again(session, who), pages.scored_for(who)
-        reading.begin_correction(session, account, code, reason, pages.protocol, scored=scored)
+        reading.begin_correction(session, account, code, reason, scored=scored)
     return RedirectResponse(f"/units/{code}", 303)
 
 
@@ -264,7 +265,14 @@ def _again(session: Session, who: Visitor) -> Account:
 
 
 def _again_of(session: Session, who: Visitor, pages: Pages) -> list[str]:
-    return reading.to_grade_again(session, who.account, pages.protocol, pages.scored_for(who))
+    return showing.to_grade_again(session, who.account, pages.scored_for(who))
+
+
+def _told_in_list(session: Session, who: Visitor, pages: Pages) -> dict[str, list[str]]:
+    """What was begun again and is not locked, and what may be graded a second time."""
+    begun = [*closing.open_corrections(session), *closing.open_second_reads(session)]
+    own = [code for code, name in begun if name == who.account.name]
+    return {"begun": own, "again": _again_of(session, who, pages)}
 
 
 def _software(session: Session, who: Visitor, code: str, pages: Pages) -> SoftwareScore | None:
@@ -273,6 +281,6 @@ def _software(session: Session, who: Visitor, code: str, pages: Pages) -> Softwa
     is_shown = (
         code in scored
         and reading.entries_of(session, who.account, code)
-        and reading.sees_software(session, who.account, pages.protocol, scored)
+        and showing.sees_software(session, who.account, scored)
     )
     return pages.reviewed.software[code] if is_shown else None

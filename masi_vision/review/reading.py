@@ -21,8 +21,9 @@ from masi_vision.review.adjudication import adjudicated_by
 from masi_vision.review.audit import Act, is_lock_sql, note, now
 from masi_vision.review.database import closed_utc, fact
 from masi_vision.review.grades import Reading
-from masi_vision.review.lists import has_locked_all, own_list, time_after
+from masi_vision.review.lists import own_list, time_after
 from masi_vision.review.protocol import ReadingProtocol
+from masi_vision.review.showing import sees_software, was_shown, was_shown_to_an_adjudicator
 from masi_vision.review.tables import Account, Draft, Entry, Event, Fact, Stage
 
 _CLOSED = "The reading is closed: nothing is graded or corrected any more."
@@ -97,51 +98,6 @@ def draft_of(session: Session, account: Account, code: str) -> Draft | None:
     ).scalar_one_or_none()
 
 
-def sees_software(
-    session: Session, account: Account, protocol: ReadingProtocol, scored: Collection[str]
-) -> bool:
-    """Whether somebody is shown the software's scores now: once nothing is left that he is to grade without.
-
-    Parameters
-    ----------
-    scored : collection of str
-        Units whose score this role may see; empty where it sees none.
-
-    Notes
-    -----
-    A set holds hidden repeats, and who saw the score of the one would not be blind to the other: the whole
-    list comes first, corrections that were begun with it, and for an adjudicator every reader's list.
-    """
-    if not scored or closed_utc(session):
-        return bool(scored)
-    if account.role == "adjudicator":
-        readers = session.execute(select(Account).where(Account.role == "reader", Account.active)).scalars()
-        units = adjudicated_by(session, account, protocol)
-        if not all(entries_of(session, account, code) for code in units):
-            return False
-        is_all = all(has_locked_all(session, reader) for reader in readers)
-    else:
-        is_all = has_locked_all(session, account)
-    return is_all and not any(
-        entries_of(session, account, code)[-1].stage != "with_software"
-        for code in session.execute(
-            select(Draft.code).where(Draft.account_id == account.id, Draft.reason != "")
-        ).scalars()
-    )
-
-
-def to_grade_again(
-    session: Session, account: Account, protocol: ReadingProtocol, scored: Collection[str]
-) -> list[str]:
-    """Units that somebody may grade a second time now, knowing the software's score, in his own order."""
-    if closed_utc(session) or not sees_software(session, account, protocol, scored):
-        return []
-    own = select(Entry.code).where(Entry.account_id == account.id)
-    done = set(session.execute(own.where(Entry.stage == "with_software")).scalars())
-    read = session.execute(own.where(Entry.stage != "with_software").order_by(Entry.id)).scalars()
-    return [code for code in dict.fromkeys(read) if code in scored and code not in done]
-
-
 def open_read(
     session: Session, account: Account, code: str, protocol: ReadingProtocol, *, scored: Collection[str]
 ) -> OpenRead | None:
@@ -150,7 +106,7 @@ def open_read(
     Parameters
     ----------
     scored : collection of str
-        See `sees_software`.
+        See `masi_vision.review.showing.sees_software`.
 
     Raises
     ------
@@ -169,15 +125,15 @@ def open_read(
         _check_in_list(session, account, code, protocol)
         return OpenRead("adjudication" if account.role == "adjudicator" else "blind", 1)
     is_first = all(entry.stage != "with_software" for entry in entries)
-    if is_first and code in scored and sees_software(session, account, protocol, scored):
+    if is_first and code in scored and sees_software(session, account, scored):
         return OpenRead("with_software", 1)
     return None
 
 
 def _check_in_list(session: Session, account: Account, code: str, protocol: ReadingProtocol) -> None:
     """Refuse a unit whose turn it is not."""
-    if account.role == "adjudicator":
-        is_open = code in adjudicated_by(session, account, protocol)
+    if account.role == "adjudicator":  # who knows the scores is blind to no further unit
+        is_open = code in adjudicated_by(session, account, protocol) and not was_shown(session, account)
     else:
         is_open = code == own_list(session, account, protocol).next_code
     if not is_open:
@@ -274,7 +230,7 @@ def lock(
     meant : str
         Name of the open read that was signed.
     scored : collection of str
-        See `sees_software`.
+        See `masi_vision.review.showing.sees_software`.
 
     Raises
     ------
@@ -286,7 +242,7 @@ def lock(
     for done in entries:
         if OpenRead(done.stage, done.version).name == meant and done.reading == new:  # type: ignore[arg-type]
             return done
-    opened = expected(open_read(session, account, code, protocol, scored=scored), meant)
+    opened = expected(session, open_read(session, account, code, protocol, scored=scored), meant)
     lacks = reading.missing(protocol)
     if lacks:
         raise ReadingError(
@@ -308,7 +264,7 @@ def lock(
     return entry
 
 
-def expected(opened: OpenRead | None, meant: str) -> OpenRead:
+def expected(session: Session, opened: OpenRead | None, meant: str) -> OpenRead:
     """The open read, if it is the one that a page means.
 
     Raises
@@ -316,6 +272,8 @@ def expected(opened: OpenRead | None, meant: str) -> OpenRead:
     ReadingError
         It is another, or none is open.
     """
+    if opened is None and closed_utc(session):
+        raise ReadingError(_CLOSED)
     if opened is None:
         raise ReadingError("This unit is locked. A correction is a new entry, with a reason.")
     if opened.name != meant:
@@ -351,7 +309,6 @@ def begin_correction(
     account: Account,
     code: str,
     reason: str,
-    protocol: ReadingProtocol,
     *,
     scored: Collection[str],
 ) -> None:
@@ -360,7 +317,7 @@ def begin_correction(
     Parameters
     ----------
     scored : collection of str
-        See `sees_software`.
+        See `masi_vision.review.showing.sees_software`.
 
     Raises
     ------
@@ -373,15 +330,25 @@ def begin_correction(
         raise ReadingError(_CLOSED)
     if not entries:
         raise ReadingError("Nothing is locked here. Expected a locked read to correct. Grade the unit first.")
-    if entries[-1].stage != "with_software" and sees_software(session, account, protocol, scored):
+    is_blind = entries[-1].stage != "with_software"
+    if is_blind and was_shown_to_an_adjudicator(session):
+        raise ReadingError(
+            "The adjudicator was shown the software's scores, so what was read without them stays as it is: "
+            "a correction might ask for another verdict."
+        )
+    if is_blind and sees_software(session, account, scored):
         raise ReadingError(
             "The software's scores are shown, so what was read without them stays as it is. Grade the unit "
             "again, knowing its score."
         )
     if not reason.strip():
         raise ReadingError("A correction has a reason. Expected one, in words.")
-    if draft_of(session, account, code) is not None:
+    draft = draft_of(session, account, code)
+    if draft is not None and draft.reason:
         raise ReadingError("A correction of this unit has begun already. Finish it first.")
+    if draft is not None:  # a second read that cannot be finished: of a reading begun by an older version
+        session.delete(draft)
+        session.flush()
     session.add(
         Draft(account_id=account.id, code=code, turn=0, reading=entries[-1].reading, reason=reason.strip())
     )
@@ -396,8 +363,11 @@ def take_back(session: Session, account: Account, code: str) -> None:
     ReadingError
         None was begun.
     """
+    if closed_utc(session):
+        raise ReadingError(_CLOSED)
     draft = draft_of(session, account, code)
     if draft is None or not entries_of(session, account, code):
         raise ReadingError("No correction or second read of this unit has begun. Go on from the list.")
     session.delete(draft)
-    note(session, account.name, account.role, Act.TAKEN_BACK, code, old=draft.reading)
+    act = Act.CORRECTION_TAKEN_BACK if draft.reason else Act.SECOND_READ_TAKEN_BACK
+    note(session, account.name, account.role, act, code, old=draft.reading)

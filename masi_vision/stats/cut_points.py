@@ -73,6 +73,7 @@ def joined(reads: Sequence[Line], reads_name: str, measures: Sequence[Line], mea
         A column is missing, no row counts, a row is there twice, a grade or measure is none, a visit was not
         scored, or most of what was read was not graded by the software.
     """
+    _need(measures, MEASURES, measures_name)
     read = _by_region(reads, reads_name)
     graded = [row for row in read if _is_graded(row)]
     _refuse_unscored(read, {_key(row)[:2] for row in with_patients(measures)}, measures_name)
@@ -145,7 +146,9 @@ def _by_region(rows: Sequence[Line], name: str) -> list[Line]:
     if "region" in rows[0]:
         _need(counted, NEEDED_GRADES, name)
         return of_masi(counted, name)
-    columns = tuple(f"{region}_{grade}" for region in MASI_REGIONS for grade in NEEDED_GRADES)
+    areas = {region: f"{region}_area" for region in MASI_REGIONS}
+    marked = [r for r, area in areas.items() if any(whole_number(row.get(area, "0")) != 0 for row in counted)]
+    columns = (*areas.values(), *(f"{region}_darkness" for region in marked))  # nobody's clear chin is dark
     if not set(columns) & set(rows[0]):
         raise StatsError(
             f"{name} has the columns {', '.join(rows[0])}. Expected region, {', '.join(NEEDED_GRADES)} with "
@@ -154,7 +157,7 @@ def _by_region(rows: Sequence[Line], name: str) -> list[Line]:
     _need(counted, columns, name)
     return [
         {"patient": row["patient"], "visit": row["visit"], "region": region}
-        | {grade: row[f"{region}_{grade}"] for grade in NEEDED_GRADES}
+        | {grade: row.get(f"{region}_{grade}", "") for grade in NEEDED_GRADES}
         for row in counted
         for region in MASI_REGIONS
     ]
@@ -172,7 +175,6 @@ def _refuse_unscored(read: Sequence[Line], visits: set[tuple[str, str]], measure
 
 def _by_key(measures: Sequence[Line], name: str) -> dict[Key, tuple[float, float]]:
     """Fraction and contrast of every region that the software graded; hidden repeats left out."""
-    _need(measures, MEASURES, name)
     rows = [row for row in with_patients(measures) if not row.get("repeat_of")]
     _refuse_twice(rows, ("patient", "visit", "region"), name)
     return {

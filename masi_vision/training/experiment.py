@@ -65,7 +65,8 @@ class ScheduleSettings(Section):
     validate_every : int
         Samples between two looks at the validation people.
     patience : int or None
-        Stop after so many looks without a better one; None goes on to the end.
+        Stop after so many looks none of which was better than the start and all before; None goes on to the
+        end.
     frozen_statistics : bool
         Leave the batch normalizations as the start has them: a few hundred photos tell little of their own.
     kept_of_start : float

@@ -267,7 +267,7 @@ class _Run:
             if self.rank == 0:
                 _write(self.folder / BEST, dict(network.state_dict()), {"step": str(at.step)})
             at.best, at.best_step, at.looks_since = score, at.step, 0
-        else:
+        elif at.step:  # the start is what the looks are held against, and none of them
             at.looks_since += 1
         if self.board is not None:
             shown = self.judge.pictures(network)
@@ -320,7 +320,7 @@ class _Run:
         if self.judge is not None and (self.folder / BEST).exists():
             network.load_state_dict(weights_of(self.folder / BEST))
         of_step = self.schedule.batch * self.schedule.accumulate
-        best = at.best_step if self.judge is not None else at.step
+        best = at.best_step if at.best > -np.inf else at.step  # where no look had a number, the end
         figures, at_start = (_figures_at(self.folder / LOG, step) for step in (best, 0))
         network = network.to("cpu", memory_format=torch.contiguous_format)
         return Fitted(network, at.step, at.step * of_step, best, at.spent_s / 60, figures, at_start)
@@ -490,7 +490,8 @@ _NOT_FIGURES = ("step", "samples", "minutes", "waited_for_data", "part")
 
 def _figures_at(log: Path, step: int) -> Figures:
     looks = [line for line in log_of(log.parent, "validation") if line["step"] == step]
-    return {name: value for name, value in looks[-1].items() if name not in _NOT_FIGURES} if looks else {}
+    found = {name: value for name, value in looks[-1].items() if name not in _NOT_FIGURES} if looks else {}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def weights_of(file: Path) -> dict[str, Tensor]:

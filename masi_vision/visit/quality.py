@@ -180,7 +180,7 @@ class Checks:
         bound = limit.warn
         if limit.warns(value):
             result = "warn"
-        if limit.fail is not None and limit.is_beyond(value, limit.fail):
+        if limit.refuses(value):
             result, bound = ("accepted" if self.limits.accepts(name, self.place) else "fail"), limit.fail
         last = self._last(name)
         if last is not None and limit.is_beyond(value, last):

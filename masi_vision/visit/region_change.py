@@ -73,8 +73,8 @@ class RegionChange:
 
     def __str__(self) -> str:
         """In a line: the change by the second route, and the flag."""
-        told = "" if self.registered_od is None else f"{1000 * self.registered_od:+.1f} thousandths OD"
-        return ", ".join(filter(None, (told, flag_words(self.flags))))
+        change = "" if self.registered_od is None else f"{1000 * self.registered_od:+.1f} thousandths OD"
+        return ", ".join(filter(None, (change, flag_words(self.flags))))
 
     @property
     def flag(self) -> str:
@@ -161,7 +161,7 @@ class LaidVisits:
 
     def has(self, view: View) -> bool:
         """Whether a visit has a photo of the view."""
-        return any(view in refusals for refusals in self.refusals)
+        return any(view in one for one in self.refusals)
 
 
 def region_change(

@@ -87,3 +87,9 @@ def test_a_part_of_another_study_draws_over_nothing(perform, tmp_path):
     with pytest.raises(StudyError, match="has another photo at each of the"):
         perform(other, out, shard=Shard(1, 2), pictures=drawn)
     assert {name: contents(out)[name] for name in before} == before
+    split = tmp_path / "split"
+    for number in (1, 2):
+        perform(first, split, shard=Shard(number, 2))
+    for shard in (Shard(1, 4), None):  # nor over what only parts have done
+        with pytest.raises(StudyError, match="has another photo at each of the 12 visits"):
+            perform(other, split, shard=shard)

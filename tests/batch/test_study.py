@@ -124,6 +124,8 @@ def test_a_manifest_at_an_address_reaches_beside_its_folder_and_no_further():
     at = "s3://bucket/manifests/study.csv"
     assert _beside(at, "../photos/front.jpg", 2) == "s3://bucket/photos/front.jpg"
     assert _beside(at, "s3://other/front.jpg", 2) == "s3://other/front.jpg"
+    assert _beside("s3://bucket/study.csv", "a//b.jpg", 2) == "s3://bucket/a//b.jpg"  # a key of its own
+    assert _beside("memory://study.csv", "a.jpg", 2) == "memory://a.jpg"
     for path in ("/data/front.jpg", "../../other/front.jpg"):
         with pytest.raises(StudyError, match=r"Line 2 of study.csv has the path .* within its bucket"):
             _beside(at, path, 2)

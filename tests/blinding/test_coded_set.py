@@ -240,13 +240,15 @@ def test_scores_of_a_run_that_was_stopped_keep_the_code_closed(study, coded, tmp
     (results / "scores.csv").write_text(f"patient,visit,status\n,{code},scored\n", encoding="utf-8")
     run = {"state": "interrupted", "counts": {"scored": 1, "not_scored": 0, "visits_found": 24}}
     (results / "run.json").write_text(json.dumps(run), encoding="utf-8")
-    refused = broken(study, results, tmp_path / "out", "--before-lock", "a trial of the command")
+    refused = broken(study, results, tmp_path / "out")
     assert refused.exit_code == 2
     assert "is interrupted, 1 of 24 visits done" in " ".join(refused.output.split())
     run = {"state": "finished", "counts": {"scored": 2, "not_scored": 0}}
     (results / "run.json").write_text(json.dumps(run), encoding="utf-8")
-    refused = broken(study, results, tmp_path / "out", "--before-lock", "a trial of the command")
+    refused = broken(study, results, tmp_path / "out")
     assert "has 1 visits, and run.json beside it counts 2" in " ".join(refused.output.split())
+    told = broken(study, results, tmp_path / "out", "--before-lock", "a patient's safety")
+    assert told.exit_code == 0, told.output
 
 
 def test_the_code_stays_closed_before_all_reads_are_locked(study, reads, tmp_path):

@@ -299,6 +299,20 @@ def test_a_misspelt_grade_of_a_region_is_refused_and_a_blank_one_counted(panel, 
     assert "7 reads are left out: the reader did not grade them." in done.stdout
 
 
+def test_a_region_that_was_clear_to_everybody_needs_no_darkness(panel, tmp_path):
+    rows = [row | {"chin_area": 0} for row in wide(panel[0])]
+    for row in rows:
+        del row["chin_darkness"]
+    reads, measures = write(tmp_path / "a.csv", rows), write(tmp_path / "regions.csv", panel[1])
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "a.yaml")
+    assert done.exit_code == 0, done.output
+    assert "Which settings made" in done.stdout
+    without = [{key: value for key, value in row.items() if key != "region"} for row in panel[1]]
+    refused = calibrate(reads, "--measures", write(tmp_path / "b.csv", without), "--out", tmp_path / "b.yaml")
+    assert refused.exit_code == 2
+    assert "b.csv has no column region" in refused.output
+
+
 @pytest.mark.parametrize(
     ("run", "said"),
     [

@@ -20,6 +20,7 @@ from masi_vision.review.database import looking, writing
 from masi_vision.review.reading import hash_of
 from masi_vision.review.software import software_scores
 from masi_vision.review.tables import Entry
+from masi_vision.scale import MASI_REGIONS
 
 
 def read_all(person, reading):
@@ -31,7 +32,10 @@ def read_all(person, reading):
     return codes
 
 
-SCORED = {"status": "scored", "mmasi": 17.3, "mmasi_low": 9.1, "mmasi_high": 24.0, "regions": {}}
+SCORED = {"status": "scored", "mmasi": 17.3, "mmasi_low": 9.1, "mmasi_high": 24.0}
+SCORED["regions"] = {
+    name: {"flag": "region_hidden" if name == "nose" else ""} for name in (*MASI_REGIONS, "nose", "upper_lip")
+}
 """Of a unit, as scores.json has it."""
 
 
@@ -466,6 +470,30 @@ def test_what_was_locked_before_the_software_s_score_was_shown_is_not_corrected(
     }
     assert stages[units[0]] == [(first, "1"), (first, "2"), ("with_software", "1"), ("with_software", "2")]
     assert stages[last] == [(first, "1")]
+
+
+def test_the_adjudicator_sees_no_score_while_a_reader_may_still_ask_for_another_verdict(
+    reading_of, order, engine
+):
+    from masi_vision.review.software import SoftwareScore
+
+    codes = order("anna")
+    app = reading_of({code: SoftwareScore(SCORED, {}) for code in codes}, software="adjudicator")
+    anna, ben, adam = (Person(app, name) for name in ("anna", "ben", "adam"))
+    read_all(anna, graded(area=2))
+    read_all(ben, graded(area=2))
+    assert ben.correct(codes[0]).status_code == 303
+    assert 'id="again"' not in adam.see("/").text
+    ben.draft(codes[0], graded(area=5))
+    assert ben.lock(codes[0], graded(area=5), read="blind-2").status_code == 200
+    assert "17.3" not in adam.see(f"/units/{codes[0]}").text
+    assert adam.lock(codes[0], graded(area=3), read="adjudication-1").status_code == 200
+    assert "17.3" in adam.see(f"/units/{codes[0]}").text
+    told = ben.correct(codes[1])
+    assert told.status_code == 409
+    assert "The adjudicator was shown the software" in told.text
+    with looking(engine) as session:
+        assert [event.who for event in trail(session) if event.what == "software shown"] == ["adam"]
 
 
 def test_where_the_protocol_says_never_nobody_sees_the_software_s_score(reading_of, order):

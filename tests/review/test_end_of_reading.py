@@ -20,6 +20,7 @@ from masi_vision.review.database import closed_utc, looking, open_database, put_
 from masi_vision.review.export import reads_csv
 from masi_vision.review.grades import reading_from
 from masi_vision.review.software import SoftwareScore
+from masi_vision.scale import MASI_REGIONS
 
 
 def read_all(person, reading):
@@ -151,7 +152,8 @@ def test_what_was_begun_again_is_in_the_own_list_and_counted_for_the_coordinator
 
 
 def test_a_second_read_that_was_not_locked_is_due_and_can_be_taken_back(reading_of, engine, order):
-    scored = {"status": "scored", "mmasi": 17.3, "mmasi_low": 9.1, "mmasi_high": 24.0, "regions": {}}
+    regions = {name: {"flag": ""} for name in MASI_REGIONS}
+    scored = {"status": "scored", "mmasi": 17.3, "mmasi_low": 9.1, "mmasi_high": 24.0, "regions": regions}
     app = reading_of({code: SoftwareScore(scored, {}) for code in order("anna")}, software="after_lock")
     anna, ben = Person(app, "anna"), Person(app, "ben")
     code = read_all(anna, graded(area=2))[0]
@@ -161,8 +163,16 @@ def test_a_second_read_that_was_not_locked_is_due_and_can_be_taken_back(reading_
         close(session, protocol_with(software="after_lock"))
     form = {"csrf": anna.csrf}
     assert anna.browser.post(f"/units/{code}/correction/dropped", data=form).status_code == 303
+    assert anna.draft(code, graded(area=4)).status_code == 200
     with writing(engine) as session:
-        close(session, protocol_with(software="after_lock"))
+        close(session, protocol_with(software="after_lock"), "the trial was stopped")
+    closed = anna.browser.post(f"/units/{code}/correction/dropped", data=form)
+    assert (closed.status_code, "The reading is closed" in closed.text) == (409, True)
+    late = anna.draft(code, graded(area=1), read="with_software-1")
+    assert (late.status_code, "The reading is closed" in late.json()["error"]) == (409, True)
+    page = anna.see(f"/units/{code}").text
+    assert '"area": 2' in page and '"area": 4' not in page, "what was locked is shown"
+    assert f'action="/units/{code}/correction"' not in page
 
 
 @pytest.mark.usefixtures("corrected_code")

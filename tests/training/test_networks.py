@@ -216,6 +216,24 @@ def test_a_network_that_no_look_found_better_than_the_start_is_the_start(
     assert (better.best_step, better.figures["right"], better.figures_at_start["right"]) == (2, 0.9, 0.8)
 
 
+def test_where_no_look_has_a_number_the_end_is_kept_and_said(drawn_faces, atlas, mirror, tmp_path):
+    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, FINDER.augmentation, seed=0)
+    nobody = Told(float("nan"), float("nan"))
+    fitted = fit(new_finder(), samples, finders_loss, short(FINDER, 2), tmp_path, judge=nobody)
+    assert (fitted.best_step, fitted.figures, fitted.figures_at_start) == (2, {}, {})
+
+
+def test_the_start_is_no_look_that_patience_counts(drawn_faces, atlas, mirror, tmp_path):
+    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, FINDER.augmentation, seed=0)
+    once = short(FINDER, 6)
+    schedule = once.schedule.model_copy(update={"validate_every": 4, "patience": 1})
+    once = once.model_copy(update={"schedule": schedule})
+    judge = Told(float("nan"), 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
+    fitted = fit(new_finder(), samples, finders_loss, once, tmp_path, judge=judge)
+    assert fitted.best_step > 0
+    assert fitted.steps < 6
+
+
 def test_a_log_that_a_crash_cut_off_is_gone_on_with(drawn_faces, atlas, mirror, tmp_path):
     samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, FINDER.augmentation, seed=0)
     with pytest.raises(StopAfterError):

@@ -187,6 +187,13 @@ def notes(visit: VisitRows) -> list[str]:
         f"{name}: {why['view'] + ', ' if why['view'] else ''}{why['reason']}. {why['message']}"
         for why in refusals(visit.nested)
     ]
+    for view, photo in visit.nested["views"].items():
+        findings = photo["quality"].get("findings", ())
+        if accepted := list(dict.fromkeys(one["check"] for one in findings if one["result"] == "accepted")):
+            refused.append(
+                f"{name}: {view}: scored though it fails {', '.join(accepted)}, which was accepted. The "
+                "interval knows nothing of that."
+            )
     unlike = [region for region, one in visit.nested["regions"].items() if UNLIKE in flags_in(one["flag"])]
     if unlike:
         where = ", ".join(region.replace("_", " ") for region in unlike)

@@ -251,7 +251,8 @@ def _no_face(probability: float, least: float) -> NotScorable:
         "no_face",
         f"No face was found{found}. "
         f"Expected one face, at least {least:g} sure, upright and "
-        "filling a third of the frame or more. Check that this is the right photo, or take it again.",
+        "filling a third of the frame or more. Check that this is the right photo, or take it again: "
+        "without a mask or other cover, of one person alone.",
     )
 
 

@@ -45,7 +45,7 @@ class Limits:
             raise UndecodableError(
                 "too_large",
                 f"is {width} x {height} px. Expected at most {self.max_pixels / 1e6:g} megapixels. "
-                "Use the camera's original file, or raise the limit.",
+                "Use the camera's original file, or raise reading.max_megapixels in the settings.",
             )
         if min(width, height) < SMALLEST_SIDE_PX:
             raise UndecodableError(

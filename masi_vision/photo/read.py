@@ -159,7 +159,8 @@ def _check_file(status: os.stat_result, limits: Limits) -> None:
         megabytes = status.st_size / 1e6
         raise UndecodableError(
             "too_large",
-            f"has {megabytes:.0f} MB. {EXPECTED} Use the camera's original file, or raise the limit.",
+            f"has {megabytes:.0f} MB. {EXPECTED} Use the camera's original file, or raise "
+            "reading.max_megapixels in the settings.",
         )
 
 

@@ -17,7 +17,7 @@ from masi_vision.config import AtLeast, Limit, QualitySettings, Settings
 from masi_vision.errors import NotScorable, ReasonCode
 from masi_vision.face.find import FaceRegions
 from masi_vision.names import View
-from masi_vision.photo.colour_correction import Correction
+from masi_vision.photo.colour_correction import Correction, Refusal
 from masi_vision.scale import MASI_REGIONS, MasiRegion
 from masi_vision.visit.measure import among, region_members, visible_share
 from masi_vision.visit.photo_light import (
@@ -217,7 +217,8 @@ def _of_card(seen: SeenPhoto, limits: QualitySettings, place: str) -> Iterator[F
         return
     sentence = _NO_CARD if seen.card is None else seen.card.message
     result: Result = "warn"
-    if chosen.use == "require":
+    mirrored = isinstance(seen.card, Refusal) and seen.card.reason == "mirrored"  # then so are the cheeks
+    if chosen.use == "require" or mirrored:
         result = "accepted" if limits.accepts("colour_card", place) else "fail"
     yield Finding("colour_card", None, result, None, None, chosen.max_mean_delta_e00, sentence)
 
@@ -271,7 +272,10 @@ def _of_photo(seen: SeenPhoto, view: View) -> Iterator[tuple[str, float | None, 
 
 def _of_pose(face: FaceRegions, view: View) -> Iterator[tuple[str, float, str]]:
     pose = face.pose
-    again = "Take the photo again, or name it by the side that faces the camera, the patient's own."
+    again = (
+        "Take the photo again, or name it by the side that faces the camera, the patient's own; where a "
+        "mirror or a selfie exchanged the sides, use the original."
+    )
     if view == "front":
         turned = abs(pose.yaw_deg)
         words = (
@@ -310,11 +314,12 @@ def _of_region(
     skin = among(seen.codes, members)
     name = region.replace("_", " ").capitalize()
     visible = visible_share(seen.codes, members, seen.face.atlas)
+    adds = ", or add the view of that side" if region.endswith("malar") else ""
     yield (
         "visible_fraction",
         visible,
         f"{name}: {visible:.1%} visible. Expected {{limit}} of it. "
-        "Uncover hair, glasses or hands, keep the whole face in the frame, or add the view of that side.",
+        f"Uncover hair, glasses or hands, {'' if adds else 'and '}keep the whole face in the frame{adds}.",
     )
     brightest = light.most[skin] if skin.any() else None
     plain = None

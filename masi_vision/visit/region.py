@@ -244,10 +244,10 @@ def graded_as(fraction: float, contrast_od: float, patch: float, scale: ScaleSet
 def hidden_sentence(region: str, measure: RegionMeasure | None, least: float) -> str:
     """Say that too little skin of a region is visible."""
     visible = 0.0 if measure is None else measure.visible_fraction
+    adds = ", or add the view of that side" if region in _PREFERRED else ""
     return (
         f"{region.replace('_', ' ').capitalize()}: {_floored(visible):.1%} visible. "
-        f"Expected {least:.0%} or more. "
-        "Uncover hair, glasses or hands, or add the view of that side."
+        f"Expected {least:.0%} or more. Uncover hair, glasses or hands{adds}."
     )
 
 

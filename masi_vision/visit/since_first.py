@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from math import log2
 
 from masi_vision.config import QualitySettings
@@ -98,7 +100,8 @@ def _noted_otherwise(first: Capture, later: Capture) -> Iterator[Finding]:
             f"{_NAMES[name]} changed since the first visit: {_said(was)}, now {_said(now)}. {_SAME_SETTINGS}"
         )
         yield _remark(name, words if changed else "")
-    early = None not in (before.taken_at, after.taken_at) and str(after.taken_at) < str(before.taken_at)
+    was, now = _moment(before.taken_at), _moment(after.taken_at)
+    early = was is not None and now is not None and now < was
     words = (
         "By the camera's clock this was taken before the first visit. Expected after it. "
         "Set the clock, or see whether the visits are mixed up."
@@ -107,6 +110,15 @@ def _noted_otherwise(first: Capture, later: Capture) -> Iterator[Finding]:
     same = first.sha256 == later.sha256
     words = "This is the very file of the first visit. Expected another. Copy it from the camera again."
     yield _remark("own_file", words if same else "")
+
+
+def _moment(text: str | None) -> datetime | None:
+    """A time as a camera writes it; None where its clock was not set, or nothing can be made of it."""
+    digits = re.match(r"(\d{4})\D(\d{2})\D(\d{2})\D+(\d{2})\D(\d{2})\D(\d{2})", text or "")
+    try:
+        return datetime.strptime(" ".join(digits.groups()), "%Y %m %d %H %M %S") if digits else None
+    except ValueError:
+        return None
 
 
 def copies(photos: Iterable[tuple[str, str | None]]) -> list[str]:

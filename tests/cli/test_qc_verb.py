@@ -121,7 +121,9 @@ def test_score_refuses_what_qc_fails_and_says_what_was_accepted(study, tmp_path)
         "fail",
         "",
     )
-    masi("score", photo, "--out", tmp_path / "b", "--no-overlays", "--accept", "blur_percent@front/front")
+    asked = ("--no-overlays", "--accept", "blur_percent@front/front")
+    done = masi("score", photo, "--out", tmp_path / "b", *asked)
+    assert "scored though it fails blur_percent, which was accepted" in " ".join(done.stdout.split())
     _, (row,) = table(tmp_path / "b" / "scores.csv")
     assert (row["status"], row["quality"]) == ("scored", "accepted")
 

@@ -100,6 +100,14 @@ def test_a_card_with_a_hand_over_it_corrects_nothing_and_says_so(face):
     assert (result.status, result.reason) == ("not_scored", "colour_card")
 
 
+@pytest.mark.parametrize("use", ["use", "require"])
+def test_a_card_that_is_mirrored_refuses_the_photo_whose_cheeks_are_too(face, use):
+    mirrored = np.ascontiguousarray(beside(face, photograph(CARD_SRGB, size=(500, 500)))[:, ::-1])
+    result = score_photo(Photo.from_srgb(mirrored), chosen(use))
+    assert (result.status, result.reason) == ("not_scored", "colour_card")
+    assert "mirrored" in result.message
+
+
 def test_a_required_card_can_be_accepted_by_name(face):
     result = score_photo(Photo.from_srgb(face), chosen("require", accepted=("colour_card",)))
     assert result.status == "scored"

@@ -356,7 +356,9 @@ def test_what_changed_is_said_in_words(seen):
 
 def test_a_photo_taken_before_the_first_visit_is_told_without_its_date(seen):
     first = with_capture(seen[0], taken_at="2026:05:01 10:00:00")
-    for when, result in (("2026:04:30 09:00:00", "warn"), ("2026:06:01 09:00:00", "pass"), (None, "pass")):
+    later_as_iso, no_clock = "2026-06-01T09:00:00", "0000:00:00 00:00:00"
+    passing = ("2026:06:01 09:00:00", later_as_iso, no_clock, None)
+    for when, result in (("2026:04:30 09:00:00", "warn"), *((when, "pass") for when in passing)):
         later = with_capture(seen[0], taken_at=when)
         later = SeenPhoto(replace(later.photo, sha256="2" * 64), later.face, later.codes)
         (order,) = [f for f in since(first, later) if f.check == "order"]

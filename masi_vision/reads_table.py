@@ -21,6 +21,20 @@ UNGRADED = ("nose", "upper_lip")
 """Regions that a table may hold and MASI does not grade."""
 
 
+def need_columns(rows: Sequence[Mapping[str, str]], columns: Sequence[str], name: str) -> None:
+    """Refuse rows that lack a column: what is misspelt would count as blank, and nobody would be told.
+
+    Raises
+    ------
+    StatsError
+    """
+    if rows and (lacking := [column for column in columns if column not in rows[0]]):
+        raise StatsError(
+            f"{name} lacks {', '.join(lacking)}; it has {', '.join(rows[0])}. Expected {', '.join(columns)}. "
+            "Look for a misspelt name."
+        )
+
+
 def of_masi(rows: Sequence[_Row], name: str) -> list[_Row]:
     """Rows of regions without those that MASI does not grade.
 

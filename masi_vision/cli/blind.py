@@ -14,7 +14,7 @@ import typer
 from masi_vision.cli.default_verb import unless_named
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.options import Overwrite, SettingsFile, make_ready, secret
-from masi_vision.errors import KeyFileError, OutputError, StatsError, reason_of
+from masi_vision.errors import KeyFileError, OutputError, reason_of
 
 _JOURNAL = ".log"
 _MAKE, _SHOWN = "make", 20
@@ -238,16 +238,12 @@ def _refuse_sources(out: Path, results: Path) -> None:
 
 def _not_whole(results: Path, tables: set[str]) -> Iterator[str]:
     """What speaks against the scores of a run that was stopped, or that lost rows since, a phrase each."""
-    from masi_vision.report.tables import REGIONS_CSV, SCORES_CSV, refuse_cut_short, refuse_stopped
+    from masi_vision.report.tables import REGIONS_CSV, SCORES_CSV, why_cut_short, why_stopped
 
     folder = results if results.is_dir() else results.parent
     if tables.isdisjoint((SCORES_CSV, REGIONS_CSV)):
         return
-    for refuse in (refuse_stopped, *([refuse_cut_short] if SCORES_CSV in tables else [])):
-        try:
-            refuse(folder)
-        except StatsError as error:
-            yield str(error).partition(". Expected")[0]
+    yield from filter(None, (why_stopped(folder), why_cut_short(folder) if SCORES_CSV in tables else ""))
 
 
 def _refuse_early(against: Iterable[str], before_lock: str | None) -> None:

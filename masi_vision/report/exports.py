@@ -13,7 +13,7 @@ from typing import Any
 
 from masi_vision.csv_table import csv_text, guarded, number_in, whole_number
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import LOCKED, is_latest, is_locked, moment_of, of_masi
+from masi_vision.reads_table import LOCKED, is_latest, is_locked, moment_of, need_columns, of_masi
 from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, MasiScore, RegionGrade, masi_score
 
 Row = Mapping[str, str]
@@ -128,7 +128,7 @@ def values_of_reads(rows: Sequence[Row], name: str) -> Iterator[Value]:
     """
     if rows and "region" in rows[0]:
         rows = _wide(rows, name)
-    _check_columns(rows, [f"{region}_{item}" for region in MASI_REGIONS for item in _NEEDED], name)
+    need_columns(rows, [f"{region}_{item}" for region in MASI_REGIONS for item in _NEEDED], name)
     locked = [{**row, LOCKED: _utc(row, name)} for row in rows if is_locked(row)]
     numbers = _numbered(sorted(locked, key=lambda row: row[LOCKED]), "reader")
     for row in locked:
@@ -146,8 +146,8 @@ def values_of_scores(scores: Sequence[Row], regions: Sequence[Row]) -> Iterator[
     StatsError
         A column of grades is missing, or a grade or score is none.
     """
-    _check_columns(scores, ["mmasi"], "scores.csv")
-    _check_columns(regions, _NEEDED, "regions.csv")
+    need_columns(scores, ["mmasi"], "scores.csv")
+    need_columns(regions, _NEEDED, "regions.csv")
     wide: dict[tuple[str, ...], dict[str, str]] = {}
     for row in regions:
         if row["region"] in MASI_REGIONS:
@@ -167,17 +167,9 @@ def values_of_scores(scores: Sequence[Row], regions: Sequence[Row]) -> Iterator[
         yield from _values(merged, "scores.csv", SOFTWARE, stage, numbers[id(row)], "", made_with)
 
 
-def _check_columns(rows: Sequence[Row], needed: Sequence[str], name: str) -> None:
-    if rows and (lacking := [column for column in needed if column not in rows[0]]):
-        raise StatsError(
-            f"{name} lacks {', '.join(lacking)}. Expected a column of each grade: nothing is left out of an "
-            "export unsaid. Look for a misspelt name."
-        )
-
-
 def _wide(rows: Sequence[Row], name: str) -> list[Row]:
     """Rows of regions as rows of reads."""
-    _check_columns(rows, _NEEDED, name)
+    need_columns(rows, _NEEDED, name)
     reads: dict[tuple[str, ...], dict[str, str]] = {}
     said: dict[tuple[str, ...], dict[str, dict[str, str]]] = {}
     every = {f"{region}_{item}": "" for region in MASI_REGIONS for item in _NEEDED}

@@ -200,29 +200,58 @@ def run_facts(
     return head, foot
 
 
-def refuse_stopped(results: Path) -> None:
-    """Refuse the table of a run that did not end: it lacks visits, or holds those of the run before.
+def why_stopped(results: Path) -> str:
+    """Say that the run that wrote a folder did not end: it lacks visits, or holds those of the run before.
 
-    Parameters
-    ----------
-    results : Path
-        Folder of the table; where no run.json lies beside it, nothing is known of that.
-
-    Raises
-    ------
-    StatsError
+    "" where it did, and where no run.json lies beside the table: then nothing is known of that.
     """
     try:
         run = json.loads((results / RUN_JSON).read_text(encoding="utf-8"))
         state, counts = run.get("state", "finished"), run["counts"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return
-    if state != "finished":
-        done = counts.get("scored", 0) + counts.get("not_scored", 0)
+        return ""
+    done = counts.get("scored", 0) + counts.get("not_scored", 0)
+    found = counts.get("visits_found", "unknown")
+    return "" if state == "finished" else f"the run of {results} is {state}, {done} of {found} visits done"
+
+
+def why_cut_short(results: Path) -> str:
+    """Say that scores.csv lost rows since the run; "" where it did not, or nothing is known of that."""
+    try:
+        counts = json.loads((results / RUN_JSON).read_text(encoding="utf-8"))["counts"]
+        done = counts["scored"] + counts["not_scored"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    held = len(read_csv(results / SCORES_CSV, StatsError).rows)
+    told = f"{results / SCORES_CSV} has {held} visits, and {RUN_JSON} beside it counts {done}"
+    return "" if held == done else told
+
+
+def refuse_stopped(results: Path) -> None:
+    """Refuse the table of a run that did not end.
+
+    Raises
+    ------
+    StatsError
+    """
+    if why := why_stopped(results):
         raise StatsError(
-            f"The run of {results} is {state}, {done} of {counts.get('visits_found', 'unknown')} visits "
-            "done. Expected one that is finished. Run the same command again: masi batch goes on where it "
-            "stopped, masi score begins anew with --overwrite."
+            f"{why[0].upper()}{why[1:]}. Expected one that is finished. Run the same command again: masi "
+            "batch goes on where it stopped, masi score begins anew with --overwrite."
+        )
+
+
+def refuse_cut_short(results: Path) -> None:
+    """Refuse scores.csv that lost rows since the run: visits would vanish without a word.
+
+    Raises
+    ------
+    StatsError
+    """
+    if why := why_cut_short(results):
+        raise StatsError(
+            f"{why}. Expected the table as the run wrote it. Copy the results again; a table of some visits "
+            "belongs into a folder of its own."
         )
 
 
@@ -234,26 +263,6 @@ def settings_of_run(results: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found
-
-
-def refuse_cut_short(results: Path) -> None:
-    """Refuse scores.csv that lost rows since the run: visits would vanish without a word.
-
-    Raises
-    ------
-    StatsError
-    """
-    try:
-        counts = json.loads((results / RUN_JSON).read_text(encoding="utf-8"))["counts"]
-        done = counts["scored"] + counts["not_scored"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if (held := len(read_csv(results / SCORES_CSV, StatsError).rows)) != done:
-        raise StatsError(
-            f"{results / SCORES_CSV} has {held} visits, and {RUN_JSON} beside it counts {done}. Expected the "
-            "table as the run wrote it. Copy the results again; a table of some visits belongs into a folder "
-            "of its own."
-        )
 
 
 def refused_in(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -33,9 +33,7 @@ Shared = Annotated[Pages, Depends(_pages)]
 
 def _reader(request: Request) -> Visitor:
     """Whoever grades."""
-    who = _pages(request).visitor(request, "reader", "adjudicator")
-    _pages(request).show_if_due(who)
-    return who
+    return _pages(request).visitor(request, "reader", "adjudicator")
 
 
 Reader = Annotated[Visitor, Depends(_reader)]
@@ -82,6 +80,7 @@ def home(request: Request, pages: Shared) -> Response:
 @routes.get("/units/{code}")
 def unit(request: Request, code: str, who: Reader, pages: Shared) -> Response:
     """The page on which a unit is graded."""
+    pages.show_if_due(who)
     with looking(pages.reviewed.engine) as session:
         opened = _open_read(session, who, code, pages)
         database = fact(session, "reading")
@@ -186,6 +185,7 @@ def lock(code: str, who: Reader, values: Sent, pages: Shared) -> Response:
 @routes.get("/units/{code}/next")
 def following(code: str, who: Reader, pages: Shared) -> Response:
     """After a lock: what comes next, or the list, where all is read."""
+    pages.show_if_due(who)
     with looking(pages.reviewed.engine) as session:
         _open_read(session, who, code, pages)
         entries = reading.entries_of(session, who.account, code)

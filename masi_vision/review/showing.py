@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from masi_vision.review.adjudication import codes_not_adjudicated
@@ -42,8 +42,8 @@ def was_shown_to_an_adjudicator(session: Session) -> bool:
     return _was(session, Event.role == "adjudicator")
 
 
-def _was(session: Session, whose: object) -> bool:
-    found = select(Event.number).where(Event.what == Act.SOFTWARE_SHOWN).where(whose)  # type: ignore[arg-type]
+def _was(session: Session, whose: ColumnElement[bool]) -> bool:
+    found = select(Event.number).where(Event.what == Act.SOFTWARE_SHOWN, whose)
     return session.execute(found.limit(1)).first() is not None
 
 

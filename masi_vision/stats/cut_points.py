@@ -12,7 +12,7 @@ import numpy as np
 from masi_vision.config import ScaleSettings
 from masi_vision.csv_table import MISSING, number_in, whole_number
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import counts, of_masi
+from masi_vision.reads_table import counts, need_columns, of_masi
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.stats.calibration import Calibration, calibrate
 from masi_vision.stats.reads import NEEDED_GRADES, with_patients
@@ -73,7 +73,7 @@ def joined(reads: Sequence[Line], reads_name: str, measures: Sequence[Line], mea
         A column is missing, no row counts, a row is there twice, a grade or measure is none, a visit was not
         scored, or most of what was read was not graded by the software.
     """
-    _need(measures, MEASURES, measures_name)
+    need_columns(measures, MEASURES, measures_name)
     read = _by_region(reads, reads_name)
     graded = [row for row in read if _is_graded(row)]
     _refuse_unscored(read, {_key(row)[:2] for row in with_patients(measures)}, measures_name)
@@ -144,7 +144,7 @@ def _by_region(rows: Sequence[Line], name: str) -> list[Line]:
     if "reader" in rows[0]:  # without it, several rows of a region are several readers
         _refuse_twice(counted, ("patient", "visit", "region", "reader"), name)
     if "region" in rows[0]:
-        _need(counted, NEEDED_GRADES, name)
+        need_columns(counted, NEEDED_GRADES, name)
         return of_masi(counted, name)
     areas = {region: f"{region}_area" for region in MASI_REGIONS}
     marked = [r for r, area in areas.items() if any(whole_number(row.get(area, "0")) != 0 for row in counted)]
@@ -154,7 +154,7 @@ def _by_region(rows: Sequence[Line], name: str) -> list[Line]:
             f"{name} has the columns {', '.join(rows[0])}. Expected region, {', '.join(NEEDED_GRADES)} with "
             f"a row for every region, or {', '.join(columns)} with a row for every visit."
         )
-    _need(counted, columns, name)
+    need_columns(counted, columns, name)
     return [
         {"patient": row["patient"], "visit": row["visit"], "region": region}
         | {grade: row.get(f"{region}_{grade}", "") for grade in NEEDED_GRADES}
@@ -233,11 +233,3 @@ def _grade(row: Line, name: str) -> int:
 
 def _key(row: Line) -> Key:
     return row["patient"], row["visit"], row["region"]
-
-
-def _need(rows: Sequence[Line], columns: Sequence[str], name: str) -> None:
-    if lacking := [column for column in columns if column not in rows[0]]:
-        raise StatsError(
-            f"{name} has no column {', '.join(lacking)}; it has {', '.join(rows[0])}. Expected "
-            f"{', '.join(columns)}. Look for a misspelt name."
-        )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from masi_vision.csv_table import MISSING, number_in, whole_number
 from masi_vision.errors import StatsError
 from masi_vision.names import spelled_alike
-from masi_vision.reads_table import UNGRADED, counts, is_locked
+from masi_vision.reads_table import UNGRADED, counts, is_locked, need_columns
 from masi_vision.scale import MASI_REGIONS, RegionGrade, mmasi
 
 Values = npt.NDArray[np.float64]
@@ -113,10 +113,7 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
         if by_region
         else [f"{region}_{grade}" for region in MASI_REGIONS for grade in NEEDED_GRADES]
     )
-    if lacking := [column for column in wanted if column not in rows[0]]:
-        raise StatsError(
-            f"{name} lacks {', '.join(lacking)}. Expected a column of each grade. Look for a misspelt name."
-        )
+    need_columns(rows, wanted, name)
     counted = [row for row in rows if counts(row)]
     if not counted:
         raise StatsError(

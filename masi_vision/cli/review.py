@@ -228,7 +228,10 @@ def add(
         list_name = (order or name) if role == "reader" else ""
         add_account(session, name, role, secret_word, list_name=list_name)
         units = give_list(session, name, coded_set, rules) if role == "reader" else 0
-    typer.echo(f"{name} is a {role}" + (f" with a list of {units} units." if units else "."))
+    typer.echo(
+        f"{name} is {'an' if role == 'adjudicator' else 'a'} {role}"
+        + (f" with a list of {units} units." if units else ".")
+    )
     return DONE
 
 

@@ -134,13 +134,13 @@ class BatchRun:
         A part draws over the pictures of all: when a run begins, every ledger of the folder is asked.
         """
         ledgers = [records] if self._is_held else [records, *self.results.other_records()]
-        self._is_held = True
         if (stood := replaced(visits, ledgers)) >= _LEAST_STUDY:
             raise StudyError(
                 f"{self.study} has another photo at each of the {stood} visits that stand in the ledger. "
                 "Expected the study that was scored. Name another folder with --out, also where all were "
                 "replaced on purpose."
             )
+        self._is_held = True
 
     def refuse_out_among_photos(self) -> None:
         """Look where the results would lie, by real paths, before anything is written.

@@ -10,7 +10,7 @@ photographs is known from the camera.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import SUBUNIT_OF_REGION, FaceAtlas, Floats
 from masi_vision.pigment.map import undecided
 from masi_vision.pigment.measure import integrated_od, mean_over_area
+from masi_vision.scale import REGION_TENTHS, MasiRegion
 from masi_vision.training.phantom_photos import Picture, in_frame
 from masi_vision.training.pigment_export import Sittings, judged
 from masi_vision.visit.laid_over import Comparison, laid_over
@@ -30,6 +31,7 @@ from masi_vision.visit.models import Models, shipped_models
 
 PAGE = Path(__file__).parent.parent / "docs" / "comparing.md"
 LEAST_CHANGE_OD = 5e-4
+Changes = tuple[float, float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,10 @@ class Pair:
         Whether the tool would compare them at all.
     plainly : float
         Share of the common skin on which a plain change is found.
-    regions : tuple of (measured, low, high, difference of the measures, planted)
+    regions : mapping of name to (measured, low, high, difference of the measures, planted)
         Changes in OD of each region that both photographs grade.
+    person : (measured, low, high, difference of the measures, planted) or None
+        The same of the amount: of the four regions, weighted as in MASI; None where one lacks.
     """
 
     state: str
@@ -56,7 +60,8 @@ class Pair:
     told: float
     aligned: bool
     plainly: float
-    regions: tuple[tuple[float, float, float, float, float], ...]
+    regions: Mapping[str, Changes]
+    person: Changes | None
 
 
 def judge(pictures: list[Picture], models: Models, settings: Settings) -> Iterator[Pair]:
@@ -71,6 +76,7 @@ def _pair(before: Picture, after: Picture, models: Models, settings: Settings) -
     comparison = laid_over(in_frame(before), in_frame(after), atlas)
     change = comparison.change
     skin = (before.codes > 0) & (after.codes > 0)
+    regions = dict(_regions(before, after, comparison, models))
     return Pair(
         before.state,
         _apart(before, after.scene_xy, skin, atlas),
@@ -80,8 +86,19 @@ def _pair(before: Picture, after: Picture, models: Models, settings: Settings) -
         comparison.residual_fraction,
         comparison.aligned(settings.quality.registration_residual),
         float(np.average(change.plain[change.skin] != 0, weights=skin_area(atlas)[change.skin])),
-        tuple(_regions(before, after, comparison, models)),
+        regions,
+        _person(regions, models),
     )
+
+
+def _person(regions: Mapping[str, Changes], models: Models) -> Changes | None:
+    """Both routes to the change of the amount, beside what was planted."""
+    if len(regions) < len(REGION_TENTHS):
+        return None
+    weights = [REGION_TENTHS[name] for name in regions]
+    found, _, _, difference, true = np.average(list(regions.values()), axis=0, weights=weights)
+    ends = models.pigment.change_error.around_mean([one[0] for one in regions.values()], weights)
+    return float(found), *ends, float(difference), float(true)
 
 
 def _apart(before: Picture, there: Floats, skin: np.ndarray, atlas: FaceAtlas) -> float:
@@ -93,7 +110,7 @@ def _apart(before: Picture, there: Floats, skin: np.ndarray, atlas: FaceAtlas) -
 
 def _regions(
     before: Picture, after: Picture, comparison: Comparison, models: Models
-) -> Iterator[tuple[float, float, float, float, float]]:
+) -> Iterator[tuple[MasiRegion, Changes]]:
     """Both routes on the skin that both photographs show, beside what was planted there."""
     change, both = comparison.change, (comparison.baseline.pigment, comparison.follow_up.pigment)
     area = skin_area(models.face.atlas)
@@ -112,7 +129,7 @@ def _regions(
             )
             for one in both
         )
-        yield found, *models.pigment.change_error.around(found), second - first, true
+        yield name, (found, *models.pigment.change_error.around(found), second - first, true)
 
 
 def table(judged_pairs: list[Pair]) -> str:
@@ -121,19 +138,20 @@ def table(judged_pairs: list[Pair]) -> str:
     refused = [f"{pair.registered:.1%}" for pair in judged_pairs if not pair.aligned]
     clear = [pair for pair in pairs if pair.state == "clear"]
     apart = np.array([[pair.by_landmarks, pair.registered, pair.told] for pair in pairs])
-    _, low, high, _, true = np.array([r for pair in pairs for r in pair.regions]).T
-    still = np.array([r for pair in clear for r in pair.regions])[:, [0, 3]]
-    planted = np.array([r for pair in pairs if pair.state == "planted" for r in pair.regions]).T
-    held = (low - 1e-9 <= true) & (true <= high + 1e-9)
-    really = np.abs(true) > LEAST_CHANGE_OD
+    regions = np.array([r for pair in pairs for r in pair.regions.values()]).T
+    still = np.array([r for pair in clear for r in pair.regions.values()])[:, [0, 3]]
+    planted = np.array([r for pair in pairs if pair.state == "planted" for r in pair.regions.values()]).T
+    people = np.array([p.person for p in pairs if p.state == "planted" and p.person is not None]).T
+    really = np.abs(regions[4]) > LEAST_CHANGE_OD
+    held = _held(regions)
 
     def row(measure: str, laid: str, alone: str = "") -> str:
         return f"| {measure} | {laid} | {alone} |"
 
     apart_is = [f"{one.mean():.2%} ({one.max():.2%})" for one in apart.T]
     still_is = [f"{one:.4f}" for one in np.abs(still).mean(axis=0)]
-    error_is = [f"{np.abs(planted[route] - planted[4]).mean():.4f}" for route in (0, 3)]
-    follows = [f"{np.corrcoef(planted[route], planted[4])[0, 1]:.2f}" for route in (0, 3)]
+    (error_is, follows), (amount_error_is, amount_follows) = (_beside_truth(one) for one in (planted, people))
+    part = [f"{np.polyfit(people[4], people[route], 1)[0]:.0%}" for route in (0, 3)]
     lines = [
         f"{len(judged_pairs)} pairs of photographs, of which {len(refused)} are refused as not aligned (skin "
         f"really apart: {', '.join(refused) or 'none'}). Skin apart: 90th percentile over the skin, in "
@@ -155,8 +173,25 @@ def table(judged_pairs: list[Pair]) -> str:
         row(
             "where pigment changed; where none did", f"{held[really].mean():.1%}; {held[~really].mean():.1%}"
         ),
+        row(f"r with the planted change of the amount, {people.shape[1]} people", *amount_follows),
+        row("mean absolute error of the amount's change, OD", *amount_error_is),
+        row("of a planted change, so much is found (slope)", *part),
+        row("90 % interval of the amount's change holds", f"{_held(people).mean():.1%}"),
     ]
     return "\n".join(lines)
+
+
+def _beside_truth(changes: np.ndarray) -> tuple[list[str], list[str]]:
+    """Mean absolute error and r of both routes."""
+    both = (changes[0], changes[3])
+    errors = [f"{np.abs(one - changes[4]).mean():.4f}" for one in both]
+    return errors, [f"{np.corrcoef(one, changes[4])[0, 1]:.2f}" for one in both]
+
+
+def _held(changes: np.ndarray) -> np.ndarray:
+    """Whether what was planted lies between the ends."""
+    _, low, high, _, true = changes
+    return np.asarray((low - 1e-9 <= true) & (true <= high + 1e-9))
 
 
 def main() -> None:

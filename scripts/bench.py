@@ -299,7 +299,7 @@ def make_photo(folder: Path, megapixels: int) -> Path:
     large = cv2.resize(small, (round(height * 3 / 4), height), interpolation=cv2.INTER_CUBIC)
     noise = np.empty(large.shape, np.int16)
     cv2.setRNGSeed(1)
-    cv2.randn(noise, 0, 3)
+    cv2.randn(noise, (0, 0, 0), (3, 3, 3))  # one number would be the noise of the first channel alone
     cv2.imwrite(str(file), np.clip(large + noise, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 92])
     return file
 

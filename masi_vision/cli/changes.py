@@ -283,15 +283,15 @@ def _name(change: VisitChange) -> str:
 
 def _table(changes: list[VisitChange]) -> Table:
     caption = (
-        "Above 0: more pigment than at the baseline. mMASI change with its 90 % interval. Per region: change "
-        "of density in 0.001 OD, visits laid over each other (difference of measures); "
+        "Above 0: more pigment than at the baseline; 90 % intervals. Amount, and per region: change of "
+        "density in 0.001 OD, visits laid over each other (per region, difference of measures); "
         "? where that is doubtful, the map undecided or one visit alone corrected by its colour card."
     )
-    table = screen.regions_table(("Follow-up", "Baseline", "Status", "mMASI change"), caption)
+    table = screen.regions_table(("Follow-up", "Baseline", "Status", "mMASI change", "Amount"), caption)
     for change in changes:
-        mmasi = _mmasi(change)
+        whole = (_change(change, "mmasi_change", 1, 1), _change(change, "amount_change_od", 1000, 0))
         cells = [_cell(change, region) for region in MASI_REGIONS]
-        table.add_row(_name(change), change.baseline.visit, change.status.replace("_", " "), mmasi, *cells)
+        table.add_row(_name(change), change.baseline.visit, change.status.replace("_", " "), *whole, *cells)
     return table
 
 
@@ -306,11 +306,12 @@ def _cell(change: VisitChange, name: str) -> str:
     return "{} ({}){}".format(*both, doubt)
 
 
-def _mmasi(change: VisitChange) -> str:
+def _change(change: VisitChange, name: str, times: int, digits: int) -> str:
+    """A change of the whole face with its interval."""
     values = change.to_dict()
-    if values["mmasi_change"] is None:
+    if values[name] is None:
         return ""
-    told, low, high = (_signed(values[f"mmasi_change{end}"], 1) for end in ("", "_low", "_high"))
+    told, low, high = (_signed(times * values[f"{name}{end}"], digits) for end in ("", "_low", "_high"))
     return f"{told} ({low} to {high})"
 
 

@@ -26,6 +26,10 @@ _VISIT = {
     "mmasi_change": 1,
     "mmasi_change_low": 1,
     "mmasi_change_high": 1,
+    "amount_before_od": 5,
+    "amount_change_od": 5,
+    "amount_change_od_low": 5,
+    "amount_change_od_high": 5,
 }
 _RESIDUALS = ("residual_front", "residual_left", "residual_right")
 _NAMES = ("patient", "baseline", "follow_up")

@@ -362,7 +362,8 @@ def _in_words(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
 def endpoint_name(protocol: Mapping[str, Any] | None) -> str:
     """What the outcome is measured in, as people write it."""
     column = str(protocol["endpoint"]) if protocol else "endpoint"
-    return {"mmasi": "mMASI", "masi": "MASI"}.get(column, column.replace("_", " "))
+    names = {"mmasi": "mMASI", "masi": "MASI", "amount_od": "amount of pigment (OD)"}
+    return names.get(column, column.replace("_", " "))
 
 
 def _headline(text: str) -> str:

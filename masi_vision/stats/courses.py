@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
 from masi_vision.stats.reads import reads_from, scores_table
 
 Rows = Sequence[Mapping[str, str]]
+AMOUNT = "amount_od"
+"""Endpoint of a table of changes: the amount of pigment, visits laid over the baseline."""
+_MOST_OD = 4.0
+"""Darker than any skin."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,43 @@ def arms_of(rows: Rows, name: str) -> dict[str, str]:
     return arms
 
 
+def _amounts(rows: Rows, name: str) -> dict[tuple[str, str], float]:
+    """Amount of pigment at each visit: the baseline's own, and of a follow-up that and its change.
+
+    The baseline's own error is then that of all visits of a patient, and no difference between arms.
+    """
+    columns = ("patient", "baseline", "follow_up", "amount_before_od", "amount_change_od")
+    made: dict[tuple[str, str], float] = {}
+    baselines: dict[str, tuple[str, float]] = {}
+    for row in rows:
+        patient, baseline, follow_up, *texts = (row.get(column, "").strip() for column in columns)
+        if not all((patient, baseline, follow_up)):
+            raise StatsError(f"{name} has a row without patient, baseline or follow_up. Complete it.")
+        before, change = (_density(text, f"{name}, {patient} {follow_up}") for text in texts)
+        if before is None:
+            continue
+        if baselines.setdefault(patient, (baseline, before)) != (baseline, before):
+            raise StatsError(f"{name} has two baselines of {patient!r}. Expected one. Compare them again.")
+        if (patient, follow_up) in made or follow_up == baseline:
+            raise StatsError(f"{name} has {patient} {follow_up} twice. Expected one row. Take one out.")
+        made[patient, baseline] = before
+        if change is not None:
+            made[patient, follow_up] = before + change
+    return made
+
+
+def _density(text: str, what: str) -> float | None:
+    """An amount or a change, which may be below 0; None of a blank."""
+    if text.lower() in MISSING:
+        return None
+    value = number_in(text, -_MOST_OD, _MOST_OD)
+    if value is None:
+        raise StatsError(
+            f"{what}: {text!r} is no amount. Expected a number with a decimal point, or a blank."
+        )
+    return value
+
+
 def courses_of(rows: Rows, arms: Mapping[str, str], endpoint: str, name: str) -> list[Course]:
     """The endpoint of every patient at every visit; of several readers their mean.
 
@@ -49,7 +91,15 @@ def courses_of(rows: Rows, arms: Mapping[str, str], endpoint: str, name: str) ->
         The table has no such endpoint, or a patient without an arm.
     """
     given: dict[tuple[str, str], list[float]] = {}
-    if rows and "reader" in rows[0]:
+    is_changes = bool(rows) and "amount_change_od" in rows[0]
+    if is_changes or endpoint == AMOUNT:
+        if not (is_changes and endpoint == AMOUNT):
+            raise StatsError(
+                f"{name} does not fit endpoint: {endpoint} of the protocol. Expected endpoint: {AMOUNT} of "
+                "changes.csv of masi compare, and of that no other."
+            )
+        given = {unit: [value] for unit, value in _amounts(rows, name).items()}
+    elif rows and "reader" in rows[0]:
         if endpoint != "mmasi":
             raise StatsError(f"{name} is a table of reads. Expected endpoint: mmasi in the protocol.")
         for read in reads_from(rows, name):

@@ -104,7 +104,8 @@ def other_camera(picture: Pixels, rng: Rng, *, strength: float = 1.0) -> Pixels:
         out = cv2.resize(cv2.resize(out, (small, small), interpolation=cv2.INTER_AREA), out.shape[1::-1])
     if rng.random() < 0.35 * strength:
         cv2.setRNGSeed(int(rng.integers(2**31)))
-        noise = cv2.randn(np.empty(out.shape, np.int16), 0, rng.uniform(1, 12))
+        spread = rng.uniform(1, 12)  # for each channel: of one number OpenCV makes noise of the first alone
+        noise = cv2.randn(np.empty(out.shape, np.int16), (0, 0, 0), (spread, spread, spread))
         out = np.clip(out + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.4 * strength:
         _, coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))])

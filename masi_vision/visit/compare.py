@@ -11,11 +11,14 @@ from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import Any, Literal
 
+import numpy as np
+
 from masi_vision.config import Settings
 from masi_vision.errors import ReasonCode
 from masi_vision.names import View, place_of
 from masi_vision.pigment.change import NoCommonSkin
-from masi_vision.scale import MASI_REGIONS
+from masi_vision.pigment.interval import ChangeError
+from masi_vision.scale import MASI_REGIONS, REGION_TENTHS
 from masi_vision.visit.laid_over import Comparison, face_in_frame, laid_over
 from masi_vision.visit.measure import region_members
 from masi_vision.visit.models import Models
@@ -35,6 +38,8 @@ from masi_vision.visit.region_change import (
 )
 from masi_vision.visit.score import VisitScore, change_ends, score_visit, usable_models, usable_settings
 
+_WEIGHTS = [REGION_TENTHS[name] for name in MASI_REGIONS]
+
 
 @dataclass(frozen=True, kw_only=True)
 class VisitChange:
@@ -48,6 +53,9 @@ class VisitChange:
     mmasi_change, mmasi_change_low, mmasi_change_high : float or None
         Difference of the two scores, and its 90 % interval, see `MeasureError`. None where a visit has no
         score, or a region of MASI was scored in another view.
+    amount_change_od, amount_change_od_low, amount_change_od_high : float or None
+        Change of the amount of pigment, laid over each other: mean of the regions' `registered_od`, weighted
+        as in MASI, and its 90 % interval. None where one of the four was not compared.
     residual_fraction : mapping
         View to how far skin still lies apart, see `Comparison`.
     views : mapping
@@ -63,6 +71,9 @@ class VisitChange:
     mmasi_change: float | None
     mmasi_change_low: float | None
     mmasi_change_high: float | None
+    amount_change_od: float | None
+    amount_change_od_low: float | None
+    amount_change_od_high: float | None
     residual_fraction: Mapping[View, float]
     views: Mapping[View, Comparison] = field(repr=False, compare=False)
 
@@ -75,8 +86,20 @@ class VisitChange:
         if self.mmasi_change is not None:
             low, high = self.mmasi_change_low, self.mmasi_change_high
             head += f", mMASI {self.mmasi_change:+.1f} ({low:+.1f} to {high:+.1f})"
+        if self.amount_change_od is not None:
+            head += f", amount {1000 * self.amount_change_od:+.1f} thousandths OD"
         told = (f"  {name}: {one}" for name, one in self.regions.items())
         return "\n".join([f"{head}. {self.message}".removesuffix(" "), *told])
+
+    @property
+    def amount_before_od(self) -> float | None:
+        """Amount of pigment at the baseline, by its own measures; None where a region was not graded.
+
+        Weighted as in MASI: the mean of the regions' `integrated_od`.
+        """
+        regions = (self.baseline.regions[name] for name in MASI_REGIONS if name in self.baseline.regions)
+        found = [one.measure.integrated_od for one in regions if one.measure and one.grade]
+        return float(np.average(found, weights=_WEIGHTS)) if len(found) == len(MASI_REGIONS) else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -92,6 +115,10 @@ class VisitChange:
             "mmasi_change": rounded(self.mmasi_change),
             "mmasi_change_low": rounded(self.mmasi_change_low),
             "mmasi_change_high": rounded(self.mmasi_change_high),
+            "amount_before_od": rounded(self.amount_before_od),
+            "amount_change_od": rounded(self.amount_change_od),
+            "amount_change_od_low": rounded(self.amount_change_od_low),
+            "amount_change_od_high": rounded(self.amount_change_od_high),
             "residual_fraction": {view: round(left, 5) for view, left in self.residual_fraction.items()},
             "regions": {name: region.to_dict() for name, region in self.regions.items()},
             "photos_sha256": {
@@ -164,6 +191,7 @@ def compare_visits(
     one_person = status == "compared" and not (astray or unsure)  # of what may be two people nothing is taken
     share = models.pigment.errors[METHODS[settings.pigment.method]].change_share
     change, low, high = _mmasi_change(first, second, share) if one_person else (None, None, None)
+    amount = _amount_change(regions, models.pigment.change_error) if one_person else (None, None, None)
     if one_person and change is None:
         unsure = _no_change(first, second)
     message = " ".join(filter(None, (message, unsure)))
@@ -177,6 +205,9 @@ def compare_visits(
         mmasi_change=change,
         mmasi_change_low=low,
         mmasi_change_high=high,
+        amount_change_od=amount[0],
+        amount_change_od_low=amount[1],
+        amount_change_od_high=amount[2],
         residual_fraction=residuals,
         views=views,
     )
@@ -294,6 +325,16 @@ def _mmasi_change(
     before, after = ((one.mmasi, one.mmasi_low, one.mmasi_high) for one in (first.scores, second.scores))
     low, high = change_ends(before, after, share=share)
     return round(after[0] - before[0], 1), low, high  # of tenths, which floating point does not keep
+
+
+def _amount_change(
+    regions: Mapping[str, RegionChange], error: ChangeError
+) -> tuple[float | None, float | None, float | None]:
+    changes = [regions[name].registered_od for name in MASI_REGIONS]
+    found = [one for one in changes if one is not None]
+    if len(found) < len(changes):
+        return None, None, None
+    return float(np.average(found, weights=_WEIGHTS)), *error.around_mean(found, _WEIGHTS)
 
 
 def _seen_in(region: RegionResult) -> View | None:

@@ -178,7 +178,7 @@ def _open_models(folder: Path) -> Models:
 def _known_errors(card: Mapping[str, Any], folder: Path) -> tuple[dict[str, MeasureError], ChangeError]:
     try:
         errors = {method: _error(values) for method, values in card["errors"].items()}
-        change = ChangeError(**{name: tuple(values) for name, values in card["change_error"].items()})
+        change = _change_error(card["change_error"])
         if lacking := {learned.METHOD, rules.METHOD} - errors.keys():
             raise KeyError(min(lacking))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -187,6 +187,12 @@ def _known_errors(card: Mapping[str, Any], folder: Path) -> tuple[dict[str, Meas
             f"Expected errors by {learned.METHOD} and {rules.METHOD}, and change_error. {remedy(folder)}"
         ) from error
     return errors, change
+
+
+def _change_error(values: Mapping[str, Any]) -> ChangeError:
+    size_od, within_od = (tuple(values[name]) for name in ("size_od", "within_od"))
+    # Cards of before share have the whole distance.
+    return ChangeError(size_od, within_od, float(values.get("share", 1.0)))
 
 
 def _error(values: Mapping[str, Any]) -> MeasureError:

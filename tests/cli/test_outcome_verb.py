@@ -1,5 +1,6 @@
 """`masi outcome`, run as a statistician does on a study that never was."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("scipy", reason="needs the extra stats")
@@ -48,6 +49,32 @@ def test_arms_of_a_study_are_compared(study, tmp_path):
 def test_the_truth_of_the_study_can_be_analysed_as_scores_are(study, tmp_path):
     done = masi("outcome", study / "truth.csv", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
+
+
+def test_the_changes_of_laid_over_visits_are_an_endpoint(tmp_path):
+    rng = np.random.default_rng(4)
+    rows, arms = [], ["patient,arm"]
+    for number in range(24):
+        patient, arm, before = f"P{number:03}", "AB"[number % 2], rng.uniform(0.02, 0.05)
+        change = -0.5 * before * (arm == "B") + 0.002 * rng.normal()
+        told = "" if number == 5 else f"{change:.5f}"
+        rows.append(f"{patient},visit-1,visit-6,compared,{before:.5f},{told}")
+        arms.append(f"{patient},{arm}")
+    columns = "patient,baseline,follow_up,status,amount_before_od,amount_change_od"
+    (tmp_path / "changes.csv").write_text("\n".join([columns, *rows]) + "\n")
+    (tmp_path / "arms.csv").write_text("\n".join(arms) + "\n")
+    protocol = tmp_path / "amount.yaml"
+    protocol.write_text(
+        shipped_file("configs", "outcome.yaml").read_text().replace("endpoint: mmasi", "endpoint: amount_od")
+    )
+    named = ["--allocation", tmp_path / "arms.csv", "--protocol", protocol]
+    done = masi("outcome", tmp_path / "changes.csv", *named, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    _, found = table(tmp_path / "out" / "outcome.csv")
+    by = {(row["analysis"], row["arm"], row["measure"]): row for row in found}
+    primary = by["primary", "B less A", "difference"]
+    assert (float(primary["p"]) < 0.001, primary["patients"]) == (True, "23")
+    assert -0.022 < float(primary["value"]) < -0.013
 
 
 def test_without_arms_nothing_is_compared(study, tmp_path):

@@ -78,3 +78,12 @@ def test_a_score_s_interval_is_never_wider_than_those_of_its_regions(share):
     band = Band((0.0,), (0.1,), (0.1,))
     with pytest.raises(ValueError, match=r"share must be in \[0, 1\]"):
         MeasureError(band, band, share)
+
+
+def test_the_mean_of_regions_is_as_far_from_the_truth_as_its_share_of_theirs():
+    error = ChangeError((0.0, 0.02, 0.1), (0.004, 0.01, 0.03), 0.5)
+    low, high = error.around_mean([0.02, -0.1], [3, 1])
+    assert (low, high) == pytest.approx((-0.01 - 0.0075, -0.01 + 0.0075))  # half of (3 * 0.01 + 0.03) / 4
+    assert error.around(0.02) == pytest.approx((0.01, 0.03))  # a region's own is whole
+    with pytest.raises(ValueError, match="share must be"):
+        ChangeError((0.0,), (0.01,), 1.5)

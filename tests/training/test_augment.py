@@ -108,3 +108,15 @@ def test_a_seed_gives_the_same_camera_again():
     picture = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
     ours, theirs = (other_camera(picture, np.random.default_rng(31)) for _ in range(2))
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_noise_of_another_camera_is_in_every_channel():
+    flat = np.full((64, 64, 3), 128, np.uint8)
+    grain = []
+    for seed in range(60):
+        out = other_camera(flat, np.random.default_rng(seed)).astype(np.float32)
+        grain.append((out - cv2.GaussianBlur(out, (0, 0), 3)).std(axis=(0, 1)))
+    red, green, blue = np.mean(grain, axis=0)
+    assert red > 0.5
+    assert green > 0.6 * red
+    assert blue > 0.6 * red

@@ -12,7 +12,7 @@ if find_spec("scipy") is None:
 
 from masi_vision.config import load_settings
 from masi_vision.pigment.interval import Band, MeasureError
-from masi_vision.scale import MASI_REGIONS
+from masi_vision.scale import MASI_REGIONS, REGION_TENTHS
 from masi_vision.training.phantom_photos import CHANGE, Row
 from masi_vision.training.pigment_figures import (
     band,
@@ -21,6 +21,7 @@ from masi_vision.training.pigment_figures import (
     correlation,
     coverage,
     figures,
+    laid_over_changes,
     measured_error,
 )
 
@@ -231,3 +232,31 @@ def test_a_change_is_surer_than_two_scores_that_err_on_their_own():
 
 def test_of_nobody_treated_a_change_has_the_whole_interval():
     assert measured_error([row for row in rows(40) if row.state != "treated"], SCALE).change_share == 1
+
+
+def test_the_change_of_an_amount_is_held_as_often_as_that_of_a_region():
+    def made(seed):
+        rng = np.random.default_rng((11, seed))
+        return [
+            replace(row, estimator=CHANGE, integrated_od=row.true_integrated_od + 0.01 * rng.normal())
+            for row in rows(150, seed=seed)
+            if row.state in ("planted", "treated")
+        ]
+
+    error = change_error(made(1))
+    assert 0.2 < error.share < 0.8  # four errors of their own cancel by half
+    held = []
+    for regions in laid_over_changes(made(2)).values():
+        weights = [REGION_TENTHS[name] for name in regions]
+        found, true = np.array(list(regions.values())).T
+        low, high = error.around_mean(found, weights)
+        held.append(low <= np.average(true, weights=weights) <= high)
+    assert len(held) == 150
+    assert 0.84 < np.mean(held) < 0.96
+
+
+def test_nobody_with_all_four_regions_has_the_whole_distance():
+    part = [
+        replace(row, estimator=CHANGE) for row in rows(60) if row.state != "clear" and row.region != "chin"
+    ]
+    assert change_error(part).share == 1

@@ -44,6 +44,21 @@ def test_both_routes_are_told(change):
         assert "routes_differ" not in values["flag"]
 
 
+def test_the_amount_is_the_mean_of_the_regions_weighted_as_in_masi(visits, change):
+    regions = [change.regions[name] for name in ("forehead", "right_malar", "left_malar", "chin")]
+    for end in ("", "_low", "_high"):
+        weighted = np.average([getattr(one, f"registered_od{end}") for one in regions], weights=[3, 3, 3, 1])
+        told = getattr(change, f"amount_change_od{end}")
+        if end:  # errors of four regions partly cancel
+            assert abs(told - change.amount_change_od) < abs(weighted - change.amount_change_od)
+        else:
+            assert told == pytest.approx(weighted)
+    before = [visits[0].regions[name].measure.integrated_od for name in MASI_REGIONS]
+    assert change.amount_before_od == pytest.approx(np.average(before, weights=[3, 3, 3, 1]))
+    assert change.amount_change_od < 0
+    assert change.amount_before_od + change.amount_change_od > 0
+
+
 def test_backwards_it_is_the_opposite(visits, change):
     back = compare_visits(*visits[::-1])
     for name in PLANTED:
@@ -100,6 +115,7 @@ def test_visits_that_share_no_view_are_not_compared(demo_visits):
     none = compare_visits(front, side)
     assert (none.status, none.reason) == ("not_compared", "region_hidden")
     assert "in the same view at both visits" in none.message
+    assert none.amount_change_od is None
 
 
 def test_where_a_side_view_is_missing_the_front_is_compared_and_flagged(visits, demo_visits):
@@ -115,6 +131,7 @@ def test_an_unreadable_baseline_is_told_apart_from_an_unreadable_follow_up(visit
     none = compare_visits(score_visit({}), visits[0])
     assert none.status == "not_compared"
     assert none.message.startswith("The baseline could not be measured.")
+    assert (none.amount_before_od, none.amount_change_od) == (None, None)
 
 
 def test_photos_that_do_not_fit_over_each_other_are_not_compared(demo_visits):
@@ -145,6 +162,7 @@ def test_where_one_view_may_show_another_person_no_score_is_subtracted(demo_visi
     change = compare_visits(score_visit(demo_visits[0], chosen), score_visit(mixed, chosen), chosen)
     assert change.status == status
     assert (change.mmasi_change, change.mmasi_change_low, change.mmasi_change_high) == (None, None, None)
+    assert change.amount_change_od is None
     assert f"skin lies apart: {view}" in change.message
     told = {name: (one.flag, one.registered_od is None) for name, one in change.regions.items()}
     if view == "left":
@@ -198,7 +216,7 @@ def test_what_covers_skin_at_one_visit_contradicts_itself_and_tells_no_change(de
     region = covered.regions["chin"]
     assert region.registered_od < -0.1
     assert "routes_differ" in region.flag.split(";")
-    assert covered.mmasi_change is None
+    assert (covered.mmasi_change, covered.amount_change_od) == (None, None)
     assert "contradict each other: chin" in covered.message
 
 
@@ -206,7 +224,7 @@ def test_two_people_are_doubtful(visits, demo_visits):
     other = compare_visits(visits[0], demo_visits[2])
     assert other.status == "compared"
     assert all("doubtful" in other.regions[name].flag for name in MASI_REGIONS if other.regions[name].after)
-    assert other.mmasi_change is None
+    assert (other.mmasi_change, other.amount_change_od) == (None, None)
     assert "is it this patient" in other.message
 
 

@@ -1,0 +1,59 @@
+"""What a table of a trial says of every patient's course."""
+
+import pytest
+
+pytest.importorskip("scipy", reason="needs the extra stats")
+
+from masi_vision.errors import StatsError
+from masi_vision.stats.courses import AMOUNT, courses_of
+
+ARMS = {"P1": "A", "P2": "B", "P3": "A"}
+
+
+def change(patient="P1", follow_up="v2", before="0.03", found="-0.01", baseline="v1"):
+    return {
+        "patient": patient,
+        "baseline": baseline,
+        "follow_up": follow_up,
+        "amount_before_od": before,
+        "amount_change_od": found,
+    }
+
+
+def values(*rows):
+    return {one.patient: one.values for one in courses_of(rows, ARMS, AMOUNT, "changes.csv")}
+
+
+def test_the_amount_of_a_follow_up_is_the_baseline_s_own_and_its_change():
+    found = values(change(), change(follow_up="v3", found="-0.04"), change("P2", found=""))
+    assert found["P1"] == pytest.approx({"v1": 0.03, "v2": 0.02, "v3": -0.01})
+    assert found["P2"] == {"v1": 0.03}  # not compared: a visit is missing, not unchanged
+    assert found["P3"] == {}
+
+
+def test_of_a_baseline_that_was_not_graded_nothing_is_known():
+    assert values(change(before="", found="-0.01"))["P1"] == {}
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([change(), change(follow_up="v3", baseline="v2")], "two baselines of 'P1'"),
+        ([change(), change()], "P1 v2 twice"),
+        ([change(follow_up="v1")], "P1 v1 twice"),
+        ([change(follow_up="")], "without patient, baseline or follow_up"),
+        ([change(found="-0,01")], "'-0,01' is no amount"),
+        ([change("P9")], "No arm is known of P9"),
+    ],
+)
+def test_a_table_of_changes_that_contradicts_itself_is_refused(rows, words):
+    with pytest.raises(StatsError, match=words):
+        values(*rows)
+
+
+def test_the_endpoint_and_the_table_must_fit():
+    with pytest.raises(StatsError, match="Expected endpoint: amount_od of changes"):
+        courses_of([change()], ARMS, "mmasi", "changes.csv")
+    score = {"patient": "P1", "visit": "v1", "mmasi": "3.0"}
+    with pytest.raises(StatsError, match="does not fit endpoint: amount_od"):
+        courses_of([score], ARMS, AMOUNT, "scores.csv")

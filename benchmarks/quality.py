@@ -261,6 +261,14 @@ def toned(good: Good, rng: Rng) -> Pixels:
     return coded(np.stack([grey**power for power in powers], axis=-1))
 
 
+def grey_beside_colour(good: Good, rng: Rng) -> Pixels:
+    """Black and white, but for a coloured stripe, as of a name or a background left in colour."""
+    grey = coded(np.repeat(linear(good.pixels)[..., :1], 3, axis=-1))
+    stripe = max(1, round(rng.uniform(0.1, 0.2) * len(grey)))
+    grey[-stripe:] = rng.integers(0, 256, 3)
+    return grey
+
+
 def cloth(good: Good, rng: Rng) -> Pixels:
     """A region under woven cloth: blue, green, white or pink, with folds."""
     region = good.codes == int(rng.choice([int(one) for one in MASI_SUBUNITS]))
@@ -295,6 +303,7 @@ DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "toned in one colour": (toned, 22),
     "covered with cloth": (cloth, 22),
     "red and blue exchanged": (swapped, 22),
+    "black and white beside colour": (grey_beside_colour, 22),
 }
 MISNAMED = 24
 

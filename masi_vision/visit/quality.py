@@ -331,14 +331,6 @@ def _of_region(
         f"{name}: {plain or 0:.1%} of it has no detail, as if it were covered with one colour. Expected "
         "{limit} of it. Take off what covers the skin, and the box that hides who it is.",
     )
-    redder = red_over_blue_od(seen, skin)
-    yield (
-        "red_over_blue_od",
-        redder,
-        f"{name}: red is {10 ** (redder or 0):.2f} times as strong as blue ({redder or 0:.2f} OD), not as on "
-        "skin. Expected {limit} OD. Take off what covers the skin, or use white light; red and blue of the "
-        "file may be exchanged.",
-    )
     clipped = None if brightest is None else float((brightest >= _CLIPPED).mean())
     yield (
         "clipped_fraction",
@@ -352,6 +344,14 @@ def _of_region(
         blocked,
         f"{name}: {blocked or 0:.1%} of the skin is too dark to measure. Expected {{limit}} of it. "
         "Expose more, and light the shadows.",
+    )
+    redder = red_over_blue_od(seen, skin)
+    yield (
+        "red_over_blue_od",
+        redder,
+        f"{name}: red is {10 ** (redder or 0):.2f} times as strong as blue ({redder or 0:.2f} OD), not as on "
+        "skin. Expected {limit} OD. Take off what covers the skin, or use white light; red and blue of the "
+        "file may be exchanged, or its colours taken out.",
     )
     gloss = float(shines[skin].mean()) if skin.any() else None
     yield (

@@ -139,6 +139,19 @@ def test_a_photo_too_dark_to_measure_is_not_scored(photos):
     assert refused(findings)
 
 
+def test_a_grey_face_beside_something_in_colour_is_no_skin(photos, tmp_path):
+    grey = np.repeat(np.asarray(photos[0].srgb)[..., 1:2], 3, axis=2)
+    half = grey.shape[1] // 2
+    grey[-len(grey) // 8 :, :half], grey[-len(grey) // 8 :, half:] = (200, 90, 30), (20, 90, 210)
+    cv2.imwrite(str(tmp_path / "front.jpg"), grey[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+    seen = see_photo(tmp_path / "front.jpg", SETTINGS, shipped_models())
+    findings = check_photo(seen, "front", SETTINGS)
+    assert {f.check for f in findings if f.result == "fail" and f.region is None} == set()
+    assert {region: f.check for region, f in refused(findings).items()} == dict.fromkeys(
+        MASI_REGIONS, "red_over_blue_od"
+    )
+
+
 def test_what_has_not_the_colour_of_skin_is_no_skin(photos, seen):
     for photo, one in zip(photos, seen, strict=True):
         other = Photo.from_srgb(np.ascontiguousarray(photo.srgb[..., ::-1]), name="front.jpg")

@@ -30,9 +30,12 @@ def natural_key(name: str) -> tuple[object, ...]:
 
 
 def spelled_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Names that differ in case, width, blanks or how an accent is written alone: one person would be two."""
+    """Names that differ in case, width, blanks, zeros before a number or how an accent is written alone.
+
+    One person would be two: a spreadsheet writes 001 as 1.
+    """
     spelled: dict[str, set[str]] = {}
     for name in names:
         plain = "".join(unicodedata.normalize("NFKC", name).casefold().split())
-        spelled.setdefault(plain, set()).add(name)
+        spelled.setdefault(re.sub(r"(?<![0-9])0+(?=[0-9])", "", plain), set()).add(name)
     return [tuple(sorted(alike)) for alike in spelled.values() if len(alike) > 1]

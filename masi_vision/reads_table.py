@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from masi_vision.csv_table import MISSING, Row, read_csv, whole_number
 from masi_vision.errors import StatsError
+from masi_vision.names import spelled_alike
 from masi_vision.scale import MASI_REGIONS
 
 _Row = TypeVar("_Row", bound=Mapping[str, str])
@@ -64,6 +65,36 @@ def rows_of(file: Path) -> list[Row]:
         {name: "" if cell.lower() in MISSING else cell for name, cell in row.items()}
         for row in read_csv(file, StatsError).plain_rows
     ]
+
+
+def refuse_spelled_alike(names: Iterable[str], what: str) -> None:
+    """Refuse two spellings of one name: it would count twice, or be missing somewhere without a word.
+
+    Raises
+    ------
+    StatsError
+    """
+    for alike in spelled_alike(names):
+        raise StatsError(
+            f"The table has the {what}s {' and '.join(map(repr, alike))}. Expected one spelling. Correct it."
+        )
+
+
+def refuse_strangers(read: Sequence[Row], scored: Sequence[Row], names: str) -> None:
+    """Refuse reads and scores that share no visit, or spell a patient or a visit in two ways.
+
+    Raises
+    ------
+    StatsError
+    """
+    for what in ("patient", "visit"):
+        refuse_spelled_alike((row[what] for row in (*read, *scored)), what)
+    units = [{(row["patient"], row["visit"]) for row in rows} for rows in (read, scored)]
+    if all(units) and not units[0] & units[1]:
+        raise StatsError(
+            f"{names} share no visit: {'/'.join(min(units[0]))} was read, {'/'.join(min(units[1]))} scored. "
+            "Expected the same names in both tables: break the code of both."
+        )
 
 
 def moment_of(text: str) -> datetime | None:

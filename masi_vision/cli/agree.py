@@ -55,9 +55,10 @@ def agree(
 ) -> int:
     """Measure agreement between readers, with themselves, and with the software; intervals by patient."""
     need_extra("stats", "statistics")
+    from masi_vision.reads_table import refuse_spelled_alike
     from masi_vision.report.tables import refuse_stopped
     from masi_vision.stats.panel import findings
-    from masi_vision.stats.reads import reads_from, refuse_spelled_alike, scores_table
+    from masi_vision.stats.reads import reads_from, scores_table
     from masi_vision.written import write_file
 
     make_ready(out, [AGREEMENT], overwrite=overwrite)

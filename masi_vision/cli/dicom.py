@@ -96,6 +96,8 @@ def write_dicom(order: DicomOrder, scores: Sequence[Mapping[str, str]]) -> Dicom
 
 def _of_hash(files: Mapping[str, Path], digest: str, photos: Path) -> Path:
     """The file with this hash; ValueError where there is none."""
+    if not digest:
+        raise ValueError("it could not be read when it was scored, so no SHA-256 of it is known.")
     if digest not in files:
         raise ValueError(f"no file below {photos.name} has its SHA-256 ({digest[:8]}).")
     return files[digest]
@@ -105,8 +107,7 @@ def _photos_of(row: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """View and SHA-256 of every photograph of a visit."""
     for part in filter(None, row.get("photos_sha256", "").split(";")):
         view, _, digest = part.partition("=")
-        if digest:
-            yield view, digest
+        yield view, digest
 
 
 def _sha256(file: Path) -> str:

@@ -14,7 +14,7 @@ from masi_vision.cli.extras import how_to_install, missing, need_extra
 from masi_vision.cli.options import Overwrite, refuse_coded_set
 from masi_vision.csv_table import Row
 from masi_vision.errors import OutputError, StatsError
-from masi_vision.reads_table import is_locked, rows_of
+from masi_vision.reads_table import is_locked, refuse_strangers, rows_of
 from masi_vision.written import write_file, writing
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def export(
         _need_dicom(photos)
     table = [] if reads is None else _checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name)
     scores, regions = ([], []) if results is None else _scored(results)
+    refuse_strangers(table, scores, "The reads and the results")
     values = _values_of(table, reads, scores, regions)
     long, rs = long_rows(values), rs_rows(values, study)
     files, lacking = _texts(values, long, rs, study)

@@ -168,7 +168,8 @@ def _show(book: GateBook) -> None:
         console.print(remark, soft_wrap=True)
     bad = sum(one.result == "fail" for one in book.there)
     lacking = len(book.photos) - len(book.there)
-    more = f" {lacking} visits lack what they need." if lacking else ""
+    lack = "visit lacks what it needs" if lacking == 1 else "visits lack what they need"
+    more = f" {lacking} {lack}." if lacking else ""
     stopped = " Stopped before the end: what was done is kept." if book.state == "interrupted" else ""
     console.print(f"{bad} of {len(book.there)} photos fail.{more}{stopped}", soft_wrap=True)
     out = book.order.out

@@ -15,7 +15,7 @@ from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL
 from masi_vision.errors import StatsError, reason_of
-from masi_vision.reads_table import rows_of, rows_sha256
+from masi_vision.reads_table import refuse_strangers, rows_of, rows_sha256
 
 if TYPE_CHECKING:
     from masi_vision.report.figures import Interval
@@ -67,6 +67,7 @@ def report(
     read = rows_of(reads) if reads else []
     if reads and not any(row.get("reader") for row in read):
         raise StatsError(f"{reads.name} names no reader. Expected reads, after masi unblind.")
+    refuse_strangers(read, opened, "The reads and the scores")
     agreed = rows_of(agreement / AGREEMENT) if agreement else []
     if reads and agreement:
         _refuse_of_other_reads(agreed, read, agreement)
@@ -127,6 +128,7 @@ def _protocol_of(folder: Path, found: Rows) -> dict[str, Any]:
 def _strips_of(compared: Path, patients: set[str]) -> list[Strip]:
     """The pictures of masi compare from the front, small enough for a page of eighty patients."""
     from masi_vision.cli.run import CHANGES_CSV, PICTURES
+    from masi_vision.report.names import FileNames
     from masi_vision.report.picture import smaller_jpeg
     from masi_vision.report.study import Strip
 
@@ -136,15 +138,25 @@ def _strips_of(compared: Path, patients: set[str]) -> list[Strip]:
             f"{compared} holds no {PICTURES}/NAME{_FRONT}. Expected the results of masi compare on the "
             "study, with its pictures."
         )
-    others = {row.get("patient", "") for row in rows_of(compared / CHANGES_CSV)} - patients - {""}
-    if others:
+    series: dict[str, list[str]] = {}
+    for row in rows_of(compared / CHANGES_CSV):
+        lacking = series.setdefault(row.get("patient", ""), [])
+        if row.get("status") == "not_compared":
+            lacking.append(f"{row['follow_up']} ({row.get('reason', '').replace('_', ' ')})")
+    if others := series.keys() - patients - {""}:
         raise StatsError(
             f"{compared} shows {', '.join(sorted(others)[:3])}, of whom there is no score here. Expected the "
             "results of masi compare on this study. Name its folder."
         )
+    names = FileNames()  # as masi compare names them
+    drawn = {names.of(patient or "visits", ""): patient for patient in series}
     try:
         return [
-            Strip(file.name.removesuffix(_FRONT), smaller_jpeg(file.read_bytes(), width_px=_STRIP_PX))
+            Strip(
+                drawn.get(name := file.name.removesuffix(_FRONT), name) or name,
+                smaller_jpeg(file.read_bytes(), width_px=_STRIP_PX),
+                series.get(drawn.get(name, ""), ()),
+            )
             for file in files
         ]
     except (OSError, ValueError) as error:

@@ -191,7 +191,7 @@ def notes(visit: VisitRows) -> list[str]:
         findings = photo["quality"].get("findings", ())
         if accepted := list(dict.fromkeys(one["check"] for one in findings if one["result"] == "accepted")):
             refused.append(
-                f"{name}: {view}: scored though it fails {', '.join(accepted)}, which was accepted. The "
+                f"{name}: {view}: measured though it fails {', '.join(accepted)}, which was accepted. The "
                 "interval knows nothing of that."
             )
     unlike = [region for region, one in visit.nested["regions"].items() if UNLIKE in flags_in(one["flag"])]

@@ -13,7 +13,7 @@ from masi_vision.csv_table import Row, guarded
 from masi_vision.face.atlas import Floats, Subunit
 from masi_vision.names import View
 from masi_vision.photo import linear_to_srgb8
-from masi_vision.report.picture import Picture, ascii_text
+from masi_vision.report.picture import Picture, drawn_names
 from masi_vision.report.tables import PROVENANCE, REGIONS, number, provenance_cells
 from masi_vision.skin.density import optical_density
 from masi_vision.visit.compare import VisitChange
@@ -102,10 +102,12 @@ def draw_visits(changes: Sequence[VisitChange], view: View) -> Picture:
         raise ValueError(f"none of the comparisons has the view {view}")
     first = shown[0][1]
     face = _cut_out(first.baseline.linear_rgb, first.baseline, first)
-    columns = [_column(changes[0].baseline.visit, face, _legend(face.shape))]
+    names = [changes[0].baseline.visit, *(change.follow_up.visit for change in changes)]
+    visits = drawn_names(names, "visit")
+    columns = [_column(visits[changes[0].baseline.visit], face, _legend(face.shape))]
     for change, one in shown:
         face = _cut_out(_evened(one), one.follow_up, one)
-        columns.append(_column(change.follow_up.visit, face, _drawn_change(one, _compared(change))))
+        columns.append(_column(visits[change.follow_up.visit], face, _drawn_change(one, _compared(change))))
     gap = np.full((len(columns[0]), _GAP_PX, 3), 255, np.uint8)
     return np.concatenate([part for column in columns for part in (column, gap)][:-1], axis=1)
 
@@ -150,7 +152,7 @@ def _stripes(shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
 
 def _column(name: str, face: Picture, below: Picture) -> Picture:
     caption = np.full((_CAPTION_PX, face.shape[1], 3), 255, np.uint8)
-    cv2.putText(caption, ascii_text(name), (6, 23), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
+    cv2.putText(caption, name, (6, 23), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
     return np.concatenate([caption, face, below], axis=0)
 
 

@@ -34,11 +34,12 @@ TOTALS: dict[str, tuple[str, str, Bounds]] = {
     "masi": ("MASI", "MASI, total", (0, 48)),
 }
 PLACES = {
-    "forehead": "FOREHEAD",
-    "right_malar": "MALAR REGION, RIGHT",
-    "left_malar": "MALAR REGION, LEFT",
-    "chin": "CHIN",
+    "forehead": ("FOREHEAD", ""),
+    "right_malar": ("MALAR REGION", "RIGHT"),
+    "left_malar": ("MALAR REGION", "LEFT"),
+    "chin": ("CHIN", ""),
 }
+"""Of a region: place and side."""
 _REGION_CODES = {"forehead": "F", "right_malar": "RM", "left_malar": "LM", "chin": "C"}
 _NEEDED = ("area", "darkness")
 _SAME = 0.051
@@ -69,7 +70,7 @@ class Value:
     utc : str
         When it was locked; blank for the software.
     comment : str
-        The reader's, on the whole read.
+        The reader's, on the whole read; of the software, what is doubtful about the score.
     made_with : str
         Version of the program and hash of its settings, for the software; of the protocol, for a read.
     """
@@ -149,9 +150,12 @@ def values_of_scores(scores: Sequence[Row], regions: Sequence[Row]) -> Iterator[
     need_columns(scores, ["mmasi"], "scores.csv")
     need_columns(regions, _NEEDED, "regions.csv")
     wide: dict[tuple[str, ...], dict[str, str]] = {}
+    flags: dict[tuple[str, ...], list[str]] = {}
     for row in regions:
         if row["region"] in MASI_REGIONS:
             wide.setdefault(_unit_of(row), {}).update(_of_region(row))
+            if flag := row.get("flag", ""):
+                flags.setdefault(_unit_of(row), []).append(f"{row['region']} {flag.replace(';', ', ')}")
     numbers = _numbered(sorted(scores, key=lambda row: bool(row.get("repeat_of"))))
     for row in scores:
         grades = wide.get(_unit_of(row), {})
@@ -163,8 +167,17 @@ def values_of_scores(scores: Sequence[Row], regions: Sequence[Row]) -> Iterator[
         why = {} if row["status"] == "scored" else {"ungradable": row["reason"]}
         made_with = f"masi_vision {row.get('version', '')} {row.get('settings_sha256', '')}".strip()
         stage = "repeat" if row.get("repeat_of") else ""
-        merged = {**row, **grades, **why}
+        merged = {**row, **grades, **why, "comment": _doubts(row, flags.get(_unit_of(row), []))}
         yield from _values(merged, "scores.csv", SOFTWARE, stage, numbers[id(row)], "", made_with)
+
+
+def _doubts(row: Row, flags: Sequence[str]) -> str:
+    """The interval of a score, the worst check of its photos unless it passes, and its regions' flags."""
+    ends = [row.get(f"mmasi_{end}", "") for end in ("low", "high")]
+    parts = [f"mMASI 90 % {' to '.join(ends)}"] if all(ends) else []
+    if (quality := row.get("quality", "")) not in ("", "pass"):
+        parts.append(f"quality {quality}")
+    return "; ".join([*parts, *flags])
 
 
 def _wide(rows: Sequence[Row], name: str) -> list[Row]:
@@ -346,7 +359,11 @@ LONG: tuple[tuple[str, str, str], ...] = (
     ),
     ("number", "number", "of the evaluator's reads of this unit, oldest first"),
     ("locked_utc", "text", "when the read was locked and signed; blank for the software"),
-    ("comment", "text", "the reader's, on the whole read"),
+    (
+        "comment",
+        "text",
+        "the reader's, on the whole read; of the software interval, quality and flags",
+    ),
     ("made_with", "text", "program and hash of its settings, or hash of the reading protocol"),
 )
 """Columns of the long table: name, kind, meaning."""

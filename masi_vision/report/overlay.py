@@ -173,10 +173,11 @@ def _strip(result: PhotoScore, visit: VisitScore | None, width: int) -> Picture:
             continue
         facts = f"{_facts(region)}{_from_where(region, result.view)}"
         cv2.putText(strip, facts, (x, 46), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
-        if UNDECIDED in region.flags:
-            cv2.putText(strip, "undecided: is this pigment?", (x, 61), _FONT, 0.38, _DOUBT, 1, cv2.LINE_AA)
+        cv2.putText(strip, _doubts(region), (x, 61), _FONT, 0.38, _DOUBT, 1, cv2.LINE_AA)
     total = _verdict(result, visit)
     cv2.putText(strip, total, (10, 82), _FONT, 0.65, _INK, 1, cv2.LINE_AA)
+    (wide, _), _ = cv2.getTextSize(total, _FONT, 0.65, 1)
+    cv2.putText(strip, _overridden(result, visit), (20 + wide, 82), _FONT, 0.45, _DOUBT, 1, cv2.LINE_AA)
     note = _NOTES.get(result.provenance.pigment_method, "pigment")
     (wide, _), _ = cv2.getTextSize(note, _FONT, 0.5, 1)
     x = width - wide - 12
@@ -185,6 +186,22 @@ def _strip(result: PhotoScore, visit: VisitScore | None, width: int) -> Picture:
     (wide, _), _ = cv2.getTextSize(_SCALES, _FONT, 0.45, 1)
     cv2.putText(strip, _SCALES, (x - 60 - wide, 82), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
     return strip
+
+
+def _doubts(region: RegionResult) -> str:
+    """What to look at in a region that was graded; what refuses one stands where its grade would."""
+    if region.grade is None:
+        return ""
+    if region.flags == (UNDECIDED,):
+        return "undecided: is this pigment?"
+    return flag_words(region.flags)
+
+
+def _overridden(result: PhotoScore, visit: VisitScore | None) -> str:
+    """The checks that a person accepted though they fail: of the whole visit, or of this side view."""
+    photos = visit.photos if visit is not None and result.view == "front" else (result,)
+    names = [one.check for photo in photos for one in photo.findings if one.result == "accepted"]
+    return f"accepted: {', '.join(dict.fromkeys(names))}" if names else ""
 
 
 def _verdict(result: PhotoScore, visit: VisitScore | None) -> str:
@@ -203,7 +220,7 @@ def _verdict(result: PhotoScore, visit: VisitScore | None) -> str:
 def _from_where(region: RegionResult, view: View) -> str:
     """Names the views where a region was not measured in this one alone."""
     if region.view_share is not None and region.view_share < 1:
-        return ", two views"
+        return " in two views"
     return f", {region.view} view" if region.view not in (view, None) else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from unicodedata import combining, normalize
 
 import cv2
@@ -40,3 +41,12 @@ def ascii_text(name: str) -> str:
     """A name as OpenCV can write it, which has ASCII alone: letters lose their accents, others become "?"."""
     bare = "".join(letter for letter in normalize("NFKD", name) if not combining(letter))
     return bare.encode("ascii", "replace").decode()
+
+
+def drawn_names(names: Iterable[str], what: str) -> dict[str, str]:
+    """Each name as `ascii_text`; of another script, its number among them: "visit 2"."""
+    told = {}
+    for number, name in enumerate(dict.fromkeys(names), start=1):
+        text = ascii_text(name)
+        told[name] = f"{what} {number}" if text.count("?") > name.count("?") else text
+    return told

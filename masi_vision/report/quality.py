@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
@@ -12,7 +12,7 @@ import numpy as np
 from masi_vision.csv_table import Row, guarded
 from masi_vision.errors import NotScorable
 from masi_vision.names import View, place_of
-from masi_vision.report.picture import Picture, ascii_text
+from masi_vision.report.picture import Picture, ascii_text, drawn_names
 from masi_vision.report.tables import number
 from masi_vision.visit.quality import RESULTS, Finding, Result, worst
 from masi_vision.visit.seen import SeenPhoto, srgb8
@@ -162,32 +162,35 @@ def small_picture(srgb: Picture) -> Picture:
 
 def contact_sheets(checked: Sequence[CheckedPhoto]) -> Iterator[Picture]:
     """Pages of photos with what was found, worst first; (H, W, 3) sRGB each."""
+    patients = drawn_names([one.patient for one in checked], "patient")
+    visits = drawn_names([one.visit for one in checked], "visit")
+    names = {one.name: place_of(patients[one.patient], visits[one.visit], one.view) for one in checked}
     ordered = sorted(checked, key=lambda one: (-RESULTS.index(one.result), -_complained(one)))
     for start in range(0, len(ordered), _COLUMNS * _ROWS):
         page = ordered[start : start + _COLUMNS * _ROWS]
         rows = [page[at : at + _COLUMNS] for at in range(0, len(page), _COLUMNS)]
-        yield np.concatenate([_row(row, min(_COLUMNS, len(ordered))) for row in rows], axis=0)
+        yield np.concatenate([_row(row, names, min(_COLUMNS, len(ordered))) for row in rows], axis=0)
 
 
 def _complained(one: CheckedPhoto) -> int:
     return sum(finding.result != "pass" for finding in one.findings)
 
 
-def _row(tiles: Sequence[CheckedPhoto], columns: int) -> Picture:
+def _row(tiles: Sequence[CheckedPhoto], names: Mapping[str, str], columns: int) -> Picture:
     size = _FACE_PX + 2 * _GAP_PX
-    drawn = [_tile(one) for one in tiles]
+    drawn = [_tile(one, names[one.name]) for one in tiles]
     blank = np.full((_CAPTION_PX + size, size, 3), _PAPER, np.uint8)
     return np.concatenate([*drawn, *[blank] * (columns - len(drawn))], axis=1)
 
 
-def _tile(one: CheckedPhoto) -> Picture:
+def _tile(one: CheckedPhoto, name: str) -> Picture:
     size = _FACE_PX + 2 * _GAP_PX
     tile = np.full((_CAPTION_PX + size, size, 3), _PAPER, np.uint8)
     colour = _RESULT_COLOURS[one.result]
     cv2.rectangle(tile, (2, 2), (size - 3, size - 3), colour, 4)
     shown = _NO_PICTURE if one.thumbnail is None else one.thumbnail
     tile[_GAP_PX : size - _GAP_PX, _GAP_PX : size - _GAP_PX] = shown
-    for place, line in enumerate((ascii_text(one.name)[-_LINE:], *_short(one))):
+    for place, line in enumerate((name[-_LINE:], *_short(one))):
         y = size + 14 + 18 * place
         cv2.putText(tile, line, (_GAP_PX, y), _FONT, 0.4, _INK, 1, cv2.LINE_AA)
     return tile

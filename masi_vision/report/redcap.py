@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from masi_vision.errors import StatsError
-from masi_vision.report.exports import ITEMS, NOT_DONE, PLACES, SOFTWARE, TOTALS, Bounds, Value
+from masi_vision.report.exports import ITEMS, NOT_DONE, SOFTWARE, TOTALS, Bounds, Value
 from masi_vision.scale import MASI_REGIONS
 
 _FORM = "masi_read"
@@ -106,7 +106,7 @@ def redcap_dictionary() -> list[dict[str, str]]:
     made += [_field(name, name.replace("_", " ").capitalize()) for name in _TEXTS]
     for region in MASI_REGIONS:
         for item, (_, words, bounds) in ITEMS.items():
-            label = f"{PLACES[region].capitalize()}: {words}"
+            label = f"{region.replace('_', ' ').capitalize()}: {words}"
             made.append(_field(f"{region}_{item}", label, bounds, "integer"))
     for item, (_, words, bounds) in TOTALS.items():
         made.append(_field(item, words, bounds, "number"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from masi_vision.names import natural_key
-from masi_vision.report.exports import PLACES, Value, role, term
+from masi_vision.report.exports import PLACES, TOTALS, Value, role, term
 
 _LONGEST_TEXT = 200
 """Characters of a text in a SAS transport file, version 5."""
@@ -26,7 +26,9 @@ RS: tuple[tuple[str, str, Literal["text", "number"]], ...] = (
     ("RSSTRESN", "Numeric Result/Finding in Standard Units", "number"),
     ("RSSTAT", "Completion Status", "text"),
     ("RSREASND", "Reason Not Done", "text"),
+    ("RSDRVFL", "Derived Flag", "text"),
     ("RSLOC", "Location Used for the Assessment", "text"),
+    ("RSLAT", "Laterality", "text"),
     ("RSEVAL", "Evaluator", "text"),
     ("RSEVALID", "Evaluator Identifier", "text"),
     ("VISITNUM", "Visit Number", "number"),
@@ -52,6 +54,7 @@ def rs_rows(values: Sequence[Value], study: str) -> list[dict[str, Any]]:
     for one in values:
         sequence[one.patient] = sequence.get(one.patient, 0) + 1
         code, words = term(one)
+        place, side = PLACES.get(one.region, ("FACE", ""))
         made.append(
             {
                 "STUDYID": study,
@@ -68,7 +71,9 @@ def rs_rows(values: Sequence[Value], study: str) -> list[dict[str, Any]]:
                 "RSSTRESN": float(one.text) if one.text else None,
                 "RSSTAT": "" if one.text else "NOT DONE",
                 "RSREASND": one.reason,
-                "RSLOC": PLACES.get(one.region, "FACE"),
+                "RSDRVFL": "Y" if one.item in TOTALS and one.text else "",
+                "RSLOC": place,
+                "RSLAT": side,
                 "RSEVAL": role(one),
                 "RSEVALID": one.evaluator,
                 "VISITNUM": float(visits[one.visit]),

@@ -68,10 +68,13 @@ class Strip:
     ----------
     name : str
         As the trial names the patient.
+    lacking : sequence of str
+        Visits that are not in it, and why.
     """
 
     name: str
     jpeg: bytes = field(repr=False)
+    lacking: Sequence[str] = ()
 
     @property
     def address(self) -> str:

@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from masi_vision.csv_table import MISSING, number_in, whole_number
 from masi_vision.errors import StatsError
-from masi_vision.names import spelled_alike
-from masi_vision.reads_table import UNGRADED, counts, is_locked, need_columns
+from masi_vision.reads_table import UNGRADED, counts, is_locked, need_columns, refuse_spelled_alike
 from masi_vision.scale import MASI_REGIONS, RegionGrade, mmasi
 
 Values = npt.NDArray[np.float64]
@@ -131,19 +130,6 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
             )
         seen.add(key)
     return made
-
-
-def refuse_spelled_alike(names: Iterable[str], what: str) -> None:
-    """Refuse two spellings of one name: it would count twice, or be missing somewhere without a word.
-
-    Raises
-    ------
-    StatsError
-    """
-    for alike in spelled_alike(names):
-        raise StatsError(
-            f"The table has the {what}s {' and '.join(map(repr, alike))}. Expected one spelling. Correct it."
-        )
 
 
 def with_patients(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ that view. Limits, and checks overridden by name, are settings (`configs/quality
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -62,6 +62,8 @@ _SHOWN: Mapping[View, tuple[MasiRegion, ...]] = {
 }
 """The regions that a view should show."""
 
+_SPOILT = ("clipped_fraction", "blocked_fraction", "red_over_blue_od")
+"""What makes skin unfit to be measured, seen or not."""
 _CLIPPED = 0.9516
 """249.5 of 255 in linear light, so that 250 is clipped. Chosen here."""
 _BLOCKED = 0.01263
@@ -130,9 +132,29 @@ def check_photo(seen: SeenPhoto, view: View, settings: Settings, place: str = ""
     regions = [
         check(name, region, value, says)
         for region in _SHOWN[view]
-        for name, value, says in _of_region(seen, region, members[region], light, shines, flat)
+        for name, value, says in _of_region(seen, view, region, members[region], light, shines, flat)
     ]
-    return (*whole, *_of_card(seen, limits, place), *regions)
+    return (
+        *whole,
+        *_of_card(seen, limits, place),
+        *regions,
+        *_of_ungraded(seen, view, members, light, check),
+    )
+
+
+def _of_ungraded(
+    seen: SeenPhoto, view: View, members: Mapping[str, list[int]], light: Light, check: Checks
+) -> Iterator[Finding]:
+    """What is measured and not graded, where it is too bad to be measured: a warning, as the score stands."""
+    if view != "front":
+        return
+    nothing = np.zeros(seen.codes.shape, np.bool_)
+    for region in (name for name in members if name not in MASI_REGIONS):
+        for name, value, says in _of_region(seen, view, region, members[region], light, nothing, nothing):
+            found = check(name, region, value, says)
+            if found.result == "fail" and name in _SPOILT:
+                yield replace(found, result="warn")
+                break  # burnt skin has no colour either
 
 
 def refusal(findings: Collection[Finding]) -> NotScorable | None:
@@ -184,7 +206,7 @@ class Checks:
             result, bound = ("accepted" if self.limits.accepts(name, self.place) else "fail"), limit.fail
         last = self._last(name)
         if last is not None and limit.is_beyond(value, last):
-            is_last = limit.fail is None or limit.is_beyond(limit.fail, last)
+            is_last = result == "accepted" or limit.fail is None or limit.is_beyond(limit.fail, last)
             result, bound = "fail", last if is_last else limit.fail
         sentence = (
             "" if result == "pass" or bound is None else says.replace("{limit}", _bound(name, limit, bound))
@@ -305,7 +327,8 @@ def _of_pose(face: FaceRegions, view: View) -> Iterator[tuple[str, float, str]]:
 
 def _of_region(
     seen: SeenPhoto,
-    region: MasiRegion,
+    view: View,
+    region: str,
     members: list[int],
     light: Light,
     shines: npt.NDArray[np.bool_],
@@ -314,7 +337,7 @@ def _of_region(
     skin = among(seen.codes, members)
     name = region.replace("_", " ").capitalize()
     visible = visible_share(seen.codes, members, seen.face.atlas)
-    adds = ", or add the view of that side" if region.endswith("malar") else ""
+    adds = ", or add the view of that side" if region.endswith("malar") and view == "front" else ""
     yield (
         "visible_fraction",
         visible,

@@ -25,7 +25,7 @@ from masi_vision.scale import (
 )
 from masi_vision.visit.measure import PhotoMeasures, region_members
 from masi_vision.visit.models import Models
-from masi_vision.visit.quality import Finding, of_region
+from masi_vision.visit.quality import Finding, Result, of_region
 from masi_vision.visit.views import differ, joined, likeness_of
 
 METHODS: Mapping[str, str] = {"learned": learned.METHOD, "classical": rules.METHOD}
@@ -70,8 +70,8 @@ class RegionResult:
     grade : RegionGrade or None
         None for nose and upper lip, which MASI does not grade, and where too little skin is visible.
     flags : tuple of str
-        Why it is not graded: one of `REFUSED`. Or `ACCEPTED`, `OTHER_VIEW`, `VIEWS_DIFFER`, `UNLIKE`,
-        `MIXED`, `UNDECIDED`, `DISAGREEMENT`.
+        Why it is not graded: one of `REFUSED`, or why no photo of it was measured. Or `ACCEPTED`,
+        `OTHER_VIEW`, `VIEWS_DIFFER`, `UNLIKE`, `MIXED`, `UNDECIDED`, `DISAGREEMENT`.
     second_opinion_fraction : float or None
         Pigmented fraction by the classical map, where the learned one is measured.
     refusal : str
@@ -136,8 +136,11 @@ def region_result(
     view, measure, second = measures.view, measures.regions[region], measures.second_fraction[region]
     least = settings.quality.least_visible(place)
     if measure is None or measure.visible_fraction < least:
-        return RegionResult(view, measure, None, (HIDDEN,), second, hidden_sentence(region, measure, least))
-    for unfit in of_region(findings, region, "fail"):
+        return RegionResult(
+            view, measure, None, (HIDDEN,), second, hidden_sentence(region, view, measure, least)
+        )
+    unfit_is: Result = "fail" if region in MASI_REGIONS else "warn"
+    for unfit in of_region(findings, region, unfit_is):
         if unfit.reason in REFUSED and unfit.check != "visible_fraction":
             return RegionResult(view, measure, None, (str(unfit.reason),), second, unfit.sentence)
     result = _graded(region, view, measure, second, settings)
@@ -173,6 +176,7 @@ def merged(
     measures: Mapping[View, PhotoMeasures],
     settings: Settings,
     models: Models,
+    unseen: ReasonCode,
 ) -> RegionResult:
     """A region of a visit, from those of its preferred views that show enough of it.
 
@@ -182,12 +186,14 @@ def merged(
         The regions of each photo; empty for one that was not scored.
     measures : mapping
         Of each photo that was measured.
+    unseen : ReasonCode
+        Why no photo shows it, where none does.
     """
     preferred = preferred_views(region)
     seen = [view for view in preferred if region in results.get(view, {})]
     usable = [view for view in seen if not is_refused(results[view][region])]
     if not usable:
-        return results[seen[-1]][region] if seen else RegionResult(None, None, None, (HIDDEN,))
+        return results[seen[-1]][region] if seen else RegionResult(None, None, None, (unseen,))
     usable = [view for view in usable if ACCEPTED not in results[view][region].flags] or usable
     found = [results[view][region] for view in usable]
     if len(usable) > 1:
@@ -241,10 +247,10 @@ def graded_as(fraction: float, contrast_od: float, patch: float, scale: ScaleSet
     )
 
 
-def hidden_sentence(region: str, measure: RegionMeasure | None, least: float) -> str:
+def hidden_sentence(region: str, view: View, measure: RegionMeasure | None, least: float) -> str:
     """Say that too little skin of a region is visible."""
     visible = 0.0 if measure is None else measure.visible_fraction
-    adds = ", or add the view of that side" if region in _PREFERRED else ""
+    adds = ", or add the view of that side" if view not in preferred_views(region)[:1] else ""
     return (
         f"{region.replace('_', ' ').capitalize()}: {_floored(visible):.1%} visible. "
         f"Expected {least:.0%} or more. Uncover hair, glasses or hands{adds}."
@@ -257,14 +263,19 @@ def _floored(share: float) -> float:
 
 
 def region_values(region: RegionResult) -> dict[str, Any]:
-    """Plain values of a region; measures that do not exist are None, never zero."""
+    """Plain values of a region; measures that do not exist are None, never zero.
+
+    Of a refused region only what is visible of it: what was made of burnt or hidden skin is no measure.
+    """
     measures = dict.fromkeys(RegionMeasure.__dataclass_fields__)
-    if region.measure is not None:
+    second = region.second_opinion_fraction
+    if region.measure is not None and is_refused(region):
+        measures["visible_fraction"], second = round(region.measure.visible_fraction, 5), None
+    elif region.measure is not None:
         measures = {name: round(value, 5) for name, value in asdict(region.measure).items()}
     grades: dict[str, int | None] = {"area": None, "darkness": None, "homogeneity": None}
     if region.grade is not None:
         grades = asdict(region.grade)
-    second = region.second_opinion_fraction
     opinion = {"second_opinion_fraction": None if second is None else round(second, 5)}
     share = None if region.view_share is None else round(region.view_share, 4)
     seen = {"view": region.view, "view_share": share, "flag": region.flag}

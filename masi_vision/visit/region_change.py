@@ -150,6 +150,11 @@ class LaidVisits:
             return ""
         return next((why for one in self.refusals if (why := one.get(view, {}).get(region, ""))), "")
 
+    def unmeasured(self, view: View) -> str:
+        """Why a photo of the view was not measured; empty where those that are there were."""
+        photos = (photo for visit in self.visits for photo in visit.photos if photo.view == view)
+        return next((photo.reason for photo in photos if photo.measures is None and photo.reason), "")
+
     def least_visible(self, view: View, limits: QualitySettings) -> float:
         """How much of a region both photos of a view must show."""
         return limits.least_visible(*(place_of(one.patient, one.visit, view) for one in self.visits))
@@ -158,6 +163,10 @@ class LaidVisits:
         """Whether a check of the region was overridden at either visit."""
         photos = [photo for visit in self.visits for photo in visit.photos if photo.view == view]
         return any(ACCEPTED in photo.regions[region].flags for photo in photos)
+
+    def both_have(self, view: View) -> bool:
+        """Whether both visits have a photo of the view."""
+        return all(view in one for one in self.refusals)
 
     def has(self, view: View) -> bool:
         """Whether a visit has a photo of the view."""
@@ -171,8 +180,12 @@ def region_change(
     whole, area = np.isin(models.face.atlas.labels, members), skin_area(models.face.atlas)
     preferred = preferred_views(name)
     unseen = [visit.reason for visit, seen in zip(laid.visits, laid.seen, strict=True) if not seen]
-    best = RegionChange(None, flags=(next(filter(None, unseen), HIDDEN),))
+    nowhere = HIDDEN if any(laid.both_have(view) for view in preferred) else "no_photo"
+    best = RegionChange(None, flags=(next(filter(None, unseen), nowhere),))
     for view in preferred:
+        if lost := laid.unmeasured(view):
+            best = RegionChange(None, flags=(lost,))
+            continue
         if refused := laid.refusal(view, name):
             best = RegionChange(view, flags=(refused,))
             continue

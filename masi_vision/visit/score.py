@@ -275,7 +275,9 @@ def visit_of(
     regions_of = {view: photo.regions for view, photo in by_view.items()}
     measures = {view: photo.measures for view, photo in by_view.items() if photo.measures is not None}
     names = dict.fromkeys(name for photo in photos for name in photo.regions)
-    regions = {name: merged(name, regions_of, measures, settings, models) for name in names}
+    regions = {
+        name: merged(name, regions_of, measures, settings, models, _unseen(name, by_view)) for name in names
+    }
     scores, reason, message = _total(regions, settings, models)
     status: Status = "scored" if scores else "not_scored"
     front = by_view.get("front")
@@ -298,6 +300,12 @@ def visit_of(
         photos=tuple(photos),
         provenance=provenance,
     )
+
+
+def _unseen(region: str, photos: Mapping[View, PhotoScore]) -> ReasonCode:
+    """Why a region is not seen in a photo that faces it: the photo's own reason, or that there is none."""
+    view = faced_by(region, photos)
+    return "no_photo" if view is None else photos[view].reason or HIDDEN
 
 
 def usable_settings(settings: Settings | None) -> Settings:
@@ -352,11 +360,12 @@ def _total(
         sentences = [
             one.refusal
             if one and one.refusal
-            else hidden_sentence(name, None, settings.quality.visible_fraction.fail)
+            else hidden_sentence(name, "front", None, settings.quality.visible_fraction.fail)
             for name, one in missing.items()
         ]
         flags = {flag for one in missing.values() for flag in (one.flags if one else (HIDDEN,))}
-        return None, next(code for code in REFUSED if code in flags), " ".join(dict.fromkeys(sentences))
+        reason = next((code for code in REFUSED if code in flags), HIDDEN)
+        return None, reason, " ".join(dict.fromkeys(sentences))
     scale = settings.scale
     grades = {name: cast(RegionGrade, regions[name].grade) for name in MASI_REGIONS}
     measures = {name: cast(RegionMeasure, regions[name].measure) for name in MASI_REGIONS}

@@ -95,18 +95,19 @@ def _noted_otherwise(first: Capture, later: Capture) -> Iterator[Finding]:
     before, after = first.facts, later.facts
     for name in _NAMES:
         was, now = getattr(before, name), getattr(after, name)
-        changed = was is not None and now is not None and was != now
+        if was is None or now is None:
+            continue  # nobody knows whether it changed
         words = (
             f"{_NAMES[name]} changed since the first visit: {_said(was)}, now {_said(now)}. {_SAME_SETTINGS}"
         )
-        yield _remark(name, words if changed else "")
+        yield _remark(name, words if was != now else "")
     was, now = _moment(before.taken_at), _moment(after.taken_at)
-    early = was is not None and now is not None and now < was
-    words = (
-        "By the camera's clock this was taken before the first visit. Expected after it. "
-        "Set the clock, or see whether the visits are mixed up."
-    )
-    yield _remark("order", words if early else "")
+    if was is not None and now is not None:
+        words = (
+            "By the camera's clock this was taken before the first visit. Expected after it. "
+            "Set the clock, or see whether the visits are mixed up."
+        )
+        yield _remark("order", words if now < was else "")
     same = first.sha256 == later.sha256
     words = "This is the very file of the first visit. Expected another. Copy it from the camera again."
     yield _remark("own_file", words if same else "")

@@ -265,6 +265,40 @@ def test_grades_of_a_visit_that_has_no_score_are_there(tmp_path):
     assert resource["subject"]["identifier"]["system"] == "urn:masi-vision:study:S%201"
 
 
+def test_what_is_doubtful_about_a_score_goes_with_it(tmp_path):
+    grades = [f"{region},1,1" for region in ("right_malar", "left_malar", "chin")]
+    scores = "patient,visit,status,reason,mmasi,mmasi_low,mmasi_high,quality"
+    (tmp_path / "scores.csv").write_text(f"{scores}\nP1,v1,scored,,1.0,0.2,3.4,accepted\n")
+    lines = ["patient,visit,region,area,darkness,flag", "P1,v1,forehead,1,1,accepted;undecided"]
+    (tmp_path / "regions.csv").write_text("\n".join([*lines, *(f"P1,v1,{one}," for one in grades)]) + "\n")
+    done = masi("export", "--results", tmp_path, "--study", "S", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    said = "mMASI 90 % 0.2 to 3.4; quality accepted; forehead accepted, undecided"
+    assert {row["comment"] for row in table(tmp_path / "out" / "long.csv")[1]} == {said}
+    resource = json.loads((tmp_path / "out" / "fhir.json").read_text())["entry"][0]["resource"]
+    assert resource["note"] == [{"text": said}]
+    _, rows = table(tmp_path / "out" / "rs.csv")
+    by = {row["RSTESTCD"]: row for row in rows}
+    assert (by["AREARM"]["RSLOC"], by["AREARM"]["RSLAT"]) == ("MALAR REGION", "RIGHT")
+    assert (by["AREAF"]["RSLOC"], by["AREAF"]["RSLAT"]) == ("FOREHEAD", "")
+    assert (by["MMASI"]["RSDRVFL"], by["AREAF"]["RSDRVFL"]) == ("Y", "")
+
+
+@pytest.mark.parametrize(
+    ("patient", "said"), [("1", "the patients '001' and '1'"), ("P9", "share no visit: P9/v1 was read")]
+)
+def test_reads_of_other_patients_than_the_results_are_refused(tmp_path, patient, said):
+    (tmp_path / "scores.csv").write_text("patient,visit,status,reason,mmasi\n001,v1,not_scored,no_face,\n")
+    (tmp_path / "regions.csv").write_text("patient,visit,region,area,darkness\n")
+    grades = [f"{region}_{item}" for region in MASI_REGIONS for item in ("area", "darkness")]
+    header = ",".join(["reader", "patient", "visit", *grades])
+    (tmp_path / "reads.csv").write_text(f"{header}\nanna,{patient},v1{',1' * len(grades)}\n")
+    tables = ["--reads", tmp_path / "reads.csv", "--results", tmp_path]
+    done = masi("export", *tables, "--study", "S", "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert said in done.output
+
+
 def test_sdtm_rows_keep_to_its_lengths_and_number_within_a_patient(exported):
     columns, rows = table(exported / "rs.csv")
     assert columns == [name for name, _, _ in RS]

@@ -123,7 +123,7 @@ def test_score_refuses_what_qc_fails_and_says_what_was_accepted(study, tmp_path)
     )
     asked = ("--no-overlays", "--accept", "blur_percent@front/front")
     done = masi("score", photo, "--out", tmp_path / "b", *asked)
-    assert "scored though it fails blur_percent, which was accepted" in " ".join(done.stdout.split())
+    assert "measured though it fails blur_percent, which was accepted" in " ".join(done.stdout.split())
     _, (row,) = table(tmp_path / "b" / "scores.csv")
     assert (row["status"], row["quality"]) == ("scored", "accepted")
 

@@ -4,7 +4,7 @@ import pytest
 
 from masi_vision.config import load_settings
 from masi_vision.errors import NotScorable
-from masi_vision.report.picture import ascii_text
+from masi_vision.report.picture import ascii_text, drawn_names
 from masi_vision.report.quality import _FOUND, _LINE, CheckedPhoto, _short
 from masi_vision.visit.quality import Finding
 
@@ -41,3 +41,8 @@ def test_every_check_with_a_limit_has_words():
 @pytest.mark.parametrize(("name", "told"), [("Jürgen", "Jurgen"), ("Søren", "S?ren"), ("患者", "??")])
 def test_names_keep_their_letters_where_opencv_has_them(name, told):
     assert ascii_text(name) == told
+
+
+def test_names_of_another_script_are_told_apart_by_their_number():
+    told = drawn_names(["基线", "week 4", "随访一", "基线", "who?"], "visit")
+    assert told == {"基线": "visit 1", "week 4": "week 4", "随访一": "visit 3", "who?": "who?"}

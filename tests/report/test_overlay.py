@@ -10,6 +10,7 @@ from masi_vision import score_photo
 from masi_vision.photo import Photo
 from masi_vision.report.overlay import draw_overlay, write_overlay
 from masi_vision.scale import RegionGrade
+from masi_vision.visit.quality import Finding
 from masi_vision.visit.score import visit_of
 
 
@@ -109,6 +110,19 @@ def words(monkeypatch):
         cv2, "putText", lambda picture, text, *more: told.append(text) or put(picture, text, *more)
     )
     return told
+
+
+def test_what_is_doubtful_or_was_accepted_stands_in_the_picture(result, words):
+    chin = replace(result.regions["chin"], flags=("views_unlike", "undecided"))
+    blurred = Finding("blur_percent", None, "accepted", 1.6)
+    draw_overlay(
+        replace(result, regions={**result.regions, "chin": chin}, findings=(*result.findings, blurred))
+    )
+    assert "views unlike, undecided" in words
+    assert "accepted: blur_percent" in words
+    words.clear()
+    draw_overlay(result)
+    assert not [text for text in words if "undecided" in text or "accepted" in text]
 
 
 def test_of_a_visit_with_several_views_each_picture_tells_what_the_visit_took_from_it(

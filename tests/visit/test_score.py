@@ -595,3 +595,18 @@ def test_a_result_prints_in_a_few_lines(visit_of):
 def test_a_mistake_of_the_caller_is_said_in_a_sentence(call, said):
     with pytest.raises(ValueError, match=said):
         call(demo_folder() / "demo-01" / "visit-1" / "front.jpg")
+
+
+def test_a_region_that_no_photo_shows_tells_why(demo_visits, tmp_path):
+    sides = {view: demo_visits[0] / f"{view}.jpg" for view in ("left", "right")}
+    alone = score_visit(sides)
+    assert alone.reason == "no_photo"
+    assert (alone.regions["forehead"].flag, alone.regions["right_malar"].grade is None) == ("no_photo", False)
+    (tmp_path / "front.jpg").write_bytes(b"no photo")
+    broken = score_visit({"front": tmp_path / "front.jpg", **sides})
+    assert broken.reason == "unreadable"
+    assert (broken.regions["chin"].flag, broken.regions["chin"].measure) == ("unreadable", None)
+    whole = {view: demo_visits[1] / f"{view}.jpg" for view in ("front", "left", "right")}
+    change = compare_visits(score_visit(whole), alone)
+    assert change.regions["forehead"].flag == "no_photo"
+    assert compare_visits(score_visit(whole), broken).regions["forehead"].flag == "unreadable"

@@ -137,8 +137,7 @@ def lesion_of(measures: PhotoMeasures | None, photo: Photo) -> Mask:
     lesion = np.zeros(photo.srgb.shape[:2], bool)
     if measures is not None:
         top, left, bottom, right = window = measures.face.window(lesion.shape)
-        drawn = measures.face.alignment.to_photo(measures.pigment.lesion.astype(np.float32), window)
-        lesion[top:bottom, left:right] = np.asarray(drawn, np.float32) > 0.5
+        lesion[top:bottom, left:right] = measures.photo_lesion(window) > 0.5
     return lesion
 
 

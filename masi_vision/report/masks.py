@@ -36,8 +36,7 @@ def pigment_mask(measures: PhotoMeasures) -> npt.NDArray[np.uint16]:
 def lesion_mask(measures: PhotoMeasures) -> npt.NDArray[np.uint8]:
     """1 where skin of a region counts as pigmented, (H, W) of the full-size photo."""
     window = measures.face.window(measures.photo.srgb.shape)
-    share = measures.face.alignment.to_photo(measures.pigment.lesion.astype(np.float32), window)
-    found = (share.astype(np.float32) > 0.5) & (measures.face.photo_codes(window) > 0)
+    found = (measures.photo_lesion(window) > 0.5) & (measures.face.photo_codes(window) > 0)
     return _full_size(found.astype(np.uint8), measures)
 
 

@@ -129,8 +129,7 @@ def _scaled(codes: Picture, shape: tuple[int, ...]) -> Picture:
 def _pigmented(
     measures: PhotoMeasures, window: tuple[int, int, int, int], shape: tuple[int, ...]
 ) -> npt.NDArray[np.bool_]:
-    lesion = measures.face.alignment.to_photo(measures.pigment.lesion.astype(np.float32), window)
-    large = cv2.resize(np.asarray(lesion, np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    large = cv2.resize(measures.photo_lesion(window), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(large > 0.5, np.bool_)
 
 

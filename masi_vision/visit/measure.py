@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from masi_vision.config import PigmentSettings, ScaleSettings, Settings
 from masi_vision.errors import NotScorable
-from masi_vision.face.align import skin_area
+from masi_vision.face.align import Window, skin_area
 from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas, Floats, Subunit
 from masi_vision.face.find import FaceRegions
 from masi_vision.names import View
@@ -56,6 +56,11 @@ class PhotoMeasures:
     second_fraction: dict[str, float | None]
     corrected_rgb: Floats
     card: Correction | Refusal | None = None
+
+    def photo_lesion(self, window: Window) -> Floats:
+        """How far each pixel of a window of the photo lies in a lesion, (h, w): above 0.5 it does."""
+        drawn = self.face.alignment.to_photo(self.pigment.lesion.astype(np.float32), window)
+        return np.asarray(drawn, np.float32)
 
 
 def measure_photo(

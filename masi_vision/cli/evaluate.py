@@ -47,14 +47,15 @@ def evaluate(
     from masi_vision.evaluation.comparison import compared
     from masi_vision.evaluation.page import Evaluation
     from masi_vision.evaluation.worst import worst_cases
-    from masi_vision.labels.dataset import read_dataset
+    from masi_vision.labels.dataset import read_dataset, refuse_shared_photos
     from masi_vision.written import try_to_write
 
     data, chosen = read_dataset(dataset), load_settings(settings)
+    refuse_shared_photos(data)
     if out is not None:
         try_to_write(out)
     opened = [opened_models(one) for one in ([models] if against is None else [models, against])]
-    names = _names([one for _, one in opened])
+    names = _names(opened)
     made = [
         _figures(data, folder, chosen, split, workers or cores(), name)
         for (folder, _), name in zip(opened, names, strict=True)
@@ -70,6 +71,11 @@ def evaluate(
         figures=figures,
         others=others,
         differences=compared(figures, others) if others else (),
+        remarks=[
+            said
+            for (folder, _), name in zip(opened, names, strict=True)
+            for said in _learned_here(data, split, name, folder)
+        ],
         worst=worst_cases(data, figures, with_pictures, chosen, count=worst) if with_pictures else (),
     )
     _show(evaluation)
@@ -83,10 +89,29 @@ def evaluate(
     return SOME_NOT_SCORED if evaluation.problems else DONE
 
 
-def _names(models: list[Models]) -> list[str]:
-    """Names that differ, though two folders may be called the same."""
-    names = [one.name for one in models]
+def _names(opened: list[tuple[Path | None, Models]]) -> list[str]:
+    """Names that differ: where two are one, with the run's, as `masi train` writes RUN/models."""
+    names = [one.name for _, one in opened]
+    if len(set(names)) < len(names):
+        names = [
+            f"{folder.resolve().parent.name}/{one.name}" if folder else one.name for folder, one in opened
+        ]
     return names if len(set(names)) == len(names) else [f"{name} ({n})" for n, name in enumerate(names, 1)]
+
+
+def _learned_here(data: Dataset, split: Part, name: str, folder: Path | None) -> list[str]:
+    """Say that models learned from photos that they are evaluated on, or were chosen by them."""
+    from masi_vision.visit.models import datasets_learned
+
+    if folder is None or split == "test" or data.sha256 not in datasets_learned(folder):
+        return []
+    parts = ("train", "validation") if split == "all" else (split,)
+    if not (count := sum(entry.split in parts for entry in data.entries)):
+        return []
+    return [
+        f"{name} learned from {count} of these photos, or was chosen by them: its figures here are better "
+        "than on people it never saw. Expected the split test, for what it is worth on others."
+    ]
 
 
 def _figures(
@@ -131,6 +156,8 @@ def _show(evaluation: Evaluation) -> None:
         values = [figure_text(one[name], name) or "not known here" for one in columns]
         table.add_row(MEASURES[name].title, *values)
     console.print(table)
+    for remark in evaluation.remarks:
+        console.print(remark, soft_wrap=True)
     for one in evaluation.differences:
         console.print(one.sentence, soft_wrap=True)
     for photo in evaluation.problems[:_SHOWN_PROBLEMS]:

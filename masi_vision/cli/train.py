@@ -107,8 +107,12 @@ def _tell(name: str, part: Part) -> None:
         f"{name}: {fitted.samples:,} samples in {fitted.minutes:.1f} minutes; on the validation people: "
         f"{', '.join(figures) or 'not looked at'}."
     )
+    if fitted.is_cut_short:
+        patience = part.experiment.schedule.patience
+        typer.echo(f"{name}: stopped after {patience} looks without a better one (schedule.patience).")
     if figures and fitted.best_step == 0:
+        longer = "Be more patient, or train" if fitted.is_cut_short else "Train longer,"
         typer.echo(
             f"{name}: no look was better than the one at the start, so the network is the one that it began "
-            "with. Train longer, at a lower rate, or on more photos."
+            f"with. {longer} at a lower rate, or on more photos."
         )

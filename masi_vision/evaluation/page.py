@@ -45,6 +45,8 @@ class Evaluation:
         Of the one and of the other; `others` is empty without.
     differences : sequence of Difference
         Of the one to the other.
+    remarks : sequence of str
+        What to know before any figure is believed.
     """
 
     dataset: str
@@ -54,6 +56,7 @@ class Evaluation:
     figures: Sequence[PhotoFigures]
     others: Sequence[PhotoFigures] = ()
     differences: Sequence[Difference] = ()
+    remarks: Sequence[str] = ()
     worst: Sequence[WorstCase] = field(default=(), repr=False)
 
     @property
@@ -95,6 +98,7 @@ def to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "split": evaluation.split,
         "models": {name: dict(files) for name, files in evaluation.models.items()},
         "settings_sha256": evaluation.settings_sha256,
+        "remarks": list(evaluation.remarks),
         "summary": {name: _plain(figures) for name, figures in evaluation.summaries.items()},
         "comparison": _comparison(evaluation),
         "photos": [one.to_dict() for one in evaluation.figures],

@@ -44,6 +44,8 @@ from masi_vision.visit.models import Models, open_models
 Part = Literal[Split, "all"]
 """Which photos of a data set are evaluated."""
 
+_MOSTLY = 0.9
+"""Share of the skin of which the pigment must be known for a photo to be called clear (chosen here)."""
 _STRIP_PX = 1024  # rows of a photo that are drawn at once: all of 24 megapixels would take 2 GB
 
 
@@ -241,18 +243,24 @@ def _with_truth(figures: PhotoFigures, one: _Annotated, models: Models, settings
     truth = one.truth
     if truth is None:
         return figures
-    clear = bool(truth.known.any()) and not truth.lesion.any()
-    figures = replace(figures, pigment_known=True, clear=clear)
+    figures = replace(figures, pigment_known=True, clear=_is_clear(truth, one))
     if one.landmarks is None:  # no face found and none given: all of the pigment is missed
         skin = one.labelled_skin if one.labelled_skin.any() else truth.known
         return replace(figures, lesion=LesionAreas(true=_share(truth.lesion, skin)))
     over = Alignment(models.face.atlas, one.landmarks)
     codes = None if one.measures is None else one.measures.codes
     on_face = truth_on_face(truth, one.labels, over, codes)
-    regions = with_pigment(figures.regions, on_face, one.measures, settings)
+    regions = with_pigment(figures.regions, on_face, one.measures, settings, models)
     found, true = mmasi_pair(regions, settings)
     lesion = lesion_areas(on_face, one.measures)
     return replace(figures, lesion=lesion, regions=regions, mmasi=found, true_mmasi=true)
+
+
+def _is_clear(truth: PigmentTruth, one: _Annotated) -> bool:
+    """Whether no pigment was drawn, and most of the skin was looked at."""
+    skin = one.labelled_skin if one.labelled_skin.any() else drawn_codes(one.measures, one.photo) > 0
+    looked_at = _share(truth.known, skin) if skin.any() else float(truth.known.any())
+    return not truth.lesion.any() and looked_at >= _MOSTLY
 
 
 def _share(part: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]) -> float:

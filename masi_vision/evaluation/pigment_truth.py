@@ -13,9 +13,10 @@ from masi_vision.evaluation.region_figures import Mask, RegionFigures
 from masi_vision.face.align import Alignment, skin_area
 from masi_vision.face.atlas import FaceAtlas, Floats
 from masi_vision.labels.dataset import UNKNOWN, Codes, PigmentTruth
-from masi_vision.pigment.measure import RegionMeasure, share_of_area
+from masi_vision.pigment.measure import RegionMeasure, measure_region, share_of_area
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.measure import PhotoMeasures, among, region_members
+from masi_vision.visit.models import Models
 from masi_vision.visit.region import graded_as
 from masi_vision.visit.score import mmasi_of
 
@@ -95,16 +96,33 @@ def with_pigment(
     truth: TruthOnFace,
     measures: PhotoMeasures | None,
     settings: Settings,
+    models: Models,
 ) -> dict[str, RegionFigures]:
-    """The regions with found and true pigment of those that MASI counts."""
+    """The regions with found and true pigment of those that MASI counts, both where the truth is known."""
     out = dict(regions)
     members = region_members(settings.scale)
     for name in MASI_REGIONS:
         inside = truth.region(members[name])
         if inside is not None:
             known = _true_values(out.get(name, RegionFigures()), truth, inside)
-            out[name] = _with_measure(known, None if measures is None else measures.regions[name], settings)
+            found = None if measures is None else _measured(measures, members[name], truth, models)
+            visible = None if measures is None else measures.regions[name]
+            out[name] = known if visible is None else _with_measure(known, found, visible, settings)
     return out
+
+
+def _measured(
+    measures: PhotoMeasures, members: list[int], truth: TruthOnFace, models: Models
+) -> RegionMeasure | None:
+    """What the models find in their own region, as far as the truth of it is known."""
+    pigment, atlas = measures.pigment, truth.atlas
+    return measure_region(
+        pigment,
+        among(measures.codes, members) & truth.known,
+        whole=among(atlas.labels, members),
+        area=skin_area(atlas),
+        error=models.pigment.errors[pigment.method],
+    )
 
 
 def _true_values(region: RegionFigures, truth: TruthOnFace, inside: Mask) -> RegionFigures:
@@ -116,7 +134,9 @@ def _true_values(region: RegionFigures, truth: TruthOnFace, inside: Mask) -> Reg
     return replace(region, true_fraction=share, true_contrast_od=contrast)
 
 
-def _with_measure(region: RegionFigures, found: RegionMeasure | None, settings: Settings) -> RegionFigures:
+def _with_measure(
+    region: RegionFigures, found: RegionMeasure | None, visible: RegionMeasure, settings: Settings
+) -> RegionFigures:
     """The region with what was found in it; one that is not visible is not graded."""
     if found is None or region.true_fraction is None:
         return region
@@ -127,7 +147,7 @@ def _with_measure(region: RegionFigures, found: RegionMeasure | None, settings: 
         fraction_low=found.pigmented_fraction_low,
         fraction_high=found.pigmented_fraction_high,
         contrast_od=found.contrast_od,
-        graded=found.visible_fraction >= least,
+        graded=visible.visible_fraction >= least,
     )
     return _with_grades(full, settings.scale)
 

@@ -119,7 +119,8 @@ def region_overlaps(drawn: Codes, labels: Codes, span_px: float) -> dict[str, Re
     Parameters
     ----------
     drawn, labels : (H, W) uint8
-        Codes as the models and the annotator draw them; pixels where `labels` is 255 count nowhere.
+        Codes as the models and the annotator draw them; pixels where `labels` is 255 count nowhere, and a
+        region that nobody could draw (most of what the models draw of it is 255) not at all.
     """
     known = labels != UNKNOWN
     return {one.name.lower(): _overlap(drawn == one, labels == one, known, span_px) for one in SUBUNITS}
@@ -127,6 +128,8 @@ def region_overlaps(drawn: Codes, labels: Codes, span_px: float) -> dict[str, Re
 
 def _overlap(ours: Mask, theirs: Mask, known: Mask, span_px: float) -> RegionFigures:
     seen = ours & known
+    if not theirs.any() and 2 * np.count_nonzero(seen) < np.count_nonzero(ours):
+        return RegionFigures()  # the rim of what is not known is no mistake
     common, found, true = (float(np.count_nonzero(mask)) for mask in (seen & theirs, seen, theirs))
     made = RegionFigures(common / span_px**2, found / span_px**2, true / span_px**2)
     if not made.counts:

@@ -116,14 +116,19 @@ class Dataset:
         return tuple(entry for entry in self.entries if entry.split == split)
 
     @cached_property
+    def photo_sha256(self) -> dict[str, str]:
+        """Hash of each photo's file; of a missing one that of nothing."""
+        return {entry.photo: _sha256(self.folder / entry.photo) for entry in self.entries}
+
+    @cached_property
     def sha256(self) -> str:
         """Hash of all that it says: every row, every file that one names, and the landmarks; read once."""
         digest = hashlib.sha256()
         for entry in self.entries:
             digest.update(repr(entry).encode())
-            for name in filter(None, (entry.photo, entry.labels, entry.pigment)):
-                file = self.folder / name
-                digest.update(hashlib.sha256(file.read_bytes() if file.is_file() else b"").digest())
+            digest.update(bytes.fromhex(self.photo_sha256[entry.photo]))
+            for name in filter(None, (entry.labels, entry.pigment)):
+                digest.update(bytes.fromhex(_sha256(self.folder / name)))
             digest.update(np.ascontiguousarray(self.landmarks.get(entry.photo, ()), np.float32).tobytes())
         return digest.hexdigest()
 
@@ -228,9 +233,18 @@ def read_dataset(folder: Path) -> Dataset:
         if name and not (folder / name).is_file()
     ]
     if wrong:
-        raise DatasetError(f"{file} does not fit:\n  " + "\n  ".join(wrong) + "\nCorrect the table.")
+        try:
+            refuse_shared_patients(entries)
+        except DatasetError as more:
+            wrong.append(str(more))
+        told = "\n  ".join(wrong)
+        raise DatasetError(f"{file} does not fit:\n  {told}\nCorrect the table, or put back what is missing.")
     refuse_shared_patients(entries)
     return Dataset(folder, tuple(entries), _landmarks(folder / LANDMARKS))
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes() if file.is_file() else b"").hexdigest()
 
 
 def refuse_spelled_alike(patients: Iterable[str]) -> None:
@@ -265,6 +279,27 @@ def refuse_shared_patients(entries: Iterable[Entry]) -> None:
         raise DatasetError(
             f"{len(shared)} patients stand in more than one split: {'; '.join(shared[:10])}. Expected "
             "all photos of a patient in one. Correct the column split."
+        )
+
+
+def refuse_shared_photos(data: Dataset) -> None:
+    """Refuse one file in two splits, whatever the patients are called; see `refuse_shared_patients`.
+
+    Raises
+    ------
+    DatasetError
+        Naming every such pair.
+    """
+    first: dict[str, Entry] = {}
+    shared = []
+    for entry in data.entries:
+        before = first.setdefault(data.photo_sha256[entry.photo], entry)
+        if before.split != entry.split:
+            shared.append(f"{before.photo} ({before.split}) and {entry.photo} ({entry.split})")
+    if shared:
+        raise DatasetError(
+            f"{len(shared)} photos stand in two splits under two names: {'; '.join(shared[:10])}. Expected "
+            "each photo once. Take one of them out."
         )
 
 

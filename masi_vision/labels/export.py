@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,11 @@ a tenth of it)."""
 
 Json = dict[str, Any]
 """An object of a JSON file that somebody else wrote."""
+
+
+def is_hidden(file: PurePath) -> bool:
+    """Whether a file, or a folder that it lies in, is one of the system's own: .name, ._name, __MACOSX."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in file.parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +68,8 @@ class LabelledPhoto:
         Whether the pigment was looked for even where none is drawn.
     clear_is_zero : bool
         Whether that contrast is 0 on all clear skin; else small values are noise.
+    annotation : str
+        The file that it was read from, where each photo has one of its own.
     """
 
     file: str
@@ -73,6 +80,7 @@ class LabelledPhoto:
     density: Callable[[], npt.NDArray[np.uint8 | np.uint16]] | None = None
     pigment_said: bool = False
     clear_is_zero: bool = False
+    annotation: str = ""
 
 
 @dataclass(frozen=True, eq=False)

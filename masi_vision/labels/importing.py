@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from masi_vision.config import Settings
 from masi_vision.errors import DatasetError, NotScorable, reason_of
 from masi_vision.face.align import Alignment
-from masi_vision.face.atlas import SUBUNIT_OF_REGION, Floats
+from masi_vision.face.atlas import SUBUNIT_OF_REGION, Floats, face_span
 from masi_vision.face.find import find_face
 from masi_vision.face.models import FaceModels
 from masi_vision.labels.classes import REGION_CODES, Classes
@@ -43,6 +44,8 @@ from masi_vision.visit.seen import srgb8
 
 _LONGEST_NAME = 100
 _LEAST_PLACED_PX = 200
+_RIM = 0.04
+"""Share of the face's span by which a drawn border may lie off the face's own (chosen here)."""
 """Fewer pixels of a region tell nothing of where it was drawn. Chosen here."""
 
 
@@ -89,7 +92,7 @@ def match_photos(export: Export, photos: PhotoFolder) -> Matched:
         except NoSuchPhotoError as why:
             left_out.append(_sentence(photo.file, str(why)))
             continue
-        twice.setdefault(file, []).append(photo.file)
+        twice.setdefault(file, []).append(photo.annotation or photo.file)
         found[file] = photo
     for file, names in twice.items():
         if len(names) > 1:
@@ -138,6 +141,7 @@ def import_labels(
     """
     refuse_used(out)
     entries: list[Entry] = []
+    written: list[str] = []
     landmarks: dict[str, Floats] = {}
     left_out = list(plan.matched.left_out)
     names = _Names()
@@ -153,6 +157,7 @@ def import_labels(
             continue
         source = plan.photos.root / file
         entries.append(_write(entry, source, names.of(PurePosixPath(file)), layers, out))
+        written.append(file)
         if found is not None:
             landmarks[entries[-1].photo] = found.landmarks
     if not entries:
@@ -160,7 +165,7 @@ def import_labels(
     data = Dataset(out, split_by_patient(entries, seed=seed), landmarks)
     write_dataset(data)
     remarks = []
-    if untold := sum(photo.size is None for photo in plan.matched.photos.values()):
+    if untold := sum(plan.matched.photos[file].size is None for file in written):
         remarks.append(
             f"Of {untold} photos the file does not say at what size they were drawn on, so that nobody could "
             "tell whether outlines fit. Look at some: masi evaluate DATASET --split all --out PAGE."
@@ -280,7 +285,12 @@ def _with_landmarks(layers: Layers, found: Alignment | None, undrawable: tuple[s
                 f"has its {region} where the face has its {there}. Expected sides as the patient's own, "
                 "drawn on the upright photo. Look whether sides are swapped, or the tool showed it turned"
             )
-    unsaid = np.isin(placed, [REGION_CODES[region] for region in undrawable]) & (labels == 0)
+    unsaid = np.isin(placed, [REGION_CODES[region] for region in undrawable])
+    around = (
+        2 * round(_RIM * face_span(found.landmarks)) + 1
+    )  # nobody's border lies just where the face has it
+    unsaid = cv2.dilate(unsaid.astype(np.uint8), np.ones((around, around), np.uint8)) > 0
+    unsaid &= labels == 0
     return replace(layers, labels=np.where(unsaid, UNKNOWN, labels).astype(np.uint8))
 
 

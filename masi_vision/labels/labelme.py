@@ -50,7 +50,7 @@ def _photo(name: str, values: Json) -> LabelledPhoto:
         Shape(str(one.get("label", "")), f"shape {number}", partial(_mask, one))
         for number, one in enumerate(drawn, 1)
     )
-    return LabelledPhoto(file, size, shapes)
+    return LabelledPhoto(file, size, shapes, annotation=name)
 
 
 def _mask(drawn: Json, shape: Size) -> Mask:

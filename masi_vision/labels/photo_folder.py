@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from masi_vision.config import ViewSettings
 from masi_vision.errors import DatasetError
-from masi_vision.labels.export import LabelledPhoto
+from masi_vision.labels.export import LabelledPhoto, is_hidden
 from masi_vision.visit.folder import PHOTO_SUFFIXES, views_told
 
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts it before the name of an uploaded file
@@ -127,11 +127,7 @@ def open_photos(root: Path, words: ViewSettings) -> PhotoFolder:
     found = sorted(
         file.relative_to(root) for file in root.rglob("*") if file.suffix.lower() in PHOTO_SUFFIXES
     )
-    files = tuple(
-        file.as_posix()
-        for file in found
-        if not any(part.startswith(".") for part in file.parts) and (root / file).is_file()
-    )
+    files = tuple(file.as_posix() for file in found if not is_hidden(file) and (root / file).is_file())
     if not files:
         raise DatasetError(f"{root} holds no photo. Expected those that were annotated. Check --photos.")
     return PhotoFolder(root, files, words)

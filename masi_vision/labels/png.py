@@ -12,7 +12,7 @@ from PIL import Image
 
 from masi_vision.labels.classes import PIGMENT_CLASS, PIGMENT_UNKNOWN, REGION_CODES, UNKNOWN_CLASS
 from masi_vision.labels.dataset import PIGMENTED, UNKNOWN
-from masi_vision.labels.export import Export, LabelledPhoto, Shape, labels_of
+from masi_vision.labels.export import Export, LabelledPhoto, Shape, is_hidden, labels_of
 from masi_vision.labels.outline import Mask, Size
 
 _REGIONS, _PIGMENT, _LESION = "_regions", "_pigment", "_lesion"
@@ -23,7 +23,11 @@ Density = Callable[[], npt.NDArray[np.uint8 | np.uint16]]
 
 def read_png_masks(folder: Path) -> Export:
     """Read a folder of masks; a code that is none of this project's is the class "code N"."""
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() == ".png" and file.is_file())
+    files = sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() == ".png" and file.is_file() and not is_hidden(file.relative_to(folder))
+    )
     by_name: dict[str, dict[str, Path]] = {}
     twice = []
     for file in files:

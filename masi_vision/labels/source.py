@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from masi_vision.errors import DatasetError
 from masi_vision.labels.coco import is_coco, read_coco
 from masi_vision.labels.cvat import read_cvat
-from masi_vision.labels.export import MOST_BYTES, Export, read_limited, too_large
+from masi_vision.labels.export import MOST_BYTES, Export, is_hidden, read_limited, too_large
 from masi_vision.labels.label_studio import is_label_studio, read_label_studio
 from masi_vision.labels.labelme import is_labelme, read_labelme
 from masi_vision.labels.png import read_png_masks
@@ -40,6 +40,8 @@ def _one(data: bytes, name: str) -> Export:
     if data[:300].lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").startswith(b"<"):
         return read_cvat(data)
     values = _json(data)
+    if values is None:
+        raise DatasetError(f"{name} {_why_no_json(data)}. {EXPECTED}. Export it again.")
     if is_coco(values):
         return read_coco(values)  # type: ignore[arg-type]
     if is_labelme(values):
@@ -47,6 +49,19 @@ def _one(data: bytes, name: str) -> Export:
     if is_label_studio(values):
         return read_label_studio(values)  # type: ignore[arg-type]
     raise DatasetError(f"{name} holds no annotations that are known here. {EXPECTED}. Export it again.")
+
+
+def _why_no_json(data: bytes) -> str:
+    """What is wrong with a file that is neither XML nor JSON."""
+    if not data.strip():
+        return "is empty"
+    try:
+        json.loads(data.decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        return f"is no whole JSON (line {error.lineno}, column {error.colno}: {error.msg.lower()})"
+    except (UnicodeDecodeError, RecursionError):
+        return "is no JSON"
+    return "holds nothing"
 
 
 def _json(data: bytes) -> object:
@@ -68,12 +83,12 @@ def _zip(data: bytes, name: str) -> Export:
                 one
                 for one in archive.infolist()
                 if one.filename.lower().endswith((".xml", ".json"))
-                and not one.filename.startswith("__MACOSX/")
+                and not is_hidden(PurePosixPath(one.filename))
             ]
             if len(inside) != 1:
                 raise DatasetError(
-                    f"{name} holds {len(inside)} files of annotations. Expected one, annotations.xml. "
-                    "Unpack it and name the file."
+                    f"{name} holds {len(inside)} files of annotations. Expected one. Unpack it and name the "
+                    "folder."
                 )
             with archive.open(inside[0]) as stream:
                 content = stream.read(MOST_BYTES + 1)  # what the archive says of sizes is not to be trusted
@@ -87,7 +102,7 @@ def _zip(data: bytes, name: str) -> Export:
 def _folder(folder: Path) -> Export:
     if (folder / "annotations.xml").is_file():
         return read_cvat(read_limited(folder / "annotations.xml"))
-    files = sorted(folder.rglob("*.json"))
+    files = [file for file in sorted(folder.rglob("*.json")) if not is_hidden(file.relative_to(folder))]
     contents = {file.relative_to(folder).as_posix(): _json(read_limited(file)) for file in files}
     if any(is_labelme(values) for values in contents.values()):
         return read_labelme(contents)

@@ -12,6 +12,7 @@ import numpy as np
 from masi_vision.config import Settings
 from masi_vision.errors import DatasetError, NotScorable
 from masi_vision.labels.classes import PIGMENT_CLASS, REGION_CODES
+from masi_vision.labels.export import is_hidden
 from masi_vision.labels.outline import Mask, Size
 from masi_vision.photo import Photo, read_photo
 from masi_vision.visit.folder import PHOTO_SUFFIXES
@@ -81,8 +82,7 @@ def _photos_at(path: Path) -> Iterator[Path]:
         yield path
         return
     for file in sorted(path.rglob("*")):
-        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-        if file.suffix.lower() in PHOTO_SUFFIXES and not hidden and file.is_file():
+        if file.suffix.lower() in PHOTO_SUFFIXES and not is_hidden(file.relative_to(path)) and file.is_file():
             yield file
 
 

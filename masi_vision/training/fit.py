@@ -77,6 +77,8 @@ class Fitted:
         0 where no look was better than the one at the start: the network is the one that was begun with.
     figures, figures_at_start : dict
         On the validation people, of the network and of the one that was begun with.
+    is_cut_short : bool
+        Whether patience ended it before its last step.
     """
 
     network: nn.Module
@@ -86,6 +88,7 @@ class Fitted:
     minutes: float
     figures: Figures = field(default_factory=dict)
     figures_at_start: Figures = field(default_factory=dict)
+    is_cut_short: bool = False
 
 
 Tell = Callable[[int, int, Figures], None]
@@ -194,6 +197,8 @@ class _Run:
                     self._save()
                     saved = time.monotonic()
                 self.tell(at.step, self.total, self.figures)
+            if since:
+                self._note("train", {name: float(one) for name, one in _mean(since).items()})
         finally:
             if at.step and is_whole and self._is_finite():
                 self._save()
@@ -321,9 +326,12 @@ class _Run:
             network.load_state_dict(weights_of(self.folder / BEST))
         of_step = self.schedule.batch * self.schedule.accumulate
         best = at.best_step if at.best > -np.inf else at.step  # where no look had a number, the end
+        is_cut_short = at.step < self.total
         figures, at_start = (_figures_at(self.folder / LOG, step) for step in (best, 0))
         network = network.to("cpu", memory_format=torch.contiguous_format)
-        return Fitted(network, at.step, at.step * of_step, best, at.spent_s / 60, figures, at_start)
+        return Fitted(
+            network, at.step, at.step * of_step, best, at.spent_s / 60, figures, at_start, is_cut_short
+        )
 
 
 class Processes:

@@ -40,8 +40,12 @@ class ReaderJudge:
     samples: ReaderSamples
 
     def figures(self, network: nn.Module) -> Figures:
-        """Mean IoU of the regions of MASI, areas summed; landmarks in shares of the eye distance."""
-        both, either, off = np.zeros(len(MASI_SUBUNITS)), np.zeros(len(MASI_SUBUNITS)), []
+        """Mean IoU of the regions of MASI that are labelled anywhere, areas summed; landmarks.
+
+        Landmarks in shares of the eye distance.
+        """
+        both, either, labelled = (np.zeros(len(MASI_SUBUNITS)) for _ in range(3))
+        off = []
         for first in range(0, self.samples.photos, _AT_ONCE):
             here = range(first, min(first + _AT_ONCE, self.samples.photos))
             taken = [self.samples.plain(number) for number in here]
@@ -52,11 +56,13 @@ class ReaderJudge:
                     ours, theirs = (drawn == code) & known, truth == code
                     both[place] += (ours & theirs).sum()
                     either[place] += (ours | theirs).sum()
+                    labelled[place] += theirs.sum()
                 eyes = np.linalg.norm(sample["landmarks"][33, :2] - sample["landmarks"][263, :2])
                 off.append(
                     np.linalg.norm((points - sample["landmarks"])[:, :2], axis=1).mean() / max(eyes, 1.0)
                 )
-        mean_iou = float(np.mean(both / np.maximum(either, 1)))
+        drawn_by_somebody = labelled > 0
+        mean_iou = float(np.mean((both / np.maximum(either, 1))[drawn_by_somebody]))
         return {"mean_iou": mean_iou, "landmarks": float(np.mean(off)), SCORE: mean_iou}
 
     def pictures(self, network: nn.Module) -> Pixels:

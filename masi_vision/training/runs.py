@@ -195,7 +195,8 @@ def _pigment(experiment: PigmentExperiment, sources: Sources) -> Prepared:
         samples = SitePigmentSamples(frames["train"], how, seed=seed)
         others = frames["validation"] or frames["train"]
         held = SitePigmentSamples(others, how, seed=_VALIDATION_SEED)
-        judge = PigmentJudge(held, held.photos, cut) if frames["validation"] else None
+        shows = any(map(_shows_pigment, frames["validation"]))
+        judge = PigmentJudge(held, held.photos, cut) if shows else None
     network = pigment_of(experiment.model)
     seen = _tensor([held.plain(number) for number in range(min(_STATISTICS_FROM, held.photos))])
     _start(network, experiment, "pigment", sources, seen)
@@ -210,7 +211,19 @@ def _frames(sources: Sources) -> tuple[dict[Split, list[SiteFrame]], dict[str, A
         raise DatasetError(_NO_PIGMENT)
     left_out = [why for photos in parts.values() for why in photos.left_out]
     facts = _site_facts(sources, {part: len(some) for part, some in frames.items()})
-    return frames, facts, (*left_out, *_unheld(frames["validation"]))
+    held = frames["validation"]
+    clear = (_ALL_CLEAR,) if held and not any(map(_shows_pigment, held)) else ()
+    return frames, facts, (*left_out, *_unheld(held), *clear)
+
+
+_ALL_CLEAR = (
+    "No photo of the split validation shows pigment: nobody could tell a better network there, and the one "
+    "of the end is kept. Deal patients with pigment into validation."
+)
+
+
+def _shows_pigment(frame: SiteFrame) -> bool:
+    return bool(((frame.lesion > 0.5) & (frame.known > 0.5)).any())
 
 
 def _start(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from masi_vision.errors import OutputError, SettingsError
+from masi_vision.labels.dataset import refuse_shared_photos
 from masi_vision.model_files import CARD
 from masi_vision.training.curves import draw_curves
 from masi_vision.training.experiment import Experiment
@@ -71,6 +72,8 @@ def train_models(
             _refuse_other_networks(experiments, sources, run)
             for one in experiments:
                 refuse_without_outlines(one.experiment, sources)
+            if sources.dataset is not None:
+                refuse_shared_photos(sources.dataset)
             begun = _origin(sources)
             for one in experiments:
                 _remember(one, run, begun)
@@ -127,7 +130,9 @@ def _refuse_other_networks(experiments: Sequence[Named], sources: Sources, run: 
             f"{models} is both trained on and written. Expected a new folder for the run. Name another with "
             "--run."
         )
-    others = sorted(file.parent.name for file in run.glob(f"*/{EXPERIMENT}"))
+    others = sorted(
+        file.parent.name for file in run.glob(f"*/{EXPERIMENT}") if (file.parent / CHECKPOINT).exists()
+    )
     others = [name for name in others if name not in names]
     if others and models.exists():
         raise OutputError(

@@ -246,6 +246,13 @@ def about_models(folder: Path) -> dict[str, str]:
     return {key: printable(str(told[key])) for key in ("name", "made_with", "description") if told.get(key)}
 
 
+def datasets_learned(folder: Path) -> set[str]:
+    """Hashes of the data sets that a site's networks learned from."""
+    cards = (read_json(folder / name) for name in CARDS)
+    made = (one for card in cards for one in card.get("networks", {}).values())
+    return {str(one["dataset_sha256"]) for one in made if "dataset_sha256" in one}
+
+
 def _learned_from(folder: Path, card: Mapping[str, Any]) -> str:
     """What the networks learned from; of a site's models either may still be the shipped one."""
     if is_shipped(folder):

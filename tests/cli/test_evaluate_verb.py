@@ -9,7 +9,7 @@ from verbs import masi
 
 from masi_vision.config import shipped_file
 from masi_vision.evaluation.measures import MEASURES
-from masi_vision.labels.dataset import Dataset, Entry, write_dataset, write_grey
+from masi_vision.labels.dataset import Dataset, Entry, read_dataset, write_dataset, write_grey
 from masi_vision.photo import read_photo
 from masi_vision.visit.measure import measure_photo
 from masi_vision.visit.models import shipped_models
@@ -85,6 +85,41 @@ def test_the_same_models_twice_get_two_names(faces):
     assert done.exit_code == 0, done.output
     assert "shipped (1)" in done.stdout and "shipped (2)" in done.stdout
     assert "Page:" not in done.stdout
+
+
+def test_models_of_two_runs_are_named_by_their_runs_and_say_what_they_learned_from(copied, tmp_path):
+    (copied / "dataset.csv").write_text((copied / "dataset.csv").read_text().replace("test", "train", 1))
+    data = read_dataset(copied)
+    shipped = shipped_file("models", "face.json").parent
+    for run in ("run-1", "run-2"):
+        ignored = shutil.ignore_patterns("*.md", "*.png")
+        folder = shutil.copytree(shipped, tmp_path / run / "models", ignore=ignored)
+        card = json.loads((folder / "face.json").read_text()) | {
+            "networks": {"reader": {"dataset_sha256": data.sha256 if run == "run-1" else "0" * 64}}
+        }
+        (folder / "face.json").write_text(json.dumps(card))
+    both = ["--models", tmp_path / "run-1" / "models", "--against", tmp_path / "run-2" / "models"]
+    done = masi("evaluate", copied, *both, "--split", "all", "--out", tmp_path / "out", "--workers", 1)
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.stdout.split())
+    assert "run-1/models learned from 1 of these photos" in said
+    assert "run-2/models learned" not in said
+    values = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
+    assert list(values["models"]) == ["run-1/models", "run-2/models"]
+    assert len(values["remarks"]) == 1
+    plain = masi("evaluate", copied, *both, "--workers", 1)
+    assert "learned from" not in plain.stdout
+
+
+def test_one_photo_in_two_splits_is_refused(copied):
+    text = (copied / "dataset.csv").read_text()
+    first, second = sorted((copied / "photos").iterdir())
+    second.write_bytes(first.read_bytes())
+    (copied / "dataset.csv").write_text(text.replace("test", "train", 1))
+    done = masi("evaluate", copied, "--workers", 1)
+    assert done.exit_code == 2
+    assert "1 photos stand in two splits under two names" in done.output
+    assert first.name in done.output and second.name in done.output
 
 
 def test_a_photo_that_cannot_be_read_is_named_and_the_rest_is_done(copied):

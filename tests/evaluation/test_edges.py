@@ -27,15 +27,15 @@ def outer_cheek(atlas):
     return TruthOnFace(atlas, atlas.labels, np.ones_like(cheek), lesion, None)
 
 
-def test_the_true_fraction_is_by_skin_and_not_by_pixels(atlas, outer_cheek, settings):
+def test_the_true_fraction_is_by_skin_and_not_by_pixels(atlas, outer_cheek, settings, models):
     cheek, area = atlas.labels == 2, skin_area(atlas)
-    found = with_pigment({}, outer_cheek, None, settings)["right_malar"]
+    found = with_pigment({}, outer_cheek, None, settings, models)["right_malar"]
     assert found.true_fraction == pytest.approx(area[outer_cheek.lesion].sum() / area[cheek].sum())
     assert found.true_fraction > outer_cheek.lesion.sum() / cheek.sum() + 0.02
     assert (found.fraction, found.graded) == (None, False)
 
 
-def test_a_region_is_graded_from_the_share_that_the_settings_ask_for(drawn, outer_cheek, settings):
+def test_a_region_is_graded_from_the_share_that_the_settings_ask_for(drawn, outer_cheek, settings, models):
     least = settings.quality.visible_fraction.fail
     graded = []
     for seen in (least, least - 1e-6):
@@ -44,9 +44,40 @@ def test_a_region_is_graded_from_the_share_that_the_settings_ask_for(drawn, oute
             name: None if one is None else replace(one, visible_fraction=seen)
             for name, one in measures.regions.items()
         }
-        found = with_pigment({}, outer_cheek, replace(measures, regions=regions), settings)
+        found = with_pigment({}, outer_cheek, replace(measures, regions=regions), settings, models)
         graded.append([found[name].graded for name in MASI_REGIONS])
     assert graded == [[True] * 4, [False] * 4]
+
+
+def test_where_half_of_the_pigment_is_not_known_both_are_of_the_other_half(drawn, dataset, settings, models):
+    """The annotator agrees with the models wherever something is known."""
+
+    def half(one):
+        known = one.lesion.astype(np.uint8)
+        known[:, : known.shape[1] // 2] = 255
+        return known
+
+    shown = [one for one in drawn if one.lesion.any()][:1]
+    data = dataset(shown, pigment=half)
+    figures = evaluate_photo(data, data.entries[0], models, settings)
+    errors = [one.fraction_error for one in figures.regions.values() if one.fraction_error is not None]
+    assert len(errors) >= 3
+    assert max(errors) < 0.02
+    assert not figures.clear
+
+
+def test_a_photo_whose_skin_was_hardly_looked_at_is_not_clear(drawn, dataset, settings, models):
+    clear = {}
+    for share in (0.05, 1.0):
+
+        def looked_at(one, share=share):
+            layer = np.zeros_like(one.codes)
+            layer[:, : int((1 - share) * layer.shape[1])] = 255
+            return layer
+
+        data = dataset(drawn[:1], pigment=looked_at)
+        clear[share] = evaluate_photo(data, data.entries[0], models, settings).clear
+    assert clear == {0.05: False, 1.0: True}
 
 
 def test_the_landmarks_of_the_data_set_come_before_those_found(drawn, dataset, settings, models):

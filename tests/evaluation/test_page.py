@@ -78,6 +78,7 @@ def test_the_file_holds_the_same_figures(beside):
         "split",
         "models",
         "settings_sha256",
+        "remarks",
         "summary",
         "comparison",
         "photos",

@@ -79,6 +79,16 @@ def test_where_nobody_knows_nothing_counts():
     assert [one.iou for one in hidden.values()] == [None] * 6
 
 
+def test_a_region_that_nobody_could_draw_is_no_mistake_where_the_models_draw_its_rim():
+    drawing = codes((FOREHEAD, 20, 50, 80, 150))
+    truth = codes()
+    truth[22:78, 52:148] = 255  # where the mean face has it
+    found = region_overlaps(drawing, truth, SPAN)["forehead"]
+    assert (found.iou, found.union) == (None, 0)
+    truth[:, :] = 0
+    assert region_overlaps(drawing, truth, SPAN)["forehead"].iou == 0  # drawn, and not there
+
+
 def test_swapped_sides_are_seen_and_rims_are_not():
     own = codes((RIGHT, 100, 20, 160, 80), (LEFT, 100, 140, 160, 200))
     other = codes((LEFT, 100, 20, 160, 80), (RIGHT, 100, 140, 160, 200))

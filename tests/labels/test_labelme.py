@@ -142,3 +142,17 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="empty holds no annotations"):
         read_export(tmp_path / "empty")
+
+
+def test_the_system_s_own_files_are_no_annotations(labelme):
+    folder = labelme(shape("rectangle", [[30, 20], [20, 10]]))
+    for name in ("._front.json", ".hidden.json", "__MACOSX/front.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"\x00\x05\x16\x07")
+    export = read_export(folder)
+    assert (len(export.photos), export.problems) == (1, ())
+
+
+def test_a_photo_knows_the_file_that_it_was_read_from(labelme):
+    (photo,) = read_export(labelme()).photos
+    assert photo.annotation == "front.json"

@@ -86,3 +86,18 @@ def test_an_altered_file_is_read_or_refused_in_a_sentence(tmp_path, content):
                 continue
             except Exception as error:
                 raise AssertionError(f"{path} = {odd}: {error!r}") from error
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is empty"),
+        ('{"images": [1, 2', "is no whole JSON (line 1, column 17"),
+        ("null", "holds nothing"),
+    ],
+)
+def test_a_file_cut_short_says_where(tmp_path, content, said):
+    (tmp_path / "export.json").write_text(content)
+    with pytest.raises(DatasetError) as caught:
+        read_export(tmp_path / "export.json")
+    assert f"export.json {said}" in str(caught.value)

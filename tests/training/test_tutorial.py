@@ -7,6 +7,8 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+import cv2
+import numpy as np
 import pytest
 from short_experiment import short
 from verbs import masi, table
@@ -59,6 +61,8 @@ def test_from_a_folder_of_photos_to_models_that_score(site):
     assert "unfinished" not in pigment
     assert pigment["errors_from"] in (run / "models" / "pigment.md").read_text(encoding="utf-8")
 
+    (run / "never_begun").mkdir()  # as a call leaves it whose second experiment could not be made ready
+    shutil.copy(run / "finetune_pigment" / "experiment.json", run / "never_begun")
     again = masi("train", *configs, "--dataset", dataset, "--run", run)
     assert again.exit_code == 0, again.output
     other = short("finetune_regions", site).read_text(encoding="utf-8").replace("seed: 1", "seed: 2")
@@ -80,12 +84,31 @@ def test_from_a_folder_of_photos_to_models_that_score(site):
         *("--out", site / "evaluated", "--workers", 1),
     )
     assert found.exit_code == 0, found.output
+    assert "learned from 1 of these photos, or was chosen by them" in " ".join(found.output.split())
     assert (site / "evaluated" / "evaluation.html").is_file()
     photo = next((site / "photos").glob("*/*/front.jpg"))
     scored = masi("score", photo, "--models", run / "models", "--out", site / "scored")
     assert scored.exit_code in (0, 1), scored.output
     _, rows = table(site / "scored" / "scores.csv")
     assert rows[0]["models"] == "models"
+
+
+@pytest.mark.slow
+def test_where_no_validation_photo_shows_pigment_the_network_of_the_end_is_kept(site, tmp_path):
+    dataset = shutil.copytree(site / "dataset", tmp_path / "dataset")
+    for row in table(dataset / "dataset.csv")[1]:
+        if row["split"] == "validation":
+            codes = cv2.imread(str(dataset / row["pigment"]), cv2.IMREAD_UNCHANGED)
+            cv2.imwrite(str(dataset / row["pigment"]), np.zeros_like(codes))
+    config = short("finetune_pigment", tmp_path)
+    done = masi("train", config, "--dataset", dataset, "--run", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "No photo of the split validation shows pigment" in said
+    assert "on the validation people: not looked at" in said
+    made = json.loads((tmp_path / "run" / "models" / "pigment.json").read_text(encoding="utf-8"))
+    one = made["networks"]["pigment"]
+    assert (one["kept_step"], one["validation"]) == (one["steps"], {})
 
 
 @pytest.mark.slow

@@ -141,7 +141,10 @@ def table(judged_pairs: list[Pair]) -> str:
     regions = np.array([r for pair in pairs for r in pair.regions.values()]).T
     still = np.array([r for pair in clear for r in pair.regions.values()])[:, [0, 3]]
     planted = np.array([r for pair in pairs if pair.state == "planted" for r in pair.regions.values()]).T
-    people = np.array([p.person for p in pairs if p.state == "planted" and p.person is not None]).T
+    people, alike = (
+        np.array([p.person for p in pairs if p.state == state and p.person is not None]).T
+        for state in ("planted", "clear")
+    )
     really = np.abs(regions[4]) > LEAST_CHANGE_OD
     held = _held(regions)
 
@@ -151,6 +154,7 @@ def table(judged_pairs: list[Pair]) -> str:
     apart_is = [f"{one.mean():.2%} ({one.max():.2%})" for one in apart.T]
     still_is = [f"{one:.4f}" for one in np.abs(still).mean(axis=0)]
     (error_is, follows), (amount_error_is, amount_follows) = (_beside_truth(one) for one in (planted, people))
+    alike_is = [f"{one:.4f}" for one in np.abs(alike[[0, 3]]).mean(axis=1)]
     part = [f"{np.polyfit(people[4], people[route], 1)[0]:.0%}" for route in (0, 3)]
     lines = [
         f"{len(judged_pairs)} pairs of photographs, of which {len(refused)} are refused as not aligned (skin "
@@ -172,6 +176,10 @@ def table(judged_pairs: list[Pair]) -> str:
         row("90 % interval holds", f"{held.mean():.1%}"),
         row(
             "where pigment changed; where none did", f"{held[really].mean():.1%}; {held[~really].mean():.1%}"
+        ),
+        row(
+            "nothing changed: mean absolute change of the amount, OD",
+            *(f"{np.abs(alike[k]).mean():.4f}" for k in (0, 3)),
         ),
         row(f"r with the planted change of the amount, {people.shape[1]} people", *amount_follows),
         row("mean absolute error of the amount's change, OD", *amount_error_is),

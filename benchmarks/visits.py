@@ -177,10 +177,7 @@ def table(judged_pairs: list[Pair]) -> str:
         row(
             "where pigment changed; where none did", f"{held[really].mean():.1%}; {held[~really].mean():.1%}"
         ),
-        row(
-            "nothing changed: mean absolute change of the amount, OD",
-            *(f"{np.abs(alike[k]).mean():.4f}" for k in (0, 3)),
-        ),
+        row("nothing changed: mean absolute change of the amount, OD", *alike_is),
         row(f"r with the planted change of the amount, {people.shape[1]} people", *amount_follows),
         row("mean absolute error of the amount's change, OD", *amount_error_is),
         row("of a planted change, so much is found (slope)", *part),

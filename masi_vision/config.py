@@ -459,7 +459,8 @@ def read_yaml(file: Path) -> dict[Hashable, Any]:
         values = yaml.load(file.read_text(encoding="utf-8-sig"), Loader=_StrictLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
-            f"{file} cannot be read ({reason_of(error)}). Expected a YAML file in UTF-8."
+            f"{file} cannot be read ({reason_of(error)}). Expected a YAML file in UTF-8"
+            + (", and PowerShell's > writes UTF-16." if isinstance(error, UnicodeDecodeError) else ".")
         ) from error
     except _KeyIsNoText as error:
         raise SettingsError(f"{file} cannot be used: {error}") from error

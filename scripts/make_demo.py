@@ -1,6 +1,6 @@
 """Make the demo photographs that come with the package: people who do not exist, with planted pigment.
 
-    python scripts/make_demo.py --faces FACES --out masi_vision/phantom/demo
+    python scripts/make_demo.py --faces FACES --out masi_vision/phantom/demo_study
 
 Each person is the average of many synthetic faces of one tone, warped to their mean shape, from the front
 and from both sides. Pigment is planted in the aligned frame; truth.json says where and how much.

@@ -1,30 +1,48 @@
 """Record what the phantoms of `masi selftest` measure with the shipped models, for it to compare with.
 
-python scripts/record_selftest.py
+    python scripts/record_selftest.py [--write]
+
+After new models or settings, in a checkout. Without --write it only says what would be recorded.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+from pathlib import Path
 
 from masi_vision.cli.selftest import RECORD, Numbers, made_with, measured_phantoms
 from masi_vision.config import ScaleSettings, load_settings
 from masi_vision.phantom.demo import demo_folder
 
+CHECKOUT = Path(__file__).resolve().parents[1]
 _NEAR = {"pigmented_fraction": 0.008, "contrast_od": 0.004, "largest_patch_fraction": 0.05}
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help="into the demo of this checkout")
+    write, place = parser.parse_args().write, demo_folder() / RECORD
+    if not place.resolve().is_relative_to(CHECKOUT):
+        raise SystemExit(
+            f"{place} is an installation's. Expected this checkout, installed with pip install -e"
+        )
     scale = load_settings().scale
     measured = dict(measured_phantoms())
     if refused := [name for name, numbers in measured.items() if not numbers]:
         raise SystemExit(f"{refused[0]} was not scored; expected every phantom of the demo to be")
     expected = {name: without_undecided(name, numbers, measured, scale) for name, numbers in measured.items()}
     record = {"made_with": made_with(), "phantoms": expected}
-    (demo_folder() / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=1) + "\n"
+    if write:
+        place.write_text(text, encoding="utf-8")
     for name, numbers in expected.items():
         left_out = sorted(measured[name].keys() - numbers.keys())
         print(f"{name}: {len(numbers)} numbers; too near to a cut point: {', '.join(left_out) or 'none'}")
+    same = place.exists() and place.read_text(encoding="utf-8") == text
+    print("Recorded." if write else f"Nothing is written; the record is {'the same' if same else 'another'}.")
 
 
 def without_undecided(

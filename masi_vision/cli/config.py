@@ -16,15 +16,34 @@ config = typer.Typer(help="Show the shipped settings, or check a file of your ow
 @config.command()
 @verb
 def show(
-    quality: Annotated[
-        bool, typer.Option("--quality", help="Those of quality.yaml: limits of photos.")
+    quality: Annotated[bool, typer.Option("--quality", help="Limits of photos, quality.yaml.")] = False,
+    protocol: Annotated[
+        bool, typer.Option("--protocol", help="How masked readers grade, protocol.yaml of masi review.")
     ] = False,
+    outcome: Annotated[
+        bool, typer.Option("--outcome", help="What a trial compares, outcome.yaml of masi outcome.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write them there; shown where omitted.")
+    ] = None,
 ) -> int:
-    """Print the shipped settings: `masi config show > mine.yaml` starts a file of your own."""
+    """Show the shipped settings: `masi config show --out mine.yaml` starts a file of your own."""
     from masi_vision.config import shipped_file
+    from masi_vision.errors import OutputError
+    from masi_vision.written import write_file
 
-    name = "quality.yaml" if quality else "scoring.yaml"
-    typer.echo(shipped_file("configs", name).read_text(encoding="utf-8"), nl=False)
+    kinds = {"quality.yaml": quality, "protocol.yaml": protocol, "outcome.yaml": outcome}
+    named = [name for name, is_asked in kinds.items() if is_asked] or ["scoring.yaml"]
+    if len(named) > 1:
+        raise OutputError(f"{len(named)} files were asked for. Expected one. Call the command for each.")
+    text = shipped_file("configs", named[0]).read_text(encoding="utf-8")
+    if out is None:
+        typer.echo(text, nl=False)
+        return DONE
+    if out.exists():
+        raise OutputError(f"{out} is there already. Expected a new file. Name another with --out.")
+    write_file(out, text)
+    typer.echo(f"The shipped {named[0]}, to edit: {out}")
     return DONE
 
 

@@ -16,7 +16,7 @@ EXTRAS = {
     "pdf": ("the report as PDF", ("weasyprint",)),
     "cluster": ("Dask", ("distributed", "upath")),
     "s3": ("photos at s3://", ("s3fs",)),
-    "train": ("training, masi phantom", ("torch", "segmentation_models_pytorch", "onnx", "scipy")),
+    "train": ("training, masi phantom --faces", ("torch", "segmentation_models_pytorch", "onnx", "scipy")),
 }
 """Extras of pyproject.toml: what for, and the modules that tell whether it is there."""
 

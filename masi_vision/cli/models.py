@@ -96,7 +96,7 @@ def verify(
 @models.command()
 @verb
 def use(name: Annotated[str, typer.Argument(help="Name of added models, or shipped.")]) -> int:
-    """Score with these models from now on: score, batch, compare, qc and evaluate, without --models."""
+    """Use these models from now on, wherever --models is not named."""
     from masi_vision.model_files import SHIPPED
     from masi_vision.visit import store
 

@@ -209,8 +209,11 @@ def add(
     password_file: PasswordFile = None,
 ) -> int:
     """Make an account; a reader gets a list of the set."""
-    file = Path(db.removeprefix("sqlite:///"))
-    if "://" not in str(file) and file.resolve().is_relative_to(coded_set.resolve()):
+    need_extra("review", "reading")
+    from masi_vision.review.database import file_of
+
+    file = file_of(db)
+    if file is not None and file.resolve().is_relative_to(coded_set.resolve()):
         raise ReadingError(
             f"{db} lies in the set that is read. Expected another folder: a set goes to its readers, and the "
             "database knows who graded what. "
@@ -219,10 +222,16 @@ def add(
     secret_word = _password(password_file)  # before the database is kept from all others
     with _opened(db, may_be_new=True) as session:
         from masi_vision.review.accounts import add_account
+        from masi_vision.review.database import closed_utc, minute_of
         from masi_vision.review.lists import give_list
         from masi_vision.review.protocol import load_protocol
         from masi_vision.review.reading import prepare
 
+        if role in ("reader", "adjudicator") and (since := closed_utc(session)):
+            raise ReadingError(
+                f"The reading is closed since {minute_of(since)}: nobody grades any more. Expected one that "
+                "is open. For another reading, name another --db."
+            )
         rules = load_protocol(protocol)
         prepare(session, coded_set, rules)
         list_name = (order or name) if role == "reader" else ""
@@ -312,13 +321,14 @@ def close(
     """End a reading: from then on nobody grades, locks or corrects. Before the code is broken."""
     with _opened(db) as session:
         from masi_vision.review.closing import close as close_reading
+        from masi_vision.review.database import minute_of
         from masi_vision.review.protocol import load_protocol
         from masi_vision.review.reading import hold_against
 
         rules = load_protocol(protocol)
         hold_against(session, "protocol", rules.sha256)
-        since = close_reading(session, rules, incomplete)
-    typer.echo(f"The reading is closed since {since} UTC. Export it now: masi review export.")
+        since = minute_of(close_reading(session, rules, incomplete))
+    typer.echo(f"The reading is closed since {since}. Export it now: masi review export.")
     return DONE
 
 
@@ -352,6 +362,7 @@ def verify(
         from masi_vision.review.altered import altered
         from masi_vision.review.audit import is_lock, trail
         from masi_vision.review.audit import verify as faults_of
+        from masi_vision.review.database import minute_of
 
         events = trail(session)
         found = [*faults_of(session), *altered(session)]
@@ -363,8 +374,8 @@ def verify(
     if found:
         typer.echo(f"masi: the audit trail was altered: {len(found)} faults.", err=True)
         return MUST_CHANGE
-    of = f", the last of {locks[-1].utc} UTC" if locks else ""
-    end = f"; the last row is of {events[-1].utc} UTC" if events else ""
+    of = f", the last of {minute_of(locks[-1].utc)}" if locks else ""
+    end = f"; the last row is of {minute_of(events[-1].utc)}" if events else ""
     typer.echo(
         f"The audit trail is as it was written: {len(events)} rows, {len(locks)} locked reads{of}{end}."
     )

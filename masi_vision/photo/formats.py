@@ -6,7 +6,7 @@ from masi_vision.errors import ReasonCode
 
 RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2")
 
-EXPECTED = "Expected a colour photograph as JPEG, PNG, TIFF, HEIC or camera RAW."
+EXPECTED = "Expected a colour photograph as JPEG, PNG, TIFF, WebP, BMP, HEIC or camera RAW."
 
 _READ = (
     (b"\xff\xd8\xff", "JPEG"),

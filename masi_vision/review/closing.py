@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from masi_vision.errors import ReadingError
 from masi_vision.review.adjudication import adjudicated_by, codes_not_adjudicated, has_adjudicator
 from masi_vision.review.audit import Act, note, now
-from masi_vision.review.database import closed_utc
+from masi_vision.review.database import closed_utc, minute_of
 from masi_vision.review.protocol import ReadingProtocol
 from masi_vision.review.tables import Account, Draft, Entry, Event, Fact, ListPlace
 
@@ -66,7 +66,7 @@ def close(session: Session, protocol: ReadingProtocol, why_incomplete: str = "")
         It is closed already, or something is due.
     """
     if since := closed_utc(session):
-        raise ReadingError(f"The reading was closed at {since} UTC. Expected one that is open.")
+        raise ReadingError(f"The reading was closed at {minute_of(since)}. Expected one that is open.")
     due = still_due(session, protocol)
     if due and not why_incomplete.strip():
         raise ReadingError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alembic.util import CommandError
-from sqlalchemy import Engine, create_engine, event, inspect, select
+from sqlalchemy import URL, Engine, create_engine, event, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -20,6 +20,18 @@ from masi_vision.written import PART
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 30
+
+
+def file_of(address: str) -> Path | None:
+    """The SQLite file behind an address; None of a server's, and of an address of SQLite's own."""
+    url = _url(address)
+    is_file = url.get_backend_name() == "sqlite" and url.database and not url.database.startswith("file:")
+    return Path(url.database) if is_file and url.database else None
+
+
+def _url(address: str) -> URL:
+    """A path is a path: in a URL ? begins its query, and % a letter."""
+    return make_url(address) if "://" in address else URL.create("sqlite", database=address)
 
 
 def open_database(address: str, *, may_be_new: bool = True) -> Engine:
@@ -35,7 +47,7 @@ def open_database(address: str, *, may_be_new: bool = True) -> Engine:
     ReadingError
         It cannot be opened, or there is no reading in it.
     """
-    url = make_url(address if "://" in address else f"sqlite:///{address}")
+    url = _url(address)
     if url.get_backend_name() == "postgresql":
         url = url.set(drivername="postgresql+pg8000")
     shown = url.render_as_string(hide_password=True)
@@ -45,11 +57,10 @@ def open_database(address: str, *, may_be_new: bool = True) -> Engine:
     )
     try:
         if url.get_backend_name() == "sqlite":
-            file = Path(url.database or "")
-            is_path = not str(file).startswith("file:")  # and no address of SQLite's own
-            if not may_be_new and is_path and not (file.is_file() and file.stat().st_size):
+            file = file_of(address)
+            if not may_be_new and file and not (file.is_file() and file.stat().st_size):
                 raise nothing
-            if is_path and url.database and not file.exists():
+            if file and not file.exists():
                 file.touch(
                     mode=0o600
                 )  # grades and hashes of passwords: SQLite gives what lies beside it the same
@@ -173,6 +184,11 @@ def looking(engine: Engine) -> Iterator[Session]:
 def fact(session: Session, name: str) -> str:
     """A fact of the reading; empty where it is not known."""
     return session.execute(select(Fact.value).where(Fact.name == name)).scalar_one_or_none() or ""
+
+
+def minute_of(utc: str) -> str:
+    """A moment as people read it."""
+    return f"{utc[:16].replace('T', ' ')} UTC"
 
 
 def closed_utc(session: Session) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from masi_vision.errors import ReadingError
 from masi_vision.review import accounts, adjudication, altered, closing, lists, reading, showing
 from masi_vision.review.audit import trail, verify
-from masi_vision.review.database import closed_utc, fact, looking, writing
+from masi_vision.review.database import closed_utc, fact, looking, minute_of, writing
 from masi_vision.review.grades import Reading, reading_from
 from masi_vision.review.pages import Pages, Visitor
 from masi_vision.review.software import SoftwareScore
@@ -252,7 +252,7 @@ def _open_read(session: Session, who: Visitor, code: str, pages: Pages) -> readi
         return reading.open_read(session, who.account, code, pages.protocol, scored=scored)
     except ReadingError as error:
         if since := closed_utc(session):
-            until = f"{since[:16].replace('T', ' ')} UTC"
+            until = minute_of(since)
             raise HTTPException(409, texts(who.language)["closed"].format(until=until)) from error
         raise HTTPException(404) from error
 

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import cv2
@@ -37,12 +38,14 @@ from masi_vision.phantom.cohort import (
 from masi_vision.phantom.melasma import RegionTruth
 from masi_vision.photo import srgb_to_linear
 from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, RegionGrade, area_grade, darkness_grade, mmasi
-from masi_vision.training.data import LabelledFace
 from masi_vision.training.faces import load_faces, load_polygons, split_by_person
 from masi_vision.training.labels import label_face
-from masi_vision.training.phantom_photos import Scene, can_be_planted, photographed
 from masi_vision.written import write_file, writing
 
+if TYPE_CHECKING:
+    from masi_vision.training.data import LabelledFace
+
+# What photographs need, PyTorch among it, is imported where they are made: tables alone do without.
 TRUTH, READS, STUDY = "truth.csv", "reads.csv", "phantom.json"
 _READERS = 3
 _TURN_DEG: dict[View, float] = {"front": 0.0, "right": 40.0, "left": -40.0}
@@ -107,6 +110,8 @@ def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settin
             rows += _truth_rows(patient, visit, truth, settings)
             reads += _read_rows(patient, visit, truth, readers, settings, own)
             if face is not None:
+                from masi_vision.training.phantom_photos import Scene, photographed
+
                 for view in plan.views:
                     scene, turn = Scene(face, melasma), _TURN_DEG[view]
                     pixels = photographed(scene, atlas, draw_capture(own), own, yaw_deg=turn)
@@ -127,7 +132,7 @@ def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settin
     return {"patients": plan.patients, "photos": photos, "reads": len(reads)}
 
 
-Person = tuple[LabelledFace | None, Codes, np.ndarray]
+Person = tuple["LabelledFace | None", Codes, np.ndarray]
 """Face, visible subunits in the aligned frame, skin colour."""
 
 
@@ -136,6 +141,9 @@ def _photographed(folder: Path, atlas: FaceAtlas, plan: StudyPlan, rng: np.rando
 
     Those with an even look come first: the others are taken where there are not enough of them.
     """
+    from masi_vision.training.data import LabelledFace
+    from masi_vision.training.phantom_photos import can_be_planted
+
     if not (folder / "index.csv").is_file():
         raise SettingsError(
             f"{folder} holds no index.csv. Expected a folder of face photographs with landmarks, as "

@@ -188,3 +188,30 @@ def test_names_of_pictures_are_safe_and_never_the_same(visits):
 )
 def test_names_keep_what_every_file_system_takes(name, file):
     assert safe_name(name) == file
+
+
+@pytest.mark.parametrize(
+    ("named", "file"),
+    [
+        ((), "scoring"),
+        (("--quality",), "quality"),
+        (("--protocol",), "protocol"),
+        (("--outcome",), "outcome"),
+    ],
+)
+def test_shipped_settings_are_written_to_a_file_of_one_s_own(tmp_path, named, file):
+    shipped = shipped_file("configs", f"{file}.yaml").read_text(encoding="utf-8")
+    assert masi("config", "show", *named).stdout == shipped
+    done = masi("config", "show", *named, "--out", tmp_path / "mine.yaml")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "mine.yaml").read_text(encoding="utf-8") == shipped
+    again = masi("config", "show", *named, "--out", tmp_path / "mine.yaml")
+    assert (again.exit_code, "is there already" in again.output) == (2, True)
+    assert masi("config", "show", "--quality", "--outcome").exit_code == 2
+
+
+def test_settings_that_powershell_wrote_say_so(tmp_path):
+    (tmp_path / "mine.yaml").write_text("pigment: {}\n", encoding="utf-16")
+    done = masi("config", "validate", tmp_path / "mine.yaml")
+    assert done.exit_code == 2
+    assert "PowerShell's > writes UTF-16" in " ".join(done.output.split())

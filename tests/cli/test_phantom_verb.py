@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import json
+import subprocess
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -10,8 +12,9 @@ from typer.testing import CliRunner
 
 from masi_vision.cli.main import app
 
-if any(find_spec(name) is None for name in ("torch", "scipy")):
-    pytest.skip("needs the extra train", allow_module_level=True)
+photographs = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("torch", "scipy")), reason="needs the extra train"
+)
 
 
 def phantom(*words):
@@ -74,6 +77,7 @@ def test_a_null_trial_has_arms_without_effect(tmp_path):
     assert abs(1 - lost["visit-3"] / lost["visit-1"]) < 0.2
 
 
+@photographs
 def test_a_folder_without_faces_is_refused_in_a_sentence(tmp_path):
     done = phantom("--out", tmp_path / "study", "--faces", tmp_path, "--patients", 2)
     assert done.exit_code == 2
@@ -103,6 +107,7 @@ def test_a_folder_that_is_there_is_not_written_into(apart):
 
 
 @pytest.mark.slow
+@photographs
 def test_photographs_lie_in_the_layout_and_tell_nothing(faces_folder, tmp_path):
     done = phantom("--out", tmp_path / "study", "--faces", faces_folder, "--patients", 2)
     assert done.exit_code == 0, done.output
@@ -126,6 +131,7 @@ def test_more_visits_are_made_as_asked_for(tmp_path):
 
 
 @pytest.mark.slow
+@photographs
 def test_a_head_is_photographed_from_both_sides_too(faces_folder, tmp_path):
     from masi_vision.config import load_settings
     from masi_vision.visit.models import shipped_models
@@ -156,3 +162,14 @@ def test_what_cannot_be_made_is_said_in_a_sentence(tmp_path, monkeypatch):
         refused = phantom(*words, "--patients", 4)
         assert refused.exit_code == 2, refused.output
         assert said in " ".join(refused.output.split())
+
+
+def test_tables_alone_need_no_pytorch(tmp_path):
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'scipy', 'onnx'))); "
+        "from masi_vision.cli.main import main; "
+        f"sys.argv = ['masi', 'phantom', '--out', {str(tmp_path / 'study')!r}, '--patients', '2']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(rows(tmp_path / "study-truth" / "truth.csv")) == 2 * 3 * 4

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 import socket
 import stat
@@ -242,7 +243,32 @@ def test_a_database_in_the_set_that_its_readers_get_is_refused(coded, tmp_path):
     done = masi("review", "account", "add", "cora", "--set", folder, *asked)
     assert done.exit_code == 2
     assert "lies in the set that is read" in " ".join(done.output.split())
-    assert not (folder / "reads.db").exists()
+    asked[1] = f"sqlite:///{folder}/reads.db"
+    assert masi("review", "account", "add", "cora", "--set", folder, *asked).exit_code == 2
+    assert list(folder.glob("*.db")) == []
+
+
+@pytest.mark.parametrize("name", ["a?x=1.db", "b%41.db", "c%2Fd.db", "e#f.db"])
+def test_a_database_lies_where_it_was_named(coded, tmp_path, name):
+    (tmp_path / "word").write_text(PASSWORD + "\n")
+    asked = ["--password-file", tmp_path / "word", "--role", "coordinator"]
+    done = masi("review", "account", "add", "cora", "--set", coded[0], "--db", tmp_path / name, *asked)
+    assert done.exit_code == 0, done.output
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([name, "word"])
+
+
+def test_nobody_is_given_a_list_once_the_reading_is_closed(coded, tmp_path):
+    (tmp_path / "word").write_text(PASSWORD + "\n")
+    at = ["--set", coded[0], "--db", tmp_path / "reads.db", "--password-file", tmp_path / "word"]
+    assert masi("review", "account", "add", "anna", *at).exit_code == 0
+    closed = masi("review", "close", "--db", tmp_path / "reads.db", "--incomplete", "a try")
+    assert closed.exit_code == 0, closed.output
+    assert re.search(r"closed since \d{4}-\d\d-\d\d \d\d:\d\d UTC\.", closed.output)
+    late = masi("review", "account", "add", "late", "--order", "ben", *at)
+    assert late.exit_code == 2
+    assert "nobody grades any more" in " ".join(late.output.split())
+    statistician = masi("review", "account", "add", "stat", "--role", "statistician", *at)
+    assert statistician.exit_code == 0, statistician.output
 
 
 def test_a_list_that_is_not_the_set_s_is_refused(coded, bound, tmp_path):

@@ -26,9 +26,10 @@ def is_remote(address: str) -> bool:
 
 def local_path(address: str) -> Path:
     """The path behind a local address: ``file:`` is taken off."""
-    if address.startswith("file:"):
-        return Path(address.removeprefix("file:").replace("///", "/", 1).replace("//", "/", 1))
-    return Path(address)
+    if not address.startswith("file:"):
+        return Path(address)
+    path = address.removeprefix("file:").replace("///", "/", 1).replace("//", "/", 1)
+    return Path(path.lstrip("/") if os.name == "nt" else path)  # file:///C:/study is C:/study
 
 
 def remote(address: str) -> UPath:

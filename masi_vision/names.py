@@ -30,12 +30,17 @@ def natural_key(name: str) -> tuple[object, ...]:
 
 
 def spelled_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Names that differ in case, width, blanks, zeros before a number or how an accent is written alone.
-
-    One person would be two: a spreadsheet writes 001 as 1.
-    """
+    """Names that differ in case, width, blanks or how an accent is written alone: one person would be two."""
     spelled: dict[str, set[str]] = {}
     for name in names:
-        plain = "".join(unicodedata.normalize("NFKC", name).casefold().split())
-        spelled.setdefault(re.sub(r"(?<![0-9])0+(?=[0-9])", "", plain), set()).add(name)
+        spelled.setdefault(_plain(name), set()).add(name)
     return [tuple(sorted(alike)) for alike in spelled.values() if len(alike) > 1]
+
+
+def without_zeros(name: str) -> str:
+    """A name as `spelled_alike` takes it, its numbers as a spreadsheet writes them: 001 is 1, 1.05 itself."""
+    return re.sub(r"(?<![0-9])(?<![0-9][.,])0+(?=[0-9])", "", _plain(name))
+
+
+def _plain(name: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from masi_vision.csv_table import MISSING, Row, read_csv, whole_number
 from masi_vision.errors import StatsError
-from masi_vision.names import spelled_alike
+from masi_vision.names import spelled_alike, without_zeros
 from masi_vision.scale import MASI_REGIONS
 
 _Row = TypeVar("_Row", bound=Mapping[str, str])
@@ -80,20 +80,37 @@ def refuse_spelled_alike(names: Iterable[str], what: str) -> None:
         )
 
 
-def refuse_strangers(read: Sequence[Row], scored: Sequence[Row], names: str) -> None:
-    """Refuse reads and scores that share no visit, or spell a patient or a visit in two ways.
+def refuse_strangers(read: Sequence[Row], scored: Sequence[Row], names: tuple[str, str]) -> None:
+    """Refuse reads and scores that share no visit, or spell one patient or visit in two ways.
+
+    Parameters
+    ----------
+    names : (str, str)
+        Of the table of reads and of that of scores.
 
     Raises
     ------
     StatsError
     """
+    if not (read and scored):
+        return
+    for rows, name in zip((read, scored), names, strict=True):
+        need_columns(rows, ("patient", "visit"), name)
     for what in ("patient", "visit"):
-        refuse_spelled_alike((row[what] for row in (*read, *scored)), what)
+        there = {row[what] for row in scored}
+        spelled = {without_zeros(name): name for name in there}
+        for name in sorted({row[what] for row in read} - there):
+            if other := spelled.get(without_zeros(name)):
+                raise StatsError(
+                    f"The {what} {name!r} of {names[0]} is {other!r} in {names[1]}. Expected one spelling. "
+                    "Keep the column as text where a program reads and writes the table."
+                )
     units = [{(row["patient"], row["visit"]) for row in rows} for rows in (read, scored)]
-    if all(units) and not units[0] & units[1]:
+    if not units[0] & units[1]:
         raise StatsError(
-            f"{names} share no visit: {'/'.join(min(units[0]))} was read, {'/'.join(min(units[1]))} scored. "
-            "Expected the same names in both tables: break the code of both."
+            f"{' and '.join(names)} share no visit: {'/'.join(min(units[0]))} was read, "
+            f"{'/'.join(min(units[1]))} scored. Expected the same names in both: break the code of both with "
+            "masi unblind."
         )
 
 

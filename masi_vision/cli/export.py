@@ -62,7 +62,7 @@ def export(
         _need_dicom(photos)
     table = [] if reads is None else _checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name)
     scores, regions = ([], []) if results is None else _scored(results)
-    refuse_strangers(table, scores, "The reads and the results")
+    refuse_strangers(table, scores, (reads.name if reads else "", "scores.csv"))
     values = _values_of(table, reads, scores, regions)
     long, rs = long_rows(values), rs_rows(values, study)
     files, lacking = _texts(values, long, rs, study)

@@ -67,7 +67,7 @@ def report(
     read = rows_of(reads) if reads else []
     if reads and not any(row.get("reader") for row in read):
         raise StatsError(f"{reads.name} names no reader. Expected reads, after masi unblind.")
-    refuse_strangers(read, opened, "The reads and the scores")
+    refuse_strangers(read, opened, (reads.name if reads else "", (scores or results / "scores.csv").name))
     agreed = rows_of(agreement / AGREEMENT) if agreement else []
     if reads and agreement:
         _refuse_of_other_reads(agreed, read, agreement)
@@ -132,8 +132,7 @@ def _strips_of(compared: Path, patients: set[str]) -> list[Strip]:
     from masi_vision.report.picture import smaller_jpeg
     from masi_vision.report.study import Strip
 
-    files = sorted((compared / PICTURES).glob(f"*{_FRONT}"))
-    if not files:
+    if not any((compared / PICTURES).glob(f"*{_FRONT}")):
         raise StatsError(
             f"{compared} holds no {PICTURES}/NAME{_FRONT}. Expected the results of masi compare on the "
             "study, with its pictures."
@@ -148,22 +147,18 @@ def _strips_of(compared: Path, patients: set[str]) -> list[Strip]:
             f"{compared} shows {', '.join(sorted(others)[:3])}, of whom there is no score here. Expected the "
             "results of masi compare on this study. Name its folder."
         )
-    names = FileNames()  # as masi compare names them
-    drawn = {names.of(patient or "visits", ""): patient for patient in series}
+    names, strips = FileNames(), []  # as masi compare names them
     try:
-        return [
-            Strip(
-                drawn.get(name := file.name.removesuffix(_FRONT), name) or name,
-                smaller_jpeg(file.read_bytes(), width_px=_STRIP_PX),
-                series.get(drawn.get(name, ""), ()),
-            )
-            for file in files
-        ]
+        for patient, lacking in series.items():
+            file = compared / PICTURES / f"{names.of(patient or 'visits', '')}{_FRONT}"
+            drawn = smaller_jpeg(file.read_bytes(), width_px=_STRIP_PX) if file.exists() else b""
+            strips.append(Strip(patient or "The visits", drawn, lacking))
     except (OSError, ValueError) as error:
         raise StatsError(
             f"The pictures of {compared} cannot be read ({reason_of(error)}). Expected those of masi "
             "compare. Compare the visits again."
         ) from error
+    return strips
 
 
 def _pdf_of(page: str) -> bytes:

@@ -38,7 +38,7 @@ from masi_vision.names import View
 from masi_vision.photo import Photo, srgb_to_linear
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.skin.tone import tone_of
-from masi_vision.visit.measure import PhotoMeasures, measure_photo
+from masi_vision.visit.measure import PhotoMeasures, measure_photo, region_members
 from masi_vision.visit.models import Models, open_models
 
 Part = Literal[Split, "all"]
@@ -243,7 +243,7 @@ def _with_truth(figures: PhotoFigures, one: _Annotated, models: Models, settings
     truth = one.truth
     if truth is None:
         return figures
-    figures = replace(figures, pigment_known=True, clear=_is_clear(truth, one))
+    figures = replace(figures, pigment_known=True, clear=_is_clear(truth, one, settings))
     if one.landmarks is None:  # no face found and none given: all of the pigment is missed
         skin = one.labelled_skin if one.labelled_skin.any() else truth.known
         return replace(figures, lesion=LesionAreas(true=_share(truth.lesion, skin)))
@@ -256,9 +256,13 @@ def _with_truth(figures: PhotoFigures, one: _Annotated, models: Models, settings
     return replace(figures, lesion=lesion, regions=regions, mmasi=found, true_mmasi=true)
 
 
-def _is_clear(truth: PigmentTruth, one: _Annotated) -> bool:
-    """Whether no pigment was drawn, and most of the skin was looked at."""
-    skin = one.labelled_skin if one.labelled_skin.any() else drawn_codes(one.measures, one.photo) > 0
+def _is_clear(truth: PigmentTruth, one: _Annotated, settings: Settings) -> bool:
+    """Whether no pigment was drawn, and most of the skin that MASI counts was looked at."""
+    codes = one.labels
+    if codes is None or not one.labelled_skin.any():
+        codes = drawn_codes(one.measures, one.photo)
+    members = region_members(settings.scale)
+    skin = np.isin(codes, [code for name in MASI_REGIONS for code in members[name]])
     looked_at = _share(truth.known, skin) if skin.any() else float(truth.known.any())
     return not truth.lesion.any() and looked_at >= _MOSTLY
 

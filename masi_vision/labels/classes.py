@@ -102,9 +102,8 @@ def _sentence(unknown: Counter[str], where: Mapping[str, list[str]]) -> str:
         more = f" and {len(files) - 3} more photos" if len(files) > 3 else ""
         lines.append(f"\n  {name}: {count} times, in {', '.join(files[:3])}{more}")
     first = next(iter(unknown))
-    of_pigment = any(word in first.casefold() for word in ("pigment", "melasma", "lesion"))
     return (
         f"{len(unknown)} classes of the annotations are not known here:{''.join(lines)}\nExpected "
         f"{', '.join(OURS[:-1])}. Say what each is, such as "
-        f'--class "{first}={PIGMENT_CLASS if of_pigment else "forehead"}", or =skip to leave it out.'
+        f'--class "{first}={OURS[0]}" if it is that, or =skip to leave it out.'
     )

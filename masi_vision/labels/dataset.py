@@ -298,8 +298,8 @@ def refuse_shared_photos(data: Dataset) -> None:
             shared.append(f"{before.photo} ({before.split}) and {entry.photo} ({entry.split})")
     if shared:
         raise DatasetError(
-            f"{len(shared)} photos stand in two splits under two names: {'; '.join(shared[:10])}. Expected "
-            "each photo once. Take one of them out."
+            f"In two splits stands one photo under two names: {'; '.join(shared[:10])}. Expected each photo "
+            "once. Take one of them out."
         )
 
 

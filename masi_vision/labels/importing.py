@@ -44,9 +44,9 @@ from masi_vision.visit.seen import srgb8
 
 _LONGEST_NAME = 100
 _LEAST_PLACED_PX = 200
-_RIM = 0.04
-"""Share of the face's span by which a drawn border may lie off the face's own (chosen here)."""
 """Fewer pixels of a region tell nothing of where it was drawn. Chosen here."""
+_RIM = 0.04
+"""Share of the face's span by which a drawn border may lie off the face's own. Chosen here."""
 
 
 @dataclass(frozen=True)
@@ -290,7 +290,7 @@ def _with_landmarks(layers: Layers, found: Alignment | None, undrawable: tuple[s
         2 * round(_RIM * face_span(found.landmarks)) + 1
     )  # nobody's border lies just where the face has it
     unsaid = cv2.dilate(unsaid.astype(np.uint8), np.ones((around, around), np.uint8)) > 0
-    unsaid &= labels == 0
+    unsaid &= (labels == 0) & ~layers.hidden
     return replace(layers, labels=np.where(unsaid, UNKNOWN, labels).astype(np.uint8))
 
 

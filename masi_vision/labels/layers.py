@@ -31,10 +31,13 @@ class Layers:
         Region codes, 255 unknown; None where no region was drawn.
     pigment : (H, W) uint8 or uint16, or None
         As a data set keeps it; None where nothing is said of pigment.
+    hidden : (H, W) bool
+        Where somebody drew that skin is hidden.
     """
 
     labels: Codes | None
     pigment: npt.NDArray[np.uint8 | np.uint16] | None
+    hidden: Mask
 
 
 def laid(photo: LabelledPhoto, size: Size, classes: Classes, export: Export) -> Layers:
@@ -71,7 +74,7 @@ def laid(photo: LabelledPhoto, size: Size, classes: Classes, export: Export) -> 
         pigment[unknown] = UNKNOWN
     if labels is None and pigment is None:
         raise ValueError("nothing is drawn on it")
-    return Layers(labels, pigment)
+    return Layers(labels, pigment, hidden)
 
 
 Drawn = Iterable[tuple[str | None, Shape]]

@@ -59,7 +59,7 @@ def _why_no_json(data: bytes) -> str:
         json.loads(data.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         return f"is no whole JSON (line {error.lineno}, column {error.colno}: {error.msg.lower()})"
-    except (UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return "is no JSON"
     return "holds nothing"
 
@@ -87,8 +87,8 @@ def _zip(data: bytes, name: str) -> Export:
             ]
             if len(inside) != 1:
                 raise DatasetError(
-                    f"{name} holds {len(inside)} files of annotations. Expected one. Unpack it and name the "
-                    "folder."
+                    f"{name} holds {len(inside)} files of annotations. Expected one. Unpack it and name "
+                    "one of them, or of labelme and PNG masks the folder."
                 )
             with archive.open(inside[0]) as stream:
                 content = stream.read(MOST_BYTES + 1)  # what the archive says of sizes is not to be trusted

@@ -68,8 +68,10 @@ class Strip:
     ----------
     name : str
         As the trial names the patient.
+    jpeg : bytes
+        Empty where none of them could be laid over the first from the front.
     lacking : sequence of str
-        Visits that are not in it, and why.
+        Visits that were not compared, and why.
     """
 
     name: str

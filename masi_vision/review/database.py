@@ -11,7 +11,7 @@ from typing import Any
 from alembic.util import CommandError
 from sqlalchemy import URL, Engine, create_engine, event, inspect, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from masi_vision.errors import ReadingError, reason_of
@@ -23,15 +23,31 @@ _BUSY_S = 30
 
 
 def file_of(address: str) -> Path | None:
-    """The SQLite file behind an address; None of a server's, and of an address of SQLite's own."""
+    """The SQLite file behind an address; None of a server's."""
     url = _url(address)
-    is_file = url.get_backend_name() == "sqlite" and url.database and not url.database.startswith("file:")
-    return Path(url.database) if is_file and url.database else None
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def _url(address: str) -> URL:
-    """A path is a path: in a URL ? begins its query, and % a letter."""
-    return make_url(address) if "://" in address else URL.create("sqlite", database=address)
+    """A path is a path: in a URL ? begins its query, and % a letter.
+
+    Raises
+    ------
+    ReadingError
+        It is neither a path nor the URL of a database, or one that nothing would be left of.
+    """
+    try:
+        url = make_url(address) if "://" in address else URL.create("sqlite", database=address)
+    except ArgumentError:
+        url = None
+    place = "" if url is None else url.database or ""
+    is_server = url is not None and url.get_backend_name() != "sqlite"
+    if url is None or not (is_server or place) or place == ":memory:" or place.startswith("file:"):
+        raise ReadingError(  # without the address, in which a password may stand
+            "What --db names is no database of a reading. Expected the path of an SQLite file on a local "
+            "disk, or a PostgreSQL database by URL."
+        )
+    return url
 
 
 def open_database(address: str, *, may_be_new: bool = True) -> Engine:
@@ -50,14 +66,14 @@ def open_database(address: str, *, may_be_new: bool = True) -> Engine:
     url = _url(address)
     if url.get_backend_name() == "postgresql":
         url = url.set(drivername="postgresql+pg8000")
-    shown = url.render_as_string(hide_password=True)
+    file = file_of(address)
+    shown = str(file) if file else url.render_as_string(hide_password=True)
     nothing = ReadingError(
         f"{shown} holds no reading. Expected the database to which accounts were added. Look for a misspelt "
         "name, or begin with masi review account add."
     )
     try:
         if url.get_backend_name() == "sqlite":
-            file = file_of(address)
             if not may_be_new and file and not (file.is_file() and file.stat().st_size):
                 raise nothing
             if file and not file.exists():

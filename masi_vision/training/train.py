@@ -14,7 +14,7 @@ from masi_vision.labels.dataset import refuse_shared_photos
 from masi_vision.model_files import CARD
 from masi_vision.training.curves import draw_curves
 from masi_vision.training.experiment import Experiment
-from masi_vision.training.fit import CHECKPOINT, Figures, Processes
+from masi_vision.training.fit import BEST, CHECKPOINT, Figures, Processes
 from masi_vision.training.model_folder import Part, copy_models, replace_network
 from masi_vision.training.runs import Sources, carried_out, made_ready, refuse_without_outlines
 from masi_vision.training.site_errors import mark_unfinished, widen_to_site
@@ -131,7 +131,9 @@ def _refuse_other_networks(experiments: Sequence[Named], sources: Sources, run: 
             "--run."
         )
     others = sorted(
-        file.parent.name for file in run.glob(f"*/{EXPERIMENT}") if (file.parent / CHECKPOINT).exists()
+        file.parent.name
+        for file in run.glob(f"*/{EXPERIMENT}")
+        if any((file.parent / made).exists() for made in (CHECKPOINT, BEST))
     )
     others = [name for name in others if name not in names]
     if others and models.exists():

@@ -80,6 +80,14 @@ def test_a_photo_whose_skin_was_hardly_looked_at_is_not_clear(drawn, dataset, se
     assert clear == {0.05: False, 1.0: True}
 
 
+def test_a_photo_is_clear_whatever_is_said_of_nose_and_lip(drawn, dataset, settings, models):
+    def without_nose(one):
+        return np.where(np.isin(one.codes, (5, 6)), 255, 0)
+
+    data = dataset(drawn[:1], pigment=without_nose)
+    assert evaluate_photo(data, data.entries[0], models, settings).clear
+
+
 def test_the_landmarks_of_the_data_set_come_before_those_found(drawn, dataset, settings, models):
     data, entry = dataset(drawn[:1]), drawn[0].entry
     doubled = Dataset(data.folder, data.entries, {entry.photo: 2 * drawn[0].landmarks})

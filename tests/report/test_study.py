@@ -187,3 +187,11 @@ def test_faces_are_on_the_page_only_where_they_were_asked_for():
     page = study_page(StudyReport("T", RUN, SCORES, strips=[Strip("P1", b"\xff\xd8picture")]))
     assert "Faces of patients stand on this page" in page
     assert "data:image/jpeg;base64,/9hwaWN0dXJl" in page
+
+
+def test_a_patient_s_name_stands_above_the_strip_and_what_was_not_compared_below():
+    strips = [Strip("P1", b"\xff\xd8picture"), Strip("P2", b"", ["v2 (clipped)"])]
+    page = study_page(StudyReport("T", RUN, SCORES, strips=strips))
+    first, second = (page.index(f'<h3 class="name">{name}</h3>') for name in ("P1", "P2"))
+    assert first < page.index("data:image/jpeg") < second < page.index("Not compared: v2 (clipped).")
+    assert page.count("data:image/jpeg") == 1

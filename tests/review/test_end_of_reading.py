@@ -257,6 +257,17 @@ def test_a_database_lies_where_it_was_named(coded, tmp_path, name):
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([name, "word"])
 
 
+@pytest.mark.parametrize(
+    "address", ["://x", "sqlite://", ":memory:", "file:a.db", "sqlite:///file:a.db?uri=true"]
+)
+def test_what_is_no_file_and_no_server_is_refused(address, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = masi("audit", "verify", "--db", address)
+    assert done.exit_code == 2
+    assert "What --db names is no database of a reading" in " ".join(done.output.split())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nobody_is_given_a_list_once_the_reading_is_closed(coded, tmp_path):
     (tmp_path / "word").write_text(PASSWORD + "\n")
     at = ["--set", coded[0], "--db", tmp_path / "reads.db", "--password-file", tmp_path / "word"]

@@ -93,6 +93,12 @@ def _visits(read: Sequence[Read], baseline: str | None, final: str | None) -> tu
     from masi_vision.names import natural_key
 
     names = sorted({one.visit for one in read}, key=natural_key)
+    for visit in filter(None, (baseline, final)):
+        if visit not in names:
+            raise StatsError(
+                f"No read is of visit {visit!r}. Expected one of {', '.join(names)}. Correct --baseline, "
+                "--final or the protocol."
+            )
     return baseline or names[0], final or names[-1]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,8 @@ from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.csv_table import csv_text, guarded
-from masi_vision.reads_table import rows_of
+from masi_vision.errors import StatsError
+from masi_vision.reads_table import rows_of, rows_sha256
 from masi_vision.written import json_text, write_file
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def outcome(
     """Compare the arms of a trial: ANCOVA, MMRM, improvement, responders, what is missing."""
     need_extra("stats", "statistics")
     from masi_vision.report.tables import refuse_stopped
-    from masi_vision.stats.courses import arms_of, courses_of
+    from masi_vision.stats.courses import arms_of, courses_of, graded_otherwise, kind_of
     from masi_vision.stats.outcome import (
         NOT_FITTED,
         Gain,
@@ -63,20 +64,40 @@ def outcome(
     refuse_stopped(table.parent)
     rows = rows_of(table)
     arms = arms_of(rows_of(allocation) if allocation else rows, (allocation or table).name)
+    if allocation and rows and "arm" in rows[0]:
+        _refuse_other_arms(arms, arms_of(rows, table.name), allocation.name, table.name)
     courses = courses_of(rows, arms, rules.endpoint, table.name)
     found = figures(courses, rules)
     if others is not None:
-        found += other_results(rows_of(others), arms, rules, others.name)
+        visits = {visit for one in courses for visit in one.values}
+        found += other_results(rows_of(others), arms, rules, others.name, visits)
     if events is not None:
         found += event_results(rows_of(events), arms, events.name)
     write_file(out / OUTCOME, _csv(OutcomeFigure, found, rules))
     write_file(out / PATIENTS, _csv(Gain, gains(courses, rules), rules))
-    asked = rules.model_dump(mode="json") | {"protocol_sha256": rules.sha256}
+    of = {"table": kind_of(rows), "table_sha256": rows_sha256(rows)}
+    asked = rules.model_dump(mode="json") | {"protocol_sha256": rules.sha256} | of
     write_file(out / PROTOCOL, json_text(asked))
+    typer.echo(f"Of {kind_of(rows)}.")
     _say(found, rules)
+    if apart := graded_otherwise(courses, rules.baseline, rules.primary):
+        told = ", ".join(f"{count} of {arm}" for arm, count in sorted(apart.items()))
+        typer.echo(
+            f"Graded by other readers at {rules.primary} than at {rules.baseline}: {told}. A reader who "
+            f"grades higher then looks like an effect of treatment. Who graded whom: {OUTCOME}, readers."
+        )
     typer.echo(f"All figures: {out / OUTCOME}. Every patient: {out / PATIENTS}")
     lacking = any(one.measure.startswith(NOT_FITTED) for one in found)
     return SOME_NOT_SCORED if lacking else DONE
+
+
+def _refuse_other_arms(arms: Mapping[str, str], told: Mapping[str, str], by: str, name: str) -> None:
+    for patient, arm in sorted(told.items()):
+        if arms.get(patient, arm) != arm:
+            raise StatsError(
+                f"{patient} is in arm {arms[patient]} by {by} and in {arm} by {name}. Expected one arm of "
+                "each patient. Find out which is right, and correct the other."
+            )
 
 
 def _csv(

@@ -75,6 +75,8 @@ def report(
     if outcome:
         _refuse_of_others(outcome, {row.get("patient") or row.get("visit") for row in (*opened, *read)})
     asked = _protocol_of(outcome, found) if outcome else None
+    if asked:
+        _refuse_of_other_table(asked, {"reader": read, "mmasi": opened}, outcome)
     drawings = [*_scores_drawn(opened), *_agreement_drawn(read, opened, agreed)]
     drawings += _outcome_drawn(found, asked)
     shown = _strips_of(strips, {row["patient"] for row in opened}) if strips else []
@@ -223,6 +225,18 @@ def _refuse_of_other_reads(agreed: Rows, read: Rows, folder: Path) -> None:
         raise StatsError(
             f"The agreement of {folder} {found}. Expected what masi agree writes of the table of --reads. "
             "Make the agreement again."
+        )
+
+
+def _refuse_of_other_table(asked: Mapping[str, Any], shown: Mapping[str, Rows], folder: Path | None) -> None:
+    """An outcome of reads or scores is of those that the page shows; of changes the page shows no table."""
+    made_of = asked.get("table_sha256")
+    if made_of is None or asked["endpoint"] == "amount_od":
+        return
+    if made_of not in {rows_sha256(rows) for rows in shown.values() if rows}:
+        raise StatsError(
+            f"The outcome of {folder} is of another table ({asked.get('table', 'unknown')}). Expected that "
+            "of --reads, or the scores of the page. Make the outcome again, of the same file."
         )
 
 

@@ -206,12 +206,16 @@ class StudyReport:
         classes = ", ".join(
             f"{name.replace('_', ' ')} from {100 * at:g} %" for name, at in rules["classes"].items()
         )
+        rates = (
+            f" Improvement is (baseline - follow-up) / baseline; {classes}, below that ineffective; "
+            f"responders from {100 * rules['responder']:g} %."
+        )
         return (
-            f"{endpoint_name(rules)} at {rules['primary']}, with {rules['baseline']} as baseline; every arm "
-            f"against {rules['control']}. Primary analysis: analysis of covariance on the patients who have "
-            "both visits, the baseline as covariate; p of all comparisons "
-            f"{adjusted.get(rules['multiplicity'], 'not adjusted')}. Improvement is (baseline - follow-up) / "
-            f"baseline; {classes}, below that ineffective; responders from {100 * rules['responder']:g} %."
+            f"{endpoint_name(rules)} at {rules['primary']}, with {rules['baseline']} as baseline: "
+            f"{rules.get('table', 'of which table is not known')}. Every arm against {rules['control']}. "
+            "Primary analysis: analysis of covariance on the patients who have both visits, the baseline as "
+            f"covariate; p of all comparisons {adjusted.get(rules['multiplicity'], 'not adjusted')}."
+            + ("" if rules["endpoint"] == "amount_od" else rates)
         )
 
     @cached_property

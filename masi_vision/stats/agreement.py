@@ -92,6 +92,8 @@ def bland_altman(one: Values, other: Values, *, deviations: float = 1.96) -> Bla
     n, bias, sd = len(apart), float(apart.mean()), float(apart.std(ddof=1))
     quantile = float(t_distribution.ppf(_TAIL, n - 1))
     of_bias, of_limit = quantile * sd / np.sqrt(n), quantile * sd * np.sqrt(3 / n)
+    if not spread_of(apart):  # what never varies says nothing of how it would
+        of_bias = of_limit = np.nan
     lower, upper = bias - deviations * sd, bias + deviations * sd
     slope, p = _slope(mean, apart)
     return BlandAltman(
@@ -109,6 +111,9 @@ def _slope(mean: Values, apart: Values) -> tuple[Estimate, float]:
     if not spread_of(mean):
         return Estimate(np.nan, np.nan, np.nan), np.nan
     line = linregress(mean, apart)
+    rest = apart - (line.intercept + line.slope * mean)
+    if np.ptp(rest) <= LEAST_SPREAD * np.abs(apart).max():  # on a line: of two raters one never varies
+        return Estimate(float(line.slope), np.nan, np.nan), np.nan
     wide = float(t_distribution.ppf(_TAIL, len(mean) - 2)) * line.stderr
     return Estimate(float(line.slope), float(line.slope - wide), float(line.slope + wide)), float(line.pvalue)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
@@ -18,11 +18,18 @@ _MOST_OD = 4.0
 
 @dataclass(frozen=True)
 class Course:
-    """One patient: the arm, and the endpoint at the visits that are there."""
+    """One patient: the arm, and the endpoint at the visits that are there.
+
+    Parameters
+    ----------
+    readers : mapping
+        Visit to the readers whose mean it is; empty of a table that is not of reads.
+    """
 
     patient: str
     arm: str
     values: Mapping[str, float]
+    readers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def arms_of(rows: Rows, name: str) -> dict[str, str]:
@@ -82,6 +89,26 @@ def _density(text: str, what: str) -> float | None:
     return value
 
 
+def kind_of(rows: Rows) -> str:
+    """What a table of endpoints is of, in words."""
+    columns = rows[0].keys() if rows else ()
+    if "amount_change_od" in columns:
+        return "visits laid over each other by the software"
+    if "reader" in columns:
+        return f"the mean of the readers {', '.join(sorted({row['reader'] for row in rows}))}"
+    return "the software's scores"
+
+
+def graded_otherwise(courses: Sequence[Course], baseline: str, primary: str) -> dict[str, int]:
+    """By arm, how many patients were graded by other readers at the primary visit than at the baseline."""
+    apart: dict[str, int] = {}
+    for one in courses:
+        both = one.readers.get(baseline), one.readers.get(primary)
+        if None not in both and both[0] != both[1]:
+            apart[one.arm] = apart.get(one.arm, 0) + 1
+    return apart
+
+
 def courses_of(rows: Rows, arms: Mapping[str, str], endpoint: str, name: str) -> list[Course]:
     """The endpoint of every patient at every visit; of several readers their mean.
 
@@ -91,6 +118,7 @@ def courses_of(rows: Rows, arms: Mapping[str, str], endpoint: str, name: str) ->
         The table has no such endpoint, or a patient without an arm.
     """
     given: dict[tuple[str, str], list[float]] = {}
+    raters: dict[str, dict[str, tuple[str, ...]]] = {}
     is_changes = bool(rows) and "amount_change_od" in rows[0]
     if is_changes or endpoint == AMOUNT:
         if not (is_changes and endpoint == AMOUNT):
@@ -105,6 +133,8 @@ def courses_of(rows: Rows, arms: Mapping[str, str], endpoint: str, name: str) ->
         for read in reads_from(rows, name):
             if not read.repeat and read.mmasi == read.mmasi:
                 given.setdefault((read.patient, read.visit), []).append(read.mmasi)
+                of = raters.setdefault(read.patient, {})
+                of[read.visit] = tuple(sorted((*of.get(read.visit, ()), read.rater)))
     else:
         given = {unit: [value] for unit, value in scores_table(rows, name, endpoint).items()}
     if unknown := sorted({patient for patient, _ in given} - arms.keys()):
@@ -112,4 +142,7 @@ def courses_of(rows: Rows, arms: Mapping[str, str], endpoint: str, name: str) ->
     values: dict[str, dict[str, float]] = {patient: {} for patient in arms}
     for (patient, visit), several in given.items():
         values[patient][visit] = sum(several) / len(several)
-    return [Course(patient, arms[patient], visits) for patient, visits in sorted(values.items())]
+    return [
+        Course(patient, arms[patient], visits, raters.get(patient, {}))
+        for patient, visits in sorted(values.items())
+    ]

@@ -186,7 +186,8 @@ def _two(squares: _MeanSquares) -> Estimate:
     with np.errstate(invalid="ignore", divide="ignore"):  # of two or three units: no bound, NaN
         low = n * (between - above * error) / (above * rest + n * between)
         high = n * (below * between - error) / (rest + n * below * between)
-    return Estimate(float(value), min(float(value), max(float(low), -1 / (k - 1))), float(high))
+    low, high = max(float(low), -1 / (k - 1)), float(high)  # an approximation: of negative values it may miss
+    return Estimate(float(value), min(float(value), low), max(float(value), high))
 
 
 def _of_mean(one: Estimate, k: int) -> Estimate:
@@ -195,4 +196,6 @@ def _of_mean(one: Estimate, k: int) -> Estimate:
         float(k * p / (1 + (k - 1) * p)) if 1 + (k - 1) * p > 1e-12 else -np.inf if p == p else np.nan
         for p in (one.value, one.low, one.high)
     )
+    if not np.isfinite(high):
+        return Estimate(np.nan, np.nan, np.nan)
     return Estimate(value if np.isfinite(value) else np.nan, low, high)

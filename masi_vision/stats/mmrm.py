@@ -88,6 +88,7 @@ class Mmrm:
     _patterns: tuple[_Pattern, ...]
     _theta: Values
     _theta_covariance: Values
+    _unit: float
 
     def contrast(self, weights: Values) -> Contrast:
         """Test a combination of coefficients, (K,).
@@ -98,6 +99,7 @@ class Mmrm:
         covariance, A the covariance of these.
         """
         variance = float(weights @ self.covariance @ weights)
+        fitted_variance = variance / self._unit**2
         gradient = np.empty_like(self._theta)
         for k in range(len(gradient)):
             step = np.zeros_like(self._theta)
@@ -110,7 +112,7 @@ class Mmrm:
             except np.linalg.LinAlgError as error:
                 raise StatsError(_SINGULAR) from error
             gradient[k] = (up - down) / (2 * _STEP)
-        df = 2 * variance**2 / float(gradient @ self._theta_covariance @ gradient)
+        df = 2 * fitted_variance**2 / float(gradient @ self._theta_covariance @ gradient)
         return contrast_of(float(weights @ self.coefficients), float(np.sqrt(variance)), df)
 
 
@@ -132,7 +134,6 @@ def fit_mmrm(values: Values, design: Values, patients: Sequence[str], visits: np
     StatsError
         A patient has a visit twice, the design is not of full rank, or the fit does not come to an end.
     """
-    patterns = _patterns(values, design, patients, visits)
     if np.linalg.matrix_rank(design) < design.shape[1]:
         raise StatsError(
             f"The model has {design.shape[1]} coefficients, and the data tell only "
@@ -144,18 +145,20 @@ def fit_mmrm(values: Values, design: Values, patients: Sequence[str], visits: np
     spread = float(np.std(values - design @ beta))
     if spread <= LEAST_REST * np.abs(values).max():
         raise StatsError("The values follow the model without rest. Expected patients who differ.")
-    start = _theta_of(spread**2 * (0.5 * np.eye(count) + 0.5))
-    theta, hessian = _fitted(patterns, start)
+    # In units of the spread: a search whose steps and bounds are numbers must not know of scores or of OD.
+    patterns = _patterns(values / spread, design, patients, visits)
+    theta, hessian = _fitted(patterns, _theta_of(0.5 * np.eye(count) + 0.5))
     beta, covariance, deviance = _solved(patterns, theta)
     return Mmrm(
-        coefficients=beta,
-        covariance=covariance,
-        visit_covariance=_sigma(theta, count),
-        deviance=deviance,
+        coefficients=spread * beta,
+        covariance=spread**2 * covariance,
+        visit_covariance=spread**2 * _sigma(theta, count),
+        deviance=deviance + 2 * (len(values) - design.shape[1]) * float(np.log(spread)),
         patients=sum(len(pattern.values) for pattern in patterns),
         _patterns=tuple(patterns),
         _theta=theta,
         _theta_covariance=np.asarray(2 * np.linalg.inv(hessian), np.float64),
+        _unit=spread,
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,11 +18,11 @@ from scipy.stats import t as t_distribution
 from masi_vision.config import Section, checked, read_yaml, shipped_file
 from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
-from masi_vision.names import natural_key
+from masi_vision.names import folded, natural_key
 from masi_vision.reads_table import refuse_spelled_alike
 from masi_vision.stats.agreement import wilson
 from masi_vision.stats.ancova import Ancova, Multiplicity, adjusted_p, ancova
-from masi_vision.stats.courses import Course
+from masi_vision.stats.courses import AMOUNT, Course
 from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
 
 Values = npt.NDArray[np.float64]
@@ -160,8 +161,9 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Outcom
         *_compared("sensitivity: baseline carried forward", courses, protocol, carried=True),
         *_by_mmrm(courses, protocol),
         *_trajectories(courses),
-        *_improvement(courses, protocol),
+        *(() if protocol.endpoint == AMOUNT else _improvement(courses, protocol)),
         *_missing(courses),
+        *_readers(courses),
     ]
 
 
@@ -374,6 +376,8 @@ def gains(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Gain]:
 def _gain(one: Course, protocol: OutcomeProtocol) -> Gain:
     nan = float("nan")
     before, after = one.values.get(protocol.baseline, nan), one.values.get(protocol.primary, nan)
+    if protocol.endpoint == AMOUNT:  # rates and their classes are of a graded score
+        return Gain(one.patient, one.arm, before, after, after - before, nan, "")
     rate = (before - after) / before if before else nan
     return Gain(
         one.patient, one.arm, before, after, after - before, rate, _class(before, after, rate, protocol)
@@ -430,8 +434,26 @@ def _missing(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
             yield OutcomeFigure("missing", arm, visit, "patients without a value", len(here), float(count))
 
 
+def _readers(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
+    """Who graded how many of an arm at a visit, where not all graded all."""
+    units: dict[tuple[str, str, str], int] = {}
+    for one in courses:
+        for visit, readers in one.readers.items():
+            key = one.arm, visit, f"graded by {', '.join(readers)}"
+            units[key] = units.get(key, 0) + 1
+    if len({who for _, _, who in units}) < 2:
+        return
+    for arm, visit, who in sorted(units, key=lambda key: (key[0], natural_key(key[1]), key[2])):
+        here = sum(one.arm == arm for one in courses)
+        yield OutcomeFigure("readers", arm, visit, who, here, float(units[arm, visit, who]))
+
+
 def other_results(
-    rows: Sequence[Mapping[str, str]], arms: Mapping[str, str], protocol: OutcomeProtocol, name: str
+    rows: Sequence[Mapping[str, str]],
+    arms: Mapping[str, str],
+    protocol: OutcomeProtocol,
+    name: str,
+    visits: Collection[str] = (),
 ) -> list[OutcomeFigure]:
     """Further outcomes by arm and visit: mean with its interval, and median.
 
@@ -441,6 +463,8 @@ def other_results(
         ``patient, visit, item, value``.
     arms : mapping
         Arm of every patient.
+    visits : collection of str
+        Of the trial: one that is written like one of them must be it.
 
     Raises
     ------
@@ -456,6 +480,11 @@ def other_results(
             raise StatsError(
                 f"{name} has item {item!r} of patient {patient!r}. Expected the items "
                 f"{', '.join(protocol.others)} and patients of the trial."
+            )
+        if not visit or (visit not in visits and _squeezed(visit) in map(_squeezed, visits)):
+            raise StatsError(
+                f"{name} has {item} of {patient} at the visit {visit!r}. Expected one as the trial's table "
+                f"has it: {', '.join(sorted(visits, key=natural_key)) or 'any name'}. Correct it."
             )
         if row.get("value", "").lower() in MISSING:
             continue
@@ -476,6 +505,10 @@ def other_results(
         made.append(_mean(item, arm, visit, "mean", values))
         made.append(OutcomeFigure(item, arm, visit, "median", len(values), float(np.median(values))))
     return made
+
+
+def _squeezed(visit: str) -> str:
+    return re.sub(r"[\s_-]", "", folded(visit))
 
 
 def event_results(

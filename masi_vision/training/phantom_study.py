@@ -129,7 +129,7 @@ def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settin
             "salted_truth_sha256": hashlib.sha256((salt + truth_text).encode()).hexdigest(),
         }
         write_file(out / STUDY, json.dumps(facts, indent=1) + "\n")
-    return {"patients": plan.patients, "photos": photos, "reads": len(reads)}
+    return {"patients": plan.patients, "photos": photos, "reads": len(reads) // len(MASI_REGIONS)}
 
 
 Person = tuple["LabelledFace | None", Codes, np.ndarray]

@@ -9,6 +9,7 @@ from made_trial import write_trial
 from verbs import masi, table
 
 from masi_vision.config import shipped_file
+from masi_vision.csv_table import csv_text
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,50 @@ def test_the_changes_of_laid_over_visits_are_an_endpoint(tmp_path):
     primary = by["primary", "B less A", "difference"]
     assert (float(primary["p"]) < 0.001, primary["patients"]) == (True, "23")
     assert -0.022 < float(primary["value"]) < -0.013
+    assert {row["analysis"] for row in found}.isdisjoint({"improvement", "class", "responder"})
+    assert {row["improvement_class"] for row in table(tmp_path / "out" / "patients.csv")[1]} == {""}
+    assert "Of visits laid over each other by the software." in done.output
+
+
+def test_arms_that_contradict_each_other_are_refused(study, tmp_path):
+    lines = (study / "arms.csv").read_text().splitlines()
+    swapped = [line.replace(",A", ",?").replace(",B", ",A").replace(",?", ",B") for line in lines]
+    (tmp_path / "arms.csv").write_text("\n".join(swapped) + "\n")
+    done = masi(
+        "outcome", study / "truth.csv", "--allocation", tmp_path / "arms.csv", "--out", tmp_path / "out"
+    )
+    assert done.exit_code == 2
+    assert "Expected one arm of each patient" in " ".join(done.output.split())
+
+
+def test_readers_who_graded_one_arm_less_are_told(study, tmp_path):
+    columns, rows = table(study / "reads.csv")
+    arms = {row["patient"]: row["arm"] for row in table(study / "arms.csv")[1]}
+    first = rows[0]["reader"]
+    kept = [r for r in rows if (r["reader"], r["visit"], arms[r["patient"]]) != (first, "visit-6", "B")]
+    (tmp_path / "reads.csv").write_text(csv_text(columns, kept))
+    asked = ["--allocation", study / "arms.csv", "--out", tmp_path / "out"]
+    done = masi("outcome", tmp_path / "reads.csv", *asked)
+    assert done.exit_code == 0, done.output
+    assert "other readers at visit-6 than at visit-1: 12 of B." in " ".join(done.output.split())
+    found = [row for row in table(tmp_path / "out" / "outcome.csv")[1] if row["analysis"] == "readers"]
+    there = {(row["arm"], row["visit"]): row["measure"] for row in found}
+    assert first not in there["B", "visit-6"]
+    assert first in there["A", "visit-6"]
+    asked[-1] = tmp_path / "whole"
+    whole = masi("outcome", study / "reads.csv", *asked)
+    assert "other readers" not in whole.output
+    assert "Of the mean of the readers R1, R2, R3." in whole.output
+    assert not [row for row in table(tmp_path / "whole" / "outcome.csv")[1] if row["analysis"] == "readers"]
+
+
+def test_a_visit_of_a_further_outcome_is_one_of_the_trial_s(study, tmp_path):
+    for visit in ("", "visit 6", "Visit-6"):
+        (tmp_path / "others.csv").write_text(f"patient,visit,item,value\nP001,{visit},pain,2\n")
+        asked = ["--allocation", study / "arms.csv", "--others", tmp_path / "others.csv"]
+        done = masi("outcome", study / "reads.csv", *asked, "--out", tmp_path / f"out{len(visit)}{visit[:1]}")
+        assert done.exit_code == 2
+        assert f"at the visit {visit!r}" in " ".join(done.output.split())
 
 
 def test_without_arms_nothing_is_compared(study, tmp_path):

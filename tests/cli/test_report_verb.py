@@ -59,7 +59,7 @@ def test_an_outcome_in_masi_is_called_so_and_what_asked_for_it_is_told(study, tm
     (tmp_path / "mine.yaml").write_text(shipped.replace("endpoint: mmasi", "endpoint: masi"))
     asked = ["--protocol", tmp_path / "mine.yaml", "--out", tmp_path / "outcome"]
     assert masi("outcome", tmp_path / "scores.csv", *asked).exit_code == 0
-    parts = ["--outcome", tmp_path / "outcome"]
+    parts = ["--outcome", tmp_path / "outcome", "--scores", tmp_path / "scores.csv"]
     done = masi("report", study / "results", *parts, "--out", tmp_path / "report")
     assert done.exit_code == 0, done.output
     for figure in ("forest", "trajectories"):
@@ -67,7 +67,11 @@ def test_an_outcome_in_masi_is_called_so_and_what_asked_for_it_is_told(study, tm
         assert "MASI" in drawn
         assert "mMASI" not in drawn
     page = (tmp_path / "report" / "report.html").read_text()
-    assert "MASI at visit-6, with visit-1 as baseline; every arm against A." in page
+    said = "MASI at visit-6, with visit-1 as baseline: the software&#39;s scores. Every arm against A."
+    assert said in page
+    alone = masi("report", study / "results", *parts[:2], "--out", tmp_path / "alone")
+    assert alone.exit_code == 2
+    assert "is of another table (the software's scores)" in " ".join(alone.output.split())
     assert "adjusted after Dunnett" in page
     kept = json.loads((tmp_path / "outcome" / "protocol.json").read_text())
     assert f"<code>{kept['protocol_sha256']}</code>" in page

@@ -146,3 +146,13 @@ def test_the_interval_of_a_reader_s_error_holds_as_often_as_it_says():
         found = within_unit_sd(pairs[:, 0], pairs[:, 1])
         held += found.low <= 0.7 <= found.high
     assert 930 <= held <= 970
+
+
+def test_what_never_varies_has_no_interval():
+    never = bland_altman(np.full(10, 3.0), np.full(10, 2.0))
+    for one in (never.bias, never.lower, never.upper):
+        assert (one.value, np.isnan(one.low), np.isnan(one.high)) == (1.0, True, True)
+    beside = bland_altman(np.full(10, 3.0), np.arange(10.0))
+    assert (beside.slope.value, np.isnan(beside.slope.low)) == (pytest.approx(-2), True)
+    draws = by_patient(lambda rows: {"kappa": 1e-17 * float(rows.sum() % 3)}, [f"P{n}" for n in range(10)])
+    assert np.isnan(draws["kappa"].low)

@@ -144,3 +144,14 @@ def test_what_never_varies_has_an_error_of_0_and_no_interval():
     found = reliability(np.repeat(np.arange(5.0)[:, None], 3, axis=1)).smallest_detectable_change
     assert found.value == 0
     assert np.isnan([found.low, found.high]).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_interval_of_small_tables_holds_its_value_or_is_none(seed):
+    rng = np.random.default_rng((8, seed))
+    for _ in range(300):
+        table = rng.normal(4, 1.5, (int(rng.integers(3, 7)), int(rng.integers(2, 4)))).round(1)
+        for one in reliability(table).icc.values():
+            if one.value == one.value and one.low == one.low and one.high == one.high:
+                assert one.low <= one.value <= one.high
+            assert not np.isinf(one.high)

@@ -193,3 +193,16 @@ def test_what_cannot_be_fitted_is_refused():
         fit_mmrm(values, design, ["P000"] * len(names), numbers)
     with pytest.raises(StatsError, match="tell only"):
         fit_mmrm(values, np.column_stack([design, design[:, 0]]), names, numbers)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3])
+def test_the_fit_knows_nothing_of_the_unit(unit):
+    values, design, names, visits = long_form(*trial(seed=3, patients=200, visits=5, missing=0.05))
+    plain, scaled = (fit_mmrm(one, design, names, visits) for one in (values, unit * values))
+    weights = last_visit("D", "A", visits=5)
+    one, other = plain.contrast(weights), scaled.contrast(weights)
+    assert other.value == pytest.approx(unit * one.value, rel=1e-4, abs=1e-6 * unit)
+    assert other.standard_error == pytest.approx(unit * one.standard_error, rel=1e-4)
+    assert (other.df, other.p) == pytest.approx((one.df, one.p), rel=1e-3)
+    free = len(values) - design.shape[1]
+    assert scaled.deviance == pytest.approx(plain.deviance + 2 * free * np.log(unit), rel=1e-6)

@@ -1,6 +1,6 @@
 """How far two arms of a trial stand apart by each endpoint, on photographs of trials that never were.
 
-    python benchmarks/endpoints.py --faces FACES [--trials 6] [--write]
+    python benchmarks/endpoints.py --faces FACES [--trials 8] [--write]
 
 Every trial is made, compared and analysed by the commands that a study is: `masi phantom`, `masi compare`,
 `masi outcome`. Arms lose a tenth (A), a quarter (B), two fifths (C) and more than half (D) of their pigment.
@@ -105,7 +105,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--faces", type=Path, required=True)
-    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--write", action="store_true", help="write the table into docs/comparing.md")
     arguments = parser.parse_args()
     trials = []

@@ -27,7 +27,9 @@ OUTCOME, PATIENTS, PROTOCOL = "outcome.csv", "patients.csv", "protocol.json"
 def outcome(
     table: Annotated[
         Path,
-        typer.Argument(metavar="TABLE.csv", help="Reads or scores, after masi unblind."),
+        typer.Argument(
+            metavar="TABLE.csv", help="Reads or scores, after masi unblind, or changes of masi compare."
+        ),
     ],
     out: Annotated[Path, typer.Option(help=f"Folder for {OUTCOME}, {PATIENTS} and {PROTOCOL}.")],
     protocol: Annotated[
@@ -47,7 +49,7 @@ def outcome(
     """Compare the arms of a trial: ANCOVA, MMRM, improvement, responders, what is missing."""
     need_extra("stats", "statistics")
     from masi_vision.report.tables import refuse_stopped
-    from masi_vision.stats.courses import arms_of, courses_of, graded_otherwise, kind_of
+    from masi_vision.stats.courses import AMOUNT, arms_of, courses_of, graded_otherwise, kind_of
     from masi_vision.stats.outcome import (
         NOT_FITTED,
         Gain,
@@ -80,6 +82,11 @@ def outcome(
     write_file(out / PROTOCOL, json_text(asked))
     typer.echo(f"Of {kind_of(rows)}.")
     _say(found, rules)
+    if rules.endpoint == AMOUNT and (alone := sum(not one.values for one in courses)):
+        typer.echo(
+            f"{alone} patients are not in {table.name}, or their baseline has no amount. Who has one visit "
+            "alone is in no comparison, and so in no analysis, the baseline carried forward neither."
+        )
     if apart := graded_otherwise(courses, rules.baseline, rules.primary):
         told = ", ".join(f"{count} of {arm}" for arm, count in sorted(apart.items()))
         typer.echo(

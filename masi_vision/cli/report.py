@@ -144,6 +144,8 @@ def _strips_of(compared: Path, patients: set[str]) -> list[Strip]:
         lacking = series.setdefault(row.get("patient", ""), [])
         if row.get("status") == "not_compared":
             lacking.append(f"{row['follow_up']} ({row.get('reason', '').replace('_', ' ')})")
+        elif row.get("residual_front") == "":
+            lacking.append(f"{row['follow_up']} (not from the front)")
     if others := series.keys() - patients - {""}:
         raise StatsError(
             f"{compared} shows {', '.join(sorted(others)[:3])}, of whom there is no score here. Expected the "
@@ -338,7 +340,8 @@ def _outcome_drawn(found: Rows, asked: Mapping[str, Any] | None) -> list[Drawing
         if row["analysis"] == "trajectory":
             arms.setdefault(row["arm"], {})[row["visit"]] = _interval(row)
     if arms:
-        words = "Mean of the patients who have the visit, and its 95 % interval, drawn down to 0."
+        down = "" if column == "amount_od" else ", drawn down to 0"
+        words = f"Mean of the patients who have the visit, and its 95 % interval{down}."
         svg = trajectories_figure(arms, endpoint)
         told = "; ".join(
             f"{arm}, {visit} {interval_text(one, column)}"

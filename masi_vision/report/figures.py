@@ -95,8 +95,8 @@ def trajectories_figure(arms: Mapping[str, Mapping[str, Interval]], endpoint: st
         axes.set_xticks(range(len(visits)), visits)
         axes.set_ylabel(f"{endpoint}, mean and 95 % interval")
         lowest = min((low for of in arms.values() for _, low, _ in of.values()), default=0.0)
-        is_score = endpoint in ("mMASI", "MASI")  # no score is lower than 0, whatever an interval says
-        axes.set_ylim(bottom=0.0 if is_score or lowest >= 0 else None)
+        # No score is lower than 0, whatever an interval says; an amount may be.
+        axes.set_ylim(bottom=None if endpoint.startswith("amount") and lowest < 0 else 0.0)
         axes.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 

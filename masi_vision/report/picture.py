@@ -44,9 +44,9 @@ def ascii_text(name: str) -> str:
 
 
 def drawn_names(names: Iterable[str], what: str) -> dict[str, str]:
-    """Each name as `ascii_text`; of another script, its number among them: "visit 2"."""
+    """Each name as `ascii_text`; of another script with its number among them: "??? 12 (visit no. 2)"."""
     told = {}
     for number, name in enumerate(dict.fromkeys(names), start=1):
         text = ascii_text(name)
-        told[name] = f"{what} {number}" if text.count("?") > name.count("?") else text
+        told[name] = f"{text} ({what} no. {number})" if text.count("?") > name.count("?") else text
     return told

@@ -58,19 +58,26 @@ def _amounts(rows: Rows, name: str) -> dict[tuple[str, str], float]:
     The baseline's own error is then that of all visits of a patient, and no difference between arms.
     """
     columns = ("patient", "baseline", "follow_up", "amount_before_od", "amount_change_od")
+    if lacking := [column for column in columns if column not in rows[0]]:
+        raise StatsError(
+            f"{name} lacks {', '.join(lacking)}. Expected changes.csv of masi compare of this version. "
+            "Compare the visits again."
+        )
+    seen: set[tuple[str, str]] = set()
     made: dict[tuple[str, str], float] = {}
     baselines: dict[str, tuple[str, float]] = {}
     for row in rows:
         patient, baseline, follow_up, *texts = (row.get(column, "").strip() for column in columns)
         if not all((patient, baseline, follow_up)):
             raise StatsError(f"{name} has a row without patient, baseline or follow_up. Complete it.")
+        if (patient, follow_up) in seen or follow_up == baseline:
+            raise StatsError(f"{name} has {patient} {follow_up} twice. Expected one row. Take one out.")
+        seen.add((patient, follow_up))
         before, change = (_density(text, f"{name}, {patient} {follow_up}") for text in texts)
         if before is None:
             continue
         if baselines.setdefault(patient, (baseline, before)) != (baseline, before):
             raise StatsError(f"{name} has two baselines of {patient!r}. Expected one. Compare them again.")
-        if (patient, follow_up) in made or follow_up == baseline:
-            raise StatsError(f"{name} has {patient} {follow_up} twice. Expected one row. Take one out.")
         made[patient, baseline] = before
         if change is not None:
             made[patient, follow_up] = before + change
@@ -92,7 +99,7 @@ def _density(text: str, what: str) -> float | None:
 def kind_of(rows: Rows) -> str:
     """What a table of endpoints is of, in words."""
     columns = rows[0].keys() if rows else ()
-    if "amount_change_od" in columns:
+    if "follow_up" in columns:
         return "visits laid over each other by the software"
     if "reader" in columns:
         return f"the mean of the readers {', '.join(sorted({row['reader'] for row in rows}))}"
@@ -119,7 +126,7 @@ def courses_of(rows: Rows, arms: Mapping[str, str], endpoint: str, name: str) ->
     """
     given: dict[tuple[str, str], list[float]] = {}
     raters: dict[str, dict[str, tuple[str, ...]]] = {}
-    is_changes = bool(rows) and "amount_change_od" in rows[0]
+    is_changes = bool(rows) and "follow_up" in rows[0]
     if is_changes or endpoint == AMOUNT:
         if not (is_changes and endpoint == AMOUNT):
             raise StatsError(

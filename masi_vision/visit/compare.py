@@ -27,6 +27,7 @@ from masi_vision.visit.region import (
     MIXED,
     REFUSED,
     RegionResult,
+    flag_words,
 )
 from masi_vision.visit.region_change import (
     ROUTES_DIFFER,
@@ -87,7 +88,9 @@ class VisitChange:
             low, high = self.mmasi_change_low, self.mmasi_change_high
             head += f", mMASI {self.mmasi_change:+.1f} ({low:+.1f} to {high:+.1f})"
         if self.amount_change_od is not None:
-            head += f", amount {1000 * self.amount_change_od:+.1f} thousandths OD"
+            ends = (self.amount_change_od, self.amount_change_od_low, self.amount_change_od_high)
+            numbers = [f"{1000 * one:+.1f}" for one in ends if one is not None]
+            head += ", amount {} ({} to {}) thousandths OD".format(*numbers)
         told = (f"  {name}: {one}" for name, one in self.regions.items())
         return "\n".join([f"{head}. {self.message}".removesuffix(" "), *told])
 
@@ -194,6 +197,10 @@ def compare_visits(
     amount = _amount_change(regions, models.pigment.change_error) if one_person else (None, None, None)
     if one_person and change is None:
         unsure = _no_change(first, second)
+    if one_person and amount[0] is None:
+        lost = [name for name in MASI_REGIONS if regions[name].registered_od is None]
+        told = ", ".join(f"{name} ({flag_words(regions[name].flags)})" for name in lost)
+        unsure = f"{unsure} No change of the amount: not compared is {told}.".strip()
     message = " ".join(filter(None, (message, unsure)))
     return VisitChange(
         baseline=first,
@@ -246,14 +253,14 @@ def _unsure(
     if doubted:
         return (
             f"The visits hardly fit over each other: {', '.join(doubted)}. Look at the pictures: is it this "
-            "patient, in the same light? Until then no change of the mMASI is told."
+            "patient, in the same light? Until then no change of the mMASI or the amount is told."
         )
     apart = [name for name in MASI_REGIONS if ROUTES_DIFFER in regions[name].flags]
     if apart:
         return (
             f"The two ways to tell the change contradict each other: {', '.join(apart)}. Look at the "
             "pictures: does something cover the skin, or are a photo's colours others? Until then no change "
-            "of the mMASI is told."
+            "of the mMASI or the amount is told."
         )
     if mixed := [name for name in MASI_REGIONS if MIXED in regions[name].flags]:
         return (

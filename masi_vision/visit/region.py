@@ -93,7 +93,9 @@ class RegionResult:
         grade = self.grade
         parts = [
             "" if grade is None else f"area {grade.area}, darkness {grade.darkness}",
-            "" if self.measure is None else f"{100 * self.measure.pigmented_fraction:.1f} % pigmented",
+            ""
+            if self.measure is None or is_refused(self)
+            else f"{100 * self.measure.pigmented_fraction:.1f} % pigmented",
             flag_words(self.flags),
         ]
         return ", ".join(filter(None, parts)) or "nothing known"
@@ -250,7 +252,9 @@ def graded_as(fraction: float, contrast_od: float, patch: float, scale: ScaleSet
 def hidden_sentence(region: str, view: View, measure: RegionMeasure | None, least: float) -> str:
     """Say that too little skin of a region is visible."""
     visible = 0.0 if measure is None else measure.visible_fraction
-    adds = ", or add the view of that side" if view not in preferred_views(region)[:1] else ""
+    faced = preferred_views(region)[0]
+    view_of = "front view" if faced == "front" else "view of that side"
+    adds = "" if view == faced else f", or add the {view_of}"
     return (
         f"{region.replace('_', ' ').capitalize()}: {_floored(visible):.1%} visible. "
         f"Expected {least:.0%} or more. Uncover hair, glasses or hands{adds}."

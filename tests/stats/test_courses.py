@@ -41,6 +41,8 @@ def test_of_a_baseline_that_was_not_graded_nothing_is_known():
         ([change(), change(follow_up="v3", baseline="v2")], "two baselines of 'P1'"),
         ([change(), change()], "P1 v2 twice"),
         ([change(follow_up="v1")], "P1 v1 twice"),
+        ([change(found=""), change()], "P1 v2 twice"),
+        ([change(before=""), change()], "P1 v2 twice"),
         ([change(follow_up="")], "without patient, baseline or follow_up"),
         ([change(found="-0,01")], "'-0,01' is no amount"),
         ([change("P9")], "No arm is known of P9"),
@@ -57,3 +59,10 @@ def test_the_endpoint_and_the_table_must_fit():
     score = {"patient": "P1", "visit": "v1", "mmasi": "3.0"}
     with pytest.raises(StatsError, match="does not fit endpoint: amount_od"):
         courses_of([score], ARMS, AMOUNT, "scores.csv")
+
+
+def test_changes_of_a_version_before_say_so():
+    row = change()
+    del row["amount_before_od"], row["amount_change_od"]
+    with pytest.raises(StatsError, match="lacks amount_before_od, amount_change_od"):
+        courses_of([row], ARMS, AMOUNT, "changes.csv")

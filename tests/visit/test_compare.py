@@ -189,6 +189,8 @@ def test_skin_hidden_and_accepted_at_both_visits_is_compared(demo_visits, tmp_pa
     assert 0.2 < by_name.regions["left_malar"].common_fraction < 0.5
     assert plain.regions["left_malar"].flag == "region_hidden"
     assert plain.regions["left_malar"].registered_od is None
+    assert "No change of the amount: not compared is" in plain.message
+    assert "left_malar (hidden)" in plain.message
     assert by_name.regions["left_malar"].flag.split(";")[0] == "accepted"
     assert by_name.regions["left_malar"].registered_od is not None
 
@@ -241,7 +243,10 @@ def test_a_visit_without_a_score_has_no_change_of_the_mmasi_and_says_why(demo_vi
     sides = {view: demo_visits[0] / f"{view}.jpg" for view in ("left", "right")}
     change = compare_visits(score_visit(sides), score_visit(demo_visits[1]))
     assert change.status == "compared"
-    assert change.message == "No change of the mMASI: the baseline was not scored (no_photo)."
+    assert change.message == (
+        "No change of the mMASI: the baseline was not scored (no_photo). "
+        "No change of the amount: not compared is forehead (no photo), chin (no photo)."
+    )
 
 
 def test_a_comparison_prints_in_a_few_lines(change):

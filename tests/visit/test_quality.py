@@ -168,6 +168,14 @@ def test_a_burnt_out_nose_is_not_measured_and_the_photo_still_scored(photos, see
     assert len(said) == 1
     assert "of the skin is burnt out" in said[0]
     assert {f.result for f in result.findings if f.region == "nose"} == {"warn"}
+    assert "pigmented" not in str(burnt)
+    by_name = score_photo(
+        Photo.from_srgb(linear_to_srgb8(light), name="front.jpg"), load_settings(accept=["clipped_fraction"])
+    )
+    assert by_name.regions["nose"].flag in (
+        "accepted",
+        "clipped",
+    )  # beyond the last bound nothing is accepted
     assert not [f for f in check_photo(seen[0], "front", SETTINGS) if f.region == "nose"]
 
 

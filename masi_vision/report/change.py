@@ -103,7 +103,7 @@ def draw_visits(changes: Sequence[VisitChange], view: View) -> Picture:
     first = shown[0][1]
     face = _cut_out(first.baseline.linear_rgb, first.baseline, first)
     names = [changes[0].baseline.visit, *(change.follow_up.visit for change in changes)]
-    visits = drawn_names(names, "visit")
+    visits = drawn_names(names)
     columns = [_column(visits[changes[0].baseline.visit], face, _legend(face.shape))]
     for change, one in shown:
         face = _cut_out(_evened(one), one.follow_up, one)

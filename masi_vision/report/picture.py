@@ -43,10 +43,10 @@ def ascii_text(name: str) -> str:
     return bare.encode("ascii", "replace").decode()
 
 
-def drawn_names(names: Iterable[str], what: str) -> dict[str, str]:
-    """Each name as `ascii_text`; of another script with its number among them: "??? 12 (visit no. 2)"."""
+def drawn_names(names: Iterable[str]) -> dict[str, str]:
+    """Each name as `ascii_text`; of another script with its number among them: "??? 12 (no. 2)"."""
     told = {}
     for number, name in enumerate(dict.fromkeys(names), start=1):
         text = ascii_text(name)
-        told[name] = f"{text} ({what} no. {number})" if text.count("?") > name.count("?") else text
+        told[name] = f"{text} (no. {number})" if text.count("?") > name.count("?") else text
     return told

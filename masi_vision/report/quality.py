@@ -162,8 +162,8 @@ def small_picture(srgb: Picture) -> Picture:
 
 def contact_sheets(checked: Sequence[CheckedPhoto]) -> Iterator[Picture]:
     """Pages of photos with what was found, worst first; (H, W, 3) sRGB each."""
-    patients = drawn_names([one.patient for one in checked], "patient")
-    visits = drawn_names([one.visit for one in checked], "visit")
+    patients = drawn_names([one.patient for one in checked])
+    visits = drawn_names([one.visit for one in checked])
     names = {one.name: place_of(patients[one.patient], visits[one.visit], one.view) for one in checked}
     ordered = sorted(checked, key=lambda one: (-RESULTS.index(one.result), -_complained(one)))
     for start in range(0, len(ordered), _COLUMNS * _ROWS):

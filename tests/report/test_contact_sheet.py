@@ -44,10 +44,10 @@ def test_names_keep_their_letters_where_opencv_has_them(name, told):
 
 
 def test_names_of_another_script_are_told_apart_by_their_number():
-    told = drawn_names(["基线", "week 4", "визит 2", "基线", "who?"], "visit")
+    told = drawn_names(["基线", "week 4", "визит 2", "基线", "who?"])
     assert told == {
-        "基线": "?? (visit no. 1)",
+        "基线": "?? (no. 1)",
         "week 4": "week 4",
-        "визит 2": "????? 2 (visit no. 3)",
+        "визит 2": "????? 2 (no. 3)",
         "who?": "who?",
     }

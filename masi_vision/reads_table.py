@@ -18,6 +18,8 @@ _Row = TypeVar("_Row", bound=Mapping[str, str])
 
 LOCKED = "locked_utc"
 """When the read was locked and signed; blank before."""
+AMOUNT = "amount_od"
+"""Endpoint of a table of changes: the amount of pigment, visits laid over the baseline; it may be below 0."""
 UNGRADED = ("nose", "upper_lip")
 """Regions that a table may hold and MASI does not grade."""
 

@@ -14,7 +14,7 @@ from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import rows_of, rows_sha256
+from masi_vision.reads_table import AMOUNT, rows_of, rows_sha256
 from masi_vision.written import json_text, write_file
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def outcome(
     """Compare the arms of a trial: ANCOVA, MMRM, improvement, responders, what is missing."""
     need_extra("stats", "statistics")
     from masi_vision.report.tables import refuse_stopped
-    from masi_vision.stats.courses import AMOUNT, arms_of, courses_of, graded_otherwise, kind_of
+    from masi_vision.stats.courses import arms_of, courses_of, graded_otherwise, kind_of
     from masi_vision.stats.outcome import (
         NOT_FITTED,
         Gain,

@@ -15,7 +15,7 @@ from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL
 from masi_vision.errors import StatsError, reason_of
-from masi_vision.reads_table import refuse_strangers, rows_of, rows_sha256
+from masi_vision.reads_table import AMOUNT, refuse_strangers, rows_of, rows_sha256
 
 if TYPE_CHECKING:
     from masi_vision.report.figures import Interval
@@ -233,7 +233,7 @@ def _refuse_of_other_reads(agreed: Rows, read: Rows, folder: Path) -> None:
 def _refuse_of_other_table(asked: Mapping[str, Any], shown: Mapping[str, Rows], folder: Path | None) -> None:
     """An outcome of reads or scores is of those that the page shows; of changes the page shows no table."""
     made_of = asked.get("table_sha256")
-    if made_of is None or asked["endpoint"] == "amount_od":
+    if made_of is None or asked["endpoint"] == AMOUNT:
         return
     if made_of not in {rows_sha256(rows) for rows in shown.values() if rows}:
         raise StatsError(
@@ -340,9 +340,10 @@ def _outcome_drawn(found: Rows, asked: Mapping[str, Any] | None) -> list[Drawing
         if row["analysis"] == "trajectory":
             arms.setdefault(row["arm"], {})[row["visit"]] = _interval(row)
     if arms:
-        down = "" if column == "amount_od" else ", drawn down to 0"
+        from_zero = column != AMOUNT
+        down = ", drawn down to 0" if from_zero else ""
         words = f"Mean of the patients who have the visit, and its 95 % interval{down}."
-        svg = trajectories_figure(arms, endpoint)
+        svg = trajectories_figure(arms, endpoint, from_zero=from_zero)
         told = "; ".join(
             f"{arm}, {visit} {interval_text(one, column)}"
             for arm, visits in arms.items()

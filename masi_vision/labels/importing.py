@@ -286,9 +286,8 @@ def _with_landmarks(layers: Layers, found: Alignment | None, undrawable: tuple[s
                 "drawn on the upright photo. Look whether sides are swapped, or the tool showed it turned"
             )
     unsaid = np.isin(placed, [REGION_CODES[region] for region in undrawable])
-    around = (
-        2 * round(_RIM * face_span(found.landmarks)) + 1
-    )  # nobody's border lies just where the face has it
+    # Nobody's border lies just where the face has it.
+    around = 2 * round(_RIM * face_span(found.landmarks)) + 1
     unsaid = cv2.dilate(unsaid.astype(np.uint8), np.ones((around, around), np.uint8)) > 0
     unsaid &= (labels == 0) & ~layers.hidden
     return replace(layers, labels=np.where(unsaid, UNKNOWN, labels).astype(np.uint8))

@@ -70,7 +70,9 @@ def bland_altman_figure(
     return _drawn(draw, (7.2, 4.2), right=0.82)
 
 
-def trajectories_figure(arms: Mapping[str, Mapping[str, Interval]], endpoint: str) -> str:
+def trajectories_figure(
+    arms: Mapping[str, Mapping[str, Interval]], endpoint: str, *, from_zero: bool = True
+) -> str:
     """Mean of every arm at every visit, with intervals; arms stand a little beside each other."""
 
     def draw(axes: Axes) -> None:
@@ -94,9 +96,9 @@ def trajectories_figure(arms: Mapping[str, Mapping[str, Interval]], endpoint: st
             )
         axes.set_xticks(range(len(visits)), visits)
         axes.set_ylabel(f"{endpoint}, mean and 95 % interval")
-        lowest = min((low for of in arms.values() for _, low, _ in of.values()), default=0.0)
-        # No score is lower than 0, whatever an interval says; an amount may be.
-        axes.set_ylim(bottom=None if endpoint.startswith("amount") and lowest < 0 else 0.0)
+        lowest = min(low for of in arms.values() for _, low, _ in of.values())
+        if from_zero or not lowest < 0:  # no score is lower, whatever an interval says
+            axes.set_ylim(bottom=0.0)
         axes.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from masi_vision.names import natural_key
-from masi_vision.reads_table import is_blind, is_latest, is_locked
+from masi_vision.reads_table import AMOUNT, is_blind, is_latest, is_locked
 from masi_vision.report.figures import figure_text
 from masi_vision.version import __version__
 
@@ -215,7 +215,7 @@ class StudyReport:
             f"{rules.get('table', 'of which table is not known')}. Every arm against {rules['control']}. "
             "Primary analysis: analysis of covariance on the patients who have both visits, the baseline as "
             f"covariate; p of all comparisons {adjusted.get(rules['multiplicity'], 'not adjusted')}."
-            + ("" if rules["endpoint"] == "amount_od" else rates)
+            + ("" if rules["endpoint"] == AMOUNT else rates)
         )
 
     @cached_property
@@ -371,7 +371,7 @@ def _in_words(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
 def endpoint_name(protocol: Mapping[str, Any] | None) -> str:
     """What the outcome is measured in, as people write it."""
     column = str(protocol["endpoint"]) if protocol else "endpoint"
-    names = {"mmasi": "mMASI", "masi": "MASI", "amount_od": "amount of pigment (OD)"}
+    names = {"mmasi": "mMASI", "masi": "MASI", AMOUNT: "amount of pigment (OD)"}
     return names.get(column, column.replace("_", " "))
 
 

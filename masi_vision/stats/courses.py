@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
+from masi_vision.reads_table import AMOUNT
 from masi_vision.stats.reads import reads_from, scores_table
 
 Rows = Sequence[Mapping[str, str]]
-AMOUNT = "amount_od"
-"""Endpoint of a table of changes: the amount of pigment, visits laid over the baseline."""
 _MOST_OD = 4.0
 """Darker than any skin."""
 

@@ -19,10 +19,10 @@ from masi_vision.config import Section, checked, read_yaml, shipped_file
 from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
 from masi_vision.names import folded, natural_key
-from masi_vision.reads_table import refuse_spelled_alike
+from masi_vision.reads_table import AMOUNT, refuse_spelled_alike
 from masi_vision.stats.agreement import wilson
 from masi_vision.stats.ancova import Ancova, Multiplicity, adjusted_p, ancova
-from masi_vision.stats.courses import AMOUNT, Course
+from masi_vision.stats.courses import Course
 from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
 
 Values = npt.NDArray[np.float64]

@@ -141,6 +141,7 @@ def region_result(
         return RegionResult(
             view, measure, None, (HIDDEN,), second, hidden_sentence(region, view, measure, least)
         )
+    # What is measured and not graded has a finding only where it is unfit, and that fails no photo.
     unfit_is: Result = "fail" if region in MASI_REGIONS else "warn"
     for unfit in of_region(findings, region, unfit_is):
         if unfit.reason in REFUSED and unfit.check != "visible_fraction":

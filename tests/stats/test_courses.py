@@ -5,7 +5,8 @@ import pytest
 pytest.importorskip("scipy", reason="needs the extra stats")
 
 from masi_vision.errors import StatsError
-from masi_vision.stats.courses import AMOUNT, courses_of
+from masi_vision.reads_table import AMOUNT
+from masi_vision.stats.courses import courses_of
 
 ARMS = {"P1": "A", "P2": "B", "P3": "A"}
 

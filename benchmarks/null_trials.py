@@ -22,7 +22,7 @@ from scipy.stats import binomtest
 from masi_vision.config import Settings, checked, load_settings, read_yaml, shipped_file
 from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import SUBUNIT_OF_REGION
-from masi_vision.face.models import read_atlas
+from masi_vision.face.models import ATLAS, read_atlas
 from masi_vision.phantom.cohort import (
     ARMS,
     Arm,
@@ -50,7 +50,7 @@ SHRUNK = 4  # regions are as well known from every fourth pixel, sixteen times a
 def drawn_trial(seed: int, arms: Sequence[Arm], settings: Settings) -> list[Course]:
     """One trial as its readers' mean sees it; a follow-up in twenty is missing."""
     rng = np.random.default_rng((20, seed))
-    atlas = read_atlas(shipped_file("models", "face_atlas.npz"))
+    atlas = read_atlas(shipped_file("models", ATLAS))
     codes, area = atlas.labels[::SHRUNK, ::SHRUNK], skin_area(atlas)[::SHRUNK, ::SHRUNK]
     regions = {name: int(subunit) for name, subunit in SUBUNIT_OF_REGION.items()}
     readers, made = draw_readers(READERS, rng), []

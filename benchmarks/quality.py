@@ -24,7 +24,7 @@ from page import write_results
 from masi_vision.config import Settings, load_settings, shipped_file
 from masi_vision.errors import NotScorable
 from masi_vision.face.atlas import MASI_SUBUNITS, Subunit
-from masi_vision.face.models import read_atlas
+from masi_vision.face.models import ATLAS, read_atlas
 from masi_vision.names import View
 from masi_vision.training.faces import Face, load_faces, load_polygons, split_by_person
 from masi_vision.training.labels import label_face
@@ -310,7 +310,7 @@ MISNAMED = 24
 
 def good_faces(faces: list[Face], folder: Path) -> list[Good]:
     """The photos of `GOOD`, with labels of what skin is where."""
-    atlas = read_atlas(shipped_file("models", "face_atlas.npz"))
+    atlas = read_atlas(shipped_file("models", ATLAS))
     polygons, split = load_polygons(folder), split_by_person(faces)
     good = []
     for face in (face for face in faces if face.id in GOOD):

@@ -213,7 +213,8 @@ def continuous_area(fraction: float, edges: Sequence[float] = AREA_EDGES) -> flo
     -----
     The edge between grade k-1 and grade k is k - 0.5, with straight lines between: 0 at 0, 1.5 at 0.10,
     2.5 at 0.30, ... 5.5 at 0.90, and 6 at 1. So the middle of each of the bands 2 to 5 is its grade, and
-    rounding gives back the published grade, save for traces (under 0.033). There is no noise floor.
+    rounding (a half up) gives back the published grade, save for traces (under 0.033). There is no noise
+    floor.
     """
     _check_between("fraction", fraction, 1)
     _check_edges(edges)
@@ -225,8 +226,9 @@ def continuous_darkness(contrast: float, cut_points: Sequence[float]) -> float:
 
     Notes
     -----
-    As in `continuous_area`: 0 at 0 and k - 0.5 at the k-th cut point, so that rounding gives back the
-    grade. Grade 4 is open above; it is taken to be as wide as grade 3, with 4 in its middle and beyond.
+    As in `continuous_area`: 0 at 0 and k - 0.5 at the k-th cut point, so that rounding (a half up)
+    gives back the grade. Grade 4 is open above; it is taken to be as wide as grade 3, with 4 in its middle
+    and beyond.
     """
     _check_between("contrast", contrast, inf)
     points = _checked_cut_points(cut_points)

@@ -113,12 +113,20 @@ def _scale() -> Check:
 
 def _planted_pigment() -> Check:
     """Pigment planted on even skin comes back with its area, by rules."""
+    from masi_vision.config import load_settings
     from masi_vision.pigment.rules import map_by_rules
 
+    by = load_settings().pigment
     shape = (400, 320)
     density = 0.12 * pigment_patches(shape, [Site((0.5, 0.5), (0.12, 0.1), 1.0)], np.random.default_rng(1))
     photo = planted(np.full((*shape, 3), (0.45, 0.28, 0.2), np.float32), density)
-    found = map_by_rules(photo, np.ones(shape, np.uint8), face_width_px=320).density_od
+    found = map_by_rules(
+        photo,
+        np.ones(shape, np.uint8),
+        face_width_px=320,
+        shading_scale_fraction=by.shading_scale_fraction,
+        detection_threshold_od=by.detection_threshold_od,
+    ).density_od
     truth, measured = float((density > 0.05).mean()), float((found > 0.05).mean())
     return (
         "planted pigment",

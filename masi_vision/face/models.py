@@ -70,6 +70,11 @@ def face_models(folder: Path | None = None) -> FaceModels:
     return _face_models((shipped_folder() if folder is None else folder).resolve())
 
 
+def forget_face_models() -> None:
+    """Open every folder anew from now on."""
+    _face_models.cache_clear()
+
+
 @lru_cache(maxsize=4)
 def _face_models(folder: Path) -> FaceModels:
     card, files = read_card(folder, CARD, FORMAT, (ATLAS, FINDER, READER))

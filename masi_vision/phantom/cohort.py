@@ -1,7 +1,8 @@
 """A trial that never was: patients, arms, visits, their melasma with its truth, and readers who grade it.
 
-Four arms whose effects are set, as many patients in each, three visits: before the first treatment, at the
-last one, and six months later. What is drawn here is truth; nothing measures.
+Arms whose effects are set, as many patients in each, and visits of which the first is before treatment: four
+arms and three visits (before the first treatment, at the last one, six months later) unless told otherwise.
+What is drawn here is truth; nothing measures.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ def map_by_rules(
     codes: npt.NDArray[np.uint8],
     *,
     face_width_px: float,
-    shading_scale_fraction: float = 0.25,
-    detection_threshold_od: float = 0.03,
+    shading_scale_fraction: float,
+    detection_threshold_od: float,
 ) -> PigmentMap:
     """Estimate the pigment map of a face in the aligned frame.
 

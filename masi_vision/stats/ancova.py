@@ -78,7 +78,8 @@ def ancova(
     Raises
     ------
     StatsError
-        The control or another arm is missing, or too few patients are left.
+        The control or another arm is missing, too few patients are left, all baselines are the same within
+        their arms, or the follow-ups leave no rest.
 
     Notes
     -----

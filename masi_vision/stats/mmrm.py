@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from scipy.stats import t as t_distribution
 
 from masi_vision.errors import StatsError
-from masi_vision.stats.agreement import LEVEL
+from masi_vision.stats.agreement import TAIL
 
 Values = npt.NDArray[np.float64]
 _STEP = 1e-4
@@ -50,7 +50,7 @@ class Contrast:
 
 def contrast_of(value: float, standard_error: float, df: float) -> Contrast:
     """A contrast by Student's t."""
-    wide = float(t_distribution.ppf((1 + LEVEL) / 2, df)) * standard_error
+    wide = float(t_distribution.ppf(TAIL, df)) * standard_error
     p = float(2 * t_distribution.sf(abs(value) / standard_error, df)) if standard_error else float("nan")
     return Contrast(value, standard_error, df, value - wide, value + wide, p)
 

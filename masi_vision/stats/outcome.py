@@ -20,7 +20,7 @@ from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
 from masi_vision.names import folded, natural_key
 from masi_vision.reads_table import AMOUNT, refuse_spelled_alike
-from masi_vision.stats.agreement import wilson
+from masi_vision.stats.agreement import TAIL, spread_of, wilson
 from masi_vision.stats.ancova import Ancova, Multiplicity, adjusted_p, ancova
 from masi_vision.stats.courses import Course
 from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
@@ -96,7 +96,7 @@ class OutcomeFigure:
     ----------
     analysis : str
         "primary", "sensitivity: ...", "trajectory", "improvement", "class", "responder", "missing",
-        "complication" or a further outcome.
+        "complication", "readers" or a further outcome.
     arm : str
         "B less A" for a comparison.
     visit : str
@@ -351,11 +351,9 @@ def _trajectories(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
 
 def _mean(analysis: str, arm: str, visit: str, measure: str, values: Values) -> OutcomeFigure:
     mean, n = float(values.mean()), len(values)
-    if n < 2:
+    if n < 2 or not spread_of(values):  # nobody knows the spread of what is all alike
         return OutcomeFigure(analysis, arm, visit, measure, n, mean)
-    if np.ptp(values) == 0:  # nobody knows the spread of what is all alike
-        return OutcomeFigure(analysis, arm, visit, measure, n, mean)
-    wide = float(t_distribution.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    wide = float(t_distribution.ppf(TAIL, n - 1) * values.std(ddof=1) / np.sqrt(n))
     return OutcomeFigure(
         analysis=analysis,
         arm=arm,

@@ -156,7 +156,7 @@ def _reliability(values: Values) -> dict[str, Estimate]:
 
 
 def _agreement(words: str) -> Formulas:
-    """Limits of agreement and concordance of two raters."""
+    """Bias, limits of agreement, and slope of the difference of two raters."""
 
     def of(values: Values) -> dict[str, Estimate]:
         limits = bland_altman(values[:, 0], values[:, 1])

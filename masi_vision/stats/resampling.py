@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.stats.agreement import LEVEL, Estimate
+from masi_vision.stats.agreement import TAIL, Estimate
 
 Rows = npt.NDArray[np.int64]
 DRAWS = 1000
@@ -62,5 +62,5 @@ def _ends(many: npt.NDArray[np.float64]) -> tuple[float, float]:
     there = many[np.isfinite(many)]
     if len(there) < 0.9 * len(many) or np.ptp(there) <= _ROUNDED * max(1.0, np.abs(there).max()):
         return np.nan, np.nan
-    low, high = np.quantile(there, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    low, high = np.quantile(there, (1 - TAIL, TAIL))
     return float(low), float(high)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,11 @@ import numpy as np
 
 from masi_vision.config import shipped_file
 from masi_vision.face.models import FaceModels
-from masi_vision.model_files import CARD
+from masi_vision.model_files import CARD, read_json
 from masi_vision.training.cache import TrainingSet, label_corrections
 from masi_vision.training.data import Pixels
 from masi_vision.training.face_figures import Row, false_faces
+from masi_vision.written import json_text, write_file
 
 # Pictures of scikit-image without a human face; "astronaut" and "camera" show people.
 _FACELESS = (
@@ -82,7 +82,7 @@ def markdown_table(table: Table) -> str:
 def write(table: Table, wrong: dict[str, int], data: TrainingSet) -> None:
     """Put the table into the card of the shipped models, as JSON and as Markdown."""
     file = shipped_file("models", CARD)
-    card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    card = read_json(file)
     card["evaluation"] = table
     card["photos"] = {part: len(data.part(part)) for part in ("train", "validation", "test")}
     card["labels"] = {"left_out_of_training": len(data.doubtful)}
@@ -95,7 +95,7 @@ def write(table: Table, wrong: dict[str, int], data: TrainingSet) -> None:
             f"{part}_regions_unclear": verdicts.count("unclear"),
         }
     card["faces_found_where_there_are_none"] = wrong
-    file.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_file(file, json_text(card))
     file.with_suffix(".md").write_text(markdown(card), encoding="utf-8")
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from masi_vision.errors import MasiError, ModelError
 from masi_vision.face.atlas import Floats
 from masi_vision.face.crop import READER_SIDE_PX
+from masi_vision.face.models import READER
 from masi_vision.training.experiment import OURS, ModelSettings
 from masi_vision.training.fit import with_weights
 from masi_vision.training.networks import (
@@ -98,7 +99,7 @@ def started(network: nn.Module, model: ModelSettings, what: str, models: Path, p
     if model.start in ("none", "imagenet"):
         return network
     if model.start == "face_reader":
-        borrow_encoder(network, models / "face_reader.onnx")
+        borrow_encoder(network, models / READER)
         return network
     if model.start != "models":
         return with_weights(network, Path(model.start)).train()

@@ -59,7 +59,8 @@ class ScheduleSettings(Section):
     batch, accumulate
         Samples of a batch, and batches of a step.
     peak_rate, warm_up, weight_decay
-        Of AdamW; the rate rises within the share ``warm_up``, then falls along a cosine to a hundredth.
+        Of AdamW; the rate rises within the share ``warm_up``, and from there on is what a cosine of the
+        whole run, from ``peak_rate`` to a hundredth of it, has come to.
     average_steps
         Over so many steps the weights are averaged; the averaged ones are what is kept.
     validate_every : int

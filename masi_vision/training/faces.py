@@ -86,7 +86,7 @@ def load_faces(folder: Path) -> list[Face]:
 
 
 def load_polygons(folder: Path) -> AtlasPolygons:
-    """Read ``atlas.json``; the mirror is made symmetric (a pair names each other)."""
+    """Read ``atlas.json``; its mirror is as the file has it (see `symmetric_mirror`)."""
     atlas = json.loads((folder / "atlas.json").read_text(encoding="utf-8"))
     return AtlasPolygons(atlas["regions"], atlas["exclude"], np.array(atlas["mirror"]))
 
@@ -126,8 +126,8 @@ def persons(faces: list[Face]) -> list[int]:
 def split_by_person(faces: list[Face], *, seed: int = 1) -> dict[str, Split]:
     """Give every photo its split: 20 % of the persons of each view test, 8 % validation.
 
-    Drawn by person within the views, so that turned heads are in every part. The draw depends on the
-    ids and the seed alone.
+    Drawn by person within the views, so that turned heads are in every part. The draw depends on
+    the order of ``index.csv``, on who looks alike, and on the seed.
     """
     number = persons(faces)
     rng = np.random.default_rng(seed)

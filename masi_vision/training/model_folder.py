@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from safetensors.torch import save_file
 
 from masi_vision.config import load_settings
 from masi_vision.errors import OutputError
-from masi_vision.model_files import CARD
+from masi_vision.model_files import CARD, read_json
 from masi_vision.training.designs import FILES
 from masi_vision.training.experiment import Experiment
 from masi_vision.training.fit import Fitted
@@ -23,6 +24,7 @@ from masi_vision.training.onnx_export import export_finder, export_pigment, expo
 from masi_vision.training.runs import Prepared
 from masi_vision.version import __version__
 from masi_vision.visit.models import PIGMENT_CARD
+from masi_vision.written import json_text, write_file
 
 _PARITY = "largest_difference_to_pytorch"
 _CARD_OF = {"finder": CARD, "reader": CARD, "pigment": PIGMENT_CARD}
@@ -63,7 +65,7 @@ def copy_models(source: Path, out: Path) -> None:
         raise OutputError(f"{out} holds other files. Expected a new folder, or models. Name another.")
     out.mkdir(parents=True, exist_ok=True)
     for name in (CARD, PIGMENT_CARD):
-        card = json.loads((source / name).read_text(encoding="utf-8"))
+        card = read_json(source / name)
         for file in card["sha256"]:
             shutil.copyfile(source / file, out / file)
         shutil.copyfile(source / name, out / name)
@@ -104,7 +106,7 @@ def replace_network(part: Part, out: Path) -> dict[str, float]:
 
 def _write_card(part: Part, apart: dict[str, float], out: Path, files: tuple[Path, Path]) -> None:
     card_file = out / _CARD_OF[part.experiment.network]
-    card: dict[str, Any] = json.loads(card_file.read_text(encoding="utf-8"))
+    card = read_json(card_file)
     before = {name: card["sha256"].get(name, "") for name in (files[0].name,)}
     for key in _OUTDATED:
         card.pop(key, None)
@@ -117,8 +119,8 @@ def _write_card(part: Part, apart: dict[str, float], out: Path, files: tuple[Pat
         "samples_drawn": part.fitted.samples,
         "kept_step": part.fitted.best_step,
         "minutes": round(part.fitted.minutes, 1),
-        "validation": _rounded(part.fitted.figures),
-        "validation_at_start": _rounded(part.fitted.figures_at_start),
+        "validation": rounded(part.fitted.figures),
+        "validation_at_start": rounded(part.fitted.figures_at_start),
         _PARITY: apart,
         "checkpoint_sha256": sha256_of(files[1]),
     }
@@ -139,7 +141,7 @@ def _write_card(part: Part, apart: dict[str, float], out: Path, files: tuple[Pat
 
 def write_card(card: dict[str, Any], file: Path) -> None:
     """Write a card for programs, and the same for people beside it."""
-    file.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_file(file, json_text(card))
     file.with_suffix(".md").write_text(page_of(card, file.stem), encoding="utf-8")
 
 
@@ -187,8 +189,9 @@ def _figures(values: dict[str, float]) -> str:
     )
 
 
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 5) for name, value in values.items()}
+def rounded(values: dict[str, float]) -> dict[str, float]:
+    """Figures for a card; what has no number is left out, as JSON knows none for it."""
+    return {name: round(value, 5) for name, value in values.items() if not isnan(value)}
 
 
 def sha256_of(file: Path) -> str:

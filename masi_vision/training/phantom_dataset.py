@@ -132,7 +132,7 @@ def write_phantom_dataset(
     densities: bool = True,
     seed: int = 1,
 ) -> Dataset:
-    """Photograph every person twice with the same melasma, or none, and write photos and truth.
+    """Photograph every person `photos_each` times with the same melasma, or none, and write photos and truth.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from masi_vision.csv_table import csv_text
 from masi_vision.errors import OutputError, SettingsError, reason_of
 from masi_vision.face.align import Alignment, skin_area
 from masi_vision.face.atlas import SUBUNIT_OF_REGION, FaceAtlas
-from masi_vision.face.models import read_atlas
+from masi_vision.face.models import ATLAS, read_atlas
 from masi_vision.names import View
 from masi_vision.phantom.capture import draw_capture
 from masi_vision.phantom.cohort import (
@@ -92,7 +92,7 @@ def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settin
             raise OutputError(f"{folder} is there already. Expected a new folder. Name another with --out.")
     of_trial, of_faces, *of_patients = np.random.SeedSequence(plan.seed).spawn(2 + plan.patients)
     rng = np.random.default_rng(of_trial)
-    atlas = read_atlas(shipped_file("models", "face_atlas.npz"))
+    atlas = read_atlas(shipped_file("models", ATLAS))
     arms, readers = allocation(plan.patients, plan.arms, rng), draw_readers(_READERS, rng)
     drawn = np.random.default_rng(of_faces)
     people = _photographed(faces, atlas, plan, drawn) if faces else _imagined(atlas, plan, drawn)

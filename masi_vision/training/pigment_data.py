@@ -69,11 +69,9 @@ def frame_face(face: LabelledFace, atlas: FaceAtlas) -> FrameFace | None:
     if not in_colour(face.pixels):
         return None
     alignment = Alignment(atlas, face.landmarks)
-    positions = alignment.photo_positions()
     linear = np.asarray(alignment.to_frame(srgb_to_linear(face.pixels)), np.float32)
     labels = np.where(face.labels == UNKNOWN, 0, face.labels).astype(np.uint8)
     codes = np.asarray(alignment.to_frame(labels, nearest=True), np.uint8)
-    codes[np.isnan(positions[..., 0])] = 0
     size = NETWORK_SHAPE[::-1]
     small = np.asarray(cv2.resize(linear, size, interpolation=cv2.INTER_AREA), np.float32)
     codes = np.asarray(cv2.resize(codes, size, interpolation=cv2.INTER_NEAREST), np.uint8)

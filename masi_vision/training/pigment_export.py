@@ -26,13 +26,14 @@ from masi_vision.config import Settings, load_settings
 from masi_vision.errors import NotScorable
 from masi_vision.face.models import face_models
 from masi_vision.labels.dataset import Split
+from masi_vision.model_files import read_json
 from masi_vision.pigment import learned, rules
 from masi_vision.pigment.interval import Band, ChangeError, MeasureError
 from masi_vision.pigment.learned import DENSITY_UNIT_OD, INPUT_CHANNELS, NETWORK_SHAPE, read_both_ways
 from masi_vision.pigment.map import surer
 from masi_vision.training.cache import TrainingSet, prepare
 from masi_vision.training.experiment import OURS, PigmentExperiment
-from masi_vision.training.model_folder import Part, sha256_of
+from masi_vision.training.model_folder import Part, rounded, sha256_of
 from masi_vision.training.phantom_batch import TWINS
 from masi_vision.training.phantom_photos import (
     Families,
@@ -54,6 +55,7 @@ from masi_vision.visit.models import (
     PigmentModel,
     open_pigment_reader,
 )
+from masi_vision.written import json_text, write_file
 
 CUTS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8)
 PLOT = "pigment_threshold.png"
@@ -162,7 +164,7 @@ def ship(
         The folder that their training wrote.
     """
     data = prepare(faces, cache)
-    made = json.loads((models / PIGMENT_CARD).read_text(encoding="utf-8"))["networks"]["pigment"]
+    made = read_json(models / PIGMENT_CARD)["networks"]["pigment"]
     out.mkdir(parents=True, exist_ok=True)
     file = out / PIGMENT_READER
     shutil.copyfile(models / PIGMENT_READER, file)
@@ -180,7 +182,7 @@ def ship(
 
 def measure_errors(faces: Path, cache: Path, out: Path, *, people: int = 90, rounds: int = 2) -> str:
     """Measure the errors of the network in a folder of models anew, on the same people as `ship`."""
-    card = json.loads((out / PIGMENT_CARD).read_text(encoding="utf-8"))
+    card = read_json(out / PIGMENT_CARD)
     return _with_errors(card, faces, cache, out, people, rounds)
 
 
@@ -204,9 +206,9 @@ def _with_errors(card: dict[str, Any], faces: Path, cache: Path, out: Path, peop
         "validation": {
             "chosen_cut": chosen,
             "phantoms": len({row.person for row in by[chosen]}),
-            "by_cut": {name: _rounded(part) for name, part in table.items()},
+            "by_cut": {name: rounded(part) for name, part in table.items()},
             "coverage": {
-                name: _rounded(coverage(by[key], errors[name], settings.scale))
+                name: rounded(coverage(by[key], errors[name], settings.scale))
                 for name, key in ((learned.METHOD, chosen), (rules.METHOD, rules.METHOD))
             },
             "apart_95": round(float(np.quantile(apart, 1 - _FLAGGED)), 3),
@@ -214,7 +216,7 @@ def _with_errors(card: dict[str, Any], faces: Path, cache: Path, out: Path, peop
         "errors": {name: asdict(error) for name, error in errors.items()},
         "change_error": asdict(change_error(rows)),
     }
-    (out / PIGMENT_CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_file(out / PIGMENT_CARD, json_text(card))
     _draw_cuts({float(cut): table[cut] for cut in cuts}, chosen, out / PLOT)
     page = _page(card, markdown(table, "probability"), chosen)
     (out / PIGMENT_CARD).with_suffix(".md").write_text(page, encoding="utf-8")
@@ -349,10 +351,6 @@ def _told(place: int, part: dict[str, Any]) -> str:
         f"rate {schedule['peak_rate']:g}, density squared up to {experiment['loss']['huber_od']:g} OD, {how['blended']:.0%} of the faces blended, weight decay "
         f"{schedule['weight_decay']:g}"
     )
-
-
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in values.items()}
 
 
 def markdown(table: dict[str, dict[str, float]], first: str = "estimator") -> str:

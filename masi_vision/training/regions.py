@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -10,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from masi_vision.face.models import FORMAT
-from masi_vision.model_files import CARD
+from masi_vision.face.models import ATLAS, FINDER, FORMAT, READER
+from masi_vision.model_files import CARD, read_json
 from masi_vision.training.cache import prepare
 from masi_vision.training.model_folder import Part, copy_models, sha256_of
 from masi_vision.version import __version__
+from masi_vision.written import json_text, write_file
 
-_FILES = ("face_atlas.npz", "face_finder.onnx", "face_reader.onnx")
+_FILES = (ATLAS, FINDER, READER)
 
 
 def with_new_atlas(models: Path, faces: Path, cache: Path, out: Path) -> None:
@@ -24,16 +24,16 @@ def with_new_atlas(models: Path, faces: Path, cache: Path, out: Path) -> None:
     atlas = prepare(faces, cache).atlas
     copy_models(models, out)
     np.savez_compressed(
-        out / "face_atlas.npz",
+        out / ATLAS,
         nodes=atlas.nodes,
         triangles=atlas.triangles,
         labels=atlas.labels,
         landmark_mean=atlas.landmark_mean,
         version=np.array(atlas.version),
     )
-    card = json.loads((out / CARD).read_text(encoding="utf-8"))
-    card["sha256"]["face_atlas.npz"] = sha256_of(out / "face_atlas.npz")
-    (out / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    card = read_json(out / CARD)
+    card["sha256"][ATLAS] = sha256_of(out / ATLAS)
+    write_file(out / CARD, json_text(card))
 
 
 def ship(parts: list[Part], faces: Path, cache: Path, models: Path, out: Path) -> None:
@@ -47,7 +47,7 @@ def ship(parts: list[Part], faces: Path, cache: Path, models: Path, out: Path) -
         The folder that their training wrote.
     """
     data = prepare(faces, cache)
-    made = json.loads((models / CARD).read_text(encoding="utf-8"))["networks"]
+    made = read_json(models / CARD)["networks"]
     out.mkdir(parents=True, exist_ok=True)
     for name in _FILES:
         shutil.copyfile(models / name, out / name)
@@ -70,4 +70,4 @@ def ship(parts: list[Part], faces: Path, cache: Path, models: Path, out: Path) -
         },
         "sha256": {name: sha256_of(out / name) for name in _FILES},
     }
-    (out / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_file(out / CARD, json_text(card))

@@ -17,7 +17,7 @@ from masi_vision.config import load_settings
 from masi_vision.errors import DatasetError, SettingsError
 from masi_vision.face.atlas import FaceAtlas
 from masi_vision.face.crop import crop_template
-from masi_vision.face.models import read_atlas
+from masi_vision.face.models import ATLAS, read_atlas
 from masi_vision.labels.dataset import SPLITS, Dataset, Split
 from masi_vision.training.atlas import mirror_of
 from masi_vision.training.cache import TrainingSet, prepare
@@ -81,7 +81,7 @@ class Sources:
     @property
     def atlas(self) -> FaceAtlas:
         """The aligned frame of the models."""
-        return read_atlas(self.models / "face_atlas.npz")
+        return read_atlas(self.models / ATLAS)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from masi_vision.config import load_settings
 from masi_vision.evaluation.photo_figures import evaluate_dataset
 from masi_vision.evaluation.region_figures import RegionFigures
 from masi_vision.labels.dataset import Dataset
+from masi_vision.model_files import read_json
 from masi_vision.pigment import learned
 from masi_vision.pigment.interval import Band, MeasureError
 from masi_vision.scale import MASI_REGIONS
@@ -59,7 +59,7 @@ def widen_to_site(models: Path, data: Dataset) -> str:
     error = open_models(models).pigment.errors[learned.METHOD]
     wider, told = site_error(error, known_fractions(models, data))
     file = models / PIGMENT_CARD
-    card = json.loads(file.read_text(encoding="utf-8"))
+    card = read_json(file)
     card["errors"][learned.METHOD] = asdict(wider)
     card.pop(UNFINISHED, None)
     write_card(card | {"errors_from": told}, file)
@@ -70,7 +70,7 @@ def widen_to_site(models: Path, data: Dataset) -> str:
 def mark_unfinished(models: Path) -> None:
     """Say in the card that `widen_to_site` is still to come: the call may be stopped before."""
     file = models / PIGMENT_CARD
-    card = json.loads(file.read_text(encoding="utf-8"))
+    card = read_json(file)
     told = "Those of the models that were trained on, not held against the site's photographs yet."
     write_card(card | {"errors_from": told, UNFINISHED: True}, file)
 

@@ -23,6 +23,7 @@ from masi_vision.face.find import find_face
 from masi_vision.face.models import FaceModels, face_models
 from masi_vision.face.pose import head_pose
 from masi_vision.labels.dataset import Codes, Dataset, Entry, PigmentTruth
+from masi_vision.model_files import CARD
 from masi_vision.pigment.learned import NETWORK_SHAPE
 from masi_vision.training.data import LabelledFace, Pixels
 from masi_vision.training.pigment_data import SiteFrame, frame_face
@@ -124,8 +125,7 @@ def _mark(folder: Path, entry: Entry, points: Floats | None, models: Path) -> st
         digest.update(hashlib.sha256((folder / name).read_bytes() if name else b"").digest())
     if points is not None:
         digest.update(points.tobytes())
-    if points is None or not entry.labels:
-        digest.update((models / "face.json").read_bytes())
+    digest.update((models / CARD).read_bytes())  # at least of the atlas, which tells the pose
     return digest.hexdigest()[:24]
 
 

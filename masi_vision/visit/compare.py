@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from os import PathLike
 from typing import Any, Literal
 
@@ -37,7 +38,15 @@ from masi_vision.visit.region_change import (
     region_change,
     rounded,
 )
-from masi_vision.visit.score import VisitScore, change_ends, score_visit, usable_models, usable_settings
+from masi_vision.visit.score import (
+    Provenance,
+    VisitScore,
+    change_ends,
+    provenance_of,
+    score_visit,
+    usable_models,
+    usable_settings,
+)
 
 _WEIGHTS = [REGION_TENTHS[name] for name in MASI_REGIONS]
 
@@ -53,10 +62,11 @@ class VisitChange:
         Name of each subunit to its change.
     mmasi_change, mmasi_change_low, mmasi_change_high : float or None
         Difference of the two scores, and its 90 % interval, see `MeasureError`. None where a visit has no
-        score, or a region of MASI was scored in another view.
+        score, or a region of MASI was scored in another view, and where the visits may be of two people or
+        of one photograph, or contradict each other; `message` says which.
     amount_change_od, amount_change_od_low, amount_change_od_high : float or None
         Change of the amount of pigment, laid over each other: mean of the regions' `registered_od`, weighted
-        as in MASI, and its 90 % interval. None where one of the four was not compared.
+        as in MASI, and its 90 % interval. None where one of the four was not compared, and as above.
     residual_fraction : mapping
         View to how far skin still lies apart, see `Comparison`.
     views : mapping
@@ -165,8 +175,9 @@ def compare_visits(
         one if isinstance(one, VisitScore) else score_visit(one, settings, models=models)
         for one in (baseline, follow_up)
     )
+    asked = provenance_of(settings, models)
     for visit in (first, second):
-        _check_alike(visit, first, settings)
+        _check_alike(visit, asked)
     seen = [{p.view: p.measures for p in visit.photos if p.measures is not None} for visit in (first, second)]
     views: dict[View, Comparison] = {}
     astray: dict[View, float] = {}
@@ -270,15 +281,19 @@ def _unsure(
     return ""
 
 
-def _check_alike(visit: VisitScore, first: VisitScore, settings: Settings) -> None:
+def _check_alike(visit: VisitScore, asked: Provenance) -> None:
     made = visit.provenance
-    if made != first.provenance or made.settings_sha256 != settings.sha256:
+    if made != asked:
         raise ValueError(
-            f"{visit.visit} was scored by {made.version} under settings {made.settings_sha256[:8]}, the "
-            f"baseline by {first.provenance.version} under {first.provenance.settings_sha256[:8]}, and the "
-            f"comparison asks for {settings.sha256[:8]}. Expected one version, one set of models and one of "
-            "settings. Score both visits again."
+            f"{visit.visit} was scored by {_told(made)}; the comparison asks for {_told(asked)}. Expected "
+            "one version, one set of models and one of settings. Score both visits again, or name those "
+            "that they were scored with."
         )
+
+
+def _told(made: Provenance) -> str:
+    hashes = sha256(repr(sorted(made.models_sha256.items())).encode()).hexdigest()
+    return f"{made.version}, models {made.models} ({hashes[:8]}), settings {made.settings_sha256[:8]}"
 
 
 def _outcome(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,26 +114,10 @@ def visits_among(files: Sequence[Path], words: ViewSettings, root: str) -> list[
     for file in files:
         for below, above in zip((file, *file.parents), file.parents, strict=False):
             inside.setdefault(above, set()).add(below)
-    found = dict(_visits_inside(Path(), inside, words, root))
-    return _distinct(list(found.values()))
-
-
-def _visits_inside(
-    folder: Path, inside: Mapping[Path, set[Path]], words: ViewSettings, root: str
-) -> Iterator[_Found]:
-    entries = sorted(inside[folder], key=lambda entry: natural_key(entry.name))
-    parts_of_it = inside.get(folder / SHARDS, set())
-    if any(folder_of / RESULTS_MARK in inside.get(folder_of, ()) for folder_of in (folder, *parts_of_it)):
-        return
-    shown = [entry for entry in entries if not entry.name.startswith(_NOT_SHOWN)]
-    photos = [entry for entry in shown if _is_picture(entry) and entry not in inside]
-    parts = tuple(printable_name(part) for part in folder.parts)
-    if len(parts) >= _DEPTH_OF_A_VISIT and not photos and not any(entry in inside for entry in shown):
-        yield _problem(folder, "/".join(parts[:-1]), parts[-1], _no_photo(folder))
-    yield from _visits_in(folder if parts else Path(root), photos, parts, words)
-    for entry in shown:
-        if entry in inside:
-            yield from _visits_inside(entry, inside, words, root)
+    top = Path(root)
+    of_results = Path(RESULTS_MARK) in inside[Path()]
+    found = list(_visits_below(Path(), top, _Listing(inside), words)) or [_nothing_in(top, of_results)]
+    return _distinct([visit for _, visit in found])
 
 
 def one_visit(path: Path, words: ViewSettings) -> VisitFiles:
@@ -150,43 +134,93 @@ def one_visit(path: Path, words: ViewSettings) -> VisitFiles:
 _Found = tuple[object, VisitFiles]  # what makes a visit the same visit, and the visit
 
 
+class _Disk:
+    """Files and folders as they lie on this machine."""
+
+    def entries(self, folder: Path) -> Iterable[Path]:
+        return folder.iterdir()
+
+    def is_folder(self, entry: Path) -> bool:
+        return _is_folder(entry)
+
+    def real(self, folder: Path) -> str:
+        return os.path.realpath(folder)
+
+
+@dataclass(frozen=True)
+class _Listing(_Disk):
+    """Files that are known already, by the folder they lie in."""
+
+    inside: Mapping[Path, set[Path]]
+
+    def entries(self, folder: Path) -> Iterable[Path]:
+        return self.inside[folder]
+
+    def is_folder(self, entry: Path) -> bool:
+        return entry in self.inside
+
+    def real(self, folder: Path) -> str:
+        return str(folder)
+
+
 def _visits_at(path: Path, words: ViewSettings) -> list[_Found]:
     name = _own_name(path)
     if _is_folder(path):
-        return list(_visits_below(path, (), frozenset(), words)) or [
-            _problem(path, "", name, _no_photo(path))
+        return list(_visits_below(path, path, _Disk(), words)) or [
+            _nothing_in(path, (path / RESULTS_MARK).exists())
         ]
     if not os.path.exists(path):  # noqa: PTH110 (Path.exists raises where access is denied)
         return [_problem(path, "", name, NotScorable("unreadable", f"{name} was not found. Check the path."))]
     return [_lone_photo(path, "", _stem(path), words)]
 
 
+def _nothing_in(folder: Path, of_results: bool) -> _Found:
+    """Of a folder that was named and in which no visit was found."""
+    name = _own_name(folder)
+    why = f"{name} holds results. Expected photos. Name the folder they lie in."
+    return _problem(folder, "", name, NotScorable("no_photo", why) if of_results else _no_photo(name))
+
+
 def _visits_below(
-    folder: Path, parts: tuple[str, ...], above: frozenset[str], words: ViewSettings
+    folder: Path,
+    called: Path,
+    files: _Disk,
+    words: ViewSettings,
+    parts: tuple[str, ...] = (),
+    above: frozenset[str] = frozenset(),
 ) -> Iterator[_Found]:
     """Visits of a folder and of the folders in it; a link back to a folder above is not followed."""
-    real = os.path.realpath(folder)
+    real = files.real(folder)
     if real in above:
         return
-    name, patient = _own_name(folder), "/".join(parts[:-1])
+    name, patient = _own_name(called), "/".join(parts[:-1])
     try:
-        entries = sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name))
+        entries = sorted(files.entries(folder), key=lambda entry: natural_key(entry.name))
+        if _holds_results(folder, entries, files):
+            return
     except OSError as error:
         words_of_system = reason_of(error)
         why = f"The folder {name} cannot be opened ({words_of_system}). Check its permissions."
         yield _problem(folder, patient, name, NotScorable("unreadable", why))
         return
-    names = {entry.name for entry in entries}
-    if RESULTS_MARK in names or (SHARDS in names and any(folder.glob(f"{SHARDS}/*/{RESULTS_MARK}"))):
-        return
     shown = [entry for entry in entries if not entry.name.startswith(_NOT_SHOWN)]
-    folders = [entry for entry in shown if _is_folder(entry)]
-    photos = [entry for entry in shown if _is_picture(entry) and not _is_folder(entry)]
+    folders = [entry for entry in shown if files.is_folder(entry)]
+    photos = [entry for entry in shown if _is_picture(entry) and entry not in folders]
     if len(parts) >= _DEPTH_OF_A_VISIT and not photos and not folders:
-        yield _problem(folder, patient, name, _no_photo(folder))
-    yield from _visits_in(folder, photos, parts, words)
+        yield _problem(folder, patient, name, _no_photo(name))
+    yield from _visits_in(called, photos, parts, words)
     for below in folders:
-        yield from _visits_below(below, (*parts, printable_name(below)), above | {real}, words)
+        named = (*parts, printable_name(below))
+        yield from _visits_below(below, below, files, words, named, above | {real})
+
+
+def _holds_results(folder: Path, entries: Iterable[Path], files: _Disk) -> bool:
+    """Whether it holds the results of a run, or of the parts of a split one."""
+    names = {entry.name for entry in entries}
+    if RESULTS_MARK in names or SHARDS not in names or not files.is_folder(folder / SHARDS):
+        return RESULTS_MARK in names
+    parts = filter(files.is_folder, files.entries(folder / SHARDS))
+    return any(entry.name == RESULTS_MARK for part in parts for entry in files.entries(part))
 
 
 def _visits_in(
@@ -284,10 +318,7 @@ def _problem(path: Path, patient: str, name: str, why: NotScorable) -> _Found:
     return _absolute(path), VisitFiles(patient, name, {}, why)
 
 
-def _no_photo(folder: Path) -> NotScorable:
-    name = _own_name(folder)
-    if (folder / RESULTS_MARK).exists():
-        return NotScorable("no_photo", f"{name} holds results. Expected photos. Name the folder they lie in.")
+def _no_photo(name: str) -> NotScorable:
     return NotScorable(
         "no_photo", f"{name} holds no photo. Expected one to three: front, left, right. Check the folder."
     )

@@ -21,7 +21,7 @@ import onnxruntime as ort
 
 from masi_vision.errors import ModelError
 from masi_vision.face.atlas import Floats
-from masi_vision.face.models import FORMAT, FaceModels, face_models
+from masi_vision.face.models import FORMAT, FaceModels, face_models, forget_face_models
 from masi_vision.model_files import (
     CARD,
     SHIPPED,
@@ -139,6 +139,7 @@ def open_models(folder: str | PathLike[str] | None = None) -> Models:
 def forget_opened() -> None:
     """Open every folder anew from now on: one of them was written again."""
     _open_models.cache_clear()
+    forget_face_models()
 
 
 @lru_cache(maxsize=4)

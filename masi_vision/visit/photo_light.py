@@ -118,7 +118,7 @@ def without_detail(seen: SeenPhoto) -> npt.NDArray[np.bool_]:
 
     Notes
     -----
-    Around is three pixels of the photo each way, or two of the frame where a pixel of the photo is smaller.
+    Around are three pixels of the photo, or five of the frame where a pixel of the photo is smaller.
     Nothing changes where the greatest and least green are less than one step of 255 apart.
     """
     enlarged = max(1.0, seen.face.atlas.face_width_px / seen.face.face_width_px)

@@ -71,6 +71,21 @@ def test_a_listing_has_the_visits_that_the_folder_has(tmp_path, settings):
     assert facts(near, tmp_path) == facts(far, "")
 
 
+@pytest.mark.parametrize("names", [(), ("run.json",), ("P01/V1/notes.txt",)])
+def test_what_holds_no_photo_says_so_near_and_far(tmp_path, settings, monkeypatch, names):
+    """The results of another run in the working folder are nothing to a study elsewhere."""
+    study, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
+    for file in (*(study / name for name in names), elsewhere / "P01/V1/run.json"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    study.mkdir(exist_ok=True)
+    monkeypatch.chdir(elsewhere)
+    near = find_visits([study], settings.views)
+    far = visits_among([Path(name) for name in names], settings.views, "study")
+    assert [(one.visit, str(one.problem)) for one in near] == [(one.visit, str(one.problem)) for one in far]
+    assert len(near) == 1
+
+
 def test_a_manifest_lists_visits_wherever_their_photos_lie(tmp_path, settings):
     file = manifest(
         tmp_path,

@@ -109,6 +109,12 @@ def test_planted_pigment_is_what_the_map_measures():
     density = patches(sites=[Site((0.5, 0.5), (0.12, 0.1), 0.15)])
     for skin in ((0.45, 0.28, 0.2), (0.12, 0.062, 0.036)):
         photo = planted(np.full((*SHAPE, 3), skin, np.float32), density)
-        found = map_by_rules(photo, np.ones(SHAPE, np.uint8), face_width_px=200.0).density_od
+        found = map_by_rules(
+            photo,
+            np.ones(SHAPE, np.uint8),
+            face_width_px=200.0,
+            shading_scale_fraction=0.25,
+            detection_threshold_od=0.03,
+        ).density_od
         assert np.corrcoef(found.ravel(), density.ravel())[0, 1] > 0.9
         assert 0.4 * density.max() < found.max() < 1.1 * density.max()

@@ -1,6 +1,7 @@
 """The pigment map by rules on skin drawn here: what is pigment comes back, light or redness is left out."""
 
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -34,8 +35,11 @@ def face(density=0.0, *, skin=LIGHT, colour=BROWN, grain=0.003):
     return (np.array(skin) * 10 ** -(density + noise)).astype(np.float32)
 
 
+by_rules = partial(map_by_rules, shading_scale_fraction=0.25, detection_threshold_od=THRESHOLD_OD)
+
+
 def pigment_of(picture, skin=FACE, width=FACE_PX):
-    return map_by_rules(picture, skin.astype(np.uint8), face_width_px=width)
+    return by_rules(picture, skin.astype(np.uint8), face_width_px=width)
 
 
 def measured(pigment, region=FACE):
@@ -158,6 +162,6 @@ def test_a_region_is_compared_with_its_own_normal_skin():
     """Foreheads are often tanned: a region that is darker as a whole is no pigment."""
     codes = np.where(rows < 80, 1, 2) * FACE
     darker_forehead = 0.04 * (rows < 80).astype(np.float32)
-    found = map_by_rules(face(darker_forehead), codes.astype(np.uint8), face_width_px=FACE_PX)
+    found = by_rules(face(darker_forehead), codes.astype(np.uint8), face_width_px=FACE_PX)
     inner = FACE & (np.abs(rows - 80) > 16)
     assert np.mean(found.density_od[inner] > THRESHOLD_OD) < 0.01

@@ -273,3 +273,18 @@ def test_a_protocol_that_does_not_fit_the_table_or_itself_is_refused():
     values = read_yaml(FILE) | {"classes": {"good": 0.2, "better": 0.6}}
     with pytest.raises(SettingsError, match="fall from the best down"):
         checked(OutcomeProtocol, values, FILE, "outcome.yaml")
+
+
+def test_a_mean_of_values_that_differ_by_rounding_alone_has_no_interval():
+    """Means of readers come out so: 0.1 + 0.2 is not 0.3."""
+    made = [
+        Course(c.patient, c.arm, {**c.values, "visit-3": (0.3, 0.1 + 0.2)[n % 2]})
+        for n, c in enumerate(courses())
+    ]
+    means = [
+        r
+        for r in outcome(made, RULES)
+        if (r.analysis, r.visit, r.measure) == ("trajectory", "visit-3", "mean")
+    ]
+    assert means
+    assert all(np.isnan(one.low) and np.isnan(one.high) for one in means)

@@ -1,15 +1,21 @@
 """Two visits of the demo patient laid over each other: half of the pigment is gone at the second."""
 
+import json
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
+from model_folders import change_card, copied
 from PIL import Image
 
-from masi_vision import compare_visits, score_visit
+from masi_vision import compare_visits, open_models, score_visit
 from masi_vision.config import load_settings
 from masi_vision.face.atlas import Subunit
 from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.visit.models import PIGMENT_CARD, shipped_models
+from masi_vision.visit.score import provenance_of
 
 PLANTED = ("forehead", "right_malar", "left_malar")
 
@@ -98,6 +104,23 @@ def test_visits_are_named_by_path_too(demo_visits, change):
 def test_results_made_under_other_settings_do_not_compare(visits, by_rules):
     with pytest.raises(ValueError, match="Expected one version"):
         compare_visits(*visits, by_rules)
+
+
+def test_results_of_other_models_are_compared_by_those_alone(visits, tmp_path):
+    """The intervals of a change come from the models: those of others would be wrong without a word."""
+    site = copied(tmp_path / "site")
+    card = json.loads((site / PIGMENT_CARD).read_text(encoding="utf-8"))
+    card["change_error"]["within_od"] = [2 * one for one in card["change_error"]["within_od"]]
+    change_card(site, PIGMENT_CARD, change_error=card["change_error"])
+    models = open_models(site)
+    assert models.pigment.change_error != shipped_models().pigment.change_error
+    theirs = [replace(one, provenance=provenance_of(load_settings(), models)) for one in visits]
+    with pytest.raises(ValueError, match=r"models site .*the comparison asks for .*models shipped"):
+        compare_visits(*theirs)
+    wide, narrow = compare_visits(*theirs, models=models), compare_visits(*visits)
+    assert wide.amount_change_od_high - wide.amount_change_od > 1.5 * (
+        narrow.amount_change_od_high - narrow.amount_change_od
+    )
 
 
 def test_without_a_photo_there_is_a_reason_and_no_number(visits):

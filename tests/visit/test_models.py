@@ -17,7 +17,14 @@ from masi_vision.photo import Photo
 from masi_vision.pigment import learned, rules
 from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE
 from masi_vision.visit.measure import measure_photo, pigment_maps
-from masi_vision.visit.models import ERRORS, PIGMENT_CARD, PIGMENT_READER, name_of, shipped_models
+from masi_vision.visit.models import (
+    ERRORS,
+    PIGMENT_CARD,
+    PIGMENT_READER,
+    forget_opened,
+    name_of,
+    shipped_models,
+)
 
 SHAPE = (720, 640)
 SHIPPED = load_settings()
@@ -71,6 +78,15 @@ def test_a_folder_is_opened_once_under_its_own_name(folder):
     assert found.sha256 == shipped_models().sha256
     assert found.remarks == ()
     assert face_models(folder) is found.face
+
+
+def test_a_folder_that_was_written_again_is_opened_anew(folder):
+    before = open_models(folder)
+    change_card(folder, CARD, made_again="yes")
+    forget_opened()
+    after = open_models(folder)
+    assert after.face is not before.face
+    assert after.pigment is not before.pigment
 
 
 def test_without_a_folder_the_shipped_models_are_opened():

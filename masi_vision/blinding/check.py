@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 from masi_vision.blinding.coded_set import (
     CONTENTS,
@@ -66,6 +68,65 @@ def problems_of(folder: Path, key: Key | None = None) -> list[str]:
     if key is not None:
         found += [*_names(folder, key), *_chance(folder, key)]
     return found
+
+
+def tells_visits(folder: Path, key: Key) -> list[str]:
+    """What the photos themselves tell of the visits, a sentence each: coding changes none of it.
+
+    Notes
+    -----
+    Formats, views and sizes of the units, repeats apart, against the names of the visits behind them, by
+    permutation. Where another camera or protocol came in with a visit, they tell the visit without a name.
+    """
+    units = sorted((unit for unit in key.units if unit.repeat_of is None), key=lambda unit: unit.code)
+    files = [sorted((folder / unit.code).glob("*.*")) for unit in units]
+    sizes = [_size_px(photos) for photos in files]
+    visits = np.array([unit.visit for unit in units])
+    traits = {
+        "the format of the files": ["".join(sorted({file.suffix for file in photos})) for photos in files],
+        "which views there are": ["+".join(file.stem for file in photos) for photos in files],
+        "the size in pixels": [str(size) for size in sizes],
+    }
+    likely = {what: chance_together(np.array(values), visits) for what, values in traits.items()}
+    by_size = np.argsort([width * height for width, height in sizes], kind="stable")
+    ordered = chance_of_order(_ranks(units)["visit"][by_size])
+    likely["the size in pixels"] = min(likely["the size in pixels"], ordered)
+    return [
+        f"With the visits goes {what} (p = {p:.1g}): a reader may come to know one from the other. Coding "
+        "does not change it. Make the photos alike, and code them again."
+        for what, p in likely.items()
+        if p < _UNLIKELY
+    ]
+
+
+def _size_px(photos: Sequence[Path]) -> tuple[int, int]:
+    """Width and height of a unit's first photo."""
+    if not photos:
+        return 0, 0
+    with Image.open(photos[0]) as image:
+        return image.size
+
+
+def chance_together(values: np.ndarray, visits: np.ndarray, *, seed: int = 0) -> float:
+    """How often chance lays these values onto the visits at least as evenly parted: a permutation test.
+
+    Notes
+    -----
+    The statistic is the sum of the squared counts of every value and visit, as in Pearson's test.
+    """
+    value, visit = (np.unique(one, return_inverse=True)[1] for one in (values, visits))
+    if len(value) < 4 or not value.max() or not visit.max():
+        return 1.0
+    cells = (visit.max() + 1) * value
+    of_visits = np.bincount(visit)
+
+    def parted(shuffled: npt.NDArray[np.intp]) -> float:
+        counts = np.bincount(cells + shuffled, minlength=(value.max() + 1) * len(of_visits))
+        return float((counts.reshape(-1, len(of_visits)) ** 2 / of_visits).sum())
+
+    rng, found = np.random.default_rng(seed), parted(visit)
+    at_least = sum(parted(rng.permutation(visit)) >= found - 1e-9 for _ in range(_SHUFFLES))
+    return (1 + at_least) / (1 + _SHUFFLES)
 
 
 def _files(folder: Path, contents: SetContents) -> Iterator[str]:

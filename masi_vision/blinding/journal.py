@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +16,18 @@ from masi_vision.errors import OutputError, reason_of
 _START = "0" * 64
 _HASH = "sha256"
 _PATIENCE_S = 10.0
+
+
+def system_user() -> str:
+    """The system's user, whatever the environment calls him."""
+    if os.name != "posix":
+        return getpass.getuser()
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
 
 
 def note(journal: Path, **facts: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -56,7 +54,7 @@ def make(
     """Copy every visit under a code, without metadata, with hidden repeats; seal who is behind the codes."""
     from masi_vision.batch.address import is_remote, local_path
     from masi_vision.batch.study import visits_of
-    from masi_vision.blinding.check import problems_of
+    from masi_vision.blinding.check import problems_of, tells_visits
     from masi_vision.blinding.coded_set import CodingPlan, make_set
     from masi_vision.blinding.key import check_passphrase, sealed
     from masi_vision.cli import screen
@@ -81,6 +79,7 @@ def make(
     found = problems_of(out, made)
     if found:
         raise OutputError(f"The set is not clean: {found[0]} {_taken_away(out, key)}")
+    _warn(tells_visits(out, made))
     repeated = sum(unit.repeat_of is not None for unit in made.units)
     typer.echo(
         f"{len(made.units)} units in {out}, {repeated} of them hidden repeats, for {', '.join(made.orders)}; "
@@ -143,7 +142,7 @@ def check(
     passphrase_file: PassphraseFile = None,
 ) -> int:
     """Look for every leak that is known: metadata, names, times, order, files that give a repeat away."""
-    from masi_vision.blinding.check import problems_of
+    from masi_vision.blinding.check import problems_of, tells_visits
     from masi_vision.blinding.coded_set import read_contents
     from masi_vision.blinding.key import opened
 
@@ -158,29 +157,32 @@ def check(
     if found:
         typer.echo(f"masi: {len(found)} leaks or faults. Do not hand the set out.", err=True)
         return 2
+    told = tells_visits(folder, opened_key) if opened_key else []
+    _warn(told)
     held = "" if key else " Names and orders were not held against the key: name it with --key."
-    typer.echo(f"Clean: {len(contents.codes)} units, {len(contents.photos)} photos.{held}")
-    return DONE
+    clean = "Clean but for what was warned of" if told else "Clean"
+    typer.echo(f"{clean}: {len(contents.codes)} units, {len(contents.photos)} photos.{held}")
+    return SOME_NOT_SCORED if told else DONE
+
+
+def _warn(told: list[str]) -> None:
+    for one in told:
+        typer.echo(f"Warning: {one}", err=True)
 
 
 def _noted(key: Path, what: str, reason: str, **facts: Any) -> None:
-    from masi_vision.blinding.journal import note
+    from masi_vision.blinding.journal import note, system_user
     from masi_vision.blinding.key import set_of
 
     key = key.resolve()  # one key has one journal, by whatever link it is named
-    note(key.with_name(key.name + _JOURNAL), who=_user(), what=what, reason=reason, set=set_of(key), **facts)
-
-
-def _user() -> str:
-    """The system's user, whatever the environment calls him."""
-    if os.name != "posix":
-        return getpass.getuser()
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
+    note(
+        key.with_name(key.name + _JOURNAL),
+        who=system_user(),
+        what=what,
+        reason=reason,
+        set=set_of(key),
+        **facts,
+    )
 
 
 @verb

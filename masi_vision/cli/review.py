@@ -290,7 +290,7 @@ def export(
 
     make_ready(out, ("reads.csv", "audit.csv"), overwrite=overwrite)
     with _opened(db) as session:
-        from masi_vision.review.audit import note, trail
+        from masi_vision.review.audit import note_tool, trail
         from masi_vision.review.database import closed_utc
         from masi_vision.review.export import audit_csv, reads_csv
         from masi_vision.review.protocol import load_protocol
@@ -298,7 +298,7 @@ def export(
 
         rules = load_protocol(protocol)
         hold_against(session, "protocol", rules.sha256)
-        note(session, "masi", "tool", "exported", out.name[:_LONGEST_NAME])
+        note_tool(session, "exported", out.name[:_LONGEST_NAME])
         tables = {"reads.csv": reads_csv(session, rules), "audit.csv": audit_csv(session)}
         last, since = trail(session)[-1], closed_utc(session)
     for name, text in tables.items():

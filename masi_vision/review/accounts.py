@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from masi_vision.errors import ReadingError
-from masi_vision.review.audit import Act, note, now
+from masi_vision.review.audit import Act, note, note_tool, now
 from masi_vision.review.protocol import ReadingProtocol
 from masi_vision.review.tables import ROLES, Account, SignIn
 
@@ -56,15 +56,16 @@ def add_account(session: Session, name: str, role: str, password: str, *, list_n
         raise ReadingError(f"{role!r} is no role. Expected one of {', '.join(ROLES)}.")
     if (role == "reader") != bool(list_name):
         raise ReadingError(f"A {role} has {'no list' if list_name else 'a list'}. Expected: only readers do.")
-    if session.execute(select(Account).where(Account.name == name)).scalar_one_or_none():
-        raise ReadingError(f"There is an account {name!r} already. Expected a new name. Choose another.")
+    alike = session.execute(select(Account.name).where(func.lower(Account.name) == name.lower())).scalar()
+    if alike:  # two readers who differ by capitals alone would be taken for one, or one for two
+        raise ReadingError(f"There is an account {alike!r} already. Expected a new name. Choose another.")
     made = Account(
         name=name, role=role, list_name=list_name, password_hash=_hashed(password), active=True, failures=0
     )
     made.failed_utc = ""
     session.add(made)
     session.flush()
-    note(session, "masi", "tool", "account made", name, new=f"{role} {list_name}".strip())
+    note_tool(session, "account made", name, new=f"{role} {list_name}".strip())
     return made
 
 
@@ -73,7 +74,7 @@ def set_password(session: Session, name: str, password: str) -> None:
     account = account_named(session, name)
     account.password_hash, account.failures = _hashed(password), 0
     _end_all(session, account)
-    note(session, "masi", "tool", Act.PASSWORD_CHANGED, name)
+    note_tool(session, Act.PASSWORD_CHANGED, name)
 
 
 def switch(session: Session, name: str, *, active: bool) -> None:
@@ -82,7 +83,7 @@ def switch(session: Session, name: str, *, active: bool) -> None:
     old, account.active = account.active, active
     if not active:
         _end_all(session, account)
-    note(session, "masi", "tool", "account switched", name, old=_word(old), new=_word(active))
+    note_tool(session, "account switched", name, old=_word(old), new=_word(active))
 
 
 def _word(active: bool) -> str:

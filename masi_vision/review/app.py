@@ -5,6 +5,7 @@ Rules are in `reading`, words in `texts`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +17,9 @@ from fastapi.staticfiles import StaticFiles
 from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from masi_vision.blinding.order import ALPHABET, CODE_LENGTH
 from masi_vision.errors import ReadingError
-from masi_vision.review import accounts, altered, readers
+from masi_vision.review import accounts, altered, readers, reading
 from masi_vision.review.audit import note, trail, verify
 from masi_vision.review.database import looking, writing
 from masi_vision.review.export import audit_csv, reads_csv
@@ -26,6 +28,7 @@ from masi_vision.review.shield import COOKIE, LANGUAGE, Shield
 from masi_vision.review.texts import texts
 
 _HERE = Path(__file__).parent
+_UNIT = re.compile(rf"/units/([{ALPHABET}]{{{CODE_LENGTH}}})")
 
 
 def create_app(reviewed: Reviewed) -> FastAPI:
@@ -38,7 +41,8 @@ def create_app(reviewed: Reviewed) -> FastAPI:
     @app.exception_handler(NotSignedInError)
     def _sign_in_first(request: Request, _error: NotSignedInError) -> Response:
         if request.method == "GET" and _is_a_person(request):
-            return RedirectResponse("/sign-in", 303)
+            unit = _UNIT.fullmatch(request.url.path)
+            return RedirectResponse(f"/sign-in?unit={unit[1]}" if unit else "/sign-in", 303)
         return JSONResponse({"error": "not signed in"}, 401)
 
     def refusal(request: Request, sentence: str, status: int) -> Response:
@@ -79,24 +83,28 @@ def _everybody(app: FastAPI, pages: Pages) -> None:
     engine, protocol = pages.reviewed.engine, pages.protocol
 
     @app.get("/sign-in")
-    def sign_in_page(request: Request) -> Response:
-        return pages.page("sign_in", request, None, wrong=False)
+    def sign_in_page(request: Request, unit: str = "") -> Response:
+        return pages.page("sign_in", request, None, wrong=False, unit=unit)
 
     @app.post("/sign-in")
     def sign_in(
         request: Request,
         name: Annotated[str, Form(max_length=64)] = "",
         password: Annotated[str, Form(max_length=accounts.MOST_PASSWORD)] = "",
+        unit: Annotated[str, Form(max_length=16)] = "",
     ) -> Response:
         with looking(engine) as session:
             fits = accounts.hash_that_fits(session, name, password)
         with writing(engine) as session:
             opened = accounts.sign_in(session, name, fits, protocol)
         if opened is None:
-            page = pages.page("sign_in", request, None, wrong=True)
+            page = pages.page("sign_in", request, None, wrong=True, unit=unit)
             page.status_code = 401
             return page
-        answer = RedirectResponse("/", 303)
+        with looking(engine) as session:
+            account = accounts.account_named(session, name)
+            goes_on = bool(unit) and reading.may_open(session, account, unit, protocol)
+        answer = RedirectResponse(f"/units/{unit}" if goes_on else "/", 303)
         answer.set_cookie(
             COOKIE, opened.token, httponly=True, samesite="strict", secure=pages.reviewed.tls, path="/"
         )

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
+from masi_vision.blinding.journal import system_user
 from masi_vision.review.tables import Event, Head
 
 START = "0" * 64
@@ -36,12 +37,22 @@ class Act(StrEnum):
 
 
 _LOCKS = (f"{Act.LOCKED} ", f"{Act.CORRECTED} ")
+_LONGEST_NAME = 64  # of the column
 COLUMNS = ("number", "utc", "who", "role", "what", "subject", "old", "new", "reason")
 
 
 def now() -> str:
     """The time in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def note_tool(
+    session: Session, what: str, subject: str = "", *, old: str = "", new: str = "", reason: str = ""
+) -> Event:
+    """Add a row of what was done on the command line: whoever the system says did it, in the role "tool"."""
+    return note(
+        session, system_user()[:_LONGEST_NAME], "tool", what, subject, old=old, new=new, reason=reason
+    )
 
 
 def note(

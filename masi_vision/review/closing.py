@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 
 from masi_vision.errors import ReadingError
 from masi_vision.review.adjudication import adjudicated_by, codes_not_adjudicated, has_adjudicator
-from masi_vision.review.audit import Act, note, now
+from masi_vision.review.audit import Act, note_tool, now
 from masi_vision.review.database import closed_utc, minute_of
+from masi_vision.review.grades import Reading
 from masi_vision.review.protocol import ReadingProtocol
 from masi_vision.review.tables import Account, Draft, Entry, Event, Fact, ListPlace
 
@@ -74,7 +75,7 @@ def close(session: Session, protocol: ReadingProtocol, why_incomplete: str = "")
             "it is closed. Wait for them, or say why with --incomplete."
         )
     session.add(Fact(name="closed", value=now()))
-    note(session, "masi", "tool", Act.READING_CLOSED, old="; ".join(due[:10]), reason=why_incomplete.strip())
+    note_tool(session, Act.READING_CLOSED, old="; ".join(due[:10]), reason=why_incomplete.strip())
     return closed_utc(session)
 
 
@@ -87,6 +88,7 @@ def still_due(session: Session, protocol: ReadingProtocol) -> list[str]:
     ]
     if has_adjudicator(session) and (due := codes_not_adjudicated(session, protocol)):
         found.append(f"{len(due)} units await the adjudicator")
+    found += [f"{name} has graded {code} and not locked it" for code, name in open_first_reads(session)]
     found += [f"{name} has begun to correct {code}" for code, name in open_corrections(session)]
     found += [
         f"{name} has graded {code} again and not locked it" for code, name in open_second_reads(session)
@@ -97,6 +99,13 @@ def still_due(session: Session, protocol: ReadingProtocol) -> list[str]:
 def open_corrections(session: Session) -> list[tuple[str, str]]:
     """Unit and reader of every correction that was begun and can still be locked."""
     return _drafts(session, Draft.reason != "")
+
+
+def open_first_reads(session: Session) -> list[tuple[str, str]]:
+    """Unit and reader or adjudicator of every first read in which something was entered, and not locked."""
+    locked = select(Entry.id).where(Entry.account_id == Draft.account_id, Entry.code == Draft.code)
+    entered = Draft.reading != Reading().to_json()
+    return _drafts(session, (Draft.reason == "") & entered & ~locked.exists())
 
 
 def open_second_reads(session: Session) -> list[tuple[str, str]]:

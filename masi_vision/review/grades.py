@@ -98,6 +98,12 @@ def reading_from(values: Any, protocol: ReadingProtocol) -> Reading:
         for name, value in given.items() if isinstance(given, dict) else [("", None)]:
             if name not in highest or type(value) is not int or not 0 <= value <= highest[name]:
                 raise ReadingError(f"{region} {name} is {value!r}. Expected a whole number within its scale.")
+    for region, given in grades.items():
+        if given.get("area") == 0 and (dark := [name for name in given if name != "area" and given[name]]):
+            raise ReadingError(
+                f"{region} {dark[0]} is {given[dark[0]]} where its area is 0. Expected none: without pigment "
+                "there is nothing to grade."
+            )
     return Reading(
         {region: dict(sorted(given.items())) for region, given in sorted(grades.items())}, why, comment
     )

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from masi_vision.blinding.coded_set import read_contents, read_order
 from masi_vision.errors import ReadingError
 from masi_vision.review.accounts import account_named, time_of
-from masi_vision.review.audit import Act, note, now
+from masi_vision.review.audit import Act, note_tool, now
 from masi_vision.review.database import closed_utc
 from masi_vision.review.protocol import ReadingProtocol
 from masi_vision.review.tables import Account, Entry, ListPlace
@@ -75,7 +75,7 @@ def give_list(session: Session, name: str, coded_set: Path, protocol: ReadingPro
     for number, code in enumerate(order, 1):
         part = 1 + (number - 1) * protocol.parts // len(order)
         session.add(ListPlace(account_id=account.id, code=code, number=number, part=part))
-    note(session, "masi", "tool", Act.LIST_GIVEN, name, new=told_order(order))
+    note_tool(session, Act.LIST_GIVEN, name, new=told_order(order))
     return len(order)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Engine
 
 from masi_vision.blinding.coded_set import read_contents
+from masi_vision.errors import reason_of
 from masi_vision.names import View
 from masi_vision.review import accounts
 from masi_vision.review.audit import now
@@ -70,10 +72,10 @@ class Pages:
 
     def __init__(self, reviewed: Reviewed) -> None:
         self.reviewed, self.protocol = reviewed, reviewed.protocol
-        self.photos: dict[tuple[str, str], Path] = {}
-        for name in read_contents(reviewed.coded_set).photos:
+        self.photos: dict[tuple[str, str], tuple[Path, str]] = {}  # file and hash, by code and view
+        for name, digest in read_contents(reviewed.coded_set).photos.items():
             code, file = name.split("/")
-            self.photos[code, Path(file).stem] = reviewed.coded_set / name
+            self.photos[code, Path(file).stem] = reviewed.coded_set / name, digest
         self.templates = Environment(
             loader=PackageLoader("masi_vision.review"), autoescape=True, undefined=StrictUndefined
         )
@@ -81,6 +83,19 @@ class Pages:
     def views_of(self, code: str) -> list[str]:
         """Views of a unit, in the order in which they are shown."""
         return [view for view in _SHOWN if (code, view) in self.photos]
+
+    def photo(self, code: str, view: str) -> tuple[bytes, str]:
+        """A photo's bytes and what they are; refused where they are not those that were coded."""
+        if (code, view) not in self.photos:
+            raise HTTPException(404)
+        file, digest = self.photos[code, view]
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise HTTPException(409, f"{code} {view} cannot be read ({reason_of(error)}).") from error
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise HTTPException(409, f"{code} {view} is not the photo that was coded. Copy the set again.")
+        return data, "image/jpeg" if file.suffix == ".jpg" else "image/png"
 
     def language(self, request: Request) -> str:
         """As chosen, else the first of the protocol."""

@@ -67,12 +67,9 @@ def home(request: Request, pages: Shared) -> Response:
             wrong = [*verify(session), *altered.altered(session)]
             return pages.page("statistician", request, who, rows=len(trail(session)), faults=wrong)
         if who.account.role == "adjudicator":
-            codes = adjudication.adjudicated_by(session, who.account, pages.protocol)
-            done = [code for code in codes if reading.entries_of(session, who.account, code)]
-            if showing.was_shown(session, who.account):
-                codes = done  # whoever knows the scores is blind to no further unit
+            done, left = _to_adjudicate(session, who, pages)
             told = _told_in_list(session, who, pages)
-            return pages.page("adjudicator", request, who, codes=codes, done=done, **told)
+            return pages.page("adjudicator", request, who, codes=[*left, *done], done=done, **told)
         listed = lists.own_list(session, who.account, pages.protocol)
         return pages.page("list", request, who, listed=listed, **_told_in_list(session, who, pages))
 
@@ -116,10 +113,8 @@ def photo(code: str, view: str, who: Reader, pages: Shared) -> Response:
     """A photo of a unit that is open to whoever asks, or was."""
     with looking(pages.reviewed.engine) as session:
         _open_read(session, who, code, pages)
-    file = pages.photos.get((code, view))
-    if file is None:
-        raise HTTPException(404)
-    return FileResponse(file)
+    data, kind = pages.photo(code, view)
+    return Response(data, media_type=kind)
 
 
 @routes.get("/units/{code}/overlays/{view}")
@@ -189,9 +184,11 @@ def following(code: str, who: Reader, pages: Shared) -> Response:
     with looking(pages.reviewed.engine) as session:
         _open_read(session, who, code, pages)
         entries = reading.entries_of(session, who.account, code)
-        listed = lists.own_list(session, who.account, pages.protocol)
+        left = lists.own_list(session, who.account, pages.protocol).next_code
+        if who.account.role == "adjudicator":
+            left = next(iter(_to_adjudicate(session, who, pages)[1]), "")
         again = _again_of(session, who, pages) if entries and entries[-1].stage == "with_software" else []
-    following = listed.next_code or next(iter(again), "")
+    following = left or next(iter(again), "")
     return RedirectResponse(f"/units/{following}" if following else "/", 303)
 
 
@@ -266,6 +263,14 @@ def _again(session: Session, who: Visitor) -> Account:
 
 def _again_of(session: Session, who: Visitor, pages: Pages) -> list[str]:
     return showing.to_grade_again(session, who.account, pages.scored_for(who))
+
+
+def _to_adjudicate(session: Session, who: Visitor, pages: Pages) -> tuple[list[str], list[str]]:
+    """Units that an adjudicator has locked, and those left to him: none, once he knows the scores."""
+    codes = adjudication.adjudicated_by(session, who.account, pages.protocol)
+    done = [code for code in codes if reading.entries_of(session, who.account, code)]
+    knows = showing.was_shown(session, who.account) or closed_utc(session)
+    return done, [] if knows else [code for code in codes if code not in done]
 
 
 def _told_in_list(session: Session, who: Visitor, pages: Pages) -> dict[str, list[str]]:

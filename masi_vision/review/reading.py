@@ -18,7 +18,7 @@ from masi_vision.blinding.coded_set import read_contents
 from masi_vision.errors import ReadingError
 from masi_vision.review.accounts import time_of
 from masi_vision.review.adjudication import adjudicated_by
-from masi_vision.review.audit import Act, is_lock_sql, note, now
+from masi_vision.review.audit import Act, is_lock_sql, note, note_tool, now
 from masi_vision.review.database import closed_utc, fact
 from masi_vision.review.grades import Reading
 from masi_vision.review.lists import own_list, time_after
@@ -80,7 +80,7 @@ def hold_against(session: Session, name: str, value: str) -> None:
         )
     if not old:
         session.add(Fact(name=name, value=value))
-        note(session, "masi", "tool", f"{name} {Act.BOUND}", new=value)
+        note_tool(session, f"{name} {Act.BOUND}", new=value)
 
 
 def entries_of(session: Session, account: Account, code: str) -> list[Entry]:
@@ -128,6 +128,16 @@ def open_read(
     if is_first and code in scored and sees_software(session, account, scored):
         return OpenRead("with_software", 1)
     return None
+
+
+def may_open(session: Session, account: Account, code: str, protocol: ReadingProtocol) -> bool:
+    """Whether a unit is somebody's to look at: one to be graded now, or one that was."""
+    try:
+        return bool(
+            open_read(session, account, code, protocol, scored=()) or entries_of(session, account, code)
+        )
+    except ReadingError:
+        return False
 
 
 def _check_in_list(session: Session, account: Account, code: str, protocol: ReadingProtocol) -> None:

@@ -76,6 +76,36 @@ def test_no_two_photos_of_a_set_are_the_same_file_even_where_chance_would_have_i
     assert len(set(hashes.values())) == len(hashes)
 
 
+@pytest.mark.parametrize(
+    ("what", "suffix", "views", "side_px"),
+    [
+        ("the format of the files", ".png", ("front",), 80),
+        ("which views there are", ".jpg", ("front", "left"), 80),
+        ("the size in pixels", ".jpg", ("front",), 90),
+        ("", ".jpg", ("front",), 80),
+    ],
+)
+def test_photos_that_tell_the_visit_are_warned_of(tmp_path, what, suffix, views, side_px):
+    """Another camera at month 6: names are gone, and every reader sees which half is which."""
+    rng = np.random.default_rng(0)
+    for patient in range(8):
+        for visit, ending, shown, side in (("v1", ".jpg", ("front",), 80), ("v2", suffix, views, side_px)):
+            folder = tmp_path / "study" / f"P{patient}" / visit
+            folder.mkdir(parents=True)
+            for view in shown:
+                picture = rng.integers(0, 255, (side, 80, 3), dtype=np.uint8)
+                cv2.imwrite(str(folder / f"{view}{ending}"), picture)
+    (tmp_path / "pass").write_text(PASSPHRASE)
+    with_key = ("--key", tmp_path / "key", "--passphrase-file", tmp_path / "pass")
+    made = masi("blind", tmp_path / "study", "--out", tmp_path / "set", *with_key)
+    checked = masi("blind", "check", tmp_path / "set", *with_key)
+    assert made.exit_code == 0, made.output
+    assert checked.exit_code == (1 if what else 0), checked.output
+    for done in (made, checked):
+        assert done.stderr.count("Warning: With the visits goes") == bool(what)
+        assert not what or f"With the visits goes {what}" in done.stderr
+
+
 def test_every_visit_has_a_unit_and_half_of_them_two(coded):
     _, key = coded
     visits = {(unit.patient, unit.visit) for unit in key.units if unit.repeat_of is None}

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DatabaseError
 
 from masi_vision.blinding.coded_set import SetContents
 from masi_vision.errors import ReadingError
-from masi_vision.review.accounts import is_password, set_password
+from masi_vision.review.accounts import add_account, is_password, set_password
 from masi_vision.review.altered import altered_reads
 from masi_vision.review.audit import trail, verify
 from masi_vision.review.database import looking, writing
@@ -133,6 +133,7 @@ def test_a_locked_read_is_corrected_by_another_entry_with_a_reason_and_in_no_oth
         ({"ungradable": "I do not like it"}, "is no reason"),
         ({"grades": {}, "colour": 1}, "no other keys"),
         (graded(comment="x" * 3000), "too long"),
+        ({"grades": {"chin": {"area": 0, "darkness": 4}}}, "chin darkness is 4 where its area is 0"),
     ],
 )
 def test_a_read_that_does_not_fit_is_refused_with_a_sentence(reading_of, reading, said):
@@ -140,6 +141,55 @@ def test_a_read_that_does_not_fit_is_refused_with_a_sentence(reading_of, reading
     refused = anna.lock(anna.next_code, reading)
     assert refused.status_code == 409
     assert said in refused.json()["error"]
+
+
+def test_a_photo_that_was_replaced_while_the_server_runs_is_not_shown(reading_of, coded, tmp_path):
+    """It would be graded, and signed, under the code of another."""
+    app = reading_of()
+    anna = Person(app, "anna")
+    code, pages = anna.next_code, app.state.pages
+    file, digest = pages.photos[code, "front"]
+    assert anna.see(f"/units/{code}/photos/front").content == file.read_bytes()
+    for other in (next(one for (of, _), (one, _) in pages.photos.items() if of != code), tmp_path / "gone"):
+        pages.photos[code, "front"] = other, digest
+        refused = anna.see(f"/units/{code}/photos/front")
+        assert refused.status_code == 409
+        assert "not the photo that was coded" in refused.text or "cannot be read" in refused.text
+
+
+def test_whoever_was_signed_out_comes_back_to_the_unit_if_it_is_his(reading_of):
+    app = reading_of()
+    code = Person(app, "anna").next_code
+    anna = Person(app, "anna")
+    anna.browser.cookies.clear()
+    sent_away = anna.see(f"/units/{code}")
+    assert sent_away.headers["location"] == f"/sign-in?unit={code}"
+    assert f'value="{code}"' in anna.see(f"/sign-in?unit={code}").text
+    for name, unit, goes_to in (
+        ("anna", code, f"/units/{code}"),
+        ("anna", "NOTHING", "/"),
+        ("anna", "//evil.example", "/"),
+        ("stat", code, "/"),
+        ("stat", "", "/"),
+    ):
+        form = {"name": name, "password": PASSWORD, "unit": unit}
+        assert anna.browser.post("/sign-in", data=form).headers["location"] == goes_to
+
+
+def test_two_accounts_do_not_differ_by_capitals_alone(reading_of, engine):
+    reading_of()
+    with pytest.raises(ReadingError, match="There is an account 'anna' already"), writing(engine) as session:
+        add_account(session, "Anna", "coordinator", PASSWORD)
+
+
+def test_the_trail_says_who_gave_another_password(reading_of, engine, monkeypatch):
+    reading_of()
+    monkeypatch.setattr("masi_vision.review.audit.system_user", lambda: "mallory")
+    with writing(engine) as session:
+        set_password(session, "ben", "another one of ten")
+    with looking(engine) as session:
+        last = trail(session)[-1]
+    assert (last.who, last.role, last.what, last.subject) == ("mallory", "tool", "password changed", "ben")
 
 
 def test_a_region_without_pigment_needs_no_darkness_and_a_unit_that_cannot_be_graded_no_grades(reading_of):
@@ -403,7 +453,11 @@ def test_reads_that_differ_too_much_go_to_the_adjudicator_who_learns_nobodys_gra
     unit = adam.see(f"/units/{code}").text
     assert "of ben alone" not in unit
     assert "anna" not in unit
+    assert adam.next_code == code, "by keyboard: what is next has the focus"
     assert adam.lock(code, graded(area=3)).status_code == 200
+    assert (
+        adam.see(f"/units/{code}/next").headers["location"] == f"/units/{adam.next_code}" != f"/units/{code}"
+    )
     rows = rows_of(Person(app, "stat").see("/reads.csv").text)
     assert [row["stage"] for row in rows if row["reader"] == "adam"] == ["adjudication"]
 

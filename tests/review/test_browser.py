@@ -12,7 +12,9 @@ for needed in ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "httpx")
 from conftest_review import cheap_hasher  # noqa: E402
 from readers import (  # noqa: E402
     CHROMIUM,
+    PASSWORD,
     chromium,
+    look_at_every_view,
     meant_for,
     press_grades,
     read_all,
@@ -223,12 +225,66 @@ def test_a_unit_of_which_no_photo_came_is_not_signed(browser, reading):
     page.locator("body[data-shown]").wait_for()
     assert page.locator("#photo-failed").is_hidden()
     page.locator("#lock").click()
+    assert not page.locator("#sign").evaluate("one => one.open")
+    assert "Look at this view first" in page.locator("#saved").text_content(), "the front alone was seen"
+    look_at_every_view(page)
+    page.locator("#lock").click()
     assert page.locator("#sign").evaluate("one => one.open")
     page.keyboard.press("Escape")
     page.route("**/photos/**", lambda route: route.abort())
     page.keyboard.press("v")
     page.locator("#photo-failed").wait_for(state="visible")
     assert page.locator("#viewer").is_hidden(), "the front is not shown as the side"
+
+
+def test_no_score_stands_beside_grades_that_it_is_not_of(browser, reading):
+    page = browser.new_page()
+    code = first_unit(page, reading)
+    grades = {region: {"area": 2, "darkness": 2} for region in meant_for(code)}
+    press_grades(page, grades)
+    page.locator("#score", has_text="4.0").wait_for()
+    page.route("**/draft", lambda route: route.abort())
+    page.locator("[name=forehead-area][value='6']").check(force=True)
+    page.locator("#saved", has_text="Not saved yet").wait_for()
+    assert page.locator("#score").text_content() == "–"
+    page.unroute("**/draft")
+    page.locator("#score", has_text="6.4").wait_for()
+    page.route("**/draft", lambda route: route.fulfill(status=409, json={"error": "The reading is closed."}))
+    page.locator("[name=chin-area][value='6']").check(force=True)
+    page.locator("#saved", has_text="The reading is closed").wait_for()
+    assert page.locator("#score").text_content() == "6.4"
+    assert grades_on(page)["chin"]["area"] == 2, "what was refused is not on the screen any more"
+
+
+def test_an_area_without_darkness_is_asked_about_once(browser, reading):
+    page = browser.new_page()
+    code = first_unit(page, reading)
+    press_grades(page, {region: {"area": 6, "darkness": 0} for region in meant_for(code)})
+    page.wait_for_function(ALL_SENT)
+    look_at_every_view(page)
+    page.keyboard.press("l")
+    assert not page.locator("#sign").evaluate("one => one.open")
+    assert "counts for nothing" in page.locator("#saved").text_content()
+    page.keyboard.press("l")
+    assert page.locator("#sign").evaluate("one => one.open")
+
+
+def test_who_was_signed_out_comes_back_to_the_unit(browser, reading):
+    page = browser.new_page()
+    code = first_unit(page, reading)
+    page.keyboard.press("5")
+    page.wait_for_function(ALL_SENT)
+    page.context.clear_cookies()
+    page.keyboard.press("3")
+    page.wait_for_url(f"**/sign-in?unit={code}")
+    assert "You were signed out" in page.content()
+    page.locator("[name=name]").fill(reading.readers[0])
+    page.locator("[name=password]").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/units/{code}")
+    page.wait_for_function(
+        "() => read().grades.forehead?.area === 5 && read().grades.forehead?.darkness === 3"
+    )
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 640), (360, 740), (740, 360)])

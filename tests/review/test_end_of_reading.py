@@ -121,6 +121,18 @@ def test_after_its_end_nobody_grades_locks_or_corrects(reading_of, engine):
         close(session, protocol, "again")
 
 
+def test_what_an_adjudicator_has_graded_and_not_locked_is_due(reading_of, engine):
+    app = reading_of()
+    read_all(Person(app, "anna"), graded(area=2))
+    read_all(Person(app, "ben"), graded(area=6))
+    adam = Person(app, "adam")
+    code = adam.next_code
+    assert adam.draft(code, graded(area=4)).status_code == 200
+    due = f"adam has graded {code} and not locked it"
+    with pytest.raises(ReadingError, match=due), writing(engine) as session:
+        close(session, protocol_with())
+
+
 @pytest.fixture
 def corrected_code(reading_of):
     """All is read, and Anna has begun to correct this unit."""

@@ -241,8 +241,16 @@ def press_grades(page: object, grades: dict[str, dict[str, int]], *, skip: int =
         page.keyboard.press(key)
 
 
+def look_at_every_view(page: object) -> None:
+    """What a reader signs is that the unit was graded from its photographs: all have been on the screen."""
+    while page.evaluate("state.views.some((view) => !looked.has(view))"):
+        page.keyboard.press("v")
+        page.locator("body[data-shown]").wait_for()
+
+
 def lock(page: object) -> None:
     """Lock and sign; the button has the focus after the last grade."""
+    look_at_every_view(page)
     page.keyboard.press("l")
     page.locator("#password:focus").wait_for()
     page.keyboard.type(PASSWORD)
@@ -304,6 +312,7 @@ def _narrow(browser: object, page: object, pictures: Path | None) -> None:
     """The same unit on a telephone, and the dialog on the wide screen."""
     if pictures is None:
         return
+    look_at_every_view(page)
     page.keyboard.press("l")
     page.locator("dialog[open]").wait_for()
     _kept(page, pictures, "sign")

@@ -34,10 +34,10 @@ function shown(element, url) {
 
 const urlOf = (view) => `/units/${state.code}/photos/${view}`;
 const viewer = state.views.length ? shown(document.getElementById("viewer"), urlOf(state.views[0])) : null;
-let anyShown = !viewer;
+const looked = new Set(); // the views that this page has shown
 if (viewer) {
   viewer.addHandler("open", () => {
-    anyShown = true;
+    looked.add(state.views[current]);
     document.body.dataset.shown = state.views[current];
     failed(false);
   });
@@ -89,6 +89,7 @@ function inputs(scale) {
   return [...scale.querySelectorAll("input")];
 }
 
+// The score is the server's: while it has not what is on the screen, there is none.
 function tell(mmasi) {
   document.getElementById("score").textContent = mmasi === null ? "–" : mmasi.toFixed(1);
 }
@@ -101,6 +102,7 @@ function fill(reading) {
   }
   why.value = reading.ungradable;
   comment.value = reading.comment;
+  tell(null);
   ease();
 }
 
@@ -158,6 +160,7 @@ const seenKey = `${unsentKey}seen`;
 let onServer = fieldsOf(state.reading); // as this page last heard
 let seen = state.turn; // the number of that save
 let behind = false; // whether the server may have more than this page has seen
+let scored = state.mmasi; // of that save
 let elsewhere = false; // until the next change here: grades on the screen are of another page
 
 function fieldsOf(reading) {
@@ -218,6 +221,7 @@ function changed() {
   for (const [name, value] of Object.entries(fieldsOf(read()))) {
     if (value === before[name]) continue;
     localStorage.setItem(unsentKey + name, JSON.stringify({ value, over: onServer[name], at: Date.now() }));
+    if (name !== "comment") tell(null);
   }
   send();
 }
@@ -229,7 +233,7 @@ async function ask(path, method, body) {
     body: JSON.stringify(body),
   });
   if (answer.status === 401) {
-    location.href = "/sign-in"; // what is unsent is kept, and sent when the page is opened again
+    location.href = `/sign-in?unit=${state.code}`; // what is unsent is kept, and sent when the page is opened again
     return new Promise(() => {});
   }
   return answer;
@@ -272,7 +276,11 @@ async function sendAll() {
 // What cannot be taken is dropped; a page that is too old, or of another person, keeps it and is opened again, once.
 function notTaken(status, words) {
   behind = false;
-  if ([409, 422].includes(status)) Object.keys(onServer).forEach(forget);
+  if ([409, 422].includes(status)) {
+    Object.keys(onServer).forEach(forget);
+    showNewest();
+    tell(scored);
+  }
   saved.textContent = words;
   if (status === 403 && !sessionStorage.getItem(unsentKey)) {
     sessionStorage.setItem(unsentKey, "opened again");
@@ -283,13 +291,13 @@ function notTaken(status, words) {
 function take(told, sent) {
   sessionStorage.removeItem(unsentKey);
   sessionStorage.setItem(seenKey, told.turn);
-  [onServer, seen, behind] = [fieldsOf(told.reading), told.turn, false];
+  [onServer, seen, scored, behind] = [fieldsOf(told.reading), told.turn, told.mmasi, false];
   for (const [name, change] of Object.entries(unsent())) {
     const wasSent = sent.fields[name] && sent.fields[name].at === change.at;
     if (told.accepted ? wasSent : isOutdated(change, onServer[name], told.saved_ms_ago, sent.at)) forget(name);
   }
   showNewest();
-  if (!isUnsent()) tell(told.mmasi);
+  if (!isUnsent()) tell(scored);
 }
 
 // Whether the server has a newer value of a field: one that was given elsewhere after the change here.
@@ -369,11 +377,26 @@ function say(words) {
   refused.hidden = !words;
 }
 
+// Regions of which an area is graded and no darkness: they count for nothing, which may be a slip.
+let asked = "";
+function withoutDarkness() {
+  return scales.filter(({ dataset: { region, scale } }) => {
+    const given = read().grades[region] || {};
+    return scale === "darkness" && given.area > 0 && given.darkness === 0;
+  });
+}
+
 function sign() {
-  if (!anyShown) {
+  if (viewer && !looked.size) {
     failed(true);
     document.getElementById("retry").focus();
     saved.textContent = t.not_shown;
+    return;
+  }
+  const unseen = state.views.find((view) => !looked.has(view));
+  if (unseen && !why.value) { // what is signed is that the unit was graded from its photographs
+    show(state.views.indexOf(unseen));
+    saved.textContent = `${t.not_seen}: ${t[unseen]}.`;
     return;
   }
   if (!complete()) {
@@ -382,6 +405,16 @@ function sign() {
     if (lacksComment()) comment.focus();
     else focusScale(open);
     return;
+  }
+  const odd = why.value ? [] : withoutDarkness();
+  const ofThem = odd.map((scale) => scale.ariaLabel).join("; ");
+  if (ofThem !== asked) {
+    asked = ofThem;
+    if (odd.length) {
+      saved.textContent = `${t.no_darkness}: ${ofThem}.`;
+      focusScale(odd[0]);
+      return;
+    }
   }
   say("");
   password.value = "";
@@ -422,7 +455,7 @@ document.addEventListener("keydown", press);
 document.addEventListener("focusin", (event) => { if (!event.target.closest("#viewer, #chart-viewer")) last = event.target; });
 
 fill(state.open ? newest() : state.reading);
-tell(state.mmasi);
+if (!isUnsent()) tell(state.mmasi);
 mark();
 begin();
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,15 +22,17 @@ if TYPE_CHECKING:
 
 def is_remote(address: str) -> bool:
     """Whether it is no path of this machine's own file system."""
-    return "://" in address and not address.startswith("file:")
+    return "://" in address and not address.lower().startswith("file:")
 
 
 def local_path(address: str) -> Path:
-    """The path behind a local address: ``file:`` is taken off."""
-    if not address.startswith("file:"):
+    """The path behind a local address: ``file:`` and this machine's name are taken off, %20 is a space."""
+    if not address.lower().startswith("file:"):
         return Path(address)
-    path = address.removeprefix("file:").replace("///", "/", 1).replace("//", "/", 1)
-    return Path(path.lstrip("/") if os.name == "nt" else path)  # file:///C:/study is C:/study
+    path = re.sub(r"^//(localhost)?(?=/)|^/(?=/)", "", address[len("file:") :])
+    path = path.lstrip("/") if os.name == "nt" else path  # file:///C:/study is C:/study
+    plain = re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes.fromhex(found[1].decode()), os.fsencode(path))
+    return Path(path) if os.path.exists(path) else Path(os.fsdecode(plain))  # noqa: PTH110
 
 
 def remote(address: str) -> UPath:

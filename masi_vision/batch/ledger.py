@@ -24,6 +24,7 @@ from masi_vision.errors import OutputError
 from masi_vision.names import View, place_of
 from masi_vision.report.pictures import Pictures
 from masi_vision.report.tables import models_hash
+from masi_vision.visit.folder import SHARDS
 from masi_vision.visit.score import Provenance
 
 Place = tuple[str, str]
@@ -130,7 +131,15 @@ class Record:
 
 @dataclass(frozen=True)
 class Told:
-    """What the summary of a run tells of a visit; `quality` is the worst result of its photos' checks."""
+    """What the summary of a run tells of a visit.
+
+    Parameters
+    ----------
+    quality : str
+        The worst result of its photos' checks.
+    again : bool
+        Whether the next run tries again: a photo could not be read.
+    """
 
     patient: str
     visit: str
@@ -138,6 +147,7 @@ class Told:
     reason: str
     quality: str
     seconds: float
+    again: bool
 
 
 Column = Literal["scores", "regions", "nested", "notes"]
@@ -209,10 +219,18 @@ class Ledger:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> OutputError:
+        is_part = self.file.parent.parent.name == SHARDS
+        lost = "delete it" if is_part else "name another folder with --out"
         return OutputError(
             f"{self.file} is damaged ({error}). Expected a ledger as masi batch writes it. Copy it again "
-            "from where it is whole, or name another folder with --out: what is scored comes from the photos."
+            f"from where it is whole, or {lost}: what it held is scored again from the photos"
+            f"{', and the other parts stay' if is_part else ''}."
         )
+
+    @property
+    def read_from(self) -> Path:
+        """The file behind it: a copy's own."""
+        return self._read_from
 
     @property
     def written_ns(self) -> int:
@@ -336,10 +354,10 @@ class Ledger:
     def told(self, visits: Sequence[Place]) -> list[Told]:
         """What the summary tells of these visits."""
         with self._disk():
-            ask = "SELECT patient, visit, status, reason, quality, seconds FROM visits"
+            ask = "SELECT patient, visit, status, reason, quality, seconds, key IS NULL FROM visits"
             found = {
-                (patient, visit): Told(patient, visit, *rest)
-                for patient, visit, *rest in self._base.execute(ask)
+                (patient, visit): Told(patient, visit, status, reason, quality, seconds, bool(again))
+                for patient, visit, status, reason, quality, seconds, again in self._base.execute(ask)
             }
         return [found[visit] for visit in visits if visit in found]
 

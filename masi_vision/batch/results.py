@@ -85,7 +85,7 @@ class ResultsFolder:
     def looked_at(self) -> Iterator[Ledger]:
         """A copy of the ledger as it stands, or an empty one: nothing is written."""
         self._check()
-        with self._copied(self.folder / LEDGER) as copy:
+        with self.copied(self.folder / LEDGER) as copy:
             yield copy
 
     def other_records(self) -> list[Mapping[Place, Record]]:
@@ -94,12 +94,13 @@ class ResultsFolder:
         found: list[Mapping[Place, Record]] = []
         for file in others:
             if file.exists():
-                with self._copied(file) as copy:
+                with self.copied(file) as copy:
                     found.append(copy.records())
         return found
 
     @contextmanager
-    def _copied(self, ledger: Path) -> Iterator[Ledger]:
+    def copied(self, ledger: Path) -> Iterator[Ledger]:
+        """A copy of a ledger, to be read: nothing is written beside it."""
         with tempfile.TemporaryDirectory(prefix="masi-") as scratch:
             with writing(ledger):
                 if ledger.exists():

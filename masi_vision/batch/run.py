@@ -154,6 +154,10 @@ class BatchRun:
             return
         study, out = local_path(self.study).resolve(), self.results.out.resolve()
         among = study.is_dir() and out in (study, *study.parents)
+        if study.is_file():
+            listed = visits_of(self.study, self.setup.settings.views)
+            near = (one for visit in listed for one in visit.photos.values() if not is_remote(one))
+            among = any(out in Path(one).resolve().parents for one in near)
         if not among and study in out.parents:
             visits = visits_of(self.study, self.setup.settings.views)
             files = [address for one in visits for address in one.photos.values()]
@@ -213,16 +217,16 @@ class BatchRun:
 
     def _taken_over(self, part: Path, plan: Plan, ledger: Ledger, since_ns: int) -> bool:
         """Take over what a part has done, as far as it still holds; whether there was anything."""
-        with Ledger(part / LEDGER) as other:
+        with self.results.copied(part / LEDGER) as other:
             records = other.records()
             there = [
                 one for one in plan.visits if (one.patient, one.visit) in plan.jobs.keys() & records.keys()
             ]
             undone = plan_of(there, records, other, self.maker, self.setup).jobs
-            drew_last = other.written_ns > since_ns
-        places = [(one.patient, one.visit) for one in there]
-        done = [one for one in places if one not in undone or undone[one][1].kind == "shut"]
-        ledger.take_over(part / LEDGER, done)
+            places = [(one.patient, one.visit) for one in there]
+            done = [one for one in places if one not in undone or undone[one][1].kind == "shut"]
+            ledger.take_over(other.read_from, done)
+        drew_last = (part / LEDGER).stat().st_mtime_ns > since_ns
         if not drew_last:  # pictures lie in one folder with those of the later run, and may be its by now
             ledger.set_pictures(_doubted({place: records[place] for place in done if place in plan.records}))
         return bool(done)
@@ -252,6 +256,7 @@ class BatchRun:
             with closing(self._outcomes(this, workers, tell)) as outcomes:
                 for outcome in outcomes:
                     self._keep(outcome, this, ledger)
+            this.remarks += _copies(plan.places, ledger.records())
             this.state, self._written = "finished", plan.state
         except KeyboardInterrupt:
             this.state = "interrupted"
@@ -372,6 +377,7 @@ class BatchRun:
             this.started.isoformat(timespec="seconds"),
             this.seconds,
             library_versions(),
+            "" if self.results.shard is None else str(self.results.shard),
         )
 
 
@@ -436,6 +442,21 @@ def _doubted(records: Mapping[Place, Record]) -> dict[Place, dict[Pictures, tupl
         for place, record in records.items()
         if record.pictures
     }
+
+
+def _copies(places: Sequence[Place], records: Mapping[Place, Record]) -> list[tuple[Place, str]]:
+    """Remarks on photos that are another visit's to the byte: one of the two was copied by mistake."""
+    first: dict[str, tuple[Place, str]] = {}
+    found = []
+    for place in places:
+        for mark in records[place].photos.values() if place in records else ():
+            if mark.sha256 is None:
+                continue
+            there, name = first.setdefault(mark.sha256, (place, mark.name))
+            if there != place:
+                words = f"{mark.name} is byte for byte {name} of {place_of(*there)}. Expected another photo."
+                found.append((place, f"{words} Copy it from the camera again."))
+    return found
 
 
 def _marks(job: Job) -> dict[str, str | None]:

@@ -104,13 +104,17 @@ def _by_manifest(study: str) -> Iterator[tuple[VisitFiles, dict[View, str]]]:
     visits: dict[tuple[str, str], dict[View, str]] = {}
     problems: dict[tuple[str, str], NotScorable] = {}
     named: dict[str, int] = {}
-    for number, row in _rows(study):
+    rows = list(_rows(study))
+    if wrong := [(number, row) for number, row in rows if not _is_usable(row)]:
+        number, row = wrong[0]
+        others = ", ".join(str(one) for one, _ in wrong[1:])
+        raise StudyError(
+            f"Line {number} of {_short(study)} is {','.join(row[name] for name in COLUMNS)!r}. Expected "
+            f"a visit without /, a view ({', '.join(VIEWS)}) and a path in each line. Correct the line"
+            + (f", and lines {others}." if others else ".")
+        )
+    for number, row in rows:
         patient, visit, view = (printable(row[name]) for name in COLUMNS[:3])
-        if not visit or "/" in visit or view.lower() not in VIEWS or not row["path"]:
-            raise StudyError(
-                f"Line {number} of {_short(study)} is {','.join(row[name] for name in COLUMNS)!r}. Expected "
-                f"a visit without /, a view ({', '.join(VIEWS)}) and a path in each line. Correct the line."
-            )
         view = cast(View, view.lower())
         photos = visits.setdefault((patient, visit), {})
         if view in photos:
@@ -138,6 +142,11 @@ def _by_manifest(study: str) -> Iterator[tuple[VisitFiles, dict[View, str]]]:
         problem = problems.get((patient, visit))
         files = VisitFiles(patient, visit, {}, problem)
         yield files, {} if problem else ordered
+
+
+def _is_usable(row: Mapping[str, str]) -> bool:
+    visit, view = printable(row["visit"]), printable(row["view"])
+    return bool(visit) and "/" not in visit and view.lower() in VIEWS and bool(row["path"])
 
 
 def _rows(study: str) -> Iterator[tuple[int, dict[str, str]]]:

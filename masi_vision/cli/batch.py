@@ -53,8 +53,11 @@ def batch(
     from masi_vision.cli.models import chosen_models
     from masi_vision.cli.studies import StudyOrder, run_study
     from masi_vision.config import load_settings
+    from masi_vision.errors import StudyError
     from masi_vision.report.pictures import MASKS, OVERLAYS
 
+    if dry_run and watch:
+        raise StudyError("--dry-run looks once, and --watch goes on looking. Expected one of them.")
     order = StudyOrder(
         study,
         out,

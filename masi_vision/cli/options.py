@@ -54,6 +54,26 @@ def refuse_coded_set(out: Path) -> None:
         )
 
 
+def refuse_photos(out: Path) -> None:
+    """Refuse a folder of photos for results: from then on every run would pass over what lies in it.
+
+    Raises
+    ------
+    OutputError
+    """
+    from masi_vision.photo import printable_name
+    from masi_vision.report.pictures import MASKS, OVERLAYS
+    from masi_vision.visit.folder import RESULTS_MARK, SHARDS, photo_below
+
+    if not out.is_dir() or any((out / mark).exists() for mark in (RESULTS_MARK, SHARDS)):
+        return
+    if found := photo_below(out, (OVERLAYS, MASKS)):
+        raise OutputError(
+            f"{out} holds photos, such as {printable_name(found)}. Expected a folder of its own: "
+            "photos beside results are passed over. Name another with --out."
+        )
+
+
 def make_ready(out: Path, names: Iterable[str], *, overwrite: bool) -> None:
     """Before the work: refuse a folder that holds one of these files already, or cannot be written.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from masi_vision.batch.ledger import LEDGER
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
-from masi_vision.cli.options import refuse_coded_set
+from masi_vision.cli.options import refuse_coded_set, refuse_photos
 from masi_vision.config import Settings
 from masi_vision.errors import OutputError
 from masi_vision.names import VIEWS
@@ -203,6 +203,7 @@ def _check_out(order: Order, made: ResultFiles) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file. Expected a folder. Name another with --out.")
     refuse_coded_set(out)
+    refuse_photos(out)
     if made is SCORED and any((*out.glob(LEDGER), *out.glob(f"{SHARDS}/*/{LEDGER}"))):
         raise OutputError(
             f"{out} belongs to masi batch: its ledger lies there. Expected another folder: it would "

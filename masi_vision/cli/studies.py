@@ -23,10 +23,10 @@ from masi_vision.batch.pool import LocalWorkers, cores
 from masi_vision.batch.results import ResultsFolder
 from masi_vision.batch.run import BatchRun, Progress, Summary, Workers
 from masi_vision.batch.shard import Shard
-from masi_vision.batch.storage import mirrored
+from masi_vision.batch.storage import mirrored, refuse_photos_at
 from masi_vision.cli import screen
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
-from masi_vision.cli.options import refuse_coded_set
+from masi_vision.cli.options import refuse_coded_set, refuse_photos
 from masi_vision.config import Settings
 from masi_vision.errors import OutputError, StudyError
 from masi_vision.names import place_of
@@ -70,7 +70,9 @@ def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float 
             f"{order.out} is the study, or holds it. Expected an address of its own for the results. Name "
             "another with --out."
         )
-    if not is_remote(order.out):
+    if is_remote(order.out):
+        refuse_photos_at(order.out)
+    else:
         refuse_coded_set(local_path(order.out))
     with _stoppable(), mirrored(order.out, write=not dry_run) as out:
         setup = Setup(
@@ -82,6 +84,7 @@ def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float 
         results_in = ResultsFolder(out, order.shard, local_path(order.study))
         run = BatchRun(order.study, results_in, setup)
         run.refuse_out_among_photos()
+        refuse_photos(out)
         if dry_run:
             with run.results.looked_at() as ledger:
                 show_plan(run.plan(ledger))
@@ -227,18 +230,31 @@ def show_summary(summary: Summary, order: StudyOrder) -> None:
             + ", ".join(f"{place_of(one.patient, one.visit)} {one.seconds:.1f} s" for one in slowest),
         )
     reasons = Counter(one.reason for one in not_scored)
-    warned = sum(one.quality == "warn" for one in summary.told)
+    scored = [one for one in summary.told if one.status == "scored"]
+    lacking = [place_of(one.patient, one.visit) for one in scored if one.again]
+    words = "Scored without a photo that could not be read; the next run tries again:"
+    _list(console, words, lacking, all_in="run.json")
+    warned, failed = (sum(one.quality == worst for one in scored) for worst in ("warn", "fail"))
     by_reason = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     _say(
         console,
-        f"{len(summary.told) - len(not_scored)} of {len(summary.plan.visits)} visits scored"
+        f"{len(scored)} of {len(summary.plan.visits)} visits scored"
         + (f"; not scored: {by_reason}" if by_reason else "")
-        + (f"; {warned} with a warning of quality (masi qc tells which)" if warned else "")
-        + (". Nothing was new or changed." if summary.plan.stood and summary.plan.visits else "."),
+        + (f"; {failed} with a photo that fails" if failed else "")
+        + (f"; {warned} with a warning of quality" if warned else "")
+        + (" (masi qc tells which)" if failed or warned else "")
+        + (". Nothing was new or changed." if summary.plan.visits and _is_as_before(summary.plan) else "."),
     )
     if summary.state == "interrupted":
         _say(console, "Stopped before the end: what was done is kept, and the next run goes on from here.")
+    if order.shard is not None:
+        _say(console, f"This is part {order.shard}: the same command without --shard gathers all parts.")
     _say(console, f"Results: {order.out}")
+
+
+def _is_as_before(plan: Plan) -> bool:
+    """Whether all was as the run before left it, and could be looked at."""
+    return plan.stood and not any(one.problem and one.problem.reason == "unreadable" for one in plan.problems)
 
 
 def _list(console: Console, heading: str, lines: Sequence[str], *, all_in: str) -> None:

@@ -89,7 +89,15 @@ class VisitRows:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What run.json says of the run as a whole; `started_utc` is when the scoring began, no visit's date."""
+    """What run.json says of the run as a whole.
+
+    Parameters
+    ----------
+    started_utc : str
+        When the scoring began; no visit's date.
+    part : str
+        Which part of a split study it is, as "1/2"; "" where it is the whole.
+    """
 
     settings: Settings
     provenance: Provenance
@@ -98,6 +106,7 @@ class RunFacts:
     started_utc: str
     seconds: float
     libraries: Mapping[str, str]
+    part: str = ""
 
 
 def visit_rows(result: VisitScore, remarks: Sequence[str] = ()) -> VisitRows:
@@ -179,6 +188,7 @@ def run_facts(
         "program": "masi_vision",
         "version": facts.provenance.version,
         "state": facts.state,
+        **({"part": facts.part} if facts.part else {}),
         "started_utc": facts.started_utc,
         "seconds": round(facts.seconds, 2),
         "counts": {
@@ -207,11 +217,13 @@ def why_stopped(results: Path) -> str:
     """
     try:
         run = json.loads((results / RUN_JSON).read_text(encoding="utf-8"))
-        state, counts = run.get("state", "finished"), run["counts"]
+        state, counts, part = run.get("state", "finished"), run["counts"], run.get("part")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ""
     done = counts.get("scored", 0) + counts.get("not_scored", 0)
     found = counts.get("visits_found", "unknown")
+    if part:
+        return f"{results} holds part {part} of a study alone"
     return "" if state == "finished" else f"the run of {results} is {state}, {done} of {found} visits done"
 
 
@@ -236,8 +248,9 @@ def refuse_stopped(results: Path) -> None:
     """
     if why := why_stopped(results):
         raise StatsError(
-            f"{why[0].upper()}{why[1:]}. Expected one that is finished. Run the same command again: masi "
-            "batch goes on where it stopped, masi score begins anew with --overwrite."
+            f"{why[0].upper()}{why[1:]}. Expected a whole run that is finished. Run the same command again: "
+            "masi batch goes on where it stopped, and gathers all parts without --shard; masi score begins "
+            "anew with --overwrite."
         )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -120,6 +120,16 @@ def visits_among(files: Sequence[Path], words: ViewSettings, root: str) -> list[
     return _distinct([visit for _, visit in found])
 
 
+def photo_below(folder: Path, apart: Collection[str] = ()) -> Path | None:
+    """A picture that lies in a folder or in one below it, but for those in its own folders `apart`."""
+    for where, below, files in os.walk(folder):
+        if Path(where) == folder:
+            below[:] = [name for name in below if name not in apart]
+        if pictures := [name for name in files if is_picture(Path(name))]:
+            return Path(where) / pictures[0]
+    return None
+
+
 def one_visit(path: Path, words: ViewSettings) -> VisitFiles:
     """Find the one visit of a file or folder; ValueError if there are more."""
     found = find_visits([path], words)
@@ -205,7 +215,7 @@ def _visits_below(
         return
     shown = [entry for entry in entries if not entry.name.startswith(_NOT_SHOWN)]
     folders = [entry for entry in shown if files.is_folder(entry)]
-    photos = [entry for entry in shown if _is_picture(entry) and entry not in folders]
+    photos = [entry for entry in shown if is_picture(entry) and entry not in folders]
     if len(parts) >= _DEPTH_OF_A_VISIT and not photos and not folders:
         yield _problem(folder, patient, name, _no_photo(name))
     yield from _visits_in(called, photos, parts, words)
@@ -248,7 +258,8 @@ def _visits_in(
             yield key, replace(visit, remarks=(*visit.remarks, remark)) if within else visit
 
 
-def _is_picture(entry: Path) -> bool:
+def is_picture(entry: Path) -> bool:
+    """Whether a file is called like a picture, read or not."""
     return entry.suffix.lower() in PHOTO_SUFFIXES | _REFUSED_SUFFIXES
 
 

@@ -1,14 +1,16 @@
 """A small study, near the size of a demo, and a run over it in this process."""
 
 import shutil
+from dataclasses import dataclass
 
 import pytest
 from faults import make_study
 
-from masi_vision.batch.job import Setup
+from masi_vision.batch.job import Setup, score_job
 from masi_vision.batch.pool import LocalWorkers
 from masi_vision.batch.results import ResultsFolder
 from masi_vision.batch.run import BatchRun
+from masi_vision.visit.models import Models
 
 
 @pytest.fixture(scope="session")
@@ -23,16 +25,32 @@ def study(four_visits, tmp_path):
     return shutil.copytree(four_visits, tmp_path / "study")
 
 
+@dataclass(frozen=True)
+class _Here:
+    """Scores in this process: what is tested is what becomes of outcomes, and a process takes a second."""
+
+    setup: Setup
+    models: Models
+
+    def outcomes(self, jobs):
+        for job in jobs:
+            yield score_job(job, self.setup, self.models)
+
+
 @pytest.fixture(scope="session")
 def perform(settings):
-    """Run over a study as `masi batch` does; the summary, and the reasons of what was scored."""
+    """Run over a study as `masi batch` does; the summary, and the reasons of what was scored.
 
-    def run(study, out, *, shard=None, pictures=(), settings=settings, time_limit_s=60.0, workers=None):
+    In this process, unless a visit has a limit of time.
+    """
+
+    def run(study, out, *, shard=None, pictures=(), settings=settings, time_limit_s=None, workers=None):
         setup = Setup(settings, pictures, str(out))
         batch = BatchRun(str(study), ResultsFolder(out, shard), setup)
         with batch.results.held(pictures) as ledger:
             plan = batch.plan(ledger)
-            by = workers or LocalWorkers(setup, batch.models, 2, time_limit_s)
+            here = _Here(setup, batch.models)
+            by = workers or (LocalWorkers(setup, batch.models, 2, time_limit_s) if time_limit_s else here)
             summary = batch.perform(plan, ledger, by, lambda progress: None)
         return summary, {"/".join(place): why.words for place, (_, why) in plan.jobs.items()}
 
@@ -43,5 +61,5 @@ def perform(settings):
 def finished(four_visits, perform, tmp_path_factory):
     """Results of the four visits; not to be changed."""
     out = tmp_path_factory.mktemp("finished") / "out"
-    perform(four_visits, out)
+    perform(four_visits, out, time_limit_s=60.0)
     return out

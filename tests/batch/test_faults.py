@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,12 @@ root_only = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("mount") is None,
     reason="mounts a small disk, which needs root",
 )
+
+
+@pytest.fixture(scope="module")
+def perform(perform):
+    """In processes, which are what goes wrong here."""
+    return partial(perform, time_limit_s=60.0)
 
 
 @pytest.fixture

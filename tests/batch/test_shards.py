@@ -4,10 +4,12 @@ import pytest
 from faults import TABLES, contents, done_in, make_study
 from verbs import masi
 
+from masi_vision.batch.ledger import LEDGER
 from masi_vision.batch.results import ResultsFolder
 from masi_vision.batch.shard import Shard
 from masi_vision.batch.study import visits_of
-from masi_vision.errors import StudyError
+from masi_vision.errors import OutputError, StatsError, StudyError
+from masi_vision.report.tables import refuse_stopped
 
 
 def test_each_visit_belongs_to_one_shard(four_visits, settings):
@@ -49,6 +51,31 @@ def test_a_shard_at_work_is_not_gathered(four_visits, perform, tmp_path):
         done = masi("batch", four_visits, "--out", out)
     assert done.exit_code == 2
     assert "Another run works in" in done.stderr
+
+
+def test_a_part_is_no_study(four_visits, perform, tmp_path):
+    """Its tables lack visits, and would tell of a trial of half its patients."""
+    out = tmp_path / "out"
+    perform(four_visits, out, shard=Shard(1, 2))
+    part = ResultsFolder(out, Shard(1, 2)).folder
+    with pytest.raises(StatsError, match=r"holds part 1/2 of a study alone\. .*without --shard"):
+        refuse_stopped(part)
+    perform(four_visits, out)
+    refuse_stopped(out)
+
+
+def test_a_part_that_is_damaged_is_deleted_and_the_rest_stays(four_visits, perform, finished, tmp_path):
+    out = tmp_path / "out"
+    for number in (1, 2):
+        perform(four_visits, out, shard=Shard(number, 2))
+    spoilt = ResultsFolder(out, Shard(2, 2)).folder / LEDGER
+    spoilt.write_bytes(b"no ledger")
+    with pytest.raises(OutputError, match=r"or delete it: .* the other parts stay"):
+        perform(four_visits, out)
+    spoilt.unlink()
+    _, reasons = perform(four_visits, out)
+    assert 0 < len(reasons) < 4
+    assert (out / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0"])

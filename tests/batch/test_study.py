@@ -1,9 +1,11 @@
 """The visits of a study: by folders, by a manifest, by a listing."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from masi_vision.batch.address import is_remote, local_path
 from masi_vision.batch.study import _beside, visits_of
 from masi_vision.errors import StudyError
 from masi_vision.visit.folder import find_visits, visits_among
@@ -103,6 +105,28 @@ def test_a_manifest_lists_visits_wherever_their_photos_lie(tmp_path, settings):
     assert list(found[0].photos) == ["front", "left"]
     assert found[0].photos["left"] == str(tmp_path / "photos" / "b.jpg")
     assert found[2].photos["front"] == "s3://bucket/d.jpg"
+
+
+def test_all_wrong_lines_of_a_manifest_are_named_at_once(tmp_path, settings):
+    lines = ("P1,v1,front,a.jpg", "P1,v2,side,b.jpg", "P1,,front,c.jpg", "P1,v4,front,")
+    with pytest.raises(StudyError, match=r"Line 3 of .* is 'P1,v2,side,b.jpg'\..*, and lines 4, 5\."):
+        visits_of(manifest(tmp_path, *lines), settings.views)
+
+
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [
+        ("file:///data/a%20b", "/data/a b"),
+        ("file://localhost/data/a", "/data/a"),
+        ("FILE:///data/a", "/data/a"),
+        ("file:/data/a", "/data/a"),
+        ("file:///data/%C3%98", "/data/Ø"),
+    ],
+)
+@pytest.mark.skipif(os.name == "nt", reason="paths of another system")
+def test_an_address_of_this_machine_is_a_path(address, path):
+    assert not is_remote(address)
+    assert local_path(address) == Path(path)
 
 
 def test_patients_of_two_sites_are_two_patients(tmp_path, settings):

@@ -52,6 +52,41 @@ def test_the_summary_tells_scored_not_scored_why_and_the_slowest(two_visits, tmp
     )
 
 
+def test_a_visit_that_lacks_a_photo_is_told_though_it_is_scored(two_visits, tmp_path):
+    study, out = shutil.copytree(two_visits, tmp_path / "study"), tmp_path / "out"
+    (study / "P01" / "visit-1" / "left.jpg").symlink_to(tmp_path / "gone.jpg")
+    (study / "P01" / "visit-2" / "left.jpg").write_bytes(b"no picture")
+    done = masi("batch", study, "--out", out)
+    told = " ".join(done.stdout.split())
+    assert "Scored without a photo that could not be read; the next run tries again: P01/visit-1 " in told
+    assert "2 of 2 visits scored; 2 with a photo that fails" in told
+
+
+def test_a_photo_that_is_another_visit_s_is_told(two_visits, tmp_path):
+    study = shutil.copytree(two_visits, tmp_path / "study")
+    shutil.copy(study / "P01" / "visit-1" / "front.jpg", study / "P01" / "visit-2" / "front.jpg")
+    done = masi("batch", study, "--out", tmp_path / "out")
+    words = "P01/visit-2: front.jpg is byte for byte front.jpg of P01/visit-1"
+    assert words in " ".join(done.stdout.split())
+    assert len(json.loads((tmp_path / "out" / "run.json").read_text())["remarks"]) == 1
+
+
+def test_results_beside_the_photos_of_a_manifest_are_refused_before_anything_is_written(two_visits, tmp_path):
+    study = shutil.copytree(two_visits, tmp_path / "study")
+    (tmp_path / "link").symlink_to(study)
+    (tmp_path / "study.csv").write_text("patient,visit,view,path\nP01,v1,front,link/P01/visit-1/front.jpg\n")
+    before = sorted(study.rglob("*"))
+    done = masi("batch", tmp_path / "study.csv", "--out", study)
+    assert done.exit_code == 2
+    assert sorted(study.rglob("*")) == before
+
+
+def test_looking_once_and_going_on_looking_contradict_each_other(two_visits, tmp_path):
+    done = masi("batch", two_visits, "--out", tmp_path / "out", "--dry-run", "--watch")
+    assert done.exit_code == 2
+    assert "Expected one of them" in done.stderr
+
+
 def test_a_study_without_visits_is_no_success(tmp_path):
     (tmp_path / "study").mkdir()
     done = masi("batch", tmp_path / "study", "--out", tmp_path / "out")

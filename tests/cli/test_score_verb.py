@@ -222,14 +222,26 @@ def test_a_folder_that_somebody_calls_pictures_is_left_alone(study, tmp_path, sc
     out = tmp_path / "out"
     (out / "pictures").mkdir(parents=True)
     (out / "pictures" / "P01_front.jpg").write_bytes(b"an original")
+    (out / "run.json").write_text("{}")  # it came later than the results
     order = run_module.Order((study / "P1" / "V1",), out, config.load_settings(), overlays=False)
-    run_module.score_visits(order)
     run_module.score_visits(replace(order, overwrite=True))
     assert (out / "pictures" / "P01_front.jpg").exists()
     (out / "changes.csv").write_text("of an earlier comparison")
     run_module.score_visits(replace(order, overwrite=True))
     assert not (out / "pictures" / "P01_front.jpg").exists()
     assert not (out / "changes.csv").exists()
+
+
+def test_results_do_not_go_among_the_photos_of_another_study(study, tmp_path, scoring):
+    """They would mark the folder as one of results, and every later run would pass over its photos."""
+    other = tmp_path / "other"
+    (other / "Q1" / "V1").mkdir(parents=True)
+    (other / "Q1" / "V1" / "front.jpg").write_bytes(b"x")
+    for verb in ("score", "qc", "batch"):
+        done = masi(verb, study, "--out", other)
+        assert done.exit_code == 2
+        assert "holds photos, such as front.jpg" in " ".join(done.stderr.split())
+    assert sorted(file.name for file in other.rglob("*")) == ["Q1", "V1", "front.jpg"]
 
 
 def test_each_photo_has_its_own_overlay_even_where_visits_share_a_name(study, tmp_path, scoring, monkeypatch):

@@ -33,7 +33,7 @@ def main() -> None:
     measured = dict(measured_phantoms())
     if refused := [name for name, numbers in measured.items() if not numbers]:
         raise SystemExit(f"{refused[0]} was not scored; expected every phantom of the demo to be")
-    expected = {name: without_undecided(name, numbers, measured, scale) for name, numbers in measured.items()}
+    expected = {name: without_undecided(numbers, scale) for name, numbers in measured.items()}
     record = {"made_with": made_with(), "phantoms": expected}
     text = json.dumps(record, indent=1) + "\n"
     if write:
@@ -45,14 +45,8 @@ def main() -> None:
     print("Recorded." if write else f"Nothing is written; the record is {'the same' if same else 'another'}.")
 
 
-def without_undecided(
-    name: str, numbers: Numbers, measured: dict[str, Numbers], scale: ScaleSettings
-) -> Numbers:
+def without_undecided(numbers: Numbers, scale: ScaleSettings) -> Numbers:
     """Without grades that the rounding of another processor could move, and the scores made of them."""
-    if "mmasi_change" in numbers:
-        visits = [visit for visit in measured if visit.startswith(name.removeprefix("change of "))]
-        moved = any(undecided(measured[visit], scale) for visit in visits)
-        return {key: value for key, value in numbers.items() if key != "mmasi_change" or not moved}
     moved_grades = undecided(numbers, scale)
     counted = {key for key in moved_grades if not key.startswith(("nose", "upper_lip"))}
     of_mmasi = {key for key in counted if not key.endswith("homogeneity")}

@@ -10,7 +10,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import pairwise
+from itertools import pairwise, starmap
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -44,7 +44,7 @@ RECORD = "expected.json"
 _SCORE, _CHANGE = "mmasi_continuous", "change of demo-01"
 # Other processors round differently: 0.008 of a fraction, 0.004 OD, 0.1 of a score without bands and what
 # follows from them are allowed. Grades and their scores must be the same; those that so little could move
-# are not recorded.
+# are not recorded. A change is of two scores, of which each may move by a grade.
 _TOLERANCES = {
     "mmasi": 0.0,
     "masi": 0.0,
@@ -73,7 +73,20 @@ _TOLERANCES = {
     "registered_od": 0.003,
     "registered_od_low": 0.003,
     "registered_od_high": 0.003,
-    "mmasi_change": 0.0,
+    "mmasi_change": 1.0,
+    "mmasi_change_low": 1.0,
+    "mmasi_change_high": 1.0,
+    "amount_change_od": 0.002,
+    "amount_change_od_low": 0.002,
+    "amount_change_od_high": 0.002,
+}
+_BY_HAND = {
+    "the worst face": (24.0, 48.0),
+    "a mixed face": (9.6, 14.4),
+    "its halves": (6.45, 7.95),
+    "area grades": (0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6),
+    "darkness grades": (0, 1, 2, 3, 4),
+    "ends of a change": (-6.5, -2.197224),
 }
 _DOSES_OD = (0.0, 0.05, 0.10, 0.15)
 _DOSED = "demo-01/visit-2/front.jpg"
@@ -102,13 +115,31 @@ def run_selftest() -> Iterator[Check]:
         yield "phantoms", False, f"{RECORD}, or a photo beside it, is {why}. Install masi_vision again."
     yield from _files()
     yield _no_face()
+    yield from _unfit()
 
 
 def _scale() -> Check:
-    from masi_vision.scale import MASI_REGIONS, RegionGrade, masi_score
+    """Grades on their cut points and just below, and scores of a mixed face, worked out by hand."""
+    from masi_vision.scale import MASI_REGIONS, RegionGrade, area_grade, darkness_grade, hemi_masi, masi_score
+    from masi_vision.visit.score import change_ends
 
     worst = masi_score(dict.fromkeys(MASI_REGIONS, RegionGrade(6, 4, 4)))
-    return "scale", (worst.mmasi, worst.masi) == (24.0, 48.0), f"worst mMASI {worst.mmasi}, MASI {worst.masi}"
+    grades = ((6, 1, 0), (5, 2, 1), (4, 3, 2), (3, 4, 3))
+    mixed = dict(zip(MASI_REGIONS, starmap(RegionGrade, grades), strict=True))
+    some = masi_score(mixed)
+    fractions = (0.0, 0.0099, 0.01, 0.0999, 0.1, 0.2999, 0.3, 0.4999, 0.5, 0.6999, 0.7, 0.8999, 0.9, 1.0)
+    contrasts, cut_points = (0.0999, 0.1, 0.2, 0.3, 0.4), (0.1, 0.2, 0.3, 0.4)
+    low, high = change_ends((10.0, 8.0, 13.0), (6.0, 2.0, 9.0), share=0.5)
+    found = {
+        "the worst face": (worst.mmasi, worst.masi),
+        "a mixed face": (some.mmasi, some.masi),
+        "its halves": (hemi_masi("right", mixed), hemi_masi("left", mixed)),
+        "area grades": tuple(area_grade(one) for one in fractions),
+        "darkness grades": tuple(darkness_grade(one, cut_points) for one in contrasts),
+        "ends of a change": (round(low, 6), round(high, 6)),
+    }
+    wrong = [f"{what} {found[what]}, expected {one}" for what, one in _BY_HAND.items() if found[what] != one]
+    return "scale", not wrong, "; ".join(wrong) or f"{len(found)} things worked out by hand"
 
 
 def _planted_pigment() -> Check:
@@ -235,7 +266,11 @@ def _numbers(result: VisitScore | PhotoScore) -> Numbers:
 
 
 def _numbers_of_change(change: VisitChange) -> Numbers:
-    numbers: Numbers = {"mmasi_change": change.mmasi_change}
+    values = change.to_dict()
+    of_all = ("mmasi_change", "amount_change_od")
+    numbers: Numbers = {
+        f"{name}{end}": values[f"{name}{end}"] for name in of_all for end in ("", "_low", "_high")
+    }
     columns = ("registered_od", "registered_od_low", "registered_od_high")
     for name, region in change.regions.items():
         values = region.to_dict()
@@ -274,6 +309,39 @@ def _red_for_blue() -> bytes:
     """The colour profile of a screen whose red and blue are each other's."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
+
+
+def _unfit() -> Iterator[Check]:
+    """Skin that cannot be graded is refused with its reason, and what is doubtful has its flag."""
+    from masi_vision.config import load_settings
+    from masi_vision.face.atlas import Subunit
+    from masi_vision.photo import Photo, read_photo
+    from masi_vision.scale import MASI_REGIONS
+    from masi_vision.visit.score import score_photo
+
+    file = demo_folder() / _DOSED
+    plain = score_photo(file)
+    if plain.measures is None:
+        yield "unfit skin", False, f"{file.name} was not scored ({plain.reason})"
+        return
+    pixels = np.array(read_photo(file).srgb)
+    cheek = plain.measures.face.photo_codes((0, 0, *pixels.shape[:2])) == Subunit.RIGHT_MALAR
+    pixels[cheek] = 255
+    flags = score_photo(Photo.from_srgb(pixels, name=file.name)).regions["right_malar"].flags
+    yield "burnt-out skin", "clipped" in flags, f"flagged {', '.join(flags) or 'nothing'}"
+    settings = load_settings()
+    whole = settings.quality.visible_fraction.model_copy(update={"fail": 0.9999})
+    parts = {
+        "quality": settings.quality.model_copy(update={"visible_fraction": whole}),
+        "pigment": settings.pigment.model_copy(update={"disagreement_fraction": 0.0}),
+    }
+    for what, part, flag in (
+        ("hidden skin", "quality", "region_hidden"),
+        ("two opinions", "pigment", "disagreement"),
+    ):
+        strict = score_photo(file, settings.model_copy(update={part: parts[part]}))
+        lacking = [name for name in MASI_REGIONS if flag not in strict.regions[name].flags]
+        yield what, not lacking, f"not flagged: {', '.join(lacking)}" if lacking else f"flagged {flag}"
 
 
 def _no_face() -> Check:

@@ -23,7 +23,8 @@ def test_every_check_of_the_self_test_passes(checks):
     names = [name for name, _, _ in checks]
     assert names[:2] == ["scale", "planted pigment"]
     files = ["position by Exif", "colour profile", "blurred photo"]
-    assert names[-5:] == ["more pigment scores more", *files, "picture without a face"]
+    unfit = ["burnt-out skin", "hidden skin", "two opinions"]
+    assert names[-8:] == ["more pigment scores more", *files, "picture without a face", *unfit]
     assert {"demo-01/visit-1", "demo-01/visit-2", "demo-02/visit-1", "dose 0.10 OD"} <= set(names)
     for name, passed, found in checks:
         assert passed, f"{name}: {found}"
@@ -61,27 +62,44 @@ def test_the_record_holds_scores_and_grades_of_every_region():
         assert sum(numbers.get(key, 0) > 0 for numbers in record.values()) >= 1, key
     assert {key.rpartition(" ")[2] for numbers in record.values() for key in numbers} == {
         *selftest._TOLERANCES
-    } - {"mmasi_change"}
+    }
+
+
+def _of_phantoms():
+    record = json.loads((demo_folder() / selftest.RECORD).read_text(encoding="utf-8"))
+    return selftest._phantoms(record["phantoms"])
 
 
 @pytest.mark.parametrize(
-    ("place", "broken", "expected"),
+    ("place", "broken", "checks_of", "expected"),
     [
         (
-            "masi_vision.visit.region.area_grade",
+            "visit.region.area_grade",
             lambda *_, **__: 0,
-            {"demo-01/visit-1", "demo-01/visit-2", "demo-02/visit-1"},
+            _of_phantoms,
+            {"demo-01/visit-1", "demo-01/visit-2", "demo-02/visit-1", "change of demo-01"},
         ),
-        ("masi_vision.photo.exif.orientation_of", lambda _: 1, {"position by Exif"}),
-        ("masi_vision.visit.score.refusal", lambda _: None, {"blurred photo"}),
+        ("photo.exif.orientation_of", lambda _: 1, selftest._files, {"position by Exif"}),
+        ("visit.score.refusal", lambda _: None, selftest._files, {"blurred photo"}),
+        ("visit.region.holding", lambda _: (), selftest._unfit, {"two opinions"}),
+        ("visit.region.of_region", lambda *_: (), selftest._unfit, {"burnt-out skin"}),
+        (
+            "pigment.interval.ChangeError.around_mean",
+            lambda *_: (9.0, 11.0),
+            _of_phantoms,
+            {"change of demo-01"},
+        ),
+        ("visit.score.change_ends", lambda *_, share: (5.0, 9.0), lambda: [selftest._scale()], {"scale"}),
+        ("visit.compare.change_ends", lambda *_, share: (5.0, 9.0), _of_phantoms, {"change of demo-01"}),
     ],
-    ids=["no area", "no orientation", "no gate"],
+    ids=["no area", "no orientation", "no gate", "no flag", "burnt", "amount", "ends", "ends of a visit"],
 )
-def test_the_self_test_notices_what_is_broken(monkeypatch, place, broken, expected):
+def test_the_self_test_notices_what_is_broken(monkeypatch, place, broken, checks_of, expected):
     monkeypatch.setattr(selftest, "_DOSES_OD", ())
-    monkeypatch.setattr(place, broken)
-    failed = {name for name, passed, _ in selftest.run_selftest() if not passed and "dose" not in name}
-    assert failed == expected
+    monkeypatch.setattr(f"masi_vision.{place}", broken)
+    others = {"more pigment scores more"}
+    failed = {name for name, passed, _ in checks_of() if not passed and "dose" not in name}
+    assert failed - others == expected
 
 
 def recorded(monkeypatch, numbers, measured):

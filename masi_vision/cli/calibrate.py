@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 _DARKNESS = "darkness_cut_points_od"
 _FLAGS = ("undecided_fraction", "disagreement_fraction")
 """Settings of the pigment map that flag a region and measure nothing."""
-_BELOW = 0.9
-"""Where the second point lies at or below the detection threshold, the first is this share of it."""
 
 
 @verb
@@ -63,6 +61,8 @@ def calibrate(
         typer.echo(f"{found.ungraded} reads are left out: the reader did not grade them.")
     if found.unmeasured:
         typer.echo(f"{found.unmeasured} reads are left out: the software graded no such region.")
+    if lacking := sum(pair.area > 0 and not pair.darkness for pair in found.pairs):
+        typer.echo(f"{lacking} reads count for the area alone: they have an area, and no darkness or a 0.")
     fits = fitted(found.pairs, base.scale)
     failed = [fit for fit in fits.values() if isinstance(fit, StatsError)]
     if len(failed) == len(fits):
@@ -74,8 +74,9 @@ def calibrate(
     except SettingsError as error:
         out.unlink()
         raise SettingsError(
-            f"{file} cannot be rewritten: {error} Expected each list of cut points on one line, as in the "
-            "shipped file."
+            f"The settings found would not be usable, and were not written: {error} Are the measures those "
+            f"of masi score, contrasts in optical density, and does each list of cut points in {file.name} "
+            "stand on one line?"
         ) from error
     for name, fit in made.items():
         typer.echo(f"{name}: {_list(getattr(written.scale, name))} ({_facts(fit)})")
@@ -138,11 +139,13 @@ def rewritten(text: str, found: Mapping[str, Calibration], threshold_od: float) 
     threshold_od : float
         The first cut point of darkness in use: what is fitted begins at the second.
     """
+    from masi_vision.stats.calibration import first_cut
+
     day = datetime.now(UTC).date().isoformat()
     for name, fit in found.items():
         points, note = fit.cut_points, ""
         if name == _DARKNESS:
-            first = min(threshold_od, _BELOW * points[0])
+            first = first_cut(threshold_od, points[0])
             is_kept = first == threshold_od
             kept = "the detection threshold" if is_kept else "lowered, for the second lies at or below it"
             points, note = (first, *points), f", but for the first, {kept}"
@@ -153,7 +156,8 @@ def rewritten(text: str, found: Mapping[str, Calibration], threshold_od: float) 
         text, changed = re.subn(rf"^  {name}: .*$", line, text, flags=re.MULTILINE)
         if changed != 1:
             raise SettingsError(
-                f"The settings hold {changed} lines {name}. Expected one, as in the shipped file."
+                f"The settings hold {changed} lines '{name}: [...]'. Expected one, with all of the list, as "
+                "in the shipped file."
             )
     return text
 

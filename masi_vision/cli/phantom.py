@@ -49,7 +49,7 @@ def phantom(
     if three_views and faces is None:
         raise OutputError("--three-views makes photos, and there is no face for them. Name --faces DIR.")
     views: tuple[View, ...] = ("front", "left", "right") if three_views else ("front",)
-    seed = secrets.randbelow(2**31) if seed is None else seed
+    seed = secrets.randbits(128) if seed is None else seed
     plan = StudyPlan(patients, seed, _arms(effects), visits, views)
     made = write_study(plan, faces, out, load_settings())
     typer.echo(f"{made['patients']} patients, {made['photos']} photos, {made['reads']} reads.")

@@ -18,6 +18,10 @@ _FOLDS = 5
 _STEEPEST = 1e3
 
 
+_BELOW = 0.9
+"""Where the second cut point lies at or below the threshold, the first is this share of it."""
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Cut points with how well they do on patients that they were not fitted to.
@@ -44,8 +48,19 @@ class Calibration:
     within_one: float
 
 
+def first_cut(threshold: float, second: float) -> float:
+    """Where grade 1 begins when grade 2 does at ``second``: at the threshold, unless that lies no lower."""
+    return min(threshold, _BELOW * second)
+
+
 def calibrate(
-    measured: Values, grades: Grades, patients: Sequence[str], before: Sequence[float], *, lowest: int
+    measured: Values,
+    grades: Grades,
+    patients: Sequence[str],
+    before: Sequence[float],
+    *,
+    lowest: int,
+    threshold: float = 0.0,
 ) -> Calibration:
     """Fit cut points to a panel's grades.
 
@@ -59,6 +74,8 @@ def calibrate(
         Whose region it was; a patient is never in both halves of the cross-validation.
     before : sequence of float
         The cut points in use, as many.
+    threshold : float
+        Below it the software gives a grade less than ``lowest``, which counts in the errors; see `first_cut`.
 
     Raises
     ------
@@ -76,9 +93,9 @@ def calibrate(
     errors = []
     for there in _folds(names):
         others = fit_cut_points(measured[~there], grades[~there], lowest=lowest, count=count)
-        errors.append(graded(measured[there], others, lowest) - grades[there])
+        errors.append(_graded_from(threshold, measured[there], others, lowest) - grades[there])
     apart = np.concatenate(errors)
-    old = graded(measured, before, lowest) - grades
+    old = _graded_from(threshold, measured, before, lowest) - grades
     return Calibration(
         tuple(cuts),
         len(grades),
@@ -88,6 +105,10 @@ def calibrate(
         float((apart == 0).mean()),
         float((abs(apart) <= 1).mean()),
     )
+
+
+def _graded_from(threshold: float, measured: Values, cuts: Sequence[float], lowest: int) -> Grades:
+    return graded(measured, (first_cut(threshold, cuts[0]), *cuts), lowest - 1)
 
 
 def graded(measured: Values, cut_points: Sequence[float], lowest: int) -> Grades:

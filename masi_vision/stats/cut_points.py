@@ -12,7 +12,7 @@ import numpy as np
 from masi_vision.config import ScaleSettings
 from masi_vision.csv_table import MISSING, number_in, whole_number
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import counts, need_columns, of_masi
+from masi_vision.reads_table import counts, need_columns, of_masi, refuse_spelled_alike
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.stats.calibration import Calibration, calibrate
 from masi_vision.stats.reads import NEEDED_GRADES, with_patients
@@ -28,11 +28,11 @@ _HIGHEST = {"area": 6, "darkness": 4}
 
 @dataclass(frozen=True)
 class ReadRegion:
-    """A region as it was read and as it was measured."""
+    """A region as it was read and as it was measured; without a darkness it counts for the area alone."""
 
     patient: str
     area: int
-    darkness: int
+    darkness: int | None
     pigmented_fraction: float
     contrast_od: float
 
@@ -44,7 +44,7 @@ class Joined:
     Parameters
     ----------
     ungraded : int
-        Reads without a grade.
+        Reads without an area.
     unmeasured : int
         Reads of regions that the software did not grade.
     """
@@ -74,6 +74,8 @@ def joined(reads: Sequence[Line], reads_name: str, measures: Sequence[Line], mea
         scored, or most of what was read was not graded by the software.
     """
     need_columns(measures, MEASURES, measures_name)
+    for what in ("patient", "reader"):
+        refuse_spelled_alike((row[what] for row in (*reads, *measures) if what in row), what)
     read = _by_region(reads, reads_name)
     graded = [row for row in read if _is_graded(row)]
     _refuse_unscored(read, {_key(row)[:2] for row in with_patients(measures)}, measures_name)
@@ -87,7 +89,7 @@ def joined(reads: Sequence[Line], reads_name: str, measures: Sequence[Line], mea
             "take photos that can be scored."
         )
     pairs = [
-        ReadRegion(row["patient"], _grade(row, "area"), _grade(row, "darkness"), *measured[_key(row)])
+        ReadRegion(row["patient"], *_grades(row), *measured[_key(row)])
         for row in graded
         if _key(row) in measured
     ]
@@ -111,7 +113,7 @@ def fitted(pairs: Sequence[ReadRegion], scale: ScaleSettings) -> dict[str, Calib
     dark = [pair for pair in marked if pair.darkness and pair.contrast_od > 0]
 
     def of(
-        grade: str, measure: str, some: list[ReadRegion], before: Sequence[float]
+        grade: str, measure: str, some: list[ReadRegion], before: Sequence[float], threshold: float
     ) -> Calibration | StatsError:
         try:
             return calibrate(
@@ -120,6 +122,7 @@ def fitted(pairs: Sequence[ReadRegion], scale: ScaleSettings) -> dict[str, Calib
                 [pair.patient for pair in some],
                 before,
                 lowest=1,
+                threshold=threshold,
             )
         except ValueError as error:
             return StatsError(
@@ -127,9 +130,10 @@ def fitted(pairs: Sequence[ReadRegion], scale: ScaleSettings) -> dict[str, Calib
                 "count: where both the reader and the software found pigment."
             )
 
+    first, *seconds = scale.darkness_cut_points_od
     return {
-        "area_cut_points": of("area", "pigmented_fraction", marked, scale.area_cut_points),
-        "darkness_cut_points_od": of("darkness", "contrast_od", dark, scale.darkness_cut_points_od[1:]),
+        "area_cut_points": of("area", "pigmented_fraction", marked, scale.area_cut_points, scale.noise_floor),
+        "darkness_cut_points_od": of("darkness", "contrast_od", dark, seconds, first),
     }
 
 
@@ -210,19 +214,25 @@ def _refuse_twice(rows: Sequence[Line], columns: tuple[str, ...], name: str) -> 
 
 
 def _is_graded(row: Line) -> bool:
-    """Whether the reader gave both grades; a region without pigment has no darkness."""
-    return _is_clear(row) or all(row[name].lower() not in MISSING for name in NEEDED_GRADES)
+    """Whether the reader gave an area; darkness may be missing, and counts for itself."""
+    return row["area"].lower() not in MISSING
 
 
-def _is_clear(row: Line) -> bool:
-    return whole_number(row["area"]) == 0
+def _grades(row: Line) -> tuple[int, int | None]:
+    """Area and darkness; None where no darkness was given."""
+    area = _grade(row, "area")
+    darkness = None if row["darkness"].lower() in MISSING else _grade(row, "darkness")
+    if area == 0 and darkness:
+        raise StatsError(
+            f"The read of {'/'.join(_key(row))} has area 0 and darkness {darkness}. Expected no darkness "
+            "where there is no pigment. Correct the read."
+        )
+    return area, darkness
 
 
 def _grade(row: Line, name: str) -> int:
     text, highest = row[name], _HIGHEST[name]
     grade = whole_number(text)
-    if grade is None and name == "darkness" and _is_clear(row):
-        return 0
     if grade is None or grade > highest:
         raise StatsError(
             f"The read of {'/'.join(_key(row))} has {name} {text!r}. "

@@ -118,7 +118,7 @@ def test_settings_whose_lists_run_over_lines_are_refused_and_nothing_is_written(
     settings = ["--settings", tmp_path / "base.yaml", "--out", tmp_path / "mine.yaml"]
     done = calibrate(reads, "--measures", measures, *settings)
     assert done.exit_code == 2
-    assert "Expected each list of cut points on one line" in " ".join(done.output.split())
+    assert "does each list of cut points in base.yaml stand on one line" in " ".join(done.output.split())
     assert not (tmp_path / "mine.yaml").exists()
 
 
@@ -136,7 +136,9 @@ def test_a_misspelt_region_or_patient_is_refused_and_not_left_out(panel, tmp_pat
     measures = write(tmp_path / "regions.csv", panel[1])
     for changed, said in (
         ({"region": "Forehead"}, "reads.csv has the region 'Forehead'. Expected one of forehead"),
-        ({"patient": "p000"}, "1 visits that were read are not in regions.csv"),
+        ({"patient": "p000"}, "The table has the patients 'P000' and 'p000'. Expected one spelling"),
+        ({"patient": "Q000"}, "1 visits that were read are not in regions.csv"),
+        ({"area": 0, "darkness": 3}, "P000/visit-0/forehead has area 0 and darkness 3"),
     ):
         reads = write(tmp_path / "reads.csv", [panel[0][0] | changed, *panel[0][1:]])
         done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
@@ -173,14 +175,38 @@ def test_a_region_read_as_pigmented_but_without_darkness_is_left_out_of_darkness
     assert "(1199 reads" in done.stdout
 
 
-@pytest.mark.parametrize("blank", [{"area": ""}, {"darkness": "NA"}])
-def test_a_read_that_lacks_a_grade_is_left_out_and_counted(panel, tmp_path, blank):
+@pytest.mark.parametrize(
+    ("blank", "said", "counts"),
+    [
+        ({"area": ""}, "1 reads are left out", (1199, 1199)),
+        ({"darkness": "NA"}, "1 reads count for the area alone", (1200, 1199)),
+        ({"darkness": "0"}, "1 reads count for the area alone", (1200, 1199)),
+    ],
+)
+def test_a_read_that_lacks_a_grade_counts_for_the_other_and_is_told(panel, tmp_path, blank, said, counts):
     reads = write(tmp_path / "reads.csv", [panel[0][0] | blank, *panel[0][1:]])
     measures = write(tmp_path / "regions.csv", panel[1])
     done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
     assert done.exit_code == 0, done.output
-    assert "1 reads are left out" in done.stdout
-    assert "(1199 reads" in done.stdout
+    assert said in done.stdout
+    assert tuple(int(n) for n in re.findall(r"\((\d+) reads of", done.stdout)) == counts
+
+
+def test_reads_of_area_alone_fit_the_area_alone(panel, tmp_path):
+    reads = write(tmp_path / "reads.csv", [row | {"darkness": ""} for row in panel[0]])
+    measures = write(tmp_path / "regions.csv", panel[1])
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert done.exit_code == 1
+    assert "area_cut_points: [" in done.stdout
+    assert "Kept as they were: The cut points of darkness cannot be fitted" in done.stdout
+
+
+def test_one_reader_in_two_spellings_is_refused(panel, tmp_path):
+    rows = [row | {"reader": ("A", "a")[place % 2]} for place, row in enumerate(panel[0])]
+    reads, measures = write(tmp_path / "reads.csv", rows), write(tmp_path / "regions.csv", panel[1])
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert done.exit_code == 2
+    assert "The table has the readers 'A' and 'a'" in done.output
 
 
 @pytest.mark.parametrize(

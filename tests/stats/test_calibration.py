@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from masi_vision.stats.calibration import calibrate, fit_cut_points, graded
+from masi_vision.stats.calibration import calibrate, first_cut, fit_cut_points, graded
 
 TRUE = (0.06, 0.10, 0.17)
 SHIFTED = (0.03, 0.05, 0.08)
@@ -41,17 +41,36 @@ def test_a_calibration_does_better_than_cut_points_that_are_off():
     assert (found.reads, found.patients) == (600, 100)
 
 
-def test_cross_validation_does_not_flatter():
-    """Grades by chance within each patient: the fit must not look better than it is."""
-    rng = np.random.default_rng(5)
+def test_every_fold_is_judged_by_cut_points_of_other_patients(monkeypatch):
     measured, grades, patients = panel(seed=4)
-    noise = rng.permutation(grades)
-    try:
-        found = calibrate(measured, noise, patients, before=TRUE, lowest=1)
-    except ValueError as error:
-        assert "do not come with higher grades" in str(error)
-    else:
-        assert found.exact < 0.45
+    fitted_to = []
+
+    def noted(of, *rest, **options):
+        fitted_to.append(set(of.tolist()))
+        return fit_cut_points(of, *rest, **options)
+
+    monkeypatch.setattr("masi_vision.stats.calibration.fit_cut_points", noted)
+    calibrate(measured, grades, patients, before=TRUE, lowest=1)
+    whole, *folds = fitted_to
+    assert len(folds) == 5
+    of = dict(zip(measured.tolist(), patients, strict=True))
+    for fold in folds:
+        names = {of[one] for one in fold}
+        assert 0 < len(names) < len(set(patients))
+        assert fold == {one for one in of if of[one] in names}, "a patient is on one side alone"
+    assert set.union(*folds) == whole
+
+
+def test_the_errors_count_the_grade_below_the_lowest():
+    """The software grades 0 below the threshold, where every read here is 1 or more."""
+    measured, grades, patients = panel(seed=1)
+    free, real = (calibrate(measured, grades, patients, TRUE, lowest=1, threshold=t) for t in (0.0, 0.05))
+    lowest = float(np.mean(measured < 0.05))
+    assert lowest > 0.1
+    assert real.error_before == pytest.approx(free.error_before + lowest, abs=0.05)
+    assert real.cut_points == free.cut_points
+    assert first_cut(0.05, 0.06) == 0.05
+    assert first_cut(0.05, 0.04) == pytest.approx(0.036)
 
 
 def test_a_grade_given_too_seldom_is_refused_with_its_number():

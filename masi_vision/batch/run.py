@@ -25,6 +25,7 @@ from masi_vision.report.tables import RunFacts, RunState, models_hash
 from masi_vision.report.versions import library_versions
 from masi_vision.visit.models import Models
 from masi_vision.visit.score import provenance_of
+from masi_vision.visit.since_first import same_files
 from masi_vision.written import writing
 
 _SAMPLE = 50  # photos that are looked for before a study counts as gone
@@ -446,16 +447,17 @@ def _doubted(records: Mapping[Place, Record]) -> dict[Place, dict[Pictures, tupl
 
 def _copies(places: Sequence[Place], records: Mapping[Place, Record]) -> list[tuple[Place, str]]:
     """Remarks on photos that are another visit's to the byte: one of the two was copied by mistake."""
-    first: dict[str, tuple[Place, str]] = {}
+    photos = [
+        ((place, mark.name), mark.sha256)
+        for place in places
+        if place in records
+        for mark in records[place].photos.values()
+    ]
     found = []
-    for place in places:
-        for mark in records[place].photos.values() if place in records else ():
-            if mark.sha256 is None:
-                continue
-            there, name = first.setdefault(mark.sha256, (place, mark.name))
-            if there != place:
-                words = f"{mark.name} is byte for byte {name} of {place_of(*there)}. Expected another photo."
-                found.append((place, f"{words} Copy it from the camera again."))
+    for (first, name), *others in same_files(photos):
+        words = f"is byte for byte {name} of {place_of(*first)}. Expected another photo."
+        remedy = "Copy it from the camera again."
+        found += [(place, f"{copy} {words} {remedy}") for place, copy in others if place != first]
     return found
 
 

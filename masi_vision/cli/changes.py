@@ -272,7 +272,11 @@ def _show(book: ChangeBook, order: ChangeOrder) -> None:
         console.print(line, soft_wrap=True)
     compared = sum(change.status == "compared" for change in book.changes)
     stopped = " Stopped before the end: what was done is kept." if book.state == "interrupted" else ""
-    console.print(f"{compared} of {len(book.changes)} follow-ups compared.{stopped}", soft_wrap=True)
+    whole = sum(change.amount_change_od is not None for change in book.changes)
+    of_whole = "" if whole == compared else f", {whole} of them with a change of the whole face"
+    console.print(
+        f"{compared} of {len(book.changes)} follow-ups compared{of_whole}.{stopped}", soft_wrap=True
+    )
     pictures = f"  Pictures: {order.out / PICTURES}" if (order.out / PICTURES).is_dir() else ""
     console.print(f"Tables: {order.out / CHANGES_CSV}{pictures}", soft_wrap=True)
 

@@ -47,6 +47,7 @@ from masi_vision.visit.score import (
     usable_models,
     usable_settings,
 )
+from masi_vision.visit.since_first import came_before
 
 _WEIGHTS = [REGION_TENTHS[name] for name in MASI_REGIONS]
 
@@ -212,7 +213,7 @@ def compare_visits(
         lost = [name for name in MASI_REGIONS if regions[name].registered_od is None]
         told = ", ".join(f"{name} ({flag_words(regions[name].flags)})" for name in lost)
         unsure = f"{unsure} No change of the amount: not compared is {told}.".strip()
-    message = " ".join(filter(None, (message, unsure)))
+    message = " ".join(filter(None, (message, unsure, _turned_around(first, second))))
     return VisitChange(
         baseline=first,
         follow_up=second,
@@ -228,6 +229,20 @@ def compare_visits(
         amount_change_od_high=amount[2],
         residual_fraction=residuals,
         views=views,
+    )
+
+
+def _turned_around(first: VisitScore, second: VisitScore) -> str:
+    """That the follow-up came before the baseline by the camera's clock; empty where that does not say so."""
+    before, after = (
+        {photo.view: photo.measures.photo.capture for photo in visit.photos if photo.measures}
+        for visit in (first, second)
+    )
+    if not any(came_before(after[view], before[view]) for view in before.keys() & after.keys()):
+        return ""
+    return (
+        "By the camera's clock the follow-up was taken before the baseline. Expected after it. Set the "
+        "clock, or see whether the visits are mixed up: then every change has the other sign."
     )
 
 
@@ -319,6 +334,14 @@ def _outcome(
         )
     if astray:
         return "not_compared", "not_aligned", _left_apart(astray, settings)
+    shown = [[photo.view for photo in visit.photos] for visit in (first, second)]
+    if not set(shown[0]) & set(shown[1]):
+        views = " and ".join(", ".join(of) or "no photo" for of in shown)
+        return (
+            "not_compared",
+            "no_photo",
+            f"The visits share no view: they have {views}. Expected the same views at every visit.",
+        )
     return (
         "not_compared",
         "region_hidden",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from math import log2
+from typing import TypeVar
 
 from masi_vision.config import QualitySettings
 from masi_vision.photo.colour_correction import Correction, card_drift
@@ -15,6 +16,7 @@ from masi_vision.visit.photo_light import eye_opening
 from masi_vision.visit.quality import Checks, Finding
 from masi_vision.visit.seen import SeenPhoto
 
+_Place = TypeVar("_Place")
 _NAMES = {
     "camera": "The camera",
     "lens": "The lens",
@@ -101,16 +103,21 @@ def _noted_otherwise(first: Capture, later: Capture) -> Iterator[Finding]:
             f"{_NAMES[name]} changed since the first visit: {_said(was)}, now {_said(now)}. {_SAME_SETTINGS}"
         )
         yield _remark(name, words if was != now else "")
-    was, now = _moment(before.taken_at), _moment(after.taken_at)
-    if was is not None and now is not None:
+    if (order := came_before(after, before)) is not None:
         words = (
             "By the camera's clock this was taken before the first visit. Expected after it. "
             "Set the clock, or see whether the visits are mixed up."
         )
-        yield _remark("order", words if now < was else "")
+        yield _remark("order", words if order else "")
     same = first.sha256 == later.sha256
     words = "This is the very file of the first visit. Expected another. Copy it from the camera again."
     yield _remark("own_file", words if same else "")
+
+
+def came_before(one: CaptureFacts, other: CaptureFacts) -> bool | None:
+    """Whether a photo was taken before another, by the camera's clock; None where that tells nothing."""
+    at, other_at = _moment(one.taken_at), _moment(other.taken_at)
+    return None if at is None or other_at is None else at < other_at
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -124,16 +131,20 @@ def _moment(text: str | None) -> datetime | None:
 
 def copies(photos: Iterable[tuple[str, str | None]]) -> list[str]:
     """Say which photos of a study are one file, of places (PATIENT/VISIT/VIEW) and their SHA-256."""
-    places: dict[str, list[str]] = {}
-    for place, digest in photos:
-        if digest is not None:
-            places.setdefault(digest, []).append(place)
     return [
         f"{', '.join(same)} are one and the same file. Expected a photo of each. Copy them from the camera "
         "again."
-        for same in places.values()
-        if len(same) > 1
+        for same in same_files(photos)
     ]
+
+
+def same_files(photos: Iterable[tuple[_Place, str | None]]) -> list[list[_Place]]:
+    """Groups of two and more whose SHA-256 is the same."""
+    of: dict[str, list[_Place]] = {}
+    for one, digest in photos:
+        if digest is not None:
+            of.setdefault(digest, []).append(one)
+    return [same for same in of.values() if len(same) > 1]
 
 
 def _remark(check: str, sentence: str) -> Finding:

@@ -136,9 +136,28 @@ def test_visits_that_share_no_view_are_not_compared(demo_visits):
     front = score_visit({"front": demo_visits[0] / "front.jpg"})
     side = score_visit({"left": demo_visits[1] / "left.jpg"})
     none = compare_visits(front, side)
-    assert (none.status, none.reason) == ("not_compared", "region_hidden")
-    assert "in the same view at both visits" in none.message
+    assert (none.status, none.reason) == ("not_compared", "no_photo")
+    assert "The visits share no view: they have front and left." in none.message
     assert none.amount_change_od is None
+
+
+def dated(visit, moment):
+    """The visit with another time on its photos."""
+    photos = []
+    for photo in visit.photos:
+        capture = replace(photo.measures.photo.capture, taken_at=moment)
+        measures = replace(photo.measures, photo=replace(photo.measures.photo, capture=capture))
+        photos.append(replace(photo, measures=measures))
+    return replace(visit, photos=tuple(photos))
+
+
+def test_a_follow_up_of_before_the_baseline_is_told(visits):
+    early, late = "2024:01:01 10:00:00", "2024:06:01 10:00:00"
+    turned = compare_visits(dated(visits[0], late), dated(visits[1], early))
+    assert "the follow-up was taken before the baseline" in turned.message
+    assert "2024" not in turned.message
+    for moments in ((early, late), (early, early), (None, early), (late, None)):
+        assert "baseline" not in compare_visits(*map(dated, visits, moments)).message
 
 
 def test_where_a_side_view_is_missing_the_front_is_compared_and_flagged(visits, demo_visits):

@@ -288,6 +288,12 @@ def swapped(good: Good, rng: Rng) -> Pixels:
     return good.pixels[..., ::-1]
 
 
+def grainy(good: Good, rng: Rng) -> Pixels:
+    """Noise of a sensor in too little light: more of it where pixels are finer than a face width of 160."""
+    sigma = rng.uniform(20, 40) * max(1.0, good.width_px / 160)
+    return np.clip(good.pixels + rng.normal(0, sigma, good.pixels.shape), 0, 255).astype(np.uint8)
+
+
 DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "out of focus": (out_of_focus, 22),
     "moved": (moved, 22),
@@ -304,6 +310,7 @@ DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "covered with cloth": (cloth, 22),
     "red and blue exchanged": (swapped, 22),
     "black and white beside colour": (grey_beside_colour, 22),
+    "noisy": (grainy, 22),
 }
 MISNAMED = 24
 

@@ -214,6 +214,7 @@ class QualitySettings(Section):
 
     face_width_px: AtLeast
     blur_percent: AtMost
+    noise_levels: AtMost
     jpeg_quality: AtLeast
     colour_levels: AtLeast
     light_difference_od: AtMost

@@ -31,6 +31,7 @@ ReasonCode = Literal[
     "no_face",
     "pose",
     "out_of_focus",
+    "noisy",
     "compressed",
     "uneven_light",
     "region_hidden",

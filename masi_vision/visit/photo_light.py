@@ -24,6 +24,11 @@ _REBLUR_PX = 2.0
 """Blurred once more by so much: what an edge loses tells how sharp it was."""
 _SHARPER = 0.25
 """Quantile of the edges' blur: the sharper quarter tells that of the photo."""
+_NOISE_WIDTH_PX = 160
+"""Width of the face at which its noise is measured, about that at which pigment is."""
+_LAPLACIANS_APART = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+_OF_UNIT_NOISE = 6 * 0.6745
+"""Median of the absolute value that noise of one level gives there: 6 is the filter's length."""
 _AROUND = 0.06
 """Share of the face's width that is the skin around a pixel."""
 _BRIGHTER_OD = 0.15
@@ -54,6 +59,27 @@ def blur_percent(seen: SeenPhoto) -> float:
     again = _slopes(gray, float(np.hypot(_SMOOTH_PX, _REBLUR_PX)))
     worse = max(_blur_px(one, other) for one, other in zip(plain, again, strict=True))
     return 100 * worse / _BLUR_WIDTH_PX
+
+
+def noise_levels(seen: SeenPhoto) -> float:
+    """Noise on the middle of the face: one standard deviation in levels of 255.
+
+    Notes
+    -----
+    Of the green of the photo at a face width of `_NOISE_WIDTH_PX`, or its own where it is smaller: what is
+    finer averages out. The difference of two Laplacians takes slopes and most edges out (Immerkaer, Computer
+    Vision and Image Understanding 64 (1996) 300); its median, since most of what is there is skin.
+    """
+    width_px = seen.face.face_width_px
+    top, left, bottom, right = seen.face.window(seen.photo.srgb.shape)
+    rows, columns = (slice((3 * a + b) // 4, (a + 3 * b) // 4) for a, b in ((top, bottom), (left, right)))
+    green = srgb8(seen.photo)[rows, columns, 1]
+    block = max(1, int(width_px // _NOISE_WIDTH_PX))  # of whole pixels: noise stays noise
+    size = (green.shape[1] // block, green.shape[0] // block)
+    whole = green[: size[1] * block, : size[0] * block]
+    small = cv2.resize(whole.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    noise = float(np.median(np.abs(cv2.filter2D(small, -1, _LAPLACIANS_APART))) / _OF_UNIT_NOISE)
+    return noise * min(1.0, block * _NOISE_WIDTH_PX / width_px)
 
 
 def _slopes(gray: Floats, sigma_px: float) -> tuple[Floats, Floats]:

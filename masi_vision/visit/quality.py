@@ -26,6 +26,7 @@ from masi_vision.visit.photo_light import (
     colour_levels,
     glossy,
     light_difference_od,
+    noise_levels,
     red_over_blue_od,
     without_detail,
 )
@@ -38,6 +39,7 @@ RESULTS: tuple[Result, ...] = ("pass", "warn", "accepted", "fail")
 REASONS: Mapping[str, ReasonCode] = {
     "face_width_px": "too_small",
     "blur_percent": "out_of_focus",
+    "noise_levels": "noisy",
     "jpeg_quality": "compressed",
     "colour_levels": "not_colour",
     "light_difference_od": "uneven_light",
@@ -266,6 +268,13 @@ def _of_photo(seen: SeenPhoto, view: View) -> Iterator[tuple[str, float | None, 
         blur,
         f"The photo is blurred by {blur:.3f} % of the face's width. Expected {{limit}} %. "
         "Focus on the nearer eye, and use a shorter exposure or a stand.",
+    )
+    noise = noise_levels(seen)
+    yield (
+        "noise_levels",
+        noise,
+        f"The face has noise of {noise:.1f} levels of 255. Expected {{limit}}. "
+        "Use more light and a lower sensitivity (ISO), and the camera's original file.",
     )
     quality = photo.capture.jpeg_quality
     yield (

@@ -14,7 +14,13 @@ from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
 from masi_vision.photo.exif import CaptureFacts
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.models import shipped_models
-from masi_vision.visit.photo_light import blur_percent, colour_levels, eye_opening, light_difference_od
+from masi_vision.visit.photo_light import (
+    blur_percent,
+    colour_levels,
+    eye_opening,
+    light_difference_od,
+    noise_levels,
+)
 from masi_vision.visit.quality import REASONS, check_photo, refusal, worst
 from masi_vision.visit.seen import SeenPhoto, see_photo
 from masi_vision.visit.since_first import capture_of, changed_since
@@ -210,6 +216,23 @@ def test_a_black_and_white_photo_toned_in_one_colour_is_not_scored(photos, curve
         why = refusal(findings)
         assert why is not None and why.reason == "not_colour", findings
         assert "toned in one colour" in why.message
+
+
+@pytest.mark.parametrize(("scale", "levels"), [(1, 10), (1, 20), (3, 6)])
+def test_noise_is_measured_as_it_is_seen_at_a_face_width_of_160_px(photos, scale, levels):
+    """What is finer averages out: a large photo may have more of it in each pixel."""
+    rng = np.random.default_rng(0)
+    for photo in photos:
+        size = tuple(int(scale * side) for side in photo.srgb.shape[1::-1])
+        large = cv2.resize(np.asarray(photo.srgb), size, interpolation=cv2.INTER_CUBIC)
+        plain = see(large)
+        grain = rng.normal(0, levels * max(1.0, plain.face.face_width_px / 160), large.shape)
+        noisy = see(np.clip(large + grain, 0, 255).astype(np.uint8))
+        assert noise_levels(plain) < 3
+        assert noise_levels(noisy) == pytest.approx(levels, rel=0.2)
+        (found,) = (one for one in check_photo(noisy, "front", SETTINGS) if one.check == "noise_levels")
+        assert found.result == ("fail" if levels == 20 else "warn" if levels == 10 else "pass")
+        assert found.reason == "noisy"
 
 
 def test_a_dark_photo_has_the_colours_of_a_light_one(photos):

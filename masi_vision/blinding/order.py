@@ -10,6 +10,7 @@ import numpy as np
 ALPHABET = "23456789BCDFGHJKMNPQRTVWXYZ"
 """Digits and capitals that are not taken for each other, and no vowels: no code is a word."""
 CODE_LENGTH = 7
+_DRAWS = 200  # of two places, before all pairs are dealt anew
 LEAST_REPEATS = 32
 """Hidden repeats below which the agreement of a reader with himself is not worth much: with a true ICC of
 0.90, 32 give a 95 % interval of 0.07 to either side (computed; docs/blinding.md)."""
@@ -46,9 +47,9 @@ def reading_order(
 
     Notes
     -----
-    A random order in which the two of a pair stand at least a third of the list apart. Single units are
-    dealt by chance to what is left; a pair is dealt to two places at that distance, drawn anew until all fit,
-    with the distance given up unit by unit where they never do.
+    A random order in which the two of a pair stand at least a third of the list apart, one in either half.
+    Single units are dealt by chance to what is left; a pair is dealt to two places at that distance, drawn
+    anew until all fit, with the distance given up unit by unit where they never do.
     """
     length = len(codes)
     for apart in range(-(-length // 3), 0, -1):
@@ -64,15 +65,31 @@ def _dealt(
 ) -> list[str] | None:
     """Pairs to places at least so far apart, the others to what is left; None where a pair finds none."""
     order: list[str | None] = [None] * len(codes)
-    for repeat, first in first_of.items():
-        free = np.flatnonzero([one is None for one in order])
-        one, other = np.meshgrid(free, free)
-        fits = np.argwhere(np.abs(one - other) >= apart)
-        if not len(fits):
+    for pair in first_of.items():
+        places = _two_places(order, apart, rng)
+        if places is None:
             return None
-        row, column = fits[rng.integers(len(fits))]
-        order[free[row]], order[free[column]] = repeat, first
+        for place, code in zip(rng.permutation(places), pair, strict=True):
+            order[place] = code
     paired = {*first_of, *first_of.values()}
     single = [code for code in codes if code not in paired]
     rest = iter([single[at] for at in rng.permutation(len(single))])
     return [one if one is not None else next(rest) for one in order]
+
+
+def _two_places(order: Sequence[str | None], apart: int, rng: np.random.Generator) -> tuple[int, int] | None:
+    """A free place in either half, about half the list from each other; None where none was drawn.
+
+    Every place is as likely as any other, so that none tells whether a unit comes twice: the first is drawn
+    from its half, the second lies half the list on, moved by chance, and is mirrored back into its half.
+    """
+    length = len(order)
+    half = length / 2
+    for _ in range(_DRAWS):
+        early = rng.uniform(0, half)
+        late = early + half + rng.uniform(-1, 1) * (half - apart)
+        late = length - late if late < half else 2 * length - late if late >= length else late
+        one, other = int(early), min(int(late), length - 1)
+        if order[one] is order[other] is None and other - one >= apart:
+            return one, other
+    return None

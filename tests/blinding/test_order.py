@@ -59,6 +59,17 @@ def test_pairs_of_a_trial_stand_a_third_of_the_list_apart():
         assert apart >= len(codes) // 3
 
 
+def test_no_place_in_the_list_tells_that_a_unit_comes_twice():
+    """Each sixth of a list holds as many of the pairs: where the distance alone decides, its ends hold more."""
+    first_of = {f"R{n}": f"F{n}" for n in range(32)}
+    codes = [*(f"S{n}" for n in range(64)), *first_of, *first_of.values()]
+    paired = {*first_of, *first_of.values()}
+    drawn = [reading_order(codes, first_of, np.random.default_rng(seed))[0] for seed in range(40)]
+    shares = np.mean([[code in paired for code in order] for order in drawn], axis=0)
+    for sixth in np.array_split(shares, 6):
+        assert sixth.mean() == pytest.approx(0.5, abs=0.05)
+
+
 def test_either_of_a_pair_may_come_first_and_readers_differ():
     first_of = {f"R{n}": f"F{n}" for n in range(20)}
     codes = [*(f"S{n}" for n in range(40)), *first_of, *first_of.values()]

@@ -60,7 +60,7 @@ def test_pairs_of_a_trial_stand_a_third_of_the_list_apart():
 
 
 def test_no_place_in_the_list_tells_that_a_unit_comes_twice():
-    """Each sixth of a list holds as many of the pairs: where the distance alone decides, its ends hold more."""
+    """Each sixth of a list holds as many of them: where the distance alone decides, its ends hold more."""
     first_of = {f"R{n}": f"F{n}" for n in range(32)}
     codes = [*(f"S{n}" for n in range(64)), *first_of, *first_of.values()]
     paired = {*first_of, *first_of.values()}

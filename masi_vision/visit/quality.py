@@ -361,7 +361,8 @@ def _of_region(
         "plain_fraction",
         plain,
         f"{name}: {plain or 0:.1%} of it has no detail, as if it were covered with one colour. Expected "
-        "{limit} of it. Take off what covers the skin, and the box that hides who it is.",
+        "{limit} of it. Take off what covers the skin, and the box that hides who it is; if nothing does, "
+        "the file has too few shades: use the camera's own.",
     )
     clipped = None if brightest is None else float((brightest >= _CLIPPED).mean())
     yield (

@@ -1,4 +1,4 @@
-"""Keys that cost little: dozens are sealed and opened here, at 0.4 s each; the full cost has a file of its own."""
+"""Keys that cost little: dozens are sealed and opened, at 0.4 s each; the full cost has a file of its own."""
 
 import pytest
 

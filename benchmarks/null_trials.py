@@ -19,7 +19,7 @@ import numpy as np
 from page import write_results
 from scipy.stats import binomtest
 
-from masi_vision.config import Settings, checked, load_settings, read_yaml, shipped_file
+from masi_vision.config import Settings, load_settings, shipped_file
 from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import SUBUNIT_OF_REGION
 from masi_vision.face.models import ATLAS, read_atlas
@@ -37,7 +37,7 @@ from masi_vision.phantom.cohort import (
 from masi_vision.phantom.melasma import RegionTruth
 from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, RegionGrade, mmasi
 from masi_vision.stats.courses import Course
-from masi_vision.stats.outcome import OutcomeProtocol, outcome
+from masi_vision.stats.outcome import load_protocol, outcome
 
 PAGE = Path(__file__).parent.parent / "docs" / "statistics.md"
 SAME = tuple(Arm(arm.name, 0.25) for arm in ARMS)
@@ -83,8 +83,7 @@ Tested = dict[str, dict[str, float]]
 
 def tested(seed: int, arms: Sequence[Arm]) -> Tested:
     """What every analysis says of a trial."""
-    file = shipped_file("configs", "outcome.yaml")
-    protocol = checked(OutcomeProtocol, read_yaml(file), file, "outcome.yaml")
+    protocol = load_protocol()
     rows = [
         row
         for row in outcome(drawn_trial(seed, arms, load_settings()), protocol)

@@ -24,9 +24,9 @@ from masi_vision.face.atlas import SUBUNIT_OF_REGION, FaceAtlas, Floats
 from masi_vision.pigment.map import undecided
 from masi_vision.pigment.measure import integrated_od, mean_over_area
 from masi_vision.scale import REGION_TENTHS, MasiRegion
-from masi_vision.training.phantom_photos import Picture, in_frame
+from masi_vision.training.phantom_photos import Picture
 from masi_vision.training.pigment_export import Sittings, judged
-from masi_vision.visit.laid_over import Comparison, laid_over
+from masi_vision.visit.laid_over import Comparison, face_in_frame, laid_over
 from masi_vision.visit.models import Models, shipped_models
 
 PAGE = Path(__file__).parent.parent / "docs" / "comparing.md"
@@ -73,7 +73,7 @@ def judge(pictures: list[Picture], models: Models, settings: Settings) -> Iterat
 
 def _pair(before: Picture, after: Picture, models: Models, settings: Settings) -> Pair:
     atlas = models.face.atlas
-    comparison = laid_over(in_frame(before), in_frame(after), atlas)
+    comparison = laid_over(face_in_frame(before.measures), face_in_frame(after.measures), atlas)
     change = comparison.change
     skin = (before.codes > 0) & (after.codes > 0)
     regions = dict(_regions(before, after, comparison, models))

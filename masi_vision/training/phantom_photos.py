@@ -35,7 +35,7 @@ from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace
 from masi_vision.training.pigment_data import in_colour
 from masi_vision.training.turned_head import turned_photo
-from masi_vision.visit.laid_over import FaceInFrame, laid_over
+from masi_vision.visit.laid_over import face_in_frame, laid_over
 from masi_vision.visit.measure import PhotoMeasures, measure_photo
 from masi_vision.visit.models import Models
 
@@ -321,11 +321,6 @@ def rows_of(
         )
 
 
-def in_frame(picture: Picture) -> FaceInFrame:
-    """A picture as a comparison takes it."""
-    return FaceInFrame(picture.linear, picture.codes, picture.measures.pigment)
-
-
 CHANGE = "change, visits laid over each other"
 
 
@@ -337,7 +332,7 @@ def change_rows(before: Picture, after: Picture, atlas: FaceAtlas, settings: Set
     ``true_integrated_od`` the one planted. Nothing found beside them has a meaning.
     """
     least = settings.quality.visible_fraction.fail
-    comparison = laid_over(in_frame(before), in_frame(after), atlas)
+    comparison = laid_over(face_in_frame(before.measures), face_in_frame(after.measures), atlas)
     if not comparison.aligned(settings.quality.registration_residual):
         return
     change = comparison.change

@@ -83,6 +83,26 @@ def test_where_most_of_the_face_changed_the_lesion_map_says_which_skin_did_not()
     assert found.change_od.mean() == pytest.approx(-0.7 * pigment.mean(), rel=0.2)
 
 
+def test_skin_that_did_not_change_is_found_though_most_of_the_face_did():
+    """The difference that most of the skin shows is not the camera's."""
+    lighter = np.arange(SHAPE[0])[:, None] < 0.6 * SHAPE[0]
+    pigment = np.broadcast_to(0.15 * lighter, SHAPE)
+    lesion = np.broadcast_to(np.where(lighter, 0.5, 0.2), SHAPE).astype(np.float32)
+    found = changed(pigment, 0 * pigment, lesion)
+    assert abs(found.change_od[pigment == 0].mean()) < 0.01
+    assert found.change_od[pigment > 0].mean() == pytest.approx(-0.15, abs=0.01)
+
+
+def test_what_unchanged_skin_varies_by_is_no_plain_change():
+    """Folds that came to lie a little beside themselves: darker and lighter by more than 0.03 OD."""
+    folds = cv2.GaussianBlur(np.random.default_rng(3).standard_normal(SHAPE), (0, 0), 4)
+    folds = (0.04 * folds / folds.std()).astype(np.float32)
+    found = changed(0 * folds, folds, np.zeros(SHAPE, np.float32))
+    assert found.spread_od == pytest.approx(0.04, abs=0.005)
+    assert (np.abs(cv2.GaussianBlur(found.change_od, (0, 0), 3)) > 0.03).mean() > 0.2
+    assert (found.plain != 0).mean() < 0.005
+
+
 def test_the_tone_curve_between_the_photographs_is_told():
     pigment = patch(0.2, 0.1)
     found = changed(pigment, pigment, np.zeros(SHAPE, np.float32), tone=1 / 1.1)

@@ -88,6 +88,38 @@ def test_skin_of_which_the_map_is_undecided_is_counted_by_its_area():
     assert measure(patch(slice(0, 20), slice(0, 25), 0.08)).undecided_fraction == 0
 
 
+def test_what_is_hidden_is_nothing_that_the_map_is_undecided_of():
+    """Of the visible half of the region the map is undecided of half."""
+    skin = patch(slice(0, 40), slice(0, 25), 1) > 0
+    unsure = np.where(patch(slice(0, 20), slice(0, 50), 1) > 0, 0.5, 0.1).astype(np.float32)
+    pigment = replace(map_of(np.zeros(SHAPE), skin), probability=unsure)
+    found = measure_region(pigment, EVERYWHERE, whole=EVERYWHERE, area=FLAT, error=ERROR)
+    assert (found.visible_fraction, found.undecided_fraction) == (0.5, 0.5)
+
+
+def test_a_region_has_the_interval_of_regions_as_undecided_as_itself():
+    sure, unsure = Band((0.0,), (0.01,), (0.02,)), Band((0.0,), (0.2,), (0.3,))
+    error = replace(ERROR, by_doubt=((0.1, sure), (1.0, unsure)))
+    density = patch(slice(0, 20), slice(0, 50), 0.08)
+    decided = map_of(density)
+    doubted = replace(decided, probability=np.where(density > 0, np.float32(0.6), np.float32(0)))
+    ends = []
+    for pigment in (decided, doubted):
+        found = measure_region(pigment, EVERYWHERE, whole=EVERYWHERE, area=FLAT, error=error)
+        assert found.pigmented_fraction == 0.5
+        ends.append((found.pigmented_fraction_low, found.pigmented_fraction_high))
+    assert ends == [pytest.approx((0.49, 0.52)), pytest.approx((0.3, 0.8))]
+
+
+@pytest.mark.parametrize("enough", [0.25, 0.5, 0.75])
+def test_skin_that_is_just_probable_enough_is_lesion(enough):
+    even = replace(map_of(np.full(SHAPE, 0.08)), lesion_probability=enough)
+    just, short = np.float32(enough), np.nextafter(np.float32(enough), np.float32(0))
+    at, below = (replace(even, probability=np.full(SHAPE, one, np.float32)) for one in (just, short))
+    assert at.lesion.all()
+    assert not below.lesion.any()
+
+
 def test_a_free_region_has_measures_of_zero():
     found = measure(np.zeros(SHAPE))
     assert (found.pigmented_fraction, found.contrast_od, found.largest_patch_fraction) == (0, 0, 0)
@@ -115,6 +147,11 @@ def test_half_a_region_under_hair_is_half_visible():
 def test_two_patches_of_one_size_hold_half_each():
     both = patch(slice(0, 10), slice(0, 10), 0.1) + patch(slice(20, 30), slice(0, 10), 0.1)
     assert measure(both).largest_patch_fraction == 0.5
+
+
+def test_patches_that_touch_at_a_corner_are_one():
+    corner = patch(slice(0, 10), slice(0, 10), 0.1) + patch(slice(10, 20), slice(10, 20), 0.1)
+    assert measure(corner).largest_patch_fraction == 1
 
 
 def test_contrast_is_the_median_of_the_pigmented_skin():

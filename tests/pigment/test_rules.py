@@ -90,6 +90,14 @@ def test_a_patch_keeps_its_side():
     assert found[:, :96].sum() > 5 * found[:, 96:].sum()
 
 
+def test_what_all_of_a_face_varies_by_is_no_lesion():
+    """Squares darker and lighter than their mean by more than the threshold, from ear to ear."""
+    squares = np.where((rows // 12 + columns // 12) % 2, 0.05, -0.05).astype(np.float32)
+    found = pigment_of(face(squares))
+    assert (found.density_od > THRESHOLD_OD)[FACE].mean() > 0.25
+    assert found.lesion[FACE].mean() < 0.01
+
+
 def test_redness_counts_less_than_pigment_of_the_same_density():
     brown, red = (pigment_of(face(0.12 * patch(), colour=c)).density_od.sum() for c in (BROWN, RED))
     assert red < 0.75 * brown

@@ -15,6 +15,7 @@ from masi_vision.face.atlas import Subunit
 from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.models import PIGMENT_CARD, shipped_models
+from masi_vision.visit.region_change import LaidVisits, refusals, region_change
 from masi_vision.visit.score import provenance_of
 
 PLANTED = ("forehead", "right_malar", "left_malar")
@@ -63,6 +64,58 @@ def test_the_amount_is_the_mean_of_the_regions_weighted_as_in_masi(visits, chang
     assert change.amount_before_od == pytest.approx(np.average(before, weights=[3, 3, 3, 1]))
     assert change.amount_change_od < 0
     assert change.amount_before_od + change.amount_change_od > 0
+
+
+def test_a_region_that_was_not_graded_leaves_the_baseline_without_an_amount(change):
+    forehead = change.baseline.regions["forehead"]
+    burnt = replace(forehead, grade=None, flags=("clipped",))
+    assert burnt.measure is not None
+    baseline = replace(change.baseline, regions={**change.baseline.regions, "forehead": burnt})
+    assert change.amount_before_od is not None
+    assert replace(change, baseline=baseline).amount_before_od is None
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_where_a_visit_has_no_pigment_there_is_no_change_of_contrast(change, side):
+    region = change.regions["forehead"]
+    free = replace(region, **{side: replace(getattr(region, side), pigmented_fraction=0.0, contrast_od=0.0)})
+    assert region.to_dict()["contrast_od_change"] is not None
+    values = free.to_dict()
+    assert (values[f"contrast_od_{side}"], values["contrast_od_change"]) == (0, None)
+    assert values["pigmented_fraction_change"] is not None
+
+
+def forehead_change(change, *, unsure=(), accepted=()):
+    """The forehead once more, where the map of some visits (0, 1) is undecided, or a check was accepted."""
+    visits, view = [change.baseline, change.follow_up], "front"
+    for number in accepted:
+        photos = [
+            replace(
+                one,
+                regions={**one.regions, "forehead": replace(one.regions["forehead"], flags=("accepted",))},
+            )
+            for one in visits[number].photos
+        ]
+        visits[number] = replace(visits[number], photos=tuple(photos))
+    seen = [{photo.view: photo.measures for photo in visit.photos} for visit in visits]
+    laid = change.views[view]
+    maps = [seen[0][view].pigment, laid.follow_up.pigment]
+    for number in unsure:
+        maps[number] = replace(maps[number], probability=np.full_like(maps[number].probability, 0.5))
+    seen[0][view] = replace(seen[0][view], pigment=maps[0])
+    views = {view: replace(laid, follow_up=replace(laid.follow_up, pigment=maps[1]))}
+    both = LaidVisits(views, seen, [refusals(visit, ()) for visit in visits], tuple(visits))
+    return region_change("forehead", [int(Subunit.FOREHEAD)], both, load_settings(), shipped_models())
+
+
+@pytest.mark.parametrize("unsure", [(), (0,), (1,), (0, 1)])
+def test_a_change_is_flagged_where_the_map_is_undecided_at_either_visit(change, unsure):
+    assert ("undecided" in forehead_change(change, unsure=unsure).flags) == bool(unsure)
+
+
+@pytest.mark.parametrize("accepted", [(), (0,), (1,), (0, 1)])
+def test_a_change_is_flagged_where_a_check_was_accepted_at_either_visit(change, accepted):
+    assert ("accepted" in forehead_change(change, accepted=accepted).flags) == bool(accepted)
 
 
 def test_backwards_it_is_the_opposite(visits, change):

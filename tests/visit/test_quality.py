@@ -107,6 +107,43 @@ def test_a_burnt_out_photo_is_not_scored(photos):
     assert result.reason in ("clipped", "no_face")
 
 
+@pytest.fixture
+def even_face(known_models, placed):
+    """A face whose place is known, in a photo of one colour; the left side of the photo may have its own."""
+
+    def make(colour, left=None):
+        pixels = np.full((720, 640, 3), colour, np.uint8)
+        pixels[:, :320] = colour if left is None else left
+        return see_photo(Photo.from_srgb(pixels), SETTINGS, known_models(placed(320, 330, 190.0), (720, 640)))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("check", "brightest", "expected"),
+    [
+        ("clipped_fraction", 249, 0),
+        ("clipped_fraction", 250, 1),
+        ("blocked_fraction", 29, 1),
+        ("blocked_fraction", 30, 0),
+    ],
+)
+def test_skin_is_burnt_from_250_of_255_and_too_dark_below_30(even_face, check, brightest, expected):
+    colour = (brightest, round(0.7 * brightest), round(0.5 * brightest))
+    found = [f for f in check_photo(even_face(colour), "front", SETTINGS) if f.check == check]
+    assert {f.region: f.value for f in found if f.region in MASI_REGIONS} == dict.fromkeys(
+        MASI_REGIONS, expected
+    )
+
+
+def test_the_difference_of_light_is_the_same_whichever_side_is_darker(even_face):
+    bright, dark = (188, 150, 120), (137, 109, 86)
+    found = [light_difference_od(even_face(*pair)) for pair in ((bright, dark), (dark, bright))]
+    expected = np.log10(np.divide(*(srgb_to_linear(np.uint8([[one]])).mean() for one in (bright, dark))))
+    assert found == pytest.approx([expected, expected], abs=0.002)
+    assert expected > 0.25
+
+
 def test_a_region_burnt_out_is_the_one_that_is_refused(photos, seen):
     photo, face = photos[0], seen[0].face
     x, y = face.alignment.landmarks[280, :2] * photo.srgb.shape[0] / seen[0].photo.srgb.shape[0]

@@ -22,7 +22,7 @@ from masi_vision.visit import region as regions_under_test
 from masi_vision.visit import score as under_test
 from masi_vision.visit.quality import Finding
 from masi_vision.visit.region import RegionResult, grade, region_values
-from masi_vision.visit.score import mmasi_of, quality_result
+from masi_vision.visit.score import change_ends, mmasi_of, quality_result
 from masi_vision.visit.seen import SeenPhoto
 from masi_vision.visit.views import JoinedMeasure
 
@@ -205,6 +205,30 @@ def test_a_share_of_the_regions_intervals_is_the_interval_of_the_score(visit_of,
     high = mmasi_of(dict.fromkeys(MASI, (0.5 * (1 + share), 0.12 * (1 + 0.1 * share))), settings.scale)
     assert (scores.mmasi_low, scores.mmasi_high) == (low, high)
     assert low < high
+
+
+def test_the_models_say_how_much_of_the_regions_intervals_the_score_has(visit_of, models, settings):
+    wide = region(0.5, 0.12, pigmented_fraction_low=0.0, pigmented_fraction_high=1.0, contrast_od_low=0.0)
+    photos = visit_of({"front": dict.fromkeys(MASI, wide)}).photos
+    own = models.pigment.errors
+    ends = {}
+    for share in (0.3, 1.0):
+        errors = {**own, "classical-1": replace(own["classical-1"], share=share)}
+        made = replace(models, pigment=replace(models.pigment, errors=errors))
+        scores = under_test.visit_of(photos, settings, models=made).scores
+        ends[share] = (scores.mmasi_low, scores.mmasi_high)
+    low, high = (
+        mmasi_of(dict.fromkeys(MASI, moved), settings.scale) for moved in ((0.35, 0.084), (0.65, 0.1236))
+    )
+    assert ends[0.3] == (low, high)
+    assert ends[1.0][0] < low < high < ends[1.0][1]
+
+
+def test_a_change_reaches_as_far_down_as_the_second_score_may_be_lower_and_the_first_higher():
+    low, high = change_ends((10, 8, 11), (6, 5, 9), share=1)
+    assert (low, high) == pytest.approx((-4 - np.hypot(1, 1), -4 + np.hypot(3, 2)))
+    half = change_ends((10, 8, 11), (6, 5, 9), share=0.5)
+    assert half == pytest.approx((-4 - np.hypot(1, 1) / 2, -4 + np.hypot(3, 2) / 2))
 
 
 @pytest.mark.parametrize("name", ["nose", "upper_lip"])
@@ -419,6 +443,14 @@ def test_a_region_that_is_not_seen_cannot_be_accepted_but_one_hardly_seen_can(vi
 def test_a_region_that_was_not_measured_has_no_numbers_at_all():
     values = region_values(RegionResult(None, None, None, ("region_hidden",)))
     assert {value for name, value in values.items() if name != "flag"} == {None}
+
+
+def test_a_refused_region_has_no_second_opinion_either():
+    seen = region(0.2, 0.08)
+    burnt = region_values(RegionResult("front", seen, None, ("clipped",), 0.4, "Burnt out."))
+    assert (burnt["visible_fraction"], burnt["second_opinion_fraction"]) == (0.9, None)
+    graded = region_values(RegionResult("front", seen, RegionGrade(2, 2, 2), (), 0.4))
+    assert graded["second_opinion_fraction"] == 0.4
 
 
 BAD_FILES = {

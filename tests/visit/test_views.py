@@ -10,8 +10,10 @@ from masi_vision.cli.screen import notes
 from masi_vision.face.align import Alignment, skin_area
 from masi_vision.face.atlas import Subunit
 from masi_vision.photo import Photo
+from masi_vision.photo.colour_correction import Correction
 from masi_vision.report.tables import visit_rows
 from masi_vision.visit.models import shipped_models
+from masi_vision.visit.region import RegionResult, merged
 from masi_vision.visit.views import differ, joined
 
 SHAPE = (720, 640)
@@ -100,6 +102,59 @@ def test_views_differ_only_beyond_what_either_could_be_wrong_by(front):
     assert not differ([low, touching])
     assert differ([low, high])
     assert differ([high, low])
+
+
+def test_skin_is_lesion_from_the_mean_of_what_the_views_ask_for_each_as_it_weighs(front):
+    side = turned(front, 40)
+    views = [with_map(side), with_map(front)]
+    asked = [replace(view.pigment, lesion_probability=p) for view, p in zip(views, (0.3, 0.7), strict=True)]
+    shares = together(views).shares
+    mean = 0.3 * shares[0] + 0.7 * shares[1]
+    assert 0.31 < mean < 0.49
+    found = []
+    for probability in (mean - 0.002, mean + 0.002):
+        even = [
+            with_map(replace(view, pigment=pigment), density=0.1, probability=probability)
+            for view, pigment in zip(views, asked, strict=True)
+        ]
+        found.append(together(even).measure.pigmented_fraction)
+    assert found == [0, 1]
+
+
+def right_cheek(side, front, settings, opinions=(None, None)):
+    """The right cheek of a visit of two photos, each measured alone before."""
+    photos = {"right": replace(side, view="right"), "front": front}
+    alone = {
+        view: {"right_malar": RegionResult(view, photo.regions["right_malar"], None, (), second)}
+        for (view, photo), second in zip(photos.items(), opinions, strict=True)
+    }
+    return merged("right_malar", alone, photos, settings, shipped_models(), "no_photo")
+
+
+@pytest.mark.parametrize(("yaw_deg", "view"), [(40, "right"), (-40, "front")])
+def test_a_cheek_in_two_photos_stands_under_the_one_that_weighs_more(front, settings, yaw_deg, view):
+    found = right_cheek(turned(front, yaw_deg), front, settings)
+    assert found.view == view
+    assert 0.5 < found.view_share < 1
+
+
+def test_the_second_opinion_of_two_photos_is_their_mean_each_as_it_weighs(front, settings):
+    found = right_cheek(turned(front, -40), front, settings, (0.2, 0.6))
+    assert found.second_opinion_fraction == pytest.approx(0.2 + 0.4 * found.view_share)
+    assert right_cheek(turned(front, -40), front, settings, (None, 0.6)).second_opinion_fraction is None
+
+
+@pytest.mark.parametrize(
+    ("on_side", "on_front", "flagged"),
+    [(False, False, False), (True, True, False), (True, False, True), (False, True, True)],
+)
+def test_a_cheek_of_two_photos_of_which_a_card_corrected_one_is_flagged(
+    front, settings, on_side, on_front, flagged
+):
+    patches = np.zeros(24)
+    card = Correction(np.eye(3), 1.0, np.zeros(2), np.zeros((24, 3)), patches == 0, patches, patches, patches)
+    side, middle = (replace(front, card=card if on else None) for on in (on_side, on_front))
+    assert ("colours_differ" in right_cheek(side, middle, settings).flags) == flagged
 
 
 def test_a_side_view_of_another_person_is_flagged_on_its_cheek_alone(demo_visits):

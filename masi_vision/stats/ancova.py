@@ -157,6 +157,7 @@ def adjusted_p(
     for one in differences:
         bound = np.full(len(p), abs(one.value / one.standard_error))
         inside = float(joint.cdf(bound, lower_limit=-bound, random_state=_SEED))
-        # The integral is drawn, to six digits: what is smaller is bounded by Bonferroni's.
+        # The integral is drawn, to some four digits: a p of its own below, and Bonferroni's above, bound it. Both
+        # have a comparison's own degrees of freedom, which may be more than the fewest that the integral takes.
         made.append(float(np.clip(1 - inside, one.p, min(1.0, len(p) * one.p))))
     return made

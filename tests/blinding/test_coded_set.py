@@ -16,11 +16,12 @@ from named_photos import found_in, write_named_study
 from verbs import masi, table
 
 from masi_vision.batch.study import visits_of
-from masi_vision.blinding import coded_set, photo
+from masi_vision.blinding import check, coded_set, photo
 from masi_vision.blinding.check import problems_of
 from masi_vision.blinding.coded_set import FILE_TIME, read_contents, read_order
 from masi_vision.blinding.journal import first_broken, note
 from masi_vision.blinding.key import CodedUnit, Key, opened, sealed
+from masi_vision.blinding.order import draw_codes
 from masi_vision.blinding.unblind import Table, read_allocation, read_tables, unblinded
 from masi_vision.cli.options import secret
 from masi_vision.config import load_settings
@@ -384,6 +385,23 @@ def test_the_code_stays_closed_while_a_reader_has_not_read(study, reads, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_the_code_stays_closed_while_a_unit_was_read_by_one_reader_with_the_software_alone(
+    study, coded, reads, tmp_path
+):
+    file, unit = reads(tmp_path / "reads.csv"), coded[1].units[0].code
+    columns, rows = table(file)
+    for stage, code in (("blind", 0), ("with_software", 2)):
+        staged = [
+            row | {"stage": stage if (row["code"], row["reader"]) == (unit, "ben") else "blind"}
+            for row in rows
+        ]
+        file.write_text(csv_text([*columns, "stage"], staged), encoding="utf-8")
+        done = broken(study, file, tmp_path / stage)
+        assert done.exit_code == code, done.output
+    assert f"1 of 12 units, such as {unit}, lack a locked blind read" in " ".join(done.output.split())
+    assert not (tmp_path / "with_software").exists()
+
+
 def test_an_arm_is_read_without_blanks_around_it_and_a_lacking_one_is_refused(tmp_path):
     (tmp_path / "arms.csv").write_text("patient,arm\nP1 ,A \nP2,A\n", encoding="utf-8")
     assert read_allocation(tmp_path / "arms.csv") == {"P1": "A", "P2": "A"}
@@ -495,6 +513,38 @@ def test_photos_are_made_in_the_order_of_the_codes_not_of_the_patients(study, tm
     assert made == sorted(made)
 
 
+def test_photos_that_the_disk_numbers_patient_by_patient_are_found(coded, monkeypatch):
+    """No test can choose the numbers that a disk gives: they are told here as a leaking set has them."""
+    folder, key = coded
+
+    def by_patient(_, units):
+        told = sorted(units, key=lambda unit: (unit.patient, unit.visit))
+        yield "numbers the photos", [unit.code for unit in told]
+
+    assert problems_of(folder, key) == []
+    monkeypatch.setattr(check, "_on_disk", by_patient)
+    (said,) = problems_of(folder, key)
+    assert said.startswith("The order in which the disk numbers the photos goes with the patients (p = ")
+
+
+def test_a_list_that_has_all_first_visits_first_is_found(tmp_path):
+    rng = np.random.default_rng(0)
+    for patient, visit in itertools.product("ABCDEFGHIJ", ("v1", "v2")):
+        (tmp_path / "study" / patient / visit).mkdir(parents=True)
+        picture = rng.integers(30, 230, (64, 64, 3), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "study" / patient / visit / "front.png"), picture)
+    visits = visits_of(str(tmp_path / "study"), load_settings().views)
+    plan = coded_set.CodingPlan(readers=("r1",), repeat_share=0)
+    key = coded_set.make_set(visits, tmp_path / "set", plan)
+    assert len(key.units) == 20
+    codes = sorted(key.orders["r1"], key=lambda code: key.unit(code).visit)
+    file = tmp_path / "set" / "orders" / "r1.csv"
+    file.write_text("place,code\n" + "".join(f"{n},{c}\n" for n, c in enumerate(codes, 1)), encoding="utf-8")
+    as_old(file)
+    found = problems_of(tmp_path / "set", key)
+    assert any(one.startswith("The order of r1 goes with the visits (p = ") for one in found)
+
+
 def test_patients_with_plain_numbers_make_a_clean_set_and_their_numbers_are_found_where_they_leak(tmp_path):
     rng = np.random.default_rng(0)
     for number in range(1001, 1041):
@@ -550,6 +600,27 @@ def small_study(folder, visits):
         *("blind", folder / "study", "--out", folder / "set", "--key", folder / "key"),
         *("--passphrase-file", folder / "passphrase"),
     )
+
+
+def test_a_repeat_of_a_unit_that_could_not_be_written_is_no_repeat(tmp_path, monkeypatch):
+    """The drive with the photos comes back when only a repeat is left to be written."""
+    small_study(tmp_path, ["v1", "v2"])
+    visits = visits_of(str(tmp_path / "study"), load_settings().views)
+    photos = {file: file.read_bytes() for file in (tmp_path / "study").rglob("*.png")}
+    for file in photos:
+        file.write_bytes(b"no photo")
+
+    def back(done, total):
+        if done == 2:
+            for file, data in photos.items():
+                file.write_bytes(data)
+
+    # Units are written in the order of their codes: this one's repeat comes last.
+    monkeypatch.setattr(coded_set, "draw_codes", lambda count: sorted(draw_codes(count)))
+    key = coded_set.make_set(visits, tmp_path / "set", coded_set.CodingPlan(), back)
+    (unit,) = key.units
+    assert unit.repeat_of is None
+    assert len(key.left_out) == 2
 
 
 def test_a_visit_may_be_called_as_a_word_of_the_lists(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from masi_vision.phantom.demo import demo_folder
 from masi_vision.photo import read_photo
 from masi_vision.report.exports import SOFTWARE, csv_of, values_of_scores
 from masi_vision.report.redcap import event_name
-from masi_vision.report.sdtm import RS
+from masi_vision.report.sdtm import RS, not_for_transport
 from masi_vision.scale import MASI_REGIONS
 
 GRADES = [f"{region}_{item}" for region in MASI_REGIONS for item in ("area", "darkness")]
@@ -320,6 +320,20 @@ def test_sdtm_rows_keep_to_its_lengths_and_number_within_a_patient(exported):
     assert by["ALGORITHM", "v1", "MMASI"]["RSSCAT"] == "SOFTWARE"
 
 
+def test_sdtm_numbers_visits_as_their_numbers_go(tmp_path):
+    told = READS.replace(",v1,", ",week-4,").replace(",v2,", ",week-12,")
+    export_of(tmp_path, told)
+    _, rows = table(tmp_path / "out" / "rs.csv")
+    assert {row["VISIT"]: row["VISITNUM"] for row in rows} == {"week-4": "1", "week-12": "2"}
+
+
+def test_a_transport_file_holds_texts_of_200_characters_and_no_more():
+    row = {"USUBJID": "S-P1", "VISIT": "v1", "RSSEQ": 1.0}
+    assert not_for_transport([row | {"RSREASND": "x" * 200}]) == ""
+    said = not_for_transport([row, row | {"RSREASND": "x" * 201}])
+    assert said == "RSREASND of S-P1, v1, is longer than 200 characters"
+
+
 def test_a_hidden_repeat_keeps_its_own_grades_and_a_number_of_its_own():
     unit = {"patient": "P1", "visit": "v1", "status": "scored", "reason": "", "darkness": ""}
     # The repeat stands first, as it may in a coded set.
@@ -339,6 +353,16 @@ def test_a_total_that_its_grades_do_not_make_is_refused(tmp_path):
     code, words = export_of(tmp_path, READS.replace(",0.9,", ",9.9,"))
     assert code == 2
     assert "P1 v1 by anna: mmasi is 9.9, and its grades make 0.9." in words
+
+
+def test_a_total_that_its_grades_miss_by_one_tenth_is_refused(tmp_path):
+    """The least by which a total can be wrong; half of it may be rounding."""
+    for total, said in (("6.05", 0), ("6.1", 2), ("5.9", 2)):
+        read = ("AA", "P1", "v1", "", "1", "5", "4", total, "", "", "2026-05-01T10:00:00.000+00:00")
+        (tmp_path / total).mkdir()
+        code, words = export_of(tmp_path / total, reads_csv(read))
+        assert code == said, words
+        assert said == 0 or f"mmasi is {total}, and its grades make 6. Expected the same" in words
 
 
 def test_a_read_that_lacks_a_grade_has_no_total_and_a_reason(tmp_path):

@@ -53,6 +53,32 @@ def test_concordance_of_the_same_data():
     assert round(concordance(WRIGHT, MINI).value, 3) == 0.943
 
 
+def test_the_interval_of_concordance_is_that_of_normal_pairs():
+    """By the gradient of the coefficient and the covariance of means and variances of normal pairs.
+
+    Lin's formula, as corrected in 2000, writes this out. Without a shift its last two terms are as good as
+    nothing, so the mini meter reads 150 l/min more as well.
+    """
+    for other, low, high in ((MINI, 0.850, 0.979), (MINI + 150, 0.271, 0.657)):
+        (xx, xy), (_, yy) = np.cov(WRIGHT, other, ddof=0)
+        shift = WRIGHT.mean() - other.mean()
+        whole = xx + yy + shift**2
+        value = 2 * xy / whole
+        gradient = np.array([-2 * shift * value, -value, -value, 2.0]) / whole  # by shift, xx, yy, xy
+        covariance = np.zeros((4, 4))
+        covariance[0, 0] = xx + yy - 2 * xy
+        covariance[1:, 1:] = [
+            [2 * xx**2, 2 * xy**2, 2 * xx * xy],
+            [2 * xy**2, 2 * yy**2, 2 * yy * xy],
+            [2 * xx * xy, 2 * yy * xy, xx * yy + xy**2],
+        ]
+        error = np.sqrt(gradient @ covariance @ gradient / (17 - 2)) / (1 - value**2)
+        ends = np.tanh(np.arctanh(value) + 1.959964 * np.array([-error, error]))
+        found = concordance(WRIGHT, other)
+        assert (found.low, found.high) == pytest.approx(ends, abs=1e-6)
+        assert (round(found.low, 3), round(found.high, 3)) == (low, high)
+
+
 def test_two_raters_without_any_relation_have_a_concordance_and_an_interval():
     found = concordance(np.array([1.0, 1, 2, 2]), np.array([1.0, 2, 1, 2]))
     assert found.value == 0

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from masi_vision.config import load_settings
 from masi_vision.stats.calibration import calibrate, first_cut, fit_cut_points, graded
+from masi_vision.stats.cut_points import ReadRegion, fitted
 
 TRUE = (0.06, 0.10, 0.17)
 SHIFTED = (0.03, 0.05, 0.08)
@@ -95,3 +97,20 @@ def test_patients_without_a_grade_are_refused():
 @pytest.mark.parametrize(("measure", "grade"), [(0.05, 1), (0.06, 2), (0.0999, 2), (0.17, 4), (3.0, 4)])
 def test_a_measure_on_a_cut_point_has_the_higher_grade(measure, grade):
     assert graded(np.array([measure]), TRUE, 1) == grade
+
+
+def test_reads_by_the_very_cut_points_in_use_find_no_error_in_them():
+    scale, rng = load_settings().scale, np.random.default_rng(6)
+    areas = rng.uniform(0.02, 0.99, 600)
+    contrasts = np.exp(rng.uniform(np.log(0.031), np.log(0.4), 600))
+    area = graded(areas, scale.area_cut_points, 1)
+    darkness = graded(contrasts, scale.darkness_cut_points_od, 0)
+    pairs = [
+        ReadRegion(f"P{n // 4:03d}", int(area[n]), int(darkness[n]), areas[n], contrasts[n])
+        for n in range(600)
+    ]
+    found = fitted(pairs, scale)
+    assert {name: one.error_before for name, one in found.items()} == {
+        "area_cut_points": 0,
+        "darkness_cut_points_od": 0,
+    }

@@ -6,6 +6,7 @@ pytest.importorskip("scipy", reason="needs the extra stats")
 
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import AMOUNT
+from masi_vision.scale import MASI_REGIONS
 from masi_vision.stats.courses import courses_of
 
 ARMS = {"P1": "A", "P2": "B", "P3": "A"}
@@ -67,3 +68,14 @@ def test_changes_of_a_version_before_say_so():
     del row["amount_before_od"], row["amount_change_od"]
     with pytest.raises(StatsError, match="lacks amount_before_od, amount_change_od"):
         courses_of([row], ARMS, AMOUNT, "changes.csv")
+
+
+def test_a_hidden_repeat_is_no_part_of_the_endpoint():
+    def read(reader, grade, repeat_of=""):
+        grades = {f"{region}_{name}": str(grade) for region in MASI_REGIONS for name in ("area", "darkness")}
+        return {"patient": "P1", "visit": "v1", "reader": reader, "repeat_of": repeat_of, **grades}
+
+    rows = [read("anna", 1), read("ben", 2), read("anna", 4, repeat_of="AA")]
+    (one,) = courses_of(rows, {"P1": "A"}, "mmasi", "reads.csv")
+    assert one.values == pytest.approx({"v1": (1 + 4) / 2})
+    assert one.readers == {"v1": ("anna", "ben")}

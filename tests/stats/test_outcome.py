@@ -5,6 +5,8 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the extra stats")
 
+from scipy.stats import multivariate_t
+
 from masi_vision.config import checked, read_yaml, shipped_file
 from masi_vision.errors import SettingsError, StatsError
 from masi_vision.phantom.cohort import Arm
@@ -16,6 +18,7 @@ from masi_vision.stats.outcome import (
     ancova_of,
     event_results,
     gains,
+    mmrm_of,
     other_results,
     outcome,
 )
@@ -117,6 +120,43 @@ def test_an_arm_with_nobody_at_the_primary_visit_is_said_to_be_not_compared():
     assert "Nobody of arm C has a value at visit-6" in why.measure
 
 
+@pytest.mark.parametrize("primary", ["visit-3", "visit-6"])
+def test_where_nobody_is_missing_the_model_of_all_visits_has_the_difference_of_the_primary_one(primary):
+    """Its differences are then those of the ANCOVA of that visit alone, whichever visit it is."""
+    found = outcome(courses(7), RULES.model_copy(update={"primary": primary}))
+    for name in ("B less A", "C less A", "D less A"):
+        alone, of_all = (of(found, analysis, name) for analysis in ("primary", "sensitivity: MMRM"))
+        assert of_all.visit == primary
+        assert of_all.value == pytest.approx(alone.value, abs=1e-4)
+
+
+def test_comparisons_by_the_model_of_all_visits_are_judged_by_the_fewest_degrees_of_freedom_of_any():
+    """Of arm C two of eight come to the primary visit, and its comparison has other degrees of freedom."""
+    arms = (Arm("A", 0.1), Arm("B", 0.2), Arm("C", 0.3))
+    made = [
+        one
+        if one.arm != "C" or n % 12 < 3
+        else Course(one.patient, "C", {v: x for v, x in one.values.items() if v != "visit-6"})
+        for n, one in enumerate(courses(5, patients=24, arms=arms))
+    ]
+    model, weights, _ = mmrm_of(made, RULES)
+    apart = [weights[arm] - weights["A"] for arm in "BC"]
+    each = [model.contrast(one) for one in apart]
+    fewest, most = sorted(one.df for one in each)
+    r = (apart[0] @ model.covariance @ apart[1]) / (each[0].standard_error * each[1].standard_error)
+
+    def dunnett(one, df):
+        """How often chance takes any of the two as far from 0."""
+        far = np.full(2, abs(one.value / one.standard_error))
+        return 1 - multivariate_t([0, 0], [[1, r], [r, 1]], df=df, seed=1).cdf(far, lower_limit=-far)
+
+    found = outcome(made, RULES)
+    for arm, one in zip("BC", each, strict=True):
+        p = of(found, "sensitivity: MMRM", f"{arm} less A").p_adjusted
+        assert p == pytest.approx(dunnett(one, fewest), abs=1e-3)
+        assert p > dunnett(one, most) + 4e-3
+
+
 def test_visits_that_the_protocol_does_not_name_are_not_in_the_model_of_all_visits():
     made = courses(4)
     rng = np.random.default_rng(0)
@@ -207,7 +247,8 @@ def test_what_is_missing_is_counted_and_handled_as_the_rule_says():
     [
         (10, 2, "basically_cured"),
         (10, 5, "markedly_effective"),
-        (1.0, 0.7, "improved"),  # 0.3 but for the last bit
+        (1.0, 0.7, "improved"),
+        (7.0, 4.9, "improved"),  # 0.3 but for the last bit
         (10, 7.1, INEFFECTIVE),
         (10, 12, INEFFECTIVE),
         (0, 0, NONE),
@@ -216,6 +257,20 @@ def test_what_is_missing_is_counted_and_handled_as_the_rule_says():
 def test_classes_of_improvement(before, after, expected):
     (one,) = gains([Course("P", "A", {"visit-1": before, "visit-6": after})], RULES)
     assert one.improvement_class == expected
+
+
+def test_who_improved_by_exactly_the_rate_of_a_responder_is_one():
+    """By 30 % each, which the quotient misses by its last bit; one of the control by less."""
+    by_rate = [(7.0, 4.9), (14.0, 9.8), (23.0, 16.1)]
+    assert all((before - after) / before < 0.3 for before, after in by_rate)
+    made = [
+        Course(f"P{n}", "B", {"visit-1": before, "visit-6": after})
+        for n, (before, after) in enumerate(by_rate)
+    ]
+    made.append(Course("P9", "A", {"visit-1": 10.0, "visit-6": 7.1}))
+    found = outcome(made, RULES.model_copy(update={"responder": 0.3}))
+    shares = {one.arm: one.value for one in found if one.analysis == "responder"}
+    assert shares == {"A": 0, "B": 1}
 
 
 def test_who_began_at_zero_and_did_not_come_back_is_in_no_class():

@@ -448,6 +448,13 @@ def test_another_camera_or_exposure_is_told(seen, change, check):
     assert set(results(since(first, later))) == {(check, None)}
 
 
+def test_an_aperture_of_twice_the_f_number_is_two_stops(seen):
+    first, later = (with_capture(seen[0], **CAMERA | {"f_number": f}) for f in (4.0, 8.0))
+    (told,) = [one for one in since(first, later) if one.check == "exposure_change_ev"]
+    assert told.value == pytest.approx(2)
+    assert told.sentence.startswith("The exposure changed by 2.0 stops since the patient's first good photo.")
+
+
 def test_what_changed_is_said_in_words(seen):
     first = with_capture(seen[0], flash=True, focal_length_mm=105.0)
     later = with_capture(seen[0], flash=False, focal_length_mm=60.0)

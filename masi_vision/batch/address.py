@@ -29,8 +29,10 @@ def local_path(address: str) -> Path:
     """The path behind a local address: ``file:`` and this machine's name are taken off, %20 is a space."""
     if not address.lower().startswith("file:"):
         return Path(address)
-    path = re.sub(r"^//(localhost)?(?=/)|^/(?=/)", "", address[len("file:") :])
+    path = re.sub(r"^//(localhost)?(?=/)|^/(?=/)", "", address[len("file:") :], flags=re.IGNORECASE)
     path = path.lstrip("/") if os.name == "nt" else path  # file:///C:/study is C:/study
+    if "%00" in path:
+        raise StudyError(f"{address} has a zero byte. Expected a path. Write it out.")
     plain = re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes.fromhex(found[1].decode()), os.fsencode(path))
     return Path(path) if os.path.exists(path) else Path(os.fsdecode(plain))  # noqa: PTH110
 

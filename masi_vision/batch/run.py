@@ -157,8 +157,10 @@ class BatchRun:
         among = study.is_dir() and out in (study, *study.parents)
         if study.is_file():
             listed = visits_of(self.study, self.setup.settings.views)
-            near = (one for visit in listed for one in visit.photos.values() if not is_remote(one))
-            among = any(out in Path(one).resolve().parents for one in near)
+            near = {
+                Path(one).parent for visit in listed for one in visit.photos.values() if not is_remote(one)
+            }
+            among = any(out in (one.resolve(), *one.resolve().parents) for one in near)
         if not among and study in out.parents:
             visits = visits_of(self.study, self.setup.settings.views)
             files = [address for one in visits for address in one.photos.values()]
@@ -378,7 +380,7 @@ class BatchRun:
             this.started.isoformat(timespec="seconds"),
             this.seconds,
             library_versions(),
-            "" if self.results.shard is None else str(self.results.shard),
+            "" if self.results.shard is None or self.results.shard.of == 1 else str(self.results.shard),
         )
 
 
@@ -457,7 +459,7 @@ def _copies(places: Sequence[Place], records: Mapping[Place, Record]) -> list[tu
     for (first, name), *others in same_files(photos):
         words = f"is byte for byte {name} of {place_of(*first)}. Expected another photo."
         remedy = "Copy it from the camera again."
-        found += [(place, f"{copy} {words} {remedy}") for place, copy in others if place != first]
+        found += [(place, f"{copy} {words} {remedy}") for place, copy in others]
     return found
 
 

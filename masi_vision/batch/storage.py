@@ -14,14 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from masi_vision.batch.address import files_below, is_remote, local_path, remote
+from masi_vision.batch.address import is_remote, local_path, remote
 from masi_vision.batch.ledger import LEDGER
 from masi_vision.batch.results import LOCK
 from masi_vision.errors import OutputError
-from masi_vision.photo import printable_name
 from masi_vision.report.pictures import MASKS, OVERLAYS
 from masi_vision.report.tables import TABLES
-from masi_vision.visit.folder import RESULTS_MARK, SHARDS, is_picture
+from masi_vision.visit.folder import SHARDS
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -66,24 +65,6 @@ def mirrored(out: str, *, write: bool) -> Iterator[Path]:
             with _said(out):
                 _store(here, there)
             shutil.rmtree(here, ignore_errors=True)
-
-
-def refuse_photos_at(out: str) -> None:
-    """Refuse an address of photos for results: from then on every run would pass over what lies there.
-
-    Raises
-    ------
-    OutputError
-    """
-    there = files_below(out)
-    if any(file.parts[0] in (LEDGER, RESULTS_MARK, SHARDS) for file in there):
-        return
-    photos = [file for file in there if is_picture(file) and file.parts[0] not in (OVERLAYS, MASKS)]
-    if photos:
-        raise OutputError(
-            f"{out} holds photos, such as {printable_name(photos[0])}. Expected an address of its own: "
-            "photos beside results are passed over. Name another with --out."
-        )
 
 
 def _folder_here(out: str) -> Path:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ _COUNTS = frozenset(("format", "units"))
 _IN_PICTURES = (b"ICC_PROFILE\0", b"\x08profile\0")
 """Words that every picture with a colour profile has: a visit may be called so."""
 _LEAST_NAME = 3
-_UNLIKELY, _SHUFFLES = 0.001, 9999
+_UNLIKELY, _SHUFFLES, _SHUFFLES_WITHIN = 0.001, 9999, 2999
+Whole = npt.NDArray[np.int64]
 
 
 def problems_of(folder: Path, key: Key | None = None) -> list[str]:
@@ -75,58 +77,92 @@ def tells_visits(folder: Path, key: Key) -> list[str]:
 
     Notes
     -----
-    Formats, views and sizes of the units, repeats apart, against the names of the visits behind them, by
-    permutation. Where another camera or protocol came in with a visit, they tell the visit without a name.
+    Format, views and sizes of the units, repeats apart, against which of its patient's visits each is (the
+    first, the second, ...), by permutation within the patients. What tells every visit without fail is named
+    in a set too small for that too. Where another camera or protocol came in with a visit, they tell it
+    without a name.
     """
     units = sorted((unit for unit in key.units if unit.repeat_of is None), key=lambda unit: unit.code)
-    files = [sorted((folder / unit.code).glob("*.*")) for unit in units]
-    sizes = [_size_px(photos) for photos in files]
-    visits = np.array([unit.visit for unit in units])
-    traits = {
-        "the format of the files": ["".join(sorted({file.suffix for file in photos})) for photos in files],
-        "which views there are": ["+".join(file.stem for file in photos) for photos in files],
-        "the size in pixels": [str(size) for size in sizes],
+    photos = [{file.stem: file for file in (folder / unit.code).glob("*.*")} for unit in units]
+    patients = np.unique([unit.patient for unit in units], return_inverse=True)[1]
+    ranks = _visit_ranks(units)
+    traits: dict[str, dict[int, Any]] = {
+        "the format of its files": {
+            at: sorted({file.suffix for file in one.values()}) for at, one in enumerate(photos)
+        },
+        "which views it has": {at: sorted(one) for at, one in enumerate(photos)},
+        **{
+            f"the size of its {view} in pixels": {
+                at: _size_px(one[view]) for at, one in enumerate(photos) if view in one
+            }
+            for view in VIEWS
+        },
     }
-    likely = {what: chance_together(np.array(values), visits) for what, values in traits.items()}
-    by_size = np.argsort([width * height for width, height in sizes], kind="stable")
-    ordered = chance_of_order(_ranks(units)["visit"][by_size])
-    likely["the size in pixels"] = min(likely["the size in pixels"], ordered)
     return [
-        f"With the visits goes {what} (p = {p:.1g}): a reader may come to know one from the other. Coding "
-        "does not change it. Make the photos alike, and code them again."
-        for what, p in likely.items()
-        if p < _UNLIKELY
+        f"A reader may tell which visit a unit is by {what}. Coding does not change it. Make the photos "
+        "alike, and code them again."
+        for what, values in traits.items()
+        if _goes_with_visits(list(values.values()), ranks[list(values)], patients[list(values)])
     ]
 
 
-def _size_px(photos: Sequence[Path]) -> tuple[int, int]:
-    """Width and height of a unit's first photo."""
-    if not photos:
-        return 0, 0
-    with Image.open(photos[0]) as image:
-        return image.size
+def _goes_with_visits(values: Sequence[Any], ranks: Whole, patients: Whole) -> bool:
+    """Whether values, of some order, part the visits or rise or fall with them more than chance would."""
+    kinds = sorted({*map(repr, values)}, key=natural_key)
+    value = np.array([kinds.index(repr(one)) for one in values], np.int64)
+    if len(kinds) < 2:
+        return False
+    place = value - value.mean()
+    ways = (partial(_parted, value), lambda of: abs(float(place @ of)))
+    return _tells_all(value, ranks, patients) or any(
+        chance_within(way, ranks, patients) < _UNLIKELY for way in ways
+    )
 
 
-def chance_together(values: np.ndarray, visits: np.ndarray, *, seed: int = 0) -> float:
-    """How often chance lays these values onto the visits at least as evenly parted: a permutation test.
+def _size_px(photo: Path) -> tuple[int, int]:
+    """Width and height of a photo, whatever its size: nothing is decoded."""
+    most, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with Image.open(photo) as image:
+            return image.size
+    finally:
+        Image.MAX_IMAGE_PIXELS = most
 
-    Notes
-    -----
-    The statistic is the sum of the squared counts of every value and visit, as in Pearson's test.
-    """
-    value, visit = (np.unique(one, return_inverse=True)[1] for one in (values, visits))
-    if len(value) < 4 or not value.max() or not visit.max():
+
+def _visit_ranks(units: Sequence[CodedUnit]) -> Whole:
+    """Which of its patient's visits each unit is, from 0, in the order of their names."""
+    named: dict[str, list[str]] = {}
+    for unit in units:
+        named.setdefault(unit.patient, []).append(unit.visit)
+    place = {patient: sorted(set(visits), key=natural_key) for patient, visits in named.items()}
+    return np.array([place[unit.patient].index(unit.visit) for unit in units], np.int64)
+
+
+def _parted(value: Whole, rank: Whole) -> float:
+    """How evenly a trait parts the visits: the statistic of Pearson's test, but for what is constant."""
+    width = int(rank.max()) + 1
+    counts = np.bincount(width * value + rank, minlength=width * (int(value.max()) + 1)).reshape(-1, width)
+    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0))
+    return float((counts**2 / np.maximum(expected, 1)).sum())
+
+
+def _tells_all(value: Whole, rank: Whole, patients: Whole) -> bool:
+    """Whether every value of a trait is of one visit, and each visit's of several patients."""
+    of_value = [set(rank[value == one]) for one in range(int(value.max()) + 1)]
+    several = all(len(set(patients[value == one])) > 1 for one in range(int(value.max()) + 1))
+    return len(of_value) > 1 and several and all(len(ranks) == 1 for ranks in of_value)
+
+
+def chance_within(statistic: Callable[[Whole], float], ranks: Whole, patients: Whole) -> float:
+    """How often chance gives a statistic at least as great: visits are shuffled within their patients."""
+    if len(ranks) < 4 or not ranks.max():
         return 1.0
-    cells = (visit.max() + 1) * value
-    of_visits = np.bincount(visit)
-
-    def parted(shuffled: npt.NDArray[np.intp]) -> float:
-        counts = np.bincount(cells + shuffled, minlength=(value.max() + 1) * len(of_visits))
-        return float((counts.reshape(-1, len(of_visits)) ** 2 / of_visits).sum())
-
-    rng, found = np.random.default_rng(seed), parted(visit)
-    at_least = sum(parted(rng.permutation(visit)) >= found - 1e-9 for _ in range(_SHUFFLES))
-    return (1 + at_least) / (1 + _SHUFFLES)
+    rng, found, there = np.random.default_rng(0), statistic(ranks), np.argsort(patients, kind="stable")
+    at_least, shuffled = 0, np.empty_like(ranks)
+    for _ in range(_SHUFFLES_WITHIN):
+        shuffled[there] = ranks[np.lexsort((rng.random(len(ranks)), patients))]
+        at_least += statistic(shuffled) >= found - 1e-9
+    return (1 + at_least) / (1 + _SHUFFLES_WITHIN)
 
 
 def _files(folder: Path, contents: SetContents) -> Iterator[str]:

@@ -79,13 +79,14 @@ def make(
     found = problems_of(out, made)
     if found:
         raise OutputError(f"The set is not clean: {found[0]} {_taken_away(out, key)}")
-    _warn(tells_visits(out, made))
+    told = tells_visits(out, made)
+    _warn(told)
     repeated = sum(unit.repeat_of is not None for unit in made.units)
     typer.echo(
         f"{len(made.units)} units in {out}, {repeated} of them hidden repeats, for {', '.join(made.orders)}; "
         f"{len(made.left_out)} left out. Key: {key}. Keep it and its passphrase apart from the set."
     )
-    return SOME_NOT_SCORED if made.left_out else DONE
+    return SOME_NOT_SCORED if made.left_out or told else DONE
 
 
 def _refuse_beside(out: Path, key: Path) -> None:

@@ -47,7 +47,7 @@ def calibrate(
     need_extra("stats", "fitting")
     from masi_vision.config import load_settings, shipped_file
     from masi_vision.report.tables import refuse_stopped
-    from masi_vision.stats.cut_points import fitted, joined
+    from masi_vision.stats.cut_points import fitted, is_found, joined
     from masi_vision.written import write_file
 
     if out.exists():
@@ -61,7 +61,10 @@ def calibrate(
         typer.echo(f"{found.ungraded} reads are left out: the reader did not grade them.")
     if found.unmeasured:
         typer.echo(f"{found.unmeasured} reads are left out: the software graded no such region.")
-    if lacking := sum(pair.area > 0 and not pair.darkness for pair in found.pairs):
+    marked = [pair for pair in found.pairs if pair.area]
+    if missed := sum(not is_found(pair, base.scale) for pair in marked):
+        typer.echo(f"{missed} reads of pigment count for nothing: the software found none there.")
+    if lacking := sum(not pair.darkness and is_found(pair, base.scale) for pair in marked):
         typer.echo(f"{lacking} reads count for the area alone: they have an area, and no darkness or a 0.")
     fits = fitted(found.pairs, base.scale)
     failed = [fit for fit in fits.values() if isinstance(fit, StatsError)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -54,24 +54,33 @@ def refuse_coded_set(out: Path) -> None:
         )
 
 
-def refuse_photos(out: Path) -> None:
-    """Refuse a folder of photos for results: from then on every run would pass over what lies in it.
+def refuse_photos(out: str, below: Collection[Path]) -> None:
+    """Refuse a folder or address of photos for results: every later run would pass over what lies there.
+
+    Parameters
+    ----------
+    below : collection of Path
+        All files there, from it on. Where results lie already it is theirs.
 
     Raises
     ------
     OutputError
     """
+    from masi_vision.batch.ledger import LEDGER
     from masi_vision.photo import printable_name
     from masi_vision.report.pictures import MASKS, OVERLAYS
-    from masi_vision.visit.folder import RESULTS_MARK, SHARDS, photo_below
+    from masi_vision.visit.folder import RESULTS_MARK, SHARDS, is_photo
 
-    if not out.is_dir() or any((out / mark).exists() for mark in (RESULTS_MARK, SHARDS)):
+    if Path() in below:
+        raise OutputError(f"{out} is a file. Expected a folder. Name another with --out.")
+    if any(file.parts[0] in (LEDGER, RESULTS_MARK, SHARDS) for file in below):
         return
-    if found := photo_below(out, (OVERLAYS, MASKS)):
-        raise OutputError(
-            f"{out} holds photos, such as {printable_name(found)}. Expected a folder of its own: "
-            "photos beside results are passed over. Name another with --out."
-        )
+    for file in below:
+        if is_photo(file) and file.parts[0] not in (OVERLAYS, MASKS):
+            raise OutputError(
+                f"{out} holds photos, such as {printable_name(file)}. Expected a place of its own: photos "
+                "beside results are passed over. Name another with --out."
+            )
 
 
 def make_ready(out: Path, names: Iterable[str], *, overwrite: bool) -> None:

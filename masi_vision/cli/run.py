@@ -29,7 +29,7 @@ from masi_vision.report.tables import (
     write_tables,
 )
 from masi_vision.report.versions import library_versions
-from masi_vision.visit.folder import SHARDS, VisitFiles, find_visits
+from masi_vision.visit.folder import SHARDS, VisitFiles, files_in, find_visits
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.score import VisitScore, provenance_of, score_visit
 from masi_vision.written import json_text, write_file, writing
@@ -203,7 +203,8 @@ def _check_out(order: Order, made: ResultFiles) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file. Expected a folder. Name another with --out.")
     refuse_coded_set(out)
-    refuse_photos(out)
+    if not (out / RUN_JSON).exists():
+        refuse_photos(str(out), list(files_in(out)))
     if made is SCORED and any((*out.glob(LEDGER), *out.glob(f"{SHARDS}/*/{LEDGER}"))):
         raise OutputError(
             f"{out} belongs to masi batch: its ledger lies there. Expected another folder: it would "

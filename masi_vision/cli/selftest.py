@@ -327,7 +327,8 @@ def _unfit() -> Iterator[Check]:
     pixels = np.array(read_photo(file).srgb)
     cheek = plain.measures.face.photo_codes((0, 0, *pixels.shape[:2])) == Subunit.RIGHT_MALAR
     pixels[cheek] = 255
-    flags = score_photo(Photo.from_srgb(pixels, name=file.name)).regions["right_malar"].flags
+    burnt = score_photo(Photo.from_srgb(pixels, name=file.name)).regions.get("right_malar")
+    flags = burnt.flags if burnt else ()
     yield "burnt-out skin", "clipped" in flags, f"flagged {', '.join(flags) or 'nothing'}"
     settings = load_settings()
     whole = settings.quality.visible_fraction.model_copy(update={"fail": 0.9999})
@@ -340,7 +341,8 @@ def _unfit() -> Iterator[Check]:
         ("two opinions", "pigment", "disagreement"),
     ):
         strict = score_photo(file, settings.model_copy(update={part: parts[part]}))
-        lacking = [name for name in MASI_REGIONS if flag not in strict.regions[name].flags]
+        flagged = {name for name, region in strict.regions.items() if flag in region.flags}
+        lacking = [name for name in MASI_REGIONS if name not in flagged]
         yield what, not lacking, f"not flagged: {', '.join(lacking)}" if lacking else f"flagged {flag}"
 
 

@@ -14,16 +14,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from masi_vision.batch.address import is_remote, local_path
+from masi_vision.batch.address import files_below, is_remote, local_path
 from masi_vision.batch.cluster import ClusterWorkers
 from masi_vision.batch.job import Setup
-from masi_vision.batch.ledger import Ledger
+from masi_vision.batch.ledger import LEDGER, Ledger
 from masi_vision.batch.plan import Plan
 from masi_vision.batch.pool import LocalWorkers, cores
 from masi_vision.batch.results import ResultsFolder
 from masi_vision.batch.run import BatchRun, Progress, Summary, Workers
 from masi_vision.batch.shard import Shard
-from masi_vision.batch.storage import mirrored, refuse_photos_at
+from masi_vision.batch.storage import mirrored
 from masi_vision.cli import screen
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
 from masi_vision.cli.options import refuse_coded_set, refuse_photos
@@ -31,6 +31,7 @@ from masi_vision.config import Settings
 from masi_vision.errors import OutputError, StudyError
 from masi_vision.names import place_of
 from masi_vision.report.pictures import Pictures
+from masi_vision.visit.folder import files_in
 
 _SHOWN = 10
 """Visits named on the screen; the tables have all."""
@@ -71,7 +72,7 @@ def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float 
             "another with --out."
         )
     if is_remote(order.out):
-        refuse_photos_at(order.out)
+        refuse_photos(order.out, files_below(order.out))
     else:
         refuse_coded_set(local_path(order.out))
     with _stoppable(), mirrored(order.out, write=not dry_run) as out:
@@ -84,7 +85,8 @@ def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float 
         results_in = ResultsFolder(out, order.shard, local_path(order.study))
         run = BatchRun(order.study, results_in, setup)
         run.refuse_out_among_photos()
-        refuse_photos(out)
+        if not is_remote(order.out) and not (out / LEDGER).exists():
+            refuse_photos(order.out, list(files_in(out)))
         if dry_run:
             with run.results.looked_at() as ledger:
                 show_plan(run.plan(ledger))

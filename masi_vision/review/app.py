@@ -28,7 +28,8 @@ from masi_vision.review.shield import COOKIE, LANGUAGE, Shield
 from masi_vision.review.texts import texts
 
 _HERE = Path(__file__).parent
-_UNIT = re.compile(rf"/units/([{ALPHABET}]{{{CODE_LENGTH}}})")
+_CODE = re.compile(rf"[{ALPHABET}]{{{CODE_LENGTH}}}")
+_UNIT = re.compile(rf"/units/({_CODE.pattern})")
 
 
 def create_app(reviewed: Reviewed) -> FastAPI:
@@ -84,15 +85,16 @@ def _everybody(app: FastAPI, pages: Pages) -> None:
 
     @app.get("/sign-in")
     def sign_in_page(request: Request, unit: str = "") -> Response:
-        return pages.page("sign_in", request, None, wrong=False, unit=unit)
+        return pages.page("sign_in", request, None, wrong=False, unit=unit if _CODE.fullmatch(unit) else "")
 
     @app.post("/sign-in")
     def sign_in(
         request: Request,
         name: Annotated[str, Form(max_length=64)] = "",
         password: Annotated[str, Form(max_length=accounts.MOST_PASSWORD)] = "",
-        unit: Annotated[str, Form(max_length=16)] = "",
+        unit: Annotated[str, Form()] = "",
     ) -> Response:
+        unit = unit if _CODE.fullmatch(unit) else ""
         with looking(engine) as session:
             fits = accounts.hash_that_fits(session, name, password)
         with writing(engine) as session:

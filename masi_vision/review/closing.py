@@ -88,7 +88,7 @@ def still_due(session: Session, protocol: ReadingProtocol) -> list[str]:
     ]
     if has_adjudicator(session) and (due := codes_not_adjudicated(session, protocol)):
         found.append(f"{len(due)} units await the adjudicator")
-    found += [f"{name} has graded {code} and not locked it" for code, name in open_first_reads(session)]
+    found += [f"{name} has begun {code} and not locked it" for code, name in open_first_reads(session)]
     found += [f"{name} has begun to correct {code}" for code, name in open_corrections(session)]
     found += [
         f"{name} has graded {code} again and not locked it" for code, name in open_second_reads(session)
@@ -105,7 +105,9 @@ def open_first_reads(session: Session) -> list[tuple[str, str]]:
     """Unit and reader or adjudicator of every first read in which something was entered, and not locked."""
     locked = select(Entry.id).where(Entry.account_id == Draft.account_id, Entry.code == Draft.code)
     entered = Draft.reading != Reading().to_json()
-    return _drafts(session, (Draft.reason == "") & entered & ~locked.exists())
+    verdict = select(Entry.id).where(Entry.stage == "adjudication", Entry.code == Draft.code)
+    needed = (Account.role != "adjudicator") | ~verdict.exists()  # one adjudicator is enough
+    return _drafts(session, (Draft.reason == "") & entered & ~locked.exists() & needed)
 
 
 def open_second_reads(session: Session) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from masi_vision.errors import ReadingError
@@ -43,6 +43,14 @@ class Reading:
     def from_json(cls, text: str) -> Reading:
         """The read behind such a text."""
         return cls(**json.loads(text))
+
+    @property
+    def plain(self) -> Reading:
+        """Without grades beside an area of 0, which older drafts may hold and no page shows."""
+        grades = {
+            region: {"area": 0} if given.get("area") == 0 else given for region, given in self.grades.items()
+        }
+        return replace(self, grades=grades)
 
     def missing(self, protocol: ReadingProtocol) -> list[str]:
         """What must be graded still, as "chin area"; nothing where the unit cannot be graded.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from masi_vision.review.software import SoftwareScore
 from masi_vision.review.tables import Account, SignIn
 from masi_vision.review.texts import texts
 
+_LOG = logging.getLogger(__name__)
 _TOUCH_S = 20
 _SHOWN: tuple[View, ...] = ("front", "right", "left")
 
@@ -94,6 +96,7 @@ class Pages:
         except OSError as error:
             raise HTTPException(409, f"{code} {view} cannot be read ({reason_of(error)}).") from error
         if hashlib.sha256(data).hexdigest() != digest:
+            _LOG.warning("%s is not the photo that was coded, and is not shown.", file)
             raise HTTPException(409, f"{code} {view} is not the photo that was coded. Copy the set again.")
         return data, "image/jpeg" if file.suffix == ".jpg" else "image/png"
 

@@ -69,7 +69,9 @@ def home(request: Request, pages: Shared) -> Response:
         if who.account.role == "adjudicator":
             done, left = _to_adjudicate(session, who, pages)
             told = _told_in_list(session, who, pages)
-            return pages.page("adjudicator", request, who, codes=[*left, *done], done=done, **told)
+            next_code = next(iter(left), "") if not closed_utc(session) else ""
+            told |= {"codes": [*left, *done], "done": done, "next_code": next_code}
+            return pages.page("adjudicator", request, who, **told)
         listed = lists.own_list(session, who.account, pages.protocol)
         return pages.page("list", request, who, listed=listed, **_told_in_list(session, who, pages))
 
@@ -184,9 +186,10 @@ def following(code: str, who: Reader, pages: Shared) -> Response:
     with looking(pages.reviewed.engine) as session:
         _open_read(session, who, code, pages)
         entries = reading.entries_of(session, who.account, code)
-        left = lists.own_list(session, who.account, pages.protocol).next_code
         if who.account.role == "adjudicator":
-            left = next(iter(_to_adjudicate(session, who, pages)[1]), "")
+            left = "" if closed_utc(session) else next(iter(_to_adjudicate(session, who, pages)[1]), "")
+        else:
+            left = lists.own_list(session, who.account, pages.protocol).next_code
         again = _again_of(session, who, pages) if entries and entries[-1].stage == "with_software" else []
     following = left or next(iter(again), "")
     return RedirectResponse(f"/units/{following}" if following else "/", 303)
@@ -269,11 +272,11 @@ def _to_adjudicate(session: Session, who: Visitor, pages: Pages) -> tuple[list[s
     """Units that an adjudicator has locked, and those left to him: none, once he knows the scores."""
     codes = adjudication.adjudicated_by(session, who.account, pages.protocol)
     done = [code for code in codes if reading.entries_of(session, who.account, code)]
-    knows = showing.was_shown(session, who.account) or closed_utc(session)
+    knows = showing.was_shown(session, who.account)
     return done, [] if knows else [code for code in codes if code not in done]
 
 
-def _told_in_list(session: Session, who: Visitor, pages: Pages) -> dict[str, list[str]]:
+def _told_in_list(session: Session, who: Visitor, pages: Pages) -> dict[str, Any]:
     """What was begun again and is not locked, and what may be graded a second time."""
     begun = [*closing.open_corrections(session), *closing.open_second_reads(session)]
     own = [code for code, name in begun if name == who.account.name]

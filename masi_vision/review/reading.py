@@ -258,7 +258,7 @@ def lock(
         raise ReadingError(
             f"Not graded yet: {', '.join(lacks)}. Expected every grade. Complete them, then lock."
         )
-    if draft is not None and draft.reading != new:
+    if draft is not None and Reading.from_json(draft.reading).plain.to_json() != new:
         raise ReadingError(
             "Other grades of this unit were saved than this page shows. Expected the same: what is signed is "
             "what is seen. Look at what is shown now, then lock."

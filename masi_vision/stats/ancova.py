@@ -157,7 +157,7 @@ def adjusted_p(
     for one in differences:
         bound = np.full(len(p), abs(one.value / one.standard_error))
         inside = float(joint.cdf(bound, lower_limit=-bound, random_state=_SEED))
-        # The integral is drawn, to some four digits: a p of its own below, and Bonferroni's above, bound it. Both
-        # have a comparison's own degrees of freedom, which may be more than the fewest that the integral takes.
+        # The integral is drawn, to some four digits; its own p below and Bonferroni's above bound it. Those
+        # have its own degrees of freedom, which may be more than the fewest, which the integral takes.
         made.append(float(np.clip(1 - inside, one.p, min(1.0, len(p) * one.p))))
     return made

@@ -109,7 +109,7 @@ def fitted(pairs: Sequence[ReadRegion], scale: ScaleSettings) -> dict[str, Calib
     dict
         Name of the cut points to those fitted, or to why they cannot be: either stands for itself.
     """
-    marked = [pair for pair in pairs if pair.area and pair.pigmented_fraction >= max(scale.noise_floor, 1e-6)]
+    marked = [pair for pair in pairs if pair.area and is_found(pair, scale)]
     dark = [pair for pair in marked if pair.darkness and pair.contrast_od > 0]
 
     def of(
@@ -135,6 +135,11 @@ def fitted(pairs: Sequence[ReadRegion], scale: ScaleSettings) -> dict[str, Calib
         "area_cut_points": of("area", "pigmented_fraction", marked, scale.area_cut_points, scale.noise_floor),
         "darkness_cut_points_od": of("darkness", "contrast_od", dark, seconds, first),
     }
+
+
+def is_found(pair: ReadRegion, scale: ScaleSettings) -> bool:
+    """Whether the software found pigment in a region that was read."""
+    return pair.pigmented_fraction >= max(scale.noise_floor, 1e-6)
 
 
 def _by_region(rows: Sequence[Line], name: str) -> list[Line]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from masi_vision.model_files import CARD, read_json
 from masi_vision.training.cache import TrainingSet, label_corrections
 from masi_vision.training.data import Pixels
 from masi_vision.training.face_figures import Row, false_faces
-from masi_vision.written import json_text, write_file
+from masi_vision.written import write_file
 
 # Pictures of scikit-image without a human face; "astronaut" and "camera" show people.
 _FACELESS = (
@@ -95,7 +96,7 @@ def write(table: Table, wrong: dict[str, int], data: TrainingSet) -> None:
             f"{part}_regions_unclear": verdicts.count("unclear"),
         }
     card["faces_found_where_there_are_none"] = wrong
-    write_file(file, json_text(card))
+    write_file(file, json.dumps(card, indent=1) + "\n")  # a figure may be no number
     file.with_suffix(".md").write_text(markdown(card), encoding="utf-8")
 
 

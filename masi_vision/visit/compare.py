@@ -213,7 +213,8 @@ def compare_visits(
         lost = [name for name in MASI_REGIONS if regions[name].registered_od is None]
         told = ", ".join(f"{name} ({flag_words(regions[name].flags)})" for name in lost)
         unsure = f"{unsure} No change of the amount: not compared is {told}.".strip()
-    message = " ".join(filter(None, (message, unsure, _turned_around(first, second))))
+    turned = _turned_around(first, second) if status == "compared" else ""
+    message = " ".join(filter(None, (message, unsure, turned)))
     return VisitChange(
         baseline=first,
         follow_up=second,
@@ -336,11 +337,11 @@ def _outcome(
         return "not_compared", "not_aligned", _left_apart(astray, settings)
     shown = [[photo.view for photo in visit.photos] for visit in (first, second)]
     if not set(shown[0]) & set(shown[1]):
-        views = " and ".join(", ".join(of) or "no photo" for of in shown)
+        views = ", the follow-up ".join(" and ".join(of) or "no photo" for of in shown)
         return (
             "not_compared",
             "no_photo",
-            f"The visits share no view: they have {views}. Expected the same views at every visit.",
+            f"The visits share no view: the baseline has {views}. Expected the same views at every visit.",
         )
     return (
         "not_compared",

@@ -14,9 +14,10 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from masi_vision.config import ViewSettings
 from masi_vision.errors import NotScorable, reason_of
@@ -120,14 +121,21 @@ def visits_among(files: Sequence[Path], words: ViewSettings, root: str) -> list[
     return _distinct([visit for _, visit in found])
 
 
-def photo_below(folder: Path, apart: Collection[str] = ()) -> Path | None:
-    """A picture that lies in a folder or in one below it, but for those in its own folders `apart`."""
-    for where, below, files in os.walk(folder):
-        if Path(where) == folder:
-            below[:] = [name for name in below if name not in apart]
-        if pictures := [name for name in files if is_picture(Path(name))]:
-            return Path(where) / pictures[0]
-    return None
+def files_in(folder: Path) -> Iterator[Path]:
+    """Every file in a folder and below it, from the folder on; links are followed, each folder once."""
+    seen: set[str] = set()
+    for where, below, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(where)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        yield from (Path(where, name).relative_to(folder) for name in files)
+
+
+def is_photo(file: Path) -> bool:
+    """Whether a file is one that a visit would hold: called like a photo that is read, and not hidden."""
+    return file.suffix.lower() in PHOTO_SUFFIXES and not any(one.startswith(_NOT_SHOWN) for one in file.parts)
 
 
 def one_visit(path: Path, words: ViewSettings) -> VisitFiles:
@@ -144,6 +152,16 @@ def one_visit(path: Path, words: ViewSettings) -> VisitFiles:
 _Found = tuple[object, VisitFiles]  # what makes a visit the same visit, and the visit
 
 
+class _Files(Protocol):
+    """Where visits are looked for."""
+
+    def entries(self, folder: Path) -> Iterable[Path]: ...
+
+    def is_folder(self, entry: Path) -> bool: ...
+
+    def real(self, folder: Path) -> str: ...
+
+
 class _Disk:
     """Files and folders as they lie on this machine."""
 
@@ -158,7 +176,7 @@ class _Disk:
 
 
 @dataclass(frozen=True)
-class _Listing(_Disk):
+class _Listing:
     """Files that are known already, by the folder they lie in."""
 
     inside: Mapping[Path, set[Path]]
@@ -194,7 +212,7 @@ def _nothing_in(folder: Path, of_results: bool) -> _Found:
 def _visits_below(
     folder: Path,
     called: Path,
-    files: _Disk,
+    files: _Files,
     words: ViewSettings,
     parts: tuple[str, ...] = (),
     above: frozenset[str] = frozenset(),
@@ -215,7 +233,7 @@ def _visits_below(
         return
     shown = [entry for entry in entries if not entry.name.startswith(_NOT_SHOWN)]
     folders = [entry for entry in shown if files.is_folder(entry)]
-    photos = [entry for entry in shown if is_picture(entry) and entry not in folders]
+    photos = [entry for entry in shown if _is_picture(entry) and not files.is_folder(entry)]
     if len(parts) >= _DEPTH_OF_A_VISIT and not photos and not folders:
         yield _problem(folder, patient, name, _no_photo(name))
     yield from _visits_in(called, photos, parts, words)
@@ -224,13 +242,23 @@ def _visits_below(
         yield from _visits_below(below, below, files, words, named, above | {real})
 
 
-def _holds_results(folder: Path, entries: Iterable[Path], files: _Disk) -> bool:
+def _holds_results(folder: Path, entries: Iterable[Path], files: _Files) -> bool:
     """Whether it holds the results of a run, or of the parts of a split one."""
     names = {entry.name for entry in entries}
     if RESULTS_MARK in names or SHARDS not in names or not files.is_folder(folder / SHARDS):
         return RESULTS_MARK in names
-    parts = filter(files.is_folder, files.entries(folder / SHARDS))
-    return any(entry.name == RESULTS_MARK for part in parts for entry in files.entries(part))
+    try:
+        parts = [part for part in files.entries(folder / SHARDS) if files.is_folder(part)]
+    except OSError:  # what cannot be looked into marks nothing
+        return False
+    return any(_is_marked(part, files) for part in parts)
+
+
+def _is_marked(part: Path, files: _Files) -> bool:
+    try:
+        return any(entry.name == RESULTS_MARK for entry in files.entries(part))
+    except OSError:
+        return False
 
 
 def _visits_in(
@@ -258,8 +286,7 @@ def _visits_in(
             yield key, replace(visit, remarks=(*visit.remarks, remark)) if within else visit
 
 
-def is_picture(entry: Path) -> bool:
-    """Whether a file is called like a picture, read or not."""
+def _is_picture(entry: Path) -> bool:
     return entry.suffix.lower() in PHOTO_SUFFIXES | _REFUSED_SUFFIXES
 
 

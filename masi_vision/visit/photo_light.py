@@ -26,6 +26,7 @@ _SHARPER = 0.25
 """Quantile of the edges' blur: the sharper quarter tells that of the photo."""
 _NOISE_WIDTH_PX = 160
 """Width of the face at which its noise is measured, about that at which pigment is."""
+_EXPOSED_LEVEL = 128
 _LAPLACIANS_APART = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _OF_UNIT_NOISE = 6 * 0.6745
 """Median of the absolute value that noise of one level gives there: 6 is the filter's length."""
@@ -68,7 +69,8 @@ def noise_levels(seen: SeenPhoto) -> float:
     -----
     Of the green of the photo at a face width of `_NOISE_WIDTH_PX`, or its own where it is smaller: what is
     finer averages out. The difference of two Laplacians takes slopes and most edges out (Immerkaer, Computer
-    Vision and Image Understanding 64 (1996) 300); its median, since most of what is there is skin.
+    Vision and Image Understanding 64 (1996) 300); its median, since most of what is there is skin. On a dark
+    face the same noise is more of its light: it counts as that of a face of `_EXPOSED_LEVEL`.
     """
     width_px = seen.face.face_width_px
     top, left, bottom, right = seen.face.window(seen.photo.srgb.shape)
@@ -79,7 +81,8 @@ def noise_levels(seen: SeenPhoto) -> float:
     whole = green[: size[1] * block, : size[0] * block]
     small = cv2.resize(whole.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     noise = float(np.median(np.abs(cv2.filter2D(small, -1, _LAPLACIANS_APART))) / _OF_UNIT_NOISE)
-    return noise * min(1.0, block * _NOISE_WIDTH_PX / width_px)
+    exposed = max(1.0, _EXPOSED_LEVEL / max(1.0, float(np.median(small))))
+    return noise * exposed * min(1.0, block * _NOISE_WIDTH_PX / width_px)
 
 
 def _slopes(gray: Floats, sigma_px: float) -> tuple[Floats, Floats]:

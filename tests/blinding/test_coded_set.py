@@ -17,7 +17,7 @@ from verbs import masi, table
 
 from masi_vision.batch.study import visits_of
 from masi_vision.blinding import check, coded_set, photo
-from masi_vision.blinding.check import problems_of
+from masi_vision.blinding.check import _goes_with_visits, _size_px, problems_of
 from masi_vision.blinding.coded_set import FILE_TIME, read_contents, read_order
 from masi_vision.blinding.journal import first_broken, note
 from masi_vision.blinding.key import CodedUnit, Key, opened, sealed
@@ -78,20 +78,24 @@ def test_no_two_photos_of_a_set_are_the_same_file_even_where_chance_would_have_i
 
 
 @pytest.mark.parametrize(
-    ("what", "suffix", "views", "side_px"),
+    ("what", "suffix", "views", "sides_px", "patients", "visits"),
     [
-        ("the format of the files", ".png", ("front",), 80),
-        ("which views there are", ".jpg", ("front", "left"), 80),
-        ("the size in pixels", ".jpg", ("front",), 90),
-        ("", ".jpg", ("front",), 80),
+        ("the format of its files", ".png", ("front",), (80, 80), 8, ("v1", "v2")),
+        ("which views it has", ".jpg", ("front", "left"), (80, 80), 8, ("v1", "v2")),
+        ("the size of its front in pixels", ".jpg", ("front",), (90, 80), 8, ("v1", "v2")),
+        ("the format of its files", ".png", ("front",), (80, 80), 8, ("2024-01-{:02}", "2025-02-{:02}")),
+        ("the format of its files", ".png", ("front",), (80, 80), 2, ("v1", "v2")),
+        ("", ".jpg", ("front",), (80, 80), 8, ("v1", "v2")),
     ],
+    ids=["format", "views", "size", "visits named by date", "two patients", "all alike"],
 )
-def test_photos_that_tell_the_visit_are_warned_of(tmp_path, what, suffix, views, side_px):
+def test_photos_that_tell_the_visit_are_warned_of(tmp_path, what, suffix, views, sides_px, patients, visits):
     """Another camera at month 6: names are gone, and every reader sees which half is which."""
     rng = np.random.default_rng(0)
-    for patient in range(8):
-        for visit, ending, shown, side in (("v1", ".jpg", ("front",), 80), ("v2", suffix, views, side_px)):
-            folder = tmp_path / "study" / f"P{patient}" / visit
+    later, first = (suffix, views, sides_px[0]), (".jpg", ("front",), sides_px[1])
+    for patient in range(patients):
+        for visit, (ending, shown, side) in zip(visits, (first, later), strict=True):
+            folder = tmp_path / "study" / f"P{patient}" / visit.format(1 + patient)
             folder.mkdir(parents=True)
             for view in shown:
                 picture = rng.integers(0, 255, (side, 80, 3), dtype=np.uint8)
@@ -100,11 +104,27 @@ def test_photos_that_tell_the_visit_are_warned_of(tmp_path, what, suffix, views,
     with_key = ("--key", tmp_path / "key", "--passphrase-file", tmp_path / "pass")
     made = masi("blind", tmp_path / "study", "--out", tmp_path / "set", *with_key)
     checked = masi("blind", "check", tmp_path / "set", *with_key)
-    assert made.exit_code == 0, made.output
-    assert checked.exit_code == (1 if what else 0), checked.output
     for done in (made, checked):
-        assert done.stderr.count("Warning: With the visits goes") == bool(what)
-        assert not what or f"With the visits goes {what}" in done.stderr
+        assert done.exit_code == (1 if what else 0), done.output
+        assert done.stderr.count("Warning: A reader may tell which visit a unit is") == bool(what)
+        assert not what or f"a unit is by {what}." in done.stderr
+
+
+def test_what_a_few_units_of_one_visit_alone_lack_is_noticed():
+    """Of four visits of 60 patients, 12 photos of the last one alone."""
+    patients, ranks = np.repeat(np.arange(60), 4), np.tile(np.arange(4), 60)
+    lacking = (ranks == 3) & (patients < 12)
+    assert _goes_with_visits(lacking.tolist(), ranks, patients)
+    by_chance = np.random.default_rng(1).random(240) < 0.05
+    assert not _goes_with_visits(by_chance.tolist(), ranks, patients)
+
+
+def test_a_photo_of_200_megapixels_is_coded(tmp_path):
+    """Pillow by itself refuses so many, or warns of them: looking at its size must not cost the set."""
+    folder = tmp_path / "study" / "P1" / "v1"
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / "front.png"), np.zeros((14000, 13000), np.uint8))
+    assert _size_px(folder / "front.png") == (13000, 14000)
 
 
 def test_every_visit_has_a_unit_and_half_of_them_two(coded):

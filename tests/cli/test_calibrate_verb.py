@@ -201,6 +201,18 @@ def test_reads_of_area_alone_fit_the_area_alone(panel, tmp_path):
     assert "Kept as they were: The cut points of darkness cannot be fitted" in done.stdout
 
 
+def test_reads_of_pigment_that_the_software_did_not_find_are_told(panel, tmp_path):
+    unseen = [row | {"pigmented_fraction": 0.001} for row in panel[1][:1]]
+    reads, measures = (
+        write(tmp_path / "reads.csv", panel[0]),
+        write(tmp_path / "regions.csv", unseen + panel[1][1:]),
+    )
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert done.exit_code == 0, done.output
+    assert "2 reads of pigment count for nothing: the software found none there." in done.stdout
+    assert "(1198 reads of" in done.stdout
+
+
 def test_one_reader_in_two_spellings_is_refused(panel, tmp_path):
     rows = [row | {"reader": ("A", "a")[place % 2]} for place, row in enumerate(panel[0])]
     reads, measures = write(tmp_path / "reads.csv", rows), write(tmp_path / "regions.csv", panel[1])

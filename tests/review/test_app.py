@@ -19,7 +19,7 @@ from masi_vision.review.audit import trail, verify
 from masi_vision.review.database import looking, writing
 from masi_vision.review.reading import hash_of
 from masi_vision.review.software import software_scores
-from masi_vision.review.tables import Entry
+from masi_vision.review.tables import Draft, Entry
 from masi_vision.scale import MASI_REGIONS
 
 
@@ -155,6 +155,17 @@ def test_a_photo_that_was_replaced_while_the_server_runs_is_not_shown(reading_of
         refused = anna.see(f"/units/{code}/photos/front")
         assert refused.status_code == 409
         assert "not the photo that was coded" in refused.text or "cannot be read" in refused.text
+
+
+def test_a_draft_of_before_with_a_darkness_beside_area_0_can_be_locked(reading_of, engine):
+    """The page shows area 0 alone, and that is what is signed."""
+    anna = Person(reading_of(), "anna")
+    code, clear = anna.next_code, {"grades": {region: {"area": 0} for region in MASI_REGIONS}}
+    anna.draft(code, clear)
+    with writing(engine) as session:
+        draft = session.execute(select(Draft)).scalar_one()
+        draft.reading = draft.reading.replace('{"area": 0}', '{"area": 0, "darkness": 2}', 1)
+    assert anna.lock(code, clear).status_code == 200
 
 
 def test_whoever_was_signed_out_comes_back_to_the_unit_if_it_is_his(reading_of):

@@ -277,7 +277,7 @@ def test_who_was_signed_out_comes_back_to_the_unit(browser, reading):
     page.context.clear_cookies()
     page.keyboard.press("3")
     page.wait_for_url(f"**/sign-in?unit={code}")
-    assert "You were signed out" in page.content()
+    assert "What you entered is kept" in page.content()
     page.locator("[name=name]").fill(reading.readers[0])
     page.locator("[name=password]").fill(PASSWORD)
     page.keyboard.press("Enter")

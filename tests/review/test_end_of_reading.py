@@ -16,7 +16,7 @@ from masi_vision.errors import ReadingError
 from masi_vision.review.accounts import add_account, switch
 from masi_vision.review.adjudication import codes_not_adjudicated
 from masi_vision.review.altered import altered_facts
-from masi_vision.review.closing import close
+from masi_vision.review.closing import close, still_due
 from masi_vision.review.database import closed_utc, looking, open_database, put_away, writing
 from masi_vision.review.export import reads_csv
 from masi_vision.review.grades import reading_from
@@ -128,9 +128,37 @@ def test_what_an_adjudicator_has_graded_and_not_locked_is_due(reading_of, engine
     adam = Person(app, "adam")
     code = adam.next_code
     assert adam.draft(code, graded(area=4)).status_code == 200
-    due = f"adam has graded {code} and not locked it"
+    due = f"adam has begun {code} and not locked it"
     with pytest.raises(ReadingError, match=due), writing(engine) as session:
         close(session, protocol_with())
+
+
+def test_what_one_adjudicator_began_and_another_locked_is_not_due(reading_of, engine):
+    app = reading_of()
+    read_all(Person(app, "anna"), graded(area=2))
+    read_all(Person(app, "ben"), graded(area=6))
+    with writing(engine) as session:
+        add_account(session, "eve", "adjudicator", PASSWORD)
+    adam, eve = Person(app, "adam"), Person(app, "eve")
+    code = adam.next_code
+    assert eve.draft(code, graded(area=1)).status_code == 200
+    with looking(engine) as session:
+        assert any(code in one for one in still_due(session, protocol_with()))
+    read_all(adam, graded(area=4))
+    with looking(engine) as session:
+        assert still_due(session, protocol_with()) == []
+
+
+def test_a_list_that_was_closed_still_says_how_much_of_it_was_read(reading_of, engine):
+    app = reading_of()
+    codes = read_all(Person(app, "anna"), graded(area=2))
+    read_all(Person(app, "ben"), graded(area=6))
+    adam = Person(app, "adam")
+    assert adam.lock(adam.next_code, graded(area=4)).status_code == 200
+    with writing(engine) as session:
+        close(session, protocol_with(), "the trial was stopped")
+    assert f"1 of {len(codes)} units locked" in adam.see("/").text
+    assert adam.next_code is None
 
 
 @pytest.fixture

@@ -190,7 +190,7 @@ def test_visits_that_share_no_view_are_not_compared(demo_visits):
     side = score_visit({"left": demo_visits[1] / "left.jpg"})
     none = compare_visits(front, side)
     assert (none.status, none.reason) == ("not_compared", "no_photo")
-    assert "The visits share no view: they have front and left." in none.message
+    assert "The visits share no view: the baseline has front, the follow-up left." in none.message
     assert none.amount_change_od is None
 
 

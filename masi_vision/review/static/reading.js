@@ -51,6 +51,12 @@ document.getElementById("retry").addEventListener("click", () => show(current));
 function failed(did) {
   if (did) delete document.body.dataset.shown; // hides what the viewer holds: the photo before, its own words
   document.getElementById("photo-failed").hidden = !did;
+  const words = document.getElementById("photo-why");
+  words.textContent = "";
+  if (!did) return;
+  fetch(urlOf(state.views[current])).then(async (answer) => {
+    if (!answer.ok) words.textContent = (await answer.json()).error;
+  }).catch(() => {}); // the network: that is said already
 }
 
 function show(number) {
@@ -412,7 +418,7 @@ function sign() {
     asked = ofThem;
     if (odd.length) {
       saved.textContent = `${t.no_darkness}: ${ofThem}.`;
-      focusScale(odd[0]);
+      document.getElementById("lock").focus(); // beside what is asked
       return;
     }
   }

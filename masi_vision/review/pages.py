@@ -97,7 +97,8 @@ class Pages:
             raise HTTPException(409, f"{code} {view} cannot be read ({reason_of(error)}).") from error
         if hashlib.sha256(data).hexdigest() != digest:
             _LOG.warning("%s is not the photo that was coded, and is not shown.", file)
-            raise HTTPException(409, f"{code} {view} is not the photo that was coded. Copy the set again.")
+            told = "Tell the coordinator, who copies the set again."
+            raise HTTPException(409, f"{code} {view} is not the photo that was coded. {told}")
         return data, "image/jpeg" if file.suffix == ".jpg" else "image/png"
 
     def language(self, request: Request) -> str:

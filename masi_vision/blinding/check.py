@@ -110,7 +110,7 @@ def _goes_with_visits(values: Sequence[Any], ranks: Whole, patients: Whole) -> b
     """Whether values, of some order, part the visits or rise or fall with them more than chance would."""
     kinds = sorted({*map(repr, values)}, key=natural_key)
     value = np.array([kinds.index(repr(one)) for one in values], np.int64)
-    if len(kinds) < 2:
+    if len(kinds) < 2 or not ranks.max():
         return False
     place = value - value.mean()
     ways = (partial(_parted, value), lambda of: abs(float(place @ of)))
@@ -155,8 +155,6 @@ def _tells_all(value: Whole, rank: Whole, patients: Whole) -> bool:
 
 def chance_within(statistic: Callable[[Whole], float], ranks: Whole, patients: Whole) -> float:
     """How often chance gives a statistic at least as great: visits are shuffled within their patients."""
-    if len(ranks) < 4 or not ranks.max():
-        return 1.0
     rng, found, there = np.random.default_rng(0), statistic(ranks), np.argsort(patients, kind="stable")
     at_least, shuffled = 0, np.empty_like(ranks)
     for _ in range(_SHUFFLES_WITHIN):

@@ -115,6 +115,8 @@ def test_what_a_few_units_of_one_visit_alone_lack_is_noticed():
     patients, ranks = np.repeat(np.arange(60), 4), np.tile(np.arange(4), 60)
     lacking = (ranks == 3) & (patients < 12)
     assert _goes_with_visits(lacking.tolist(), ranks, patients)
+    first = ranks == 0  # of patients with one visit each there is nothing to tell
+    assert not _goes_with_visits((patients % 2)[first].tolist(), ranks[first], patients[first])
     by_chance = np.random.default_rng(1).random(240) < 0.05
     assert not _goes_with_visits(by_chance.tolist(), ranks, patients)
 

@@ -31,7 +31,7 @@ from masi_vision.config import Settings
 from masi_vision.errors import OutputError, StudyError
 from masi_vision.names import place_of
 from masi_vision.report.pictures import Pictures
-from masi_vision.visit.folder import files_in
+from masi_vision.visit.folder import SHARDS, files_in
 
 _SHOWN = 10
 """Visits named on the screen; the tables have all."""
@@ -85,7 +85,7 @@ def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float 
         results_in = ResultsFolder(out, order.shard, local_path(order.study))
         run = BatchRun(order.study, results_in, setup)
         run.refuse_out_among_photos()
-        if not is_remote(order.out) and not (out / LEDGER).exists():
+        if not is_remote(order.out) and not any((out / mark).exists() for mark in (LEDGER, SHARDS)):
             refuse_photos(order.out, list(files_in(out)))
         if dry_run:
             with run.results.looked_at() as ledger:

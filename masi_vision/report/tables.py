@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from masi_vision.config import Settings
 from masi_vision.csv_table import Row, csv_text, guarded, read_csv
 from masi_vision.errors import StatsError
 from masi_vision.face.atlas import SUBUNITS
-from masi_vision.visit.folder import RESULTS_MARK, SHARDS
+from masi_vision.visit.folder import RESULTS_MARK
 from masi_vision.visit.region import RegionResult, region_values
 from masi_vision.visit.score import Provenance, VisitScore, quality_result
 from masi_vision.written import json_text, write_file
@@ -211,10 +210,6 @@ def run_facts(
     return head, foot
 
 
-_PART = re.compile(rf"{SHARDS}/(?!0*1-of-0*1$)\d+-of-\d+")
-"""Name of the folder of a part, as `masi batch` makes it; older ones do not say it in run.json."""
-
-
 def why_stopped(results: Path) -> str:
     """Say that the run that wrote a folder did not end: it lacks visits, or holds those of the run before.
 
@@ -227,8 +222,8 @@ def why_stopped(results: Path) -> str:
         return ""
     done = counts.get("scored", 0) + counts.get("not_scored", 0)
     found = counts.get("visits_found", "unknown")
-    if part or _PART.fullmatch(f"{results.parent.name}/{results.name}"):
-        return f"the folder {results} holds part {part or results.name} of a study alone"
+    if part:
+        return f"the folder {results} holds part {part} of a study alone"
     return "" if state == "finished" else f"the run of {results} is {state}, {done} of {found} visits done"
 
 

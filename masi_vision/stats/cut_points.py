@@ -113,7 +113,7 @@ def fitted(pairs: Sequence[ReadRegion], scale: ScaleSettings) -> dict[str, Calib
     dark = [pair for pair in marked if pair.darkness and pair.contrast_od > 0]
 
     def of(
-        grade: str, measure: str, some: list[ReadRegion], before: Sequence[float], threshold: float
+        grade: str, measure: str, some: list[ReadRegion], before: Sequence[float], threshold: float = 0.0
     ) -> Calibration | StatsError:
         try:
             return calibrate(
@@ -132,7 +132,7 @@ def fitted(pairs: Sequence[ReadRegion], scale: ScaleSettings) -> dict[str, Calib
 
     first, *seconds = scale.darkness_cut_points_od
     return {
-        "area_cut_points": of("area", "pigmented_fraction", marked, scale.area_cut_points, scale.noise_floor),
+        "area_cut_points": of("area", "pigmented_fraction", marked, scale.area_cut_points),
         "darkness_cut_points_od": of("darkness", "contrast_od", dark, seconds, first),
     }
 

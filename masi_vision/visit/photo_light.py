@@ -27,6 +27,7 @@ _SHARPER = 0.25
 _NOISE_WIDTH_PX = 160
 """Width of the face at which its noise is measured, about that at which pigment is."""
 _EXPOSED_LEVEL = 128
+"""Middle light; on a face of less the same noise is more of what is there."""
 _LAPLACIANS_APART = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _OF_UNIT_NOISE = 6 * 0.6745
 """Median of the absolute value that noise of one level gives there: 6 is the filter's length."""
@@ -70,7 +71,7 @@ def noise_levels(seen: SeenPhoto) -> float:
     Of the green of the photo at a face width of `_NOISE_WIDTH_PX`, or its own where it is smaller: what is
     finer averages out. The difference of two Laplacians takes slopes and most edges out (Immerkaer, Computer
     Vision and Image Understanding 64 (1996) 300); its median, since most of what is there is skin. On a dark
-    face the same noise is more of its light: it counts as that of a face of `_EXPOSED_LEVEL`.
+    face it counts as in one of `_EXPOSED_LEVEL`.
     """
     width_px = seen.face.face_width_px
     top, left, bottom, right = seen.face.window(seen.photo.srgb.shape)

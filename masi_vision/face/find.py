@@ -121,8 +121,8 @@ class FaceRegions:
         where, fine = cv2.convertMaps(at, None, cv2.CV_16SC2)
         for code, share in enumerate(self.shares):
             here = cv2.remap(share, where, fine, cv2.INTER_LINEAR, borderValue=0)
-            codes[here > most] = code
-            most = np.maximum(most, here)
+            np.copyto(codes, np.uint8(code), where=here > most)
+            np.maximum(most, here, out=most)
         codes[np.isnan(positions[..., 0])] = Subunit.NONE
         return codes
 

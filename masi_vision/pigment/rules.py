@@ -85,11 +85,13 @@ def _slow(density: Floats, skin: npt.NDArray[np.bool_], sigma_px: float) -> Floa
     values = cv2.resize(density * skin[..., None], size, interpolation=cv2.INTER_AREA)  # weighted already
     y, x = np.mgrid[-0.5 : 0.5 : size[1] * 1j, -0.5 : 0.5 : size[0] * 1j].astype(np.float32)
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2)
-    pairs = weight[..., None] * (terms[..., :, None] * terms[..., None, :]).reshape(*x.shape, 36)
+    one, other = np.triu_indices(6)
+    pairs = weight[..., None] * (terms[..., one] * terms[..., other])
     sums = (terms[..., :, None] * values[..., None, :]).reshape(*x.shape, 18)
-    system, right = (_blurred(part, sigma_px / _SHRINK).astype(np.float64) for part in (pairs, sums))
-    system = system.reshape(*x.shape, 6, 6) + _RIDGE * np.eye(6)
-    factors = np.linalg.solve(system, right.reshape(*x.shape, 6, 3))
+    upper, right = (_blurred(part, sigma_px / _SHRINK).astype(np.float64) for part in (pairs, sums))
+    system = np.empty((*x.shape, 6, 6))
+    system[..., one, other] = system[..., other, one] = upper
+    factors = np.linalg.solve(system + _RIDGE * np.eye(6), right.reshape(*x.shape, 6, 3))
     slow = (terms[..., :, None] * factors).sum(axis=2).astype(np.float32)
     return np.asarray(cv2.resize(slow, skin.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 

@@ -7,15 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
 
 from masi_vision.errors import MasiError, ModelError
 from masi_vision.face.atlas import Floats
 from masi_vision.face.crop import READER_SIDE_PX
 from masi_vision.face.models import READER
+from masi_vision.training.channel_blocks import stored_weights
 from masi_vision.training.experiment import OURS, ModelSettings
 from masi_vision.training.fit import with_weights
 from masi_vision.training.networks import (
@@ -118,13 +117,13 @@ def started(network: nn.Module, model: ModelSettings, what: str, models: Path, p
 
 def borrow_encoder(network: nn.Module, reader: Path) -> None:
     """Start the encoder with the filters of an exported face reader, where shapes agree. In place."""
-    stored = {one.name: one for one in onnx.load(reader).graph.initializer}
+    stored = stored_weights(reader)
     encoder = network.unet.encoder if hasattr(network, "unet") else network.zoo.encoder
     with torch.no_grad():
         for name, weight in encoder.named_parameters():
             one = stored.get(f"reader.unet.encoder.{name}")
-            if one is not None and tuple(one.dims) == tuple(weight.shape):
-                weight.copy_(torch.tensor(numpy_helper.to_array(one)))
+            if one is not None and one.shape == weight.shape:
+                weight.copy_(torch.tensor(one))
 
 
 def choose_anchors(landmark_mean: Floats, count: int) -> list[int]:

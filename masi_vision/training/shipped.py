@@ -9,10 +9,10 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-import onnx
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
+
+from masi_vision.training.channel_blocks import stored_weights
 
 _WRAPPED = ("reader.", "network.")  # what an export wraps a network in, to deliver what it draws
 _FOLDED = ".weight_bias"  # what the export names the bias of a convolution that swallowed its normalization
@@ -35,10 +35,7 @@ def load_shipped(network: nn.Module, file: Path, pictures: Tensor) -> None:
     ValueError
         The file holds another design.
     """
-    stored = {
-        _unwrapped(one.name): torch.tensor(numpy_helper.to_array(one))
-        for one in onnx.load(file).graph.initializer
-    }
+    stored = {_unwrapped(name): torch.tensor(weight) for name, weight in stored_weights(file).items()}
     plain = {
         name: stored[name]
         for name, _ in network.named_parameters()

@@ -105,8 +105,8 @@ def test_an_altered_file_is_told_among_the_others_with_exit_code_2(trained):
     (trained / "face_reader.onnx").write_bytes(b"x")
     done = masi("models", "verify", trained)
     assert done.exit_code == 2
-    assert "NOT OK  face_reader.onnx  9c62ae497c57" in done.stdout
-    assert "site-a/face_reader.onnx has SHA-256 2d711642b726. Expected 9c62ae497c57, as in its" in done.stdout
+    assert "NOT OK  face_reader.onnx  6f11178cfd15" in done.stdout
+    assert "site-a/face_reader.onnx has SHA-256 2d711642b726. Expected 6f11178cfd15, as in its" in done.stdout
     assert "ok      pigment.json" in done.stdout
     assert done.stdout.endswith("These models cannot be used: see NOT OK above.\n")
 

@@ -11,14 +11,15 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import settings as hypothesis_settings
+from remembered import remembered
 
 import masi_vision
 from masi_vision.config import load_settings, shipped_file
 from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import Subunit
-from masi_vision.face.models import read_atlas
+from masi_vision.face.models import FaceModels, read_atlas
 from masi_vision.phantom.demo import demo_folder
-from masi_vision.visit.models import Models, shipped_models
+from masi_vision.visit.models import Models, PigmentModel, shipped_models
 
 # A busy machine is no failure: examples have no time limit of their own.
 hypothesis_settings.register_profile("masi", deadline=None)
@@ -36,6 +37,19 @@ def no_models_of_ones_own(tmp_path_factory):
     """Models that a person has put in use on this machine are not those that are tested."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MASI_MODELS", str(tmp_path_factory.mktemp("models") / "store"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def networks_that_remember():
+    """What a network said of a picture it says again without computing."""
+    with pytest.MonkeyPatch.context() as patch:
+        for models, method, session in (
+            (FaceModels, "find", "finder"),
+            (FaceModels, "read", "reader"),
+            (PigmentModel, "read", "reader"),
+        ):
+            patch.setattr(models, method, remembered(getattr(models, method), session))
         yield
 
 

@@ -122,10 +122,10 @@ def _everybody(app: FastAPI, pages: Pages) -> None:
         return answer
 
     @app.post("/language")
-    def language(request: Request) -> Response:
+    def language(request: Request, unit: Annotated[str, Form()] = "") -> Response:
         known = [str(one) for one in protocol.languages]
         following = known[(known.index(pages.language(request)) + 1) % len(known)]
-        answer = RedirectResponse("/", 303)
+        answer = RedirectResponse(f"/units/{unit}" if _CODE.fullmatch(unit) else "/", 303)
         answer.set_cookie(LANGUAGE, following, samesite="strict", secure=pages.reviewed.tls, path="/")
         return answer
 

@@ -172,7 +172,7 @@ def lock(code: str, who: Reader, values: Sent, pages: Shared) -> Response:
         signs = reading.signs(session, _again(session, who), code, fits, pages.protocol)
     if signs != "own":
         told = texts(who.language)["wrong_password" if signs == "wrong" else "too_many_wrong"]
-        return JSONResponse({"error": told.format(minutes=pages.protocol.sign_in.minutes)}, 403)
+        return JSONResponse({"error": told.format(minutes=f"{pages.protocol.sign_in.minutes:g}")}, 403)
     with writing(pages.reviewed.engine) as session:
         account, scored = _again(session, who), pages.scored_for(who)
         entry = reading.lock(session, account, code, given, pages.protocol, meant, scored=scored)

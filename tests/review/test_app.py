@@ -588,7 +588,10 @@ def test_the_database_itself_refuses_to_change_what_was_locked_or_noted(reading_
 
 def test_pages_speak_chinese_where_it_is_chosen(reading_of):
     anna = Person(reading_of(), "anna")
-    anna.browser.post("/language")
+    code = anna.next_code
+    for where, back in ((code, f"/units/{code}"), ("//evil.example", "/"), (code, f"/units/{code}")):
+        gone_to = anna.browser.post("/language", data={"unit": where}, follow_redirects=False)
+        assert gone_to.headers["location"] == back
     assert "我的列表" in anna.see("/").text
     assert "前额" in anna.see(f"/units/{anna.next_code}").text
     assert PASSWORD not in anna.see("/").text

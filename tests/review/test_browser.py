@@ -47,7 +47,7 @@ def browser(opened):
 def served():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("masi_vision.review.accounts._hasher", cheap_hasher)
-        with reading_of(3, [f"reader-{number}" for number in range(1, 21)]) as reading:
+        with reading_of(3, [f"reader-{number}" for number in range(1, 31)]) as reading:
             yield reading
 
 
@@ -324,3 +324,147 @@ def test_a_page_of_a_session_before_is_opened_again_and_keeps_its_grades(browser
     fresh = browser.new_context().new_page()
     assert first_unit(fresh, reading) == code
     assert grades_on(fresh) == {"forehead": {"area": 3}}
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 400), (320, 400)])
+def test_enlarged_the_photo_stays_in_sight_while_the_last_region_is_graded(width, height, browser, reading):
+    """A window of 1280 x 800 at 200 and at 400 per cent."""
+    page = browser.new_page(viewport={"width": width, "height": height})
+    first_unit(page, reading)
+    page.locator("[name=chin-darkness]").first.focus()
+    top, bottom = page.locator("#viewer").evaluate(
+        "one => [one.getBoundingClientRect().top, one.getBoundingClientRect().bottom]"
+    )
+    assert 0 <= top < bottom <= height
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_view_that_was_above_the_screen_was_not_looked_at(browser, reading):
+    page = browser.new_page(viewport={"width": 320, "height": 640})
+    code = first_unit(page, reading)
+    press_grades(page, meant_for(code))
+    page.wait_for_function(ALL_SENT)
+    page.evaluate("document.querySelector('.photo').style.position = 'static'")
+    page.evaluate("document.querySelector('.grades').style.paddingBottom = '200vh'")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_function("() => !inSight")
+    for _ in range(2):
+        page.keyboard.press("v")
+        page.locator("body[data-shown]").wait_for()
+    assert page.evaluate("[...looked]") == ["front"]
+    page.keyboard.press("l")
+    assert "Look at this view first" in page.locator("#saved").text_content()
+    page.wait_for_function("() => inSight && looked.size === 2")
+    assert not page.locator("#sign").evaluate("one => one.open")
+
+
+def test_a_held_key_signs_once_and_a_wrong_password_is_taken_out(browser, reading):
+    page = browser.new_page()
+    code = first_unit(page, reading)
+    press_grades(page, meant_for(code))
+    page.wait_for_function(ALL_SENT)
+    look_at_every_view(page)
+    page.keyboard.press("l")
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if request.url.endswith("/lock") else None)
+    page.keyboard.type("not it")
+    for _ in range(6):  # held: all but the first are repeats
+        page.keyboard.down("Enter")
+        page.wait_for_timeout(30)
+    page.keyboard.up("Enter")
+    page.locator("#refused", has_text="not yours").wait_for()
+    page.locator("#password:focus").wait_for()
+    assert page.locator("#password").input_value() == ""
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    assert len(sent) == 1
+    assert page.locator("#signed").is_enabled()
+
+
+def test_a_lock_without_an_answer_says_that_it_may_not_be_locked(browser, reading):
+    page = browser.new_page()
+    code = first_unit(page, reading)
+    press_grades(page, meant_for(code))
+    page.wait_for_function(ALL_SENT)
+    look_at_every_view(page)
+    page.route("**/lock", lambda route: route.abort())
+    page.keyboard.press("l")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    page.locator("#refused", has_text="whether this unit is locked is not known").wait_for()
+    page.unroute("**/lock")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: not url.endswith(code))
+
+
+def test_a_photo_is_moved_by_keys_and_by_buttons(browser, reading):
+    page = browser.new_page()
+    first_unit(page, reading)
+    page.locator("body[data-shown]").wait_for()
+    middle = "viewer.viewport.getCenter(false)"
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    start = page.evaluate(middle)
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowUp")
+    moved = page.evaluate(middle)
+    assert moved["x"] > start["x"] and moved["y"] < start["y"]
+    assert grades_on(page) == {}
+    page.get_by_role("button", name="To the left").click()
+    page.get_by_role("button", name="Downwards").click()
+    again = page.evaluate(middle)
+    assert again == pytest.approx(start)
+    page.get_by_role("button", name="The whole photo").click()
+    assert page.evaluate("viewer.viewport.getZoom(false) === viewer.viewport.getHomeZoom()")
+
+
+def test_a_comment_tells_how_much_still_fits(browser, reading):
+    page = browser.new_page()
+    first_unit(page, reading)
+    page.locator("#comment").fill("a" * 1950)
+    assert page.locator(".other .room").text_content() == "50 more characters fit"
+    page.locator("#comment").fill("short")
+    assert page.locator(".other .room").text_content() == ""
+
+
+def test_without_keys_of_one_letter_none_locks_a_unit(browser, reading):
+    page = browser.new_page()
+    code = first_unit(page, reading)
+    press_grades(page, meant_for(code))
+    page.wait_for_function(ALL_SENT)
+    look_at_every_view(page)
+    page.locator("#letters").uncheck()
+    page.reload()
+    page.locator("body[data-ready=yes]").wait_for()
+    look = "() => document.body.dataset.shown === 'front'"
+    page.wait_for_function(look)
+    for key in "vul":
+        page.keyboard.press(key)
+    assert page.evaluate("current") == 0
+    assert not page.locator("#sign").evaluate("one => one.open")
+    assert page.locator("#ungradable:focus").count() == 0
+
+
+def test_whoever_hears_the_page_is_told_unit_view_and_dialog(browser, reading):
+    page = browser.new_page()
+    code = first_unit(page, reading)
+    assert page.title() == f"{code} · Blinded reading"
+    assert code in page.get_by_role("heading", level=1).text_content()
+    assert page.locator("#viewer").get_attribute("aria-label") == "The photo of this unit: Front"
+    page.keyboard.press("v")
+    assert page.locator("#viewer").get_attribute("aria-label") == "The photo of this unit: Right side"
+    assert page.locator("#sign").get_attribute("aria-label") == "Lock and sign"
+
+
+def test_a_photo_on_its_way_says_so(browser, reading):
+    page = browser.new_page()
+    held = []
+    page.route("**/photos/**", lambda route: held.append(route) if held is not None else route.continue_())
+    first_unit(page, reading)
+    assert page.locator("#photo-waits").is_visible()
+    late, held = held, None
+    for route in late:
+        route.continue_()
+    page.locator("body[data-shown]").wait_for()
+    assert page.locator("#photo-waits").is_hidden()

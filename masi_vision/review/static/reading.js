@@ -33,22 +33,33 @@ function shown(element, url) {
 }
 
 const urlOf = (view) => `/units/${state.code}/photos/${view}`;
-const viewer = state.views.length ? shown(document.getElementById("viewer"), urlOf(state.views[0])) : null;
-const looked = new Set(); // the views that this page has shown
+const place = document.getElementById("viewer");
+const viewer = state.views.length ? shown(place, urlOf(state.views[0])) : null;
+const looked = new Set(); // the views that were on the screen, not above or below it
+let inSight = false;
 if (viewer) {
   viewer.addHandler("open", () => {
-    looked.add(state.views[current]);
     document.body.dataset.shown = state.views[current];
     failed(false);
+    noteLooked();
   });
   viewer.addHandler("open-failed", () => failed(true));
   viewer.addHandler("tile-load-failed", () => failed(true));
+  new IntersectionObserver((changes) => {
+    inSight = changes.at(-1).intersectionRatio >= 0.5;
+    noteLooked();
+  }, { threshold: [0, 0.5, 1] }).observe(place);
+}
+
+function noteLooked() {
+  if (inSight && document.body.dataset.shown) looked.add(document.body.dataset.shown);
 }
 
 document.getElementById("retry").addEventListener("click", () => show(current));
 
 // A photo that did not come is said where it should be, with a way to ask for it again.
 function failed(did) {
+  document.getElementById("photo-waits").hidden = true;
   if (did) delete document.body.dataset.shown; // hides what the viewer holds: the photo before, its own words
   document.getElementById("photo-failed").hidden = !did;
   const words = document.getElementById("photo-why");
@@ -63,11 +74,14 @@ function show(number) {
   if (!viewer) return;
   current = (number + state.views.length) % state.views.length;
   delete document.body.dataset.shown;
+  document.getElementById("photo-failed").hidden = true;
+  document.getElementById("photo-waits").hidden = false;
   viewer.open({ type: "image", url: urlOf(state.views[current]) });
   mark();
 }
 
 function mark() {
+  if (viewer) place.setAttribute("aria-label", `${t.photo_of}: ${t[state.views[current]]}`);
   for (const button of document.querySelectorAll("[data-view]")) {
     button.setAttribute("aria-pressed", String(button.dataset.view === state.views[current]));
   }
@@ -77,14 +91,33 @@ for (const button of document.querySelectorAll("[data-view]")) {
   button.addEventListener("click", () => show(state.views.indexOf(button.dataset.view)));
 }
 
+// By keys and by buttons what a mouse does by dragging.
+const steps = { left: [-1, 0], right: [1, 0], up: [0, -1], down: [0, 1] };
+function move(how) {
+  if (!viewer) return;
+  const { viewport } = viewer;
+  if (how === "larger") viewport.zoomBy(1.5);
+  else if (how === "smaller") viewport.zoomBy(1 / 1.5);
+  else if (how === "whole") viewport.goHome();
+  else {
+    const { width, height } = viewport.getBounds();
+    viewport.panBy(new OpenSeadragon.Point((steps[how][0] * width) / 4, (steps[how][1] * height) / 4));
+  }
+  viewport.applyConstraints();
+}
+
+for (const button of document.querySelectorAll("[data-move]")) {
+  button.addEventListener("click", () => move(button.dataset.move));
+}
+
 const chart = document.getElementById("chart");
 if (chart) {
-  const place = document.getElementById("chart-viewer");
+  const beside = document.getElementById("chart-viewer");
   let made = false;
   chart.addEventListener("click", () => {
-    place.hidden = !place.hidden;
-    chart.setAttribute("aria-pressed", String(!place.hidden));
-    if (!made) shown(place, "/chart");
+    beside.hidden = !beside.hidden;
+    chart.setAttribute("aria-pressed", String(!beside.hidden));
+    if (!made) shown(beside, "/chart");
     made = true;
   });
 }
@@ -93,6 +126,11 @@ if (chart) {
 
 function inputs(scale) {
   return [...scale.querySelectorAll("input")];
+}
+
+function note(words, language = "") {
+  saved.textContent = words;
+  saved.lang = language || document.documentElement.lang;
 }
 
 // The score is the server's: while it has not what is on the screen, there is none.
@@ -110,6 +148,16 @@ function fill(reading) {
   comment.value = reading.comment;
   tell(null);
   ease();
+  tellRoom();
+}
+
+// A browser cuts what is too long without a word.
+const limited = [...document.querySelectorAll("[maxlength]")];
+function tellRoom() {
+  for (const field of limited) {
+    const left = field.maxLength - field.value.length;
+    field.parentElement.querySelector(".room").textContent = left < 100 ? t.room.replace("{left}", left) : "";
+  }
 }
 
 function read() {
@@ -217,7 +265,7 @@ function showNewest() {
   if (Object.entries(fieldsOf(now)).every(([name, value]) => value === before[name])) return;
   fill(now);
   elsewhere = true;
-  saved.textContent = t.elsewhere;
+  note(t.elsewhere);
 }
 
 function changed() {
@@ -256,7 +304,7 @@ function send() {
 
 async function sendAll() {
   while (behind || isUnsent()) {
-    saved.textContent = t.saving;
+    note(t.saving);
     const sent = { fields: unsent(), at: Date.now() };
     const body = { ...newest(), turn: behind ? 0 : seen + 1, read: state.read }; // 0 only asks
     let answer, told;
@@ -265,7 +313,7 @@ async function sendAll() {
       told = await answer.json();
       if (answer.status >= 500) throw new Error(told.error);
     } catch (error) {
-      saved.textContent = t.offline;
+      note(t.offline);
       clearTimeout(retry);
       retry = setTimeout(send, wait);
       wait = Math.min(2 * wait, 8000);
@@ -275,7 +323,7 @@ async function sendAll() {
     if (!answer.ok) return notTaken(answer.status, told.error || told.detail || answer.statusText);
     take(told, sent);
   }
-  saved.textContent = elsewhere ? t.elsewhere : t.saved;
+  note(elsewhere ? t.elsewhere : t.saved);
   if (refused.textContent === t.offline) say("");
 }
 
@@ -287,7 +335,7 @@ function notTaken(status, words) {
     showNewest();
     tell(scored);
   }
-  saved.textContent = words;
+  note(words, "en");
   if (status === 403 && !sessionStorage.getItem(unsentKey)) {
     sessionStorage.setItem(unsentKey, "opened again");
     location.reload();
@@ -345,15 +393,26 @@ function step(scale, by) {
   if (at) focusScale(at);
 }
 
+// Who speaks to the machine, or leans on the keys, can do without keys of one letter.
+const letters = document.getElementById("letters");
+letters.checked = localStorage.getItem("masi:letters") !== "off";
+letters.addEventListener("change", () => {
+  if (letters.checked) localStorage.removeItem("masi:letters");
+  else localStorage.setItem("masi:letters", "off");
+});
+
 function press(event) {
   const scale = event.target.closest ? event.target.closest(".scale") : null;
   const isArrow = event.key.startsWith("Arrow");
-  if (scale && isArrow) event.preventDefault(); // else a browser grades, and goes on from 6 to 0
+  if (isArrow && (scale || event.shiftKey)) event.preventDefault(); // else a browser grades, and goes on from 6 to 0
   if (event.repeat || event.ctrlKey || event.altKey || event.metaKey || document.getElementById("sign").open) return;
   const typing = ["TEXTAREA", "SELECT"].includes(event.target.tagName) || event.target.type === "text";
   if (typing) return;
   const key = event.key.toLowerCase(); // Caps Lock and Shift make no other key of a letter
-  if (scale && isArrow) step(scale, ["ArrowRight", "ArrowDown"].includes(event.key) ? 1 : -1);
+  const isLetter = /^[a-z]$/.test(key);
+  if (isLetter && !letters.checked) return;
+  if (isArrow && event.shiftKey) move(event.key.slice("Arrow".length).toLowerCase());
+  else if (scale && isArrow) step(scale, ["ArrowRight", "ArrowDown"].includes(event.key) ? 1 : -1);
   else if (/^[0-9]$/.test(event.key) && scale && state.open) {
     const input = inputs(scale).find((one) => one.value === event.key && !one.disabled);
     if (!input) return;
@@ -367,9 +426,9 @@ function press(event) {
     if (key === "u") why.focus();
     else sign();
   }
-  else if (viewer && event.key === "+") viewer.viewport.zoomBy(1.5);
-  else if (viewer && ["-", "_"].includes(event.key)) viewer.viewport.zoomBy(1 / 1.5);
-  else if (viewer && ["=", ")"].includes(event.key)) viewer.viewport.goHome();
+  else if (event.key === "+") move("larger");
+  else if (["-", "_"].includes(event.key)) move("smaller");
+  else if (["=", ")"].includes(event.key)) move("whole");
 }
 
 // --- lock and sign -----------------------------------------------------------------------------------------
@@ -377,9 +436,12 @@ function press(event) {
 const dialog = document.getElementById("sign");
 const refused = document.getElementById("refused");
 const password = document.getElementById("password");
+const signing = document.getElementById("signed");
+let isSigning = false;
 
-function say(words) {
+function say(words, language = "") {
   refused.textContent = words;
+  refused.lang = language || document.documentElement.lang;
   refused.hidden = !words;
 }
 
@@ -396,18 +458,19 @@ function sign() {
   if (viewer && !looked.size) {
     failed(true);
     document.getElementById("retry").focus();
-    saved.textContent = t.not_shown;
+    note(t.not_shown);
     return;
   }
   const unseen = state.views.find((view) => !looked.has(view));
   if (unseen && !why.value) { // what is signed is that the unit was graded from its photographs
-    show(state.views.indexOf(unseen));
-    saved.textContent = `${t.not_seen}: ${t[unseen]}.`;
+    place.scrollIntoView({ block: "nearest" });
+    if (document.body.dataset.shown !== unseen) show(state.views.indexOf(unseen));
+    note(`${t.not_seen}: ${t[unseen]}.`);
     return;
   }
   if (!complete()) {
     const open = usable().find((scale) => !inputs(scale).some((input) => input.checked));
-    saved.textContent = lacksComment() ? t.missing_comment : `${t.missing} ${t.missing_here}: ${open.ariaLabel}.`;
+    note(lacksComment() ? t.missing_comment : `${t.missing} ${t.missing_here}: ${open.ariaLabel}.`);
     if (lacksComment()) comment.focus();
     else focusScale(open);
     return;
@@ -417,7 +480,7 @@ function sign() {
   if (ofThem !== asked) {
     asked = ofThem;
     if (odd.length) {
-      saved.textContent = `${t.no_darkness}: ${ofThem}.`;
+      note(`${t.no_darkness}: ${ofThem}.`);
       document.getElementById("lock").focus(); // beside what is asked
       return;
     }
@@ -428,8 +491,28 @@ function sign() {
   password.focus();
 }
 
+// Once at a time: every wrong password counts, also those of a key that was held.
 async function signed(event) {
   event.preventDefault();
+  if (isSigning) return;
+  if (!password.value) {
+    password.focus();
+    return;
+  }
+  isSigning = true;
+  signing.disabled = true;
+  say("");
+  const words = signing.textContent;
+  signing.textContent = t.signing;
+  await signAndLock();
+  signing.textContent = words;
+  signing.disabled = false;
+  isSigning = false;
+  password.value = "";
+  password.focus();
+}
+
+async function signAndLock() {
   const seenHere = JSON.stringify(read());
   await send(); // what is signed is what is saved, and what was on the screen
   if (isUnsent()) return say(saved.textContent);
@@ -441,11 +524,11 @@ async function signed(event) {
       location.href = `/units/${state.code}/next`;
       return;
     }
-    say(told.error || told.detail || answer.statusText);
+    say(told.error || told.detail || answer.statusText, answer.status === 403 ? "" : "en");
     behind = answer.status === 409; // perhaps graded elsewhere meanwhile: that is shown
     send();
   } catch (error) {
-    say(t.offline);
+    say(t.not_answered);
   }
 }
 
@@ -453,9 +536,11 @@ if (state.open) {
   form.addEventListener("change", changed);
   comment.addEventListener("input", changed);
   document.getElementById("lock").addEventListener("click", sign);
-  document.getElementById("signed").addEventListener("click", signed);
+  signing.addEventListener("click", signed);
+  password.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.repeat) event.preventDefault(); });
   document.getElementById("cancel").addEventListener("click", () => dialog.close());
 }
+for (const field of limited) field.addEventListener("input", tellRoom);
 form.addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("keydown", press);
 document.addEventListener("focusin", (event) => { if (!event.target.closest("#viewer, #chart-viewer")) last = event.target; });

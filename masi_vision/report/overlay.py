@@ -22,17 +22,17 @@ from masi_vision.written import write_file
 
 _FACE_HEIGHT_PX = 900
 _MARGIN = 0.12
-_COLOURS: dict[
-    Subunit, tuple[int, int, int]
-] = {  # Okabe and Ito's palette: told apart by colour-blind readers
+# Okabe and Ito (2008), and grey: told apart with any kind of colour vision.
+_COLOURS: dict[Subunit, tuple[int, int, int]] = {
     Subunit.FOREHEAD: (240, 228, 66),
     Subunit.RIGHT_MALAR: (86, 180, 233),
     Subunit.LEFT_MALAR: (230, 159, 0),
-    Subunit.CHIN: (0, 190, 140),
+    Subunit.CHIN: (0, 114, 178),
     Subunit.NOSE: (160, 160, 160),
     Subunit.UPPER_LIP: (160, 160, 160),
 }
-_PIGMENT = (255, 0, 160)
+# Light in a black casing: one of the two stands out from any skin, to any eye. Chosen here, by looking.
+_PIGMENT = (255, 150, 220)
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _DOUBT = (190, 0, 0)
 _SCALES = "A: area 0 to 6, D: darkness 0 to 4"
@@ -70,10 +70,10 @@ def draw_overlay(result: PhotoScore, visit: VisitScore | None = None) -> Picture
     codes = _scaled(measures.face.photo_codes(window), plain.shape)
     pigmented = _pigmented(measures, window, plain.shape) & (codes > 0)
     marked = plain.copy()
+    _outline(marked, pigmented, _PIGMENT, 2)
     for subunit in SUBUNITS:
         thick = 2 if subunit in MASI_SUBUNITS else 1
         _outline(marked, codes == subunit, _COLOURS[subunit], thick)
-    _outline(marked, pigmented, _PIGMENT, 1)
     told = _told(result, visit)
     for subunit in MASI_SUBUNITS:
         if region := told.get(subunit.name.lower()):
@@ -180,7 +180,8 @@ def _strip(result: PhotoScore, visit: VisitScore | None, width: int) -> Picture:
     note = _NOTES.get(result.provenance.pigment_method, "pigment")
     (wide, _), _ = cv2.getTextSize(note, _FONT, 0.5, 1)
     x = width - wide - 12
-    cv2.line(strip, (x - 34, 77), (x - 8, 77), _PIGMENT, 2, cv2.LINE_AA)
+    for colour, thick in (((0, 0, 0), 4), (_PIGMENT, 2)):
+        cv2.line(strip, (x - 34, 77), (x - 8, 77), colour, thick, cv2.LINE_AA)
     cv2.putText(strip, note, (x, 82), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
     (wide, _), _ = cv2.getTextSize(_SCALES, _FONT, 0.45, 1)
     cv2.putText(strip, _SCALES, (x - 60 - wide, 82), _FONT, 0.45, _INK, 1, cv2.LINE_AA)

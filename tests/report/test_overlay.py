@@ -7,11 +7,25 @@ import numpy as np
 import pytest
 
 from masi_vision import score_photo
-from masi_vision.photo import Photo
-from masi_vision.report.overlay import draw_overlay, write_overlay
+from masi_vision.face.atlas import Subunit
+from masi_vision.photo import Photo, srgb_to_linear
+from masi_vision.report.overlay import _COLOURS, draw_overlay, write_overlay
 from masi_vision.scale import RegionGrade
 from masi_vision.visit.quality import Finding
 from masi_vision.visit.score import visit_of
+
+PINK = (255, 150, 220)
+# Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB; and the eye that sees all colours.
+DEUTERANOPIC = [
+    [0.367322, 0.860646, -0.227968],
+    [0.280085, 0.672501, 0.047413],
+    [-0.01182, 0.04294, 0.968881],
+]
+EYES = pytest.mark.parametrize("eye", [np.eye(3), DEUTERANOPIC], ids=["all colours", "deuteranopic"])
+
+
+def seen_by(eye, srgb):
+    return np.clip(srgb_to_linear(np.asarray(srgb, np.uint8)) @ np.transpose(eye), 0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +59,7 @@ def test_the_overlay_has_the_face_twice_and_a_strip_below(result):
 def test_the_face_beside_it_is_left_alone(halves):
     plain, _ = halves
     assert abs(plain[..., 0].astype(int) - plain[..., 2]).mean() < 80
-    assert not np.all(plain == (255, 0, 160), axis=2).any()  # no mark's colour
+    assert not np.all(plain == PINK, axis=2).any()  # no mark's colour
 
 
 def test_the_marked_face_differs_from_the_plain_one_only_by_thin_lines(halves):
@@ -58,10 +72,26 @@ def test_the_marked_face_differs_from_the_plain_one_only_by_thin_lines(halves):
 def test_pigment_is_outlined_on_the_right_cheek_and_nowhere_else(halves):
     plain, marked = halves
     width = plain.shape[1]
-    pink = (np.abs(marked.astype(int) - (255, 0, 160)).sum(axis=2) < 60) & (plain != marked).any(axis=2)
+    pink = (np.abs(marked.astype(int) - PINK).sum(axis=2) < 60) & (plain != marked).any(axis=2)
     columns = np.nonzero(pink)[1]
     assert len(columns) > 50
     assert (columns < width / 2).all()  # the patient's right is on the left
+
+
+@EYES
+def test_the_line_around_pigment_and_its_casing_leave_no_skin_on_which_both_are_lost(halves, eye):
+    _, marked = halves
+    rows, columns = np.nonzero((marked == PINK).all(axis=2))
+    around = np.s_[rows.min() - 2 : rows.max() + 3, columns.min() - 2 : columns.max() + 3]
+    light = seen_by(eye, marked[around]) @ (0.2126, 0.7152, 0.0722) + 0.05
+    assert light.max() / light.min() > 9  # so one of the two has 3 : 1 (WCAG 1.4.11) against anything
+
+
+@EYES
+def test_no_graded_region_is_outlined_like_nose_and_lip(eye):
+    grey = seen_by(eye, _COLOURS[Subunit.NOSE])
+    for subunit in (Subunit.FOREHEAD, Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR, Subunit.CHIN):
+        assert np.abs(seen_by(eye, _COLOURS[subunit]) - grey).max() > 0.2, subunit
 
 
 def test_each_malar_region_is_outlined_on_its_own_side_in_its_own_colour(halves):

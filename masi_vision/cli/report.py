@@ -175,7 +175,8 @@ def _pdf_of(page: str) -> bytes:
             f'The PDF cannot be made ({error}). Expected the extra "pdf" (pip install ".[pdf]") and Pango '
             f"(Debian: libpango-1.0-0, libpangoft2-1.0-0). Or print {PAGE} from a browser."
         ) from error
-    return bytes(HTML(string=page, url_fetcher=URLFetcher(allowed_protocols=["data"])).write_pdf())
+    read = HTML(string=page, url_fetcher=URLFetcher(allowed_protocols=["data"]))
+    return bytes(read.write_pdf(pdf_tags=True))  # tags: a screen reader finds headings, rows and pictures
 
 
 def _run_of(results: Path) -> dict[str, Any]:

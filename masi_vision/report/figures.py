@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +26,18 @@ Interval = tuple[float, float, float]
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
 _GREY = "#595959"
+_COLUMN_IN, _LINE_IN = 0.075, 0.16  # of the small print of a figure
+_NAME_COLUMNS, _LEGEND_COLUMNS = 38, 86
+_TICK_COLUMNS = 13  # "(unscheduled" whole
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "masi_vision",
     "font.family": "sans-serif",
     "font.size": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "text.parse_math": False,  # a name may hold $
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
@@ -67,17 +77,20 @@ def bland_altman_figure(
         axes.set_xlabel(f"mean of {names[0]} and {names[1]}, mMASI")
         axes.set_ylabel(f"{names[0]} less {names[1]}")
 
-    return _drawn(draw, (7.2, 4.2), right=0.82)
+    return _drawn(draw, (7.2, 4.2))
 
 
 def trajectories_figure(
     arms: Mapping[str, Mapping[str, Interval]], endpoint: str, *, from_zero: bool = True
 ) -> str:
     """Mean of every arm at every visit, with intervals; arms stand a little beside each other."""
+    visits = sorted({visit for of in arms.values() for visit in of}, key=natural_key)
+    ticks, width_in = _ticks(visits)
+    names = [_wrapped(f"arm {arm}", _LEGEND_COLUMNS) for arm in arms]
+    beside = max(1, _LEGEND_COLUMNS // (max(_columns(name) for name in names) + 8))
 
     def draw(axes: Axes) -> None:
-        visits = sorted({visit for of in arms.values() for visit in of}, key=natural_key)
-        for number, (arm, of) in enumerate(arms.items()):
+        for number, (name, of) in enumerate(zip(names, arms.values(), strict=True)):
             shift = 0.07 * (number - (len(arms) - 1) / 2)
             there = [visit for visit in visits if visit in of]
             places = [visits.index(visit) + shift for visit in there]
@@ -87,22 +100,23 @@ def trajectories_figure(
                 places,
                 values[0],
                 yerr=error,
-                label=f"arm {arm}",
+                label=name,
                 color=_COLOURS[number % len(_COLOURS)],
                 marker=_MARKS[number % len(_MARKS)],
                 markersize=5,
                 capsize=3,
                 linewidth=1.5,
             )
-        axes.set_xticks(range(len(visits)), visits)
+        axes.set_xticks(range(len(visits)), ticks)
         axes.set_ylabel(f"{endpoint}, mean and 95 % interval")
         lowest = min(low for of in arms.values() for _, low, _ in of.values())
         if from_zero or not lowest < 0:  # no score is lower, whatever an interval says
             axes.set_ylim(bottom=0.0)
         axes.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
-        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axes.figure.legend(frameon=False, loc="outside upper left", ncols=beside)
 
-    return _drawn(draw, (7.6, 4.2), right=0.86)
+    lines = sum(name.count("\n") + 1 for name in names) / beside
+    return _drawn(draw, (width_in, 3.9 + _LINE_IN * (lines + _lines(ticks))))
 
 
 def figure_text(value: float, endpoint: str = "mmasi") -> str:
@@ -120,56 +134,89 @@ def interval_text(interval: Interval, endpoint: str = "mmasi") -> str:
 
 def forest_figure(rows: Sequence[tuple[str, Interval]], measure: str, endpoint: str) -> str:
     """Differences with their intervals, one below the other; left of the line is less than the control."""
+    names = [_wrapped(name, _NAME_COLUMNS) for name, _ in rows]
+    lines = np.array([name.count("\n") + 2 for name in names])
+    places, high = np.cumsum(lines) - lines / 2, max(lines.sum(), 4)
 
     def draw(axes: Axes) -> None:
-        for place, (_, (value, low, high)) in enumerate(rows):
-            axes.plot([low, high], [place, place], color=_COLOURS[0], linewidth=1.8, solid_capstyle="butt")
+        for place, (_, (value, low, up)) in zip(places, rows, strict=True):
+            axes.plot([low, up], [place, place], color=_COLOURS[0], linewidth=1.8, solid_capstyle="butt")
             axes.plot(value, place, "s", color=_COLOURS[0], markersize=6)
-            words = interval_text((value, low, high), endpoint)
+            words = interval_text((value, low, up), endpoint)
             axes.annotate(words, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=9)
         axes.axvline(0, color="black", linewidth=0.8)
-        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
-        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_yticks(places, names)
+        axes.set_ylim(high, 0)
         axes.set_xlabel(measure)
 
-    return _drawn(draw, (7.6, 0.7 + 0.33 * max(len(rows), 2)), left=0.36, right=0.74)
+    return _drawn(draw, (7.6, 0.7 + _LINE_IN * high))
 
 
 def distribution_figure(groups: Mapping[str, Values], endpoint: str) -> str:
     """Every value of every visit as a point, and the quartiles as a box."""
+    kept = [values[np.isfinite(values)] for values in groups.values()]
+    ticks, width_in = _ticks(groups)
 
     def draw(axes: Axes) -> None:
         rng = np.random.default_rng(0)
-        kept = {name: values[np.isfinite(values)] for name, values in groups.items()}
-        for place, values in enumerate(kept.values()):
+        for place, values in enumerate(kept):
             across = place + rng.uniform(-0.18, 0.18, len(values))
             axes.scatter(
                 across, values, s=22, color=_COLOURS[0], alpha=0.7, linewidths=0, zorder=3, clip_on=False
             )
         axes.boxplot(
-            list(kept.values()),
+            kept,
             positions=range(len(kept)),
             widths=0.5,
             showfliers=False,
             medianprops={"color": _COLOURS[1], "linewidth": 2},
         )
-        axes.set_xticks(range(len(kept)), [f"{name}\n{len(values)}" for name, values in kept.items()])
+        axes.set_xticks(
+            range(len(kept)), [f"{name}\n{len(values)}" for name, values in zip(ticks, kept, strict=True)]
+        )
         axes.set_ylabel(endpoint)
         axes.set_ylim(bottom=0)
 
-    return _drawn(draw, (7.2, 3.8))
+    return _drawn(draw, (width_in, 3.7 + _LINE_IN * _lines(ticks)))
 
 
-def _drawn(draw: Any, size: tuple[float, float], *, left: float = 0.1, right: float = 0.97) -> str:
+def _ticks(names: Iterable[str]) -> tuple[list[str], float]:
+    """Names below an axis, in lines that do not meet, and the width [in] of the figure with room for them."""
+    names = list(names)
+    longest = max((_columns(word) for name in names for word in name.split()), default=1)
+    needed = min(longest, _TICK_COLUMNS) + 1
+    width_in = max(7.4, 0.8 + _COLUMN_IN * needed * len(names))
+    room = int((width_in - 0.8) / _COLUMN_IN / len(names)) - 1
+    return [_wrapped(name, room) for name in names], width_in
+
+
+def _columns(text: str) -> int:
+    """How wide a text is: a letter of the far East takes two columns."""
+    return sum(1 + (east_asian_width(letter) in "WF") for letter in text)
+
+
+def _wrapped(name: str, columns: int) -> str:
+    """The name in lines of at most so many columns."""
+    padded = "".join(letter + "\0" * (_columns(letter) - 1) for letter in name)
+    return fill(padded, columns).replace("\0", "")
+
+
+def _lines(names: Iterable[str]) -> int:
+    """Of the name with the most."""
+    return max(name.count("\n") for name in names) + 1
+
+
+def _drawn(draw: Any, size_in: tuple[float, float]) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure as Sheet
 
-    with mpl.rc_context(_STYLE):
-        sheet: Figure = Sheet(figsize=size)
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # The words stay text in the file, for a font of the machine that shows it.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        sheet: Figure = Sheet(figsize=size_in, layout="constrained")
         axes = sheet.subplots()
         axes.grid(color="#e3e3e3", linewidth=0.6)
         draw(axes)
-        sheet.subplots_adjust(left=left, right=right, top=0.96, bottom=min(0.6 / size[1], 0.4))
         text = io.StringIO()
         # Without a date, the same data are the same file.
         sheet.savefig(text, format="svg", metadata={"Date": None, "Creator": None})

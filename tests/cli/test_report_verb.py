@@ -5,6 +5,7 @@ import csv
 import json
 import re
 import shutil
+import zlib
 
 import cv2
 import numpy as np
@@ -198,6 +199,9 @@ def test_the_same_page_as_pdf(study, tmp_path):
     assert printed.startswith(b"%PDF-")
     assert printed.rstrip().endswith(b"%%EOF")
     assert len(printed) > 30_000
+    parts = re.findall(rb"FlateDecode.*?stream\n(.*?)\nendstream", printed, re.DOTALL)
+    tags = b"".join(zlib.decompressobj().decompress(part) for part in parts)
+    assert b"/StructTreeRoot" in tags  # what a screen reader goes by
 
 
 def test_a_folder_without_a_run_is_refused(study, tmp_path):

@@ -1,11 +1,18 @@
 """The page of a study: what came in and what did not, and figures that are what was measured."""
 
 import re
+import warnings
+from html.parser import HTMLParser
+from itertools import combinations
 
 import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib", reason="needs the extra stats")
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from masi_vision.report.figures import (
     bland_altman_figure,
@@ -195,3 +202,127 @@ def test_a_patient_s_name_stands_above_the_strip_and_what_was_not_compared_below
     first, second = (page.index(f'<h3 class="name">{name}</h3>') for name in ("P1", "P2"))
     assert first < page.index("data:image/jpeg") < second < page.index("Not compared: v2 (clipped).")
     assert page.count("data:image/jpeg") == 1
+
+
+ARMS = (
+    "Azelaic acid 20 % cream twice daily and SPF50",
+    "Placebo",
+    "Tranexamic acid 250 mg by mouth twice daily on",
+    "Hydroquinone 4% with tretinoin and mometasone",
+    "Triplecombinationcreamwithoutaspaceinitsname1",
+)
+WEEKS = (
+    "Screening-Baseline",
+    "Week 8 (phone+photo)",
+    "Week 12 (end of treatment)",
+    "Week 28 (unscheduled visit)",
+)
+ONE = (3.0, 2.0, 4.0)
+
+
+def figures_of(arms, visits):
+    rows = [(f"baseline carried forward: {arm} less {arms[0]}", ONE) for arm in arms]
+    return {
+        "forest": lambda: forest_figure(rows, "difference in amount of pigment (OD); left of 0: less", "od"),
+        "trajectories": lambda: trajectories_figure(
+            {arm: dict.fromkeys(visits, ONE) for arm in arms}, "mMASI"
+        ),
+        "distribution": lambda: distribution_figure({visit: np.ones(9) for visit in visits}, "mMASI"),
+    }
+
+
+@pytest.mark.parametrize("figure", ["forest", "trajectories", "distribution"])
+@pytest.mark.parametrize(
+    ("arms", "visits"), [(ARMS[:2], WEEKS[:2]), (ARMS, [*WEEKS, *(f"{w}." for w in WEEKS)])]
+)
+def test_no_word_of_a_figure_is_cut_off_or_lies_over_another(monkeypatch, figure, arms, visits):
+    sheets, save = [], Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda sheet, *a, **k: sheets.append(sheet) or save(sheet, *a, **k)
+    )
+    figures_of(arms, visits)[figure]()
+    (sheet,) = sheets
+    drawn_by = FigureCanvasAgg(sheet).get_renderer()
+    sheet.draw(drawn_by)
+    there = [text for text in sheet.findobj(Text) if text.get_visible()]
+    words = [text for text in there if any(map(str.isalpha, text.get_text()))]
+    assert len(words) > len(visits)
+    boxes = [(text.get_text(), text.get_window_extent(drawn_by)) for text in words]
+    for name, box in boxes:
+        assert min(box.x0, box.y0) >= 0, name
+        assert box.x1 <= sheet.bbox.x1, name
+        assert box.y1 <= sheet.bbox.y1, name
+    for (one, box), (other, there) in combinations(boxes, 2):
+        assert not box.overlaps(there), (one, other)
+
+
+def test_a_name_in_another_script_or_with_signs_of_formulas_is_drawn_as_it_is_without_a_word():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svg = trajectories_figure({"安慰剂": {"基线": ONE}, "$5 and $6": {"基线": ONE}}, "mMASI")
+    assert {"arm 安慰剂", "arm $5 and $6", "基线"} <= set(re.findall(">([^<>]+)</text>", svg))
+
+
+def test_letters_that_are_twice_as_wide_have_twice_the_room():
+    visits = [f"第十二周治疗结束随访电话{number}" for number in range(8)]
+    svg = distribution_figure(dict.fromkeys(visits, np.ones(9)), "mMASI")
+    lines = [line for line in re.findall(">([^<>]+)</text>", svg) if not line.isascii()]
+    assert "".join(lines).startswith("第十二周治疗结束随访电话")
+    assert max(map(len, lines)) <= 7
+
+
+@pytest.fixture
+def wide_page():
+    """An outcome whose arms have long names."""
+    row = {"analysis": "primary", "visit": WEEKS[3], "patients": "40", "measure": "difference"}
+    row |= {"value": "-2.157", "low": "-2.9", "high": "-1.4", "p": "1e-7", "p_adjusted": "0.0123"}
+    outcome = [row | {"arm": f"{arm} less {ARMS[4]}"} for arm in ARMS]
+    return study_page(StudyReport("T", RUN, SCORES, [read("P1")], [AGREED], outcome))
+
+
+class Tables(HTMLParser):
+    """What is above each table, each header cell, and the first cell of each row."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.above, self.headers, self.first = [], [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "table":
+            self.above.append(self.open[-1])
+        if tag == "tr":
+            self.first.append("")
+        elif self.open[-1:] == [("tr", None)]:
+            self.first[-1] = self.first[-1] or tag
+        if tag == "th":
+            self.headers.append([dict(attrs).get("scope"), ""])
+        if tag not in ("meta", "img", "br"):
+            self.open.append((tag, dict(attrs).get("class")))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1][0] == "th":
+            self.headers[-1][1] += data
+
+
+def test_every_table_scrolls_by_itself_and_every_row_and_column_has_a_header(wide_page):
+    tables = Tables(wide_page)
+    assert set(tables.above) == {("div", "scroll")}
+    assert len(tables.above) == 6
+    assert all(scope in ("row", "col") and text.strip() for scope, text in tables.headers)
+    assert set(tables.first) == {"th"}
+
+
+def test_nothing_printed_lies_beyond_the_edge_of_a_page_and_pages_are_numbered(wide_page):
+    try:
+        from weasyprint import HTML
+    except (ImportError, OSError) as error:
+        pytest.skip(f"needs the extra pdf and Pango ({error})")
+    pages = HTML(string=wide_page).render().pages
+    for number, page in enumerate(pages, start=1):
+        words = [box for box in page._page_box.descendants() if hasattr(box, "text")]
+        assert f"{number} / {len(pages)}" in " ".join(box.text for box in words)
+        assert max(box.position_x + box.width for box in words) <= page.width - 60  # 16 mm

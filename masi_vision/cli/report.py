@@ -64,6 +64,7 @@ def report(
     run = _run_of(results)
     _refuse_other_tables(opened, scores or results / "scores.csv")
     _refuse_of_other_run(opened, run, scores or results)
+    _refuse_other_counts(opened, run, scores or results / "scores.csv")
     read = rows_of(reads) if reads else []
     if reads and not any(row.get("reader") for row in read):
         raise StatsError(f"{reads.name} names no reader. Expected reads, after masi unblind.")
@@ -217,6 +218,21 @@ def _refuse_of_other_run(scores: Rows, run: Mapping[str, Any], source: Path) -> 
         raise StatsError(
             f"No score of {source.name} was made by the run of RESULTS: version, settings or models differ. "
             "Expected the scores of that run, after masi unblind. Name the RESULTS that they came from."
+        )
+
+
+def _refuse_other_counts(scores: Rows, run: Mapping[str, Any], source: Path) -> None:
+    """The page tells visits of the table and of run.json, as one number: masi unblind keeps every row."""
+    counts = run.get("counts", {})
+    if not {"scored", "not_scored"} <= counts.keys():
+        return
+    scored = sum(row["status"] == "scored" for row in scores)
+    found = (scored, len(scores) - scored)
+    if found != (expected := (counts["scored"], counts["not_scored"])):
+        raise StatsError(
+            "{} has {} visits scored and {} not, and run.json of RESULTS counts {} and {}. Expected every "
+            "visit of that run, hidden repeats too, as masi unblind writes them. Name the RESULTS that the "
+            "table came from; of several runs make one with masi batch.".format(source, *found, *expected)
         )
 
 

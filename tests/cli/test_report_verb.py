@@ -95,6 +95,21 @@ def test_scores_of_another_run_are_not_shown_under_this_one_s_hashes(study, tmp_
     assert "No score of other.csv was made by the run of RESULTS" in " ".join(done.output.split())
 
 
+def test_a_table_that_counts_other_visits_than_the_run_is_refused(study, tmp_path):
+    rows = list(csv.DictReader((study / "results" / "scores.csv").open(encoding="utf-8")))
+    lost = [rows[0] | {"status": "not_scored", "reason": "no_face", "mmasi": ""}, *rows[1:]]
+    for name, table, found in (
+        ("fewer", rows[1:], "95 visits scored and 0 not"),
+        ("other", lost, "95 visits scored and 1 not"),
+    ):
+        (tmp_path / f"{name}.csv").write_text(csv_text([*rows[0]], table))
+        done = masi(
+            "report", study / "results", "--scores", tmp_path / f"{name}.csv", "--out", tmp_path / name
+        )
+        assert done.exit_code == 2
+        assert f"has {found}, and run.json of RESULTS counts 96 and 0" in " ".join(done.output.split())
+
+
 @pytest.mark.parametrize("state", ["running", "interrupted", "failed"])
 def test_results_of_a_run_that_did_not_end_are_refused_everywhere(study, tmp_path, state):
     shutil.copytree(study / "results", tmp_path / "results")

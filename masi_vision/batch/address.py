@@ -53,7 +53,8 @@ def remote(address: str) -> UPath:
     except (ImportError, OSError, ValueError) as error:
         raise StudyError(
             f"{address} cannot be opened ({error}). Expected a path, or an address whose package is "
-            "installed: pip install 'masi-vision[cluster]', and s3fs for s3://, gcsfs for gs://."
+            "installed: in the checkout of masi_vision pip install '.[cluster]', and s3fs for s3://, gcsfs "
+            "for gs://."
         ) from error
     return place
 

@@ -51,7 +51,8 @@ class ClusterWorkers:
             from distributed import CancelledError, Client, as_completed
         except ImportError as error:
             raise StudyError(
-                "Dask is not installed. Expected it for --cluster: pip install 'masi-vision[cluster]'."
+                "Dask is not installed. Expected it for --cluster. In the checkout of masi_vision run: pip "
+                'install ".[cluster]"'
             ) from error
         if not re.fullmatch(r"(\w+://)?\S+:\d+(/\S*)?|inproc://\S+", self.address):
             raise StudyError(

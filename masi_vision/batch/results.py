@@ -51,10 +51,10 @@ class ResultsFolder:
 
     def parts(self) -> list[Path]:
         """The folders of all parts that have a ledger."""
-        return [lock.parent for lock in self._locks() if (lock.parent / LEDGER).exists()]
+        return [folder for folder in self._part_folders() if (folder / LEDGER).exists()]
 
-    def _locks(self) -> list[Path]:
-        return sorted((self.out / SHARDS).glob(f"*/{LOCK}"))
+    def _part_folders(self) -> list[Path]:
+        return sorted(folder for folder in (self.out / SHARDS).glob("*") if folder.is_dir())
 
     @contextmanager
     def held(self, pictures: tuple[Pictures, ...]) -> Iterator[Ledger]:
@@ -72,8 +72,8 @@ class ResultsFolder:
             make_folders(self.out, pictures)
             if self.shard is None:
                 stack.enter_context(_locked(self.out))
-                for lock in self._locks():
-                    stack.enter_context(_locked(lock.parent))
+                for folder in self._part_folders():
+                    stack.enter_context(_locked(folder))
                 self._clear_parts()
                 stack.callback(self._clear_parts)
             else:

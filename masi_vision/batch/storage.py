@@ -8,9 +8,9 @@ import os
 import platform
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,7 +89,6 @@ def _fetch(there: UPath, here: Path, *, pictures: bool) -> None:
         beside = here / SHARDS / _THERE
         beside.mkdir(parents=True, exist_ok=True)
         there.fs.get_file((there / LEDGER).path, str(beside / LEDGER))
-        (beside / LOCK).touch()
     for kind in (OVERLAYS, MASKS) if pictures else ():
         for ours in (here / kind).glob("*"):
             ours.unlink()
@@ -120,11 +119,13 @@ def _held(there: UPath, out: str) -> Iterator[None]:
     with _said(out):
         there.fs.makedirs(there.path, exist_ok=True)
         if lock.exists():
+            who = lock.read_text(encoding="utf-8")
             raise OutputError(
-                f"Another run works in {out}, or was killed: {lock.read_text()}. Expected none. Wait until "
-                f"it is done; if it is dead, take away {LOCK} there."
+                f"Another run works in {out}, or was killed: {who}. Expected none. Wait until it is done; if "
+                f"it is dead, take away {LOCK} there."
             )
-        lock.write_text(f"process {os.getpid()} on {platform.node()} since {time.strftime('%F %T')}")
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        lock.write_text(f"process {os.getpid()} on {platform.node()} since {since}", encoding="utf-8")
     try:
         yield
     finally:

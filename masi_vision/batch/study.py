@@ -194,4 +194,7 @@ def _beside(study: str, path: str, line: int) -> str:
                 "the manifest's folder on, within its bucket. Correct the line."
             )
         return f"{kind}://{joined}"
-    return str((local_path(study).parent / local_path(path)).absolute())
+    found = local_path(study).parent / local_path(path)
+    if "\\" in path and not found.exists():  # written on Windows
+        found = local_path(study).parent / local_path(path.replace("\\", "/"))
+    return str(found.absolute())

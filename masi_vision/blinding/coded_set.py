@@ -26,9 +26,11 @@ from masi_vision.blinding.order import draw_codes, reading_order, repeats_wanted
 from masi_vision.blinding.photo import CodedPhoto, coded_photo
 from masi_vision.csv_table import csv_text, read_csv
 from masi_vision.errors import BlindingError, LeakError, OutputError, PhotoUnreadable, reason_of
-from masi_vision.names import View
+from masi_vision.names import View, folded
 from masi_vision.photo import read_photo
+from masi_vision.report.names import safe_name
 from masi_vision.version import __version__
+from masi_vision.written import write_file
 
 FORMAT = 1
 CONTENTS, ORDERS, ORDER_COLUMNS = "set.json", "orders", ("place", "code")
@@ -52,13 +54,22 @@ class CodingPlan:
     repeat_share: float = 0.2
 
     def __post_init__(self) -> None:
-        if not self.readers or len(set(self.readers)) < len(self.readers):
-            raise BlindingError(f"readers are {', '.join(self.readers) or 'none'}. Expected different names.")
-        wrong = [name for name in self.readers if not name.replace("-", "").replace("_", "").isalnum()]
+        if not self.readers or len({folded(name) for name in self.readers}) < len(self.readers):
+            raise BlindingError(
+                f"readers are {', '.join(self.readers) or 'none'}. Expected names that differ in more than "
+                "capitals."
+            )
+        wrong = [name for name in self.readers if not _names_a_file(name)]
         if wrong:
             raise BlindingError(
-                f"A reader is called {wrong[0]!r}. Expected letters, digits, - and _ alone: it names a file."
+                f"A reader is called {wrong[0]!r}. Expected letters, digits, - and _ alone, and no "
+                "name that Windows keeps for a device: it names a file."
             )
+
+
+def _names_a_file(name: str) -> bool:
+    """Whether it is a file's name on every system."""
+    return name.replace("-", "").replace("_", "").isalnum() and safe_name(name) == name
 
 
 @dataclass(frozen=True)
@@ -205,11 +216,10 @@ def _write_lists(
         "readers": list(orders),
         "photos": dict(sorted(hashes.items())),
     }
-    (folder / CONTENTS).write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
-    (folder / ORDERS).mkdir()
+    write_file(folder / CONTENTS, json.dumps(contents, indent=1) + "\n")
     for reader, codes in orders.items():
         rows = ({"place": place, "code": code} for place, code in enumerate(codes, 1))
-        (folder / ORDERS / f"{reader}.csv").write_text(csv_text(ORDER_COLUMNS, rows), encoding="utf-8")
+        write_file(folder / ORDERS / f"{reader}.csv", csv_text(ORDER_COLUMNS, rows))
 
 
 def _even_times(folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import io
 import os
 import platform
 import sys
@@ -29,6 +31,9 @@ def verb(run: Callable[_P, int]) -> Callable[_P, None]:
     @functools.wraps(run)
     def guarded(*args: _P.args, **kwargs: _P.kwargs) -> None:
         warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # "Corrupt EXIF data"
+        for stream in (sys.stdout, sys.stderr):  # a name in a script that the terminal lacks is no bug
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
         try:
             code = run(*args, **kwargs)
         except MasiError as error:
@@ -37,16 +42,24 @@ def verb(run: Callable[_P, int]) -> Callable[_P, None]:
         except KeyboardInterrupt:
             typer.echo("masi: stopped.", err=True)
             code = STOPPED
-        except BrokenPipeError:
-            _leave_pipe()
-            code = DONE
-        except Exception:
-            typer.echo(_bug_sentence(), err=True)
-            code = BUG
+        except Exception as error:
+            if _has_no_reader(error):
+                _leave_pipe()
+                code = DONE
+            else:
+                typer.echo(_bug_sentence(), err=True)
+                code = BUG
         raise typer.Exit(code)
 
     guarded.__annotations__ = {**run.__annotations__, "return": "None"}
     return guarded
+
+
+def _has_no_reader(error: Exception) -> bool:
+    """Whether the reader of our output has gone; Windows says so by another error (bpo-35754)."""
+    if os.name == "nt" and isinstance(error, OSError) and error.filename is None:
+        return error.errno in (errno.EPIPE, errno.EINVAL)
+    return isinstance(error, BrokenPipeError)
 
 
 def _leave_pipe() -> None:

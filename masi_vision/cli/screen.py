@@ -38,8 +38,6 @@ _CAPTION = (
 def console(*, stderr: bool = False) -> Console:
     """A console that prints names as they are, and no colour where there is no terminal."""
     stream = sys.stderr if stderr else sys.stdout
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="replace")
     terminal = stream.isatty()
     return Console(
         file=stream,

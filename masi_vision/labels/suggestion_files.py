@@ -11,13 +11,13 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from masi_vision.errors import DatasetError, reason_of
 from masi_vision.labels.classes import HIDDEN, UNKNOWN_CLASS
 from masi_vision.labels.export import Json
 from masi_vision.labels.outline import Mask, outlines
 from masi_vision.labels.run_length import brush_numbers, column_counts, packed
 from masi_vision.labels.suggest import CATEGORIES, PhotoList, Suggestion
 from masi_vision.photo import printable
+from masi_vision.written import write_file
 
 COCO, TASKS, CONFIG = "coco.json", "label_studio.json", "label_studio_config.xml"
 _FROM, _TO = "labels", "image"
@@ -55,15 +55,9 @@ def write_suggestions(
         tasks.append(json.dumps(task))  # brushes are long: as text they take a tenth of the memory
         if one.problem:
             problems.append(f"{printable(one.file)}: {one.problem.removeprefix(f'{Path(one.file).name} ')}")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / COCO).write_text(json.dumps(coco), encoding="utf-8")
-        (out / TASKS).write_text("[" + ",\n".join(tasks) + "]\n", encoding="utf-8")
-        (out / CONFIG).write_text(_config(), encoding="utf-8")
-    except OSError as error:
-        raise DatasetError(
-            f"{out} cannot be written ({reason_of(error)}). Expected free space and the permission to write."
-        ) from error
+    write_file(out / COCO, json.dumps(coco))
+    write_file(out / TASKS, "[" + ",\n".join(tasks) + "]\n")
+    write_file(out / CONFIG, _config())
     return problems
 
 

@@ -34,7 +34,7 @@ _UNIT = re.compile(rf"/units/({_CODE.pattern})")
 
 def create_app(reviewed: Reviewed) -> FastAPI:
     """The application of a reading."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.pages = pages = Pages(reviewed)
     app.add_middleware(Shield, tls=reviewed.tls)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")

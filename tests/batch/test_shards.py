@@ -1,5 +1,7 @@
 """A study split without a scheduler, and gathered again."""
 
+from pathlib import Path
+
 import pytest
 from faults import TABLES, contents, done_in, make_study
 from verbs import masi
@@ -32,6 +34,25 @@ def test_shards_gathered_are_the_study_and_nothing_is_scored_twice(four_visits, 
     for name in TABLES:
         assert (out / name).read_bytes() == (finished / name).read_bytes(), name
     assert len(contents(out)) == len(TABLES) + 4
+
+
+def test_parts_are_found_where_a_lock_takes_its_file_away(four_visits, perform, tmp_path, monkeypatch):
+    """As on Windows: what says that a part was at work may be gone."""
+    from filelock import UnixFileLock
+
+    let_go = UnixFileLock._release
+
+    def let_go_as_windows(lock):
+        let_go(lock)
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+    monkeypatch.setattr(UnixFileLock, "_release", let_go_as_windows)
+    out = tmp_path / "out"
+    for number in (1, 2):
+        perform(four_visits, out, shard=Shard(number, 2))
+    assert not list(out.rglob(".run.lock"))
+    _, reasons = perform(four_visits, out)
+    assert reasons == {}
 
 
 def test_what_no_shard_has_done_is_scored_when_gathered(four_visits, perform, tmp_path, settings):

@@ -107,6 +107,15 @@ def test_a_manifest_lists_visits_wherever_their_photos_lie(tmp_path, settings):
     assert found[2].photos["front"] == "s3://bucket/d.jpg"
 
 
+def test_a_manifest_written_on_windows_is_read_elsewhere(tmp_path, settings):
+    (tmp_path / "P1").mkdir()
+    (tmp_path / "P1" / "front.jpg").touch()
+    (tmp_path / r"odd\name.jpg").touch()
+    rows = manifest(tmp_path, r"P1,v1,front,P1\front.jpg", r"P1,v2,front,odd\name.jpg")
+    photos = [Path(one.photos["front"]) for one in visits_of(rows, settings.views)]
+    assert photos == [tmp_path / "P1" / "front.jpg", tmp_path / r"odd\name.jpg"]
+
+
 def test_all_wrong_lines_of_a_manifest_are_named_at_once(tmp_path, settings):
     lines = ("P1,v1,front,a.jpg", "P1,v2,side,b.jpg", "P1,,front,c.jpg", "P1,v4,front,")
     with pytest.raises(StudyError, match=r"Line 3 of .* is 'P1,v2,side,b.jpg'\..*, and lines 4, 5\."):

@@ -701,3 +701,16 @@ def test_a_name_that_a_spreadsheet_would_run_is_marked_and_read_back_as_it_was(t
     (tmp_path / "reads.csv").write_text(made, encoding="utf-8")
     (row,) = rows_of(tmp_path / "reads.csv")
     assert (row["patient"], row["visit"], row["arm"]) == ("=1+1", "-week 1", "@A")
+
+
+@pytest.mark.parametrize(
+    ("readers", "told"),
+    [
+        (("Anna", "anna"), "differ in more than capitals"),
+        (("CON", "ben"), "keeps for a device"),
+        ((), "none"),
+    ],
+)
+def test_orders_are_files_on_every_system(readers, told):
+    with pytest.raises(BlindingError, match=told):
+        coded_set.CodingPlan(readers)

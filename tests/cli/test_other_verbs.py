@@ -1,5 +1,6 @@
 """The verbs beside `masi score`, and the file names of pictures."""
 
+import os
 import re
 import subprocess
 import sys
@@ -215,3 +216,14 @@ def test_settings_that_powershell_wrote_say_so(tmp_path):
     done = masi("config", "validate", tmp_path / "mine.yaml")
     assert done.exit_code == 2
     assert "PowerShell's > writes UTF-16" in " ".join(done.output.split())
+
+
+def test_a_path_in_a_script_that_the_terminal_lacks_is_no_bug(tmp_path):
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run(
+        [sys.executable, "-m", "masi_vision", "config", "show", "--out", tmp_path / "नेपाल.yaml"],
+        capture_output=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"?????.yaml" in done.stdout

@@ -5,7 +5,8 @@
 Fitted on the same training people, families of melasma, distractors and camera as the shipped network, with
 the same loss; but it sees the face as a photograph: sRGB in an upright crop, no warp to the mean face, no
 position, no optical density. It is fitted for minutes, from nothing, on faces as they are, and read once at a
-probability of 0.5; the shipped one for hours, on twins and blends too, and its cut was chosen.
+probability of 0.5; the shipped one for twenty on a graphics card, on twins and blends too, and its cut was
+chosen.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def _goes_with_visits(values: Sequence[Any], ranks: Whole, patients: Whole) -> b
         return False
     place = value - value.mean()
     ways = (partial(_parted, value), lambda of: abs(float(place @ of)))
-    return _tells_all(value, ranks, patients) or any(
+    return _tells_a_visit(value, ranks, patients) or any(
         chance_within(way, ranks, patients) < _UNLIKELY for way in ways
     )
 
@@ -146,11 +146,15 @@ def _parted(value: Whole, rank: Whole) -> float:
     return float((counts**2 / np.maximum(expected, 1)).sum())
 
 
-def _tells_all(value: Whole, rank: Whole, patients: Whole) -> bool:
-    """Whether every value of a trait is of one visit, and each visit's of several patients."""
-    of_value = [set(rank[value == one]) for one in range(int(value.max()) + 1)]
-    several = all(len(set(patients[value == one])) > 1 for one in range(int(value.max()) + 1))
-    return len(of_value) > 1 and several and all(len(ranks) == 1 for ranks in of_value)
+def _tells_a_visit(value: Whole, rank: Whole, patients: Whole) -> bool:
+    """Whether some visit is told by values that no other visit has, each of them of several patients."""
+    for one in range(int(rank.max()) + 1):
+        here = rank == one
+        own = np.unique(value[here])
+        several = all(len(set(patients[value == each])) > 1 for each in own)
+        if own.size and several and not here.all() and not np.isin(value[~here], own).any():
+            return True
+    return False
 
 
 def chance_within(statistic: Callable[[Whole], float], ranks: Whole, patients: Whole) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from math import floor
 from typing import Any, Literal
 
 import numpy as np
@@ -334,6 +335,11 @@ def _of_pose(face: FaceRegions, view: View) -> Iterator[tuple[str, float, str]]:
         yield name, abs(angle), words
 
 
+def floored(share: float) -> float:
+    """To a tenth of a per cent below: what is less than the limit never reads as the limit."""
+    return floor(1000 * share + 1e-9) / 1000
+
+
 def _of_region(
     seen: SeenPhoto,
     view: View,
@@ -350,7 +356,7 @@ def _of_region(
     yield (
         "visible_fraction",
         visible,
-        f"{name}: {visible:.1%} visible. Expected {{limit}} of it. "
+        f"{name}: {floored(visible):.1%} visible. Expected {{limit}} of it. "
         f"Uncover hair, glasses or hands, {'' if adds else 'and '}keep the whole face in the frame{adds}.",
     )
     brightest = light.most[skin] if skin.any() else None

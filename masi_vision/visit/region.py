@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import floor
 from typing import Any, cast
 
 import numpy as np
@@ -25,7 +24,7 @@ from masi_vision.scale import (
 )
 from masi_vision.visit.measure import PhotoMeasures, region_members
 from masi_vision.visit.models import Models
-from masi_vision.visit.quality import Finding, Result, of_region
+from masi_vision.visit.quality import Finding, Result, floored, of_region
 from masi_vision.visit.views import differ, joined, likeness_of
 
 METHODS: Mapping[str, str] = {"learned": learned.METHOD, "classical": rules.METHOD}
@@ -257,14 +256,9 @@ def hidden_sentence(region: str, view: View, measure: RegionMeasure | None, leas
     view_of = "front view" if faced == "front" else "view of that side"
     adds = "" if view == faced else f", or add the {view_of}"
     return (
-        f"{region.replace('_', ' ').capitalize()}: {_floored(visible):.1%} visible. "
+        f"{region.replace('_', ' ').capitalize()}: {floored(visible):.1%} visible. "
         f"Expected {least:.0%} or more. Uncover hair, glasses or hands{adds}."
     )
-
-
-def _floored(share: float) -> float:
-    """To a tenth of a per cent below: what is less than the limit never reads as the limit."""
-    return floor(1000 * share + 1e-9) / 1000
 
 
 def region_values(region: RegionResult) -> dict[str, Any]:

@@ -121,6 +121,16 @@ def test_what_a_few_units_of_one_visit_alone_lack_is_noticed():
     assert not _goes_with_visits(by_chance.tolist(), ranks, patients)
 
 
+@pytest.mark.parametrize("count", [2, 3, 6, 8])
+def test_one_visit_of_three_that_is_told_without_fail_is_noticed_in_a_small_set(count):
+    patients, ranks = np.repeat(np.arange(count), 3), np.tile(np.arange(3), count)
+    assert _goes_with_visits((ranks == 0).tolist(), ranks, patients)
+    but_one = (ranks == 0) & (patients > 0)
+    assert _goes_with_visits(but_one.tolist(), ranks, patients) == (count == 8)
+    each_its_own = list(range(3 * count))
+    assert not _goes_with_visits(each_its_own[::-1], ranks, np.arange(3 * count))
+
+
 def test_a_photo_of_200_megapixels_is_coded(tmp_path):
     """Pillow by itself refuses so many, or warns of them: looking at its size must not cost the set."""
     folder = tmp_path / "study" / "P1" / "v1"

@@ -99,6 +99,15 @@ def test_malar_regions_come_from_their_own_side_and_the_rest_from_the_front(visi
     assert {r.flag for r in result.regions.values()} == {""}
 
 
+def test_pigment_that_a_side_view_shows_on_the_other_cheek_is_in_no_grade(visit_of):
+    """Half hidden and at a grazing angle: what is found there may be the near cheek's."""
+    astray = {"left_malar": region(0.95, 0.3)}
+    for views in ({"right": astray}, {"right": astray, "front": {}}, {"right": astray, "left": {}}):
+        result = visit_of(views).regions["left_malar"]
+        assert result.grade is None or result.grade.area == 0
+        assert result.view != "right"
+
+
 def test_a_cheek_seen_twice_is_measured_in_both_views_and_graded_once(visit_of, monkeypatch):
     asked = []
 

@@ -25,7 +25,7 @@ from masi_vision.review.database import looking, writing
 from masi_vision.review.export import audit_csv, reads_csv
 from masi_vision.review.pages import NotSignedInError, Pages, Reviewed
 from masi_vision.review.shield import COOKIE, LANGUAGE, Shield
-from masi_vision.review.texts import texts
+from masi_vision.review.texts import RefusedError, texts
 
 _HERE = Path(__file__).parent
 _CODE = re.compile(rf"[{ALPHABET}]{{{CODE_LENGTH}}}")
@@ -46,16 +46,20 @@ def create_app(reviewed: Reviewed) -> FastAPI:
             return RedirectResponse(f"/sign-in?unit={unit[1]}" if unit else "/sign-in", 303)
         return JSONResponse({"error": "not signed in"}, 401)
 
-    def refusal(request: Request, sentence: str, status: int) -> Response:
+    def refusal(request: Request, sentence: str, status: int, language: str = "") -> Response:
         if not _is_a_person(request):
-            return JSONResponse({"error": sentence}, status)
+            language = language or pages.language(request)
+            return JSONResponse({"error": sentence, "language": language}, status)
         page = pages.page("refused", request, None, sentence=sentence)
         page.status_code = status
         return page
 
     @app.exception_handler(ReadingError)
     def _refused(request: Request, error: ReadingError) -> Response:
-        return refusal(request, str(error), 409)
+        language = pages.language(request)
+        if isinstance(error, RefusedError):
+            return refusal(request, error.words(language), 409)
+        return refusal(request, str(error), 409, "en")
 
     @app.exception_handler(StarletteHTTPException)
     def _not_there(request: Request, error: StarletteHTTPException) -> Response:

@@ -25,8 +25,8 @@ from masi_vision.review.lists import own_list, time_after
 from masi_vision.review.protocol import ReadingProtocol
 from masi_vision.review.showing import sees_software, was_shown, was_shown_to_an_adjudicator
 from masi_vision.review.tables import Account, Draft, Entry, Event, Fact, Stage
+from masi_vision.review.texts import RefusedError
 
-_CLOSED = "The reading is closed: nothing is graded or corrected any more."
 MEANING = {
     "blind": "I graded this unit from its photographs alone.",
     "with_software": "I graded this unit again, knowing the software's score.",
@@ -116,7 +116,7 @@ def open_read(
     entries = entries_of(session, account, code)
     if closed_utc(session):
         if not entries:
-            raise ReadingError(_CLOSED)
+            raise RefusedError("closed")
         return None
     draft = draft_of(session, account, code)
     if draft is not None and draft.reason:  # a correction is under way
@@ -147,9 +147,7 @@ def _check_in_list(session: Session, account: Account, code: str, protocol: Read
     else:
         is_open = code == own_list(session, account, protocol).next_code
     if not is_open:
-        raise ReadingError(
-            "There is no such unit in your list. Expected one that is open. Go on from the list."
-        )
+        raise RefusedError("not_in_list")
 
 
 def _next_version(entries: Sequence[Entry], stage: str) -> int:
@@ -255,14 +253,9 @@ def lock(
     opened = expected(session, open_read(session, account, code, protocol, scored=scored), meant)
     lacks = reading.missing(protocol)
     if lacks:
-        raise ReadingError(
-            f"Not graded yet: {', '.join(lacks)}. Expected every grade. Complete them, then lock."
-        )
+        raise RefusedError("not_graded", lacks=", ".join(lacks))
     if draft is not None and Reading.from_json(draft.reading).plain.to_json() != new:
-        raise ReadingError(
-            "Other grades of this unit were saved than this page shows. Expected the same: what is signed is "
-            "what is seen. Look at what is shown now, then lock."
-        )
+        raise RefusedError("other_grades")
     entry = _signed(account, code, opened, reading, draft.reason if draft else "")
     session.add(entry)
     if draft is not None:
@@ -283,11 +276,11 @@ def expected(session: Session, opened: OpenRead | None, meant: str) -> OpenRead:
         It is another, or none is open.
     """
     if opened is None and closed_utc(session):
-        raise ReadingError(_CLOSED)
+        raise RefusedError("closed")
     if opened is None:
-        raise ReadingError("This unit is locked. A correction is a new entry, with a reason.")
+        raise RefusedError("locked")
     if opened.name != meant:
-        raise ReadingError("This page shows the unit as it was before. Open it again.")
+        raise RefusedError("as_before")
     return opened
 
 
@@ -337,25 +330,19 @@ def begin_correction(
     """
     entries = entries_of(session, account, code)
     if closed_utc(session):
-        raise ReadingError(_CLOSED)
+        raise RefusedError("closed")
     if not entries:
-        raise ReadingError("Nothing is locked here. Expected a locked read to correct. Grade the unit first.")
+        raise RefusedError("nothing_locked")
     is_blind = entries[-1].stage != "with_software"
     if is_blind and was_shown_to_an_adjudicator(session):
-        raise ReadingError(
-            "The adjudicator was shown the software's scores, so what was read without them stays as it is: "
-            "a correction might ask for another verdict."
-        )
+        raise RefusedError("shown_to_adjudicator")
     if is_blind and sees_software(session, account, scored):
-        raise ReadingError(
-            "The software's scores are shown, so what was read without them stays as it is. Grade the unit "
-            "again, knowing its score."
-        )
+        raise RefusedError("software_shown")
     if not reason.strip():
-        raise ReadingError("A correction has a reason. Expected one, in words.")
+        raise RefusedError("no_reason")
     draft = draft_of(session, account, code)
     if draft is not None and draft.reason:
-        raise ReadingError("A correction of this unit has begun already. Finish it first.")
+        raise RefusedError("correction_begun")
     if draft is not None:  # a second read that cannot be finished: of a reading begun by an older version
         session.delete(draft)
         session.flush()
@@ -374,7 +361,7 @@ def take_back(session: Session, account: Account, code: str) -> None:
         None was begun.
     """
     if closed_utc(session):
-        raise ReadingError(_CLOSED)
+        raise RefusedError("closed")
     draft = draft_of(session, account, code)
     if draft is None or not entries_of(session, account, code):
         raise ReadingError("No correction or second read of this unit has begun. Go on from the list.")

@@ -595,6 +595,10 @@ def test_pages_speak_chinese_where_it_is_chosen(reading_of):
     assert "我的列表" in anna.see("/").text
     assert "前额" in anna.see(f"/units/{anna.next_code}").text
     assert PASSWORD not in anna.see("/").text
+    anna.lock(code, graded())
+    refused = anna.lock(code, graded(area=5))
+    assert (refused.status_code, refused.json()["language"]) == (409, "zh")
+    assert "已锁定" in refused.json()["error"]
 
 
 CHANGES = {

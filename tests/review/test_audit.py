@@ -62,4 +62,5 @@ def test_rows_moved_between_columns_are_found(written):
 
 def test_both_languages_have_the_same_words():
     assert set(texts("en")) == set(texts("zh"))
-    assert set(texts("en")["reasons"]) == set(texts("zh")["reasons"])
+    for part in ("reasons", "moves", "meanings", "refusals"):
+        assert set(texts("en")[part]) == set(texts("zh")[part])

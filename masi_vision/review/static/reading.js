@@ -320,7 +320,7 @@ async function sendAll() {
       return;
     }
     wait = 500;
-    if (!answer.ok) return notTaken(answer.status, told.error || told.detail || answer.statusText);
+    if (!answer.ok) return notTaken(answer.status, told.error || answer.statusText, told.language);
     take(told, sent);
   }
   note(elsewhere ? t.elsewhere : t.saved);
@@ -328,14 +328,14 @@ async function sendAll() {
 }
 
 // What cannot be taken is dropped; a page that is too old, or of another person, keeps it and is opened again, once.
-function notTaken(status, words) {
+function notTaken(status, words, language) {
   behind = false;
   if ([409, 422].includes(status)) {
     Object.keys(onServer).forEach(forget);
     showNewest();
     tell(scored);
   }
-  note(words, "en");
+  note(words, language);
   if (status === 403 && !sessionStorage.getItem(unsentKey)) {
     sessionStorage.setItem(unsentKey, "opened again");
     location.reload();
@@ -524,7 +524,7 @@ async function signAndLock() {
       location.href = `/units/${state.code}/next`;
       return;
     }
-    say(told.error || told.detail || answer.statusText, answer.status === 403 ? "" : "en");
+    say(told.error || answer.statusText, told.language);
     behind = answer.status === 409; // perhaps graded elsewhere meanwhile: that is shown
     send();
   } catch (error) {

@@ -7,6 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from masi_vision.config import read_yaml
+from masi_vision.errors import ReadingError
+
+
+class RefusedError(ReadingError):
+    """What a reader asked for is refused; said in the languages of the page, in English elsewhere.
+
+    Parameters
+    ----------
+    why : str
+        Key of the sentence among `refusals` of the texts.
+    facts : str
+        What stands in it.
+    """
+
+    def __init__(self, why: str, **facts: str) -> None:
+        self._why, self._facts = why, facts
+        super().__init__(self.words("en"))
+
+    def words(self, language: str) -> str:
+        """The sentence in a language."""
+        return str(texts(language)["refusals"][self._why]).format(**self._facts)
 
 
 @lru_cache(maxsize=8)

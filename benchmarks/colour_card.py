@@ -8,7 +8,6 @@ Light, skin, card and camera are computed from spectra; nothing here is shared w
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from page import write_results
+from page import parser_of, write_results
 from skimage.color import deltaE_ciede2000, rgb2xyz, xyz2lab
 
 from masi_vision.config import load_settings
@@ -578,10 +577,7 @@ PARTS: dict[str, tuple[Callable[[Rng, int], str], int]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--write", action="store_true", help="write the tables into docs/colour.md")
+    parser = parser_of(__doc__, writes="the tables into docs/colour.md", faces=False)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     parts = []

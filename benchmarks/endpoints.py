@@ -8,7 +8,6 @@ Every trial is made, compared and analysed by the commands that a study is: `mas
 
 from __future__ import annotations
 
-import argparse
 import csv
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from page import write_results
+from page import parser_of, write_results
 
 from masi_vision.config import shipped_file
 
@@ -101,12 +100,8 @@ def table(trials: list[Figures]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--faces", type=Path, required=True)
+    parser = parser_of(__doc__, writes="the table into docs/comparing.md")
     parser.add_argument("--trials", type=int, default=8)
-    parser.add_argument("--write", action="store_true", help="write the table into docs/comparing.md")
     arguments = parser.parse_args()
     trials = []
     for seed in range(1, arguments.trials + 1):

@@ -10,7 +10,6 @@ camera alone, and at one with the other position alone, so that it is seen what 
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from page import write_results
+from page import parser_of, write_results
 
 from masi_vision.config import load_settings
 from masi_vision.evaluation.comparison import compared
@@ -128,14 +127,9 @@ def table(columns: Sequence[Column], minutes: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--faces", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser = parser_of(__doc__, writes="the table into docs/training.md", cache=True)
     parser.add_argument("--out", type=Path, default=Path("runs/finetuning"), help="sets, run and models")
     parser.add_argument("--configs", nargs="+", default=["finetune_regions", "finetune_pigment"])
-    parser.add_argument("--write", action="store_true", help="write the table into docs/training.md")
     arguments = parser.parse_args()
     out: Path = arguments.out
     make_sets(prepare(arguments.faces, arguments.cache), out)

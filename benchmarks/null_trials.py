@@ -9,14 +9,13 @@ of `masi outcome`. No photograph is made.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from page import write_results
+from page import parser_of, write_results
 from scipy.stats import binomtest
 
 from masi_vision.config import Settings, load_settings, shipped_file
@@ -116,11 +115,8 @@ def table(null: list[Tested], effective: list[Tested]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__, writes="the table into docs/statistics.md", faces=False)
     parser.add_argument("--trials", type=int, default=400)
-    parser.add_argument("--write", action="store_true", help="write the table into docs/statistics.md")
     arguments = parser.parse_args()
     with ProcessPoolExecutor(2) as pool:
         null = list(pool.map(partial(tested, arms=SAME), range(arguments.trials), chunksize=5))

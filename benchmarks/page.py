@@ -1,10 +1,37 @@
-"""The place in a page of documentation that holds a benchmark's results."""
+"""What every benchmark has: its command line, and the place in a page that holds its results."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 MARKS = "<!-- results -->", "<!-- end of results -->"
+
+
+def parser_of(
+    description: str | None, *, faces: bool = True, cache: bool = False, writes: str = ""
+) -> argparse.ArgumentParser:
+    """The options that benchmarks share.
+
+    Parameters
+    ----------
+    faces : bool
+        It needs the synthetic faces.
+    cache : bool
+        It keeps what it made of them.
+    writes : str
+        What it writes where with `--write`.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    if faces:
+        parser.add_argument("--faces", type=Path, required=True, help="folder of the synthetic faces")
+    if cache:
+        parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where labels are kept")
+    if writes:
+        parser.add_argument("--write", action="store_true", help=f"write {writes}")
+    return parser
 
 
 def write_results(page: Path, results: str, marks: tuple[str, str] = MARKS) -> None:

@@ -8,11 +8,11 @@ regions, in points. Held-out people and families, as in pigment.py.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import cv2
 import numpy as np
+from page import parser_of
 
 from masi_vision.config import Settings, load_settings
 from masi_vision.errors import NotScorable
@@ -69,11 +69,7 @@ def sheet(tiles: list[tuple[float, np.ndarray]]) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--faces", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser = parser_of(__doc__, cache=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--photos", type=int, default=30)
     arguments = parser.parse_args()

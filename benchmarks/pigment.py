@@ -9,7 +9,6 @@ clear, clear again, planted, and planted after treatment, each time in another l
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -20,7 +19,7 @@ import cv2
 import numpy as np
 from classical import RULES, pigmented
 from invariance import invariance_table
-from page import write_results
+from page import parser_of, write_results
 from paired import NAME as PAIRED
 from paired import paired_rows
 from pigment_details import NOTHING, details_table, finding_nothing
@@ -239,15 +238,10 @@ def flags_table(rows: list[Row], models: Models, pigment: PigmentSettings) -> st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--faces", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser = parser_of(__doc__, writes="table and plots into benchmarks/", cache=True)
     parser.add_argument("--photos", type=int, default=400, help="how many people; 400 is all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plain", type=Path, help="run of plain_unet.py; without it that row is missing")
-    parser.add_argument("--write", action="store_true", help="write table and plots into benchmarks/")
     parser.add_argument("--rows", type=Path, help="write every row here, as JSON")
     parser.add_argument("--reuse", type=Path, help="take the rows that --rows wrote, photograph nobody again")
     parser.add_argument(

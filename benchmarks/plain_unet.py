@@ -11,11 +11,12 @@ chosen.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import get_args
+
+from page import parser_of
 
 from masi_vision.training import torchvision_compat  # isort: skip
 
@@ -176,12 +177,8 @@ def by_plain_unet(picture: Picture, run: Path) -> tuple[Mask, Floats]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--faces", type=Path, required=True)
+    parser = parser_of(__doc__, cache=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--phantoms", type=int, default=6400)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)

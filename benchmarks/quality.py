@@ -10,7 +10,6 @@ badly enough that a region could not be graded by eye. `--out` writes copies and
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from page import write_results
+from page import parser_of, write_results
 
 from masi_vision.config import Settings, load_settings, shipped_file
 from masi_vision.errors import NotScorable
@@ -379,12 +378,8 @@ def table(outcomes: list[tuple[Case, tuple[str, ...]]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--faces", type=Path, required=True)
+    parser = parser_of(__doc__, writes="the table into docs/quality.md")
     parser.add_argument("--out", type=Path, help="keep the photos here")
-    parser.add_argument("--write", action="store_true", help="write the table into docs/quality.md")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     faces, rng = load_faces(arguments.faces), np.random.default_rng(SEED)

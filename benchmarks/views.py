@@ -14,7 +14,6 @@ view, and in both together. Last, whether a side view of another person is notic
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from page import write_results
+from page import parser_of, write_results
 
 from masi_vision.config import Settings, load_settings
 from masi_vision.errors import NotScorable
@@ -326,12 +325,7 @@ def table(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--faces", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
-    parser.add_argument("--write", action="store_true", help="write the table into docs/views.md")
+    parser = parser_of(__doc__, writes="the table into docs/views.md", cache=True)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     data, models, settings = prepare(arguments.faces, arguments.cache), shipped_models(), load_settings()

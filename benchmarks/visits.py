@@ -9,14 +9,13 @@ photographs is known from the camera.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from page import write_results
+from page import parser_of, write_results
 
 from masi_vision.config import Settings
 from masi_vision.face.align import skin_area
@@ -200,13 +199,8 @@ def _held(changes: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--faces", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
+    parser = parser_of(__doc__, writes="the table into docs/comparing.md", cache=True)
     parser.add_argument("--people", type=int, default=60)
-    parser.add_argument("--write", action="store_true", help="write the table into docs/comparing.md")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     sittings = Sittings(arguments.faces, arguments.cache, "test", "held out", arguments.people)

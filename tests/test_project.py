@@ -181,3 +181,16 @@ def test_what_a_wheel_carries_scores_a_photo(wheel, tmp_path):
     scored = run(sys.executable, "-c", code, str(tmp_path / "installed"), cwd=tmp_path)
     assert scored.returncode == 0, scored.stderr
     assert str(tmp_path) in scored.stdout
+
+
+def test_the_oldest_versions_that_are_allowed_are_those_that_are_tried():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    for_users = [of for name, of in extras.items() if name not in ("dev", "train", "tensorboard")]
+    needed = [*project["dependencies"], *(one for of in for_users for one in of)]
+    allowed = dict(re.fullmatch(r"([\w-]+)>=([\d.]+).*", one).groups() for one in needed if ">=" in one)
+    lines = (REPOSITORY / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()[1:]
+    tried = dict(line.split("==") for line in lines)
+    assert tried.keys() == allowed.keys()
+    for name, oldest in allowed.items():
+        assert tried[name] == oldest or tried[name].startswith(f"{oldest}."), name

@@ -293,6 +293,24 @@ def grainy(good: Good, rng: Rng) -> Pixels:
     return np.clip(good.pixels + rng.normal(0, sigma, good.pixels.shape), 0, 255).astype(np.uint8)
 
 
+def smeared(good: Good, rng: Rng) -> Pixels:
+    """The same noise after the median by which a camera hides it."""
+    sigma = rng.uniform(30, 50) * max(1.0, good.width_px / 160)
+    noisy = np.clip(good.pixels + rng.normal(0, sigma, good.pixels.shape), 0, 255).astype(np.uint8)
+    side = 2 * max(1, round(good.width_px / 70)) + 1
+    return np.asarray(cv2.medianBlur(noisy, side), np.uint8)
+
+
+def blotched(good: Good, rng: Rng) -> Pixels:
+    """Blotches of colour, each a fortieth to a tenth of the face's width, by 9 to 18 levels of 255."""
+    side = good.width_px * rng.uniform(1 / 40, 1 / 10)
+    height, width = good.pixels.shape[:2]
+    coarse = rng.normal(0, 1, (int(height / side) + 2, int(width / side) + 2, 3)).astype(np.float32)
+    blotches = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    blotches *= rng.uniform(9, 18) / blotches.std()
+    return np.clip(good.pixels + blotches, 0, 255).astype(np.uint8)
+
+
 DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "out of focus": (out_of_focus, 22),
     "moved": (moved, 22),
@@ -310,6 +328,8 @@ DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "red and blue exchanged": (swapped, 22),
     "black and white beside colour": (grey_beside_colour, 22),
     "noisy": (grainy, 22),
+    "noisy, smeared": (smeared, 22),
+    "blotches of colour": (blotched, 22),
 }
 MISNAMED = 24
 

@@ -274,6 +274,20 @@ def test_noise_is_measured_as_it_is_seen_at_a_face_width_of_160_px(photos, scale
         assert (found.result, found.reason) == (result, "noisy")
 
 
+def test_noise_that_a_camera_smeared_is_noticed(photos):
+    """By a median, and as blotches of colour: each pixel is like the next, and no grain is left."""
+    rng = np.random.default_rng(0)
+    for photo in photos:
+        sharp = np.asarray(photo.srgb)
+        grain = np.clip(sharp + rng.normal(0, 90, sharp.shape), 0, 255).astype(np.uint8)
+        blotches = cv2.resize(
+            rng.normal(0, 25, (50, 50, 3)), sharp.shape[1::-1], interpolation=cv2.INTER_CUBIC
+        )
+        for smeared in (cv2.medianBlur(grain, 9), np.clip(sharp + blotches, 0, 255).astype(np.uint8)):
+            assert noise_levels(see(smeared)) > LIMITS.noise_levels.fail
+        assert noise_levels(see(cv2.medianBlur(sharp, 9))) < LIMITS.noise_levels.warn
+
+
 def test_noise_is_held_against_the_light_of_the_face(photos):
     """The same noise hides more in a dark photo."""
     dark = lit(photos[0], 0.1)

@@ -193,7 +193,8 @@ def must_wait(account: Account, protocol: ReadingProtocol) -> bool:
     """Whether there were too many wrong passwords just now."""
     if account.failures < protocol.sign_in.attempts or not account.failed_utc:
         return False
-    return time_of(now()) - time_of(account.failed_utc) < timedelta(minutes=protocol.sign_in.minutes)
+    since = time_of(now()) - time_of(account.failed_utc)
+    return timedelta(0) <= since < timedelta(minutes=protocol.sign_in.minutes)  # a clock may be set back
 
 
 _UNKNOWN_NAME: Final = "unknown name"
@@ -208,6 +209,10 @@ def _remember_failure(session: Session, account: Account | None, name: str) -> N
         note(session, name, account.role, "sign-in failed", name)
 
 
+_CLOCK_MENDED = timedelta(minutes=2)
+"""By so much a server's clock is mended now and then; what was seen later than that ends with its clock."""
+
+
 def session_of(session: Session, token: str, protocol: ReadingProtocol) -> tuple[SignIn, Account] | None:
     """The session behind a token and whose it is; None where it has ended or was left too long."""
     found = session.get(SignIn, _sha256(token)) if token else None
@@ -215,7 +220,8 @@ def session_of(session: Session, token: str, protocol: ReadingProtocol) -> tuple
         return None
     idle = time_of(now()) - time_of(found.seen_utc)
     account = session.get(Account, found.account_id)
-    if account is None or not account.active or idle > timedelta(minutes=protocol.session.idle_minutes):
+    longest = timedelta(minutes=protocol.session.idle_minutes)
+    if account is None or not account.active or not -_CLOCK_MENDED <= idle <= longest:
         return None
     return found, account
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from masi_vision.review.audit import Act, is_lock, trail
+from masi_vision.review.audit import Act, faults, is_lock, trail
 from masi_vision.review.database import closed_utc, fact
 from masi_vision.review.lists import told_order
 from masi_vision.review.reading import hash_of
-from masi_vision.review.tables import Account, Entry, ListPlace
+from masi_vision.review.tables import Account, Entry, Event, Head, ListPlace
 
 
-def altered(session: Session) -> list[str]:
-    """What of the reading is not as the audit trail has it: reads, and what the database says of itself."""
-    return [*altered_reads(session), *altered_facts(session)]
+def looked_through(session: Session) -> tuple[list[Event], list[str]]:
+    """The audit trail; and what is wrong with it, with the reads and with the database's facts."""
+    events = trail(session)
+    head = session.execute(select(Head)).scalar_one()
+    return events, [*faults(events, head), *altered_reads(session, events), *altered_facts(session, events)]
 
 
-def altered_reads(session: Session) -> list[str]:
+def altered_reads(session: Session, events: Sequence[Event]) -> list[str]:
     """Locked reads that are not what was signed, or that the audit trail does not know; a sentence each."""
     locks = Counter(
-        (event.subject, event.who, event.new.partition(" ")[0]) for event in trail(session) if is_lock(event)
+        (event.subject, event.who, event.new.partition(" ")[0]) for event in events if is_lock(event)
     )
     rows = session.execute(
         select(Entry, Account.name).join(Account, Account.id == Entry.account_id).order_by(Entry.id)
@@ -38,9 +41,8 @@ def altered_reads(session: Session) -> list[str]:
     return found
 
 
-def altered_facts(session: Session) -> list[str]:
+def altered_facts(session: Session, events: Sequence[Event]) -> list[str]:
     """What the database says of itself otherwise than the audit trail does; a sentence each."""
-    events = trail(session)
     bound = {
         event.what.removesuffix(f" {Act.BOUND}"): event.new
         for event in events

@@ -5,6 +5,7 @@ Rules are in `reading`, words in `texts`.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,19 +15,22 @@ from fastapi import FastAPI, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from masi_vision.blinding.order import ALPHABET, CODE_LENGTH
 from masi_vision.errors import ReadingError
 from masi_vision.review import accounts, altered, readers, reading
-from masi_vision.review.audit import note, trail, verify
+from masi_vision.review.audit import note, set_back
 from masi_vision.review.database import looking, writing
 from masi_vision.review.export import audit_csv, reads_csv
 from masi_vision.review.pages import NotSignedInError, Pages, Reviewed
 from masi_vision.review.shield import COOKIE, LANGUAGE, Shield
 from masi_vision.review.texts import RefusedError, texts
 
+_LOG = logging.getLogger("masi_vision.review")
+_ROWS_OF_PAGE = 500
 _HERE = Path(__file__).parent
 _CODE = re.compile(rf"[{ALPHABET}]{{{CODE_LENGTH}}}")
 _UNIT = re.compile(rf"/units/({_CODE.pattern})")
@@ -71,6 +75,12 @@ def create_app(reviewed: Reviewed) -> FastAPI:
     def _cannot_be_taken(request: Request, _error: RequestValidationError) -> Response:
         # Without what was sent: it may be a password.
         return refusal(request, texts(pages.language(request))["not_taken"], 422)
+
+    @app.exception_handler(OperationalError)
+    def _not_written(request: Request, error: OperationalError) -> Response:
+        # One line: of a full disk every page that saves asks again and again.
+        _LOG.error("%s %s: the database failed: %s", request.method, request.url.path, error.orig)
+        return refusal(request, texts(pages.language(request))["not_written"], 503)
 
     _everybody(app, pages)
     app.router.routes.extend(readers.routes.routes)  # as its own: tests go through all that there are
@@ -142,6 +152,7 @@ def _statistician(app: FastAPI, pages: Pages) -> None:
         account = pages.visitor(request, "statistician").account
         with writing(engine) as session:
             note(session, account.name, account.role, "downloaded", name)
+        with looking(engine) as session:  # a long table keeps nobody from saving
             text = made(session)
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
@@ -155,8 +166,11 @@ def _statistician(app: FastAPI, pages: Pages) -> None:
         return table(request, audit_csv, "audit.csv")
 
     @app.get("/audit")
-    def audit_page(request: Request) -> Response:
+    def audit_page(request: Request, first: int = 1) -> Response:
         who = pages.visitor(request, "statistician")
         with looking(engine) as session:
-            events, wrong = trail(session), [*verify(session), *altered.altered(session)]
-        return pages.page("audit", request, who, events=events, faults=wrong)
+            events, wrong = altered.looked_through(session)
+        shown = events[max(0, first - 1) :][:_ROWS_OF_PAGE]
+        parts = range(1, len(events) + 1, _ROWS_OF_PAGE)
+        told = {"rows": len(events), "events": shown, "remarks": set_back(events), "parts": parts}
+        return pages.page("audit", request, who, faults=wrong, **told)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
@@ -115,6 +116,16 @@ def faults(events: Iterable[Event], head: Head) -> Iterator[str]:
         before, last = event.hash, event.number
     if (last, before) != (head.number, head.hash):
         yield f"The trail ends at row {last}; it was written as far as row {head.number}."
+
+
+def set_back(events: Iterable[Event]) -> list[str]:
+    """Where the server's clock was set back, a sentence each: nothing is altered, but times there mislead."""
+    return [
+        f"Row {after.number} is of {after.utc[:19]} and row {before.number} of {before.utc[:19]} UTC: the "
+        "server's clock was set back between them."
+        for before, after in pairwise(events)
+        if after.utc < before.utc
+    ]
 
 
 def is_lock(event: Event) -> bool:

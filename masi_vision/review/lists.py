@@ -87,9 +87,11 @@ def told_order(order: Sequence[str]) -> str:
 
 def own_list(session: Session, account: Account, protocol: ReadingProtocol) -> OwnList:
     """A reader's list as it stands."""
-    places = session.execute(
-        select(ListPlace).where(ListPlace.account_id == account.id).order_by(ListPlace.number)
-    ).scalars()
+    places = session.execute(  # columns: of every photo and every grade the whole list is asked for
+        select(ListPlace.code, ListPlace.number, ListPlace.part)
+        .where(ListPlace.account_id == account.id)
+        .order_by(ListPlace.number)
+    )
     times = _lock_times(session, account)
     listed, next_code, next_part = [], "", 0
     for place in places:

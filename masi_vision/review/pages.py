@@ -140,7 +140,7 @@ class Pages:
 
     def _touch(self, signed_in: SignIn) -> None:
         since = accounts.time_of(now()) - accounts.time_of(signed_in.seen_utc)
-        if since.total_seconds() < _TOUCH_S:
+        if 0 <= since.total_seconds() < _TOUCH_S:
             return
         with writing(self.reviewed.engine) as session:
             kept = session.get(SignIn, signed_in.token_sha256)

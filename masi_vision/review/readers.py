@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from masi_vision.errors import ReadingError
 from masi_vision.review import accounts, adjudication, altered, closing, lists, reading, showing
-from masi_vision.review.audit import trail, verify
 from masi_vision.review.database import closed_utc, fact, looking, minute_of, writing
 from masi_vision.review.grades import Reading, reading_from
 from masi_vision.review.pages import Pages, Visitor
@@ -64,8 +63,8 @@ def home(request: Request, pages: Shared) -> Response:
             waiting = len(adjudication.codes_not_adjudicated(session, pages.protocol))
             return pages.page("progress", request, who, readers=made, waiting=waiting)
         if who.account.role == "statistician":
-            wrong = [*verify(session), *altered.altered(session)]
-            return pages.page("statistician", request, who, rows=len(trail(session)), faults=wrong)
+            events, wrong = altered.looked_through(session)
+            return pages.page("statistician", request, who, rows=len(events), faults=wrong)
         if who.account.role == "adjudicator":
             done, left = _to_adjudicate(session, who, pages)
             told = _told_in_list(session, who, pages)

@@ -215,9 +215,10 @@ def _wrong_signatures(session: Session, account: Account, protocol: ReadingProto
     """How many there were of late, since the last read that was signed and the last new password."""
     own = Event.who == account.name
     changed = (Event.what == Act.PASSWORD_CHANGED) & (Event.subject == account.name)
-    last = session.execute(select(func.max(Event.utc)).where((own & is_lock_sql()) | changed)).scalar_one()
-    since = max(last or "", time_after(now(), minutes=-protocol.sign_in.minutes))
-    wrong = select(func.count()).where(own, Event.what == Act.SIGNATURE_FAILED, Event.utc > since)
+    last = session.execute(select(func.max(Event.number)).where((own & is_lock_sql()) | changed)).scalar_one()
+    since = time_after(now(), minutes=-protocol.sign_in.minutes)  # by number: the clock may be set back
+    of_late = (Event.number > (last or 0)) & (Event.utc > since) & (Event.utc <= now())
+    wrong = select(func.count()).where(own, Event.what == Act.SIGNATURE_FAILED, of_late)
     return int(session.execute(wrong).scalar_one())
 
 

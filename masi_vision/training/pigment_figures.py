@@ -186,7 +186,7 @@ def measured_error(rows: list[Row], scale: ScaleSettings) -> MeasureError:
         [r.true_contrast_od for r in marked],
         highest_of_nothing=(1 + LEVEL) / 2,
     )
-    for share in np.arange(0, 1.05, 0.05):
+    for share in np.arange(0, 1.005, 0.01):
         error = MeasureError(fraction, contrast, round(float(share), 2), by_doubt)
         if coverage(rows, error, scale)["mMASI"] >= LEVEL:
             return replace(error, change_share=_change_share(rows, error, scale))

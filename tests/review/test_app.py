@@ -1,21 +1,24 @@
 """Reading as its people do it: lists, drafts, locks, corrections, and doors that stay shut."""
 
 import csv
+import html
 import io
 import json
+import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import VerifyMismatchError
 from conftest_review import PASSWORD, Person, both, graded
 from sqlalchemy import select, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from masi_vision.blinding.coded_set import SetContents
 from masi_vision.errors import ReadingError
 from masi_vision.review.accounts import add_account, is_password, set_password
-from masi_vision.review.altered import altered_reads
-from masi_vision.review.audit import trail, verify
+from masi_vision.review.altered import looked_through
+from masi_vision.review.audit import set_back, trail, verify
 from masi_vision.review.database import looking, writing
 from masi_vision.review.reading import hash_of
 from masi_vision.review.software import software_scores
@@ -56,7 +59,7 @@ def test_a_reader_reads_the_own_list_in_the_own_order_to_its_end(reading_of, ord
     assert all(row["locked_utc"] and row["signed_by"] == "anna" for row in of_anna)
     assert all(not row["locked_utc"] for row in rows if row["reader"] == "ben")
     with looking(engine) as session:
-        assert verify(session) == altered_reads(session) == []
+        assert looked_through(session)[1] == []
 
 
 @both
@@ -639,7 +642,7 @@ def test_whoever_passes_the_triggers_and_alters_a_locked_read_is_found_out(readi
             entry.sha256 = hash_of(entry)
     with looking(engine) as session:
         assert verify(session) == []  # the trail itself is as it was
-        assert altered_reads(session)
+        assert looked_through(session)[1]
     assert "The audit trail was altered" in Person(app, "stat").see("/").text
 
 
@@ -713,3 +716,70 @@ def test_what_cannot_be_taken_is_not_sent_back(reading_of):
         )
         assert told.status_code == 422
         assert password not in told.text
+
+
+class Clock:
+    """The server's clock, which a person sets."""
+
+    def __init__(self, monkeypatch):
+        self.ahead = timedelta(0)
+        for module in ("audit", "accounts", "closing", "lists", "pages", "reading"):
+            monkeypatch.setattr(f"masi_vision.review.{module}.now", self.now)
+
+    def now(self):
+        return (datetime.now(UTC) + self.ahead).isoformat(timespec="milliseconds")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def test_a_clock_that_is_set_back_lets_nobody_guess_and_leaves_no_session_open(reading_of, clock, engine):
+    """It ran a day ahead, and was set right."""
+    clock.ahead = timedelta(days=1)
+    app = reading_of()
+    anna = Person(app, "anna")
+    code = anna.next_code
+    anna.lock(code, graded())
+    for _ in range(5):
+        Person(app, "ben", password="no password of his")
+    clock.ahead = timedelta(0)
+    assert anna.see("/").status_code == 303, "her session ended with that clock"
+    assert Person(app, "ben").signed_in.status_code == 303
+    anna = Person(app, "anna")
+    code = anna.next_code
+    tried = [anna.lock(code, graded(), password="a password of yours").json()["error"] for _ in range(7)]
+    assert ["many" in said for said in tried] == [False] * 5 + [True] * 2
+    with looking(engine) as session:
+        events, wrong = looked_through(session)
+    assert wrong == []
+    (told,) = set_back(events)
+    assert "clock was set back" in told
+    assert told in html.unescape(Person(app, "stat").see("/audit").text)
+
+
+def test_a_database_that_cannot_be_written_is_said_and_logged_in_a_line(reading_of, monkeypatch, caplog):
+    app = reading_of()
+    anna = Person(app, "anna")
+
+    def full(*_, **__):
+        raise OperationalError("INSERT", {}, Exception("database or disk is full"))
+
+    monkeypatch.setattr("masi_vision.review.reading.lock", full)
+    refused = anna.lock(anna.next_code, graded())
+    assert (refused.status_code, refused.json()["language"]) == (503, "en")
+    assert "Nothing of this was saved" in refused.json()["error"]
+    (line,) = (record for record in caplog.records if "disk is full" in record.getMessage())
+    assert line.exc_info is None
+    assert "\n" not in line.getMessage()
+
+
+def test_a_long_trail_is_shown_in_parts(reading_of, monkeypatch):
+    monkeypatch.setattr("masi_vision.review.app._ROWS_OF_PAGE", 5)
+    stat = Person(reading_of(), "stat")
+    first, second = stat.see("/audit").text, stat.see("/audit?first=6").text
+    rows = [re.findall(r"<tr><td>(\d+)</td>", page) for page in (first, second)]
+    assert rows[0] == list("12345")
+    assert rows[1][0] == "6"
+    assert 'href="/audit?first=6"' in first

@@ -468,3 +468,12 @@ def test_a_photo_on_its_way_says_so(browser, reading):
         route.continue_()
     page.locator("body[data-shown]").wait_for()
     assert page.locator("#photo-waits").is_hidden()
+
+
+def test_an_answer_waits_for_no_acknowledgement(served):
+    """40 ms each, where head and body go as two packets and the socket waits in between."""
+    import httpx
+
+    with httpx.Client(base_url=served.url, trust_env=False) as client:
+        took = [client.get("/sign-in").elapsed.total_seconds() for _ in range(20)]
+    assert min(took[1:]) < 0.035

@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -199,7 +200,7 @@ def _visits_at(path: Path, words: ViewSettings) -> list[_Found]:
         ]
     if not os.path.exists(path):  # noqa: PTH110 (Path.exists raises where access is denied)
         return [_problem(path, "", name, NotScorable("unreadable", f"{name} was not found. Check the path."))]
-    return [_lone_photo(path, "", _stem(path), words)]
+    return [_lone_photo(path, "", _stem(path), views_told(path.stem, words))]
 
 
 def _nothing_in(folder: Path, of_results: bool) -> _Found:
@@ -265,8 +266,8 @@ def _visits_in(
     folder: Path, photos: Sequence[Path], parts: tuple[str, ...], words: ViewSettings
 ) -> Iterator[_Found]:
     """Visits of the photos that lie directly in one folder."""
-    photos = _without_working_files(photos, words)
-    told = {photo: views_told(photo.stem, words) for photo in photos}
+    told = _without_working_files({photo: views_told(photo.stem, words) for photo in photos})
+    photos = list(told)
     if any(told.values()):
         yield _visit_by_views(folder, "/".join(parts[:-1]), told, words)
     elif len(photos) == 1:
@@ -282,7 +283,7 @@ def _visits_in(
         within = len(parts) >= _DEPTH_OF_A_VISIT  # a plain folder of photos holds people, not views
         for photo in photos:
             name = _stem(photo) if stems[_stem(photo)] == 1 else printable_name(photo)
-            key, visit = _lone_photo(photo, "/".join(parts), name, words)
+            key, visit = _lone_photo(photo, "/".join(parts), name, told[photo])
             yield key, replace(visit, remarks=(*visit.remarks, remark)) if within else visit
 
 
@@ -290,15 +291,17 @@ def _is_picture(entry: Path) -> bool:
     return entry.suffix.lower() in PHOTO_SUFFIXES | _REFUSED_SUFFIXES
 
 
-def _without_working_files(photos: Sequence[Path], words: ViewSettings) -> list[Path]:
+def _without_working_files(told: dict[Path, list[View]]) -> dict[Path, list[View]]:
     """Drop pictures that are not read, but for one that alone shows its view: a visit should say why."""
-    readable = [photo for photo in photos if photo.suffix.lower() in PHOTO_SUFFIXES]
-    shown = {view for photo in readable for view in views_told(photo.stem, words)}
+    readable = {photo for photo in told if photo.suffix.lower() in PHOTO_SUFFIXES}
+    shown = {view for photo in readable for view in told[photo]}
     if not readable:
-        return list(photos)
-    others = [photo for photo in photos if photo not in readable]
-    alone = [photo for photo in others if (told := views_told(photo.stem, words)) and not shown & set(told)]
-    return [photo for photo in photos if photo in readable or (shown and photo in alone)]
+        return told
+    return {
+        photo: views
+        for photo, views in told.items()
+        if photo in readable or (shown and views and shown.isdisjoint(views))
+    }
 
 
 def _visit_by_views(folder: Path, patient: str, told: dict[Path, list[View]], words: ViewSettings) -> _Found:
@@ -328,8 +331,8 @@ def _visit_by_views(folder: Path, patient: str, told: dict[Path, list[View]], wo
     return _key(visit), visit
 
 
-def _lone_photo(photo: Path, patient: str, name: str, words: ViewSettings) -> _Found:
-    sides = [view for view in views_told(photo.stem, words) if view != "front"]
+def _lone_photo(photo: Path, patient: str, name: str, told: Sequence[View]) -> _Found:
+    sides = [view for view in told if view != "front"]
     remark = f"{printable_name(photo)} is scored alone, as a front. Name its folder to score all its views."
     visit = VisitFiles(patient, name, {"front": photo}, None, (remark,) if sides else ())
     return _key(visit), visit
@@ -338,7 +341,12 @@ def _lone_photo(photo: Path, patient: str, name: str, words: ViewSettings) -> _F
 def views_told(stem: str, words: ViewSettings) -> list[View]:
     """Views whose words stand in a file's stem; letters may not touch the word, digits and _ may."""
     text = folded(stem)
-    return [view for view in VIEWS if any(re.search(_whole(word), text) for word in getattr(words, view))]
+    return [view for view, pattern in _patterns(words).items() if pattern.search(text)]
+
+
+@lru_cache(maxsize=4)  # a watch asks at every look, for every file
+def _patterns(words: ViewSettings) -> dict[View, re.Pattern[str]]:
+    return {view: re.compile("|".join(map(_whole, getattr(words, view)))) for view in VIEWS}
 
 
 def _whole(word: str) -> str:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from masi_vision.config import ViewSettings, load_settings
 from masi_vision.names import natural_key
+from masi_vision.visit import folder as folders
 from masi_vision.visit.folder import find_visits, one_visit, views_told
 
 WORDS = load_settings().views
@@ -131,6 +132,22 @@ def test_a_word_of_the_site_may_end_in_a_digit_or_be_written_in_another_script()
     assert views_told("P1_l450", words) == []
     assert views_told("王_正面_1", words) == ["front"]
     assert views_told("P1-GAUCHE_E\u0301", words) == ["right"]  # as macOS writes it
+
+
+def test_a_look_at_a_study_asks_each_file_once_and_reads_the_words_once(tmp_path, monkeypatch):
+    asked = []
+
+    def told(stem, words):
+        asked.append(stem)
+        return views_told(stem, words)
+
+    photos(tmp_path / "P1/V1", "front.jpg", "left.jpg", "odd.psd")
+    photos(tmp_path / "P1/V2", "a.jpg", "b.jpg")
+    before = found(tmp_path)
+    monkeypatch.setattr(folders, "views_told", told)
+    monkeypatch.setattr(folders, "_whole", None)
+    assert found(tmp_path) == before
+    assert sorted(asked) == ["a", "b", "front", "left", "odd"]
 
 
 def test_hidden_files_results_and_other_files_are_passed_over(tmp_path):

@@ -17,7 +17,7 @@ from rich.progress import Progress as Bar
 from masi_vision.batch.address import files_below, is_remote, local_path
 from masi_vision.batch.cluster import ClusterWorkers
 from masi_vision.batch.job import Setup
-from masi_vision.batch.ledger import LEDGER, Ledger
+from masi_vision.batch.ledger import LEDGER, Ledger, Place
 from masi_vision.batch.plan import Plan
 from masi_vision.batch.pool import LocalWorkers, cores
 from masi_vision.batch.results import ResultsFolder
@@ -97,10 +97,12 @@ def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float 
             return _watch(order, run, ledger, watch_every_s)
 
 
-def _pass(order: StudyOrder, run: BatchRun, plan: Plan, ledger: Ledger) -> Summary:
+def _pass(
+    order: StudyOrder, run: BatchRun, plan: Plan, ledger: Ledger, before: Summary | None = None
+) -> Summary:
     with _bar(plan) as tell:
         summary = run.perform(plan, ledger, _workers(order, run), tell)
-    show_summary(summary, order)
+    show_summary(summary, order, before)
     return summary
 
 
@@ -114,7 +116,7 @@ def _watch(order: StudyOrder, run: BatchRun, ledger: Ledger, every_s: float) -> 
         try:
             plan = run.plan(ledger)
             if not run.stands(plan):
-                summary = _pass(order, run, plan, ledger)
+                summary = _pass(order, run, plan, ledger, summary)
             told = ""
         except StudyError as error:
             if str(error) != told:
@@ -207,20 +209,19 @@ def _show_reasons(console: Console, plan: Plan) -> None:
         _say(console, f"  and {sum(count for _, count in reasons[_SHOWN:])} more again: see run.json.")
 
 
-def show_summary(summary: Summary, order: StudyOrder) -> None:
-    """Say what a run came to."""
+def show_summary(summary: Summary, order: StudyOrder, before: Summary | None = None) -> None:
+    """Say what a run came to; of a later pass of a watch, what the pass before has not told already."""
     console = screen.console()
     _show_reasons(console, summary.plan)
-    not_scored = [one for one in summary.told if one.status != "scored"]
-    told = [f"{place_of(one.patient, one.visit)}: {one.reason}" for one in not_scored]
-    _list(console, "Not scored:", told, all_in="scores.csv")
+    not_scored = _news(_not_scored, summary, before)
+    _list(console, "Not scored:", not_scored, all_in="scores.csv")
     if not_scored:
         _say(console, "Why each of them, and what to do: run.json of the results, under refused.")
-    remarks = [f"{place_of(*place)}: {remark}" for place, remark in summary.remarks]
-    _list(console, "Remarks:", remarks, all_in="run.json")
-    views = [place_of(one.patient, one.visit, view) for one in summary.plan.visits for view in one.photos]
-    for line in screen.idle_overrides(order.settings, views):
-        _say(console, line)
+    _list(console, "Remarks:", _news(_remarks, summary, before), all_in="run.json")
+    if before is None:
+        views = [place_of(one.patient, one.visit, view) for one in summary.plan.visits for view in one.photos]
+        for line in screen.idle_overrides(order.settings, views):
+            _say(console, line)
     if summary.photos_read:
         rate = summary.photos_read / max(summary.seconds, 1e-3)
         _say(console, f"{summary.photos_read} photos in {summary.seconds:.0f} s, {rate:.1f} a second.")
@@ -231,11 +232,10 @@ def show_summary(summary: Summary, order: StudyOrder) -> None:
             "Slowest: "
             + ", ".join(f"{place_of(one.patient, one.visit)} {one.seconds:.1f} s" for one in slowest),
         )
-    reasons = Counter(one.reason for one in not_scored)
-    scored = [one for one in summary.told if one.status == "scored"]
-    lacking = [place_of(one.patient, one.visit) for one in scored if one.again]
     words = "Scored without a photo that could not be read; the next run tries again:"
-    _list(console, words, lacking, all_in="run.json")
+    _list(console, words, _news(_lacking, summary, before), all_in="run.json")
+    reasons = Counter(one.reason for one in summary.told if one.status != "scored")
+    scored = [one for one in summary.told if one.status == "scored"]
     warned, failed = (sum(one.quality == worst for one in scored) for worst in ("warn", "fail"))
     by_reason = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     _say(
@@ -249,9 +249,41 @@ def show_summary(summary: Summary, order: StudyOrder) -> None:
     )
     if summary.state == "interrupted":
         _say(console, "Stopped before the end: what was done is kept, and the next run goes on from here.")
+    if before is not None:
+        return
     if order.shard is not None:
         _say(console, f"This is part {order.shard}: the same command without --shard gathers all parts.")
     _say(console, f"Results: {order.out}")
+
+
+def _news(
+    lines: Callable[[Summary], list[tuple[Place, str]]], summary: Summary, before: Summary | None
+) -> list[str]:
+    """Lines of visits that this pass did, and those that the pass before did not have."""
+    known = set() if before is None else set(lines(before))
+    done = summary.plan.jobs
+    return [line for place, line in lines(summary) if place in done or (place, line) not in known]
+
+
+def _not_scored(summary: Summary) -> list[tuple[Place, str]]:
+    return [
+        ((one.patient, one.visit), f"{place_of(one.patient, one.visit)}: {one.reason}")
+        for one in summary.told
+        if one.status != "scored"
+    ]
+
+
+def _remarks(summary: Summary) -> list[tuple[Place, str]]:
+    return [(place, f"{place_of(*place)}: {remark}") for place, remark in summary.remarks]
+
+
+def _lacking(summary: Summary) -> list[tuple[Place, str]]:
+    """Visits that were scored without one of their photos."""
+    return [
+        ((one.patient, one.visit), place_of(one.patient, one.visit))
+        for one in summary.told
+        if one.status == "scored" and one.again
+    ]
 
 
 def _is_as_before(plan: Plan) -> bool:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from faults import command, done_in, hears_ctrl_c, make_study
@@ -122,6 +123,50 @@ def test_a_watch_scores_what_comes_until_it_is_stopped(two_visits, tmp_path):
     watch.communicate(timeout=30)
     assert watch.returncode == 130
     assert {name for name in TABLES if (out / name).exists()} == set(TABLES)
+
+
+def test_a_later_pass_of_a_watch_tells_what_it_did_and_not_everything_again(
+    two_visits, tmp_path, monkeypatch
+):
+    study = shutil.copytree(two_visits, tmp_path / "study")
+
+    def comes(visit, *names, content=b"no picture"):
+        (study / visit).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (study / visit / name).write_bytes(content)
+
+    comes("P02/two", "a_front.jpg", "b_front.jpg")
+    comes("P02/bad", "front.jpg", "IMG_1.jpg")
+    meanwhile = iter(
+        (
+            lambda: comes("P03/bad", "front.jpg", "IMG_2.jpg"),
+            lambda: comes("P03/two", "a_front.jpg", "b_front.jpg"),
+            lambda: comes("P02/bad", "front.jpg", content=b"no picture either"),
+        )
+    )
+
+    def sleep(seconds):
+        print("LOOK")
+        next(meanwhile, hang_up)()
+
+    def hang_up():
+        raise KeyboardInterrupt
+
+    clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
+    monkeypatch.setattr("masi_vision.cli.studies.time", clock)
+    done = masi("batch", study, "--out", tmp_path / "out", "--watch")
+    assert done.exit_code == 130
+    first, *later, nothing = done.stdout.split("LOOK\n")
+    named = [
+        [line for line in ("P02/two: a", "P02/bad: u", "P03/two: a", "P03/bad: u") if f"  {line}" in told]
+        for told in (first, *later)
+    ]
+    assert named == [["P02/two: a", "P02/bad: u"], ["P03/bad: u"], ["P03/two: a"], ["P02/bad: u"]]
+    remarks = [[name for name in ("IMG_1", "IMG_2") if name in told] for told in (first, *later)]
+    assert remarks == [["IMG_1"], ["IMG_2"], [], ["IMG_1"]]
+    assert ["Results: " in told for told in (first, *later)] == [True, False, False, False]
+    assert "2 of 6 visits scored; not scored: 2 ambiguous_view, 2 unreadable" in later[-1]
+    assert nothing == ""
 
 
 def statuses(out):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +14,7 @@ from masi_vision.cli.options import Overwrite, refuse_coded_set
 from masi_vision.csv_table import Row
 from masi_vision.errors import OutputError, StatsError
 from masi_vision.reads_table import is_locked, refuse_strangers, rows_of
-from masi_vision.written import write_file, writing
+from masi_vision.written import write_pieces, writing
 
 if TYPE_CHECKING:
     from masi_vision.report.exports import Value
@@ -51,9 +50,6 @@ def export(
     overwrite: Overwrite = False,
 ) -> int:
     """Write a long table with its dictionary, REDCap, SDTM RS, FHIR; with extras Parquet, XPT and DICOM."""
-    from masi_vision.report.exports import long_rows
-    from masi_vision.report.sdtm import rs_rows
-
     _check_out(out, overwrite=overwrite)
     _check_study(study)
     if photos is not None and results is None:
@@ -64,12 +60,11 @@ def export(
     scores, regions = ([], []) if results is None else _scored(results)
     refuse_strangers(table, scores, (reads.name if reads else "", "scores.csv"))
     values = _values_of(table, reads, scores, regions)
-    long, rs = long_rows(values), rs_rows(values, study)
-    files, lacking = _texts(values, long, rs, study)
+    files, lacking = _texts(values, study)
     made = _write(out, files)
     with writing(out):
-        made += _with_libraries(out, long, rs, lacking)
-    typer.echo(f"{len(long)} values in {out}: {', '.join(made)}")
+        made += _with_libraries(out, values, study, lacking)
+    typer.echo(f"{len(values)} values in {out}: {', '.join(made)}")
     if open_reads := sum(not is_locked(row) for row in table):
         typer.echo(f"{open_reads} rows of {reads.name if reads else ''} are not locked, and were left out.")
     for problem in lacking:
@@ -108,22 +103,24 @@ def _values_of(table: list[Row], reads: Path | None, scores: list[Row], regions:
     return values
 
 
-def _texts(
-    values: list[Value], long: Sequence[Mapping[str, Any]], rs: Sequence[Mapping[str, Any]], study: str
-) -> tuple[dict[str, str], list[str]]:
-    """What needs no library, by name of the file; and a sentence of each file that cannot be made."""
-    from masi_vision.report.exports import LONG, csv_of
+def _texts(values: list[Value], study: str) -> tuple[dict[str, Iterable[str]], list[str]]:
+    """What needs no library, by name of the file; and a sentence of each file that cannot be made.
+
+    A text is made while it is written: all of a large trial's at once need gigabytes.
+    What is refused was refused with the values, before anything is written.
+    """
+    from masi_vision.report.exports import LONG, csv_of, long_rows
     from masi_vision.report.fhir import fhir_bundle
     from masi_vision.report.redcap import DICTIONARY, REDCAP, redcap_dictionary, redcap_rows
-    from masi_vision.report.sdtm import RS
+    from masi_vision.report.sdtm import RS, rs_rows
 
     columns = ("column", "kind", "meaning")
-    files = {
-        "long.csv": csv_of([name for name, _, _ in LONG], long),
+    files: dict[str, Iterable[str]] = {
+        "long.csv": csv_of([name for name, _, _ in LONG], long_rows(values)),
         "dictionary.csv": csv_of(columns, [dict(zip(columns, one, strict=True)) for one in LONG]),
         "redcap_dictionary.csv": csv_of(DICTIONARY, redcap_dictionary()),
-        "rs.csv": csv_of([name for name, _, _ in RS], rs),
-        "fhir.json": json.dumps(fhir_bundle(values, study), indent=1, allow_nan=False) + "\n",
+        "rs.csv": csv_of([name for name, _, _ in RS], rs_rows(values, study)),
+        "fhir.json": fhir_bundle(values, study),
     }
     try:
         return files | {_REDCAP: csv_of(REDCAP, redcap_rows(values), as_it_is=True)}, []
@@ -131,15 +128,15 @@ def _texts(
         return files, [f"No {_REDCAP}: {error}"]
 
 
-def _write(out: Path, files: Mapping[str, str]) -> list[str]:
+def _write(out: Path, files: Mapping[str, Iterable[str]]) -> list[str]:
     """Write the texts, and take away what an earlier export left: it may show who left the study."""
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         tables = (out / name for name in (*files, _REDCAP, *_WITH_LIBRARIES))
         for old in (*tables, *(out / _DICOM).glob("*.dcm")):
             old.unlink(missing_ok=True)
-    for name, text in files.items():
-        write_file(out / name, text)
+    for name, pieces in files.items():
+        write_pieces(out / name, (piece.encode() for piece in pieces))
     return [*files]
 
 
@@ -192,9 +189,7 @@ def _checked(rows: list[Row], needed: Sequence[str], name: str) -> list[Row]:
     return rows
 
 
-def _with_libraries(
-    out: Path, long: Sequence[Mapping[str, Any]], rs: Sequence[Mapping[str, Any]], lacking: list[str]
-) -> list[str]:
+def _with_libraries(out: Path, values: list[Value], study: str, lacking: list[str]) -> list[str]:
     """Parquet and XPT, which need libraries; says what is missing, and adds what cannot be made."""
     if without := missing("exports"):
         typer.echo(
@@ -204,17 +199,31 @@ def _with_libraries(
     import pandas
     import pyreadstat
 
-    from masi_vision.report.sdtm import RS, not_for_transport
+    from masi_vision.report.exports import LONG, long_rows
+    from masi_vision.report.sdtm import RS, not_for_transport, rs_rows
 
     parquet, transport = _WITH_LIBRARIES
-    pandas.DataFrame(long).astype({"value": "float64"}).to_parquet(out / parquet, index=False)
-    if why := not_for_transport(rs):
+    long = pandas.DataFrame(_columns(LONG, long_rows(values))).astype({"value": "float64"})
+    long.to_parquet(out / parquet, index=False)
+    del long  # the other table is larger
+    if why := not_for_transport(rs_rows(values, study)):
         lacking.append(f"No {transport}: {why}. Expected what SAS transport version 5 holds. Take rs.csv.")
         return [parquet]
-    table = pandas.DataFrame(rs, columns=[name for name, _, _ in RS])
+    table = pandas.DataFrame(_columns(RS, rs_rows(values, study)))
     table = table.astype({name: "float64" for name, _, kind in RS if kind == "number"})
     labels = {name: label for name, label, _ in RS}
     pyreadstat.write_xport(
         table, str(out / transport), table_name="RS", column_labels=labels, file_format_version=5
     )
     return list(_WITH_LIBRARIES)
+
+
+def _columns(
+    described: Sequence[tuple[str, str, str]], rows: Iterable[Mapping[str, Any]]
+) -> dict[str, list[Any]]:
+    """A table by its columns, which take a fraction of the memory of its rows."""
+    made: dict[str, list[Any]] = {name: [] for name, _, _ in described}
+    for row in rows:
+        for name, column in made.items():
+            column.append(row[name])
+    return made

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from itertools import islice
 from typing import Any
 
 from masi_vision.csv_table import csv_text, guarded, number_in, whole_number
@@ -47,9 +48,11 @@ _SAME = 0.051
 _OF_A_READ = ("ungradable", "comment")
 _OTHER = "other"
 """The reading page's reason that says nothing without the comment."""
+_AT_ONCE = 1000
+"""Rows of a table that are laid out together: chosen, few for the memory and many for the clock."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a trial has a third of a million
 class Value:
     """One value of one read or score.
 
@@ -369,10 +372,10 @@ LONG: tuple[tuple[str, str, str], ...] = (
 """Columns of the long table: name, kind, meaning."""
 
 
-def long_rows(values: Iterable[Value]) -> list[dict[str, Any]]:
+def long_rows(values: Iterable[Value]) -> Iterator[dict[str, Any]]:
     """The long table: a row for every value; numbers as numbers."""
-    return [
-        {
+    for one in values:
+        yield {
             "patient": one.patient,
             "visit": one.visit,
             "region": one.region,
@@ -386,19 +389,22 @@ def long_rows(values: Iterable[Value]) -> list[dict[str, Any]]:
             "comment": one.comment,
             "made_with": one.made_with,
         }
-        for one in values
-    ]
 
 
-def csv_of(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_it_is: bool = False) -> str:
-    """Rows as CSV; nothing for a column that a row lacks.
+def csv_of(
+    columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_it_is: bool = False
+) -> Iterator[str]:
+    """Rows as CSV, piece by piece; nothing for a column that a row lacks.
 
     Parameters
     ----------
     as_it_is : bool
         Names without the mark that keeps a spreadsheet from running them: for a program that reads the file.
     """
-    return csv_text(columns, ({name: _cell(value, as_it_is) for name, value in row.items()} for row in rows))
+    cells = ({name: _cell(value, as_it_is) for name, value in row.items()} for row in rows)
+    yield csv_text(columns, [])
+    while some := list(islice(cells, _AT_ONCE)):
+        yield csv_text(columns, some).partition("\n")[2]
 
 
 def _cell(value: Any, as_it_is: bool) -> Any:

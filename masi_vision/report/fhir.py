@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -13,8 +13,10 @@ CODES = "urn:masi-vision:codes"
 """Of a code system of our own."""
 
 
-def fhir_bundle(values: Sequence[Value], study: str) -> dict[str, Any]:
+def fhir_bundle(values: Sequence[Value], study: str) -> Iterator[str]:
     """A collection of Observations, one for every read or score: visit, stage and grades as components.
+
+    JSON, an Observation at a time: those of a large trial fill gigabytes of memory.
 
     Notes
     -----
@@ -24,8 +26,11 @@ def fhir_bundle(values: Sequence[Value], study: str) -> dict[str, Any]:
     reads: dict[tuple[str, ...], list[Value]] = {}
     for one in values:
         reads.setdefault(one.read, []).append(one)
-    entries = [_entry(of, study) for of in reads.values()]
-    return {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    yield '{\n "resourceType": "Bundle",\n "type": "collection",\n "entry": ['
+    for number, of in enumerate(reads.values()):
+        text = json.dumps(_entry(of, study), indent=1, allow_nan=False)
+        yield ("," if number else "") + f"\n{text}".replace("\n", "\n  ")  # two levels deep
+    yield "\n ]\n}\n"
 
 
 def _entry(of: Sequence[Value], study: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from masi_vision.names import natural_key
@@ -38,7 +38,7 @@ RS: tuple[tuple[str, str, Literal["text", "number"]], ...] = (
 """Columns of SDTM's RS: name, label, kind."""
 
 
-def rs_rows(values: Sequence[Value], study: str) -> list[dict[str, Any]]:
+def rs_rows(values: Sequence[Value], study: str) -> Iterator[dict[str, Any]]:
     """Rows in the shape of SDTM's RS, after that of PASI: text and number, evaluator, sponsor-defined terms.
 
     Notes
@@ -50,41 +50,37 @@ def rs_rows(values: Sequence[Value], study: str) -> list[dict[str, Any]]:
     names = sorted({one.visit for one in values}, key=natural_key)
     visits = {name: number for number, name in enumerate(names, 1)}
     sequence: dict[str, int] = {}
-    made = []
     for one in values:
         sequence[one.patient] = sequence.get(one.patient, 0) + 1
         code, words = term(one)
         place, side = PLACES.get(one.region, ("FACE", ""))
-        made.append(
-            {
-                "STUDYID": study,
-                "DOMAIN": "RS",
-                "USUBJID": f"{study}-{one.patient}",
-                "RSSEQ": float(sequence[one.patient]),
-                "RSGRPID": f"{one.evaluator}-{one.number}",
-                "RSTESTCD": code,
-                "RSTEST": words,
-                "RSCAT": "MASI (SPONSOR-DEFINED)",
-                "RSSCAT": (one.stage or "software").upper().replace("_", " "),
-                "RSORRES": one.text,
-                "RSSTRESC": one.text,
-                "RSSTRESN": float(one.text) if one.text else None,
-                "RSSTAT": "" if one.text else "NOT DONE",
-                "RSREASND": one.reason,
-                "RSDRVFL": "Y" if one.item in TOTALS and one.text else "",
-                "RSLOC": place,
-                "RSLAT": side,
-                "RSEVAL": role(one),
-                "RSEVALID": one.evaluator,
-                "VISITNUM": float(visits[one.visit]),
-                "VISIT": one.visit,
-                "RSDTC": "",
-            }
-        )
-    return made
+        yield {
+            "STUDYID": study,
+            "DOMAIN": "RS",
+            "USUBJID": f"{study}-{one.patient}",
+            "RSSEQ": float(sequence[one.patient]),
+            "RSGRPID": f"{one.evaluator}-{one.number}",
+            "RSTESTCD": code,
+            "RSTEST": words,
+            "RSCAT": "MASI (SPONSOR-DEFINED)",
+            "RSSCAT": (one.stage or "software").upper().replace("_", " "),
+            "RSORRES": one.text,
+            "RSSTRESC": one.text,
+            "RSSTRESN": float(one.text) if one.text else None,
+            "RSSTAT": "" if one.text else "NOT DONE",
+            "RSREASND": one.reason,
+            "RSDRVFL": "Y" if one.item in TOTALS and one.text else "",
+            "RSLOC": place,
+            "RSLAT": side,
+            "RSEVAL": role(one),
+            "RSEVALID": one.evaluator,
+            "VISITNUM": float(visits[one.visit]),
+            "VISIT": one.visit,
+            "RSDTC": "",
+        }
 
 
-def not_for_transport(rows: Sequence[Mapping[str, Any]]) -> str:
+def not_for_transport(rows: Iterable[Mapping[str, Any]]) -> str:
     """What of the rows a SAS transport file of version 5 cannot hold; blank where it can."""
     for row in rows:
         for name, value in row.items():

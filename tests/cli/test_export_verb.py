@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from masi_vision.face.atlas import Subunit
 from masi_vision.phantom.demo import demo_folder
 from masi_vision.photo import read_photo
 from masi_vision.report.exports import SOFTWARE, csv_of, values_of_scores
+from masi_vision.report.fhir import fhir_bundle
 from masi_vision.report.redcap import event_name
 from masi_vision.report.sdtm import RS, not_for_transport
 from masi_vision.scale import MASI_REGIONS
@@ -405,10 +407,27 @@ def test_every_observation_has_an_address_of_its_own_that_stays(tmp_path):
     assert [one["resource"]["identifier"][0]["value"] for one in first] == addresses
 
 
+def test_a_bundle_is_laid_out_as_json_is_one_read_at_a_time(exported):
+    text = (exported / "fhir.json").read_text()
+    assert text == json.dumps(json.loads(text), indent=1) + "\n"
+    unit = {"patient": "P1", "status": "not_scored", "reason": "no_face", "mmasi": ""}
+    values = list(values_of_scores([unit | {"visit": "v1"}, unit | {"visit": "v2"}], []))
+    pieces = fhir_bundle([values[0], replace(values[1], text="no number")], "S")
+    assert ["v1" in next(pieces) for _ in range(2)] == [False, True]  # before the second read is looked at
+    with pytest.raises(ValueError, match="no number"):
+        next(pieces)
+
+
+def test_a_table_of_many_rows_is_laid_out_in_pieces_under_one_header():
+    pieces = list(csv_of(("number", "comment"), ({"number": n, "comment": "a\nb"} for n in range(2500))))
+    assert 2 < len(pieces) < 2500
+    assert "".join(pieces) == "number,comment\n" + "".join(f'{n},"a\nb"\n' for n in range(2500))
+
+
 def test_a_name_that_a_spreadsheet_would_run_is_marked_but_where_a_registry_reads_it():
     rows = [{"patient": "=1+1", "value": -0.5}]
-    assert csv_of(("patient", "value"), rows) == "patient,value\n'=1+1,-0.5\n"
-    assert csv_of(("patient", "value"), rows, as_it_is=True) == "patient,value\n=1+1,-0.5\n"
+    assert "".join(csv_of(("patient", "value"), rows)) == "patient,value\n'=1+1,-0.5\n"
+    assert "".join(csv_of(("patient", "value"), rows, as_it_is=True)) == "patient,value\n=1+1,-0.5\n"
 
 
 def test_results_whose_patients_are_not_known_are_no_export(tmp_path):

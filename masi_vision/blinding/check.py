@@ -78,7 +78,7 @@ def tells_visits(folder: Path, key: Key) -> list[str]:
     Notes
     -----
     Format, views and sizes of the units, repeats apart, against which of its patient's visits each is (the
-    first, the second, ...), by permutation within the patients. What tells every visit without fail is named
+    first, the second, ...), by permutation within the patients. What tells a visit without fail is named
     in a set too small for that too. Where another camera or protocol came in with a visit, they tell it
     without a name.
     """
@@ -147,12 +147,16 @@ def _parted(value: Whole, rank: Whole) -> float:
 
 
 def _tells_a_visit(value: Whole, rank: Whole, patients: Whole) -> bool:
-    """Whether some visit is told by values that no other visit has, each of them of several patients."""
+    """Whether some visit is told by values that no other visit has, each of several patients.
+
+    Of two visits that tells both, and two patients are several; of more visits chance does it among two.
+    """
+    several = 2 if rank.max() == 1 else 3
     for one in range(int(rank.max()) + 1):
         here = rank == one
         own = np.unique(value[here])
-        several = all(len(set(patients[value == each])) > 1 for each in own)
-        if own.size and several and not here.all() and not np.isin(value[~here], own).any():
+        shared = all(len(set(patients[value == each])) >= several for each in own)
+        if own.size and shared and not here.all() and not np.isin(value[~here], own).any():
             return True
     return False
 

@@ -62,8 +62,8 @@ class CodingPlan:
         wrong = [name for name in self.readers if not _names_a_file(name)]
         if wrong:
             raise BlindingError(
-                f"A reader is called {wrong[0]!r}. Expected letters, digits, - and _ alone, and no "
-                "name that Windows keeps for a device: it names a file."
+                f"A reader is called {wrong[0]!r}. Expected at most 160 letters, digits, - and _ alone, and "
+                "no name that Windows keeps for a device: it names a file."
             )
 
 

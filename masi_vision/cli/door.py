@@ -33,7 +33,7 @@ def verb(run: Callable[_P, int]) -> Callable[_P, None]:
         warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # "Corrupt EXIF data"
         for stream in (sys.stdout, sys.stderr):  # a name in a script that the terminal lacks is no bug
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")
+                stream.reconfigure(errors="backslashreplace")
         try:
             code = run(*args, **kwargs)
         except MasiError as error:
@@ -57,9 +57,15 @@ def verb(run: Callable[_P, int]) -> Callable[_P, None]:
 
 def _has_no_reader(error: Exception) -> bool:
     """Whether the reader of our output has gone; Windows says so by another error (bpo-35754)."""
-    if os.name == "nt" and isinstance(error, OSError) and error.filename is None:
-        return error.errno in (errno.EPIPE, errno.EINVAL)
-    return isinstance(error, BrokenPipeError)
+    if isinstance(error, BrokenPipeError):
+        return True
+    if os.name != "nt" or not isinstance(error, OSError) or error.errno != errno.EINVAL:
+        return False
+    try:
+        sys.stdout.flush()  # other things are invalid too
+    except OSError:
+        return True
+    return False
 
 
 def _leave_pipe() -> None:

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
@@ -23,7 +23,7 @@ from masi_vision.blinding.order import ALPHABET, CODE_LENGTH
 from masi_vision.errors import ReadingError
 from masi_vision.review import accounts, altered, readers, reading
 from masi_vision.review.audit import note, set_back
-from masi_vision.review.database import looking, writing
+from masi_vision.review.database import looking, why_not_written, writing
 from masi_vision.review.export import audit_csv, reads_csv
 from masi_vision.review.pages import NotSignedInError, Pages, Reviewed
 from masi_vision.review.shield import COOKIE, LANGUAGE, Shield
@@ -69,18 +69,22 @@ def create_app(reviewed: Reviewed) -> FastAPI:
     def _not_there(request: Request, error: StarletteHTTPException) -> Response:
         is_missing = error.status_code == 404
         words = texts(pages.language(request))["not_there"] if is_missing else str(error.detail)
-        return refusal(request, words, error.status_code)
+        return refusal(request, words, error.status_code, (error.headers or {}).get("content-language", ""))
 
     @app.exception_handler(RequestValidationError)
     def _cannot_be_taken(request: Request, _error: RequestValidationError) -> Response:
         # Without what was sent: it may be a password.
         return refusal(request, texts(pages.language(request))["not_taken"], 422)
 
-    @app.exception_handler(OperationalError)
-    def _not_written(request: Request, error: OperationalError) -> Response:
+    @app.exception_handler(DBAPIError)
+    def _not_written(request: Request, error: DBAPIError) -> Response:
+        why = why_not_written(error)
+        if why is None:
+            raise error
         # One line: of a full disk every page that saves asks again and again.
         _LOG.error("%s %s: the database failed: %s", request.method, request.url.path, error.orig)
-        return refusal(request, texts(pages.language(request))["not_written"], 503)
+        words = texts(pages.language(request))
+        return refusal(request, words["busy" if why == "busy" else "not_written"], 503)
 
     _everybody(app, pages)
     app.router.routes.extend(readers.routes.routes)  # as its own: tests go through all that there are
@@ -166,11 +170,18 @@ def _statistician(app: FastAPI, pages: Pages) -> None:
         return table(request, audit_csv, "audit.csv")
 
     @app.get("/audit")
-    def audit_page(request: Request, first: int = 1) -> Response:
+    def audit_page(request: Request, first: int | None = None) -> Response:
         who = pages.visitor(request, "statistician")
         with looking(engine) as session:
             events, wrong = altered.looked_through(session)
-        shown = events[max(0, first - 1) :][:_ROWS_OF_PAGE]
-        parts = range(1, len(events) + 1, _ROWS_OF_PAGE)
-        told = {"rows": len(events), "events": shown, "remarks": set_back(events), "parts": parts}
+        parts = [(one, one + _ROWS_OF_PAGE - 1) for one in range(1, len(events) + 1, _ROWS_OF_PAGE)]
+        part = next((one for one in parts if one[0] == first), parts[-1])  # the newest
+        shown = events[part[0] - 1 : part[1]]
+        told = {
+            "rows": len(events),
+            "events": shown,
+            "remarks": set_back(events),
+            "parts": parts,
+            "part": part,
+        }
         return pages.page("audit", request, who, faults=wrong, **told)

@@ -121,7 +121,7 @@ def faults(events: Iterable[Event], head: Head) -> Iterator[str]:
 def set_back(events: Iterable[Event]) -> list[str]:
     """Where the server's clock was set back, a sentence each: nothing is altered, but times there mislead."""
     return [
-        f"Row {after.number} is of {after.utc[:19]} and row {before.number} of {before.utc[:19]} UTC: the "
+        f"Row {after.number} is of {after.utc[:23]} and row {before.number} of {before.utc[:23]} UTC: the "
         "server's clock was set back between them."
         for before, after in pairwise(events)
         if after.utc < before.utc

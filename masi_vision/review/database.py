@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from alembic.util import CommandError
 from sqlalchemy import URL, Engine, create_engine, event, inspect, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from masi_vision.errors import ReadingError, reason_of
@@ -195,6 +195,29 @@ def looking(engine: Engine) -> Iterator[Session]:
         options["isolation_level"] = "REPEATABLE READ"
     with Session(engine.execution_options(**options), expire_on_commit=False) as session:
         yield session
+
+
+def why_not_written(error: DBAPIError) -> Literal["full", "busy"] | None:
+    """Why the database took nothing, as far as it is no fault of ours: full or away, or held by another.
+
+    Notes
+    -----
+    SQLite says so in words, PostgreSQL by the class of its SQLSTATE: 53 lacks resources, 58 and 08 are of the
+    system and the connection, 57 of a server that stops, 55 and 40 of others at work.
+    """
+    cause = error.orig
+    told = cause.args[0] if cause is not None and cause.args else ""
+    state = str(told.get("C", ""))[:2] if isinstance(told, dict) else ""
+    words = str(cause).lower()
+    if state in ("55", "40") or "locked" in words:
+        return "busy"
+    is_away = error.connection_invalidated or type(cause).__name__ == "InterfaceError"
+    lacks = ("disk is full", "readonly", "disk i/o error", "unable to open")
+    return (
+        "full"
+        if is_away or state in ("53", "58", "08", "57") or any(map(words.__contains__, lacks))
+        else None
+    )
 
 
 def fact(session: Session, name: str) -> str:

@@ -29,6 +29,7 @@ from masi_vision.review.texts import texts
 
 _LOG = logging.getLogger(__name__)
 _TOUCH_S = 20
+_ENGLISH = {"content-language": "en"}  # of a sentence that is in no other
 _SHOWN: tuple[View, ...] = ("front", "right", "left")
 
 
@@ -94,11 +95,13 @@ class Pages:
         try:
             data = file.read_bytes()
         except OSError as error:
-            raise HTTPException(409, f"{code} {view} cannot be read ({reason_of(error)}).") from error
+            raise HTTPException(
+                409, f"{code} {view} cannot be read ({reason_of(error)}).", _ENGLISH
+            ) from error
         if hashlib.sha256(data).hexdigest() != digest:
             _LOG.warning("%s is not the photo that was coded, and is not shown.", file)
             told = "Tell the coordinator, who copies the set again."
-            raise HTTPException(409, f"{code} {view} is not the photo that was coded. {told}")
+            raise HTTPException(409, f"{code} {view} is not the photo that was coded. {told}", _ENGLISH)
         return data, "image/jpeg" if file.suffix == ".jpg" else "image/png"
 
     def language(self, request: Request) -> str:
@@ -119,7 +122,7 @@ class Pages:
         if request.method not in ("GET", "HEAD"):
             sent = request.headers.get("x-csrf-token", "")
             if not is_same(sent, signed_in.csrf) and not is_same(request.state.form_csrf, signed_in.csrf):
-                raise HTTPException(403, "the page is too old: open it again")
+                raise HTTPException(403, "the page is too old: open it again", _ENGLISH)
         self._touch(signed_in)
         return Visitor(account, signed_in, self.language(request))
 

@@ -183,12 +183,11 @@ def save_draft(session: Session, account: Account, code: str, reading: Reading, 
 
 def saved_ms_ago(session: Session, account: Account, code: str) -> int | None:
     """How long ago a draft was changed last, as the audit trail has it; None where it never was."""
-    utc = session.execute(
-        select(func.max(Event.utc)).where(
-            Event.what == Act.DRAFT, Event.subject == code, Event.who == account.name
-        )
-    ).scalar_one()
-    return None if utc is None else round((time_of(now()) - time_of(utc)) / timedelta(milliseconds=1))
+    of_draft = (Event.what == Act.DRAFT) & (Event.subject == code) & (Event.who == account.name)
+    utc = session.execute(select(func.max(Event.utc)).where(of_draft)).scalar()
+    if utc is None:
+        return None
+    return max(0, round((time_of(now()) - time_of(utc)) / timedelta(milliseconds=1)))  # a clock may go back
 
 
 def signs(session: Session, account: Account, code: str, fits: str, protocol: ReadingProtocol) -> Signature:
@@ -365,7 +364,7 @@ def take_back(session: Session, account: Account, code: str) -> None:
         raise RefusedError("closed")
     draft = draft_of(session, account, code)
     if draft is None or not entries_of(session, account, code):
-        raise ReadingError("No correction or second read of this unit has begun. Go on from the list.")
+        raise RefusedError("none_begun")
     session.delete(draft)
     act = Act.CORRECTION_TAKEN_BACK if draft.reason else Act.SECOND_READ_TAKEN_BACK
     note(session, account.name, account.role, act, code, old=draft.reading)

@@ -226,4 +226,4 @@ def test_a_path_in_a_script_that_the_terminal_lacks_is_no_bug(tmp_path):
         env=environment,
     )
     assert done.returncode == 0, done.stderr
-    assert b"?????.yaml" in done.stdout
+    assert rb"\u0928\u0947\u092a\u093e\u0932.yaml" in done.stdout

@@ -14,6 +14,7 @@ from readers import (  # noqa: E402
     CHROMIUM,
     PASSWORD,
     chromium,
+    lock,
     look_at_every_view,
     meant_for,
     press_grades,
@@ -326,9 +327,54 @@ def test_a_page_of_a_session_before_is_opened_again_and_keeps_its_grades(browser
     assert grades_on(fresh) == {"forehead": {"area": 3}}
 
 
-@pytest.mark.parametrize(("width", "height"), [(640, 400), (320, 400)])
-def test_enlarged_the_photo_stays_in_sight_while_the_last_region_is_graded(width, height, browser, reading):
-    """A window of 1280 x 800 at 200 and at 400 per cent."""
+def test_a_locked_unit_shows_what_was_locked(browser, reading):
+    page, errors = browser.new_page(), []
+    page.on("pageerror", lambda error: errors.append(error))
+    code = first_unit(page, reading)
+    press_grades(page, meant_for(code))
+    page.wait_for_function(ALL_SENT)
+    lock(page)
+    page.wait_for_url(lambda url: not url.endswith(code))
+    page.goto(f"{reading.url}/units/{code}")
+    page.locator("body[data-ready=yes]").wait_for()
+    assert grades_on(page) == meant_for(code)
+    assert page.locator("#score").text_content() != "–"
+    page.keyboard.press("v")
+    page.get_by_role("button", name="Larger").click()
+    assert errors == []
+
+
+def test_arrows_with_shift_select_in_a_comment(browser, reading):
+    page = browser.new_page()
+    first_unit(page, reading)
+    page.locator("#comment").fill("hello")
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowLeft")
+    assert page.evaluate("getSelection().toString()") == "llo"
+
+
+def test_enlarged_to_a_strip_no_view_counts_as_looked_at(browser, reading):
+    """A window of 1280 x 800 at 400 per cent: the photo goes away while the grades are given."""
+    page = browser.new_page(viewport={"width": 320, "height": 200})
+    code = first_unit(page, reading)
+    page.locator("[name=chin-darkness]").first.focus()
+    page.wait_for_function("() => !inSight")
+    page.keyboard.press("v")
+    page.locator("body[data-shown]").wait_for()
+    assert not page.evaluate("looked.has(state.views[1])")
+    press_grades(page, meant_for(code))
+    page.wait_for_function(ALL_SENT)
+    for _ in range(page.evaluate("state.views.length")):
+        page.keyboard.press("l")
+        page.wait_for_function("() => inSight && looked.has(document.body.dataset.shown)")
+    page.keyboard.press("l")
+    page.locator("#password:focus").wait_for()
+    assert page.evaluate("place.clientHeight") >= 150
+
+
+def test_enlarged_the_photo_stays_in_sight_while_the_last_region_is_graded(browser, reading):
+    """A window of 1280 x 800 at 200 per cent."""
+    width, height = 640, 400
     page = browser.new_page(viewport={"width": width, "height": height})
     first_unit(page, reading)
     page.locator("[name=chin-darkness]").first.focus()

@@ -36,6 +36,7 @@ const urlOf = (view) => `/units/${state.code}/photos/${view}`;
 const place = document.getElementById("viewer");
 const viewer = state.views.length ? shown(place, urlOf(state.views[0])) : null;
 const looked = new Set(); // the views that were on the screen, not above or below it
+const LEAST_PX = 150; // a strip of a photo is no look at it
 let inSight = false;
 if (viewer) {
   viewer.addHandler("open", () => {
@@ -52,7 +53,7 @@ if (viewer) {
 }
 
 function noteLooked() {
-  if (inSight && document.body.dataset.shown) looked.add(document.body.dataset.shown);
+  if (inSight && place.clientHeight >= LEAST_PX && document.body.dataset.shown) looked.add(document.body.dataset.shown);
 }
 
 document.getElementById("retry").addEventListener("click", () => show(current));
@@ -66,7 +67,9 @@ function failed(did) {
   words.textContent = "";
   if (!did) return;
   fetch(urlOf(state.views[current])).then(async (answer) => {
-    if (!answer.ok) words.textContent = (await answer.json()).error;
+    if (answer.ok) return;
+    const told = await answer.json();
+    [words.textContent, words.lang] = [told.error, told.language || ""];
   }).catch(() => {}); // the network: that is said already
 }
 
@@ -313,7 +316,7 @@ async function sendAll() {
       told = await answer.json();
       if (answer.status >= 500) throw new Error(told.error);
     } catch (error) {
-      note(t.offline);
+      note(answer?.status === 503 && told?.error ? `${told.error} ${t.kept}` : t.offline, told?.language);
       clearTimeout(retry);
       retry = setTimeout(send, wait);
       wait = Math.min(2 * wait, 8000);
@@ -394,23 +397,26 @@ function step(scale, by) {
 }
 
 // Who speaks to the machine, or leans on the keys, can do without keys of one letter.
-const letters = document.getElementById("letters");
-letters.checked = localStorage.getItem("masi:letters") !== "off";
-letters.addEventListener("change", () => {
-  if (letters.checked) localStorage.removeItem("masi:letters");
-  else localStorage.setItem("masi:letters", "off");
-});
+const letters = document.getElementById("letters"); // none where nothing is graded
+const areLettersOff = () => localStorage.getItem("masi:letters") === "off";
+if (letters) {
+  letters.checked = !areLettersOff();
+  letters.addEventListener("change", () => {
+    if (letters.checked) localStorage.removeItem("masi:letters");
+    else localStorage.setItem("masi:letters", "off");
+  });
+}
 
 function press(event) {
   const scale = event.target.closest ? event.target.closest(".scale") : null;
   const isArrow = event.key.startsWith("Arrow");
+  const typing = ["TEXTAREA", "SELECT"].includes(event.target.tagName) || ["text", "password"].includes(event.target.type);
+  if (typing || document.getElementById("sign").open) return;
   if (isArrow && (scale || event.shiftKey)) event.preventDefault(); // else a browser grades, and goes on from 6 to 0
-  if (event.repeat || event.ctrlKey || event.altKey || event.metaKey || document.getElementById("sign").open) return;
-  const typing = ["TEXTAREA", "SELECT"].includes(event.target.tagName) || event.target.type === "text";
-  if (typing) return;
+  if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
   const key = event.key.toLowerCase(); // Caps Lock and Shift make no other key of a letter
   const isLetter = /^[a-z]$/.test(key);
-  if (isLetter && !letters.checked) return;
+  if (isLetter && areLettersOff()) return;
   if (isArrow && event.shiftKey) move(event.key.slice("Arrow".length).toLowerCase());
   else if (scale && isArrow) step(scale, ["ArrowRight", "ArrowDown"].includes(event.key) ? 1 : -1);
   else if (/^[0-9]$/.test(event.key) && scale && state.open) {
@@ -455,14 +461,14 @@ function withoutDarkness() {
 }
 
 function sign() {
-  if (viewer && !looked.size) {
+  if (viewer && !looked.size && !document.body.dataset.shown) {
     failed(true);
     document.getElementById("retry").focus();
     note(t.not_shown);
     return;
   }
   const unseen = state.views.find((view) => !looked.has(view));
-  if (unseen && !why.value) { // what is signed is that the unit was graded from its photographs
+  if (unseen && (!why.value || !looked.size)) { // what is signed is that the unit was graded from its photographs
     place.scrollIntoView({ block: "nearest" });
     if (document.body.dataset.shown !== unseen) show(state.views.indexOf(unseen));
     note(`${t.not_seen}: ${t[unseen]}.`);
@@ -504,12 +510,15 @@ async function signed(event) {
   say("");
   const words = signing.textContent;
   signing.textContent = t.signing;
-  await signAndLock();
-  signing.textContent = words;
-  signing.disabled = false;
-  isSigning = false;
-  password.value = "";
-  password.focus();
+  try {
+    await signAndLock();
+  } finally {
+    signing.textContent = words;
+    signing.disabled = false;
+    isSigning = false;
+    password.value = "";
+    password.focus();
+  }
 }
 
 async function signAndLock() {
@@ -524,7 +533,8 @@ async function signAndLock() {
       location.href = `/units/${state.code}/next`;
       return;
     }
-    say(told.error || answer.statusText, told.language);
+    if (!told.error) return say(answer.status >= 500 ? t.not_answered : answer.statusText);
+    say(told.error, told.language);
     behind = answer.status === 409; // perhaps graded elsewhere meanwhile: that is shown
     send();
   } catch (error) {
@@ -538,7 +548,8 @@ if (state.open) {
   document.getElementById("lock").addEventListener("click", sign);
   signing.addEventListener("click", signed);
   password.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.repeat) event.preventDefault(); });
-  document.getElementById("cancel").addEventListener("click", () => dialog.close());
+  document.getElementById("cancel").addEventListener("click", () => { if (!isSigning) dialog.close(); });
+  dialog.addEventListener("cancel", (event) => { if (isSigning) event.preventDefault(); }); // Escape
 }
 for (const field of limited) field.addEventListener("input", tellRoom);
 form.addEventListener("submit", (event) => event.preventDefault());

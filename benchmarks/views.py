@@ -6,10 +6,10 @@ First on photographs of heads that are really turned by 20 to 45 degrees, with m
 cheek alone: how far its pigmented fraction is off, whether its skin is ever drawn as the other cheek's, and
 whether its pigment is ever found on the other side: whether planting it there raises the other cheek's
 fraction more than that of its own, against the same photograph without it. A visit takes a cheek from the
-view of its own side and the front alone, so that no grade rests on that; and of most of these heads the
-other cheek is hidden, so the same is asked of heads that were photographed straight on and turned
-afterwards (`masi_vision/training/turned_head.py`). On these, too, each cheek in the front view, in its own
-view, and in both together. Last, whether a side view of another person is noticed beside a front.
+view of its own side and the front alone, so that no grade rests on a side view of the other; and of most of
+these heads the other cheek is hidden, so the same is asked of heads that were photographed straight on and
+turned afterwards (`masi_vision/training/turned_head.py`). On these, too, each cheek in the front view, in
+its own view, and in both together. Last, whether a side view of another person is noticed beside a front.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from masi_vision.training.phantom_photos import (
 from masi_vision.training.pigment_export import prepare
 from masi_vision.visit.measure import PhotoMeasures, measure_photo
 from masi_vision.visit.models import Models, shipped_models
-from masi_vision.visit.region import METHODS, preferred_views
+from masi_vision.visit.region import METHODS
 from masi_vision.visit.views import joined, likeness_of
 
 PAGE = Path(__file__).parent.parent / "docs" / "views.md"
@@ -109,8 +109,6 @@ class Sides:
     ----------
     other_seen : bool
         So much of the other cheek is seen that a front view would be graded there.
-    other_taken : bool
-        A visit takes the other cheek from this view.
     astray : bool
         Planting raised the other cheek's fraction, and more than this one's.
     swapped : bool
@@ -119,7 +117,6 @@ class Sides:
 
     near: Cheek
     other_seen: bool
-    other_taken: bool
     astray: bool
     swapped: bool
 
@@ -173,7 +170,6 @@ def one_sided(
         yield Sides(
             Cheek(true, found),
             other is not None and other.visible_fraction >= settings.quality.visible_fraction.fail,
-            view in preferred_views(far.name.lower()),
             true > 0.1 and rise_there > max(rise, 0) + 0.05,
             bool(np.count_nonzero(drawn == far) > np.count_nonzero(drawn == near)),
         )
@@ -260,7 +256,6 @@ def of_sides(title: str, sides: Sequence[Sides]) -> str:
     hidden = [one for one in sides if not one.other_seen]
     return (
         f"| {title} | {sum(one.swapped for one in sides)} of {len(sides)} "
-        f"| {sum(one.astray and one.other_taken for one in sides)} of {len(sides)} "
         f"| {sum(one.astray for one in seen)} of {len(seen)}; "
         f"{sum(one.astray for one in hidden)} of {len(hidden)} |"
     )
@@ -306,9 +301,8 @@ def table(
             *(row(f"turned afterwards, a cheek {way}", seen) for way, seen in zip(ways, cheeks, strict=True)),
             "",
             "| pigment on the near cheek alone | near cheek drawn as the other (must: 0) "
-            "| its pigment in a visit's grade of the other (must: 0) "
-            "| found on what is seen of the other and not taken: half and more; less |",
-            "| --- | --- | --- | --- |",
+            "| its pigment found on the other, of which half is seen; less than half |",
+            "| --- | --- | --- |",
             of_sides("really turned by 20 to 45 degrees", turned),
             of_sides("turned afterwards by 20 to 45 degrees", a_little),
             "",

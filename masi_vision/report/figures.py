@@ -29,6 +29,7 @@ _GREY = "#595959"
 _COLUMN_IN, _LINE_IN = 0.075, 0.16  # of the small print of a figure
 _NAME_COLUMNS, _LEGEND_COLUMNS = 38, 86
 _TICK_COLUMNS = 13  # "(unscheduled" whole
+_WIDEST_IN = 16.0  # of a page's width: beyond it the print is too small to read
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "masi_vision",
@@ -185,7 +186,7 @@ def _ticks(names: Iterable[str]) -> tuple[list[str], float]:
     names = list(names)
     longest = max((_columns(word) for name in names for word in name.split()), default=1)
     needed = min(longest, _TICK_COLUMNS) + 1
-    width_in = max(7.4, 0.8 + _COLUMN_IN * needed * len(names))
+    width_in = min(_WIDEST_IN, max(7.4, 0.8 + _COLUMN_IN * needed * len(names)))
     room = int((width_in - 0.8) / _COLUMN_IN / len(names)) - 1
     return [_wrapped(name, room) for name in names], width_in
 

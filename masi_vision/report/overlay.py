@@ -31,8 +31,8 @@ _COLOURS: dict[Subunit, tuple[int, int, int]] = {
     Subunit.NOSE: (160, 160, 160),
     Subunit.UPPER_LIP: (160, 160, 160),
 }
-# Light in a black casing: one of the two stands out from any skin, to any eye. Chosen here, by looking.
-_PIGMENT = (255, 150, 220)
+# White in a black casing: one of the two stands out from any skin, and no region has it, to any eye.
+_PIGMENT = (255, 255, 245)
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _DOUBT = (190, 0, 0)
 _SCALES = "A: area 0 to 6, D: darkness 0 to 4"

@@ -25,7 +25,8 @@ def cut_to_blocks(graph: GraphProto) -> None:
     Conv(x, w) = Conv(x[:, :k], w[:, :k]) + Conv(x[:, k:], w[:, k:]), k the largest multiple of 16 below the
     number of channels.
     """
-    weights = {one.name: one for one in graph.initializer}
+    elsewhere = {name for node in graph.node for name in node.input if node.op_type != "Conv"}
+    weights = {one.name: one for one in graph.initializer if one.name not in elsewhere}
     cut = {name for node in graph.node if (name := _uneven(node, weights))}
     nodes = [made for node in graph.node for made in (_in_two(node) if _uneven(node, weights) else [node])]
     del graph.node[:]
@@ -48,7 +49,7 @@ def cut_to_blocks(graph: GraphProto) -> None:
 def stored_weights(file: Path) -> dict[str, np.ndarray]:
     """Weights of an exported network by name, those of a convolution that was cut as one."""
     stored = {one.name: numpy_helper.to_array(one) for one in onnx.load(file).graph.initializer}
-    for name in [name.removesuffix(_FIRST) for name in stored if name.endswith(_FIRST)]:
+    for name in [name.removesuffix(_SIZES) for name in stored if name.endswith(_SIZES)]:
         stored[name] = np.concatenate([stored.pop(name + _FIRST), stored.pop(name + _REST)], axis=1)
         del stored[name + _SIZES]
     return stored

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from math import floor
+from math import ceil, floor
 from typing import Any, Literal
 
 import numpy as np
@@ -340,6 +340,11 @@ def floored(share: float) -> float:
     return floor(1000 * share + 1e-9) / 1000
 
 
+def _raised(share: float) -> float:
+    """To a tenth of a per cent above: what is more than the limit never reads as the limit."""
+    return ceil(1000 * share - 1e-9) / 1000
+
+
 def _of_region(
     seen: SeenPhoto,
     view: View,
@@ -366,22 +371,22 @@ def _of_region(
     yield (
         "plain_fraction",
         plain,
-        f"{name}: {plain or 0:.1%} of it has no detail, as if it were covered with one colour. Expected "
-        "{limit} of it. Take off what covers the skin, and the box that hides who it is; if nothing does, "
-        "the file has too few shades: use the camera's own.",
+        f"{name}: {_raised(plain or 0):.1%} of it has no detail, as if it were covered with one colour. "
+        "Expected {limit} of it. Take off what covers the skin, and the box that hides who it is; if nothing "
+        "does, the file has too few shades: use the camera's own.",
     )
     clipped = None if brightest is None else float((brightest >= _CLIPPED).mean())
     yield (
         "clipped_fraction",
         clipped,
-        f"{name}: {clipped or 0:.1%} of the skin is burnt out. Expected {{limit}} of it. "
+        f"{name}: {_raised(clipped or 0):.1%} of the skin is burnt out. Expected {{limit}} of it. "
         "Expose less, or turn the flash down.",
     )
     blocked = None if brightest is None else float((brightest <= _BLOCKED).mean())
     yield (
         "blocked_fraction",
         blocked,
-        f"{name}: {blocked or 0:.1%} of the skin is too dark to measure. Expected {{limit}} of it. "
+        f"{name}: {_raised(blocked or 0):.1%} of the skin is too dark to measure. Expected {{limit}} of it. "
         "Expose more, and light the shadows.",
     )
     redder = red_over_blue_od(seen, skin)
@@ -396,6 +401,6 @@ def _of_region(
     yield (
         "gloss_fraction",
         gloss,
-        f"{name}: {gloss or 0:.0%} of the skin is glossy. Expected {{limit}} of it. "
+        f"{name}: {_raised(gloss or 0):.1%} of the skin is glossy. Expected {{limit}} of it. "
         "Blot the skin, or use crossed polarisers.",
     )

@@ -357,13 +357,12 @@ def test_enlarged_to_a_strip_no_view_counts_as_looked_at(browser, reading):
     """A window of 1280 x 800 at 400 per cent: the photo goes away while the grades are given."""
     page = browser.new_page(viewport={"width": 320, "height": 200})
     code = first_unit(page, reading)
-    page.locator("[name=chin-darkness]").first.focus()
+    press_grades(page, meant_for(code))
+    page.wait_for_function(ALL_SENT)
     page.wait_for_function("() => !inSight")
     page.keyboard.press("v")
     page.locator("body[data-shown]").wait_for()
     assert not page.evaluate("looked.has(state.views[1])")
-    press_grades(page, meant_for(code))
-    page.wait_for_function(ALL_SENT)
     for _ in range(page.evaluate("state.views.length")):
         page.keyboard.press("l")
         page.wait_for_function("() => inSight && looked.has(document.body.dataset.shown)")

@@ -522,6 +522,7 @@ def test_what_was_locked_before_the_software_s_score_was_shown_is_not_corrected(
             assert person.correct(code).status_code == 303  # nothing was shown yet
             person.draft(code, graded(area=1))
             assert person.lock(code, graded(area=1), read=f"{first}-2").status_code == 200
+    person.see("/")  # the list, where the scores are told to be open
     for code in codes:
         assert person.correct(code).status_code == 409
     for code in scored:

@@ -41,9 +41,9 @@ def demonstration(folder, _request):
 
 
 def phantom(folder, request):
-    """Eight patients by masi phantom, in two arms."""
+    """Six patients by masi phantom, in two arms."""
     pytest.importorskip("torch", reason="masi phantom needs the extra train")
-    made = ["--patients", 8, "--visits", 2, "--effects", "0.1,0.7", "--seed", 3]
+    made = ["--patients", 6, "--visits", 2, "--effects", "0.1,0.7", "--seed", 3]
     ok("phantom", *made, "--faces", request.getfixturevalue("faces_folder"), "--out", folder)
     _, rows = table(folder.with_name("study-truth") / "truth.csv")
     return {row["patient"]: row["arm"] for row in rows}

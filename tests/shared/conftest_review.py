@@ -1,6 +1,7 @@
 """A coded set of made pictures, a database in each of its kinds, and people who sign in."""
 
 import re
+from functools import cached_property
 
 import numpy as np
 import pytest
@@ -126,8 +127,9 @@ class Person:
     def see(self, path):
         return self.browser.get(path, headers={"accept": "text/html"})
 
-    @property
+    @cached_property
     def csrf(self):
+        """One for as long as somebody is signed in."""
         return re.search(r'name="csrf" value="([^"]+)"', self.see("/").text).group(1)
 
     @property

@@ -26,7 +26,7 @@ from masi_vision.blinding.coded_set import (
     read_order,
 )
 from masi_vision.blinding.key import CodedUnit, Key
-from masi_vision.blinding.order import ALPHABET, CODE_LENGTH
+from masi_vision.blinding.order import ALPHABET, CODE_LENGTH, is_of_codes
 from masi_vision.blinding.photo import leaks_of
 from masi_vision.errors import BlindingError
 from masi_vision.names import VIEWS, natural_key
@@ -221,7 +221,7 @@ def _orders(folder: Path, contents: SetContents) -> Iterator[str]:
             continue
         if sorted(order) != contents.codes:
             yield f"The order of {reader} does not hold every unit once."
-        if len(order) > 5 and order == sorted(order):
+        if is_of_codes(order):
             yield f"The order of {reader} is that of the codes."
 
 

@@ -33,6 +33,11 @@ def repeats_wanted(units: int, share: float) -> int:
     return min(units // 2, max(round(share * units), LEAST_REPEATS))
 
 
+def is_of_codes(order: Sequence[str]) -> bool:
+    """Whether an order is that of the codes, as if not shuffled; of five units chance often makes it so."""
+    return len(order) > 5 and list(order) == sorted(order)
+
+
 def reading_order(
     codes: Sequence[str], first_of: Mapping[str, str], rng: np.random.Generator
 ) -> tuple[list[str], int]:
@@ -49,13 +54,14 @@ def reading_order(
     -----
     A random order in which the two of a pair stand at least a third of the list apart, one in either half.
     Single units are dealt by chance to what is left; a pair is dealt to two places at that distance, drawn
-    anew until all fit, with the distance given up unit by unit where they never do.
+    anew until all fit, with the distance given up unit by unit where they never do. The order of the codes
+    themselves is drawn anew too: it would look as if nobody had shuffled.
     """
     length = len(codes)
     for apart in range(-(-length // 3), 0, -1):
         for _ in range(50):
             placed = _dealt(codes, first_of, apart, rng)
-            if placed is not None:
+            if placed is not None and not is_of_codes(placed):
                 return placed, apart
     return [codes[at] for at in rng.permutation(length)], 0
 

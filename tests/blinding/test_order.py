@@ -84,3 +84,11 @@ def test_either_of_a_pair_may_come_first_and_readers_differ():
 def test_an_order_that_goes_with_the_visits_is_no_chance():
     assert chance_of_order(np.repeat(np.arange(5.0), 8)) < 0.001
     assert chance_of_order(np.zeros(20)) == 1
+
+
+def test_no_order_is_that_of_the_codes():
+    """Of six units one in some hundreds is, by chance: the set would be refused for it."""
+    codes, rng = list("ABCDEF"), np.random.default_rng(0)
+    orders = [reading_order(codes, {}, rng)[0] for _ in range(3000)]
+    assert codes not in orders
+    assert len({*map(tuple, orders)}) > 650  # of 720

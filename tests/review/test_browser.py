@@ -68,6 +68,14 @@ def first_unit(page, reading):
     return page.url.rsplit("/", 1)[-1]
 
 
+def graded_unit(page, reading):
+    """The same, and give it every grade; its code."""
+    code = first_unit(page, reading)
+    press_grades(page, meant_for(code))
+    page.wait_for_function(ALL_SENT)
+    return code
+
+
 def grades_on(page):
     return page.evaluate("read().grades")
 
@@ -330,9 +338,7 @@ def test_a_page_of_a_session_before_is_opened_again_and_keeps_its_grades(browser
 def test_a_locked_unit_shows_what_was_locked(browser, reading):
     page, errors = browser.new_page(), []
     page.on("pageerror", lambda error: errors.append(error))
-    code = first_unit(page, reading)
-    press_grades(page, meant_for(code))
-    page.wait_for_function(ALL_SENT)
+    code = graded_unit(page, reading)
     lock(page)
     page.wait_for_url(lambda url: not url.endswith(code))
     page.goto(f"{reading.url}/units/{code}")
@@ -356,9 +362,7 @@ def test_arrows_with_shift_select_in_a_comment(browser, reading):
 def test_enlarged_to_a_strip_no_view_counts_as_looked_at(browser, reading):
     """A window of 1280 x 800 at 400 per cent: the photo goes away while the grades are given."""
     page = browser.new_page(viewport={"width": 320, "height": 200})
-    code = first_unit(page, reading)
-    press_grades(page, meant_for(code))
-    page.wait_for_function(ALL_SENT)
+    graded_unit(page, reading)
     page.wait_for_function("() => !inSight")
     page.keyboard.press("v")
     page.locator("body[data-shown]").wait_for()
@@ -386,9 +390,7 @@ def test_enlarged_the_photo_stays_in_sight_while_the_last_region_is_graded(brows
 
 def test_a_view_that_was_above_the_screen_was_not_looked_at(browser, reading):
     page = browser.new_page(viewport={"width": 320, "height": 640})
-    code = first_unit(page, reading)
-    press_grades(page, meant_for(code))
-    page.wait_for_function(ALL_SENT)
+    graded_unit(page, reading)
     page.evaluate("document.querySelector('.photo').style.position = 'static'")
     page.evaluate("document.querySelector('.grades').style.paddingBottom = '200vh'")
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
@@ -405,9 +407,7 @@ def test_a_view_that_was_above_the_screen_was_not_looked_at(browser, reading):
 
 def test_a_held_key_signs_once_and_a_wrong_password_is_taken_out(browser, reading):
     page = browser.new_page()
-    code = first_unit(page, reading)
-    press_grades(page, meant_for(code))
-    page.wait_for_function(ALL_SENT)
+    graded_unit(page, reading)
     look_at_every_view(page)
     page.keyboard.press("l")
     sent = []
@@ -428,9 +428,7 @@ def test_a_held_key_signs_once_and_a_wrong_password_is_taken_out(browser, readin
 
 def test_a_lock_without_an_answer_says_that_it_may_not_be_locked(browser, reading):
     page = browser.new_page()
-    code = first_unit(page, reading)
-    press_grades(page, meant_for(code))
-    page.wait_for_function(ALL_SENT)
+    code = graded_unit(page, reading)
     look_at_every_view(page)
     page.route("**/lock", lambda route: route.abort())
     page.keyboard.press("l")
@@ -475,9 +473,7 @@ def test_a_comment_tells_how_much_still_fits(browser, reading):
 
 def test_without_keys_of_one_letter_none_locks_a_unit(browser, reading):
     page = browser.new_page()
-    code = first_unit(page, reading)
-    press_grades(page, meant_for(code))
-    page.wait_for_function(ALL_SENT)
+    graded_unit(page, reading)
     look_at_every_view(page)
     page.locator("#letters").uncheck()
     page.reload()

@@ -6,7 +6,7 @@ and the change is taken twice: as the difference of two measures, and from one p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from os import PathLike
@@ -21,7 +21,7 @@ from masi_vision.pigment.change import NoCommonSkin
 from masi_vision.pigment.interval import ChangeError
 from masi_vision.scale import MASI_REGIONS, REGION_TENTHS
 from masi_vision.visit.laid_over import Comparison, face_in_frame, laid_over
-from masi_vision.visit.measure import region_members
+from masi_vision.visit.measure import PhotoMeasures, region_members
 from masi_vision.visit.models import Models
 from masi_vision.visit.region import (
     METHODS,
@@ -49,6 +49,9 @@ from masi_vision.visit.score import (
 )
 from masi_vision.visit.since_first import came_before
 
+Change = tuple[float | None, float | None, float | None]
+"""A change and the ends of its 90 % interval; None where nothing is told of it."""
+_UNKNOWN: Change = (None, None, None)
 _WEIGHTS = [REGION_TENTHS[name] for name in MASI_REGIONS]
 
 
@@ -169,18 +172,67 @@ def compare_visits(
         The results were made under other settings, models or versions.
     """
     settings, models = usable_settings(settings), usable_models(models)
-    for one in (baseline, follow_up):
+    first, second = _both_scored((baseline, follow_up), settings, models)
+    seen = [{p.view: p.measures for p in visit.photos if p.measures is not None} for visit in (first, second)]
+    fit, astray = _laid_views(seen, models, settings)
+    residuals = astray | {view: one.residual_fraction for view, one in fit.items()}
+    views = {} if "front" in astray else fit  # of what may be two people nothing is compared
+    unfit = residuals.keys() - views.keys()
+    members = region_members(settings.scale)
+    laid = LaidVisits(views, seen, [refusals(visit, unfit) for visit in (first, second)], (first, second))
+    regions = {name: region_change(name, members[name], laid, settings, models) for name in members}
+    status, reason, message = _outcome(first, second, regions, astray, settings)
+    unsure, turned = "", ""
+    change, amount = _UNKNOWN, _UNKNOWN
+    if status == "compared":
+        unsure = _unsure(first, second, views, regions, settings)
+        turned = _turned_around(first, second)
+        if not (astray or unsure):  # of what may be two people nothing is taken
+            share = models.pigment.errors[METHODS[settings.pigment.method]].change_share
+            change = _mmasi_change(first, second, share)
+            amount = _amount_change(regions, models.pigment.change_error)
+            unsure = _untold(first, second, regions, change, amount)
+    return VisitChange(
+        baseline=first,
+        follow_up=second,
+        status=status,
+        reason=reason,
+        message=" ".join(filter(None, (message, unsure, turned))),
+        regions=regions,
+        mmasi_change=change[0],
+        mmasi_change_low=change[1],
+        mmasi_change_high=change[2],
+        amount_change_od=amount[0],
+        amount_change_od_low=amount[1],
+        amount_change_od_high=amount[2],
+        residual_fraction=residuals,
+        views=views,
+    )
+
+
+def _both_scored(
+    visits: tuple[VisitScore | str | PathLike[str], VisitScore | str | PathLike[str]],
+    settings: Settings,
+    models: Models,
+) -> tuple[VisitScore, VisitScore]:
+    """Scores of both, made now or before, under the same settings, models and version."""
+    for one in visits:
         if not isinstance(one, VisitScore | str | PathLike):
             raise ValueError(f"what is compared must be a VisitScore, a folder or a photo, got {type(one)}")
     first, second = (
-        one if isinstance(one, VisitScore) else score_visit(one, settings, models=models)
-        for one in (baseline, follow_up)
+        one if isinstance(one, VisitScore) else score_visit(one, settings, models=models) for one in visits
     )
     asked = provenance_of(settings, models)
     for visit in (first, second):
         _check_alike(visit, asked)
-    seen = [{p.view: p.measures for p in visit.photos if p.measures is not None} for visit in (first, second)]
-    views: dict[View, Comparison] = {}
+    return first, second
+
+
+def _laid_views(
+    seen: Sequence[Mapping[View, PhotoMeasures]], models: Models, settings: Settings
+) -> tuple[dict[View, Comparison], dict[View, float]]:
+    """The views that fit over each other, and how far the others lie apart."""
+    fit: dict[View, Comparison] = {}
     astray: dict[View, float] = {}
     for view in (view for view in seen[0] if view in seen[1]):
         before, after = (face_in_frame(measures[view]) for measures in seen)
@@ -189,48 +241,10 @@ def compare_visits(
         except NoCommonSkin:
             continue  # its regions are hidden
         if comparison.aligned(settings.quality.registration_residual):
-            views[view] = comparison
+            fit[view] = comparison
         else:
             astray[view] = comparison.residual_fraction
-
-    residuals = astray | {view: one.residual_fraction for view, one in views.items()}
-    if "front" in astray:  # of what may be two people nothing is compared
-        views, unfit = {}, set(residuals)
-    else:
-        unfit = set(astray)
-    members = region_members(settings.scale)
-    laid = LaidVisits(views, seen, [refusals(visit, unfit) for visit in (first, second)], (first, second))
-    regions = {name: region_change(name, members[name], laid, settings, models) for name in members}
-    status, reason, message = _outcome(first, second, regions, astray, settings)
-    unsure = _unsure(first, second, views, regions, settings) if status == "compared" else ""
-    one_person = status == "compared" and not (astray or unsure)  # of what may be two people nothing is taken
-    share = models.pigment.errors[METHODS[settings.pigment.method]].change_share
-    change, low, high = _mmasi_change(first, second, share) if one_person else (None, None, None)
-    amount = _amount_change(regions, models.pigment.change_error) if one_person else (None, None, None)
-    if one_person and change is None:
-        unsure = _no_change(first, second)
-    if one_person and amount[0] is None:
-        lost = [name for name in MASI_REGIONS if regions[name].registered_od is None]
-        told = ", ".join(f"{name} ({flag_words(regions[name].flags)})" for name in lost)
-        unsure = f"{unsure} No change of the amount: not compared is {told}.".strip()
-    turned = _turned_around(first, second) if status == "compared" else ""
-    message = " ".join(filter(None, (message, unsure, turned)))
-    return VisitChange(
-        baseline=first,
-        follow_up=second,
-        status=status,
-        reason=reason,
-        message=message,
-        regions=regions,
-        mmasi_change=change,
-        mmasi_change_low=low,
-        mmasi_change_high=high,
-        amount_change_od=amount[0],
-        amount_change_od_low=amount[1],
-        amount_change_od_high=amount[2],
-        residual_fraction=residuals,
-        views=views,
-    )
+    return fit, astray
 
 
 def _turned_around(first: VisitScore, second: VisitScore) -> str:
@@ -247,12 +261,25 @@ def _turned_around(first: VisitScore, second: VisitScore) -> str:
     )
 
 
-def _no_change(first: VisitScore, second: VisitScore) -> str:
-    """Why two visits that were compared have no change of the mMASI."""
+def _untold(
+    first: VisitScore, second: VisitScore, regions: Mapping[str, RegionChange], change: Change, amount: Change
+) -> str:
+    """Why visits that were compared have no change of the mMASI or the amount; empty where they have both."""
+    told = []
+    if change[0] is None:
+        told.append(f"No change of the mMASI: {_without_change(first, second)}.")
+    if amount[0] is None:
+        lost = [name for name in MASI_REGIONS if regions[name].registered_od is None]
+        named = ", ".join(f"{name} ({flag_words(regions[name].flags)})" for name in lost)
+        told.append(f"No change of the amount: not compared is {named}.")
+    return " ".join(told)
+
+
+def _without_change(first: VisitScore, second: VisitScore) -> str:
     for visit, which in ((first, "baseline"), (second, "follow-up")):
         if visit.scores is None:
-            return f"No change of the mMASI: the {which} was not scored ({visit.reason})."
-    return "No change of the mMASI: a region was measured in other views at the two visits."
+            return f"the {which} was not scored ({visit.reason})"
+    return "a region was measured in other views at the two visits"
 
 
 def _unsure(
@@ -360,26 +387,22 @@ def _left_apart(astray: Mapping[View, float], settings: Settings) -> str:
     )
 
 
-def _mmasi_change(
-    first: VisitScore, second: VisitScore, share: float
-) -> tuple[float | None, float | None, float | None]:
+def _mmasi_change(first: VisitScore, second: VisitScore, share: float) -> Change:
     if first.scores is None or second.scores is None:
-        return None, None, None
+        return _UNKNOWN
     views = [[_seen_in(visit.regions[name]) for name in MASI_REGIONS] for visit in (first, second)]
     if views[0] != views[1]:
-        return None, None, None
+        return _UNKNOWN
     before, after = ((one.mmasi, one.mmasi_low, one.mmasi_high) for one in (first.scores, second.scores))
     low, high = change_ends(before, after, share=share)
     return round(after[0] - before[0], 1), low, high  # of tenths, which floating point does not keep
 
 
-def _amount_change(
-    regions: Mapping[str, RegionChange], error: ChangeError
-) -> tuple[float | None, float | None, float | None]:
+def _amount_change(regions: Mapping[str, RegionChange], error: ChangeError) -> Change:
     changes = [regions[name].registered_od for name in MASI_REGIONS]
     found = [one for one in changes if one is not None]
     if len(found) < len(changes):
-        return None, None, None
+        return _UNKNOWN
     return float(np.average(found, weights=_WEIGHTS)), *error.around_mean(found, _WEIGHTS)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from masi_vision.config import QualitySettings, Settings
 from masi_vision.face.align import skin_area
@@ -177,7 +178,6 @@ def region_change(
     name: str, members: list[int], laid: LaidVisits, settings: Settings, models: Models
 ) -> RegionChange:
     """The region in the first of its preferred views that shows enough of it at both visits."""
-    whole, area = np.isin(models.face.atlas.labels, members), skin_area(models.face.atlas)
     preferred = preferred_views(name)
     unseen = [visit.reason for visit, seen in zip(laid.visits, laid.seen, strict=True) if not seen]
     nowhere = HIDDEN if any(laid.both_have(view) for view in preferred) else "no_photo"
@@ -185,52 +185,67 @@ def region_change(
     for view in preferred:
         if lost := laid.unmeasured(view):
             best = RegionChange(None, flags=(lost,))
-            continue
-        if refused := laid.refusal(view, name):
+        elif refused := laid.refusal(view, name):
             best = RegionChange(view, flags=(refused,))
-            continue
-        if view not in laid.views:
-            continue
-        comparison, measures = laid.views[view], [visit[view] for visit in laid.seen]
-        change = comparison.change
-        common = np.isin(measures[0].codes, members) & change.skin
-        share = visible_share(np.where(change.skin, measures[0].codes, 0), members, models.face.atlas)
-        if share < laid.least_visible(view, settings.quality):
+        elif view in laid.views:
+            common = _common_skin(view, members, laid)
+            share = visible_share(common * laid.seen[0][view].codes, members, models.face.atlas)
+            if share >= laid.least_visible(view, settings.quality):
+                return _changed(name, view, members, common, share, laid, settings, models)
             best = RegionChange(view, share, flags=(HIDDEN,))
-            continue
-        method = measures[0].pigment.method
-        error, is_learned = models.pigment.errors[method], method == learned.METHOD
-        found = [
-            measure_region(pigment, common, whole=whole, area=area, error=error)
-            for pigment in (measures[0].pigment, comparison.follow_up.pigment)
-        ]
-        mean = mean_over_area(change.change_od, common, area)
-        low, high = models.pigment.change_error.around(mean)
-        darker, lighter = (share_of_area(common & (change.plain == sign), common, area) for sign in (1, -1))
-        others = {
-            ACCEPTED: laid.accepted(view, name),
-            OTHER_VIEW: view != preferred[0] and laid.has(preferred[0]),
-            DOUBTFUL: comparison.doubtful(settings.quality.registration_residual),
-            ROUTES_DIFFER: is_learned and abs(mean - _difference_od(found)) > _ROUTES_APART_OD,
-            UNDECIDED: max(one.undecided_fraction if one else 0.0 for one in found)
-            > settings.pigment.undecided_fraction,
-            MIXED: len({isinstance(one.card, Correction) for one in measures}) > 1,
-        }
-        return RegionChange(
-            view,
-            common_fraction=share,
-            before=found[0],
-            after=found[1],
-            registered_od=mean,
-            registered_od_low=low,
-            registered_od_high=high,
-            darker_fraction=darker,
-            lighter_fraction=lighter,
-            tone=change.tone,
-            spread_od=change.spread_od,
-            flags=holding(others),
-        )
     return best
+
+
+def _common_skin(view: View, members: list[int], laid: LaidVisits) -> npt.NDArray[np.bool_]:
+    """Skin of a region that both photos of a view show, in the baseline's frame."""
+    return np.isin(laid.seen[0][view].codes, members) & laid.views[view].change.skin
+
+
+def _changed(
+    name: str,
+    view: View,
+    members: list[int],
+    common: npt.NDArray[np.bool_],
+    share: float,
+    laid: LaidVisits,
+    settings: Settings,
+    models: Models,
+) -> RegionChange:
+    """What changed on the skin ``common`` of a region, by both routes."""
+    comparison, measures = laid.views[view], [visit[view] for visit in laid.seen]
+    change, method = comparison.change, measures[0].pigment.method
+    whole, area = np.isin(models.face.atlas.labels, members), skin_area(models.face.atlas)
+    found = [
+        measure_region(pigment, common, whole=whole, area=area, error=models.pigment.errors[method])
+        for pigment in (measures[0].pigment, comparison.follow_up.pigment)
+    ]
+    mean = mean_over_area(change.change_od, common, area)
+    low, high = models.pigment.change_error.around(mean)
+    darker, lighter = (share_of_area(common & (change.plain == sign), common, area) for sign in (1, -1))
+    preferred, routes_apart_od = preferred_views(name)[0], abs(mean - _difference_od(found))
+    most_undecided = max(one.undecided_fraction if one else 0.0 for one in found)
+    flags = {
+        ACCEPTED: laid.accepted(view, name),
+        OTHER_VIEW: view != preferred and laid.has(preferred),
+        DOUBTFUL: comparison.doubtful(settings.quality.registration_residual),
+        ROUTES_DIFFER: method == learned.METHOD and routes_apart_od > _ROUTES_APART_OD,
+        UNDECIDED: most_undecided > settings.pigment.undecided_fraction,
+        MIXED: len({isinstance(one.card, Correction) for one in measures}) > 1,
+    }
+    return RegionChange(
+        view,
+        common_fraction=share,
+        before=found[0],
+        after=found[1],
+        registered_od=mean,
+        registered_od_low=low,
+        registered_od_high=high,
+        darker_fraction=darker,
+        lighter_fraction=lighter,
+        tone=change.tone,
+        spread_od=change.spread_od,
+        flags=holding(flags),
+    )
 
 
 def _difference_od(found: Sequence[RegionMeasure | None]) -> float:

@@ -253,7 +253,7 @@ def lock(
     opened = expected(session, open_read(session, account, code, protocol, scored=scored), meant)
     lacks = reading.missing(protocol)
     if lacks:
-        raise RefusedError("not_graded", lacks=", ".join(lacks))
+        raise RefusedError("not_graded", lacks=lacks)
     if draft is not None and Reading.from_json(draft.reading).plain.to_json() != new:
         raise RefusedError("other_grades")
     entry = _signed(account, code, opened, reading, draft.reason if draft else "")

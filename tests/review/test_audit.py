@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("sqlalchemy", reason="needs the extra review")
 
 from masi_vision.review.audit import COLUMNS, START, faults, hash_of
-from masi_vision.review.texts import texts
+from masi_vision.review.texts import RefusedError, texts
 
 
 @pytest.fixture
@@ -64,3 +64,11 @@ def test_both_languages_have_the_same_words():
     assert set(texts("en")) == set(texts("zh"))
     for part in ("reasons", "moves", "meanings", "refusals"):
         assert set(texts("en")[part]) == set(texts("zh")[part])
+
+
+def test_a_refusal_names_what_lacks_in_the_language_of_the_page():
+    refused = RefusedError("not_graded", lacks=["chin area", "right_malar darkness"])
+    assert "Not graded yet: chin area, right cheek (the patient's) darkness." in str(refused)
+    said = refused.words("zh")
+    assert "下颏 面积" in said
+    assert not any(letter.isascii() and letter.isalpha() for letter in said)

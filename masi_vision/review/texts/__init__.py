@@ -17,17 +17,23 @@ class RefusedError(ReadingError):
     ----------
     why : str
         Key of the sentence among `refusals` of the texts.
-    facts : str
-        What stands in it.
+    facts : list of str
+        What stands in it: terms of the texts, or several with spaces between, as "chin area".
     """
 
-    def __init__(self, why: str, **facts: str) -> None:
+    def __init__(self, why: str, **facts: list[str]) -> None:
         self._why, self._facts = why, facts
         super().__init__(self.words("en"))
 
     def words(self, language: str) -> str:
         """The sentence in a language."""
-        return str(texts(language)["refusals"][self._why]).format(**self._facts)
+        known = texts(language)
+
+        def said(term: str) -> str:
+            return " ".join(str(known.get(word, word)).lower() for word in term.split())
+
+        facts = {name: ", ".join(map(said, terms)) for name, terms in self._facts.items()}
+        return str(known["refusals"][self._why]).format(**facts)
 
 
 @lru_cache(maxsize=8)

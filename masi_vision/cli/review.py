@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from masi_vision.cli.door import DONE, MUST_CHANGE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready, secret
 from masi_vision.errors import ReadingError
+from masi_vision.version import __version__
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 _SERVE, _PORT = "serve", 8420
 _LONGEST_NAME = 120  # of a subject of the audit trail
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "[::1]", "localhost"})
 
 CodedSet = Annotated[Path, typer.Argument(metavar="SET", help="A coded set, as masi blind makes it.")]
 Database = Annotated[
@@ -91,6 +93,7 @@ def serve(
 
     from masi_vision.blinding.coded_set import read_contents
     from masi_vision.review.app import create_app
+    from masi_vision.review.audit import note_tool
     from masi_vision.review.database import open_database, writing
     from masi_vision.review.pages import Reviewed
     from masi_vision.review.protocol import load_protocol
@@ -117,7 +120,11 @@ def serve(
         hold_against(session, "photos", contents.sha256)
         if scores:
             hold_against(session, "scores", scores_sha256(scores))
-    app = create_app(Reviewed(engine, coded_set.resolve(), rules, shown, chart, tls))
+        if chart:
+            hold_against(session, "chart", sha256(chart.read_bytes()).hexdigest())
+        note_tool(session, "served", new=f"masi_vision {__version__}{', with a chart' if chart else ''}")
+    hosts = _LOOPBACK if host in _LOOPBACK and not behind_tls else frozenset[str]()
+    app = create_app(Reviewed(engine, coded_set.resolve(), rules, shown, chart, tls, hosts))
     scheme = "https" if tls_cert else "http"
     config = uvicorn.Config(
         app,
@@ -172,8 +179,6 @@ def _check_files(*files: Path | None) -> None:
 
 def _check_photos(coded_set: Path, contents: SetContents) -> None:
     """Refuse a set whose photos are not those that its own list has the hashes of."""
-    from hashlib import sha256
-
     for name, known in contents.photos.items():
         file = coded_set / name
         if not file.is_file() or sha256(file.read_bytes()).hexdigest() != known:
@@ -210,10 +215,21 @@ def add(
     order: Annotated[
         str, typer.Option(metavar="READER", help="Whose order of the set a reader gets; NAME where omitted.")
     ] = "",
+    rest_of: Annotated[
+        str,
+        typer.Option(
+            metavar="READER", help="Who left: the new reader gets what he has not locked, so ordered."
+        ),
+    ] = "",
     protocol: Protocol = None,
     password_file: PasswordFile = None,
 ) -> int:
     """Make an account; a reader gets a list of the set."""
+    if rest_of and (order or role != "reader"):
+        beside = "with --order" if order else f"for {_one(role)}"
+        raise ReadingError(
+            f"--rest-of is given {beside}. Expected it alone, for a reader: the list is that of who left."
+        )
     need_extra("review", "reading")
     from masi_vision.review.database import file_of
 
@@ -226,7 +242,7 @@ def add(
         )
     secret_word = _password(password_file)  # before the database is kept from all others
     with _opened(db, may_be_new=True) as session:
-        from masi_vision.review.accounts import add_account
+        from masi_vision.review.accounts import account_named, add_account
         from masi_vision.review.database import closed_utc, minute_of
         from masi_vision.review.lists import give_list
         from masi_vision.review.protocol import load_protocol
@@ -239,14 +255,21 @@ def add(
             )
         rules = load_protocol(protocol)
         prepare(session, coded_set, rules)
-        list_name = (order or name) if role == "reader" else ""
-        add_account(session, name, role, secret_word, list_name=list_name)
-        units = give_list(session, name, coded_set, rules) if role == "reader" else 0
-    typer.echo(
-        f"{name} is {'an' if role == 'adjudicator' else 'a'} {role}"
-        + (f" with a list of {units} units." if units else ".")
-    )
+        left = account_named(session, rest_of) if rest_of else None
+        if left is not None and (left.role != "reader" or left.active):
+            raise ReadingError(
+                f"{rest_of} is {'a reader who may sign in' if left.role == 'reader' else _one(left.role)}. "
+                "Expected a reader who left: masi review account switch --off."
+            )
+        list_name = ((left.list_name if left else order) or name) if role == "reader" else ""
+        add_account(session, name, role, secret_word, list_name=list_name, given=True)
+        units = give_list(session, name, coded_set, rules, rest_of=rest_of) if role == "reader" else 0
+    typer.echo(f"{name} is {_one(role)}" + (f" with a list of {units} units." if units else "."))
     return DONE
+
+
+def _one(role: str) -> str:
+    return f"{'an' if role == 'adjudicator' else 'a'} {role}"
 
 
 @account.command("password")

@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from masi_vision.errors import ReadingError
 from masi_vision.review.audit import Act, note, note_tool, now
 from masi_vision.review.protocol import ReadingProtocol
-from masi_vision.review.tables import ROLES, Account, SignIn
+from masi_vision.review.tables import ROLES, Account, Event, SignIn
+from masi_vision.review.texts import RefusedError
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -42,8 +43,15 @@ def time_of(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def add_account(session: Session, name: str, role: str, password: str, *, list_name: str = "") -> Account:
+def add_account(
+    session: Session, name: str, role: str, password: str, *, list_name: str = "", given: bool = False
+) -> Account:
     """Make an account.
+
+    Parameters
+    ----------
+    given : bool
+        Whether somebody else than its owner knows the password, who is then asked for an own one first.
 
     Raises
     ------
@@ -62,19 +70,25 @@ def add_account(session: Session, name: str, role: str, password: str, *, list_n
     made = Account(
         name=name, role=role, list_name=list_name, password_hash=_hashed(password), active=True, failures=0
     )
-    made.failed_utc = ""
+    made.failed_utc, made.given_password = "", given
     session.add(made)
     session.flush()
-    note_tool(session, "account made", name, new=f"{role} {list_name}".strip())
+    note_tool(session, Act.ACCOUNT_MADE, name, new=f"{role} {list_name}".strip())
+    note_tool(session, Act.PASSWORD_GIVEN, name, new=password_mark(made))
     return made
 
 
 def set_password(session: Session, name: str, password: str) -> None:
-    """Give an account another password; its sessions end."""
+    """Give an account another password, to be exchanged for an own one; its sessions end."""
     account = account_named(session, name)
-    account.password_hash, account.failures = _hashed(password), 0
+    account.password_hash, account.failures, account.given_password = _hashed(password), 0, True
     _end_all(session, account)
-    note_tool(session, Act.PASSWORD_CHANGED, name)
+    note_tool(session, Act.PASSWORD_CHANGED, name, new=password_mark(account))
+
+
+def password_mark(account: Account) -> str:
+    """By which the audit trail knows an account's password again: of its hash, which has a salt, a hash."""
+    return _sha256(account.password_hash)[:16]
 
 
 def switch(session: Session, name: str, *, active: bool) -> None:
@@ -83,10 +97,13 @@ def switch(session: Session, name: str, *, active: bool) -> None:
     old, account.active = account.active, active
     if not active:
         _end_all(session, account)
-    note_tool(session, "account switched", name, old=_word(old), new=_word(active))
+    note_tool(
+        session, Act.ACCOUNT_SWITCHED, name, old=active_word(active=old), new=active_word(active=active)
+    )
 
 
-def _word(active: bool) -> str:
+def active_word(*, active: bool) -> str:
+    """As the audit trail says whether an account may sign in."""
     return "active" if active else "inactive"
 
 
@@ -144,7 +161,7 @@ def is_password(password_hash: str, password: str) -> bool:
     with _ONE_AT_A_TIME:
         try:
             fits = _hasher().verify(password_hash or _HASH_OF_NOBODY, password)
-        except (VerificationError, InvalidHashError):
+        except (VerificationError, InvalidHashError, UnicodeEncodeError):  # the last: half a letter
             return False
     return bool(fits) and bool(password_hash)
 
@@ -156,14 +173,53 @@ def hash_that_fits(session: Session, name: str, password: str) -> str:
     return str(found) if is_password(found or "", password) else ""
 
 
-def sign_in(session: Session, name: str, fits: str, protocol: ReadingProtocol) -> Opened | None:
+def sign_in(
+    session: Session, name: str, fits: str, protocol: ReadingProtocol, *, source: str = ""
+) -> Opened | None:
     """Begin a session; None where name and password do not fit, or the name must wait.
 
     Parameters
     ----------
     fits : str
         Of `hash_that_fits`: the account must still have it.
+    source : str
+        Address of the machine that asks, for the audit trail.
     """
+    account = _proven(session, name, fits, protocol, source)
+    if account is None:
+        return None
+    opened = _begun(session, account)
+    note(session, account.name, account.role, "signed in", account.name)
+    return opened
+
+
+def change_password(
+    session: Session, name: str, fits: str, password: str, protocol: ReadingProtocol, *, source: str = ""
+) -> Opened | None:
+    """Exchange somebody's password for one that nobody else knows; his sessions end, and another begins.
+
+    None where the old password does not fit, or the name must wait, as of `sign_in`.
+
+    Raises
+    ------
+    RefusedError
+        The new one is too short or too long.
+    """
+    if not LEAST_PASSWORD <= len(password) <= MOST_PASSWORD:
+        found, least = str(len(password)), str(LEAST_PASSWORD)
+        raise RefusedError("password_length", found=[found], least=[least], most=[str(MOST_PASSWORD)])
+    account = _proven(session, name, fits, protocol, source)
+    if account is None:
+        return None
+    account.password_hash, account.given_password = _hashed(password), False
+    _end_all(session, account)
+    mark = password_mark(account)
+    note(session, account.name, account.role, Act.PASSWORD_CHANGED, account.name, new=mark)
+    return _begun(session, account)
+
+
+def _proven(session: Session, name: str, fits: str, protocol: ReadingProtocol, source: str) -> Account | None:
+    """The account whose password was right, by `hash_that_fits`; what was wrong is noted."""
     account = session.execute(
         select(Account).where(Account.name == name).with_for_update()
     ).scalar_one_or_none()
@@ -171,9 +227,14 @@ def sign_in(session: Session, name: str, fits: str, protocol: ReadingProtocol) -
         note(session, name, account.role, "sign-in refused", name, reason="too many wrong passwords")
         return None
     if account is None or fits != account.password_hash or not account.active:
-        _remember_failure(session, account, name)
+        _remember_failure(session, account, protocol, f"from {source}" if source else "")
         return None
     account.failures = 0
+    return account
+
+
+def _begun(session: Session, account: Account) -> Opened:
+    """A session of somebody whose password was right."""
     token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     session.add(
         SignIn(
@@ -185,7 +246,6 @@ def sign_in(session: Session, name: str, fits: str, protocol: ReadingProtocol) -
             ended_utc="",
         )
     )
-    note(session, account.name, account.role, "signed in", account.name)
     return Opened(token, csrf)
 
 
@@ -198,15 +258,25 @@ def must_wait(account: Account, protocol: ReadingProtocol) -> bool:
 
 
 _UNKNOWN_NAME: Final = "unknown name"
+_STRANGERS_APART = timedelta(minutes=1)
+"""At most so often a row of names that nobody has: whoever reaches the page could fill the trail for ever."""
 
 
-def _remember_failure(session: Session, account: Account | None, name: str) -> None:
+def _remember_failure(
+    session: Session, account: Account | None, protocol: ReadingProtocol, reason: str
+) -> None:
     if account is not None:
-        account.failures, account.failed_utc = account.failures + 1, now()
-    if account is None:  # what was typed may be a password: the trail keeps it for ever
-        note(session, _UNKNOWN_NAME, "nobody", "sign-in failed", _UNKNOWN_NAME)
-    else:
-        note(session, name, account.role, "sign-in failed", name)
+        # After a wait all attempts again: else one wrong password in each period kept its owner out for good.
+        before = account.failures if account.failures < protocol.sign_in.attempts else 0
+        account.failures, account.failed_utc = before + 1, now()
+        note(session, account.name, account.role, Act.SIGN_IN_FAILED, account.name, reason=reason)
+        return
+    last = session.execute(
+        select(func.max(Event.utc)).where(Event.what == Act.SIGN_IN_FAILED, Event.who == _UNKNOWN_NAME)
+    ).scalar_one()
+    if last is None or abs(time_of(now()) - time_of(last)) >= _STRANGERS_APART:
+        # Without what was typed: it may be a password, and the trail keeps it for ever.
+        note(session, _UNKNOWN_NAME, "nobody", Act.SIGN_IN_FAILED, _UNKNOWN_NAME, reason=reason)
 
 
 _CLOCK_MENDED = timedelta(minutes=2)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from masi_vision.review.accounts import active_word, password_mark
 from masi_vision.review.audit import Act, faults, is_lock, trail
 from masi_vision.review.database import closed_utc, fact
 from masi_vision.review.lists import told_order
-from masi_vision.review.reading import hash_of
+from masi_vision.review.reading import PROTOCOL_TEXT, hash_of
 from masi_vision.review.tables import Account, Entry, Event, Head, ListPlace
 
 
@@ -19,7 +21,12 @@ def looked_through(session: Session) -> tuple[list[Event], list[str]]:
     """The audit trail; and what is wrong with it, with the reads and with the database's facts."""
     events = trail(session)
     head = session.execute(select(Head)).scalar_one()
-    return events, [*faults(events, head), *altered_reads(session, events), *altered_facts(session, events)]
+    return events, [
+        *faults(events, head),
+        *altered_reads(session, events),
+        *altered_facts(session, events),
+        *altered_accounts(session, events),
+    ]
 
 
 def altered_reads(session: Session, events: Sequence[Event]) -> list[str]:
@@ -53,9 +60,15 @@ def altered_facts(session: Session, events: Sequence[Event]) -> list[str]:
         for name, value in bound.items()
         if fact(session, name) != value
     ]
-    ended = next((event.number for event in events if event.what == Act.READING_CLOSED), None)
-    if (ended is not None) != bool(closed_utc(session)):
+    text = fact(session, PROTOCOL_TEXT)
+    if text and hashlib.sha256(text.encode()).hexdigest() != bound.get("protocol"):
+        found.append("The protocol's text in the database is not the one that it was bound to.")
+    end = next((event for event in events if event.what == Act.READING_CLOSED), None)
+    ended, since = end.number if end else None, closed_utc(session)
+    if bool(end) != bool(since):
         found.append("The reading was closed and is open, or the other way round.")
+    elif end and end.new and end.new != since:  # earlier versions did not note the moment itself
+        found.append(f"The database says the reading was closed at {since}; it was at {end.new}.")
     found += [
         f"Row {event.number} is of after the reading was closed: {event.what} {event.subject}."
         for event in events
@@ -77,3 +90,27 @@ def altered_facts(session: Session, events: Sequence[Event]) -> list[str]:
         if lists[name] != told_order(given.get(name, []))
     ]
     return found
+
+
+def altered_accounts(session: Session, events: Sequence[Event]) -> list[str]:
+    """Accounts that are not as they were made, switched or given a password; a sentence each."""
+    made = {event.subject: event.new for event in events if event.what == Act.ACCOUNT_MADE}
+    switched = {event.subject: event.new for event in events if event.what == Act.ACCOUNT_SWITCHED}
+    passwords = {
+        event.subject: event.new
+        for event in events
+        if event.what in (Act.PASSWORD_GIVEN, Act.PASSWORD_CHANGED) and event.new
+    }  # earlier versions noted no mark
+    found, there = [], list(session.execute(select(Account).order_by(Account.name)).scalars())
+    for account in there:
+        known = made.get(account.name)
+        if known is None:
+            found.append(f"The account {account.name} is not in the audit trail.")
+        elif known != f"{account.role} {account.list_name}".strip():
+            found.append(f"The account {account.name} is of a {account.role}; it was made for a {known}.")
+        if active_word(active=account.active) != switched.get(account.name, active_word(active=True)):
+            found.append(f"The account {account.name} was switched past the audit trail.")
+        if passwords.get(account.name, password_mark(account)) != password_mark(account):
+            found.append(f"The password of {account.name} was changed past the audit trail.")
+    gone = sorted(made.keys() - {account.name for account in there})
+    return [*found, *(f"The account {name} is missing." for name in gone)]

@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
-from typing import Annotated
+from threading import BoundedSemaphore
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -25,22 +27,29 @@ from masi_vision.review import accounts, altered, readers, reading
 from masi_vision.review.audit import note, set_back
 from masi_vision.review.database import looking, why_not_written, writing
 from masi_vision.review.export import audit_csv, reads_csv
-from masi_vision.review.pages import NotSignedInError, Pages, Reviewed
+from masi_vision.review.pages import NotSignedInError, Pages, PasswordDueError, Reviewed, Visitor
 from masi_vision.review.shield import COOKIE, LANGUAGE, Shield
 from masi_vision.review.texts import RefusedError, texts
 
 _LOG = logging.getLogger("masi_vision.review")
 _ROWS_OF_PAGE = 500
+_LONGEST_ENTERED = 1000
 _HERE = Path(__file__).parent
+_MOST_SIGNING_IN = 24  # at once: each holds a thread while its password is hashed, and pages need some
+# Newer versions tell a collector, where the environment names one, which units are read.
+_NO_TELEMETRY = dict.fromkeys(("tracing", "metrics", "logs", "auto_configure"), False)
 _CODE = re.compile(rf"[{ALPHABET}]{{{CODE_LENGTH}}}")
 _UNIT = re.compile(rf"/units/({_CODE.pattern})")
 
 
 def create_app(reviewed: Reviewed) -> FastAPI:
     """The application of a reading."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    more: dict[str, Any] = {}
+    if "telemetry" in signature(FastAPI).parameters:
+        more["telemetry"] = _NO_TELEMETRY
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, **more)
     app.state.pages = pages = Pages(reviewed)
-    app.add_middleware(Shield, tls=reviewed.tls)
+    app.add_middleware(Shield, tls=reviewed.tls, hosts=reviewed.hosts)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
 
     @app.exception_handler(NotSignedInError)
@@ -57,6 +66,12 @@ def create_app(reviewed: Reviewed) -> FastAPI:
         page = pages.page("refused", request, None, sentence=sentence)
         page.status_code = status
         return page
+
+    @app.exception_handler(PasswordDueError)
+    def _choose_first(request: Request, _error: PasswordDueError) -> Response:
+        if request.method == "GET" and _is_a_person(request):
+            return RedirectResponse("/password", 303)
+        return refusal(request, texts(pages.language(request))["password_due"], 403)
 
     @app.exception_handler(ReadingError)
     def _refused(request: Request, error: ReadingError) -> Response:
@@ -87,6 +102,7 @@ def create_app(reviewed: Reviewed) -> FastAPI:
         return refusal(request, words["busy" if why == "busy" else "not_written"], 503)
 
     _everybody(app, pages)
+    _own_password(app, pages)
     app.router.routes.extend(readers.routes.routes)  # as its own: tests go through all that there are
     _statistician(app, pages)
     return app
@@ -100,6 +116,7 @@ def _is_a_person(request: Request) -> bool:
 def _everybody(app: FastAPI, pages: Pages) -> None:
     """Signing in and out, and the language."""
     engine, protocol = pages.reviewed.engine, pages.protocol
+    signing_in = BoundedSemaphore(_MOST_SIGNING_IN)
 
     @app.get("/sign-in")
     def sign_in_page(request: Request, unit: str = "") -> Response:
@@ -113,26 +130,28 @@ def _everybody(app: FastAPI, pages: Pages) -> None:
         unit: Annotated[str, Form()] = "",
     ) -> Response:
         unit = unit if _CODE.fullmatch(unit) else ""
-        with looking(engine) as session:
-            fits = accounts.hash_that_fits(session, name, password)
-        with writing(engine) as session:
-            opened = accounts.sign_in(session, name, fits, protocol)
+        if not signing_in.acquire(blocking=False):
+            raise StarletteHTTPException(429, texts(pages.language(request))["many_sign_in"])
+        try:
+            with looking(engine) as session:
+                fits = accounts.hash_that_fits(session, name, password)
+            with writing(engine) as session:
+                opened = accounts.sign_in(session, name, fits, protocol, source=_source(request))
+        finally:
+            signing_in.release()
         if opened is None:
+            _LOG.warning("A sign-in from %s failed.", _source(request))
             page = pages.page("sign_in", request, None, wrong=True, unit=unit)
             page.status_code = 401
             return page
         with looking(engine) as session:
             account = accounts.account_named(session, name)
             goes_on = bool(unit) and reading.may_open(session, account, unit, protocol)
-        answer = RedirectResponse(f"/units/{unit}" if goes_on else "/", 303)
-        answer.set_cookie(
-            COOKIE, opened.token, httponly=True, samesite="strict", secure=pages.reviewed.tls, path="/"
-        )
-        return answer
+        return _with_session(f"/units/{unit}" if goes_on else "/", opened, pages)
 
     @app.post("/sign-out")
     def sign_out(request: Request) -> Response:
-        pages.visitor(request)
+        pages.visitor(request, may_be_due=True)
         with writing(engine) as session:
             accounts.sign_out(session, request.cookies[COOKIE])
         answer = RedirectResponse("/sign-in", 303)
@@ -146,6 +165,62 @@ def _everybody(app: FastAPI, pages: Pages) -> None:
         answer = RedirectResponse(f"/units/{unit}" if _CODE.fullmatch(unit) else "/", 303)
         answer.set_cookie(LANGUAGE, following, samesite="strict", secure=pages.reviewed.tls, path="/")
         return answer
+
+
+def _own_password(app: FastAPI, pages: Pages) -> None:
+    """Everybody's own password, which nobody else knows: a signature rests on it."""
+    engine, protocol = pages.reviewed.engine, pages.protocol
+
+    def page_of(request: Request, who: Visitor, wrong: str = "") -> Response:
+        return pages.page("password", request, who, wrong=wrong, least=accounts.LEAST_PASSWORD)
+
+    @app.get("/password")
+    def password_page(request: Request) -> Response:
+        return page_of(request, pages.visitor(request, may_be_due=True))
+
+    @app.post("/password")
+    def change(
+        request: Request,
+        old: Annotated[str, Form(max_length=accounts.MOST_PASSWORD)] = "",
+        new: Annotated[str, Form(max_length=_LONGEST_ENTERED)] = "",
+        again: Annotated[str, Form(max_length=_LONGEST_ENTERED)] = "",
+    ) -> Response:
+        who = pages.visitor(request, may_be_due=True)
+        words, why, opened = texts(who.language), "", None
+        if new != again:
+            why = words["password_differs"]
+        elif new == old:
+            why = words["password_same"]
+        else:
+            with looking(engine) as session:
+                fits = accounts.hash_that_fits(session, who.account.name, old)
+            try:
+                with writing(engine) as session:
+                    opened = accounts.change_password(
+                        session, who.account.name, fits, new, protocol, source=_source(request)
+                    )
+                why = "" if opened else words["wrong"]
+            except RefusedError as error:
+                why = error.words(who.language)
+        if opened is None:
+            page = page_of(request, who, why)
+            page.status_code = 409
+            return page
+        return _with_session("/", opened, pages)
+
+
+def _source(request: Request) -> str:
+    """Address of the machine that asks; behind a proxy, as that says."""
+    return request.client.host if request.client else ""
+
+
+def _with_session(place: str, opened: accounts.Opened, pages: Pages) -> Response:
+    """Go on to a page, with the session just begun."""
+    answer = RedirectResponse(place, 303)
+    answer.set_cookie(
+        COOKIE, opened.token, httponly=True, samesite="strict", secure=pages.reviewed.tls, path="/"
+    )
+    return answer
 
 
 def _statistician(app: FastAPI, pages: Pages) -> None:

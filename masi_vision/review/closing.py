@@ -74,9 +74,10 @@ def close(session: Session, protocol: ReadingProtocol, why_incomplete: str = "")
             f"The reading is not complete: {'; '.join(due[:10])}. Expected all locked, for nobody reads once "
             "it is closed. Wait for them, or say why with --incomplete."
         )
-    session.add(Fact(name="closed", value=now()))
-    note_tool(session, Act.READING_CLOSED, old="; ".join(due[:10]), reason=why_incomplete.strip())
-    return closed_utc(session)
+    since = now()
+    session.add(Fact(name="closed", value=since))
+    note_tool(session, Act.READING_CLOSED, old="; ".join(due[:10]), new=since, reason=why_incomplete.strip())
+    return since
 
 
 def still_due(session: Session, protocol: ReadingProtocol) -> list[str]:

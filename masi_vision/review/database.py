@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,6 +22,8 @@ from masi_vision.written import PART
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 30
+PASSWORD_VARIABLE = "MASI_DB_PASSWORD"
+"""Holds the password of a server's database, which in --db everybody could read in the list of processes."""
 
 
 def file_of(address: str) -> Path | None:
@@ -50,6 +54,35 @@ def _url(address: str) -> URL:
     return url
 
 
+def _of_server(url: URL) -> tuple[URL, dict[str, Any]]:
+    """The address of a PostgreSQL database as its driver takes it, with TLS where the address asks for it.
+
+    Raises
+    ------
+    ReadingError
+        The address asks for what is not known.
+    """
+    asked = {name: str(value) for name, value in url.query.items()}
+    mode, root = asked.pop("sslmode", "disable"), asked.pop("sslrootcert", None)
+    if asked or mode not in ("disable", "verify-full") or (root and mode == "disable"):
+        raise ReadingError(
+            f"--db asks for {', '.join(asked) or f'sslmode={mode}'}. Expected nothing behind the database's "
+            "name, or ?sslmode=verify-full, with &sslrootcert=FILE where the server's certificate is from "
+            "an authority of your own."
+        )
+    options: dict[str, Any] = {}
+    if mode == "verify-full":
+        try:
+            options["ssl_context"] = ssl.create_default_context(cafile=root)
+        except OSError as error:
+            raise ReadingError(
+                f"sslrootcert {root} cannot be read ({reason_of(error)}). Expected a certificate in PEM form."
+            ) from error
+    url = url.set(drivername="postgresql+pg8000", query={})
+    secret = os.environ.get(PASSWORD_VARIABLE)
+    return (url.set(password=secret) if secret and url.password is None else url), options
+
+
 def open_database(address: str, *, may_be_new: bool = True) -> Engine:
     """Open a database by URL or path of an SQLite file, and bring its tables to the newest form.
 
@@ -64,8 +97,9 @@ def open_database(address: str, *, may_be_new: bool = True) -> Engine:
         It cannot be opened, or there is no reading in it.
     """
     url = _url(address)
+    options: dict[str, Any] = {}
     if url.get_backend_name() == "postgresql":
-        url = url.set(drivername="postgresql+pg8000")
+        url, options = _of_server(url)
     file = file_of(address)
     shown = str(file) if file else url.render_as_string(hide_password=True)
     nothing = ReadingError(
@@ -83,7 +117,9 @@ def open_database(address: str, *, may_be_new: bool = True) -> Engine:
             engine = create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=30, max_overflow=30)
             _for_many_at_once(engine)
         else:
-            engine = create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+            engine = create_engine(
+                url, connect_args=options, pool_size=10, max_overflow=20, pool_pre_ping=True
+            )
         if not may_be_new and not inspect(engine).has_table("alembic_version"):
             engine.dispose()
             raise nothing

@@ -61,8 +61,21 @@ class OwnList:
         return sum(unit.state == "locked" for unit in self.units)
 
 
-def give_list(session: Session, name: str, coded_set: Path, protocol: ReadingProtocol) -> int:
-    """Write a reader's order into the database, in parts; returns how many units it has."""
+def give_list(
+    session: Session, name: str, coded_set: Path, protocol: ReadingProtocol, *, rest_of: str = ""
+) -> int:
+    """Write a reader's order into the database, in parts; returns how many units it has.
+
+    Parameters
+    ----------
+    rest_of : str
+        A reader who left: of the list only what he has not locked.
+
+    Raises
+    ------
+    ReadingError
+        The list is not that of the set, or nothing is left of it.
+    """
     account = account_named(session, name)
     order = read_order(coded_set, account.list_name)
     there, wanted = Counter(order), Counter(read_contents(coded_set).codes)
@@ -72,10 +85,16 @@ def give_list(session: Session, name: str, coded_set: Path, protocol: ReadingPro
             f"The list of {account.list_name} is not that of the set: {', '.join(strange[:5])} is missing, "
             "strange or there twice. Expected every unit once. Copy the set again from where it was made."
         )
+    if rest_of:
+        locked = _lock_times(session, account_named(session, rest_of)).keys()
+        order = [code for code in order if code not in locked]
+        if not order:
+            raise ReadingError(f"{rest_of} has locked every unit. Expected one who left some to be read.")
     for number, code in enumerate(order, 1):
         part = 1 + (number - 1) * protocol.parts // len(order)
         session.add(ListPlace(account_id=account.id, code=code, number=number, part=part))
-    note_tool(session, Act.LIST_GIVEN, name, new=told_order(order))
+    why = f"the rest of {rest_of}" if rest_of else ""
+    note_tool(session, Act.LIST_GIVEN, name, new=told_order(order), reason=why)
     return len(order)
 
 

@@ -47,6 +47,8 @@ class Reviewed:
         A picture of reference grades that the trial supplies.
     tls : bool
         Whether the pages are served over TLS: cookies are then sent over TLS alone.
+    hosts : frozenset of str
+        As of `masi_vision.review.shield.Shield`.
     """
 
     engine: Engine
@@ -55,6 +57,7 @@ class Reviewed:
     software: Mapping[str, SoftwareScore]
     chart: Path | None = None
     tls: bool = False
+    hosts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,10 @@ class Visitor:
 
 class NotSignedInError(Exception):
     """Nobody is signed in, or no longer."""
+
+
+class PasswordDueError(Exception):
+    """Who asks has a password that somebody else knows, and chooses an own one first."""
 
 
 class Pages:
@@ -109,14 +116,16 @@ class Pages:
         asked = request.cookies.get(LANGUAGE, "")
         return asked if asked in self.protocol.languages else self.protocol.languages[0]
 
-    def visitor(self, request: Request, *roles: str) -> Visitor:
-        """Who asks; refused where nobody is signed in or the role is another."""
+    def visitor(self, request: Request, *roles: str, may_be_due: bool = False) -> Visitor:
+        """Who asks; refused where nobody is signed in, an own password is due, or the role is another."""
         token = request.cookies.get(COOKIE, "")
         with looking(self.reviewed.engine) as session:
             found = accounts.session_of(session, token, self.protocol)
             if found is None:
                 raise NotSignedInError
             signed_in, account = found
+        if account.given_password and not may_be_due:
+            raise PasswordDueError
         if roles and account.role not in roles:
             raise HTTPException(403, texts(self.language(request))["forbidden"])
         if request.method not in ("GET", "HEAD"):

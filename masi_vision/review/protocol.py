@@ -75,10 +75,14 @@ class ReadingProtocol(Section):
     sign_in: SignInLimits
 
     @cached_property
+    def text(self) -> str:
+        """Every value, as JSON."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+    @cached_property
     def sha256(self) -> str:
         """Hash of every value."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
     @property
     def grades(self) -> tuple[tuple[str, int], ...]:

@@ -33,10 +33,16 @@ def is_same(one: str, other: str) -> bool:
 
 
 class Shield:
-    """Adds the headers to every answer, refuses what is too long or was sent from another page."""
+    """Adds headers to every answer; refuses what is too long, of another page or for another host.
 
-    def __init__(self, app: ASGIApp, *, tls: bool) -> None:
-        self.app = app
+    Parameters
+    ----------
+    hosts : frozenset of str
+        Names under which this is asked for, without a port; empty where every name is one.
+    """
+
+    def __init__(self, app: ASGIApp, *, tls: bool, hosts: frozenset[str] = frozenset()) -> None:
+        self.app, self.hosts = app, hosts
         self.headers = dict(_HEADERS)
         if tls:
             self.headers["Strict-Transport-Security"] = "max-age=31536000"
@@ -60,10 +66,21 @@ class Shield:
             await JSONResponse({"error": "not found"}, 404)(scope, receive, with_headers)
             return
         headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if self.hosts and _without_port(host) not in self.hosts:
+            # A foreign page whose name leads here would else try passwords through a reader's browser.
+            told = {"error": f"{host!a} is no name of this server. Expected the address that it printed."}
+            await JSONResponse(told, 421)(scope, receive, with_headers)
+            return
         scope.setdefault("state", {})["form_csrf"] = ""
         if scope["method"] not in ("GET", "HEAD"):
             if not _from_here(headers):
-                await JSONResponse({"error": "sent from another page"}, 403)(scope, receive, with_headers)
+                origin = headers.get("origin", "another page")
+                told = {
+                    "error": f"sent from {origin!a}, and asked for as {host!a}. Expected the same. A proxy "
+                    "in between must pass the header Host on."
+                }
+                await JSONResponse(told, 403)(scope, receive, with_headers)
                 return
             body = await _body(receive)
             if body is None:
@@ -95,6 +112,10 @@ class Shield:
             await JSONResponse({"error": "the server failed; what you entered is kept"}, 500)(
                 scope, receive, send
             )
+
+
+def _without_port(host: str) -> str:
+    return host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
 
 
 def _from_here(headers: Headers) -> bool:

@@ -28,7 +28,10 @@ class Fact(Base):
 
 
 class Account(Base):
-    """Someone who signs in; a reader has a list of the set (`list_name`)."""
+    """Someone who signs in; a reader has a list of the set (`list_name`).
+
+    Who has a `given_password`, one that somebody else knows, chooses an own one before anything else.
+    """
 
     __tablename__ = "account"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -36,6 +39,7 @@ class Account(Base):
     role: Mapped[str] = mapped_column(String(16), CheckConstraint(f"role in {ROLES}"))
     list_name: Mapped[str] = mapped_column(String(64), default="")
     password_hash: Mapped[str] = mapped_column(String(200))
+    given_password: Mapped[bool] = mapped_column(default=False)
     active: Mapped[bool] = mapped_column(default=True)
     failures: Mapped[int] = mapped_column(default=0)
     failed_utc: Mapped[str] = mapped_column(String(32), default="")

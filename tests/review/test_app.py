@@ -5,7 +5,9 @@ import html
 import io
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Event, Semaphore
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
@@ -13,14 +15,19 @@ from argon2.exceptions import VerifyMismatchError
 from conftest_review import PASSWORD, Person, both, graded
 from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
+from starlette.testclient import TestClient
 
 from masi_vision.blinding.coded_set import SetContents
 from masi_vision.errors import ReadingError
-from masi_vision.review.accounts import add_account, is_password, set_password
+from masi_vision.review.accounts import add_account, is_password, set_password, switch
 from masi_vision.review.altered import looked_through
 from masi_vision.review.audit import set_back, trail, verify
+from masi_vision.review.closing import close
 from masi_vision.review.database import looking, writing
+from masi_vision.review.lists import give_list
+from masi_vision.review.protocol import load_protocol
 from masi_vision.review.reading import hash_of
+from masi_vision.review.shield import Shield
 from masi_vision.review.software import software_scores
 from masi_vision.review.tables import Draft, Entry
 from masi_vision.scale import MASI_REGIONS
@@ -254,7 +261,8 @@ def test_after_too_many_wrong_signatures_the_right_one_waits_and_adds_nothing(re
     with writing(engine) as session:
         set_password(session, "anna", "another one of hers")  # as the coordinator does for who forgot it
     anna = Person(app, "anna", password="another one of hers")
-    assert anna.lock(code, graded(), password="another one of hers").status_code == 200
+    assert anna.choose("another one of hers", "one that she chose").status_code == 303
+    assert anna.lock(code, graded(), password="one that she chose").status_code == 200
     assert "signature refused" in Person(app, "stat").see("/audit.csv").text
 
 
@@ -365,7 +373,7 @@ def test_the_coordinator_sees_how_far_readers_are_and_no_grade_photo_or_table(re
     assert f">{len(order('ben'))}</td>" in shown
     assert "of ben alone" not in shown
     for method, path in routes_of(app):
-        if method == "GET" and path not in ("/", "/sign-in"):
+        if method == "GET" and path not in ("/", "/sign-in", "/password"):
             assert cora.see(at(path, order("ben")[0])).status_code == 403, path
 
 
@@ -804,3 +812,174 @@ def test_a_long_trail_is_shown_in_parts(reading_of, monkeypatch):
     assert len(rows[0]) <= 5
     assert 'href="/audit?first=1"' in newest
     assert 'aria-current="page">Rows 1 to 5<' in first
+
+
+def test_a_password_that_somebody_gave_is_exchanged_before_anything_else(reading_of, engine):
+    app = reading_of()
+    with writing(engine) as session:
+        set_password(session, "anna", "given by the coordinator")
+    anna = Person(app, "anna", password="given by the coordinator")
+    assert anna.see("/").headers["location"] == "/password"
+    assert anna.browser.get("/units/ABCDEFG/photos/front").status_code == 403
+    assert "known to whoever gave it" in anna.see("/password").text
+    for old, new, again, why in (
+        ("given by the coordinator", "one that I chose", "one that I chase", "differently the second time"),
+        ("given by the coordinator", "given by the coordinator", None, "Expected another"),
+        ("given by the coordinator", "short", None, "has 5 characters. Expected 10 to 200"),
+        ("not the one", "one that I chose", None, "do not fit"),
+    ):
+        refused = anna.choose(old, new, again)
+        assert (refused.status_code, why in html.unescape(refused.text)) == (409, True), refused.text
+    other = Person(app, "anna", password="given by the coordinator")
+    assert anna.choose("given by the coordinator", "one that I chose").headers["location"] == "/"
+    assert anna.next_code
+    assert other.see("/").headers["location"] == "/sign-in"
+    assert anna.lock(anna.next_code, graded(), password="given by the coordinator").status_code == 403
+    assert anna.lock(anna.next_code, graded(), password="one that I chose").status_code == 200
+    with looking(engine) as session:
+        events, faults = looked_through(session)
+    changed = [(event.who, event.role) for event in events if event.what == "password changed"]
+    assert changed[-1] == ("anna", "reader")
+    assert not faults
+
+
+def test_one_wrong_password_in_each_period_keeps_nobody_out(reading_of, engine, monkeypatch):
+    app, start = reading_of(), datetime.now(UTC)
+
+    def at_minute(minute):
+        moment = (start + timedelta(minutes=minute)).isoformat(timespec="milliseconds")
+        for module in ("accounts", "audit", "pages"):
+            monkeypatch.setattr(f"masi_vision.review.{module}.now", lambda: moment)
+
+    for _ in range(5):
+        Person(app, "anna", password="not hers at all")
+    assert Person(app, "anna").signed_in.status_code == 401
+    for minute in (16, 32, 48):
+        at_minute(minute)
+        Person(app, "anna", password="not hers at all")
+        assert Person(app, "anna").signed_in.status_code == 303
+
+
+def test_names_of_nobody_do_not_fill_the_trail_and_its_rows_say_from_where(reading_of, engine):
+    app = reading_of()
+    for number in range(12):
+        Person(app, f"nobody-{number}")
+    Person(app, "anna", password="not hers at all")
+    with looking(engine) as session:
+        failed = [event for event in trail(session) if event.what == "sign-in failed"]
+    assert [event.subject for event in failed] == ["unknown name", "anna"]
+    assert {event.reason for event in failed} == {"from testclient"}
+
+
+def test_when_many_sign_in_at_once_the_rest_is_sent_away_and_pages_are_answered(reading_of, monkeypatch):
+    monkeypatch.setattr("masi_vision.review.app._MOST_SIGNING_IN", 8)
+    app, anna = (made := reading_of()), Person(made, "anna")
+    go_on, waiting = Event(), Semaphore(0)
+
+    def slow(_hash, _password):
+        waiting.release()
+        return go_on.wait(20) and False
+
+    monkeypatch.setattr("masi_vision.review.accounts.is_password", slow)
+    with ThreadPoolExecutor(8) as at_once:
+        asked = [at_once.submit(Person, app, "anna", "not hers at all") for _ in range(8)]
+        for _ in range(8):
+            assert waiting.acquire(timeout=20)
+        try:
+            late = Person(app, "ben", "not his at all").signed_in
+            assert (late.status_code, "Try again in a few seconds" in late.text) == (429, True)
+            assert anna.see("/").status_code == 200
+        finally:
+            go_on.set()
+        assert {one.result().signed_in.status_code for one in asked} == {401}
+
+
+def test_half_a_letter_is_a_wrong_password(reading_of):
+    anna = Person(reading_of(), "anna")
+    code = anna.next_code
+    sent = json.dumps({**graded(), "read": "blind-1", "password": "\ud800" * 12})
+    head = {"X-CSRF-Token": anna.csrf, "content-type": "application/json"}
+    assert anna.browser.post(f"/units/{code}/lock", content=sent, headers=head).status_code == 403
+
+
+def test_no_telemetry_is_sent_whatever_the_environment_says(reading_of, monkeypatch):
+    monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.example:4318")
+    found = getattr(reading_of(), "_telemetry", {})
+    assert not any(found.get(name) for name in ("tracing", "metrics", "logs", "auto_configure"))
+
+
+def test_on_this_machine_alone_other_names_of_it_are_refused(reading_of):
+    app = reading_of()
+    guarded = Shield(app, tls=False, hosts=frozenset({"127.0.0.1", "localhost"}))
+    for host, status in (("localhost:8420", 200), ("127.0.0.1", 200), ("evil.example", 421)):
+        asked = TestClient(guarded).get("/sign-in", headers={"host": host})
+        assert asked.status_code == status, host
+    sent = TestClient(guarded).post(
+        "/sign-in", data={}, headers={"host": "127.0.0.1", "origin": "https://reading.hospital.example"}
+    )
+    assert sent.status_code == 403
+    assert "must pass the header Host on" in sent.json()["error"]
+
+
+def changed_past_the_trail(name):
+    """What somebody who can write the database's file may change in it, and what verifying says of it."""
+    return {
+        "role": (
+            "UPDATE account SET role = 'statistician' WHERE name = 'ben'",
+            "it was made for a reader ben",
+        ),
+        "switch": ("UPDATE account SET active = false WHERE name = 'adam'", "adam was switched past"),
+        "password": (
+            "UPDATE account SET password_hash = (SELECT password_hash FROM account WHERE name = 'cora') "
+            "WHERE name = 'anna'",
+            "The password of anna was changed past",
+        ),
+        "protocol": ("UPDATE fact SET value = '{}' WHERE name = 'protocol text'", "The protocol's text"),
+    }[name]
+
+
+@both
+@pytest.mark.parametrize("what", ["role", "switch", "password", "protocol"])
+def test_accounts_and_facts_changed_past_the_trail_are_found(reading_of, engine, what):
+    reading_of()
+    with writing(engine) as session:
+        switch(session, "cora", active=False)
+    with looking(engine) as session:
+        assert not looked_through(session)[1]
+    statement, said = changed_past_the_trail(what)
+    with writing(engine) as session:
+        session.execute(text(statement))
+    with looking(engine) as session:
+        found = looked_through(session)[1]
+    assert len(found) == 1
+    assert said in found[0]
+
+
+def test_a_closing_moved_past_the_trail_is_found(reading_of, engine):
+    reading_of()
+    with writing(engine) as session:
+        close(session, load_protocol(), "to see")
+    with looking(engine) as session:
+        assert not looked_through(session)[1]
+    with writing(engine) as session:
+        session.execute(text("UPDATE fact SET value = '2026-01-01T00:00:00.000+00:00' WHERE name = 'closed'"))
+    with looking(engine) as session:
+        assert ["closed at 2026-01-01" in one for one in looked_through(session)[1]] == [True]
+
+
+def test_a_successor_reads_what_the_one_who_left_has_not_locked(reading_of, engine, coded, order):
+    app = reading_of()
+    anna = Person(app, "anna")
+    read = [anna.next_code]
+    anna.lock(read[0], graded())
+    with writing(engine) as session:
+        add_account(session, "cleo", "reader", PASSWORD, list_name="anna")
+        left = give_list(session, "cleo", coded[0], load_protocol(), rest_of="anna")
+    assert left == len(order("anna")) - 1
+    cleo = Person(app, "cleo")
+    assert cleo.next_code == order("anna")[1]
+    with looking(engine) as session:
+        events, faults = looked_through(session)
+    assert events[-2].reason == "the rest of anna"
+    assert not faults

@@ -396,3 +396,24 @@ def test_an_export_says_whether_more_may_come(bound, tmp_path):
     closed = masi("review", "export", "--db", bound, "--out", tmp_path / "two")
     assert closed.exit_code == 0
     assert "The reading is open" not in closed.output
+
+
+def test_the_rest_of_a_list_goes_to_a_successor_once_its_reader_is_switched_off(coded, tmp_path):
+    (tmp_path / "word").write_text(PASSWORD + "\n")
+    at = ["--set", coded[0], "--db", tmp_path / "reads.db", "--password-file", tmp_path / "word"]
+    for name in ("anna", "cora"):
+        role = ["--role", "coordinator"] if name == "cora" else []
+        assert masi("review", "account", "add", name, *role, *at).exit_code == 0
+    for asked, said in (
+        (["--rest-of", "anna", "--order", "ben"], "given with --order"),
+        (["--rest-of", "anna", "--role", "adjudicator"], "for an adjudicator"),
+        (["--rest-of", "anna"], "anna is a reader who may sign in"),
+        (["--rest-of", "cora"], "cora is a coordinator"),
+        (["--rest-of", "nobody"], "no account 'nobody'"),
+    ):
+        refused = masi("review", "account", "add", "cleo", *asked, *at)
+        assert refused.exit_code == 2
+        assert said in " ".join(refused.output.split())
+    assert masi("review", "account", "switch", "anna", "--off", "--db", tmp_path / "reads.db").exit_code == 0
+    done = masi("review", "account", "add", "cleo", "--rest-of", "anna", *at)
+    assert "cleo is a reader with a list of" in done.output, done.output

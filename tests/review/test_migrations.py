@@ -1,4 +1,6 @@
-"""A database of an earlier form is brought to the newest, with all that was read in it."""
+"""A database of an earlier form is brought to the newest, with all that was read in it; and where it lies."""
+
+import ssl
 
 import pytest
 
@@ -6,6 +8,7 @@ for needed in ("sqlalchemy", "alembic"):
     pytest.importorskip(needed, reason="needs the extra review")
 
 from sqlalchemy import create_engine, text  # noqa: E402
+from sqlalchemy.engine import make_url  # noqa: E402
 from sqlalchemy.exc import DatabaseError  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
@@ -57,3 +60,34 @@ def test_a_misspelt_name_is_no_empty_reading(tmp_path):
     assert empty.read_bytes() == b""
     database.open_database(str(typo)).dispose()
     database.open_database(str(typo), may_be_new=False).dispose()
+
+
+def test_the_password_of_a_server_is_taken_from_the_environment(monkeypatch):
+    monkeypatch.setenv(database.PASSWORD_VARIABLE, "of the environment")
+    given, other = (
+        database._of_server(make_url(f"postgresql://masi{word}@db/reads"))[0]
+        for word in ("", ":of the address")
+    )
+    assert (given.password, other.password) == ("of the environment", "of the address")
+
+
+def test_tls_is_demanded_of_a_server_where_its_address_asks_for_it(tmp_path):
+    url, options = database._of_server(make_url("postgresql://masi@db/reads?sslmode=verify-full"))
+    assert not url.query
+    assert options["ssl_context"].verify_mode is ssl.CERT_REQUIRED
+    assert options["ssl_context"].check_hostname
+    assert database._of_server(make_url("postgresql://masi@db/reads"))[1] == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("sslmode=require", "asks for sslmode=require"),
+        ("connect_timeout=3", "asks for connect_timeout"),
+        ("sslrootcert=ours.pem", "Expected nothing behind"),
+        ("sslmode=verify-full&sslrootcert=nowhere.pem", "nowhere.pem cannot be read"),
+    ],
+)
+def test_what_the_address_of_a_server_cannot_ask_for_is_refused(asked, said):
+    with pytest.raises(ReadingError, match=said):
+        database.open_database(f"postgresql://masi@127.0.0.1:1/reads?{asked}")

@@ -28,6 +28,7 @@ from PIL import (
 from masi_vision.photo import exif as exif_
 from masi_vision.photo.colour import Numbers, Pixels
 from masi_vision.photo.formats import UndecodableError, format_of, missing_extra
+from masi_vision.photo.jpeg_scans import refuse_many_scans
 from masi_vision.photo.pixels import GRAY, Decoded, Limits, check_colour, check_opaque, reduce, upright
 from masi_vision.photo.profile import BadProfileError, icc_to_srgb, known_space
 from masi_vision.photo.raw import decode_raw
@@ -191,6 +192,7 @@ def _jpeg_pixels(image: ImageFile.ImageFile, data: bytes, limits: Limits) -> npt
     start = image.fp.tell()
     if data.rfind(_END_OF_JPEG) < start:
         raise OSError("the end of the picture is missing")
+    refuse_many_scans(data)
     if not image.info.get("progressive") and data[start - 3 : start] != _WHOLE_SPECTRUM:
         data = data[: start - 3] + _WHOLE_SPECTRUM + data[start:]
     width, height = image.size

@@ -416,6 +416,13 @@ def lossy(data):
     return data[:middle] + data[middle + 512 :]
 
 
+def with_scans(count, between=b""):
+    """A progressive JPEG that says its last scan again and again."""
+    data = encode(noise(), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + between + data[last:-2] * count + data[-2:]
+
+
 def blank_end(data):
     return data[:-1100] + bytes(1100)
 
@@ -513,6 +520,12 @@ REFUSED = {
     "gray with a date in a corner": (encode(dated(gray_rgb())), "not_colour", "is a grayscale image"),
     "jpeg with a hole": (holed(encode(noise(), "JPEG")), "unreadable", "is damaged or incomplete"),
     "jpeg with bytes lost": (lossy(encode(noise(), "JPEG")), "unreadable", "is damaged or incomplete"),
+    "jpeg of many scans": (with_scans(200), "unreadable", "is drawn in more than 100 scans"),
+    "jpeg of many scans behind a comment": (
+        with_scans(200, b"\xff\xfe\x00\x04\xff\xd9"),
+        "unreadable",
+        "is drawn in more than 100 scans",
+    ),
     "webp whose end is blank": (blank_end(encode(noise(), "WEBP")), "unreadable", "(its end is blank)"),
     "heic whose end is blank": (HEIC + bytes(1024), "unreadable", "(its end is blank)"),
     "16-bit tiff in planes": (
@@ -578,6 +591,13 @@ def test_a_phone_photo_with_a_second_picture_behind_it_is_the_first(tmp_path):
     second = Image.fromarray(255 - skin())
     data = encode(COLOUR, "MPO", save_all=True, append_images=[second], quality=95)
     assert np.abs(read_photo(saved(tmp_path, data)).srgb.astype(int) - skin()).mean() < 2
+
+
+def test_scans_that_no_decoder_goes_over_are_not_counted(tmp_path):
+    film = encode(COLOUR, "JPEG") + b"\xff\xda" * 500
+    data = with_scans(1, b"\xff\xfe\x02\x02" + b"\xff\xda" * 256)
+    for name, picture in (("film.jpg", film), ("comment.jpg", data)):
+        assert read_photo(saved(tmp_path, picture, name)).srgb.shape == (96, 128, 3)
 
 
 def test_pillow_keeps_its_own_limit(tmp_path, monkeypatch):

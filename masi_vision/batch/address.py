@@ -20,9 +20,18 @@ if TYPE_CHECKING:
     from upath import UPath
 
 
+_USER = re.compile(r"(?<=://)(?:[^/\n]*@|[^/:\n]*:(?!\d*(?:/|$)|:).*@)")
+"""Of an address. A password with a slash, which should be written %2F, is taken off too; a port is none."""
+
+
 def is_remote(address: str) -> bool:
     """Whether it is no path of this machine's own file system."""
     return "://" in address and not address.lower().startswith("file:")
+
+
+def shown(text: str) -> str:
+    """An address, or a sentence with addresses, without user and password: fit for a screen, log or file."""
+    return _USER.sub("", text)
 
 
 def local_path(address: str) -> Path:
@@ -32,7 +41,7 @@ def local_path(address: str) -> Path:
     path = re.sub(r"^//(localhost)?(?=/)|^/(?=/)", "", address[len("file:") :], flags=re.IGNORECASE)
     path = path.lstrip("/") if os.name == "nt" else path  # file:///C:/study is C:/study
     if "%00" in path:
-        raise StudyError(f"{address} has a zero byte. Expected a path. Write it out.")
+        raise StudyError(f"{shown(address)} has a zero byte. Expected a path. Write it out.")
     plain = re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes.fromhex(found[1].decode()), os.fsencode(path))
     return Path(path) if os.path.exists(path) else Path(os.fsdecode(plain))  # noqa: PTH110
 
@@ -44,17 +53,19 @@ def remote(address: str) -> UPath:
     ------
     StudyError
         The extra ``cluster``, or the package for this kind of address, is not installed.
+    Exception
+        It cannot be reached, or is none: every kind of storage has its own errors.
     """
     try:
         from upath import UPath
 
         place = UPath(address, use_listings_cache=False)  # a listing that is remembered hides changes
         place.fs  # noqa: B018 (opens the file system, or says what is missing)
-    except (ImportError, OSError, ValueError) as error:
+    except ImportError as error:
         raise StudyError(
-            f"{address} cannot be opened ({error}). Expected a path, or an address whose package is "
-            "installed: in the checkout of masi_vision pip install '.[cluster]', and s3fs for s3://, gcsfs "
-            "for gs://."
+            f"{shown(address)} cannot be opened ({shown(str(error))}). Expected a path, or an "
+            "address whose package is installed: in the checkout of masi_vision pip install '.[cluster]', "
+            "and s3fs for s3://, gcsfs for gs://."
         ) from error
     return place
 
@@ -65,9 +76,11 @@ def mark_of(address: str) -> str | None:
     A hash, so that a ledger does not tell when a photo was taken.
     """
     if is_remote(address):
-        place = remote(address)
         try:
+            place = remote(address)
             return _remote_mark(place.fs.info(place.path))
+        except StudyError:
+            raise
         except Exception:  # every kind of storage has its own errors
             return None
     try:
@@ -97,13 +110,15 @@ def files_below(address: str) -> dict[Path, tuple[str, str]]:
     StudyError
         The folder cannot be listed.
     """
-    place = remote(address)
     try:
+        place = remote(address)
         found = place.fs.find(place.path, detail=True)
+    except StudyError:
+        raise
     except Exception as error:  # every kind of storage has its own errors
         raise StudyError(
-            f"{address} cannot be listed ({_words(error)}). Expected a folder that you may read. Check the "
-            "address, the network and the credentials."
+            f"{shown(address)} cannot be listed ({words_of(error)}). Expected a folder that you "
+            "may read. Check the address, the network and the credentials."
         ) from error
     root = place.path.rstrip("/")
     return {
@@ -120,6 +135,8 @@ def at_hand(photos: Mapping[View, str]) -> Iterator[dict[View, Path]]:
     ------
     OSError
         One cannot be fetched.
+    StudyError
+        The package for an address is not installed.
     """
     with ExitStack() as stack:
         near: dict[View, Path] = {}
@@ -138,14 +155,17 @@ def at_hand(photos: Mapping[View, str]) -> Iterator[dict[View, Path]]:
 def _fetched(address: str, folder: Path) -> Path:
     if not is_remote(address):
         return Path(address)
-    place = remote(address)
     folder.mkdir()
+    name = shown(address).rsplit("/", 1)[-1]
     try:
+        place = remote(address)
         place.fs.get_file(place.path, str(folder / place.name))
+    except StudyError:
+        raise
     except FileNotFoundError as error:
-        raise OSError(f"{place.name} is not at its address") from error
+        raise OSError(f"{name} is not at its address") from error
     except Exception as error:  # every kind of storage has its own errors
-        raise OSError(f"{place.name} cannot be fetched ({type(error).__name__})") from error
+        raise OSError(f"{name} cannot be fetched ({type(error).__name__})") from error
     return folder / place.name
 
 
@@ -160,5 +180,6 @@ def _read_ahead(file: Path) -> None:
                 os.close(handle)
 
 
-def _words(error: Exception) -> str:
-    return (str(error).partition("\n")[0] or type(error).__name__)[:120]
+def words_of(error: Exception) -> str:
+    """What a storage says, short and without user and password."""
+    return (shown(str(error)).partition("\n")[0] or type(error).__name__)[:120]

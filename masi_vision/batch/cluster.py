@@ -11,6 +11,7 @@ import re
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from masi_vision.batch.address import shown
 from masi_vision.batch.job import Job, Outcome, Setup, refused
 from masi_vision.batch.pool import Hand
 from masi_vision.batch.worker import Death
@@ -56,7 +57,7 @@ class ClusterWorkers:
             ) from error
         if not re.fullmatch(r"(\w+://)?\S+:\d+(/\S*)?|inproc://\S+", self.address):
             raise StudyError(
-                f"--cluster is {self.address!r}. Expected the address of a Dask scheduler, such as "
+                f"--cluster is {shown(self.address)!r}. Expected the address of a Dask scheduler, such as "
                 "tcp://host:8786. Look at what the scheduler printed when it was started."
             )
         if not jobs:
@@ -79,7 +80,8 @@ class ClusterWorkers:
                     done.update(ask())
         except (OSError, ValueError, TimeoutError, CancelledError) as error:
             raise StudyError(
-                f"The cluster at {self.address} cannot be reached, has no workers, or went away ({error}). "
+                f"The cluster at {shown(self.address)} cannot be reached, has no workers, or went away "
+                f"({shown(str(error))}). "
                 "Expected a Dask scheduler with workers. Run again when it is up: what was done is kept."
             ) from error
 

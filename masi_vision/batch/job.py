@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from masi_vision.batch.address import at_hand, mark_of
+from masi_vision.batch.address import at_hand, mark_of, shown
 from masi_vision.config import Settings
 from masi_vision.csv_table import csv_line
 from masi_vision.errors import ModelError, NotScorable, ReasonCode
@@ -294,4 +294,4 @@ def sha256_of(file: Path) -> str | None:
 
 def photo_name(address: str) -> str:
     """A photo's name without its folder."""
-    return printable_name(address.rsplit("/", 1)[-1]) if "://" in address else printable_name(address)
+    return printable_name(shown(address).rsplit("/", 1)[-1] if "://" in address else address)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from masi_vision.batch.address import is_remote, local_path, mark_of
+from masi_vision.batch.address import is_remote, local_path, mark_of, shown
 from masi_vision.batch.job import Job, Outcome, PhotoMark, Setup, refused
 from masi_vision.batch.ledger import LEDGER, Ledger, Maker, Place, Record, Told
 from masi_vision.batch.plan import DOUBTFUL, Plan, plan_of, replaced
@@ -137,9 +137,9 @@ class BatchRun:
         ledgers = [records] if self._is_held else [records, *self.results.other_records()]
         if (stood := replaced(visits, ledgers)) >= _LEAST_STUDY:
             raise StudyError(
-                f"{self.study} has another photo at each of the {stood} visits that stand in the ledger. "
-                "Expected the study that was scored. Name another folder with --out, also where all were "
-                "replaced on purpose."
+                f"{shown(self.study)} has another photo at each of the {stood} visits that stand in the "
+                "ledger. Expected the study that was scored. Name another folder with --out, also where "
+                "all were replaced on purpose."
             )
         self._is_held = True
 
@@ -194,13 +194,13 @@ class BatchRun:
             and not (self.results.shard and own)
         ):
             raise StudyError(
-                f"{self.study} holds none of the {len(had)} visits that stand in the ledger. Expected "
-                "the same study. Mount the share again, or name another folder with --out."
+                f"{shown(self.study)} holds none of the {len(had)} visits that stand in the ledger. "
+                "Expected the same study. Mount the share again, or name another folder with --out."
             )
         if had and not any(one.photos for one in own):
             raise StudyError(
-                f"{self.study} holds no photo any more. Expected those that were scored. Mount the share "
-                "again: what was done is kept."
+                f"{shown(self.study)} holds no photo any more. Expected those that were scored. Mount the "
+                "share again: what was done is kept."
             )
         if records and not _can_be_read(own):
             raise self._gone(own)
@@ -209,9 +209,9 @@ class BatchRun:
     def _gone(self, visits: Sequence[StudyVisit]) -> StudyError:
         first = next(address for one in visits for address in one.photos.values())
         return StudyError(
-            f"No photo of {self.study} can be opened, such as {first}. Expected photos that are there and "
-            "stay. Paths of a manifest begin at its own folder. If a share went away, mount it and run "
-            "again: what was done is kept."
+            f"No photo of {shown(self.study)} can be opened, such as {shown(first)}. Expected photos "
+            "that are there and stay. Paths of a manifest begin at its own folder. If a share went "
+            "away, mount it and run again: what was done is kept."
         )
 
     def stands(self, plan: Plan) -> bool:

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from masi_vision.batch.address import is_remote, local_path, remote
+from masi_vision.batch.address import is_remote, local_path, remote, shown, words_of
 from masi_vision.batch.ledger import LEDGER
 from masi_vision.batch.results import LOCK
-from masi_vision.errors import OutputError
+from masi_vision.errors import OutputError, StudyError
 from masi_vision.report.pictures import MASKS, OVERLAYS
 from masi_vision.report.tables import TABLES
 from masi_vision.visit.folder import SHARDS
@@ -46,7 +46,9 @@ def mirrored(out: str, *, write: bool) -> Iterator[Path]:
     if not is_remote(out):
         yield local_path(out)
         return
-    there, here = remote(out), _folder_here(out)
+    with _said(out):
+        there = remote(out)
+    here = _folder_here(out)
     if not write:
         with tempfile.TemporaryDirectory() as made:
             copy = Path(made)
@@ -121,8 +123,8 @@ def _held(there: UPath, out: str) -> Iterator[None]:
         if lock.exists():
             who = lock.read_text(encoding="utf-8")
             raise OutputError(
-                f"Another run works in {out}, or was killed: {who}. Expected none. Wait until it is done; if "
-                f"it is dead, take away {LOCK} there."
+                f"Another run works in {shown(out)}, or was killed: {who}. Expected none. Wait until it is "
+                f"done; if it is dead, take away {LOCK} there."
             )
         since = datetime.now(UTC).isoformat(timespec="seconds")
         lock.write_text(f"process {os.getpid()} on {platform.node()} since {since}", encoding="utf-8")
@@ -137,11 +139,11 @@ def _held(there: UPath, out: str) -> Iterator[None]:
 def _said(out: str) -> Iterator[None]:
     try:
         yield
-    except OutputError:
+    except (OutputError, StudyError):
         raise
     except Exception as error:  # every kind of storage has its own errors
-        words = str(error).partition("\n")[0] or type(error).__name__
         raise OutputError(
-            f"{out} cannot be read or written ({words}). Expected an address that you may write to. Check "
-            "the address, the network and the credentials, and run again: what was done is kept."
+            f"{shown(out)} cannot be read or written ({words_of(error)}). Expected an address that "
+            "you may write to. Check the address, the network and the credentials, and run again: what was "
+            "done is kept."
         ) from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from masi_vision.batch.address import files_below, is_remote, local_path, remote
+from masi_vision.batch.address import files_below, is_remote, local_path, remote, shown, words_of
 from masi_vision.config import ViewSettings
 from masi_vision.csv_table import csv_table
 from masi_vision.errors import NotScorable, StudyError, reason_of
@@ -79,7 +79,9 @@ def visits_of(study: str, words: ViewSettings) -> list[StudyVisit]:
     else:
         folder = local_path(study)
         if not folder.is_dir():
-            raise StudyError(f"{study} is no folder. Expected STUDY/PATIENT/VISIT, or a manifest (.csv).")
+            raise StudyError(
+                f"{shown(study)} is no folder. Expected STUDY/PATIENT/VISIT, or a manifest (.csv)."
+            )
         found = [
             (files, {view: str(photo.absolute()) for view, photo in files.photos.items()})
             for files in find_visits([folder], words)
@@ -108,8 +110,9 @@ def _by_manifest(study: str) -> Iterator[tuple[VisitFiles, dict[View, str]]]:
     if wrong := [(number, row) for number, row in rows if not _is_usable(row)]:
         number, row = wrong[0]
         others = ", ".join(str(one) for one, _ in wrong[1:])
+        found = shown(",".join(row[name] for name in COLUMNS))
         raise StudyError(
-            f"Line {number} of {_short(study)} is {','.join(row[name] for name in COLUMNS)!r}. Expected "
+            f"Line {number} of {_short(study)} is {found!r}. Expected "
             f"a visit without /, a view ({', '.join(VIEWS)}) and a path in each line. Correct the line"
             + (f", and lines {others}." if others else ".")
         )
@@ -155,10 +158,11 @@ def _rows(study: str) -> Iterator[tuple[int, dict[str, str]]]:
             text = remote(study).read_text(encoding="utf-8-sig")
         else:
             text = local_path(study).read_text(encoding="utf-8-sig")
+    except StudyError:
+        raise
     except Exception as error:  # every kind of storage has its own errors
-        raise StudyError(
-            f"{study} cannot be read ({reason_of(error)}). Expected a CSV file in UTF-8."
-        ) from error
+        words = words_of(error) if is_remote(study) else reason_of(error)
+        raise StudyError(f"{shown(study)} cannot be read ({words}). Expected a CSV file in UTF-8.") from error
     table = csv_table(text, _short(study), StudyError, any_case=True).need(COLUMNS, StudyError, _ONLY_THESE)
     if more := set(table.columns) - set(COLUMNS):
         raise StudyError(
@@ -168,7 +172,7 @@ def _rows(study: str) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _short(study: str) -> str:
-    return printable_name(study.rsplit("/", 1)[-1])
+    return printable_name(shown(study).rsplit("/", 1)[-1])
 
 
 def _beside(study: str, path: str, line: int) -> str:

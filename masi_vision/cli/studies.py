@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from masi_vision.batch.address import files_below, is_remote, local_path
+from masi_vision.batch.address import files_below, is_remote, local_path, shown
 from masi_vision.batch.cluster import ClusterWorkers
 from masi_vision.batch.job import Setup
 from masi_vision.batch.ledger import LEDGER, Ledger, Place
@@ -57,22 +57,22 @@ def run_study(order: StudyOrder, *, dry_run: bool = False, watch_every_s: float 
     """Score a study, show what it came to, and give the exit code."""
     if order.shard is not None and is_remote(order.out):
         raise OutputError(
-            f"--shard writes its part beside the others, which {order.out} cannot hold. Expected a folder "
-            "that all machines share, or --cluster instead of --shard."
+            f"--shard writes its part beside the others, which {shown(order.out)} cannot hold. Expected "
+            "a folder that all machines share, or --cluster instead of --shard."
         )
     if order.cluster is not None and order.pictures and is_remote(order.out):
         raise OutputError(
-            f"--cluster with pictures writes them from every machine, which {order.out} cannot hold. "
+            f"--cluster with pictures writes them from every machine, which {shown(order.out)} cannot hold. "
             "Expected a folder that all machines share, or no pictures."
         )
     study, results = f"{order.study.rstrip('/')}/", f"{order.out.rstrip('/')}/"
     if is_remote(order.out) and study.startswith(results):
         raise OutputError(
-            f"{order.out} is the study, or holds it. Expected an address of its own for the results. Name "
-            "another with --out."
+            f"{shown(order.out)} is the study, or holds it. Expected an address of its own for the results. "
+            "Name another with --out."
         )
     if is_remote(order.out):
-        refuse_photos(order.out, files_below(order.out))
+        refuse_photos(shown(order.out), files_below(order.out))
     else:
         refuse_coded_set(local_path(order.out))
     with _stoppable(), mirrored(order.out, write=not dry_run) as out:
@@ -109,7 +109,7 @@ def _pass(
 def _watch(order: StudyOrder, run: BatchRun, ledger: Ledger, every_s: float) -> int:
     """Look for visits again and again; a study that goes away is told, and may come back."""
     summary = _pass(order, run, run.plan(ledger), ledger)
-    _say(screen.console(), f"Watching {order.study} every {every_s:g} s. Stop with Ctrl-C.")
+    _say(screen.console(), f"Watching {shown(order.study)} every {every_s:g} s. Stop with Ctrl-C.")
     told = ""
     while summary.state == "finished":
         time.sleep(every_s)
@@ -253,7 +253,7 @@ def show_summary(summary: Summary, order: StudyOrder, before: Summary | None = N
         return
     if order.shard is not None:
         _say(console, f"This is part {order.shard}: the same command without --shard gathers all parts.")
-    _say(console, f"Results: {order.out}")
+    _say(console, f"Results: {shown(order.out)}")
 
 
 def _news(
@@ -295,11 +295,11 @@ def _list(console: Console, heading: str, lines: Sequence[str], *, all_in: str) 
     """The first lines, and the file that has them all; all of them where none has."""
     if lines:
         _say(console, heading)
-        shown = lines[:_SHOWN] if all_in else lines
-        for line in shown:
+        first = lines[:_SHOWN] if all_in else lines
+        for line in first:
             _say(console, f"  {line}")
-        if len(lines) > len(shown):
-            _say(console, f"  and {len(lines) - len(shown)} more, see {all_in}.")
+        if len(lines) > len(first):
+            _say(console, f"  and {len(lines) - len(first)} more, see {all_in}.")
 
 
 def _say(console: Console, line: str) -> None:

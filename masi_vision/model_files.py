@@ -16,6 +16,7 @@ import onnxruntime as ort
 
 from masi_vision.config import shipped_file
 from masi_vision.errors import ModelError, SettingsError, reason_of
+from masi_vision.onnx_file import has_weights_elsewhere
 
 CARD = "face.json"
 """The card that every folder of models has."""
@@ -27,9 +28,6 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 # Beside the variable that masi_vision sets, for who imported ONNX Runtime before.
 ort.disable_telemetry_events()
-
-# "location" as a key of ONNX: so begins the name of a file that holds weights outside of the network's own.
-_WEIGHTS_ELSEWHERE = b"\x0a\x08location"
 
 
 def shipped_folder() -> Path:
@@ -171,21 +169,7 @@ def open_session(file: Path, takes: tuple[int, ...], gives: Shapes) -> ort.Infer
         The file is no network, or not the one that is expected.
     """
     place = f"{file.parent.name}/{file.name}"
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    content = file.read_bytes()
-    if _WEIGHTS_ELSEWHERE in content:
-        raise ModelError(
-            f"{place} keeps weights in another file, which no hash covers. Expected a network in one file. "
-            "Export it again, whole."
-        )
-    try:
-        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises many kinds
-        raise ModelError(
-            f"{place} is no network that ONNX Runtime can open. Expected an ONNX file. {remedy(file.parent)}"
-        ) from error
+    session = _whole_network(file.read_bytes(), place, remedy(file.parent))
     found = [
         {one.name: (*one.shape, one.type) for one in side}
         for side in (session.get_inputs(), session.get_outputs())
@@ -200,6 +184,26 @@ def open_session(file: Path, takes: tuple[int, ...], gives: Shapes) -> ort.Infer
             f"{_told(expected[0])} and give {_told(expected[1])}. Train and export it with this version."
         )
     return session
+
+
+def _whole_network(content: bytes, place: str, remedy_words: str) -> ort.InferenceSession:
+    """A network whose weights all stand in its own file."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        if has_weights_elsewhere(content):
+            raise ModelError(
+                f"{place} keeps weights in another file, which no hash covers. Expected a network in one "
+                "file. Export it again, whole."
+            )
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except ModelError:
+        raise
+    except Exception as error:  # ONNX Runtime raises many kinds
+        raise ModelError(
+            f"{place} is no network that ONNX Runtime can open. Expected an ONNX file. {remedy_words}"
+        ) from error
 
 
 def _told(tensors: Mapping[str, tuple[object, ...]]) -> str:

@@ -263,9 +263,21 @@ def test_what_is_no_network_is_refused(folder):
         open_models(folder)
 
 
-def test_weights_in_another_file_which_no_hash_covers_are_refused(folder):
+def graph_with_a_tensor(tensor):
+    """Field 7 of the model, its graph, which is read on; in it field 5, a tensor."""
+    return bytes([0x3A, 2 + len(tensor), 0x2A, len(tensor)]) + tensor
+
+
+def test_a_word_that_names_no_other_file_is_allowed(folder):
     with (folder / PIGMENT_READER).open("ab") as file:
         file.write(metadata("location", "weights.bin"))
+    rehash(folder)
+    assert open_models(folder)
+
+
+def test_weights_in_another_file_which_no_hash_covers_are_refused(folder):
+    with (folder / PIGMENT_READER).open("ab") as file:
+        file.write(graph_with_a_tensor(b"\x6a\x00"))
     rehash(folder)
     with pytest.raises(ModelError, match=r"pigment_reader.onnx keeps weights in another file, which no hash"):
         open_models(folder)

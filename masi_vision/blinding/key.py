@@ -163,7 +163,9 @@ def _parts(file: Path) -> tuple[dict[str, Any], bytes, bytes]:
     try:
         head = json.loads(shown)
         version, secret = head["masi_vision_key"], base64.b64decode(rest.strip(), validate=True)
-        fits = head["scrypt"]["n"] <= _MOST_COST and head["set"] is not None
+        scrypt = head["scrypt"]
+        fits = scrypt["n"] <= _MOST_COST and (scrypt["r"], scrypt["p"]) == (_BLOCK, _PARALLEL)
+        fits = fits and head["set"] is not None
     except (ValueError, TypeError, KeyError, binascii.Error) as error:
         raise KeyFileError(
             f"{file.name} is no key of a coded set, or it was changed. Expected the file that masi blind "

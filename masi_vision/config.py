@@ -428,18 +428,31 @@ _MORE_THAN_TEXT = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "null", "tim
 """What YAML takes words such as no and off for, and days."""
 
 
-class _KeyIsNoText(Exception):
-    """Says which."""
+class _UnusableYaml(Exception):
+    """YAML that is none of ours: says what."""
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML as usual, but a key given twice is an error, where PyYAML silently takes the last."""
+    """YAML as usual, but a key given twice is an error, where PyYAML silently takes the last.
+
+    So is an alias: a few that name one another come to more values than the memory holds.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            alias = self.peek_event()  # type: ignore[no-untyped-call]
+            raise _UnusableYaml(
+                f"line {alias.start_mark.line + 1} repeats what stands elsewhere, by *{alias.anchor}. "
+                "Expected every value written out. Write it there again; a text that begins with * needs "
+                "quotation marks."
+            )
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         mapping = super().construct_mapping(node, deep=deep)
         for key, _ in node.value:
             if key.tag in _MORE_THAN_TEXT:
-                raise _KeyIsNoText(
+                raise _UnusableYaml(
                     f"the key {key.value!r} in line {key.start_mark.line + 1} is no text to YAML. Expected "
                     "text. Put it into quotation marks."
                 )
@@ -463,7 +476,7 @@ def read_yaml(file: Path) -> dict[Hashable, Any]:
             f"{file} cannot be read ({reason_of(error)}). Expected a YAML file in UTF-8"
             + (", and PowerShell's > writes UTF-16." if isinstance(error, UnicodeDecodeError) else ".")
         ) from error
-    except _KeyIsNoText as error:
+    except _UnusableYaml as error:
         raise SettingsError(f"{file} cannot be used: {error}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SettingsError(f"{file} is not YAML: {error}. Compare it with the shipped configs.") from error

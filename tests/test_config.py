@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,16 @@ def test_every_mistake_is_named_at_once(edited):
         load_settings(file)
 
 
+def test_aliases_are_not_written_out(tmp_path):
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{two}: &{two} [{', '.join([f'*{one}'] * 9)}]" for one, two in pairwise("abcdefg")]
+    file = tmp_path / "site.yaml"
+    file.write_text("\n".join(lines))
+    with pytest.raises(SettingsError, match=r"line 2 repeats what stands elsewhere, by \*a") as refusal:
+        load_settings(file)
+    assert len(str(refusal.value)) < 500
+
+
 def test_a_key_given_twice_is_refused(edited):
     with pytest.raises(SettingsError, match="a key stands twice in the block at line"):
         load_settings(edited("  noise_floor: 0.01", "  noise_floor: 0.01\n  noise_floor: 0.05"))
@@ -194,7 +205,7 @@ def test_a_key_given_twice_is_refused(edited):
         (b"scale: 2024-01-01", r'scale: found "2024-01-01"'),
         (b"scale: 2024-02-30", "is not YAML"),
         (b"2024-01-01: x", "is no text to YAML. Expected text. Put it into quotation marks"),
-        (b"scale: &a {b: *a}", "does not hold usable settings"),
+        (b"scale: &a {b: *a}", r"cannot be used: line 1 repeats what stands elsewhere, by \*a\. Expected ev"),
         (b"scale: " + b"9" * 5000, "is not YAML"),
         (b"scale: " + b"[" * 3000, "is not YAML"),
     ],

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
-from masi_vision.csv_table import MISSING, Row, read_csv, whole_number
+from masi_vision.csv_table import MISSING, Row, number_in, read_csv, whole_number
 from masi_vision.errors import StatsError
 from masi_vision.names import spelled_alike, without_zeros
 from masi_vision.scale import MASI_REGIONS
@@ -22,6 +22,8 @@ AMOUNT = "amount_od"
 """Endpoint of a table of changes: the amount of pigment, visits laid over the baseline; it may be below 0."""
 UNGRADED = ("nose", "upper_lip")
 """Regions that a table may hold and MASI does not grade."""
+_SAME = 0.051
+"""Tables may write a total with one decimal."""
 
 
 def need_columns(rows: Sequence[Mapping[str, str]], columns: Sequence[str], name: str) -> None:
@@ -67,6 +69,45 @@ def rows_of(file: Path) -> list[Row]:
         {name: "" if cell.lower() in MISSING else cell for name, cell in row.items()}
         for row in read_csv(file, StatsError).plain_rows
     ]
+
+
+def refuse_other_total(item: str, told: str, made: float, what: str) -> None:
+    """Refuse a total that its grades do not make: one of them was changed since.
+
+    Parameters
+    ----------
+    item : str
+        Name of the total.
+    told : str
+        As the table has it.
+    made : float
+        By the grades.
+    what : str
+        Table, unit and reader, for the error.
+
+    Raises
+    ------
+    StatsError
+    """
+    total = number_in(told, 0, float("inf"))
+    if total is None or abs(total - made) > _SAME:
+        raise StatsError(
+            f"{what}: {item} is {told}, and its grades make {made:g}. Expected the same. Correct the one "
+            "that is wrong."
+        )
+
+
+def refuse_total_alone(lacking: Iterable[str], what: str) -> NoReturn:
+    """Refuse a total of regions of which some have no grade.
+
+    Raises
+    ------
+    StatsError
+    """
+    raise StatsError(
+        f"{what}: a total is there, and {', '.join(lacking)} has no grade. Expected the grade, or no "
+        "total. Correct the one that is wrong."
+    )
 
 
 def refuse_spelled_alike(names: Iterable[str], what: str) -> None:

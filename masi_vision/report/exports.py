@@ -14,7 +14,16 @@ from typing import Any
 
 from masi_vision.csv_table import csv_text, guarded, number_in, whole_number
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import LOCKED, is_latest, is_locked, moment_of, need_columns, of_masi
+from masi_vision.reads_table import (
+    LOCKED,
+    is_latest,
+    is_locked,
+    moment_of,
+    need_columns,
+    of_masi,
+    refuse_other_total,
+    refuse_total_alone,
+)
 from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, MasiScore, RegionGrade, masi_score
 
 Row = Mapping[str, str]
@@ -43,8 +52,6 @@ PLACES = {
 """Of a region: place and side."""
 _REGION_CODES = {"forehead": "F", "right_malar": "RM", "left_malar": "LM", "chin": "C"}
 _NEEDED = ("area", "darkness")
-_SAME = 0.051
-"""Tables may write a total with one decimal."""
 _OF_A_READ = ("ungradable", "comment")
 _OTHER = "other"
 """The reading page's reason that says nothing without the comment."""
@@ -267,19 +274,13 @@ def _totals(row: Row, grades: Grades, what: str) -> Iterator[tuple[str, str, str
     score, lacking = _score_of(grades)
     if score is None:
         if any(told.values()):
-            raise StatsError(
-                f"{what}: a total is there, and {', '.join(lacking)} has no grade. Expected the grade, or no "
-                "total. Correct the one that is wrong."
-            )
+            refuse_total_alone(lacking, what)
         yield "mmasi", "", f"not graded: {', '.join(lacking)}"
         return
     for item, text in told.items():
         made = getattr(score, item)
-        if made is not None and text and abs(float(text) - made) > _SAME:
-            raise StatsError(
-                f"{what}: {item} is {text}, and its grades make {made:g}. Expected the same. Correct the one "
-                "that is wrong."
-            )
+        if made is not None and text:
+            refuse_other_total(item, text, made, what)
         if made is not None or text:  # a MASI whose homogeneity nobody wrote down is as it was told
             yield item, f"{made:g}" if made is not None else text, ""
 

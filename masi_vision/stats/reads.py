@@ -11,7 +11,15 @@ import numpy.typing as npt
 
 from masi_vision.csv_table import MISSING, number_in, whole_number
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import UNGRADED, counts, is_locked, need_columns, refuse_spelled_alike
+from masi_vision.reads_table import (
+    UNGRADED,
+    counts,
+    is_locked,
+    need_columns,
+    refuse_other_total,
+    refuse_spelled_alike,
+    refuse_total_alone,
+)
 from masi_vision.scale import MASI_REGIONS, RegionGrade, mmasi
 
 Values = npt.NDArray[np.float64]
@@ -88,7 +96,7 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
     Raises
     ------
     StatsError
-        A column is missing or a grade is none.
+        A column is missing, a grade is none, or the column ``mmasi`` says otherwise than the grades.
     """
     rows = list(rows)
     if not rows or set(NEEDED) - rows[0].keys():
@@ -180,24 +188,29 @@ def _grade(text: str, name: str) -> int:
 
 
 def _read(row: Mapping[str, str], grades: Grades, name: str) -> Read:
-    score = float("nan")
-    if all(_is_graded(grades, region) for region in MASI_REGIONS):
-        try:
-            score = mmasi(
-                {
-                    # Where there is no pigment a darkness counts nowhere.
-                    r: RegionGrade(
-                        grades[r, "area"], grades.get((r, "darkness"), 0) if grades[r, "area"] else 0
-                    )
-                    for r in MASI_REGIONS
-                }
-            )
-        except ValueError as error:
-            raise StatsError(
-                f"{name}: the read of {row['patient']} {row['visit']} by {row['reader']} is none ({error}). "
-                "Expected grades of the scale."
-            ) from error
+    what = f"{name}, {row['patient']} {row['visit']} by {row['reader']}"
+    told = row.get("mmasi", "")
+    is_told = told.lower() not in MISSING
+    lacking = [region.replace("_", " ") for region in MASI_REGIONS if not _is_graded(grades, region)]
+    score = float("nan") if lacking else _mmasi(grades, what)
+    if is_told and lacking:
+        refuse_total_alone(lacking, what)
+    if is_told:
+        refuse_other_total("mmasi", told, score, what)
     return Read(row["patient"], row["visit"], row["reader"], bool(row.get("repeat_of")), score, grades)
+
+
+def _mmasi(grades: Grades, what: str) -> float:
+    """Of all regions; where there is no pigment a darkness counts nowhere."""
+    try:
+        return mmasi(
+            {
+                r: RegionGrade(grades[r, "area"], grades.get((r, "darkness"), 0) if grades[r, "area"] else 0)
+                for r in MASI_REGIONS
+            }
+        )
+    except ValueError as error:
+        raise StatsError(f"{what}: the read is none ({error}). Expected grades of the scale.") from error
 
 
 def _is_graded(grades: Grades, region: str) -> bool:

@@ -5,11 +5,12 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the extra stats")
 
-from made_trial import write_trial
+from made_trial import signed_reads, write_rows, write_trial
 from verbs import masi, table
 
 from masi_vision.config import shipped_file
 from masi_vision.csv_table import csv_text
+from masi_vision.scale import MASI_REGIONS
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,22 @@ def test_readers_who_graded_one_arm_less_are_told(study, tmp_path):
     assert "other readers" not in whole.output
     assert "Of the mean of the readers R1, R2, R3." in whole.output
     assert not [row for row in table(tmp_path / "whole" / "outcome.csv")[1] if row["analysis"] == "readers"]
+
+
+@pytest.mark.parametrize("verb", ["outcome", "agree"])
+def test_grades_that_were_changed_since_they_were_signed_are_refused(study, tmp_path, verb):
+    """The total beside them is as the reading page wrote it."""
+    arms = ["--allocation", study / "arms.csv"] if verb == "outcome" else []
+    rows = signed_reads()
+    reads = write_rows(tmp_path / "reads.csv", rows)
+    done = masi(verb, reads, *arms, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    rows[0] |= {f"{region}_area": "2" for region in MASI_REGIONS} | {"mmasi": "8.0"}
+    write_rows(reads, rows)
+    done = masi(verb, reads, *arms, "--out", tmp_path / "changed")
+    assert done.exit_code == 2
+    said = "reads.csv, P000 visit-1 by anna: mmasi is 8.0, and its grades make 4. Expected the same."
+    assert said in " ".join(done.output.split())
 
 
 def test_a_visit_of_a_further_outcome_is_one_of_the_trial_s(study, tmp_path):

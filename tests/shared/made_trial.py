@@ -30,3 +30,32 @@ def write_trial(folder, patients=16, visits=3, seed=0):
     for name, rows in (("reads.csv", reads), ("truth.csv", truth), ("arms.csv", arms)):
         with (folder / name).open("w", newline="") as file:
             csv.writer(file).writerows(rows)
+
+
+def signed_reads(readers=("anna", "ben"), patients=12):
+    """Rows of reads.csv as the reading page exports them when it is closed, after `masi unblind`."""
+    rng, rows = np.random.default_rng(1), []
+    for number in range(patients):
+        first = int(rng.integers(3, 6))
+        for visit, area in (("visit-1", first), ("visit-6", first - 2 * (number % 2))):
+            for reader in readers:
+                given = min(max(area + int(rng.integers(-1, 2)), 1), 6)
+                grades = {
+                    f"{r}_{item}": str(grade)
+                    for r in REGIONS
+                    for item, grade in (("area", given), ("darkness", 2))
+                }
+                row = {"patient": f"P{number:03d}", "visit": visit, "repeat_of": "", "reader": reader}
+                row |= {"stage": "blind", "version": "1", "latest": "1"} | grades
+                when = "2026-05-01T10:00:00.000+00:00"
+                rows.append(row | {"mmasi": f"{2 * given}.0", "locked_utc": when, "closed_utc": when})
+    return rows
+
+
+def write_rows(file, rows):
+    """A table of these rows."""
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return file

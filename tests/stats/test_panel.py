@@ -217,6 +217,16 @@ def test_a_region_that_was_not_graded_leaves_no_score_and_one_without_pigment_do
         ([wide("P1", "v1", "", [1] * 4, [1] * 4)], "a row without reader: 'P1, v1, "),
         ([wide("P1", "v1", "A", ["x"] * 4, [1] * 4)], "Expected a whole number"),
         ([wide("P1", "v1", "A", [9] * 4, [1] * 4)], "Expected grades of the scale"),
+        (
+            [wide("P1", "v1", "A", [4] * 4, [1] * 4, mmasi="6.0")],
+            "reads.csv, P1 v1 by A: mmasi is 6.0, and its grades make 4. Expected the same",
+        ),
+        ([wide("P1", "v1", "A", [4] * 4, [1] * 4, mmasi="4.1")], "mmasi is 4.1, and its grades make 4"),
+        ([wide("P1", "v1", "A", [4] * 4, [1] * 4, mmasi="four")], "mmasi is four, and its grades make 4"),
+        (
+            [wide("P1", "v1", "A", [4] * 4, [1] * 4, mmasi="4.0", chin_darkness="")],
+            "P1 v1 by A: a total is there, and chin has no grade",
+        ),
         ([wide("P1", "v1", "A", [1] * 4, [1] * 4)] * 2, "two reads of P1 v1 by A"),
         ([without(wide("P1", "v1", "A", [1] * 4, [1] * 4), "chin_darkness")], "lacks chin_darkness"),
         ([long("P1", "chin", 1, 1), long("P1", "chin", 6, 4)], "two reads of P1 v1, chin, by A"),
@@ -227,6 +237,12 @@ def test_a_region_that_was_not_graded_leaves_no_score_and_one_without_pigment_do
 def test_reads_that_cannot_be_are_refused_with_a_sentence(rows, said):
     with pytest.raises(StatsError, match=said):
         reads_from(rows, "reads.csv")
+
+
+@pytest.mark.parametrize("told", ["4.0", "4", "4.05", "", "NA"])
+def test_a_total_that_its_grades_make_or_that_nobody_wrote_is_no_contradiction(told):
+    (read,) = reads_from([wide("P1", "v1", "A", [4] * 4, [1] * 4, mmasi=told)], "reads.csv")
+    assert read.mmasi == pytest.approx(4)
 
 
 def test_one_reader_is_no_panel():

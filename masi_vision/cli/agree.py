@@ -10,6 +10,7 @@ import typer
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
+from masi_vision.cli.provenance import provenance_of
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import rows_of, rows_sha256
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from masi_vision.stats.panel import Figure
     from masi_vision.stats.reads import Read
 
-AGREEMENT = "agreement.csv"
+AGREEMENT, MADE = "agreement.csv", "agreement.json"
 READS_SHA256 = "reads_sha256"
 """Column: of the table of reads that every figure is made of."""
 _COLUMNS = ("topic", "between", "measure", "units", "patients", "value", "low", "high", READS_SHA256)
@@ -31,7 +32,7 @@ def agree(
     reads: Annotated[
         Path, typer.Argument(metavar="READS.csv", help="Reads with patient and visit: after masi unblind.")
     ],
-    out: Annotated[Path, typer.Option(help=f"Folder for {AGREEMENT}.")],
+    out: Annotated[Path, typer.Option(help=f"Folder for {AGREEMENT} and {MADE}.")],
     scores: Annotated[
         Path | None,
         typer.Option(
@@ -59,9 +60,9 @@ def agree(
     from masi_vision.report.tables import refuse_stopped
     from masi_vision.stats.panel import findings
     from masi_vision.stats.reads import reads_from, scores_table
-    from masi_vision.written import write_file
+    from masi_vision.written import json_text, write_file
 
-    make_ready(out, [AGREEMENT], overwrite=overwrite)
+    make_ready(out, (AGREEMENT, MADE), overwrite=overwrite)
     rows = rows_of(reads)
     read = reads_from(rows, reads.name)
     if protocol is not None:
@@ -80,6 +81,7 @@ def agree(
         _check_shared(read, by_software, {(row["patient"] or row["visit"], row["visit"]) for row in table})
     found = findings(read, by_software, baseline=first, final=last, draws=draws)
     write_file(out / AGREEMENT, table_of(found, rows_sha256(rows)))
+    write_file(out / MADE, json_text(provenance_of({"reads": reads, "scores": scores})))
     _say(found)
     readers = ", ".join(sorted({one.rater for one in read}))
     wanted = (*(("software", "leave one out") if scores else ()), *(("change",) if first != last else ()))

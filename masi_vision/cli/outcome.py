@@ -12,15 +12,19 @@ import typer
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
+from masi_vision.cli.provenance import provenance_of
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import AMOUNT, rows_of, rows_sha256
 from masi_vision.written import json_text, write_file
 
 if TYPE_CHECKING:
+    from masi_vision.stats.courses import Course
     from masi_vision.stats.outcome import Gain, OutcomeFigure, OutcomeProtocol
 
 OUTCOME, PATIENTS, PROTOCOL = "outcome.csv", "patients.csv", "protocol.json"
+PROVENANCE = "provenance"
+"""Key of protocol.json: what made the outcome."""
 
 
 @verb
@@ -49,53 +53,63 @@ def outcome(
     """Compare the arms of a trial: ANCOVA, MMRM, improvement, responders, what is missing."""
     need_extra("stats", "statistics")
     from masi_vision.report.tables import refuse_stopped
-    from masi_vision.stats.courses import arms_of, courses_of, graded_otherwise, kind_of
-    from masi_vision.stats.outcome import (
-        NOT_FITTED,
-        Gain,
-        OutcomeFigure,
-        event_results,
-        gains,
-        load_protocol,
-        other_results,
-    )
-    from masi_vision.stats.outcome import outcome as figures
+    from masi_vision.stats.courses import courses_of, kind_of
+    from masi_vision.stats.outcome import NOT_FITTED, Gain, OutcomeFigure, gains, load_protocol
 
     make_ready(out, (OUTCOME, PATIENTS, PROTOCOL), overwrite=overwrite)
     rules = load_protocol(protocol)
     refuse_stopped(table.parent)
     rows = rows_of(table)
-    arms = arms_of(rows_of(allocation) if allocation else rows, (allocation or table).name)
-    if allocation and rows and "arm" in rows[0]:
-        _refuse_other_arms(arms, arms_of(rows, table.name), allocation.name, table.name)
+    arms = _arms(rows, allocation, table.name)
     courses = courses_of(rows, arms, rules.endpoint, table.name)
+    found = _figures(courses, arms, rules, others, events)
+    write_file(out / OUTCOME, _csv(OutcomeFigure, found, rules))
+    write_file(out / PATIENTS, _csv(Gain, gains(courses, rules), rules))
+    went_in = {"table": table, "allocation": allocation, "others": others, "events": events}
+    asked = rules.model_dump(mode="json") | {
+        "protocol_sha256": rules.sha256,
+        "table": kind_of(rows),
+        "table_sha256": rows_sha256(rows),
+        PROVENANCE: provenance_of(went_in),
+    }
+    write_file(out / PROTOCOL, json_text(asked))
+    typer.echo(f"Of {kind_of(rows)}.")
+    _say(found, rules)
+    _say_limits(courses, rules, table.name)
+    typer.echo(f"All figures: {out / OUTCOME}. Every patient: {out / PATIENTS}")
+    lacking = any(one.measure.startswith(NOT_FITTED) for one in found)
+    return SOME_NOT_SCORED if lacking else DONE
+
+
+def _arms(rows: Sequence[Mapping[str, str]], allocation: Path | None, name: str) -> dict[str, str]:
+    """Arm of every patient, by the allocation where there is one; the table must not contradict it."""
+    from masi_vision.stats.courses import arms_of
+
+    if allocation is None:
+        return arms_of(rows, name)
+    arms = arms_of(rows_of(allocation), allocation.name)
+    if rows and "arm" in rows[0]:
+        _refuse_other_arms(arms, arms_of(rows, name), allocation.name, name)
+    return arms
+
+
+def _figures(
+    courses: Sequence[Course],
+    arms: Mapping[str, str],
+    rules: OutcomeProtocol,
+    others: Path | None,
+    events: Path | None,
+) -> list[OutcomeFigure]:
+    from masi_vision.stats.outcome import event_results, other_results
+    from masi_vision.stats.outcome import outcome as figures
+
     found = figures(courses, rules)
     if others is not None:
         visits = {visit for one in courses for visit in one.values}
         found += other_results(rows_of(others), arms, rules, others.name, visits)
     if events is not None:
         found += event_results(rows_of(events), arms, events.name)
-    write_file(out / OUTCOME, _csv(OutcomeFigure, found, rules))
-    write_file(out / PATIENTS, _csv(Gain, gains(courses, rules), rules))
-    of = {"table": kind_of(rows), "table_sha256": rows_sha256(rows)}
-    asked = rules.model_dump(mode="json") | {"protocol_sha256": rules.sha256} | of
-    write_file(out / PROTOCOL, json_text(asked))
-    typer.echo(f"Of {kind_of(rows)}.")
-    _say(found, rules)
-    if rules.endpoint == AMOUNT and (alone := sum(not one.values for one in courses)):
-        typer.echo(
-            f"{alone} patients are not in {table.name}, or their baseline has no amount. Who has one visit "
-            "alone is in no comparison, and so in no analysis, the baseline carried forward neither."
-        )
-    if apart := graded_otherwise(courses, rules.baseline, rules.primary):
-        told = ", ".join(f"{count} of {arm}" for arm, count in sorted(apart.items()))
-        typer.echo(
-            f"Graded by other readers at {rules.primary} than at {rules.baseline}: {told}. A reader who "
-            f"grades higher then looks like an effect of treatment. Who graded whom: {OUTCOME}, readers."
-        )
-    typer.echo(f"All figures: {out / OUTCOME}. Every patient: {out / PATIENTS}")
-    lacking = any(one.measure.startswith(NOT_FITTED) for one in found)
-    return SOME_NOT_SCORED if lacking else DONE
+    return found
 
 
 def _refuse_other_arms(arms: Mapping[str, str], told: Mapping[str, str], by: str, name: str) -> None:
@@ -127,6 +141,23 @@ def _cell(value: object) -> object:
     if not isinstance(value, float):
         return value
     return f"{value:.6g}" if value == value else ""
+
+
+def _say_limits(courses: Sequence[Course], rules: OutcomeProtocol, name: str) -> None:
+    """Say who is in no comparison, and where arms were graded by other readers."""
+    from masi_vision.stats.courses import graded_otherwise
+
+    if rules.endpoint == AMOUNT and (alone := sum(not one.values for one in courses)):
+        typer.echo(
+            f"{alone} patients are not in {name}, or their baseline has no amount. Who has one visit "
+            "alone is in no comparison, and so in no analysis, the baseline carried forward neither."
+        )
+    if apart := graded_otherwise(courses, rules.baseline, rules.primary):
+        told = ", ".join(f"{count} of {arm}" for arm, count in sorted(apart.items()))
+        typer.echo(
+            f"Graded by other readers at {rules.primary} than at {rules.baseline}: {told}. A reader who "
+            f"grades higher then looks like an effect of treatment. Who graded whom: {OUTCOME}, readers."
+        )
 
 
 def _say(found: Sequence[OutcomeFigure], rules: OutcomeProtocol) -> None:

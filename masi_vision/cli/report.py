@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from masi_vision.cli.agree import AGREEMENT, READS_SHA256
+from masi_vision.cli.agree import AGREEMENT, MADE, READS_SHA256
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
-from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL
+from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL, PROVENANCE
+from masi_vision.cli.provenance import KEYS, told_in
 from masi_vision.errors import StatsError, reason_of
 from masi_vision.reads_table import AMOUNT, refuse_strangers, rows_of, rows_sha256
 
@@ -90,6 +91,7 @@ def report(
             agreement=agreed,
             outcome=found,
             protocol=asked,
+            provenance=_provenance(asked, agreement),
             drawings=drawings,
             strips=shown,
         )
@@ -108,18 +110,23 @@ def report(
     return DONE
 
 
+def _provenance(asked: Mapping[str, Any] | None, agreement: Path | None) -> dict[str, Mapping[str, Any]]:
+    """What made the agreement and the outcome; nothing of one that a version before this one made."""
+    made = {"Outcome": (asked or {}).get(PROVENANCE)}
+    if agreement and (agreement / MADE).exists():
+        made["Agreement"] = told_in(
+            agreement / MADE, KEYS, f"what masi agree writes beside {AGREEMENT}. Make the agreement again"
+        )
+    return {name: told for name, told in made.items() if told}
+
+
 def _protocol_of(folder: Path, found: Rows) -> dict[str, Any]:
     """What the outcome was asked by; it must be the one that stands beside every figure."""
-    place = folder / PROTOCOL
-    try:
-        asked = json.loads(place.read_text(encoding="utf-8"))
-        if not isinstance(asked, dict) or not {"endpoint", "protocol_sha256"} <= set(asked):
-            raise ValueError("no protocol of an outcome")
-    except (OSError, ValueError) as error:
-        raise StatsError(
-            f"{place} cannot be read ({reason_of(error)}). Expected what masi outcome writes beside "
-            f"{OUTCOME}. Make the outcome again."
-        ) from error
+    asked = told_in(
+        folder / PROTOCOL,
+        ("endpoint", "protocol_sha256"),
+        f"what masi outcome writes beside {OUTCOME}. Make the outcome again",
+    )
     if {row.get("protocol_sha256") for row in found} - {asked["protocol_sha256"]}:
         raise StatsError(
             f"{folder} holds figures that were not asked by its {PROTOCOL}. Expected the files of one call "

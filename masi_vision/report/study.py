@@ -100,6 +100,8 @@ class StudyReport:
         They show faces.
     protocol : mapping or None
         What the outcome was asked by, as ``masi outcome`` keeps it; None where there is no outcome.
+    provenance : mapping
+        "Outcome" and "Agreement" to what made each, as far as they tell it.
     """
 
     title: str
@@ -111,6 +113,7 @@ class StudyReport:
     drawings: Sequence[Drawing] = ()
     strips: Sequence[Strip] = ()
     protocol: Mapping[str, Any] | None = None
+    provenance: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @cached_property
     def flow(self) -> list[tuple[str, int, list[tuple[str, int]]]]:

@@ -1,6 +1,8 @@
 """`masi agree`, run as a statistician does."""
 
 import csv
+import json
+from hashlib import sha256
 
 import pytest
 
@@ -11,6 +13,7 @@ from verbs import masi
 
 from masi_vision.config import shipped_file
 from masi_vision.reads_table import rows_of
+from masi_vision.version import __version__
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +33,10 @@ def test_readers_and_software_are_compared(study, tmp_path):
     of = {(row["topic"], row["measure"]): float(row["value"]) for row in rows if row["between"] != "software"}
     assert 0.6 < of["readers", "ICC(2,1), absolute agreement of one reader"] < 0.95
     assert of["software", "correlation r"] > 0.9
+    made = json.loads((tmp_path / "agreement.json").read_text())
+    files = {"reads": reads, "scores": study / "truth.csv"}
+    assert made["tables_sha256"] == {name: sha256(f.read_bytes()).hexdigest() for name, f in files.items()}
+    assert made["version"] == __version__
     again = masi("agree", reads, "--out", tmp_path)
     assert again.exit_code == 2
     assert "--overwrite" in again.output

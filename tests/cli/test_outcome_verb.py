@@ -1,5 +1,9 @@
 """`masi outcome`, run as a statistician does on a study that never was."""
 
+import json
+from datetime import datetime
+from hashlib import sha256
+
 import numpy as np
 import pytest
 
@@ -11,6 +15,7 @@ from verbs import masi, table
 from masi_vision.config import shipped_file
 from masi_vision.csv_table import csv_text
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.version import __version__
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +51,23 @@ def test_arms_of_a_study_are_compared(study, tmp_path):
     again = masi("outcome", reads, "--allocation", arms, "--out", tmp_path / "out")
     assert again.exit_code == 2
     assert "--overwrite" in again.output
+
+
+def test_the_protocol_that_is_kept_says_what_went_in_and_what_made_it(study, tmp_path):
+    given = {"allocation": study / "arms.csv", "events": tmp_path / "events.csv"}
+    asked = [word for option, file in given.items() for word in (f"--{option}", file)]
+    told = []
+    for event in ("erythema", "burning"):
+        given["events"].write_text(f"patient,visit,event\nP001,visit-2,{event}\n")
+        done = masi("outcome", study / "reads.csv", *asked, "--out", tmp_path / event)
+        assert done.exit_code == 0, done.output
+        told.append(json.loads((tmp_path / event / "protocol.json").read_text())["provenance"])
+    first, last = told
+    assert first["tables_sha256"]["events"] != last["tables_sha256"]["events"]
+    files = {"table": study / "reads.csv", **given}
+    assert last["tables_sha256"] == {name: sha256(f.read_bytes()).hexdigest() for name, f in files.items()}
+    assert (last["program"], last["version"]) == ("masi_vision", __version__)
+    assert datetime.fromisoformat(last["made_utc"]).tzinfo is not None
 
 
 def test_the_truth_of_the_study_can_be_analysed_as_scores_are(study, tmp_path):

@@ -47,9 +47,28 @@ def test_a_study_becomes_a_page_with_its_figures(study, tmp_path):
     assert figures == {"distribution", "bland_altman", "forest", "trajectories"}
     page = (tmp_path / "report" / "report.html").read_text()
     assert page.count("data:image/svg+xml") == 4
+    for file in (tmp_path / "outcome" / "protocol.json", tmp_path / "agreement" / "agreement.json"):
+        told = json.loads(file.read_text())
+        made = told.get("provenance", told)
+        assert f"<td>masi_vision {made['version']}, {made['made_utc']}" in page
+        for option, digest in made["tables_sha256"].items():
+            assert f"<br>{option} <code>{digest}</code>" in page
     again = masi("report", study / "results", "--out", tmp_path / "report")
     assert again.exit_code == 2
     assert "--overwrite" in again.output
+
+
+def test_what_an_earlier_version_made_has_no_provenance_and_a_spoilt_one_is_refused(study, tmp_path):
+    agree = masi("agree", study / "reads.csv", "--out", tmp_path / "agreement", "--draws", 100)
+    assert agree.exit_code == 0, agree.output
+    parts = ["--reads", study / "reads.csv", "--agreement", tmp_path / "agreement"]
+    (tmp_path / "agreement" / "agreement.json").write_text("{}")
+    done = masi("report", study / "results", *parts, "--out", tmp_path / "report")
+    assert done.exit_code == 2
+    assert "Make the agreement again" in " ".join(done.output.split())
+    (tmp_path / "agreement" / "agreement.json").unlink()
+    assert masi("report", study / "results", *parts, "--out", tmp_path / "report").exit_code == 0
+    assert 'scope="row">Agreement' not in (tmp_path / "report" / "report.html").read_text()
 
 
 def test_an_outcome_in_masi_is_called_so_and_what_asked_for_it_is_told(study, tmp_path):

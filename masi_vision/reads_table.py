@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -22,6 +23,8 @@ AMOUNT = "amount_od"
 """Endpoint of a table of changes: the amount of pigment, visits laid over the baseline; it may be below 0."""
 UNGRADED = ("nose", "upper_lip")
 """Regions that a table may hold and MASI does not grade."""
+MADE_BY = ("version", "settings_sha256", "models_sha256", "atlas", "pigment_method")
+"""Columns of what made a score of the software: two scores compare where these are equal."""
 _SAME = 0.051
 """Tables may write a total with one decimal."""
 
@@ -169,6 +172,35 @@ def moment_of(text: str) -> datetime | None:
 def rows_sha256(rows: Iterable[Mapping[str, str]]) -> str:
     """What a table says, however its lines end and its cells are quoted."""
     return sha256(json.dumps([dict(row) for row in rows]).encode()).hexdigest()
+
+
+def ways_made(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    """By which program, settings and models the software's scores were made, and how many: a phrase each."""
+    counted = Counter(tuple(row.get(name, "") for name in MADE_BY) for row in rows)
+    return [
+        "{} by masi_vision {}, settings {}, models {}, atlas {}, pigment by {}".format(
+            count,
+            *(
+                (cell[:8] if name.endswith("sha256") else cell) or "unknown"
+                for name, cell in zip(MADE_BY, cells, strict=True)
+            ),
+        )
+        for cells, count in sorted(counted.items())
+    ]
+
+
+def refuse_mixed(rows: Sequence[Mapping[str, str]], name: str) -> None:
+    """Refuse scores of the software that were made in several ways: a change would be that of the program.
+
+    Raises
+    ------
+    StatsError
+    """
+    if len(ways := ways_made(rows)) > 1:
+        raise StatsError(
+            f"The rows of {name} were made in {len(ways)} ways, which do not compare: {'; '.join(ways)}. "
+            "Expected one version, one set of settings and one of models. Score all visits again with one."
+        )
 
 
 def is_locked(row: Mapping[str, str]) -> bool:

@@ -13,7 +13,7 @@ from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.provenance import provenance_of
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import rows_of, rows_sha256
+from masi_vision.reads_table import refuse_mixed, refuse_spelled_alike, rows_of, rows_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,6 @@ def agree(
 ) -> int:
     """Measure agreement between readers, with themselves, and with the software; intervals by patient."""
     need_extra("stats", "statistics")
-    from masi_vision.reads_table import refuse_spelled_alike
     from masi_vision.report.tables import refuse_stopped
     from masi_vision.stats.panel import findings
     from masi_vision.stats.reads import reads_from, scores_table
@@ -77,6 +76,7 @@ def agree(
     if scores is not None:
         refuse_stopped(scores.parent)
         table = rows_of(scores)
+        refuse_mixed(table, scores.name)
         by_software = scores_table(table, scores.name)
         _check_shared(read, by_software, {(row["patient"] or row["visit"], row["visit"]) for row in table})
     found = findings(read, by_software, baseline=first, final=last, draws=draws)

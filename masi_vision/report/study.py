@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from masi_vision.names import natural_key
-from masi_vision.reads_table import AMOUNT, is_blind, is_latest, is_locked
+from masi_vision.reads_table import AMOUNT, is_blind, is_latest, is_locked, ways_made
 from masi_vision.report.figures import figure_text
 from masi_vision.version import __version__
 
@@ -325,18 +325,9 @@ class StudyReport:
     @property
     def _modifications(self) -> str:
         """How many programs, settings and models made the scores."""
-        made_by = Counter(
-            tuple(row.get(name, "") for name in ("version", "settings_sha256", "models_sha256"))
-            for row in self.scores
-        )
-        if len(made_by) <= 1:
+        if len(ways := ways_made(self.scores)) <= 1:
             return "No: one program, one set of models and one set of settings made every score."
-        versions = "; ".join(
-            f"{count} by masi_vision {version or 'unknown'}, settings {settings[:8] or 'unknown'}, models "
-            f"{models[:8] or 'unknown'}"
-            for (version, settings, models), count in sorted(made_by.items())
-        )
-        return f"Yes: scores were made in {len(made_by)} ways: {versions}."
+        return f"Yes: scores were made in {len(ways)} ways: {'; '.join(ways)}."
 
     @property
     def _agreement_said(self) -> str:

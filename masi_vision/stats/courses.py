@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import AMOUNT
+from masi_vision.reads_table import AMOUNT, refuse_mixed
 from masi_vision.stats.reads import reads_from, scores_table
 
 Rows = Sequence[Mapping[str, str]]
@@ -121,11 +121,13 @@ def courses_of(rows: Rows, arms: Mapping[str, str], endpoint: str, name: str) ->
     Raises
     ------
     StatsError
-        The table has no such endpoint, or a patient without an arm.
+        The table has no such endpoint, a patient without an arm, or scores that do not compare.
     """
     given: dict[tuple[str, str], list[float]] = {}
     raters: dict[str, dict[str, tuple[str, ...]]] = {}
     is_changes = bool(rows) and "follow_up" in rows[0]
+    if rows and "reader" not in rows[0]:
+        refuse_mixed(rows, name)
     if is_changes or endpoint == AMOUNT:
         if not (is_changes and endpoint == AMOUNT):
             raise StatsError(

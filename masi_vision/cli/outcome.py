@@ -65,15 +65,16 @@ def outcome(
     found = _figures(courses, arms, rules, others, events)
     write_file(out / OUTCOME, _csv(OutcomeFigure, found, rules))
     write_file(out / PATIENTS, _csv(Gain, gains(courses, rules), rules))
+    kind = kind_of(rows, courses)
     went_in = {"table": table, "allocation": allocation, "others": others, "events": events}
     asked = rules.model_dump(mode="json") | {
         "protocol_sha256": rules.sha256,
-        "table": kind_of(rows),
+        "table": kind,
         "table_sha256": rows_sha256(rows),
         PROVENANCE: provenance_of(went_in),
     }
     write_file(out / PROTOCOL, json_text(asked))
-    typer.echo(f"Of {kind_of(rows)}.")
+    typer.echo(f"Of {kind}.")
     _say(found, rules)
     _say_limits(courses, rules, table.name)
     typer.echo(f"All figures: {out / OUTCOME}. Every patient: {out / PATIENTS}")

@@ -95,13 +95,14 @@ def _density(text: str, what: str) -> float | None:
     return value
 
 
-def kind_of(rows: Rows) -> str:
-    """What a table of endpoints is of, in words."""
+def kind_of(rows: Rows, courses: Sequence[Course]) -> str:
+    """What a table of endpoints is of, in words; of reads, whose: an adjudicator's count nowhere."""
     columns = rows[0].keys() if rows else ()
     if "follow_up" in columns:
         return "visits laid over each other by the software"
     if "reader" in columns:
-        return f"the mean of the readers {', '.join(sorted({row['reader'] for row in rows}))}"
+        readers = {who for one in courses for several in one.readers.values() for who in several}
+        return f"the mean of the readers {', '.join(sorted(readers))}"
     return "the software's scores"
 
 

@@ -170,6 +170,19 @@ def test_grades_that_were_changed_since_they_were_signed_are_refused(study, tmp_
     assert said in " ".join(done.output.split())
 
 
+def test_the_readers_who_are_named_are_those_whose_reads_count(study, tmp_path):
+    rows = signed_reads()
+    adjudicated = [row | {"reader": "adam", "stage": "adjudication"} for row in rows[:3]]
+    due = [row | {"reader": "", "stage": "adjudication", "locked_utc": "", "mmasi": ""} for row in rows[3:5]]
+    late = [row | {"reader": "cleo", "locked_utc": ""} for row in rows[:2]]
+    reads = write_rows(tmp_path / "reads.csv", [*rows, *adjudicated, *due, *late])
+    done = masi("outcome", reads, "--allocation", study / "arms.csv", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "Of the mean of the readers anna, ben." in done.output
+    kept = json.loads((tmp_path / "out" / "protocol.json").read_text())
+    assert kept["table"] == "the mean of the readers anna, ben"
+
+
 def test_a_visit_of_a_further_outcome_is_one_of_the_trial_s(study, tmp_path):
     for visit in ("", "visit 6", "Visit-6"):
         (tmp_path / "others.csv").write_text(f"patient,visit,item,value\nP001,{visit},pain,2\n")

@@ -19,6 +19,8 @@ _Row = TypeVar("_Row", bound=Mapping[str, str])
 
 LOCKED = "locked_utc"
 """When the read was locked and signed; blank before."""
+CLOSED = "closed_utc"
+"""Since when nobody reads any more; blank before."""
 AMOUNT = "amount_od"
 """Endpoint of a table of changes: the amount of pigment, visits laid over the baseline; it may be below 0."""
 UNGRADED = ("nose", "upper_lip")
@@ -206,6 +208,12 @@ def refuse_mixed(rows: Sequence[Mapping[str, str]], name: str) -> None:
 def is_locked(row: Mapping[str, str]) -> bool:
     """Whether its reader signed it; a table without the column holds no other."""
     return bool(row.get(LOCKED, "locked"))
+
+
+def is_closed(rows: Iterable[Mapping[str, str]]) -> bool | None:
+    """Whether the reading was closed when its reads were exported; None of a table that does not tell."""
+    told = [moment_of(row[CLOSED]) is not None for row in rows if CLOSED in row]
+    return all(told) if told else None
 
 
 def is_blind(row: Mapping[str, str]) -> bool:

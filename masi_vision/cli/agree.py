@@ -10,7 +10,7 @@ import typer
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
-from masi_vision.cli.provenance import provenance_of
+from masi_vision.cli.provenance import provenance_of, say_open
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import refuse_mixed, refuse_spelled_alike, rows_of, rows_sha256
@@ -71,6 +71,7 @@ def agree(
         baseline, final = baseline or rules.baseline, final or rules.primary
     refuse_spelled_alike((one.visit for one in read), "visit")
     first, last = _visits(read, baseline, final)
+    say_open(rows, reads.name)
     typer.echo(f"Change is from {first} to {last}." if first != last else "No change: one visit.")
     by_software = None
     if scores is not None:
@@ -81,7 +82,7 @@ def agree(
         _check_shared(read, by_software, {(row["patient"] or row["visit"], row["visit"]) for row in table})
     found = findings(read, by_software, baseline=first, final=last, draws=draws)
     write_file(out / AGREEMENT, table_of(found, rows_sha256(rows)))
-    write_file(out / MADE, json_text(provenance_of({"reads": reads, "scores": scores})))
+    write_file(out / MADE, json_text(provenance_of({"reads": reads, "scores": scores}, rows)))
     _say(found)
     readers = ", ".join(sorted({one.rater for one in read}))
     wanted = (*(("software", "leave one out") if scores else ()), *(("change",) if first != last else ()))

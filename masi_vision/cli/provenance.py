@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from masi_vision.errors import StatsError, reason_of
+from masi_vision.reads_table import CLOSED, is_closed
 from masi_vision.version import __version__
 
 KEYS = ("program", "version", "made_utc", "tables_sha256")
 
 
-def provenance_of(tables: Mapping[str, Path | None]) -> dict[str, Any]:
+def provenance_of(tables: Mapping[str, Path | None], rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Program and time of an analysis, and the SHA-256 of every table that went in.
 
     Parameters
     ----------
     tables : mapping
         Option to the file that it named; None where it was not given.
+    rows : sequence of mapping
+        Of the table that is analysed: of reads it is told whether more may come.
     """
     return {
         "program": "masi_vision",
@@ -30,7 +35,18 @@ def provenance_of(tables: Mapping[str, Path | None]) -> dict[str, Any]:
         "tables_sha256": {
             option: sha256(file.read_bytes()).hexdigest() for option, file in tables.items() if file
         },
+        "reading_closed": is_closed(rows),
     }
+
+
+def say_open(rows: Sequence[Mapping[str, str]], name: str) -> None:
+    """Say of reads that they may still be corrected, and others come."""
+    if is_closed(rows) is False:
+        typer.echo(
+            f"masi: {name} was exported before the reading was closed: no final result. Expected "
+            f"a time in {CLOSED} of every row. Close the reading (masi review close), and export it again.",
+            err=True,
+        )
 
 
 def told_in(file: Path, keys: Collection[str], expected: str) -> dict[str, Any]:

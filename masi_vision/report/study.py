@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from masi_vision.names import natural_key
-from masi_vision.reads_table import AMOUNT, is_blind, is_latest, is_locked, ways_made
+from masi_vision.reads_table import AMOUNT, is_blind, is_closed, is_latest, is_locked, ways_made
 from masi_vision.report.figures import figure_text
 from masi_vision.version import __version__
 
@@ -152,6 +152,12 @@ class StudyReport:
         visits = len({key[:2] for key in reads})
         name = f"Blind reads with grades, of {visits} visits, whether the software scored them or not"
         return name, len(reads) - sum(lost.values()) - not_yet, reasons
+
+    @property
+    def is_before_closing(self) -> bool:
+        """Whether reads on the page may still be corrected."""
+        told = [is_closed(self.reads), *(made.get("reading_closed") for made in self.provenance.values())]
+        return False in told
 
     @cached_property
     def settings(self) -> dict[str, Any]:

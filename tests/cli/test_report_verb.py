@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("scipy", reason="needs the extra stats")
 pytest.importorskip("matplotlib", reason="needs the extra stats")
 
-from made_trial import write_trial
+from made_trial import signed_reads, write_rows, write_trial
 from verbs import masi
 
 from masi_vision.config import shipped_file
@@ -69,6 +69,31 @@ def test_what_an_earlier_version_made_has_no_provenance_and_a_spoilt_one_is_refu
     (tmp_path / "agreement" / "agreement.json").unlink()
     assert masi("report", study / "results", *parts, "--out", tmp_path / "report").exit_code == 0
     assert 'scope="row">Agreement' not in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_what_was_made_before_the_reading_was_closed_is_called_no_final_result(study, tmp_path):
+    """On the screen, in what is kept, and on the page, even where the page shows no reads."""
+    for name, closed, said in (("open", "", True), ("closed", "2026-05-02T10:00:00+00:00", False)):
+        folder = tmp_path / name
+        folder.mkdir()
+        reads = write_rows(folder / "reads.csv", [row | {"closed_utc": closed} for row in signed_reads()])
+        arms = ["--allocation", study / "arms.csv"]
+        analyses = {
+            "agreement": ("agreement.json", ["agree", reads, "--draws", 100]),
+            "outcome": ("protocol.json", ["outcome", reads, *arms]),
+        }
+        for option, (kept, words) in analyses.items():
+            done = masi(*words, "--out", folder / option)
+            assert done.exit_code == 0, done.output
+            assert ("reads.csv was exported before the reading was closed: no final" in done.stderr) == said
+            told = json.loads((folder / option / kept).read_text())
+            assert told.get("provenance", told)["reading_closed"] is not said
+            with_reads = ["--reads", reads] if option == "outcome" else []
+            shown = [f"--{option}", folder / option, *with_reads, "--out", folder / f"report-{option}"]
+            done = masi("report", study / "results", *shown)
+            assert done.exit_code == 0, done.output
+            page = (folder / f"report-{option}" / "report.html").read_text()
+            assert ("Made before the reading was closed: no final result." in page) == said
 
 
 def test_an_outcome_in_masi_is_called_so_and_what_asked_for_it_is_told(study, tmp_path):

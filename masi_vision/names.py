@@ -37,6 +37,14 @@ def spelled_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
     return [tuple(sorted(alike)) for alike in spelled.values() if len(alike) > 1]
 
 
+def same_within_sites(patients: Iterable[str]) -> list[tuple[str, ...]]:
+    """Patients of STUDY/SITE/PATIENT/VISIT that are called alike at two sites: one who moved would be two."""
+    called: dict[str, set[str]] = {}
+    for patient in sorted(patients, key=natural_key):
+        called.setdefault(_plain(patient.rpartition("/")[2]), set()).add(patient)
+    return [tuple(sorted(alike, key=natural_key)) for alike in called.values() if len(alike) > 1]
+
+
 def without_zeros(name: str) -> str:
     """A name as `spelled_alike` takes it, its numbers as a spreadsheet writes them: 001 is 1, 1.05 itself."""
     return re.sub(r"(?<![0-9])(?<![0-9][.,])0+(?=[0-9])", "", _plain(name))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from masi_vision.names import spelled_alike, without_zeros
+from masi_vision.names import same_within_sites, spelled_alike, without_zeros
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,9 @@ def test_a_spreadsheet_s_numbers_are_the_same_names(name, other):
 def test_zeros_that_count_stay(name, other):
     assert without_zeros(name) != without_zeros(other)
     assert spelled_alike([name, other]) == []
+
+
+def test_patients_called_alike_at_two_sites_may_be_one_who_moved():
+    names = ["south/P06", "north/P06", "north/P07", "south/P08", "P09", "a/b/p09", "south/P06"]
+    assert same_within_sites(names) == [("a/b/p09", "P09"), ("north/P06", "south/P06")]
+    assert same_within_sites(["P06", "P07", "north/P08", "P08/P06/north"]) == []

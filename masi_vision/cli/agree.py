@@ -10,7 +10,7 @@ import typer
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
-from masi_vision.cli.provenance import provenance_of, say_open
+from masi_vision.cli.provenance import provenance_of, say_open, say_two_sites
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import refuse_mixed, refuse_spelled_alike, rows_of, rows_sha256
@@ -72,6 +72,7 @@ def agree(
     refuse_spelled_alike((one.visit for one in read), "visit")
     first, last = _visits(read, baseline, final)
     say_open(rows, reads.name)
+    say_two_sites(one.patient for one in read)
     typer.echo(f"Change is from {first} to {last}." if first != last else "No change: one visit.")
     by_software = None
     if scores is not None:

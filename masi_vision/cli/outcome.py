@@ -12,7 +12,7 @@ import typer
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
-from masi_vision.cli.provenance import provenance_of, say_open
+from masi_vision.cli.provenance import provenance_of, say_open, say_two_sites
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import AMOUNT, rows_of, rows_sha256
@@ -75,6 +75,7 @@ def outcome(
     }
     write_file(out / PROTOCOL, json_text(asked))
     say_open(rows, table.name)
+    say_two_sites(one.patient for one in courses)
     typer.echo(f"Of {kind}.")
     _say(found, rules)
     _say_limits(courses, rules, table.name)

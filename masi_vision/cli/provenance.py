@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -12,9 +12,11 @@ from typing import Any
 import typer
 
 from masi_vision.errors import StatsError, reason_of
+from masi_vision.names import same_within_sites
 from masi_vision.reads_table import CLOSED, is_closed
 from masi_vision.version import __version__
 
+_SHOWN = 5
 KEYS = ("program", "version", "made_utc", "tables_sha256")
 
 
@@ -47,6 +49,19 @@ def say_open(rows: Sequence[Mapping[str, str]], name: str) -> None:
             f"a time in {CLOSED} of every row. Close the reading (masi review close), and export it again.",
             err=True,
         )
+
+
+def say_two_sites(patients: Iterable[str]) -> None:
+    """Say which patients may be one who moved to another site."""
+    if not (found := same_within_sites(patients)):
+        return
+    shown = "; ".join(" and ".join(alike) for alike in found[:_SHOWN])
+    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    typer.echo(
+        f"masi: patients of one name at two sites count as two patients: {shown}{more}. Expected one name of "
+        "each patient. Where one moved, a manifest (patient,visit,view,path) gives all visits one name.",
+        err=True,
+    )
 
 
 def told_in(file: Path, keys: Collection[str], expected: str) -> dict[str, Any]:

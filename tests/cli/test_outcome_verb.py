@@ -183,6 +183,23 @@ def test_the_readers_who_are_named_are_those_whose_reads_count(study, tmp_path):
     assert kept["table"] == "the mean of the readers anna, ben"
 
 
+@pytest.mark.parametrize("verb", ["outcome", "agree"])
+def test_a_patient_who_moved_to_another_site_is_told_to_be_two(tmp_path, verb):
+    sites = {"visit-1": "north", "visit-6": "south"}
+    rows = signed_reads()
+    for row in rows:
+        row["patient"] = f"{sites[row['visit']] if row['patient'] == 'P006' else 'north'}/{row['patient']}"
+    reads = write_rows(tmp_path / "reads.csv", rows)
+    arms = [
+        {"patient": name, "arm": "AB"[int(name[-1]) % 2]} for name in sorted({r["patient"] for r in rows})
+    ]
+    given = ["--allocation", write_rows(tmp_path / "arms.csv", arms)] if verb == "outcome" else []
+    done = masi(verb, reads, *given, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    said = "patients of one name at two sites count as two patients: north/P006 and south/P006. Expected"
+    assert said in done.stderr
+
+
 def test_a_visit_of_a_further_outcome_is_one_of_the_trial_s(study, tmp_path):
     for visit in ("", "visit 6", "Visit-6"):
         (tmp_path / "others.csv").write_text(f"patient,visit,item,value\nP001,{visit},pain,2\n")

@@ -10,7 +10,7 @@ import typer
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
-from masi_vision.cli.provenance import provenance_of, say_open, say_two_sites
+from masi_vision.cli.provenance import check_run, provenance_of, say_open, say_two_sites
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import refuse_mixed, refuse_spelled_alike, rows_of, rows_sha256
@@ -56,7 +56,6 @@ def agree(
 ) -> int:
     """Measure agreement between readers, with themselves, and with the software; intervals by patient."""
     need_extra("stats", "statistics")
-    from masi_vision.report.tables import refuse_stopped
     from masi_vision.stats.panel import findings
     from masi_vision.stats.reads import reads_from, scores_table
     from masi_vision.written import json_text, write_file
@@ -76,8 +75,8 @@ def agree(
     typer.echo(f"Change is from {first} to {last}." if first != last else "No change: one visit.")
     by_software = None
     if scores is not None:
-        refuse_stopped(scores.parent)
         table = rows_of(scores)
+        check_run(scores, table)
         refuse_mixed(table, scores.name)
         by_software = scores_table(table, scores.name)
         _check_shared(read, by_software, {(row["patient"] or row["visit"], row["visit"]) for row in table})

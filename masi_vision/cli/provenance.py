@@ -64,6 +64,24 @@ def say_two_sites(patients: Iterable[str]) -> None:
     )
 
 
+def check_run(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Refuse the software's table of a run that did not end; say where nobody knows whether it did.
+
+    Raises
+    ------
+    StatsError
+    """
+    from masi_vision.report.tables import RUN_JSON, refuse_stopped
+
+    refuse_stopped(file.parent)
+    if rows and "version" in rows[0] and not (file.parent / RUN_JSON).exists():
+        typer.echo(
+            f"masi: no {RUN_JSON} lies beside {file.name}: whether the run that made it was whole is not "
+            "known. Copy it there from the results.",
+            err=True,
+        )
+
+
 def told_in(file: Path, keys: Collection[str], expected: str) -> dict[str, Any]:
     """What a JSON file beside the figures tells of them.
 

@@ -154,6 +154,27 @@ def test_scores_that_were_made_in_two_ways_are_not_compared(study, tmp_path, col
             assert (said in told) == ("48 by masi_vision" in told) == bool(code)
 
 
+def test_whether_the_run_was_whole_is_asked_of_scores_and_said_where_nobody_knows(study, tmp_path):
+    _, rows = table(study / "truth.csv")
+    scores = write_rows(tmp_path / "scores.csv", [row | {"version": "0.1.0"} for row in rows])
+    reads = write_rows(tmp_path / "reads.csv", signed_reads())
+    said = "no run.json lies beside scores.csv: whether the run that made it was whole is not known"
+    of_reads = ["outcome", reads, "--allocation", study / "arms.csv"]
+    beside = ["agree", study / "reads.csv", "--scores", scores, "--draws", 100]
+    words = {"scores": ["outcome", scores], "beside": beside, "reads": of_reads}
+    for name, asked in words.items():
+        done = masi(*asked, "--out", tmp_path / name)
+        assert done.exit_code == 0, done.output
+        assert (said in done.stderr) == (name != "reads")
+    run = {"state": "finished", "counts": {"scored": len(rows), "not_scored": 0}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    assert said not in masi("outcome", scores, "--out", tmp_path / "known").stderr
+    (tmp_path / "run.json").write_text(json.dumps(run | {"state": "interrupted"}))
+    for name, asked in words.items():  # the readers' outcome rests on no run
+        code = masi(*asked, "--out", tmp_path / f"stopped-{name}").exit_code
+        assert code == (0 if name == "reads" else 2)
+
+
 @pytest.mark.parametrize("verb", ["outcome", "agree"])
 def test_grades_that_were_changed_since_they_were_signed_are_refused(study, tmp_path, verb):
     """The total beside them is as the reading page wrote it."""

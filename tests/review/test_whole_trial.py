@@ -101,17 +101,19 @@ def test_from_photographs_to_results(made, request, tmp_path, engine):
     asked = ["--protocol", tmp_path / "protocol.yaml"]
     ok("review", "close", "--db", tmp_path / "reads.db", *asked)
     ok("review", "export", "--db", tmp_path / "reads.db", *asked, "--out", exported)
-    for name in ("scores.csv", "regions.csv"):
+    for name in ("scores.csv", "regions.csv", "run.json"):
         (exported / name).write_bytes((tmp_path / "results" / name).read_bytes())
 
     lock = ["--reason", "database lock", "--allocation", tmp_path / "arms.csv"]
     ok("unblind", exported, "--key", key, *lock, *phrase, "--out", tmp_path / "opened")
+    (tmp_path / "opened" / "run.json").write_bytes((exported / "run.json").read_bytes())
     reads, scores = (tmp_path / "opened" / name for name in ("reads.csv", "scores.csv"))
     with reads.open() as stream:
         assert {row["patient"] for row in csv.DictReader(stream)} == set(arms)
 
     agree = ok("agree", reads, "--scores", scores, "--out", tmp_path / "agreement", "--draws", 100)
     assert "anna less ben: bias, mMASI" in agree
+    assert "no run.json lies beside" not in agree
     rules = (
         shipped_file("configs", "outcome.yaml").read_text().replace("primary: visit-6", "primary: visit-2")
     )

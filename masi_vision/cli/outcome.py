@@ -63,8 +63,8 @@ def outcome(
     arms = _arms(rows, allocation, table.name)
     courses = courses_of(rows, arms, rules.endpoint, table.name)
     found = _figures(courses, arms, rules, others, events)
-    write_file(out / OUTCOME, _csv(OutcomeFigure, found, rules))
-    write_file(out / PATIENTS, _csv(Gain, gains(courses, rules), rules))
+    write_file(out / OUTCOME, _csv(OutcomeFigure, found, rules), private=True)
+    write_file(out / PATIENTS, _csv(Gain, gains(courses, rules), rules), private=True)
     kind = kind_of(rows, courses)
     went_in = {"table": table, "allocation": allocation, "others": others, "events": events}
     asked = rules.model_dump(mode="json") | {
@@ -73,7 +73,7 @@ def outcome(
         "table_sha256": rows_sha256(rows),
         PROVENANCE: provenance_of(went_in, rows),
     }
-    write_file(out / PROTOCOL, json_text(asked))
+    write_file(out / PROTOCOL, json_text(asked), private=True)
     say_open(rows, table.name)
     say_two_sites(one.patient for one in courses)
     typer.echo(f"Of {kind}.")

@@ -100,11 +100,11 @@ def report(
     with writing(out):
         for old in files:
             (out / old).unlink(missing_ok=True)
-    write_file(out / PAGE, page)
+    write_file(out / PAGE, page, private=True)
     if printed is not None:
-        write_file(out / PDF, printed)
+        write_file(out / PDF, printed, private=True)
     for one in drawings:
-        write_file(out / FIGURES / f"{one.name}.svg", one.svg)
+        write_file(out / FIGURES / f"{one.name}.svg", one.svg, private=True)
     also = f"  PDF: {out / PDF}" if pdf else ""
     typer.echo(f"Report: {out / PAGE}{also}  Figures: {out / FIGURES}")
     return DONE

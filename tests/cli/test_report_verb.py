@@ -5,6 +5,8 @@ import csv
 import json
 import re
 import shutil
+import stat
+import sys
 import zlib
 
 import cv2
@@ -56,6 +58,20 @@ def test_a_study_becomes_a_page_with_its_figures(study, tmp_path):
     again = masi("report", study / "results", "--out", tmp_path / "report")
     assert again.exit_code == 2
     assert "--overwrite" in again.output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_results_of_patients_and_arms_are_for_their_owner_alone_to_read(study, tmp_path):
+    scores = study / "results" / "scores.csv"
+    done = masi("agree", study / "reads.csv", "--out", tmp_path / "agreement", "--draws", 100)
+    assert done.exit_code == 0, done.output
+    assert masi("outcome", scores, "--out", tmp_path / "outcome").exit_code == 0
+    parts = ["--outcome", tmp_path / "outcome", "--out", tmp_path / "report"]
+    assert masi("report", study / "results", *parts).exit_code == 0
+    made = [file for file in tmp_path.rglob("*") if file.is_file()]
+    names = {"agreement.csv", "agreement.json", "outcome.csv", "patients.csv", "protocol.json"}
+    assert {file.name for file in made} >= names | {"report.html", "forest.svg"}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in made} == {0o600}
 
 
 def test_what_an_earlier_version_made_has_no_provenance_and_a_spoilt_one_is_refused(study, tmp_path):

@@ -1,4 +1,4 @@
-"""What made an analysis: the program, when, and the tables that went in."""
+"""What made an analysis, and what is to be said of the tables that went in."""
 
 from __future__ import annotations
 

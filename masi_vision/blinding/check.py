@@ -53,7 +53,8 @@ def problems_of(folder: Path, key: Key | None = None) -> list[str]:
     Parameters
     ----------
     key : Key, optional
-        With it, names are looked for in every byte, and orders are held against patients and visits.
+        With it, names are looked for in every byte, orders are held against patients and visits, and photos
+        and orders against those that the key was sealed with.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def problems_of(folder: Path, key: Key | None = None) -> list[str]:
         )
     found = [*_files(folder, contents), *_photos(folder, contents), *_orders(folder, contents)]
     if key is not None:
-        found += [*_names(folder, key), *_chance(folder, key)]
+        found += [*_unbound(folder, contents, key), *_names(folder, key), *_chance(folder, key)]
     return found
 
 
@@ -223,6 +224,20 @@ def _orders(folder: Path, contents: SetContents) -> Iterator[str]:
             yield f"The order of {reader} does not hold every unit once."
         if is_of_codes(order):
             yield f"The order of {reader} is that of the codes."
+
+
+def _unbound(folder: Path, contents: SetContents, key: Key) -> Iterator[str]:
+    """Photos and orders that are not those of the key: units may be exchanged, and the lists mended."""
+    for name in sorted(contents.photos.keys() | key.coded.keys()) if key.coded else ():
+        if contents.photos.get(name) != key.coded.get(name):
+            yield f"{name} is not the photo that the key was sealed with."
+    for reader, codes in key.orders.items():
+        try:
+            is_as_sealed = tuple(read_order(folder, reader)) == codes
+        except BlindingError:
+            continue  # said already
+        if not is_as_sealed:
+            yield f"The order of {reader} is not the one that the key was sealed with."
 
 
 def _names(folder: Path, key: Key) -> Iterator[str]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from masi_vision.batch.address import at_hand
 from masi_vision.batch.study import StudyVisit
-from masi_vision.blinding.key import CodedUnit, Key
+from masi_vision.blinding.key import CodedUnit, Key, LeftOut
 from masi_vision.blinding.order import draw_codes, reading_order, repeats_wanted
 from masi_vision.blinding.photo import CodedPhoto, coded_photo
 from masi_vision.csv_table import csv_text, read_csv
@@ -134,7 +134,11 @@ def _written(
     seed = secrets.randbits(128)
     rng = np.random.default_rng(seed)
     usable = [one for one in visits if one.problem is None and one.photos]
-    left_out = [f"{one.place}: {one.problem or 'no photo'}" for one in visits if one not in usable]
+    left_out = [
+        LeftOut(one.patient, one.visit, "", str(one.problem or "no photo"))
+        for one in visits
+        if one not in usable
+    ]
     chosen = rng.permutation(len(usable))[: repeats_wanted(len(usable), plan.repeat_share)]
     codes = draw_codes(len(usable) + len(chosen))
     planned = [(code, usable[at], None) for at, code in enumerate(codes[: len(usable)])]
@@ -146,7 +150,7 @@ def _written(
         originals, why = _coded(visit, folder / code, hashes)
         if originals:
             units.append(CodedUnit(code, visit.patient, visit.visit, repeat_of, originals))
-        left_out += [reason for reason in why if reason not in left_out]
+        left_out += [one for one in why if one not in left_out]
         progress(done, len(planned))
     written = {unit.code for unit in units}
     units = [unit if unit.repeat_of in written else replace(unit, repeat_of=None) for unit in units]
@@ -160,19 +164,20 @@ def _written(
     set_id = secrets.token_hex(8)
     _write_lists(folder, set_id, orders, hashes)
     _even_times(folder)
-    return Key(set_id, seed, tuple(units), orders, tuple(left_out))
+    return Key(set_id, seed, tuple(units), orders, tuple(left_out), hashes)
 
 
-def _coded(visit: StudyVisit, folder: Path, hashes: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+def _coded(visit: StudyVisit, folder: Path, hashes: dict[str, str]) -> tuple[dict[View, str], list[LeftOut]]:
     """Write the photos of a visit under a code; their originals' hashes, and what could not be coded."""
-    why: list[str] = []
-    originals: dict[str, str] = {}
+    why: list[LeftOut] = []
+    originals: dict[View, str] = {}
     with at_hand(visit.photos) as files:
         for view, file in files.items():
             try:
                 copy = _unlike(hashes.values(), file)
             except (LeakError, PhotoUnreadable) as error:
-                why.append(f"{visit.place}/{view}: {error}")
+                original = _hash_of(file.read_bytes())
+                why.append(LeftOut(visit.patient, visit.visit, view, str(error), original))
                 continue
             originals[view] = _hash_of(file.read_bytes())
             _write_photo(folder, view, copy, hashes)

@@ -1,4 +1,4 @@
-"""Who opened a sealed key, when and why: a file to which lines are added, each chained to the one before."""
+"""Who made and opened a sealed key, when and why: a file of lines, each chained to the one before."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -30,8 +31,13 @@ def system_user() -> str:
         return f"uid {os.getuid()}"
 
 
-def note(journal: Path, **facts: str) -> None:
+def note(journal: Path, **facts: Any) -> str:
     """Add a line: the facts, the time in UTC, and the hash of everything before.
+
+    Returns
+    -------
+    str
+        The hash that the journal ends with now.
 
     Raises
     ------
@@ -40,7 +46,7 @@ def note(journal: Path, **facts: str) -> None:
     """
     try:
         with FileLock(f"{journal}.lock", timeout=_PATIENCE_S):  # two lines at once would follow the same one
-            _add(journal, facts)
+            return _add(journal, facts)
     except Timeout as error:
         raise OutputError(
             f"{journal.name} is being written by another run. Expected none. Try again when it is done."
@@ -52,19 +58,36 @@ def note(journal: Path, **facts: str) -> None:
         ) from error
 
 
-def _add(journal: Path, facts: dict[str, str]) -> None:
-    lines = _lines(journal)
+def _add(journal: Path, facts: dict[str, Any]) -> str:
+    entries = read_journal(journal)
+    entry = {"utc": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
+    digest = _hash_of(entry, entries[-1][_HASH] if entries else _START)
+    with journal.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**entry, _HASH: digest}, ensure_ascii=False) + "\n")
+    return digest
+
+
+def read_journal(journal: Path) -> list[dict[str, Any]]:
+    """What stands in it, line by line, each with its hash as ``sha256``; nothing where there is none.
+
+    Raises
+    ------
+    OutputError
+        It was changed, or cannot be read.
+    """
+    try:
+        lines = _lines(journal)
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutputError(
+            f"{journal} cannot be read ({reason_of(error)}). Expected the log of the key. Make it readable."
+        ) from error
     broken = first_broken(lines)
     if broken is not None:
         raise OutputError(
             f"{journal.name} was changed at line {broken}. Expected it as it was written. Find out who "
             "changed it, and put it aside before you go on."
         )
-    entry = {"utc": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
-    before = json.loads(lines[-1])[_HASH] if lines else _START
-    chained = {**entry, _HASH: _hash_of(entry, before)}
-    with journal.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(chained, ensure_ascii=False) + "\n")
+    return [json.loads(line) for line in lines]
 
 
 def _lines(journal: Path) -> list[str]:
@@ -93,6 +116,6 @@ def first_broken(lines: list[str]) -> int | None:
     return None
 
 
-def _hash_of(entry: dict[str, str], before: str) -> str:
+def _hash_of(entry: dict[str, Any], before: str) -> str:
     text = json.dumps(entry, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(f"{before}\n{text}".encode()).hexdigest()

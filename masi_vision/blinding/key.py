@@ -13,12 +13,13 @@ import binascii
 import json
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from secrets import token_bytes
-from typing import Any
+from typing import Any, Literal
 
 from masi_vision.errors import KeyFileError, reason_of
+from masi_vision.names import View, place_of
 
 FORMAT = 1
 LEAST_PASSPHRASE = 12
@@ -35,7 +36,7 @@ class CodedUnit:
     code, patient, visit : str
     repeat_of : str or None
         Code of the unit whose photographs these are as well.
-    photos : mapping of str to str
+    photos : mapping of View to str
         SHA-256 of the original photo by view.
     """
 
@@ -43,7 +44,33 @@ class CodedUnit:
     patient: str
     visit: str
     repeat_of: str | None
-    photos: Mapping[str, str]
+    photos: Mapping[View, str]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A photo, or a visit with all its photos, that could not be coded.
+
+    Parameters
+    ----------
+    patient, visit : str
+        Blank in a key of a version that kept one sentence of it all.
+    view : View or ""
+        Blank where it is the visit.
+    why : str
+    sha256 : str
+        Of the original photo; blank where there is none, or it is not known.
+    """
+
+    patient: str
+    visit: str
+    view: View | Literal[""]
+    why: str
+    sha256: str = ""
+
+    def __str__(self) -> str:
+        """Its place, and why."""
+        return ": ".join(filter(None, (place_of(self.patient, self.visit, self.view), self.why)))
 
 
 @dataclass(frozen=True)
@@ -59,15 +86,19 @@ class Key:
     units : tuple of CodedUnit
     orders : mapping of str to tuple of str
         Codes in each reader's order.
-    left_out : tuple of str
+    left_out : tuple of LeftOut
         Photographs that could not be coded, and why.
+    coded : mapping of str to str
+        SHA-256 of each coded photo by its name in the set; empty, so not known, in a key of a version that
+        did not keep it.
     """
 
     set_id: str
     seed: int
     units: tuple[CodedUnit, ...]
     orders: Mapping[str, tuple[str, ...]]
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    coded: Mapping[str, str] = field(default_factory=dict)
 
     def unit(self, code: str) -> CodedUnit | None:
         """The unit of a code."""
@@ -137,7 +168,10 @@ def opened(file: Path, passphrase: str) -> Key:
     values = json.loads(plain)
     units = tuple(CodedUnit(**unit) for unit in values["units"])
     orders = {reader: tuple(codes) for reader, codes in values["orders"].items()}
-    return Key(values["set_id"], values["seed"], units, orders, tuple(values["left_out"]))
+    left_out = tuple(
+        LeftOut("", "", "", one) if isinstance(one, str) else LeftOut(**one) for one in values["left_out"]
+    )
+    return Key(values["set_id"], values["seed"], units, orders, left_out, values.get("coded", {}))
 
 
 def set_of(file: Path) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from masi_vision.batch.job import sha256_of
 from masi_vision.blinding.key import Key
 from masi_vision.csv_table import guarded, read_csv
 from masi_vision.errors import BlindingError
@@ -17,6 +18,13 @@ from masi_vision.scale import MASI_REGIONS
 ALLOCATION_COLUMNS = ("patient", "arm")
 CODE_COLUMNS = ("code", "visit")
 """Columns that hold the code, the first that a table has: reads name it, scores take it for a visit."""
+_ADDED = ("code", "patient", "visit", "repeat_of")
+"""Columns in front of every table whose code is broken."""
+CODING = "coding.csv"
+CODING_COLUMNS = ("code", "patient", "visit", "view", "original_sha256", "coded_sha256", "left_out")
+NOT_KNOWN = "not known"
+"""Stands for the hash of a coded photo where the key is of a version that did not keep it."""
+_NAMED = 5  # of the units that a table lacks
 Rows = list[dict[str, str]]
 
 
@@ -29,11 +37,18 @@ _GRADED = frozenset(
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV table of results."""
+    """A CSV table of results.
+
+    Parameters
+    ----------
+    sha256 : str
+        Of the file that it was read from; blank where it was read from none.
+    """
 
     name: str
     columns: tuple[str, ...]
     rows: Rows
+    sha256: str = ""
 
     @property
     def code_column(self) -> str | None:
@@ -68,7 +83,7 @@ def read_tables(results: Path) -> list[Table]:
 
 def _table(file: Path) -> Table:
     read = read_csv(file, BlindingError)
-    return Table(read.name, read.columns, list(read.rows))
+    return Table(read.name, read.columns, list(read.rows), sha256_of(file) or "")
 
 
 def _may_hold_codes(file: Path) -> bool:
@@ -115,7 +130,7 @@ def unblinded(table: Table, key: Key, arms: Mapping[str, str] | None = None) -> 
     column = table.code_column
     if column is None:
         raise ValueError(f"{table.name} must have one of the columns {', '.join(CODE_COLUMNS)}")
-    added = ("code", "patient", "visit", "repeat_of", *(["arm"] if arms is not None else []))
+    added = (*_ADDED, *(["arm"] if arms is not None else []))
     rest = tuple(name for name in table.columns if name not in (*added, column))
     rows = []
     for row in table.rows:
@@ -138,6 +153,43 @@ def unblinded(table: Table, key: Key, arms: Mapping[str, str] | None = None) -> 
             found["arm"] = guarded(arms[unit.patient])
         rows.append({**found, **{name: row[name] for name in rest}})
     return Table(table.name, (*added, *rest), rows)
+
+
+def coding(key: Key) -> Table:
+    """Which original photo stands behind each coded one; photos left out without a code, and why."""
+    coded = {
+        (code, name.partition(".")[0]): sha256
+        for (code, _, name), sha256 in ((place.partition("/"), sha256) for place, sha256 in key.coded.items())
+    }
+    rows = [
+        {
+            **{"code": unit.code, "patient": guarded(unit.patient), "visit": guarded(unit.visit)},
+            **{"view": view, "original_sha256": original},
+            "coded_sha256": coded[unit.code, view] if coded else NOT_KNOWN,
+        }
+        for unit in sorted(key.units, key=lambda unit: unit.code)
+        for view, original in unit.photos.items()
+    ]
+    rows += [
+        {
+            **{"patient": guarded(one.patient), "visit": guarded(one.visit), "view": one.view},
+            **{"original_sha256": one.sha256, "left_out": one.why},
+        }
+        for one in key.left_out
+    ]
+    return Table(CODING, CODING_COLUMNS, rows)
+
+
+def opened_before(out: Path, but: Collection[str]) -> list[Path]:
+    """Tables in a folder whose code an earlier call broke, but for those of these names."""
+    head = ",".join(_ADDED).encode()
+    found = []
+    for file in sorted(out.glob("*.csv")):
+        if file.name not in but and file.is_file():
+            with file.open("rb") as stream:
+                if stream.readline().startswith(head):
+                    found.append(file)
+    return found
 
 
 def unlocked_reads(tables: Sequence[Table]) -> Iterator[str]:
@@ -180,3 +232,20 @@ def unread(tables: Sequence[Table], key: Key) -> Iterator[str]:
             f"{len(lacking)} of {len(key.units)} units, such as {lacking[0]}, lack a locked blind read of "
             f"one of the {len(key.orders)} readers"
         )
+
+
+def unscored(tables: Sequence[Table], key: Key) -> Iterator[str]:
+    """What else speaks against it: units of the set that a table of scores lacks.
+
+    Notes
+    -----
+    A visit that was not scored has a row that says why, so that a unit without one was lost.
+    """
+    for table in tables:
+        if LOCKED in table.columns or table.code_column is None or "mmasi" not in table.columns:
+            continue
+        codes = {row[table.code_column] for row in table.rows}
+        lacking = [unit.code for unit in key.units if unit.code not in codes]
+        if lacking:
+            named = ", ".join(lacking[:_NAMED]) + (" and others" if len(lacking) > _NAMED else "")
+            yield f"{table.name} lacks {len(lacking)} of the {len(key.units)} units of the set: {named}"

@@ -1,38 +1,42 @@
-"""`masi blind`, `masi blind check`, `masi unblind`: coded sets, and the way back."""
+"""`masi blind`, `masi blind check`: coded sets, and whether they are clean and those of their key."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from masi_vision.cli.custody import codes, log, reseal
 from masi_vision.cli.default_verb import unless_named
-from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
-from masi_vision.cli.options import Overwrite, SettingsFile, make_ready, secret
+from masi_vision.cli.door import DONE, MUST_CHANGE, SOME_NOT_SCORED, verb
+from masi_vision.cli.options import SettingsFile
+from masi_vision.cli.sealed_key import (
+    CODED,
+    KeyFile,
+    PassphraseFile,
+    journal_of,
+    noted,
+    passphrase_of,
+    tell_end,
+)
 from masi_vision.errors import KeyFileError, OutputError, reason_of
 
-_JOURNAL = ".log"
+if TYPE_CHECKING:
+    from masi_vision.blinding.coded_set import CodingPlan, SetContents
+    from masi_vision.blinding.key import Key
+
 _MAKE, _SHOWN = "make", 20
-
-KeyFile = Annotated[Path, typer.Option("--key", metavar="FILE", help="The sealed key.")]
-PassphraseFile = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="File whose first line is the passphrase; asked for where omitted."),
-]
-
 
 blind = typer.Typer(
     cls=unless_named(_MAKE),
     help="Code a study for blinded reading: masi blind STUDY --out SET --key KEY; masi blind check SET.",
     no_args_is_help=True,
 )
-
-
-def _passphrase(file: Path | None, *, new: bool = False) -> str:
-    return secret("passphrase", file, "--passphrase-file", KeyFileError, twice=new)
+blind.command("codes")(codes)
+blind.command("reseal")(reseal)
+blind.command("log")(log)
 
 
 @blind.command(_MAKE)
@@ -56,6 +60,7 @@ def make(
     from masi_vision.batch.study import visits_of
     from masi_vision.blinding.check import problems_of, tells_visits
     from masi_vision.blinding.coded_set import CodingPlan, make_set
+    from masi_vision.blinding.journal import read_journal
     from masi_vision.blinding.key import check_passphrase, sealed
     from masi_vision.cli import screen
     from masi_vision.config import load_settings
@@ -68,16 +73,20 @@ def make(
             "Expected a place apart from it. Name another."
         )
     plan = CodingPlan(tuple(readers), repeats) if readers else CodingPlan(repeat_share=repeats)
-    visits = visits_of(study, load_settings(settings).views)
-    passphrase = _passphrase(passphrase_file, new=True)
+    views = load_settings(settings).views
+    visits = visits_of(study, views)
+    read_journal(journal_of(key))  # of a key that lay here before: what was changed is told before the work
+    passphrase = passphrase_of(passphrase_file, new=True)
     check_passphrase(passphrase)
     with screen.progress("Coding", "visits") as progress:
         made = make_set(visits, out, plan, progress)
     _write_key(key, sealed(made, passphrase))
+    end = noted(key, CODED, "coded a study", **_facts_of(made, out, plan), view_words=views.model_dump())
     for why in made.left_out[:_SHOWN]:
         typer.echo(f"Left out: {why}", err=True)
     found = problems_of(out, made)
     if found:
+        noted(key, "found the set not clean", "checked what was coded")
         raise OutputError(f"The set is not clean: {found[0]} {_taken_away(out, key)}")
     told = tells_visits(out, made)
     _warn(told)
@@ -86,7 +95,27 @@ def make(
         f"{len(made.units)} units in {out}, {repeated} of them hidden repeats, for {', '.join(made.orders)}; "
         f"{len(made.left_out)} left out. Key: {key}. Keep it and its passphrase apart from the set."
     )
+    tell_end(key, end)
     return SOME_NOT_SCORED if made.left_out or told else DONE
+
+
+def _facts_of(made: Key, out: Path, plan: CodingPlan) -> dict[str, Any]:
+    """What the log tells of a coding: enough to hold set and study against it, and nobody's name."""
+    from masi_vision.blinding.coded_set import read_contents
+    from masi_vision.blinding.originals import originals_sha256
+    from masi_vision.version import __version__
+
+    return {
+        "version": __version__,
+        "readers": list(made.orders),
+        "repeat_share": plan.repeat_share,
+        "units": len(made.units),
+        "hidden_repeats": sum(unit.repeat_of is not None for unit in made.units),
+        "photos": len(made.coded),
+        "left_out": len(made.left_out),
+        "photos_sha256": read_contents(out).sha256,
+        "originals_sha256": originals_sha256(made),
+    }
 
 
 def _refuse_beside(out: Path, key: Path) -> None:
@@ -138,121 +167,89 @@ def check(
     folder: Annotated[Path, typer.Argument(metavar="SET", help="A coded set.")],
     key: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Its key: names and orders are held against it too."),
+        typer.Option(metavar="FILE", help="Its key: names, photos and orders are held against it too."),
     ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="The study: its photos as they are now are held against those that were coded."),
+    ] = None,
+    settings: SettingsFile = None,
     passphrase_file: PassphraseFile = None,
 ) -> int:
-    """Look for every leak that is known: metadata, names, times, order, files that give a repeat away."""
+    """Look for every leak that is known, and whether set and study are those that the key was sealed with."""
     from masi_vision.blinding.check import problems_of, tells_visits
     from masi_vision.blinding.coded_set import read_contents
     from masi_vision.blinding.key import opened
 
     contents = read_contents(folder)
-    opened_key = None
-    if key is not None:
-        _noted(key, "check", "checked the coded set")
-        opened_key = opened(key, _passphrase(passphrase_file))
+    if key is None:
+        if study is not None:
+            raise KeyFileError("--study is given without --key. Expected both: the key knows what was coded.")
+        return _said(contents, problems_of(folder), [], "")
+    noted(key, "asked to check", "checked the coded set", study="yes" if study is not None else "no")
+    opened_key = opened(key, passphrase_of(passphrase_file))
     found = problems_of(folder, opened_key)
+    others = _others(study, settings, opened_key) if study is not None else []
+    end = noted(
+        key,
+        "checked",
+        "checked the coded set",
+        photos_sha256=contents.sha256,
+        faults=len(found),
+        **({"originals_changed_or_gone": len(others)} if study is not None else {}),
+    )
+    unknown = (
+        ""
+        if opened_key.coded
+        else " Not known: whether the photos are those that were coded; the key is of a version that kept no "
+        "hashes of them."
+    )
+    code = _said(contents, found, [] if found else tells_visits(folder, opened_key), unknown, key)
+    code = max(code, _said_of_study(others)) if study is not None else code
+    tell_end(key, end)
+    return code
+
+
+def _said(
+    contents: SetContents, found: list[str], told: list[str], unknown: str, key: Path | None = None
+) -> int:
+    """Print what was found in a set; the exit code."""
     for one in found:
         typer.echo(one)
     if found:
         typer.echo(f"masi: {len(found)} leaks or faults. Do not hand the set out.", err=True)
-        return 2
-    told = tells_visits(folder, opened_key) if opened_key else []
+        return MUST_CHANGE
     _warn(told)
-    held = "" if key else " Names and orders were not held against the key: name it with --key."
+    held = unknown if key else " Names, photos and orders were not held against the key: name it with --key."
     clean = "Clean but for what was warned of" if told else "Clean"
     typer.echo(f"{clean}: {len(contents.codes)} units, {len(contents.photos)} photos.{held}")
     return SOME_NOT_SCORED if told else DONE
 
 
-def _warn(told: list[str]) -> None:
-    for one in told:
-        typer.echo(f"Warning: {one}", err=True)
+def _others(study: str, settings: Path | None, key: Key) -> list[str]:
+    """Photos of the study that are not those that were coded any more, a sentence each."""
+    from masi_vision.batch.study import visits_of
+    from masi_vision.blinding.originals import differing
+    from masi_vision.config import load_settings
+
+    return [str(one) for one in differing(visits_of(study, load_settings(settings).views), key)]
 
 
-def _noted(key: Path, what: str, reason: str, **facts: Any) -> None:
-    from masi_vision.blinding.journal import note, system_user
-    from masi_vision.blinding.key import set_of
-
-    key = key.resolve()  # one key has one journal, by whatever link it is named
-    note(
-        key.with_name(key.name + _JOURNAL),
-        who=system_user(),
-        what=what,
-        reason=reason,
-        set=set_of(key),
-        **facts,
-    )
-
-
-@verb
-def unblind(
-    results: Annotated[Path, typer.Argument(help="Folder with tables of a coded set, or one table.")],
-    key: KeyFile,
-    reason: Annotated[str, typer.Option(help="Why the code is broken; noted beside the key.")],
-    out: Annotated[Path, typer.Option(help="Folder for the tables with patients and visits.")],
-    allocation: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CSV with patient,arm: adds the arm.")
-    ] = None,
-    before_lock: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why before all reads are locked.")
-    ] = None,
-    passphrase_file: PassphraseFile = None,
-    overwrite: Overwrite = False,
-) -> int:
-    """Break the code: put patients, visits and arms back into tables of a coded set, and note who did it."""
-    from masi_vision.blinding.key import opened
-    from masi_vision.blinding.unblind import (
-        read_allocation,
-        read_tables,
-        unblinded,
-        unlocked_reads,
-        unread,
-    )
-    from masi_vision.csv_table import csv_text
-    from masi_vision.written import write_file
-
-    if not reason.strip() or (before_lock is not None and not before_lock.strip()):
-        raise KeyFileError("The reason is empty. Expected why the code is broken, in words.")
-    tables = read_tables(results)
-    arms = read_allocation(allocation) if allocation else None
-    _refuse_early([*unlocked_reads(tables), *_not_whole(results, {one.name for one in tables})], before_lock)
-    _refuse_sources(out, results)
-    make_ready(out, (table.name for table in tables), overwrite=overwrite)
-    facts = {"arms": "yes" if arms is not None else "no", "before_lock": before_lock or ""}
-    _noted(key, "asked to unblind", reason, results=results.name, **facts)
-    opened_key = opened(key, _passphrase(passphrase_file))
-    made = [unblinded(table, opened_key, arms) for table in tables]
-    _refuse_early(unread(tables, opened_key), before_lock)
-    _noted(key, "unblinded", reason, results=results.name, **facts)
-    for table in made:
-        write_file(out / table.name, csv_text(table.columns, table.rows), private=True)
-    typer.echo(f"{len(made)} tables in {out}. Noted in {key.name + _JOURNAL}.")
+def _said_of_study(others: list[str]) -> int:
+    """Print which photos of the study are others now; the exit code."""
+    for one in others:
+        typer.echo(one)
+    if others:
+        typer.echo(
+            f"masi: {len(others)} photos of the study are not those that were coded. Expected them as they "
+            "were. Find out who changed them.",
+            err=True,
+        )
+        return MUST_CHANGE
+    typer.echo("The study has every photo that was coded, as it was.")
     return DONE
 
 
-def _refuse_sources(out: Path, results: Path) -> None:
-    """Names beside codes break the code for who has the codes; tables over their source lose it."""
-    folder = results if results.is_dir() else results.parent
-    if out.resolve() == folder.resolve():
-        raise OutputError(f"{out} holds what is read. Expected a folder of its own. Name another.")
-
-
-def _not_whole(results: Path, tables: set[str]) -> Iterator[str]:
-    """What speaks against the scores of a run that was stopped, or that lost rows since, a phrase each."""
-    from masi_vision.report.tables import REGIONS_CSV, SCORES_CSV, why_cut_short, why_stopped
-
-    folder = results if results.is_dir() else results.parent
-    if tables.isdisjoint((SCORES_CSV, REGIONS_CSV)):
-        return
-    yield from filter(None, (why_stopped(folder), why_cut_short(folder) if SCORES_CSV in tables else ""))
-
-
-def _refuse_early(against: Iterable[str], before_lock: str | None) -> None:
-    found = list(against)
-    if found and before_lock is None:
-        raise KeyFileError(
-            f"The code is not broken: {'; '.join(found)}. Expected locked reads, and scores of a "
-            "run that is finished. Complete what still can be, or say why it must be now with --before-lock."
-        )
+def _warn(told: list[str]) -> None:
+    for one in told:
+        typer.echo(f"Warning: {one}", err=True)

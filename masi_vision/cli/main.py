@@ -10,7 +10,7 @@ import typer
 
 from masi_vision.cli.agree import agree
 from masi_vision.cli.batch import batch
-from masi_vision.cli.blind import blind, unblind
+from masi_vision.cli.blind import blind
 from masi_vision.cli.calibrate import calibrate
 from masi_vision.cli.compare import compare
 from masi_vision.cli.config import config
@@ -29,6 +29,7 @@ from masi_vision.cli.review import audit, review
 from masi_vision.cli.score import score
 from masi_vision.cli.selftest import selftest
 from masi_vision.cli.train import train
+from masi_vision.cli.unblind import unblind
 from masi_vision.version import __version__
 
 app = typer.Typer(

@@ -1,0 +1,141 @@
+"""`masi blind codes`, `masi blind reseal`, `masi blind log`: what the keeper of a key does with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from masi_vision.cli.door import DONE, MUST_CHANGE, verb
+from masi_vision.cli.options import secret
+from masi_vision.cli.sealed_key import (
+    CODED,
+    NamedKey,
+    PassphraseFile,
+    journal_of,
+    noted,
+    passphrase_of,
+    tell_end,
+)
+from masi_vision.errors import KeyFileError
+
+if TYPE_CHECKING:
+    from masi_vision.blinding.key import Key
+
+_LEAST_NAME = 3  # shorter ones stand in most sentences by chance
+
+
+@verb
+def codes(
+    key: NamedKey,
+    patient: Annotated[str, typer.Option(metavar="NAME", help="As the study names the patient.")],
+    reason: Annotated[str, typer.Option(help="Why it is asked, without a name; noted beside the key.")],
+    passphrase_file: PassphraseFile = None,
+) -> int:
+    """Print the codes of one patient, as where consent is withdrawn; all others stay sealed."""
+    from masi_vision.blinding.key import opened
+    from masi_vision.names import folded
+
+    if not reason.strip():
+        raise KeyFileError("The reason is empty. Expected why the codes are asked for, in words.")
+    if len(patient) >= _LEAST_NAME and folded(patient) in folded(reason):
+        raise KeyFileError(
+            "The reason names the patient. Expected one without: it stands beside the key for all to read, "
+            "next to the codes. Write it without the name."
+        )
+    noted(key, "asked for a patient's codes", reason)
+    opened_key = opened(key, passphrase_of(passphrase_file))
+    name = _as_in_key(opened_key, patient)
+    found = sorted(unit.code for unit in opened_key.units if unit.patient == name)
+    left_out = [one for one in opened_key.left_out if one.patient == name]
+    if not found and not left_out:
+        raise KeyFileError(
+            f"The key has no patient {patient!r}. Expected one of the study, as its folder or manifest is "
+            "called. Look for a misspelt name."
+        )
+    end = noted(key, "told a patient's codes", reason, codes=found)
+    for code in found:
+        typer.echo(code)
+    if left_out:
+        typer.echo(f"{len(left_out)} photos or visits of this patient were left out of the set.", err=True)
+    tell_end(key, end)
+    return DONE
+
+
+def _as_in_key(key: Key, patient: str) -> str:
+    """The patient's name as the study wrote it: an accented letter may be typed otherwise."""
+    from masi_vision.names import folded
+
+    names = {unit.patient for unit in key.units} | {one.patient for one in key.left_out}
+    alike = [name for name in names if folded(name) == folded(patient)]
+    return alike[0] if patient not in names and len(alike) == 1 else patient
+
+
+@verb
+def reseal(
+    key: NamedKey,
+    passphrase_file: PassphraseFile = None,
+    new_passphrase_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File whose first line is the new one; asked for where omitted."),
+    ] = None,
+) -> int:
+    """Give a key another passphrase. Copies that were made of it before open with the old one."""
+    from hashlib import sha256
+
+    from masi_vision.blinding.key import check_passphrase, opened, sealed
+    from masi_vision.written import write_file
+
+    noted(key, "asked to reseal", "another passphrase")
+    opened_key = opened(key, passphrase_of(passphrase_file))
+    new = secret("new passphrase", new_passphrase_file, "--new-passphrase-file", KeyFileError, twice=True)
+    check_passphrase(new)
+    content = sealed(opened_key, new)
+    write_file(key.resolve(), content, private=True)
+    end = noted(key, "resealed", "another passphrase", key_sha256=sha256(content).hexdigest())
+    typer.echo(f"{key} has another passphrase. Take away every copy that opens with the old one.")
+    tell_end(key, end)
+    return DONE
+
+
+@verb
+def log(
+    key: NamedKey,
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="SHA256", help="A hash that a command ended with: it must be in the log."),
+    ] = None,
+) -> int:
+    """Look whether the log of a key is as it was written; nothing is opened, and no passphrase needed."""
+    from masi_vision.blinding.journal import read_journal
+    from masi_vision.blinding.key import set_of
+
+    set_id, journal = set_of(key), journal_of(key)
+    entries = read_journal(journal)
+    found = []
+    if not entries:
+        found.append(
+            f"There is no {journal.name} beside the key, or it is empty: it was taken away, or never begun."
+        )
+    of_key = [entry for entry in entries if entry.get("set") == set_id]
+    if entries and not (of_key and of_key[0]["what"] == CODED):
+        found.append(
+            "The log does not begin with the coding of this set: it was begun anew, or the key is a copy, or "
+            "of a version that noted no coding."
+        )
+    if head is not None and head not in {entry["sha256"] for entry in entries}:
+        found.append(f"No line has the hash {head[:16]}...: lines were taken off the end, or written anew.")
+    for one in found:
+        typer.echo(one)
+    if found:
+        typer.echo(
+            "masi: the log is not whole. Find out who changed it, and look for an earlier copy.", err=True
+        )
+        return MUST_CHANGE
+    last = entries[-1]
+    typer.echo(
+        f"The log is as it was written: {len(entries)} lines, the last of {last['utc']} ({last['what']})."
+    )
+    tell_end(key, last["sha256"])
+    return DONE

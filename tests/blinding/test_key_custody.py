@@ -1,0 +1,414 @@
+"""What is on record of a key: who coded, opened and asked, and whether set, study and results are its own."""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from verbs import masi, table
+
+from masi_vision.blinding.coded_set import CONTENTS, FILE_TIME, ORDERS, read_contents
+from masi_vision.blinding.key import FORMAT, LeftOut, _derived, opened, sealed
+from masi_vision.csv_table import csv_text
+from masi_vision.version import __version__
+
+PASSPHRASE = "long enough for anyone"
+PATIENTS, VISITS = ("Alvarez-01", "Brandt-02", "Costa-03"), ("baseline", "month-6")
+DAMAGED = ("Costa-03", "month-6", "left")
+
+
+@pytest.fixture(autouse=True)
+def chance_warns_of_nothing(monkeypatch):
+    monkeypatch.setattr("masi_vision.blinding.check._UNLIKELY", 0)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A trial of three patients, coded, with one photo that cannot be read."""
+    folder = tmp_path_factory.mktemp("trial")
+    rng = np.random.default_rng(0)
+    for patient in PATIENTS:
+        for visit in VISITS:
+            place = folder / "study" / patient / visit
+            place.mkdir(parents=True)
+            for view in ("front", "left"):
+                cv2.imwrite(str(place / f"{view}.png"), rng.integers(30, 230, (64, 64, 3), dtype=np.uint8))
+    (folder / "study" / DAMAGED[0] / DAMAGED[1] / f"{DAMAGED[2]}.png").write_bytes(b"no photo")
+    (folder / "passphrase").write_text(PASSPHRASE, encoding="utf-8")
+    (folder / "safe").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("masi_vision.blinding.check._UNLIKELY", 0)
+        done = masi(
+            *("blind", folder / "study", "--out", folder / "set", "--key", folder / "safe" / "key"),
+            *("--passphrase-file", folder / "passphrase", "--reader", "anna"),
+        )
+    assert done.exit_code == 1, done.output  # a photo was left out
+    (folder / "said").write_text(done.output, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def trial(made, tmp_path):
+    """A copy of it, times and all."""
+    folder = tmp_path / "trial"
+    shutil.copytree(made, folder, copy_function=shutil.copy2)
+    all_as_old(folder / "set")
+    return folder
+
+
+def all_as_old(folder):
+    for place in [*folder.rglob("*"), folder]:
+        os.utime(place, (FILE_TIME, FILE_TIME))
+
+
+def logged(folder):
+    text = (folder / "safe" / "key.log").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def key_of(folder):
+    return opened(folder / "safe" / "key", PASSPHRASE)
+
+
+def checked(folder, *more):
+    phrase = ("--passphrase-file", folder / "passphrase")
+    return masi("blind", "check", folder / "set", "--key", folder / "safe" / "key", *phrase, *more)
+
+
+def said(done):
+    return " ".join(done.output.split())
+
+
+def sha256(file):
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def as_of_an_older_version(folder):
+    """A key as it was sealed before it held the hashes of the copies, and its photos left out by parts."""
+    from masi_vision.blinding import key as module
+
+    key, text = key_of(folder), module.json.dumps
+
+    def older(values, **how):
+        if isinstance(values, dict) and "coded" in values:
+            left = [str(LeftOut(**one)) for one in values["left_out"]]
+            values = {name: one for name, one in values.items() if name != "coded"} | {"left_out": left}
+        return text(values, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.json, "dumps", older)
+        (folder / "safe" / "key").write_bytes(sealed(key, PASSPHRASE))
+
+
+def test_coding_is_the_first_line_of_the_log_and_tells_no_name(made):
+    (first, *_) = logged(made)
+    key = key_of(made)
+    assert first["what"] == "coded"
+    assert first["who"]
+    assert first["set"] == key.set_id
+    assert (first["version"], first["readers"], first["repeat_share"]) == (__version__, ["anna"], 0.2)
+    assert (first["units"], first["hidden_repeats"], first["left_out"]) == (9, 3, 1)
+    assert first["photos"] == len(read_contents(made / "set").photos)
+    assert first["photos_sha256"] == read_contents(made / "set").sha256
+    originals = {sha256(file) for file in (made / "study").rglob("*.png")} - {
+        hashlib.sha256(b"no photo").hexdigest()
+    }
+    assert first["originals_sha256"] == hashlib.sha256("\n".join(sorted(originals)).encode()).hexdigest()
+    text = json.dumps(first)
+    assert not any(name in text for name in (*PATIENTS, *VISITS, str(made)))
+    assert f"key.log ends with {first['sha256']}" in " ".join((made / "said").read_text().split())
+
+
+def test_a_set_that_is_taken_away_stays_on_record(tmp_path, made):
+    where = ("--out", tmp_path / "set", "--key", tmp_path / "safe" / "key")
+    phrase = ("--passphrase-file", made / "passphrase", "--reader", PATIENTS[0])
+    assert masi("blind", made / "study", *where, *phrase).exit_code == 2
+    assert [one["what"] for one in logged(tmp_path)] == ["coded", "found the set not clean"]
+
+
+def exchanged(folder):
+    """Exchange the photos of two units, and mend the set's own list."""
+    one, other = read_contents(folder / "set").codes[:2]
+    a, b = (folder / "set" / code / "front.png" for code in (one, other))
+    first, second = a.read_bytes(), b.read_bytes()
+    a.write_bytes(second)
+    b.write_bytes(first)
+    contents = json.loads((folder / "set" / CONTENTS).read_text(encoding="utf-8"))
+    for file in (a, b):
+        contents["photos"][file.relative_to(folder / "set").as_posix()] = sha256(file)
+    (folder / "set" / CONTENTS).write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
+    all_as_old(folder / "set")
+    return one, other
+
+
+def test_photos_of_two_units_that_were_exchanged_are_found_by_the_key(trial):
+    assert checked(trial).exit_code == 0
+    codes = exchanged(trial)
+    assert masi("blind", "check", trial / "set").exit_code == 0  # the set alone tells nothing of it
+    done = checked(trial)
+    assert done.exit_code == 2
+    for code in codes:
+        assert f"{code}/front.png is not the photo that the key was sealed with." in said(done)
+    last = logged(trial)[-1]
+    assert (last["what"], last["faults"]) == ("checked", 2)
+    assert last["photos_sha256"] == read_contents(trial / "set").sha256
+
+
+def test_an_order_that_was_written_anew_is_found_by_the_key(trial):
+    codes = list(key_of(trial).orders["anna"])
+    codes[0], codes[1] = codes[1], codes[0]
+    rows = [{"place": place, "code": code} for place, code in enumerate(codes, 1)]
+    (trial / "set" / ORDERS / "anna.csv").write_text(csv_text(("place", "code"), rows), encoding="utf-8")
+    all_as_old(trial / "set")
+    assert masi("blind", "check", trial / "set").exit_code == 0
+    done = checked(trial)
+    assert done.exit_code == 2
+    assert "The order of anna is not the one that the key was sealed with." in said(done)
+
+
+def test_a_key_of_an_older_version_opens_and_says_what_is_not_known(trial):
+    as_of_an_older_version(trial)
+    key = key_of(trial)
+    assert key.coded == {}
+    assert "/".join(DAMAGED) in str(key.left_out[0])
+    assert "Not known: whether the photos are those that were coded" in said(checked(trial))
+    assert unblinded(trial).exit_code == 0
+    _, rows = table(trial / "opened" / "coding.csv")
+    assert {row["coded_sha256"] for row in rows if row["code"]} == {"not known"}
+    assert "/".join(DAMAGED) in rows[-1]["left_out"]
+
+
+def test_a_key_opens_with_the_version_before_this_one(made):
+    """It reads what it knows of: new things stand beside the old ones, under the same format."""
+    head, rest = (made / "safe" / "key").read_bytes().split(b"\n", 1)
+    shown = json.loads(head)
+    assert shown["masi_vision_key"] == FORMAT == 1
+    from base64 import b64decode
+
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    scrypt = shown["scrypt"]
+    secret = _derived(PASSPHRASE, b64decode(scrypt["salt"]), scrypt["n"], scrypt["r"], scrypt["p"])
+    values = json.loads(AESGCM(secret).decrypt(b64decode(shown["nonce"]), b64decode(rest), head))
+    assert set(values["units"][0]) == {"code", "patient", "visit", "repeat_of", "photos"}
+
+
+def test_photos_of_the_study_that_changed_or_are_gone_are_named(trial):
+    done = checked(trial, "--study", trial / "study")
+    assert done.exit_code == 0, done.output
+    assert "The study has every photo that was coded, as it was." in said(done)
+    (trial / "study" / PATIENTS[0] / VISITS[0] / "front.png").unlink()
+    changed = trial / "study" / PATIENTS[1] / VISITS[1] / "left.png"
+    changed.write_bytes(changed.read_bytes() + b"\0")
+    done = checked(trial, "--study", trial / "study")
+    assert done.exit_code == 2
+    assert f"{PATIENTS[0]}/{VISITS[0]}/front is gone." in said(done)
+    assert f"{PATIENTS[1]}/{VISITS[1]}/left is another photo than the one that was coded." in said(done)
+    assert "2 photos of the study are not those that were coded" in said(done)
+    assert logged(trial)[-1]["originals_changed_or_gone"] == 2
+    assert not any(name in json.dumps(logged(trial)) for name in PATIENTS)
+    alone = masi("blind", "check", trial / "set", "--study", trial / "study")
+    assert alone.exit_code == 2
+    assert "--study is given without --key" in said(alone)
+
+
+def write_reads(folder):
+    (folder / "results").mkdir(exist_ok=True)
+    rows = [
+        {"code": unit.code, "reader": "anna", "mmasi": 3.2, "locked_utc": "2026-11-01T10:00:00+00:00"}
+        for unit in key_of(folder).units
+    ]
+    (folder / "results" / "reads.csv").write_text(csv_text(list(rows[0]), rows), encoding="utf-8")
+
+
+def write_scores(folder, but=()):
+    rows = [
+        {"patient": "", "visit": unit.code, "status": "scored", "mmasi": 3.1}
+        for unit in key_of(folder).units
+        if unit.code not in but
+    ]
+    (folder / "results" / "scores.csv").write_text(csv_text(list(rows[0]), rows), encoding="utf-8")
+
+
+def unblinded(folder, *more):
+    write_reads(folder)
+    return masi(
+        *("unblind", folder / "results", "--key", folder / "safe" / "key", "--out", folder / "opened"),
+        *("--reason", "database lock", "--passphrase-file", folder / "passphrase", *more),
+    )
+
+
+def test_breaking_the_code_tells_which_original_stands_behind_each_code(trial):
+    assert unblinded(trial).exit_code == 0
+    file = trial / "opened" / "coding.csv"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    columns, rows = table(file)
+    assert columns == ["code", "patient", "visit", "view", "original_sha256", "coded_sha256", "left_out"]
+    coded = [row for row in rows if row["code"]]
+    assert len(coded) == len(read_contents(trial / "set").photos)
+    for row in coded:
+        original = trial / "study" / row["patient"] / row["visit"] / f"{row['view']}.png"
+        assert row["original_sha256"] == sha256(original)
+        assert row["coded_sha256"] == sha256(trial / "set" / row["code"] / f"{row['view']}.png")
+    (left,) = [row for row in rows if not row["code"]]
+    assert (left["patient"], left["visit"], left["view"]) == DAMAGED
+    assert left["original_sha256"] == hashlib.sha256(b"no photo").hexdigest()
+    assert "left.png" in left["left_out"]
+
+
+def test_the_log_has_the_hash_of_every_table_read_and_written(trial):
+    (trial / "arms.csv").write_text("patient,arm\n" + "".join(f"{one},A\n" for one in PATIENTS))
+    done = unblinded(trial, "--allocation", trial / "arms.csv")
+    assert done.exit_code == 0, done.output
+    asked, last = logged(trial)[-2:]
+    read = {"reads.csv": sha256(trial / "results" / "reads.csv"), "allocation": sha256(trial / "arms.csv")}
+    assert (asked["what"], asked["read"]) == ("asked to unblind", read)
+    assert (last["what"], last["read"]) == ("unblinded", read)
+    assert last["written"] == {name: sha256(trial / "opened" / name) for name in ("reads.csv", "coding.csv")}
+    assert f"key.log ends with {last['sha256']}" in said(done)
+
+
+def test_tables_of_an_earlier_call_do_not_stay_beside_those_of_this_one(trial):
+    write_reads(trial)
+    write_scores(trial)
+    assert unblinded(trial).exit_code == 0
+    scores = sha256(trial / "opened" / "scores.csv")
+    (trial / "opened" / "notes.csv").write_text("mine\n")
+    (trial / "results" / "scores.csv").unlink()
+    refused = unblinded(trial)
+    assert refused.exit_code == 2
+    done = unblinded(trial, "--overwrite")
+    assert done.exit_code == 0, done.output
+    assert {file.name for file in (trial / "opened").iterdir()} == {"reads.csv", "coding.csv", "notes.csv"}
+    assert logged(trial)[-1]["taken_away"] == {"scores.csv": scores}
+    assert "scores.csv of an earlier call was taken away" in said(done)
+
+
+def test_scores_that_lack_units_of_the_set_keep_the_code_closed(trial):
+    write_reads(trial)
+    lost = [unit.code for unit in key_of(trial).units][2:4]
+    write_scores(trial, but=lost)
+    refused = unblinded(trial)
+    assert refused.exit_code == 2
+    assert f"scores.csv lacks 2 of the 9 units of the set: {lost[0]}, {lost[1]}" in said(refused)
+    assert not (trial / "opened").exists()
+    assert unblinded(trial, "--before-lock", "a patient's safety").exit_code == 0
+
+
+def codes_of(folder, patient, reason="consent was withdrawn"):
+    return masi(
+        *("blind", "codes", folder / "safe" / "key", "--patient", patient, "--reason", reason),
+        *("--passphrase-file", folder / "passphrase"),
+    )
+
+
+def test_the_codes_of_one_patient_are_told_and_of_no_other(trial):
+    done = codes_of(trial, PATIENTS[1])
+    assert done.exit_code == 0, done.output
+    his = sorted(unit.code for unit in key_of(trial).units if unit.patient == PATIENTS[1])
+    others = [unit.code for unit in key_of(trial).units if unit.patient != PATIENTS[1]]
+    assert done.stdout.splitlines()[: len(his)] == his
+    assert not any(code in done.output for code in others)
+    last = logged(trial)[-1]
+    assert (last["reason"], last["codes"]) == ("consent was withdrawn", his)
+    assert PATIENTS[1] not in json.dumps(logged(trial))
+    assert "1 photos or visits of this patient were left out" in said(codes_of(trial, DAMAGED[0]))
+
+
+@pytest.mark.parametrize(
+    ("patient", "reason", "told"),
+    [
+        ("Nobody-09", "withdrawn", "has no patient 'Nobody-09'"),
+        (PATIENTS[1], "of brandt-02: withdrawn", "The reason names the patient"),
+        (PATIENTS[1], " ", "The reason is empty"),
+    ],
+)
+def test_codes_that_cannot_be_told_are_refused(trial, patient, reason, told):
+    done = codes_of(trial, patient, reason)
+    assert done.exit_code == 2
+    assert told in said(done)
+    assert not any(unit.code in done.output for unit in key_of(trial).units)
+
+
+def resealed(folder, new, old=PASSPHRASE):
+    (folder / "old").write_text(old, encoding="utf-8")
+    (folder / "new").write_text(new, encoding="utf-8")
+    files = ("--passphrase-file", folder / "old", "--new-passphrase-file", folder / "new")
+    return masi("blind", "reseal", folder / "safe" / "key", *files)
+
+
+def test_a_key_gets_another_passphrase_and_holds_what_it_held(trial):
+    before = key_of(trial)
+    done = resealed(trial, "another that is long")
+    assert done.exit_code == 0, done.output
+    file = trial / "safe" / "key"
+    assert opened(file, "another that is long") == before
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert {one.name for one in (trial / "safe").iterdir()} >= {"key", "key.log"}
+    assert checked(trial).exit_code == 2  # the old passphrase opens it no more
+    resealing = [one for one in logged(trial) if one["what"] == "resealed"]
+    assert [one["key_sha256"] for one in resealing] == [sha256(file)]
+
+
+def test_a_key_keeps_its_passphrase_where_the_new_one_is_short_or_the_old_one_wrong(trial):
+    before = (trial / "safe" / "key").read_bytes()
+    assert "Expected at least 12" in said(resealed(trial, "short"))
+    assert "does not open" in said(resealed(trial, "another that is long", old="not this one at all"))
+    assert (trial / "safe" / "key").read_bytes() == before
+
+
+def test_the_log_is_held_against_a_hash_that_was_kept(trial):
+    assert unblinded(trial).exit_code == 0
+    log, key = trial / "safe" / "key.log", trial / "safe" / "key"
+    end = logged(trial)[-1]["sha256"]
+    done = masi("blind", "log", key, "--head", end)
+    assert done.exit_code == 0, done.output
+    assert f"key.log ends with {end}" in said(done)
+    whole = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    log.write_text("".join(whole[:-1]), encoding="utf-8")
+    assert masi("blind", "log", key).exit_code == 0  # nothing within it tells
+    cut = masi("blind", "log", key, "--head", end)
+    assert cut.exit_code == 2
+    assert "lines were taken off the end" in said(cut)
+    log.write_text("".join(whole).replace("database lock", "database look"), encoding="utf-8")
+    changed = masi("blind", "log", key)
+    assert changed.exit_code == 2
+    assert "was changed at line 2" in said(changed)
+
+
+def test_a_log_that_is_gone_is_told_and_begun_anew_on_record(trial):
+    (trial / "safe" / "key.log").unlink()
+    gone = masi("blind", "log", trial / "safe" / "key")
+    assert gone.exit_code == 2
+    assert "There is no key.log beside the key" in said(gone)
+    done = checked(trial)
+    assert done.exit_code == 0, done.output
+    assert "Warning: there is no key.log beside the key" in said(done)
+    assert logged(trial)[0]["log"] == "begun anew: there was none"
+    assert "log" not in logged(trial)[1]
+    anew = masi("blind", "log", trial / "safe" / "key")
+    assert anew.exit_code == 2
+    assert "does not begin with the coding of this set" in said(anew)
+
+
+def test_a_log_that_was_changed_stops_a_coding_before_the_work(trial, tmp_path):
+    (tmp_path / "key.log").write_text("{}\n")
+    done = masi(
+        *("blind", trial / "study", "--out", tmp_path / "set", "--key", tmp_path / "key"),
+        *("--passphrase-file", trial / "passphrase"),
+    )
+    assert done.exit_code == 2
+    assert "was changed at line 1" in said(done)
+    assert not (tmp_path / "set").exists()
+    assert not (tmp_path / "key").exists()
+
+
+def test_a_left_out_visit_reads_as_a_sentence():
+    one = LeftOut("P1", "v1", "", "no photo")
+    assert str(one) == "P1/v1: no photo"
+    assert str(replace(one, view="left")) == "P1/v1/left: no photo"

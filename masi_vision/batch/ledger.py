@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from masi_vision.batch.history import Result
 from masi_vision.batch.job import Outcome, PhotoMark
 from masi_vision.config import Settings
 from masi_vision.errors import OutputError
@@ -228,6 +229,11 @@ class Ledger:
         )
 
     @property
+    def is_copy(self) -> bool:
+        """Whether it is a copy, to be read: what is written into it is lost."""
+        return self._read_from != self.file
+
+    @property
     def read_from(self) -> Path:
         """The file behind it: a copy's own."""
         return self._read_from
@@ -254,6 +260,14 @@ class Ledger:
                     f"SELECT {columns} FROM visits"
                 )
             }
+
+    def result(self, visit: Place) -> Result:
+        """What a visit that stands in it came to."""
+        ask = "SELECT version, settings, models, status, nested FROM visits WHERE patient = ? AND visit = ?"
+        with self._disk():
+            version, settings, models, status, nested = self._base.execute(ask, visit).fetchone()
+            mmasi = json.loads(zlib.decompress(nested))["mmasi"]
+        return Result(version, settings, models, status, mmasi)
 
     def keep(self, outcome: Outcome, maker: Maker) -> None:
         """Write a visit, in place of what stood there."""

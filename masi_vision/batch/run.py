@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from masi_vision.batch.address import is_remote, local_path, mark_of, shown
+from masi_vision.batch.history import Result, ScoredAgain, add_to_history
 from masi_vision.batch.job import Job, Outcome, PhotoMark, Setup, refused
 from masi_vision.batch.ledger import LEDGER, Ledger, Maker, Place, Record, Told
 from masi_vision.batch.plan import DOUBTFUL, Plan, plan_of, replaced
@@ -228,11 +230,25 @@ class BatchRun:
             undone = plan_of(there, records, other, self.maker, self.setup).jobs
             places = [(one.patient, one.visit) for one in there]
             done = [one for one in places if one not in undone or undone[one][1].kind == "shut"]
+            if not ledger.is_copy:
+                self._tell_taken_over(done, plan, ledger, other)
             ledger.take_over(other.read_from, done)
         drew_last = (part / LEDGER).stat().st_mtime_ns > since_ns
         if not drew_last:  # pictures lie in one folder with those of the later run, and may be its by now
             ledger.set_pictures(_doubted({place: records[place] for place in done if place in plan.records}))
         return bool(done)
+
+    def _tell_taken_over(self, done: Sequence[Place], plan: Plan, ledger: Ledger, other: Ledger) -> None:
+        """Tell the history of results that a part's take the place of."""
+        again = {place: plan.jobs[place][1].words for place in done if place in plan.records}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        told = [
+            ScoredAgain(
+                now, len(again), *place, f"{why}; by a part", ledger.result(place), other.result(place)
+            )
+            for place, why in again.items()
+        ]
+        add_to_history(self.results.folder, told)
 
     def perform(
         self, plan: Plan, ledger: Ledger, workers: Workers, tell: Callable[[Progress], None]
@@ -285,9 +301,23 @@ class BatchRun:
         if before is not None and self._is_of_the_same(before, outcome):  # not asked for now, but still true
             sure = {kind: files for kind, files in before.pictures.items() if DOUBTFUL not in files}
             outcome = replace(outcome, pictures={**sure, **outcome.pictures})
+        if place in this.again:  # told first: a run that is killed between the two tells it twice
+            add_to_history(self.results.folder, [self._scored_again(outcome, this, ledger.result(place))])
         ledger.keep(outcome, self.maker)
         if before is not None:
             self._take_away(before.pictures, outcome, this.plan)
+
+    def _scored_again(self, outcome: Outcome, this: _Pass, before: Result) -> ScoredAgain:
+        place, provenance = (outcome.patient, outcome.visit), self.maker.provenance
+        now = Result(
+            provenance.version,
+            provenance.settings_sha256,
+            models_hash(provenance.models_sha256),
+            outcome.status,
+            json.loads(outcome.nested)["mmasi"],
+        )
+        utc = this.started.isoformat(timespec="seconds")
+        return ScoredAgain(utc, len(this.again), *place, this.again[place], before, now)
 
     def _is_of_the_same(self, before: Record, outcome: Outcome) -> bool:
         """Whether a visit was scored to its end, of the same files, by the same models and settings."""
@@ -404,6 +434,8 @@ class _Pass:
         self.photos = 0
         self.remarks = [((one.patient, one.visit), remark) for one in plan.visits for remark in one.remarks]
         self.remarks += [(place, _VANISHED) for place in plan.vanished]
+        self.again = {place: why.words for place, (_, why) in plan.jobs.items() if why.kind != "new"}
+        self.again |= {place: f"nothing to score any more: {why}" for place, why in plan.lost.items()}
         self.started, self._clock = datetime.now(UTC), time.monotonic()
 
     @property
@@ -418,11 +450,12 @@ class _Pass:
     @property
     def notes(self) -> Notes:
         """What run.json tells beside what stands in the ledger."""
-        again = [(place, why.words) for place, (_, why) in self.plan.jobs.items() if why.kind != "new"]
-        again += [(place, f"nothing to score any more: {why}") for place, why in self.plan.lost.items()]
         return Notes(
             [{"patient": patient, "visit": visit, "remark": one} for (patient, visit), one in self.remarks],
-            [{"patient": patient, "visit": visit, "why": why} for (patient, visit), why in again],
+            [
+                {"patient": patient, "visit": visit, "why": why}
+                for (patient, visit), why in self.again.items()
+            ],
         )
 
 

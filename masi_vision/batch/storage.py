@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from masi_vision.batch.address import is_remote, local_path, remote, shown, words_of
+from masi_vision.batch.history import HISTORY, joined
 from masi_vision.batch.ledger import LEDGER
 from masi_vision.batch.results import LOCK
 from masi_vision.errors import OutputError, StudyError
@@ -84,16 +85,19 @@ def _folder_here(out: str) -> Path:
 
 
 def _fetch(there: UPath, here: Path, *, pictures: bool) -> None:
-    """The ledger, beside our own where a killed run left one, and the pictures in place of ours."""
+    """Ledger and history, beside our own where a killed run left them, and the pictures in place of ours."""
     if (there / LEDGER).exists() and not (here / LEDGER).exists():
         there.fs.get_file((there / LEDGER).path, str(here / LEDGER))
     elif (there / LEDGER).exists():
         beside = here / SHARDS / _THERE
         beside.mkdir(parents=True, exist_ok=True)
         there.fs.get_file((there / LEDGER).path, str(beside / LEDGER))
+    if (there / HISTORY).exists():
+        ours = (here / HISTORY).read_bytes() if (here / HISTORY).exists() else b""
+        (here / HISTORY).write_bytes(joined((there / HISTORY).read_bytes(), ours))
     for kind in (OVERLAYS, MASKS) if pictures else ():
-        for ours in (here / kind).glob("*"):
-            ours.unlink()
+        for old in (here / kind).glob("*"):
+            old.unlink()
         for file in (there / kind).iterdir() if (there / kind).exists() else ():
             (here / kind).mkdir(exist_ok=True)
             there.fs.get_file(file.path, str(here / kind / file.name))
@@ -102,7 +106,7 @@ def _fetch(there: UPath, here: Path, *, pictures: bool) -> None:
 def _store(here: Path, there: UPath) -> None:
     """Tables and pictures first, the ledger last: it never speaks of what is not there. Then what is gone."""
     pictures = [file for kind in (OVERLAYS, MASKS) for file in sorted((here / kind).glob("[!.]*"))]
-    for file in [*pictures, *(here / name for name in TABLES), here / LEDGER]:
+    for file in [*pictures, *(here / name for name in (*TABLES, HISTORY)), here / LEDGER]:
         if file.exists():
             relative = file.relative_to(here).as_posix()
             there.fs.makedirs((there / relative).parent.path, exist_ok=True)

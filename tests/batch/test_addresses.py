@@ -109,6 +109,15 @@ def test_results_in_s3_are_gone_on_with_from_another_machine(
     left = {file.rsplit("/", 1)[1] for file in storage.ls(f"{name}/results/overlays", refresh=True)}
     assert len(left) == 3
     assert f"{front.parent.parent.name}_{front.parent.name}_front.jpg" not in left
+    first = storage.cat_file(f"{name}/results/history.csv")
+    assert [line.split(b",")[2:4] for line in first.splitlines()[1:]] == [
+        [front.parent.parent.name.encode(), front.parent.name.encode()]
+    ]
+    shutil.copy(four_visits / front.relative_to(study), front)
+    assert masi("batch", study, "--out", address).exit_code == 0
+    second = storage.cat_file(f"{name}/results/history.csv")
+    assert second.startswith(first)
+    assert len(second.splitlines()) == 3
 
 
 def test_another_study_does_not_replace_what_lies_at_an_address(bucket, four_visits, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ HISTORY = "history.csv"
 _RESULT = ("version", "settings_sha256", "models_sha256", "status", "mmasi")
 HISTORY_COLUMNS = (
     *("run_utc", "visits_again", "patient", "visit", "why"),
-    *(f"{name}_{when}" for name in _RESULT for when in ("before", "now")),
+    *(f"{name}_{when}" for name in _RESULT for when in ("before", "after")),
 )
 """No column is called as one of scores.csv that holds a score: nothing takes one table for the other."""
 
@@ -50,11 +50,11 @@ class ScoredAgain:
     visit: str
     why: str
     before: Result
-    now: Result
+    after: Result
 
     def row(self) -> dict[str, object]:
         """As it stands in the table."""
-        results = {"before": self.before, "now": self.now}
+        results = {"before": self.before, "after": self.after}
         told = {f"{name}_{when}": getattr(one, name) for name in _RESULT for when, one in results.items()}
         scores = {f"mmasi_{when}": number(one.mmasi, 1) for when, one in results.items()}
         names = {"patient": guarded(self.patient), "visit": guarded(self.visit), "why": guarded(self.why)}

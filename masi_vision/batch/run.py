@@ -309,7 +309,7 @@ class BatchRun:
 
     def _scored_again(self, outcome: Outcome, this: _Pass, before: Result) -> ScoredAgain:
         place, provenance = (outcome.patient, outcome.visit), self.maker.provenance
-        now = Result(
+        after = Result(
             provenance.version,
             provenance.settings_sha256,
             models_hash(provenance.models_sha256),
@@ -317,7 +317,7 @@ class BatchRun:
             json.loads(outcome.nested)["mmasi"],
         )
         utc = this.started.isoformat(timespec="seconds")
-        return ScoredAgain(utc, len(this.again), *place, this.again[place], before, now)
+        return ScoredAgain(utc, len(this.again), *place, this.again[place], before, after)
 
     def _is_of_the_same(self, before: Record, outcome: Outcome) -> bool:
         """Whether a visit was scored to its end, of the same files, by the same models and settings."""

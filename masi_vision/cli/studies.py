@@ -16,6 +16,7 @@ from rich.progress import Progress as Bar
 
 from masi_vision.batch.address import files_below, is_remote, local_path, shown
 from masi_vision.batch.cluster import ClusterWorkers
+from masi_vision.batch.history import HISTORY
 from masi_vision.batch.job import Setup
 from masi_vision.batch.ledger import LEDGER, Ledger, Place
 from masi_vision.batch.plan import Plan
@@ -213,6 +214,8 @@ def show_summary(summary: Summary, order: StudyOrder, before: Summary | None = N
     """Say what a run came to; of a later pass of a watch, what the pass before has not told already."""
     console = screen.console()
     _show_reasons(console, summary.plan)
+    if summary.plan.lost or any(why.kind == "changed" for _, why in summary.plan.jobs.values()):
+        _say(console, f"What stood there before is kept in {HISTORY}.")
     not_scored = _news(_not_scored, summary, before)
     _list(console, "Not scored:", not_scored, all_in="scores.csv")
     if not_scored:

@@ -35,18 +35,19 @@ def test_scores_of_before_stay_told_when_settings_replace_them(study, out, perfo
     columns, rows = table(out / HISTORY)
     assert tuple(columns) == HISTORY_COLUMNS
     assert len(rows) == 4
-    assert any(row["mmasi_before"] != row["mmasi_now"] for row in rows)
+    assert any(row["mmasi_before"] != row["mmasi_after"] for row in rows)
     for row in rows:
         place = (row["patient"], row["visit"])
         assert row["why"] == "settings changed: pigment.lesion_probability"
         assert row["visits_again"] == "4"
         for name in ("version", "settings_sha256", "models_sha256", "status", "mmasi"):
             assert row[f"{name}_before"] == before[place][name], name
-            assert row[f"{name}_now"] == now[place][name], name
+            assert row[f"{name}_after"] == now[place][name], name
     first = (out / HISTORY).read_bytes()
     assert perform(study, out, settings=other)[1] == {}
     assert (out / HISTORY).read_bytes() == first
-    perform(study, out)  # as at first: added to what stands there
+    done = masi("batch", study, "--out", out, "--workers", 1)  # as at first: added to what stands there
+    assert "What stood there before is kept in history.csv." in done.stdout
     assert (out / HISTORY).read_bytes().startswith(first)
     assert len(table(out / HISTORY)[1]) == 8
 
@@ -56,8 +57,8 @@ def test_a_visit_that_lost_its_photo_keeps_its_score_in_the_history(study, out, 
     (study / "P01" / "visit-2" / "front.jpg").unlink()
     perform(study, out)
     (row,) = table(out / HISTORY)[1]
-    assert (row["visit"], row["mmasi_before"], row["mmasi_now"]) == ("visit-2", before, "")
-    assert (row["status_before"], row["status_now"]) == ("scored", "not_scored")
+    assert (row["visit"], row["mmasi_before"], row["mmasi_after"]) == ("visit-2", before, "")
+    assert (row["status_before"], row["status_after"]) == ("scored", "not_scored")
     assert row["why"].startswith("nothing to score any more")
     perform(study, out)
     assert len(table(out / HISTORY)[1]) == 1
@@ -77,7 +78,7 @@ def test_what_a_part_scored_again_is_told_where_the_whole_takes_it_over(study, o
         place: row["mmasi"] for place, row in before.items()
     }
     assert all(row["why"].endswith("; by a part") for row in rows)
-    assert {(row["patient"], row["visit"]): row["mmasi_now"] for row in rows} == {
+    assert {(row["patient"], row["visit"]): row["mmasi_after"] for row in rows} == {
         place: row["mmasi"] for place, row in scores(out).items()
     }
 

@@ -81,7 +81,7 @@ def make(
     with screen.progress("Coding", "visits") as progress:
         made = make_set(visits, out, plan, progress)
     _write_key(key, sealed(made, passphrase))
-    end = noted(key, CODED, "coded a study", **_facts_of(made, out, plan), view_words=views.model_dump())
+    end = _noted_coding(key, out, _facts_of(made, out, plan) | {"view_words": views.model_dump()})
     for why in made.left_out[:_SHOWN]:
         typer.echo(f"Left out: {why}", err=True)
     found = problems_of(out, made)
@@ -97,6 +97,16 @@ def make(
     )
     tell_end(key, end)
     return SOME_NOT_SCORED if made.left_out or told else DONE
+
+
+def _noted_coding(key: Path, out: Path, facts: dict[str, Any]) -> str:
+    """Begin the log of a key; the hash that it ends with."""
+    try:
+        return noted(key, CODED, "coded a study", **facts)
+    except OutputError as error:
+        raise OutputError(
+            f"{error} Set and key stand without a record: delete {out} and {key}, and code the study again."
+        ) from error
 
 
 def _facts_of(made: Key, out: Path, plan: CodingPlan) -> dict[str, Any]:

@@ -124,6 +124,17 @@ def test_coding_is_the_first_line_of_the_log_and_tells_no_name(made):
     assert f"key.log ends with {first['sha256']}" in " ".join((made / "said").read_text().split())
 
 
+def test_a_coding_that_cannot_be_noted_is_said_to_have_no_record(made, tmp_path, monkeypatch):
+    def is_full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("masi_vision.blinding.journal._add", is_full)
+    where = ("--out", tmp_path / "set", "--key", tmp_path / "key")
+    done = masi("blind", made / "study", *where, "--passphrase-file", made / "passphrase")
+    assert done.exit_code == 2
+    assert "Set and key stand without a record: delete" in said(done)
+
+
 def test_a_set_that_is_taken_away_stays_on_record(tmp_path, made):
     where = ("--out", tmp_path / "set", "--key", tmp_path / "safe" / "key")
     phrase = ("--passphrase-file", made / "passphrase", "--reader", PATIENTS[0])

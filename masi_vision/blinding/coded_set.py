@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -171,7 +172,11 @@ def _coded(visit: StudyVisit, folder: Path, hashes: dict[str, str]) -> tuple[dic
     """Write the photos of a visit under a code; their originals' hashes, and what could not be coded."""
     why: list[LeftOut] = []
     originals: dict[View, str] = {}
-    with at_hand(visit.photos) as files:
+    with ExitStack() as stack:
+        try:
+            files = stack.enter_context(at_hand(visit.photos))
+        except OSError as error:  # of its address; the rest goes on
+            return {}, [LeftOut(visit.patient, visit.visit, "", str(error))]
         for view, file in files.items():
             try:
                 copy = _unlike(hashes.values(), file)

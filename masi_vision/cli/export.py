@@ -136,7 +136,7 @@ def _write(out: Path, files: Mapping[str, Iterable[str]]) -> list[str]:
         for old in (*tables, *(out / _DICOM).glob("*.dcm")):
             old.unlink(missing_ok=True)
     for name, pieces in files.items():
-        write_pieces(out / name, (piece.encode() for piece in pieces))
+        write_pieces(out / name, (piece.encode() for piece in pieces), private=True)
     return [*files]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -12,9 +12,6 @@ from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.sealed_key import KeyFile, PassphraseFile, journal_of, noted, passphrase_of, tell_end
 from masi_vision.errors import KeyFileError, OutputError
-
-if TYPE_CHECKING:
-    from masi_vision.blinding.unblind import Table
 
 
 @verb
@@ -45,6 +42,7 @@ def unblind(
         unread,
         unscored,
     )
+    from masi_vision.csv_table import csv_text
 
     if not reason.strip() or (before_lock is not None and not before_lock.strip()):
         raise KeyFileError("The reason is empty. Expected why the code is broken, in words.")
@@ -53,8 +51,8 @@ def unblind(
     names = [table.name for table in tables]
     _refuse_early([*unlocked_reads(tables), *_not_whole(results, set(names))], before_lock)
     _refuse_sources(out, results, names)
-    earlier = opened_before(out, names)
-    make_ready(out, (*names, CODING, *(file.name for file in earlier)), overwrite=overwrite)
+    earlier, run = opened_before(out, names), _run_of(results, names)
+    make_ready(out, (*names, CODING, *run, *(file.name for file in earlier)), overwrite=overwrite)
     facts = {
         "results": results.name,
         "arms": "yes" if arms is not None else "no",
@@ -66,22 +64,30 @@ def unblind(
     opened_key = opened(key, passphrase_of(passphrase_file))
     made = [*(unblinded(table, opened_key, arms) for table in tables), coding(opened_key)]
     _refuse_early([*unread(tables, opened_key), *unscored(tables, opened_key)], before_lock)
-    end = _written(made, out, earlier, lambda more: noted(key, "unblinded", reason, **facts, **more))
+    texts = {table.name: csv_text(table.columns, table.rows).encode() for table in made} | run
+    end = _written(texts, out, earlier, lambda more: noted(key, "unblinded", reason, **facts, **more))
     typer.echo(f"{len(tables)} tables and {CODING} in {out}. Noted in {journal_of(key).name}.")
     tell_end(key, end)
     return DONE
 
 
+def _run_of(results: Path, tables: Sequence[str]) -> dict[str, bytes]:
+    """What says how the software's tables were made, and whether its run was whole: it goes with them."""
+    from masi_vision.report.tables import REGIONS_CSV, RUN_JSON, SCORES_CSV
+
+    file = (results if results.is_dir() else results.parent) / RUN_JSON
+    goes = file.is_file() and not {SCORES_CSV, REGIONS_CSV}.isdisjoint(tables)
+    return {RUN_JSON: file.read_bytes()} if goes else {}
+
+
 def _written(
-    made: Sequence[Table], out: Path, earlier: Sequence[Path], note: Callable[[dict[str, Any]], str]
+    texts: Mapping[str, bytes], out: Path, earlier: Sequence[Path], note: Callable[[dict[str, Any]], str]
 ) -> str:
     """Write tables in place of those of an earlier call, once it is noted; the log's last hash."""
     from hashlib import sha256
 
-    from masi_vision.csv_table import csv_text
     from masi_vision.written import write_file, writing
 
-    texts = {table.name: csv_text(table.columns, table.rows).encode() for table in made}
     facts: dict[str, Any] = {"written": {name: sha256(text).hexdigest() for name, text in texts.items()}}
     if earlier:
         facts["taken_away"] = {file.name: _sha256_of(file) for file in earlier}

@@ -120,3 +120,15 @@ def test_a_package_that_is_not_installed_is_told_by_itself(tmp_path, monkeypatch
         at_hand({"front": "s3://bucket/front.jpg"}),
     ):
         raise AssertionError("fetched")
+
+
+def test_one_address_that_cannot_be_reached_is_left_out_of_a_set(tmp_path, four_visits, rude_server):
+    pytest.importorskip("upath", reason="needs the extra cluster")
+    (tmp_path / "phrase").write_text("a long enough phrase")
+    photo = four_visits / "P01" / "visit-1" / "front.jpg"
+    listed = manifest(tmp_path, photo, f"ftp://{rude_server}/a/front.jpg")
+    coded = ("--out", tmp_path / "set", "--key", tmp_path / "key")
+    done = masi("blind", listed, *coded, "--passphrase-file", tmp_path / "phrase")
+    assert done.exit_code in (0, 1), done.output
+    assert "front.jpg cannot be fetched" in done.output
+    assert len(list((tmp_path / "set").glob("*/front.*"))) >= 1

@@ -106,7 +106,6 @@ def test_from_photographs_to_results(made, request, tmp_path, engine):
 
     lock = ["--reason", "database lock", "--allocation", tmp_path / "arms.csv"]
     ok("unblind", exported, "--key", key, *lock, *phrase, "--out", tmp_path / "opened")
-    (tmp_path / "opened" / "run.json").write_bytes((exported / "run.json").read_bytes())
     reads, scores = (tmp_path / "opened" / name for name in ("reads.csv", "scores.csv"))
     with reads.open() as stream:
         assert {row["patient"] for row in csv.DictReader(stream)} == set(arms)

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from upath import UPath
 
 
-_USER = re.compile(r"(?<=://)(?:[^/\n]*@|[^/:\n]*:(?!\d*(?:/|$)|:).*@)")
-"""Of an address. A password with a slash, which should be written %2F, is taken off too; a port is none."""
+_USER = re.compile(r"(?<=://)(?:[^/\n]*@|[^\[/:\s]*:(?!\d*(?:/|\s|$)|:)\S*@)")
+"""Of an address. A password with a slash, which should be written %2F, is taken off too, but one that begins
+with digits and a slash, which are taken for a port."""
+_QUERY = re.compile(r"(?<=://)([^\s?]*)\?[^\s,;)]*")
+"""Of an address: signed links carry their secret there."""
 
 
 def is_remote(address: str) -> bool:
@@ -30,8 +33,8 @@ def is_remote(address: str) -> bool:
 
 
 def shown(text: str) -> str:
-    """An address, or a sentence with addresses, without user and password: fit for a screen, log or file."""
-    return _USER.sub("", text)
+    """An address, or a sentence with addresses, without user, password and query: fit to be shown or kept."""
+    return _QUERY.sub(r"\1", _USER.sub("", text))
 
 
 def local_path(address: str) -> Path:

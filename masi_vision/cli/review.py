@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 _SERVE, _PORT = "serve", 8420
 _LONGEST_NAME = 120  # of a subject of the audit trail
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "[::1]", "localhost"})
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_OWN_NAMES = frozenset({"127.0.0.1", "[::1]", "localhost"})
 
 CodedSet = Annotated[Path, typer.Argument(metavar="SET", help="A coded set, as masi blind makes it.")]
 Database = Annotated[
@@ -120,10 +122,8 @@ def serve(
         hold_against(session, "photos", contents.sha256)
         if scores:
             hold_against(session, "scores", scores_sha256(scores))
-        if chart:
-            hold_against(session, "chart", sha256(chart.read_bytes()).hexdigest())
-        note_tool(session, "served", new=f"masi_vision {__version__}{', with a chart' if chart else ''}")
-    hosts = _LOOPBACK if host in _LOOPBACK and not behind_tls else frozenset[str]()
+    # Over TLS no foreign page has the certificate, and a tunnel may give this machine another name.
+    hosts = _OWN_NAMES if host in _LOOPBACK and not tls else frozenset[str]()
     app = create_app(Reviewed(engine, coded_set.resolve(), rules, shown, chart, tls, hosts))
     scheme = "https" if tls_cert else "http"
     config = uvicorn.Config(
@@ -145,8 +145,13 @@ def serve(
         ) from error
     # As asyncio does for its own sockets: else the body of each answer waits 40 ms after its head.
     door.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
+    facts = {"version": __version__, "address": f"{scheme}://{host}", "scores": "yes" if scores else "no"}
+    facts["chart"] = sha256(chart.read_bytes()).hexdigest() if chart else "none"
     with door, _put_away(engine):
-        typer.echo(f"Reading page: {scheme}://{host}:{door.getsockname()[1]}  Stop it with Ctrl-C.")
+        with writing(engine) as session:
+            note_tool(session, "served", new=json.dumps(facts))
+        named = f"[{host}]" if ":" in host else host
+        typer.echo(f"Reading page: {scheme}://{named}:{door.getsockname()[1]}  Stop it with Ctrl-C.")
         uvicorn.Server(config).run(sockets=[door])
     return DONE
 
@@ -299,9 +304,13 @@ def switch_account(
     """Let an account sign in, or no longer. Nothing of what it read is lost."""
     with _opened(db) as session:
         from masi_vision.review.accounts import switch
+        from masi_vision.review.lists import successor_of
 
         switch(session, name, active=active)
+        other = successor_of(session, name) if active else ""
     typer.echo(f"{name} may {'' if active else 'not '}sign in.")
+    if other:
+        typer.echo(f"{other} has the rest of that list: what both lock is read once more than the others.")
     return DONE
 
 

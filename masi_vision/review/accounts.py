@@ -74,7 +74,8 @@ def add_account(
     session.add(made)
     session.flush()
     note_tool(session, Act.ACCOUNT_MADE, name, new=f"{role} {list_name}".strip())
-    note_tool(session, Act.PASSWORD_GIVEN, name, new=password_mark(made))
+    act = Act.PASSWORD_GIVEN if given else Act.PASSWORD_SET
+    note_tool(session, act, name, new=password_mark(made))
     return made
 
 
@@ -185,7 +186,7 @@ def sign_in(
     source : str
         Address of the machine that asks, for the audit trail.
     """
-    account = _proven(session, name, fits, protocol, source)
+    account = _proven(session, name, fits, protocol, source, Act.SIGN_IN_FAILED)
     if account is None:
         return None
     opened = _begun(session, account)
@@ -193,41 +194,62 @@ def sign_in(
     return opened
 
 
+def new_hash(password: str) -> str:
+    """What is kept of a password that its owner chose.
+
+    Raises
+    ------
+    RefusedError
+        It is too short or too long.
+
+    Notes
+    -----
+    To be called outside of a transaction, as `is_password`.
+    """
+    if not LEAST_PASSWORD <= len(password) <= MOST_PASSWORD:
+        found, least = str(len(password)), str(LEAST_PASSWORD)
+        raise RefusedError("password_length", found=[found], least=[least], most=[str(MOST_PASSWORD)])
+    with _ONE_AT_A_TIME:
+        return _hasher().hash(password)
+
+
 def change_password(
-    session: Session, name: str, fits: str, password: str, protocol: ReadingProtocol, *, source: str = ""
+    session: Session, name: str, fits: str, chosen: str, protocol: ReadingProtocol, *, source: str = ""
 ) -> Opened | None:
     """Exchange somebody's password for one that nobody else knows; his sessions end, and another begins.
 
     None where the old password does not fit, or the name must wait, as of `sign_in`.
 
-    Raises
-    ------
-    RefusedError
-        The new one is too short or too long.
+    Parameters
+    ----------
+    fits, chosen : str
+        Of `hash_that_fits`, for the old one, and of `new_hash`.
     """
-    if not LEAST_PASSWORD <= len(password) <= MOST_PASSWORD:
-        found, least = str(len(password)), str(LEAST_PASSWORD)
-        raise RefusedError("password_length", found=[found], least=[least], most=[str(MOST_PASSWORD)])
-    account = _proven(session, name, fits, protocol, source)
+    account = _proven(session, name, fits, protocol, source, Act.PASSWORD_FAILED)
     if account is None:
         return None
-    account.password_hash, account.given_password = _hashed(password), False
+    account.password_hash, account.given_password = chosen, False
     _end_all(session, account)
     mark = password_mark(account)
     note(session, account.name, account.role, Act.PASSWORD_CHANGED, account.name, new=mark)
     return _begun(session, account)
 
 
-def _proven(session: Session, name: str, fits: str, protocol: ReadingProtocol, source: str) -> Account | None:
-    """The account whose password was right, by `hash_that_fits`; what was wrong is noted."""
+def _proven(
+    session: Session, name: str, fits: str, protocol: ReadingProtocol, source: str, failed: Act
+) -> Account | None:
+    """The account whose password was right, by `hash_that_fits`; what was wrong is noted as ``failed``."""
     account = session.execute(
         select(Account).where(Account.name == name).with_for_update()
     ).scalar_one_or_none()
+    place = f"from {source}" if source else ""
     if account is not None and must_wait(account, protocol):
-        note(session, name, account.role, "sign-in refused", name, reason="too many wrong passwords")
+        if _is_rare(session, Act.SIGN_IN_REFUSED, account.name):
+            why = "; ".join(filter(None, ("too many wrong passwords", place)))
+            note(session, name, account.role, Act.SIGN_IN_REFUSED, name, reason=why)
         return None
     if account is None or fits != account.password_hash or not account.active:
-        _remember_failure(session, account, protocol, f"from {source}" if source else "")
+        _remember_failure(session, account, protocol, failed, place)
         return None
     account.failures = 0
     return account
@@ -258,25 +280,29 @@ def must_wait(account: Account, protocol: ReadingProtocol) -> bool:
 
 
 _UNKNOWN_NAME: Final = "unknown name"
-_STRANGERS_APART = timedelta(minutes=1)
-"""At most so often a row of names that nobody has: whoever reaches the page could fill the trail for ever."""
+_ROWS_APART = timedelta(minutes=1)
+"""Of names that nobody has, and of one that must wait: whoever reaches the page could fill the trail."""
 
 
 def _remember_failure(
-    session: Session, account: Account | None, protocol: ReadingProtocol, reason: str
+    session: Session, account: Account | None, protocol: ReadingProtocol, failed: Act, place: str
 ) -> None:
     if account is not None:
         # After a wait all attempts again: else one wrong password in each period kept its owner out for good.
         before = account.failures if account.failures < protocol.sign_in.attempts else 0
         account.failures, account.failed_utc = before + 1, now()
-        note(session, account.name, account.role, Act.SIGN_IN_FAILED, account.name, reason=reason)
-        return
-    last = session.execute(
-        select(func.max(Event.utc)).where(Event.what == Act.SIGN_IN_FAILED, Event.who == _UNKNOWN_NAME)
-    ).scalar_one()
-    if last is None or abs(time_of(now()) - time_of(last)) >= _STRANGERS_APART:
+        note(session, account.name, account.role, failed, account.name, reason=place)
+    elif _is_rare(session, failed, _UNKNOWN_NAME):
         # Without what was typed: it may be a password, and the trail keeps it for ever.
-        note(session, _UNKNOWN_NAME, "nobody", Act.SIGN_IN_FAILED, _UNKNOWN_NAME, reason=reason)
+        note(session, _UNKNOWN_NAME, "nobody", failed, _UNKNOWN_NAME, reason=place)
+
+
+def _is_rare(session: Session, act: Act, who: str) -> bool:
+    """Whether there was no such row of late."""
+    last = session.execute(
+        select(func.max(Event.utc)).where(Event.what == act, Event.who == who)
+    ).scalar_one()
+    return last is None or abs(time_of(now()) - time_of(last)) >= _ROWS_APART
 
 
 _CLOCK_MENDED = timedelta(minutes=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,10 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from masi_vision.review.accounts import active_word, password_mark
-from masi_vision.review.audit import Act, faults, is_lock, trail
+from masi_vision.review.audit import TOOL, Act, faults, is_lock, trail
 from masi_vision.review.database import closed_utc, fact
 from masi_vision.review.lists import told_order
-from masi_vision.review.reading import PROTOCOL_TEXT, hash_of
+from masi_vision.review.reading import hash_of
 from masi_vision.review.tables import Account, Entry, Event, Head, ListPlace
 
 
@@ -60,9 +59,6 @@ def altered_facts(session: Session, events: Sequence[Event]) -> list[str]:
         for name, value in bound.items()
         if fact(session, name) != value
     ]
-    text = fact(session, PROTOCOL_TEXT)
-    if text and hashlib.sha256(text.encode()).hexdigest() != bound.get("protocol"):
-        found.append("The protocol's text in the database is not the one that it was bound to.")
     end = next((event for event in events if event.what == Act.READING_CLOSED), None)
     ended, since = end.number if end else None, closed_utc(session)
     if bool(end) != bool(since):
@@ -97,9 +93,9 @@ def altered_accounts(session: Session, events: Sequence[Event]) -> list[str]:
     made = {event.subject: event.new for event in events if event.what == Act.ACCOUNT_MADE}
     switched = {event.subject: event.new for event in events if event.what == Act.ACCOUNT_SWITCHED}
     passwords = {
-        event.subject: event.new
+        event.subject: event
         for event in events
-        if event.what in (Act.PASSWORD_GIVEN, Act.PASSWORD_CHANGED) and event.new
+        if event.what in (Act.PASSWORD_SET, Act.PASSWORD_GIVEN, Act.PASSWORD_CHANGED) and event.new
     }  # earlier versions noted no mark
     found, there = [], list(session.execute(select(Account).order_by(Account.name)).scalars())
     for account in there:
@@ -110,7 +106,11 @@ def altered_accounts(session: Session, events: Sequence[Event]) -> list[str]:
             found.append(f"The account {account.name} is of a {account.role}; it was made for a {known}.")
         if active_word(active=account.active) != switched.get(account.name, active_word(active=True)):
             found.append(f"The account {account.name} was switched past the audit trail.")
-        if passwords.get(account.name, password_mark(account)) != password_mark(account):
+        last = passwords.get(account.name)
+        if last and last.new != password_mark(account):
             found.append(f"The password of {account.name} was changed past the audit trail.")
+        given = last is not None and last.role == TOOL and last.what != Act.PASSWORD_SET
+        if last and account.given_password != given:
+            found.append(f"Whether {account.name} chose an own password was changed past the audit trail.")
     gone = sorted(made.keys() - {account.name for account in there})
     return [*found, *(f"The account {name} is missing." for name in gone)]

@@ -54,7 +54,7 @@ def create_app(reviewed: Reviewed) -> FastAPI:
 
     @app.exception_handler(NotSignedInError)
     def _sign_in_first(request: Request, _error: NotSignedInError) -> Response:
-        if request.method == "GET" and _is_a_person(request):
+        if _is_a_person(request):
             unit = _UNIT.fullmatch(request.url.path)
             return RedirectResponse(f"/sign-in?unit={unit[1]}" if unit else "/sign-in", 303)
         return JSONResponse({"error": "not signed in"}, 401)
@@ -69,7 +69,7 @@ def create_app(reviewed: Reviewed) -> FastAPI:
 
     @app.exception_handler(PasswordDueError)
     def _choose_first(request: Request, _error: PasswordDueError) -> Response:
-        if request.method == "GET" and _is_a_person(request):
+        if _is_a_person(request):
             return RedirectResponse("/password", 303)
         return refusal(request, texts(pages.language(request))["password_due"], 403)
 
@@ -189,17 +189,18 @@ def _own_password(app: FastAPI, pages: Pages) -> None:
         words, why, opened = texts(who.language), "", None
         if new != again:
             why = words["password_differs"]
-        elif new == old:
-            why = words["password_same"]
         else:
-            with looking(engine) as session:
-                fits = accounts.hash_that_fits(session, who.account.name, old)
             try:
+                chosen = accounts.new_hash(new)
+                with looking(engine) as session:
+                    fits = accounts.hash_that_fits(session, who.account.name, old)
+                if fits and new == old:
+                    raise RefusedError("password_same")
                 with writing(engine) as session:
                     opened = accounts.change_password(
-                        session, who.account.name, fits, new, protocol, source=_source(request)
+                        session, who.account.name, fits, chosen, protocol, source=_source(request)
                     )
-                why = "" if opened else words["wrong"]
+                why = words["password_wrong"].format(minutes=f"{protocol.sign_in.minutes:g}")
             except RefusedError as error:
                 why = error.words(who.language)
         if opened is None:

@@ -17,6 +17,8 @@ from masi_vision.blinding.journal import system_user
 from masi_vision.review.tables import Event, Head
 
 START = "0" * 64
+TOOL = "tool"
+"""Role of whoever did something on the command line."""
 
 
 class Act(StrEnum):
@@ -33,9 +35,12 @@ class Act(StrEnum):
     SIGNATURE_REFUSED = "signature refused"
     ACCOUNT_MADE = "account made"
     ACCOUNT_SWITCHED = "account switched"
+    PASSWORD_SET = "password set"
     PASSWORD_GIVEN = "password given"
     PASSWORD_CHANGED = "password changed"
     SIGN_IN_FAILED = "sign-in failed"
+    SIGN_IN_REFUSED = "sign-in refused"
+    PASSWORD_FAILED = "password change failed"
     BOUND = "bound"
     LIST_GIVEN = "list given"
     READING_CLOSED = "reading closed"
@@ -55,9 +60,7 @@ def note_tool(
     session: Session, what: str, subject: str = "", *, old: str = "", new: str = "", reason: str = ""
 ) -> Event:
     """Add a row of what was done on the command line: whoever the system says did it, in the role "tool"."""
-    return note(
-        session, system_user()[:_LONGEST_NAME], "tool", what, subject, old=old, new=new, reason=reason
-    )
+    return note(session, system_user()[:_LONGEST_NAME], TOOL, what, subject, old=old, new=new, reason=reason)
 
 
 def note(

@@ -22,6 +22,7 @@ from masi_vision.written import PART
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 30
+_TAKEN_BY_DRIVER = ("unix_sock", "application_name")
 PASSWORD_VARIABLE = "MASI_DB_PASSWORD"
 """Holds the password of a server's database, which in --db everybody could read in the list of processes."""
 
@@ -64,11 +65,12 @@ def _of_server(url: URL) -> tuple[URL, dict[str, Any]]:
     """
     asked = {name: str(value) for name, value in url.query.items()}
     mode, root = asked.pop("sslmode", "disable"), asked.pop("sslrootcert", None)
+    kept = {name: asked.pop(name) for name in _TAKEN_BY_DRIVER if name in asked}
     if asked or mode not in ("disable", "verify-full") or (root and mode == "disable"):
         raise ReadingError(
-            f"--db asks for {', '.join(asked) or f'sslmode={mode}'}. Expected nothing behind the database's "
-            "name, or ?sslmode=verify-full, with &sslrootcert=FILE where the server's certificate is from "
-            "an authority of your own."
+            f"--db asks for {', '.join(asked) or f'sslmode={mode}'}. Expected behind the database's name "
+            f"nothing, {', '.join(_TAKEN_BY_DRIVER)} or sslmode=verify-full, with sslrootcert=FILE where the "
+            "server's certificate is from an authority of your own."
         )
     options: dict[str, Any] = {}
     if mode == "verify-full":
@@ -78,7 +80,7 @@ def _of_server(url: URL) -> tuple[URL, dict[str, Any]]:
             raise ReadingError(
                 f"sslrootcert {root} cannot be read ({reason_of(error)}). Expected a certificate in PEM form."
             ) from error
-    url = url.set(drivername="postgresql+pg8000", query={})
+    url = url.set(drivername="postgresql+pg8000", query=kept)
     secret = os.environ.get(PASSWORD_VARIABLE)
     return (url.set(password=secret) if secret and url.password is None else url), options
 

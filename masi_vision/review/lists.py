@@ -20,7 +20,7 @@ from masi_vision.review.accounts import account_named, time_of
 from masi_vision.review.audit import Act, note_tool, now
 from masi_vision.review.database import closed_utc
 from masi_vision.review.protocol import ReadingProtocol
-from masi_vision.review.tables import Account, Entry, ListPlace
+from masi_vision.review.tables import Account, Entry, Event, ListPlace
 
 State = Literal["locked", "open", "later"]
 
@@ -77,25 +77,50 @@ def give_list(
         The list is not that of the set, or nothing is left of it.
     """
     account = account_named(session, name)
-    order = read_order(coded_set, account.list_name)
+    order = _rest_of(session, rest_of) if rest_of else _whole_list(coded_set, account.list_name)
+    for number, code in enumerate(order, 1):
+        part = 1 + (number - 1) * protocol.parts // len(order)
+        session.add(ListPlace(account_id=account.id, code=code, number=number, part=part))
+    why = f"{_REST_OF}{rest_of}" if rest_of else ""
+    note_tool(session, Act.LIST_GIVEN, name, new=told_order(order), reason=why)
+    return len(order)
+
+
+_REST_OF = "the rest of "
+
+
+def successor_of(session: Session, name: str) -> str:
+    """Who got the rest of a reader's list; empty where nobody did."""
+    given = select(Event.subject).where(Event.what == Act.LIST_GIVEN, Event.reason == f"{_REST_OF}{name}")
+    return session.execute(given).scalars().first() or ""
+
+
+def _rest_of(session: Session, name: str) -> list[str]:
+    """What a reader had and has not locked, in his order."""
+    left = account_named(session, name)
+    if other := successor_of(session, name):
+        raise ReadingError(
+            f"{other} has the rest of {name}. Expected one reader for it. Give the rest of {other}, should "
+            "he have left too."
+        )
+    places = select(ListPlace.code).where(ListPlace.account_id == left.id).order_by(ListPlace.number)
+    locked = _lock_times(session, left).keys()
+    order = [code for code in session.execute(places).scalars() if code not in locked]
+    if not order:
+        raise ReadingError(f"{name} has locked every unit. Expected one who left some to be read.")
+    return order
+
+
+def _whole_list(coded_set: Path, list_name: str) -> list[str]:
+    order = read_order(coded_set, list_name)
     there, wanted = Counter(order), Counter(read_contents(coded_set).codes)
     if there != wanted:
         strange = sorted((there - wanted).keys() | (wanted - there).keys())
         raise ReadingError(
-            f"The list of {account.list_name} is not that of the set: {', '.join(strange[:5])} is missing, "
+            f"The list of {list_name} is not that of the set: {', '.join(strange[:5])} is missing, "
             "strange or there twice. Expected every unit once. Copy the set again from where it was made."
         )
-    if rest_of:
-        locked = _lock_times(session, account_named(session, rest_of)).keys()
-        order = [code for code in order if code not in locked]
-        if not order:
-            raise ReadingError(f"{rest_of} has locked every unit. Expected one who left some to be read.")
-    for number, code in enumerate(order, 1):
-        part = 1 + (number - 1) * protocol.parts // len(order)
-        session.add(ListPlace(account_id=account.id, code=code, number=number, part=part))
-    why = f"the rest of {rest_of}" if rest_of else ""
-    note_tool(session, Act.LIST_GIVEN, name, new=told_order(order), reason=why)
-    return len(order)
+    return list(order)
 
 
 def told_order(order: Sequence[str]) -> str:

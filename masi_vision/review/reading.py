@@ -34,8 +34,6 @@ MEANING = {
 }
 
 
-PROTOCOL_TEXT = "protocol text"
-"""Fact: every value of the protocol, so that years later its hash is not all that is known of it."""
 Signature = Literal["own", "wrong", "too many"]
 
 
@@ -62,8 +60,7 @@ def prepare(session: Session, coded_set: Path, protocol: ReadingProtocol) -> Non
     """
     hold_against(session, "set", read_contents(coded_set).set_id)
     hold_against(session, "protocol", protocol.sha256)
-    if not fact(session, PROTOCOL_TEXT):
-        session.add(Fact(name=PROTOCOL_TEXT, value=protocol.text))
+    hold_against(session, "protocol text", protocol.text)  # years later its hash alone would tell nothing
     if not fact(session, "reading"):
         session.add(Fact(name="reading", value=secrets.token_hex(8)))
 

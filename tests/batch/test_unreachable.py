@@ -132,3 +132,16 @@ def test_one_address_that_cannot_be_reached_is_left_out_of_a_set(tmp_path, four_
     assert done.exit_code in (0, 1), done.output
     assert "front.jpg cannot be fetched" in done.output
     assert len(list((tmp_path / "set").glob("*/front.*"))) >= 1
+
+
+@pytest.mark.parametrize(
+    ("told", "shown_as"),
+    [
+        ("https://h/c/front.jpg?sv=1&sig=S was not there", "https://h/c/front.jpg was not there"),
+        ("(http://[2001:db8::1]:8080/a@b.jpg)", "(http://[2001:db8::1]:8080/a@b.jpg)"),
+        ("s3://bucket/a b?.jpg", "s3://bucket/a b?.jpg"),
+        (f"ftp://radio:{SECRET}@host:21/a, ftp://u:p/w@h/b", "ftp://host:21/a, ftp://h/b"),
+    ],
+)
+def test_of_an_address_what_is_secret_alone_is_left_out(told, shown_as):
+    assert shown(told) == shown_as

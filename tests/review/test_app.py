@@ -21,13 +21,14 @@ from masi_vision.blinding.coded_set import SetContents
 from masi_vision.errors import ReadingError
 from masi_vision.review.accounts import add_account, is_password, set_password, switch
 from masi_vision.review.altered import looked_through
+from masi_vision.review.app import create_app
 from masi_vision.review.audit import set_back, trail, verify
 from masi_vision.review.closing import close
 from masi_vision.review.database import looking, writing
 from masi_vision.review.lists import give_list
+from masi_vision.review.pages import Reviewed
 from masi_vision.review.protocol import load_protocol
 from masi_vision.review.reading import hash_of
-from masi_vision.review.shield import Shield
 from masi_vision.review.software import software_scores
 from masi_vision.review.tables import Draft, Entry
 from masi_vision.scale import MASI_REGIONS
@@ -826,7 +827,7 @@ def test_a_password_that_somebody_gave_is_exchanged_before_anything_else(reading
         ("given by the coordinator", "one that I chose", "one that I chase", "differently the second time"),
         ("given by the coordinator", "given by the coordinator", None, "Expected another"),
         ("given by the coordinator", "short", None, "has 5 characters. Expected 10 to 200"),
-        ("not the one", "one that I chose", None, "do not fit"),
+        ("not the one at all", "not the one at all", None, "is another, or there were too many"),
     ):
         refused = anna.choose(old, new, again)
         assert (refused.status_code, why in html.unescape(refused.text)) == (409, True), refused.text
@@ -840,6 +841,7 @@ def test_a_password_that_somebody_gave_is_exchanged_before_anything_else(reading
         events, faults = looked_through(session)
     changed = [(event.who, event.role) for event in events if event.what == "password changed"]
     assert changed[-1] == ("anna", "reader")
+    assert [event.who for event in events if event.what == "password change failed"] == ["anna"]
     assert not faults
 
 
@@ -869,6 +871,11 @@ def test_names_of_nobody_do_not_fill_the_trail_and_its_rows_say_from_where(readi
         failed = [event for event in trail(session) if event.what == "sign-in failed"]
     assert [event.subject for event in failed] == ["unknown name", "anna"]
     assert {event.reason for event in failed} == {"from testclient"}
+    for _ in range(12):
+        Person(app, "anna", password="not hers at all")
+    with looking(engine) as session:
+        refused = [event.reason for event in trail(session) if event.what == "sign-in refused"]
+    assert refused == ["too many wrong passwords; from testclient"]
 
 
 def test_when_many_sign_in_at_once_the_rest_is_sent_away_and_pages_are_answered(reading_of, monkeypatch):
@@ -909,10 +916,12 @@ def test_no_telemetry_is_sent_whatever_the_environment_says(reading_of, monkeypa
     assert not any(found.get(name) for name in ("tracing", "metrics", "logs", "auto_configure"))
 
 
-def test_on_this_machine_alone_other_names_of_it_are_refused(reading_of):
-    app = reading_of()
-    guarded = Shield(app, tls=False, hosts=frozenset({"127.0.0.1", "localhost"}))
-    for host, status in (("localhost:8420", 200), ("127.0.0.1", 200), ("evil.example", 421)):
+def test_on_this_machine_alone_other_names_of_it_are_refused(reading_of, engine, coded):
+    reading_of()
+    own = frozenset({"127.0.0.1", "[::1]", "localhost"})
+    guarded = create_app(Reviewed(engine, coded[0], load_protocol(), {}, hosts=own))
+    hosts = (("localhost:8420", 200), ("127.0.0.1", 200), ("[::1]:8420", 200), ("evil.example", 421))
+    for host, status in hosts:
         asked = TestClient(guarded).get("/sign-in", headers={"host": host})
         assert asked.status_code == status, host
     sent = TestClient(guarded).post(
@@ -922,32 +931,42 @@ def test_on_this_machine_alone_other_names_of_it_are_refused(reading_of):
     assert "must pass the header Host on" in sent.json()["error"]
 
 
-def changed_past_the_trail(name):
-    """What somebody who can write the database's file may change in it, and what verifying says of it."""
-    return {
-        "role": (
-            "UPDATE account SET role = 'statistician' WHERE name = 'ben'",
-            "it was made for a reader ben",
-        ),
-        "switch": ("UPDATE account SET active = false WHERE name = 'adam'", "adam was switched past"),
-        "password": (
-            "UPDATE account SET password_hash = (SELECT password_hash FROM account WHERE name = 'cora') "
-            "WHERE name = 'anna'",
-            "The password of anna was changed past",
-        ),
-        "protocol": ("UPDATE fact SET value = '{}' WHERE name = 'protocol text'", "The protocol's text"),
-    }[name]
+PAST_THE_TRAIL = {
+    "role": ("UPDATE account SET role = 'statistician' WHERE name = 'ben'", "it was made for a reader ben"),
+    "switch": ("UPDATE account SET active = false WHERE name = 'adam'", "adam was switched past"),
+    "password": (
+        "UPDATE account SET password_hash = (SELECT password_hash FROM account WHERE name = 'cora') "
+        "WHERE name = 'anna'",
+        "The password of anna was changed past",
+    ),
+    "given": ("UPDATE account SET given_password = false WHERE name = 'zoe'", "Whether zoe chose"),
+    "given anew": (
+        "UPDATE account SET given_password = false WHERE name = 'ben'",
+        "Whether ben chose",
+    ),
+    "protocol": (
+        "UPDATE fact SET value = '{}' WHERE name = 'protocol text'",
+        "The database says protocol text",
+    ),
+    "no protocol": (
+        "DELETE FROM fact WHERE name = 'protocol text'",
+        "protocol text of nothing",
+    ),
+}
+"""What somebody who can write the database's file may change in it, and what verifying says of it."""
 
 
 @both
-@pytest.mark.parametrize("what", ["role", "switch", "password", "protocol"])
+@pytest.mark.parametrize("what", PAST_THE_TRAIL)
 def test_accounts_and_facts_changed_past_the_trail_are_found(reading_of, engine, what):
     reading_of()
     with writing(engine) as session:
         switch(session, "cora", active=False)
+        add_account(session, "zoe", "coordinator", PASSWORD, given=True)
+        set_password(session, "ben", "given by the coordinator")
     with looking(engine) as session:
         assert not looked_through(session)[1]
-    statement, said = changed_past_the_trail(what)
+    statement, said = PAST_THE_TRAIL[what]
     with writing(engine) as session:
         session.execute(text(statement))
     with looking(engine) as session:
@@ -968,18 +987,22 @@ def test_a_closing_moved_past_the_trail_is_found(reading_of, engine):
         assert ["closed at 2026-01-01" in one for one in looked_through(session)[1]] == [True]
 
 
-def test_a_successor_reads_what_the_one_who_left_has_not_locked(reading_of, engine, coded, order):
+def test_successors_read_what_those_who_left_have_not_locked(reading_of, engine, coded, order):
     app = reading_of()
-    anna = Person(app, "anna")
-    read = [anna.next_code]
-    anna.lock(read[0], graded())
-    with writing(engine) as session:
-        add_account(session, "cleo", "reader", PASSWORD, list_name="anna")
-        left = give_list(session, "cleo", coded[0], load_protocol(), rest_of="anna")
-    assert left == len(order("anna")) - 1
-    cleo = Person(app, "cleo")
-    assert cleo.next_code == order("anna")[1]
+
+    def follows(name, left):
+        with writing(engine) as session:
+            add_account(session, name, "reader", PASSWORD, list_name="anna")
+            return give_list(session, name, coded[0], load_protocol(), rest_of=left)
+
+    for locked, (name, successor) in enumerate((("anna", "cleo"), ("cleo", "dora")), 1):
+        reader = Person(app, name)
+        assert reader.lock(reader.next_code, graded()).status_code == 200
+        assert follows(successor, name) == len(order("anna")) - locked
+        assert Person(app, successor).next_code == order("anna")[locked]
+    with pytest.raises(ReadingError, match="cleo has the rest of anna"):
+        follows("eve", "anna")
     with looking(engine) as session:
         events, faults = looked_through(session)
-    assert events[-2].reason == "the rest of anna"
+    assert [event.reason for event in events if event.reason] == ["the rest of anna", "the rest of cleo"]
     assert not faults

@@ -398,7 +398,7 @@ def test_an_export_says_whether_more_may_come(bound, tmp_path):
     assert "The reading is open" not in closed.output
 
 
-def test_the_rest_of_a_list_goes_to_a_successor_once_its_reader_is_switched_off(coded, tmp_path):
+def test_the_rest_of_a_list_goes_to_a_successor_once_its_reader_is_switched_off(coded, tmp_path, order):
     (tmp_path / "word").write_text(PASSWORD + "\n")
     at = ["--set", coded[0], "--db", tmp_path / "reads.db", "--password-file", tmp_path / "word"]
     for name in ("anna", "cora"):
@@ -416,4 +416,6 @@ def test_the_rest_of_a_list_goes_to_a_successor_once_its_reader_is_switched_off(
         assert said in " ".join(refused.output.split())
     assert masi("review", "account", "switch", "anna", "--off", "--db", tmp_path / "reads.db").exit_code == 0
     done = masi("review", "account", "add", "cleo", "--rest-of", "anna", *at)
-    assert "cleo is a reader with a list of" in done.output, done.output
+    assert f"cleo is a reader with a list of {len(order('anna'))} units" in done.output, done.output
+    on = masi("review", "account", "switch", "anna", "--on", "--db", tmp_path / "reads.db")
+    assert "cleo has the rest of that list" in on.output

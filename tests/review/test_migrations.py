@@ -76,7 +76,8 @@ def test_tls_is_demanded_of_a_server_where_its_address_asks_for_it(tmp_path):
     assert not url.query
     assert options["ssl_context"].verify_mode is ssl.CERT_REQUIRED
     assert options["ssl_context"].check_hostname
-    assert database._of_server(make_url("postgresql://masi@db/reads"))[1] == {}
+    url, options = database._of_server(make_url("postgresql://masi@/reads?unix_sock=/run/.s.PGSQL.5432"))
+    assert (url.query["unix_sock"], options) == ("/run/.s.PGSQL.5432", {})
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_tls_is_demanded_of_a_server_where_its_address_asks_for_it(tmp_path):
     [
         ("sslmode=require", "asks for sslmode=require"),
         ("connect_timeout=3", "asks for connect_timeout"),
-        ("sslrootcert=ours.pem", "Expected nothing behind"),
+        ("sslrootcert=ours.pem", "asks for sslmode=disable"),
         ("sslmode=verify-full&sslrootcert=nowhere.pem", "nowhere.pem cannot be read"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import shutil
 import socket
@@ -16,6 +17,8 @@ from masi_vision.errors import ReadingError
 from masi_vision.review.accounts import add_account, switch
 from masi_vision.review.adjudication import codes_not_adjudicated
 from masi_vision.review.altered import looked_through
+from masi_vision.review.app import create_app
+from masi_vision.review.audit import trail
 from masi_vision.review.closing import close, still_due
 from masi_vision.review.database import closed_utc, looking, open_database, put_away, writing
 from masi_vision.review.export import reads_csv
@@ -419,3 +422,35 @@ def test_the_rest_of_a_list_goes_to_a_successor_once_its_reader_is_switched_off(
     assert f"cleo is a reader with a list of {len(order('anna'))} units" in done.output, done.output
     on = masi("review", "account", "switch", "anna", "--on", "--db", tmp_path / "reads.db")
     assert "cleo has the rest of that list" in on.output
+
+
+@pytest.mark.parametrize(
+    ("asked", "hosts", "printed"),
+    [
+        ([], {"127.0.0.1", "[::1]", "localhost"}, "http://127.0.0.1:"),
+        (["--behind-tls"], set(), "http://127.0.0.1:"),
+        (["--host", "::1"], {"127.0.0.1", "[::1]", "localhost"}, "http://[::1]:"),
+    ],
+)
+def test_the_server_is_asked_by_its_own_names_and_its_start_is_in_the_trail(
+    coded, tmp_path, monkeypatch, asked, hosts, printed
+):
+    uvicorn = pytest.importorskip("uvicorn", reason="needs the extra review")
+    made = []
+    monkeypatch.setattr(
+        "masi_vision.review.app.create_app", lambda reviewed: made.append(reviewed) or create_app(reviewed)
+    )
+    monkeypatch.setattr(uvicorn.Server, "run", lambda _self, sockets: None)
+    (tmp_path / "word").write_text(PASSWORD + "\n")
+    at = ["--db", tmp_path / "reads.db"]
+    add = ["--set", coded[0], "--password-file", tmp_path / "word"]
+    assert masi("review", "account", "add", "anna", *at, *add).exit_code == 0
+    served = masi("review", "serve", coded[0], *at, "--port", "0", *asked)
+    if "::1" in asked and "cannot be listened at" in served.output:
+        pytest.skip("this machine has no IPv6")
+    assert served.exit_code == 0, served.output
+    assert printed in served.output
+    assert made[0].hosts == hosts
+    with looking(open_database(str(tmp_path / "reads.db"))) as session:
+        starts = [json.loads(event.new) for event in trail(session) if event.what == "served"]
+    assert [(start["chart"], start["scores"]) for start in starts] == [("none", "no")]

@@ -62,6 +62,7 @@ def _add(journal: Path, facts: dict[str, Any]) -> str:
     entries = read_journal(journal)
     entry = {"utc": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
     digest = _hash_of(entry, entries[-1][_HASH] if entries else _START)
+    journal.touch(mode=0o600)  # a new one is for its owner alone to read
     with journal.open("a", encoding="utf-8") as file:
         file.write(json.dumps({**entry, _HASH: digest}, ensure_ascii=False) + "\n")
     return digest

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import json
 import unicodedata
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ from masi_vision.names import View, place_of
 FORMAT = 1
 LEAST_PASSPHRASE = 12
 _COST, _BLOCK, _PARALLEL, _KEY_BYTES = 2**17, 8, 1, 32
+_FINGERPRINT = b"masi_vision: fingerprints in the log of a key"
+"""What the seed is used for beside the orders: a name of its own keeps the two apart."""
 _MOST_COST = 2**20  # a touched file must not take all the memory of the machine
 
 
@@ -103,6 +106,16 @@ class Key:
     def unit(self, code: str) -> CodedUnit | None:
         """The unit of a code."""
         return next((one for one in self.units if one.code == code), None)
+
+    def fingerprint(self, content: bytes) -> str:
+        """HMAC-SHA-256 of a content under a secret of this key: without it nobody can try what fits.
+
+        Notes
+        -----
+        A plain hash of an allocation to two arms is found by trying them all.
+        """
+        secret = hmac.digest(str(self.seed).encode(), _FINGERPRINT, "sha256")
+        return hmac.digest(secret, content, "sha256").hex()
 
 
 def check_passphrase(passphrase: str) -> None:

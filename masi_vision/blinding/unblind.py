@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from masi_vision.batch.job import sha256_of
 from masi_vision.blinding.key import Key
+from masi_vision.blinding.record import Record, content_of
 from masi_vision.csv_table import guarded, read_csv
 from masi_vision.errors import BlindingError
-from masi_vision.reads_table import LOCKED, is_blind, moment_of
+from masi_vision.reads_table import CLOSED, LOCKED, is_blind, moment_of
 from masi_vision.report.tables import GRADES
 from masi_vision.scale import MASI_REGIONS
 
@@ -24,12 +24,10 @@ CODING = "coding.csv"
 CODING_COLUMNS = ("code", "patient", "visit", "view", "original_sha256", "coded_sha256", "left_out")
 NOT_KNOWN = "not known"
 """Stands for the hash of a coded photo where the key is of a version that did not keep it."""
+_NAMING = frozenset(("patient", "arm"))
+"""Columns that tell, where a row has a value there, what the codes hide."""
 _NAMED = 5  # of the units that a table lacks
 Rows = list[dict[str, str]]
-
-
-CLOSED = "closed_utc"
-"""Column of a table of reads of the reading page: since when nobody reads any more; blank before."""
 _GRADED = frozenset(
     (*(f"{region}_{grade}" for region in MASI_REGIONS for grade in GRADES), *GRADES, "masi", "mmasi")
 )
@@ -41,19 +39,25 @@ class Table:
 
     Parameters
     ----------
-    sha256 : str
-        Of the file that it was read from; blank where it was read from none.
+    content : bytes
+        Of the file that it was read from; empty where it was read from none.
     """
 
     name: str
     columns: tuple[str, ...]
     rows: Rows
-    sha256: str = ""
+    content: bytes = b""
 
     @property
     def code_column(self) -> str | None:
         """Which column holds the code."""
         return next((name for name in CODE_COLUMNS if name in self.columns), None)
+
+    @property
+    def is_opened(self) -> bool:
+        """Whether it names patients or arms already."""
+        naming = [name for name in self.columns if name.casefold() in _NAMING]
+        return any(row[name].strip() for row in self.rows for name in naming)
 
     @property
     def unlocked(self) -> int:
@@ -82,8 +86,8 @@ def read_tables(results: Path) -> list[Table]:
 
 
 def _table(file: Path) -> Table:
-    read = read_csv(file, BlindingError)
-    return Table(read.name, read.columns, list(read.rows), sha256_of(file) or "")
+    content, read = content_of(file), read_csv(file, BlindingError)
+    return Table(read.name, read.columns, list(read.rows), content)
 
 
 def _may_hold_codes(file: Path) -> bool:
@@ -180,15 +184,27 @@ def coding(key: Key) -> Table:
     return Table(CODING, CODING_COLUMNS, rows)
 
 
-def opened_before(out: Path, but: Collection[str]) -> list[Path]:
-    """Tables in a folder whose code an earlier call broke, but for those of these names."""
+def of_earlier_calls(out: Path, but: Collection[str], record: Record) -> list[Path]:
+    """Files in a folder that earlier calls of this key wrote, but for those of these names.
+
+    Raises
+    ------
+    BlindingError
+        Another table there names patients beside codes as theirs do: a person made or changed it.
+    """
     head = ",".join(_ADDED).encode()
     found = []
-    for file in sorted(out.glob("*.csv")):
-        if file.name not in but and file.is_file():
-            with file.open("rb") as stream:
-                if stream.readline().startswith(head):
-                    found.append(file)
+    for file in sorted(out.iterdir()) if out.is_dir() else ():
+        if file.name in but or not file.is_file():
+            continue
+        if record.wrote(file):
+            found.append(file)
+        elif file.suffix == ".csv" and content_of(file).startswith(head):
+            raise BlindingError(
+                f"{file} begins as an opened table does, and no line of the key's log says that it was "
+                "written so. Expected tables of earlier calls as they were written, which are taken away. "
+                "Put it elsewhere, or name another folder."
+            )
     return found
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -106,26 +108,20 @@ def log(
         str | None,
         typer.Option(metavar="SHA256", help="A hash that a command ended with: it must be in the log."),
     ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A table: which lines name it? Opens the key."),
+    ] = None,
+    passphrase_file: PassphraseFile = None,
 ) -> int:
-    """Look whether the log of a key is as it was written; nothing is opened, and no passphrase needed."""
+    """Look whether the log of a key is as it was written; without --file nothing is opened."""
     from masi_vision.blinding.journal import read_journal
-    from masi_vision.blinding.key import set_of
+    from masi_vision.blinding.record import content_of
 
-    set_id, journal = set_of(key), journal_of(key)
-    entries = read_journal(journal)
-    found = []
-    if not entries:
-        found.append(
-            f"There is no {journal.name} beside the key, or it is empty: it was taken away, or never begun."
-        )
-    of_key = [entry for entry in entries if entry.get("set") == set_id]
-    if entries and not (of_key and of_key[0]["what"] == CODED):
-        found.append(
-            "The log does not begin with the coding of this set: it was begun anew, or the key is a copy, or "
-            "of a version that noted no coding."
-        )
-    if head is not None and head not in {entry["sha256"] for entry in entries}:
-        found.append(f"No line has the hash {head[:16]}...: lines were taken off the end, or written anew.")
+    sought = _sha256_in(head) if head is not None else None
+    content = content_of(file) if file is not None else b""
+    entries = read_journal(journal_of(key))
+    found = list(_faults(key, entries, sought))
     for one in found:
         typer.echo(one)
     if found:
@@ -137,5 +133,57 @@ def log(
     typer.echo(
         f"The log is as it was written: {len(entries)} lines, the last of {last['utc']} ({last['what']})."
     )
+    if file is not None:
+        return _said_of_file(key, file.name, content, passphrase_file)
     tell_end(key, last["sha256"])
     return DONE
+
+
+def _sha256_in(typed: str) -> str:
+    """A hash as it was copied from a screen or a letter."""
+    digest = typed.strip().casefold()
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise KeyFileError(
+            f"--head {typed.strip()!r} is no SHA-256. Expected the 64 digits and letters from a to f that a "
+            "command ended with. Look for one that was lost or mistyped."
+        )
+    return digest
+
+
+def _faults(key: Path, entries: Sequence[Mapping[str, Any]], head: str | None) -> Iterator[str]:
+    """What speaks against a log whose lines follow each other, a sentence each."""
+    from masi_vision.blinding.key import set_of
+
+    set_id = set_of(key)
+    if not entries:
+        yield (
+            f"There is no {journal_of(key).name} beside the key, or it is empty: it was taken away, or never "
+            "begun."
+        )
+    of_key = [entry for entry in entries if entry.get("set") == set_id]
+    if entries and not (of_key and of_key[0]["what"] == CODED):
+        yield (
+            "The log does not begin with the coding of this set: it was begun anew, or the key is a copy, or "
+            "of a version that noted no coding."
+        )
+    if head is not None and head not in {entry["sha256"] for entry in entries}:
+        yield f"No line has the hash {head[:16]}...: lines were taken off the end, or written anew."
+
+
+def _said_of_file(key: Path, name: str, content: bytes, passphrase_file: Path | None) -> int:
+    """Print which lines of the log name a file; the exit code."""
+    from masi_vision.blinding.journal import read_journal
+    from masi_vision.blinding.key import opened
+    from masi_vision.blinding.record import Record
+
+    why = "held a file against the log"
+    noted(key, "asked which lines name a file", why)
+    opened_key = opened(key, passphrase_of(passphrase_file))
+    lines = Record(opened_key, read_journal(journal_of(key))).lines_naming(content)
+    end = noted(key, "told which lines name a file", why, lines=len(lines))
+    for line in lines:
+        typer.echo(f"{name}: {line}")
+    if not lines:
+        typer.echo(f"masi: no line of {journal_of(key).name} names {name} as it is now.", err=True)
+    tell_end(key, end)
+    return DONE if lines else MUST_CHANGE

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.sealed_key import KeyFile, PassphraseFile, journal_of, noted, passphrase_of, tell_end
 from masi_vision.errors import KeyFileError, OutputError
+
+if TYPE_CHECKING:
+    from masi_vision.blinding.key import Key
 
 
 @verb
@@ -30,11 +33,13 @@ def unblind(
     overwrite: Overwrite = False,
 ) -> int:
     """Break the code: put patients, visits and arms back into tables of a coded set, and note who did it."""
+    from hashlib import sha256
+
     from masi_vision.blinding.key import opened
+    from masi_vision.blinding.record import FINGERPRINTS, content_of
     from masi_vision.blinding.unblind import (
         CODING,
         coding,
-        opened_before,
         read_allocation,
         read_tables,
         unblinded,
@@ -47,25 +52,30 @@ def unblind(
     if not reason.strip() or (before_lock is not None and not before_lock.strip()):
         raise KeyFileError("The reason is empty. Expected why the code is broken, in words.")
     tables = read_tables(results)
+    allocated = content_of(allocation) if allocation else b""
     arms = read_allocation(allocation) if allocation else None
     names = [table.name for table in tables]
     _refuse_early([*unlocked_reads(tables), *_not_whole(results, set(names))], before_lock)
     _refuse_sources(out, results, names)
-    earlier, run = opened_before(out, names), _run_of(results, names)
-    make_ready(out, (*names, CODING, *run, *(file.name for file in earlier)), overwrite=overwrite)
+    make_ready(out, (), overwrite=overwrite)
     facts = {
         "results": results.name,
         "arms": "yes" if arms is not None else "no",
         "before_lock": before_lock or "",
-        "read": {table.name: table.sha256 for table in tables}
-        | ({"allocation": _sha256_of(allocation)} if allocation else {}),
+        "read": {table.name: sha256(table.content).hexdigest() for table in tables if not table.is_opened},
     }
     noted(key, "asked to unblind", reason, **facts)
     opened_key = opened(key, passphrase_of(passphrase_file))
     made = [*(unblinded(table, opened_key, arms) for table in tables), coding(opened_key)]
     _refuse_early([*unread(tables, opened_key), *unscored(tables, opened_key)], before_lock)
-    texts = {table.name: csv_text(table.columns, table.rows).encode() for table in made} | run
-    end = _written(texts, out, earlier, lambda more: noted(key, "unblinded", reason, **facts, **more))
+    texts = {table.name: csv_text(table.columns, table.rows).encode() for table in made}
+    texts |= _run_of(results, names)
+    earlier = _in_the_way(out, texts, key, opened_key, overwrite=overwrite)
+    read = {table.name: table.content for table in tables if table.is_opened}
+    read |= {"allocation": allocated} if allocation else {}
+    files = {"read": read, "written": texts, "taken_away": {file.name: content_of(file) for file in earlier}}
+    end = noted(key, "unblinded", reason, **facts, **{FINGERPRINTS: _fingerprints(opened_key, files)})
+    _write(texts, out, earlier)
     typer.echo(f"{len(tables)} tables and {CODING} in {out}. Noted in {journal_of(key).name}.")
     tell_end(key, end)
     return DONE
@@ -80,31 +90,43 @@ def _run_of(results: Path, tables: Sequence[str]) -> dict[str, bytes]:
     return {RUN_JSON: file.read_bytes()} if goes else {}
 
 
-def _written(
-    texts: Mapping[str, bytes], out: Path, earlier: Sequence[Path], note: Callable[[dict[str, Any]], str]
-) -> str:
-    """Write tables in place of those of an earlier call, once it is noted; the log's last hash."""
-    from hashlib import sha256
+def _in_the_way(
+    out: Path, texts: Mapping[str, bytes], key: Path, opened_key: Key, *, overwrite: bool
+) -> list[Path]:
+    """What earlier calls of this key wrote and this one takes away; refused is what must not be lost."""
+    from masi_vision.blinding.journal import read_journal
+    from masi_vision.blinding.record import Record, content_of
+    from masi_vision.blinding.unblind import of_earlier_calls
 
+    if overwrite:
+        return of_earlier_calls(out, texts, Record(opened_key, read_journal(journal_of(key))))
+    for name, text in texts.items():
+        if (out / name).exists() and content_of(out / name) != text:
+            raise OutputError(
+                f"{out / name} is there already, and is another. Expected a new folder, or --overwrite."
+            )
+    return []
+
+
+def _fingerprints(key: Key, files: Mapping[str, Mapping[str, bytes]]) -> dict[str, dict[str, str]]:
+    """Of files by what is done with them; what is done with none is left out."""
+    return {
+        how: {name: key.fingerprint(content) for name, content in of.items()}
+        for how, of in files.items()
+        if of
+    }
+
+
+def _write(texts: Mapping[str, bytes], out: Path, earlier: Sequence[Path]) -> None:
+    """Write tables in place of those of earlier calls."""
     from masi_vision.written import write_file, writing
 
-    facts: dict[str, Any] = {"written": {name: sha256(text).hexdigest() for name, text in texts.items()}}
-    if earlier:
-        facts["taken_away"] = {file.name: _sha256_of(file) for file in earlier}
-    end = note(facts)
     for file in earlier:
         with writing(file):
             file.unlink()
         typer.echo(f"{file.name} of an earlier call was taken away: {out} holds one call's tables.", err=True)
     for name, text in texts.items():
         write_file(out / name, text, private=True)
-    return end
-
-
-def _sha256_of(file: Path) -> str:
-    from masi_vision.batch.job import sha256_of
-
-    return sha256_of(file) or ""
 
 
 def _refuse_sources(out: Path, results: Path, names: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 from dataclasses import replace
@@ -238,6 +239,7 @@ def write_reads(folder):
 
 
 def write_scores(folder, but=()):
+    (folder / "results").mkdir(exist_ok=True)
     rows = [
         {"patient": "", "visit": unit.code, "status": "scored", "mmasi": 3.1}
         for unit in key_of(folder).units
@@ -272,32 +274,135 @@ def test_breaking_the_code_tells_which_original_stands_behind_each_code(trial):
     assert "left.png" in left["left_out"]
 
 
-def test_the_log_has_the_hash_of_every_table_read_and_written(trial):
-    (trial / "arms.csv").write_text("patient,arm\n" + "".join(f"{one},A\n" for one in PATIENTS))
-    done = unblinded(trial, "--allocation", trial / "arms.csv")
+def write_arms(folder, arms="ABA"):
+    rows = "".join(f"{patient},{arm}\n" for patient, arm in zip(PATIENTS, arms, strict=True))
+    (folder / "arms.csv").write_text(f"patient,arm\n{rows}", encoding="utf-8")
+    return ("--allocation", folder / "arms.csv")
+
+
+def fingerprints(folder, **files):
+    key = key_of(folder)
+    return {
+        how: {name: key.fingerprint(one.read_bytes()) for name, one in of.items()}
+        for how, of in files.items()
+    }
+
+
+def test_the_log_has_the_fingerprint_of_every_table_that_names_patients(trial):
+    done = unblinded(trial, *write_arms(trial))
     assert done.exit_code == 0, done.output
     asked, last = logged(trial)[-2:]
-    read = {"reads.csv": sha256(trial / "results" / "reads.csv"), "allocation": sha256(trial / "arms.csv")}
-    assert (asked["what"], asked["read"]) == ("asked to unblind", read)
-    assert (last["what"], last["read"]) == ("unblinded", read)
-    assert last["written"] == {name: sha256(trial / "opened" / name) for name in ("reads.csv", "coding.csv")}
+    exported = {"reads.csv": sha256(trial / "results" / "reads.csv")}
+    assert (asked["what"], asked["read"]) == ("asked to unblind", exported)
+    assert "hmac_sha256" not in asked
+    assert (last["what"], last["read"]) == ("unblinded", exported)
+    written = {name: trial / "opened" / name for name in ("reads.csv", "coding.csv")}
+    told = fingerprints(trial, read={"allocation": trial / "arms.csv"}, written=written)
+    assert last["hmac_sha256"] == told
     assert f"key.log ends with {last['sha256']}" in said(done)
 
 
-def test_tables_of_an_earlier_call_do_not_stay_beside_those_of_this_one(trial):
-    write_reads(trial)
+def test_the_log_does_not_give_the_arms_away_to_who_tries_them_all(trial):
+    assert unblinded(trial, *write_arms(trial)).exit_code == 0
+    arms = [trial / "arms.csv", trial / "opened" / "reads.csv"]
+    shutil.copy(trial / "opened" / "reads.csv", trial / "results" / "again.csv")
+    more = ("--before-lock", "read again", "--out", trial / "opened-2")
+    assert unblinded(trial, *write_arms(trial), *more).exit_code == 0
+    text = (trial / "safe" / "key.log").read_text(encoding="utf-8")
+    assert not any(sha256(file) in text for file in arms)
+    assert fingerprints(trial, read={"again.csv": arms[1]})["read"]["again.csv"] in text
+    assert stat.S_IMODE((trial / "safe" / "key.log").stat().st_mode) == 0o600
+
+
+def test_a_fingerprint_is_of_one_key_alone(trial):
+    key = key_of(trial)
+    assert key.fingerprint(b"A") == replace(key, left_out=()).fingerprint(b"A")
+    other = replace(key, seed=key.seed + 1)
+    assert len({key.fingerprint(b"A"), key.fingerprint(b"B"), other.fingerprint(b"A")}) == 3
+
+
+def held(folder, file):
+    phrase = ("--passphrase-file", folder / "passphrase")
+    return masi("blind", "log", folder / "safe" / "key", "--file", file, *phrase)
+
+
+def test_who_has_the_key_learns_which_lines_name_a_file(trial):
+    assert unblinded(trial, *write_arms(trial)).exit_code == 0
+    done = held(trial, trial / "arms.csv")
+    assert done.exit_code == 0, done.output
+    assert re.search(r"arms.csv: line 3 of \S+ \(unblinded\): read allocation", said(done))
+    assert "(asked to unblind): read reads.csv" in said(held(trial, trial / "results" / "reads.csv"))
+    assert [one["what"] for one in logged(trial)[-2:]] == [
+        "asked which lines name a file",
+        "told which lines name a file",
+    ]
+    write_arms(trial, "BAA")
+    other = held(trial, trial / "arms.csv")
+    assert other.exit_code == 2
+    assert "no line of key.log names arms.csv as it is now" in said(other)
+
+
+def test_tables_of_an_earlier_call_stay_unless_they_are_to_be_written_over(trial):
     write_scores(trial)
-    assert unblinded(trial).exit_code == 0
-    scores = sha256(trial / "opened" / "scores.csv")
-    (trial / "opened" / "notes.csv").write_text("mine\n")
+    assert unblinded(trial, "--before-lock", "a test").exit_code == 0
     (trial / "results" / "scores.csv").unlink()
-    refused = unblinded(trial)
+    (trial / "opened" / "notes.csv").write_text("mine\n")
+    beside = unblinded(trial)  # neither coding.csv nor reads.csv is another than it was
+    assert beside.exit_code == 0, beside.output
+    assert (trial / "opened" / "scores.csv").is_file()
+    refused = unblinded(trial, *write_arms(trial))
     assert refused.exit_code == 2
+    assert "reads.csv is there already, and is another" in said(refused)
+    scores = fingerprints(trial, taken_away={"scores.csv": trial / "opened" / "scores.csv"})
     done = unblinded(trial, "--overwrite")
     assert done.exit_code == 0, done.output
     assert {file.name for file in (trial / "opened").iterdir()} == {"reads.csv", "coding.csv", "notes.csv"}
-    assert logged(trial)[-1]["taken_away"] == {"scores.csv": scores}
+    assert logged(trial)[-1]["hmac_sha256"]["taken_away"] == scores["taken_away"]
     assert "scores.csv of an earlier call was taken away" in said(done)
+
+
+def test_a_table_that_a_person_made_of_opened_ones_is_not_taken_away(trial):
+    write_scores(trial)
+    assert unblinded(trial).exit_code == 0
+    (trial / "results" / "scores.csv").unlink()
+    mine = trial / "opened" / "scores.csv"
+    mine.write_text(mine.read_text(encoding="utf-8").replace("3.1", "3.2"), encoding="utf-8")
+    before = {file.name: file.read_bytes() for file in (trial / "opened").iterdir()}
+    refused = unblinded(trial, "--overwrite", *write_arms(trial))
+    assert refused.exit_code == 2
+    assert "scores.csv begins as an opened table does" in said(refused)
+    assert {file.name: file.read_bytes() for file in (trial / "opened").iterdir()} == before
+    assert logged(trial)[-1]["what"] == "asked to unblind"
+
+
+def test_a_table_that_an_earlier_version_noted_by_its_plain_hash_is_taken_away(trial):
+    from masi_vision.blinding.journal import note
+
+    write_scores(trial)
+    assert unblinded(trial).exit_code == 0
+    (trial / "results" / "scores.csv").unlink()
+    (trial / "safe" / "key.log").unlink()
+    written = {"scores.csv": sha256(trial / "opened" / "scores.csv")}
+    note(trial / "safe" / "key.log", what="unblinded", set="0" * 16, written=written)
+    assert "begins as an opened table does" in said(unblinded(trial, "--overwrite"))  # another set's line
+    note(trial / "safe" / "key.log", what="unblinded", set=key_of(trial).set_id, written=written)
+    assert unblinded(trial, "--overwrite").exit_code == 0
+    assert not (trial / "opened" / "scores.csv").exists()
+
+
+def test_an_allocation_of_which_no_hash_can_be_noted_is_refused(trial):
+    os.mkfifo(trial / "arms")
+    refused = unblinded(trial, "--allocation", trial / "arms")
+    assert refused.exit_code == 2
+    assert "cannot be read (no regular file)" in said(refused)
+
+
+def test_results_beside_the_list_of_codes_and_patients_are_refused(trial):
+    assert unblinded(trial).exit_code == 0
+    shutil.copy(trial / "opened" / "coding.csv", trial / "results" / "coding.csv")
+    refused = unblinded(trial, "--before-lock", "a test", "--overwrite")
+    assert refused.exit_code == 2
+    assert "holds coding.csv, which this command writes" in said(refused)
 
 
 def test_scores_that_lack_units_of_the_set_keep_the_code_closed(trial):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +26,8 @@ from masi_vision.errors import KeyFileError
 if TYPE_CHECKING:
     from masi_vision.blinding.key import Key
 
-_LEAST_NAME = 3  # shorter ones stand in most sentences by chance
+_LEAST_NAME = 3  # within a word; shorter ones stand in most words by chance
+_PARTED = r"[\W_]*"
 
 
 @verb
@@ -37,14 +39,14 @@ def codes(
 ) -> int:
     """Print the codes of one patient, as where consent is withdrawn; all others stay sealed."""
     from masi_vision.blinding.key import opened
-    from masi_vision.names import folded
+    from masi_vision.blinding.record import FINGERPRINTS
 
     if not reason.strip():
         raise KeyFileError("The reason is empty. Expected why the codes are asked for, in words.")
-    if len(patient) >= _LEAST_NAME and folded(patient) in folded(reason):
+    if any(_stands_in(reason, part) for part in patient.split("/")):
         raise KeyFileError(
-            "The reason names the patient. Expected one without: it stands beside the key for all to read, "
-            "next to the codes. Write it without the name."
+            "The reason names the patient, or the site. Expected one without: it stands in the log beside "
+            "the key. Write it without the name."
         )
     noted(key, "asked for a patient's codes", reason)
     opened_key = opened(key, passphrase_of(passphrase_file))
@@ -56,13 +58,25 @@ def codes(
             f"The key has no patient {patient!r}. Expected one of the study, as its folder or manifest is "
             "called. Look for a misspelt name."
         )
-    end = noted(key, "told a patient's codes", reason, codes=found)
+    listed = opened_key.fingerprint("".join(f"{code}\n" for code in found).encode())
+    end = noted(key, "told a patient's codes", reason, units=len(found), **{FINGERPRINTS: {"codes": listed}})
     for code in found:
         typer.echo(code)
     if left_out:
         typer.echo(f"{len(left_out)} photos or visits of this patient were left out of the set.", err=True)
     tell_end(key, end)
     return DONE
+
+
+def _stands_in(text: str, name: str) -> bool:
+    """Whether a name is a word of a text, however it is parted, or a longer one within a word."""
+    from masi_vision.names import folded
+
+    plain, within = (folded(unicodedata.normalize("NFKC", one)) for one in (name, text))
+    pieces = re.findall(r"[^\W\d_]|\d+", plain)  # a letter, or a number: 3 is 03
+    signs = [rf"(?:0{_PARTED})*{_PARTED.join(one.lstrip('0') or '0')}" for one in pieces]
+    whole = rf"(?<![^\W_]){_PARTED.join(signs)}(?![^\W_])"
+    return bool(pieces and re.search(whole, within)) or (len(plain) >= _LEAST_NAME and plain in within)
 
 
 def _as_in_key(key: Key, patient: str) -> str:

@@ -430,9 +430,13 @@ def test_the_codes_of_one_patient_are_told_and_of_no_other(trial):
     others = [unit.code for unit in key_of(trial).units if unit.patient != PATIENTS[1]]
     assert done.stdout.splitlines()[: len(his)] == his
     assert not any(code in done.output for code in others)
-    last = logged(trial)[-1]
-    assert (last["reason"], last["codes"]) == ("consent was withdrawn", his)
-    assert PATIENTS[1] not in json.dumps(logged(trial))
+    asked, last = logged(trial)[-2:]
+    assert (asked["what"], asked["reason"]) == ("asked for a patient's codes", "consent was withdrawn")
+    assert (last["what"], last["reason"]) == ("told a patient's codes", "consent was withdrawn")
+    listed = key_of(trial).fingerprint("".join(f"{code}\n" for code in his).encode())
+    assert (last["units"], last["hmac_sha256"]) == (len(his), {"codes": listed})
+    text = json.dumps(logged(trial))
+    assert not any(word in text for word in (PATIENTS[1], *his))
     assert "1 photos or visits of this patient were left out" in said(codes_of(trial, DAMAGED[0]))
 
 
@@ -449,6 +453,34 @@ def test_codes_that_cannot_be_told_are_refused(trial, patient, reason, told):
     assert done.exit_code == 2
     assert told in said(done)
     assert not any(unit.code in done.output for unit in key_of(trial).units)
+    assert [one["what"] for one in logged(trial)[1:]] == ["asked for a patient's codes"] * ("Nobody" in told)
+
+
+@pytest.mark.parametrize(
+    ("patient", "reason"),
+    [
+        ("north/P01", "P01 withdrew"),
+        ("north/P01", "a patient of North withdrew"),
+        ("P2", "p2: withdrawn"),
+        ("P-03", "P03 withdrew"),
+        ("P-03", "of p 03, withdrawn"),
+        ("P03", "patient P_3"),
+        ("7", "no. 007 withdrew"),
+        ("Çelik", "of ÇELIK"),
+        ("Alvarez", "the Alvarezes withdrew"),
+        ("王", "of 王"),
+    ],
+)
+def test_a_reason_that_names_the_patient_is_noted_nowhere(trial, patient, reason):
+    done = codes_of(trial, patient, reason)
+    assert done.exit_code == 2
+    assert "The reason names the patient" in said(done)
+    assert len(logged(trial)) == 1
+
+
+@pytest.mark.parametrize(("patient", "reason"), [("P2", "P21 is not meant"), ("P1", "up 1"), ("-", "a - b")])
+def test_a_reason_with_another_word_names_nobody(trial, patient, reason):
+    assert f"has no patient {patient!r}" in said(codes_of(trial, patient, reason))
 
 
 def resealed(folder, new, old=PASSPHRASE):

@@ -251,17 +251,22 @@ def unread(tables: Sequence[Table], key: Key) -> Iterator[str]:
 
 
 def unscored(tables: Sequence[Table], key: Key) -> Iterator[str]:
-    """What else speaks against it: units of the set that a table of scores lacks.
+    """What else speaks against it: units of the set that the tables of scores lack.
 
     Notes
     -----
-    A visit that was not scored has a row that says why, so that a unit without one was lost.
+    A visit that was not scored has a row that says why, so that a unit without one was lost. Several tables
+    may share the units, as where a set was scored in parts.
     """
-    for table in tables:
-        if LOCKED in table.columns or table.code_column is None or "mmasi" not in table.columns:
-            continue
-        codes = {row[table.code_column] for row in table.rows}
-        lacking = [unit.code for unit in key.units if unit.code not in codes]
-        if lacking:
-            named = ", ".join(lacking[:_NAMED]) + (" and others" if len(lacking) > _NAMED else "")
-            yield f"{table.name} lacks {len(lacking)} of the {len(key.units)} units of the set: {named}"
+    scores = [
+        table
+        for table in tables
+        if LOCKED not in table.columns and table.code_column is not None and "mmasi" in table.columns
+    ]
+    codes = {row[table.code_column] for table in scores for row in table.rows if table.code_column}
+    lacking = [unit.code for unit in key.units if unit.code not in codes]
+    if scores and lacking:
+        named = ", ".join(lacking[:_NAMED]) + (" and others" if len(lacking) > _NAMED else "")
+        files = ", ".join(table.name for table in scores)
+        lack = "lacks" if len(scores) == 1 else "together lack"
+        yield f"{files} {lack} {len(lacking)} of the {len(key.units)} units of the set: {named}"

@@ -238,14 +238,14 @@ def write_reads(folder):
     (folder / "results" / "reads.csv").write_text(csv_text(list(rows[0]), rows), encoding="utf-8")
 
 
-def write_scores(folder, but=()):
+def write_scores(folder, but=(), name="scores.csv"):
     (folder / "results").mkdir(exist_ok=True)
     rows = [
         {"patient": "", "visit": unit.code, "status": "scored", "mmasi": 3.1}
         for unit in key_of(folder).units
         if unit.code not in but
     ]
-    (folder / "results" / "scores.csv").write_text(csv_text(list(rows[0]), rows), encoding="utf-8")
+    (folder / "results" / name).write_text(csv_text(list(rows[0]), rows), encoding="utf-8")
 
 
 def unblinded(folder, *more):
@@ -414,6 +414,18 @@ def test_scores_that_lack_units_of_the_set_keep_the_code_closed(trial):
     assert f"scores.csv lacks 2 of the 9 units of the set: {lost[0]}, {lost[1]}" in said(refused)
     assert not (trial / "opened").exists()
     assert unblinded(trial, "--before-lock", "a patient's safety").exit_code == 0
+
+
+def test_scores_of_a_set_may_stand_in_several_tables(trial):
+    codes = [unit.code for unit in key_of(trial).units]
+    write_scores(trial, but=codes[:4], name="scores-1.csv")
+    write_scores(trial, but=codes[3:], name="scores-2.csv")
+    refused = unblinded(trial)
+    assert refused.exit_code == 2
+    told = f"scores-1.csv, scores-2.csv together lack 1 of the 9 units of the set: {codes[3]}."
+    assert told in said(refused)
+    write_scores(trial, but=codes[4:], name="scores-2.csv")
+    assert unblinded(trial).exit_code == 0
 
 
 def codes_of(folder, patient, reason="consent was withdrawn"):

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from masi_vision.batch.address import at_hand
+from masi_vision.batch.job import sha256_of
 from masi_vision.batch.study import StudyVisit
 from masi_vision.blinding.key import CodedUnit, Key, LeftOut
 from masi_vision.blinding.order import draw_codes, reading_order, repeats_wanted
@@ -179,22 +180,24 @@ def _coded(visit: StudyVisit, folder: Path, hashes: dict[str, str]) -> tuple[dic
             return {}, [LeftOut(visit.patient, visit.visit, "", str(error))]
         for view, file in files.items():
             try:
-                copy = _unlike(hashes.values(), file)
-            except (LeakError, PhotoUnreadable) as error:
-                original = _hash_of(file.read_bytes())
-                why.append(LeftOut(visit.patient, visit.visit, view, str(error), original))
+                copy, original = _unlike(hashes.values(), file)
+            except (LeakError, PhotoUnreadable, OSError) as error:  # only of reading: nothing is written yet
+                is_of_system = isinstance(error, OSError)
+                told = f"{file.name} cannot be read ({reason_of(error)})." if is_of_system else str(error)
+                why.append(LeftOut(visit.patient, visit.visit, view, told, sha256_of(file) or ""))
                 continue
-            originals[view] = _hash_of(file.read_bytes())
+            originals[view] = original
             _write_photo(folder, view, copy, hashes)
     return originals, why
 
 
-def _unlike(written: Collection[str], file: Path) -> CodedPhoto:
-    """A copy whose hash is none of those written: of a hidden repeat by chance one in some thousand is."""
-    data, pixels = file.read_bytes(), read_photo(file).srgb
+def _unlike(written: Collection[str], file: Path) -> tuple[CodedPhoto, str]:
+    """A copy whose hash is none of those written, and the original's: by chance one in some thousand is."""
+    pixels = read_photo(file).srgb  # first: it refuses a pipe, which would keep us for ever
+    data = file.read_bytes()
     while _hash_of((copy := coded_photo(data, pixels)).data) in written:
         pass
-    return copy
+    return copy, _hash_of(data)
 
 
 def _hash_of(data: bytes) -> str:

@@ -26,7 +26,7 @@ from masi_vision.blinding.unblind import Table, read_allocation, read_tables, un
 from masi_vision.cli.options import secret
 from masi_vision.config import load_settings
 from masi_vision.csv_table import csv_text
-from masi_vision.errors import BlindingError, KeyFileError
+from masi_vision.errors import BlindingError, KeyFileError, OutputError
 from masi_vision.photo import read_photo
 from masi_vision.reads_table import rows_of
 
@@ -615,6 +615,52 @@ def test_a_photo_that_cannot_be_read_is_left_out_by_name_and_the_rest_goes_on(st
     units = opened(tmp_path / "key", PASSPHRASE).units
     assert len({(unit.patient, unit.visit) for unit in units}) == 7
     assert len(units) in (10, 11)  # the visit left out may have been drawn for a repeat
+
+
+def test_photos_that_are_gone_are_left_out_and_the_rest_goes_on(study, tmp_path):
+    """A link to a drive that was taken off, a photo that a manifest names, one that goes while it is read."""
+    shutil.copytree(study[0] / "study", tmp_path / "study")
+    files = sorted(file for file in (tmp_path / "study").rglob("front.*"))
+    files[0].unlink()
+    files[0].symlink_to(tmp_path / "drive" / "front.jpg")
+    lines = [f"{file.parent.parent.name},{file.parent.name},front,{file}" for file in files]
+    lines.append(f"Gone-1,{VISITS[0]},front,{tmp_path / 'gone.jpg'}")
+    (tmp_path / "study.csv").write_text("\n".join(["patient,visit,view,path", *lines]), encoding="utf-8")
+    done = masi(
+        *("blind", tmp_path / "study.csv", "--out", tmp_path / "set", "--key", tmp_path / "key"),
+        *("--passphrase-file", study[0] / "passphrase"),
+    )
+    assert done.exit_code == 1, done.output
+    said = " ".join(done.output.split())
+    place = files[0].relative_to(tmp_path / "study").parent.as_posix()
+    assert f"Left out: {place}/front: {files[0].name} cannot be opened (no such file" in said
+    assert f"Left out: Gone-1/{VISITS[0]}/front: gone.jpg cannot be opened (no such file" in said
+    key = opened(tmp_path / "key", PASSPHRASE)
+    assert [one.sha256 for one in key.left_out] == ["", ""]
+    assert len({(unit.patient, unit.visit) for unit in key.units}) == len(files) - 1
+
+
+def test_a_photo_that_goes_while_it_is_read_is_left_out_and_a_full_disk_ends_the_set(tmp_path, monkeypatch):
+    small_study(tmp_path, ["v1", "v2"])
+    visits = visits_of(str(tmp_path / "study"), load_settings().views)
+
+    def seen(file):
+        photo = read_photo(file)
+        if file.parent.name == "v1":
+            file.unlink(missing_ok=True)
+        return photo
+
+    monkeypatch.setattr(coded_set, "read_photo", seen)
+    key = coded_set.make_set(visits, tmp_path / "set", coded_set.CodingPlan(repeat_share=0))
+    (left,) = key.left_out
+    assert str(left) == "P-01/v1/front: front.png cannot be read (no such file or directory)."
+
+    def is_full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(coded_set, "_write_photo", is_full)
+    with pytest.raises(OutputError, match="set-2 cannot be written"):
+        coded_set.make_set(visits, tmp_path / "set-2", coded_set.CodingPlan(repeat_share=0))
 
 
 WORDS_OF_A_SET = ["photos", "set", "readers", "units", "format", "orders", "place", "code", "csv", "reader"]

@@ -118,8 +118,8 @@ class Key:
         return hmac.digest(secret, content, "sha256").hex()
 
 
-def check_passphrase(passphrase: str) -> None:
-    """Refuse a passphrase that is soon guessed.
+def check_passphrase(passphrase: str, before: str | None = None) -> None:
+    """Refuse a passphrase that is soon guessed, or that opened the key before.
 
     Raises
     ------
@@ -129,6 +129,10 @@ def check_passphrase(passphrase: str) -> None:
         raise KeyFileError(
             f"The passphrase has {len(passphrase)} characters. Expected at least {LEAST_PASSPHRASE}. Choose "
             "a longer one, and keep it apart from the key file."
+        )
+    if before is not None and _as_derived(passphrase) == _as_derived(before):
+        raise KeyFileError(
+            "The new passphrase is the old one. Expected another, which nobody knows who is to be kept out."
         )
 
 
@@ -228,10 +232,12 @@ def _parts(file: Path) -> tuple[dict[str, Any], bytes, bytes]:
 def _derived(passphrase: str, salt: bytes, n: int, r: int, p: int) -> bytes:
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-    written = unicodedata.normalize(
-        "NFC", passphrase
-    )  # one keyboard types a letter as one sign, another as two
-    return Scrypt(salt=salt, length=_KEY_BYTES, n=n, r=r, p=p).derive(written.encode("utf-8"))
+    return Scrypt(salt=salt, length=_KEY_BYTES, n=n, r=r, p=p).derive(_as_derived(passphrase))
+
+
+def _as_derived(passphrase: str) -> bytes:
+    """One keyboard types a letter as one sign, another as two."""
+    return unicodedata.normalize("NFC", passphrase).encode("utf-8")
 
 
 def _text(data: bytes) -> str:

@@ -104,9 +104,10 @@ def reseal(
     from masi_vision.written import write_file
 
     noted(key, "asked to reseal", "another passphrase")
-    opened_key = opened(key, passphrase_of(passphrase_file))
+    old = passphrase_of(passphrase_file)
+    opened_key = opened(key, old)
     new = secret("new passphrase", new_passphrase_file, "--new-passphrase-file", KeyFileError, twice=True)
-    check_passphrase(new)
+    check_passphrase(new, before=old)
     content = sealed(opened_key, new)
     write_file(key.resolve(), content, private=True)
     end = noted(key, "resealed", "another passphrase", key_sha256=sha256(content).hexdigest())

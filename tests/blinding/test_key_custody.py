@@ -518,8 +518,17 @@ def test_a_key_gets_another_passphrase_and_holds_what_it_held(trial):
 def test_a_key_keeps_its_passphrase_where_the_new_one_is_short_or_the_old_one_wrong(trial):
     before = (trial / "safe" / "key").read_bytes()
     assert "Expected at least 12" in said(resealed(trial, "short"))
+    assert "The new passphrase is the old one" in said(resealed(trial, PASSPHRASE))
     assert "does not open" in said(resealed(trial, "another that is long", old="not this one at all"))
     assert (trial / "safe" / "key").read_bytes() == before
+
+
+def test_the_same_passphrase_typed_otherwise_is_no_other(trial):
+    assert resealed(trial, "lang genug f\u00fcr alle").exit_code == 0
+    same = resealed(trial, "lang genug fu\u0308r alle", old="lang genug f\u00fcr alle")
+    assert same.exit_code == 2
+    assert "The new passphrase is the old one" in said(same)
+    assert logged(trial)[-1]["what"] == "asked to reseal"
 
 
 def test_the_log_is_held_against_a_hash_that_was_kept(trial):
@@ -535,6 +544,13 @@ def test_the_log_is_held_against_a_hash_that_was_kept(trial):
     cut = masi("blind", "log", key, "--head", end)
     assert cut.exit_code == 2
     assert "lines were taken off the end" in said(cut)
+    log.write_text("".join(whole), encoding="utf-8")
+    assert masi("blind", "log", key, "--head", f" {end.upper()}\n").exit_code == 0
+    for typed in (end[:-1], end + "0", "g" + end[1:], ""):
+        mistyped = masi("blind", "log", key, "--head", typed)
+        assert mistyped.exit_code == 2
+        assert f"--head {typed!r} is no SHA-256" in said(mistyped)
+        assert "taken off" not in said(mistyped)
     log.write_text("".join(whole).replace("database lock", "database look"), encoding="utf-8")
     changed = masi("blind", "log", key)
     assert changed.exit_code == 2

@@ -143,15 +143,16 @@ def log(
         typer.echo(
             "masi: the log is not whole. Find out who changed it, and look for an earlier copy.", err=True
         )
-        return MUST_CHANGE
-    last = entries[-1]
-    typer.echo(
-        f"The log is as it was written: {len(entries)} lines, the last of {last['utc']} ({last['what']})."
-    )
-    if file is not None:
-        return _said_of_file(key, file.name, content, passphrase_file)
-    tell_end(key, last["sha256"])
-    return DONE
+    else:
+        last = entries[-1]
+        lines = f"{len(entries)} lines, the last of {last['utc']} ({last['what']})"
+        typer.echo(f"The log is as it was written: {lines}.")
+    code = MUST_CHANGE if found else DONE
+    if file is not None and entries:
+        return max(code, _said_of_file(key, file.name, content, passphrase_file))
+    if not found:
+        tell_end(key, entries[-1]["sha256"])
+    return code
 
 
 def _sha256_in(typed: str) -> str:

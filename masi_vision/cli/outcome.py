@@ -12,7 +12,7 @@ import typer
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
-from masi_vision.cli.provenance import check_run, provenance_of, say_open, say_two_sites
+from masi_vision.cli.provenance import PROVENANCE, check_run, provenance_of, say_open, say_two_sites
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import AMOUNT, rows_of, rows_sha256
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from masi_vision.stats.outcome import Gain, OutcomeFigure, OutcomeProtocol
 
 OUTCOME, PATIENTS, PROTOCOL = "outcome.csv", "patients.csv", "protocol.json"
-PROVENANCE = "provenance"
-"""Key of protocol.json: what made the outcome."""
 
 
 @verb
@@ -63,15 +61,19 @@ def outcome(
     arms = _arms(rows, allocation, table.name)
     courses = courses_of(rows, arms, rules.endpoint, table.name)
     found = _figures(courses, arms, rules, others, events)
-    write_file(out / OUTCOME, _csv(OutcomeFigure, found, rules), private=True)
-    write_file(out / PATIENTS, _csv(Gain, gains(courses, rules), rules), private=True)
+    written = {
+        OUTCOME: _csv(OutcomeFigure, found, rules),
+        PATIENTS: _csv(Gain, gains(courses, rules), rules),
+    }
+    for name, text in written.items():
+        write_file(out / name, text, private=True)
     kind = kind_of(rows, courses)
     went_in = {"table": table, "allocation": allocation, "others": others, "events": events}
     asked = rules.model_dump(mode="json") | {
         "protocol_sha256": rules.sha256,
         "table": kind,
         "table_sha256": rows_sha256(rows),
-        PROVENANCE: provenance_of(went_in, rows),
+        PROVENANCE: provenance_of(went_in, rows, written),
     }
     write_file(out / PROTOCOL, json_text(asked), private=True)
     say_open(rows, table.name)

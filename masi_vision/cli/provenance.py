@@ -17,11 +17,16 @@ from masi_vision.reads_table import CLOSED, is_closed
 from masi_vision.version import __version__
 
 _SHOWN = 5
-KEYS = ("program", "version", "made_utc", "tables_sha256")
+PROVENANCE = "provenance"
+"""Key of protocol.json: what made the outcome."""
+_KINDS = {"version": str, "made_utc": str, "tables_sha256": dict, "files_sha256": dict}
+"""Keys that a report tells, or goes by, and what stands there."""
 
 
-def provenance_of(tables: Mapping[str, Path | None], rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """Program and time of an analysis, and the SHA-256 of every table that went in.
+def provenance_of(
+    tables: Mapping[str, Path | None], rows: Sequence[Mapping[str, str]], written: Mapping[str, str]
+) -> dict[str, Any]:
+    """Program and time of an analysis, and the SHA-256 of every table that went in and that came out.
 
     Parameters
     ----------
@@ -29,6 +34,8 @@ def provenance_of(tables: Mapping[str, Path | None], rows: Sequence[Mapping[str,
         Option to the file that it named; None where it was not given.
     rows : sequence of mapping
         Of the table that is analysed: of reads it is told whether more may come.
+    written : mapping
+        Name of each table of figures to its text.
     """
     return {
         "program": "masi_vision",
@@ -37,6 +44,7 @@ def provenance_of(tables: Mapping[str, Path | None], rows: Sequence[Mapping[str,
         "tables_sha256": {
             option: sha256(file.read_bytes()).hexdigest() for option, file in tables.items() if file
         },
+        "files_sha256": {name: sha256(text.encode()).hexdigest() for name, text in written.items()},
         "reading_closed": is_closed(rows),
     }
 
@@ -98,8 +106,41 @@ def told_in(file: Path, keys: Collection[str], expected: str) -> dict[str, Any]:
     """
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(told, dict) or not set(keys) <= told.keys():
-            raise ValueError(f"it lacks {', '.join(keys)}")
+        if not isinstance(told, dict):
+            raise ValueError("it holds no names with values")
+        if lacking := [key for key in keys if key not in told]:
+            raise ValueError(f"it lacks {', '.join(lacking)}")
     except (OSError, ValueError) as error:
         raise StatsError(f"{file} cannot be read ({reason_of(error)}). Expected {expected}.") from error
     return told
+
+
+def refuse_other_provenance(made: object, file: Path, tables: Collection[str], remedy: str) -> None:
+    """Refuse a provenance that does not tell what it should, or that is of other figures than those beside.
+
+    Parameters
+    ----------
+    made : object
+        As it stands in the file.
+    tables : collection of str
+        Names of the tables of figures, in the folder of the file.
+    remedy : str
+        What to do, for the error.
+
+    Raises
+    ------
+    StatsError
+    """
+    if not isinstance(made, Mapping):
+        made = {}
+    if lacking := [key for key, kind in _KINDS.items() if not isinstance(made.get(key), kind)]:
+        raise StatsError(
+            f"{file} does not tell what made the figures: {', '.join(lacking)} is missing, or is something "
+            f"else. Expected it as the command wrote it. {remedy}"
+        )
+    for name in tables:
+        if made["files_sha256"].get(name) != sha256((file.parent / name).read_bytes()).hexdigest():
+            raise StatsError(
+                f"{file} tells what made other figures than those in {name} beside it. Expected both as one "
+                f"call of the command wrote them. {remedy}"
+            )

@@ -13,8 +13,8 @@ from masi_vision.cli.agree import AGREEMENT, MADE, READS_SHA256
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready
-from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL, PROVENANCE
-from masi_vision.cli.provenance import KEYS, told_in
+from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL
+from masi_vision.cli.provenance import PROVENANCE, refuse_other_provenance, told_in
 from masi_vision.errors import StatsError, reason_of
 from masi_vision.reads_table import AMOUNT, refuse_strangers, rows_of, rows_sha256
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PAGE, PDF, FIGURES = "report.html", "report.pdf", "figures"
 DRAWINGS = ("distribution", "bland_altman", "forest", "trajectories")
 _FRONT, _STRIP_PX = "_front.jpg", 1100
+_ASKED = ("baseline", "primary", "control", "multiplicity", "classes", "responder")
+"""Keys of an outcome's protocol that the page tells."""
 Rows = Sequence[Mapping[str, str]]
 _NAN = float("nan")
 
@@ -91,7 +93,7 @@ def report(
             agreement=agreed,
             outcome=found,
             protocol=asked,
-            provenance=_provenance(asked, agreement),
+            provenance=_provenance(asked, outcome, agreement),
             drawings=drawings,
             strips=shown,
         )
@@ -110,21 +112,27 @@ def report(
     return DONE
 
 
-def _provenance(asked: Mapping[str, Any] | None, agreement: Path | None) -> dict[str, Mapping[str, Any]]:
+def _provenance(
+    asked: Mapping[str, Any] | None, outcome: Path | None, agreement: Path | None
+) -> dict[str, Mapping[str, Any]]:
     """What made the agreement and the outcome; nothing of one that a version before this one made."""
-    made = {"Outcome": (asked or {}).get(PROVENANCE)}
+    made: dict[str, Mapping[str, Any]] = {}
+    if asked and outcome and PROVENANCE in asked:
+        made["Outcome"] = asked[PROVENANCE]
+        again = "Make the outcome again."
+        refuse_other_provenance(made["Outcome"], outcome / PROTOCOL, (OUTCOME, PATIENTS), again)
     if agreement and (agreement / MADE).exists():
-        made["Agreement"] = told_in(
-            agreement / MADE, KEYS, f"what masi agree writes beside {AGREEMENT}. Make the agreement again"
-        )
-    return {name: told for name, told in made.items() if told}
+        again = "Make the agreement again."
+        made["Agreement"] = told_in(agreement / MADE, (), f"what masi agree writes. {again[:-1]}")
+        refuse_other_provenance(made["Agreement"], agreement / MADE, (AGREEMENT,), again)
+    return made
 
 
 def _protocol_of(folder: Path, found: Rows) -> dict[str, Any]:
     """What the outcome was asked by; it must be the one that stands beside every figure."""
     asked = told_in(
         folder / PROTOCOL,
-        ("endpoint", "protocol_sha256"),
+        ("endpoint", "protocol_sha256", *_ASKED),
         f"what masi outcome writes beside {OUTCOME}. Make the outcome again",
     )
     if {row.get("protocol_sha256") for row in found} - {asked["protocol_sha256"]}:

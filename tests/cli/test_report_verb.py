@@ -87,6 +87,57 @@ def test_what_an_earlier_version_made_has_no_provenance_and_a_spoilt_one_is_refu
     assert 'scope="row">Agreement' not in (tmp_path / "report" / "report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("provenance", "lacking"),
+    [
+        ("", "version, made_utc, tables_sha256, files_sha256"),
+        ({"version": "1"}, "made_utc, tables_sha256, files_sha256"),
+        ({"version": "1", "made_utc": "now", "tables_sha256": "x", "files_sha256": {}}, "tables_sha256"),
+    ],
+)
+def test_a_provenance_that_tells_nothing_is_refused_and_what_it_lacks_is_named(
+    study, tmp_path, provenance, lacking
+):
+    scores = study / "results" / "scores.csv"
+    assert masi("outcome", scores, "--out", tmp_path / "outcome").exit_code == 0
+    agree = masi("agree", study / "reads.csv", "--out", tmp_path / "agreement", "--draws", 100)
+    assert agree.exit_code == 0, agree.output
+    kept = tmp_path / "outcome" / "protocol.json"
+    told = json.loads(kept.read_text())
+    kept.write_text(json.dumps(told | {"provenance": provenance}))
+    (tmp_path / "agreement" / "agreement.json").write_text(json.dumps(dict(provenance or {})))
+    for part in ("outcome", "agreement"):
+        done = masi("report", study / "results", f"--{part}", tmp_path / part, "--out", tmp_path / "report")
+        assert done.exit_code == 2, done.output
+        words = " ".join(done.output.split())
+        assert f"does not tell what made the figures: {lacking} is missing" in words
+        assert f"Make the {part} again." in words
+    of = ["--outcome", tmp_path / "outcome", "--out", tmp_path / "report"]
+    without_primary = {key: value for key, value in told.items() if key != "primary"}
+    for spoilt, said in ((without_primary, "it lacks primary"), ("x", "it holds no names with values")):
+        kept.write_text(json.dumps(spoilt))
+        done = masi("report", study / "results", *of)
+        assert done.exit_code == 2, done.output
+        assert f"protocol.json cannot be read ({said})" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("table", ["outcome.csv", "patients.csv", "agreement.csv"])
+def test_what_made_other_figures_is_not_told_of_these(study, tmp_path, table):
+    """A figure that was changed since, or a provenance that lay beside others."""
+    part = "agreement" if table == "agreement.csv" else "outcome"
+    scores, reads = study / "results" / "scores.csv", study / "reads.csv"
+    words = ["agree", reads, "--draws", 100] if part == "agreement" else ["outcome", scores]
+    assert masi(*words, "--out", tmp_path / part).exit_code == 0
+    shown = ["report", study / "results", f"--{part}", tmp_path / part, "--out", tmp_path / "report"]
+    assert masi(*shown).exit_code == 0
+    file = tmp_path / part / table
+    *lines, last = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(lines), encoding="utf-8")
+    done = masi(*shown, "--overwrite")
+    assert done.exit_code == 2, last
+    assert f"tells what made other figures than those in {table}" in " ".join(done.output.split())
+
+
 def test_what_was_made_before_the_reading_was_closed_is_called_no_final_result(study, tmp_path):
     """On the screen, in what is kept, and on the page, even where the page shows no reads."""
     for name, closed, said in (("open", "", True), ("closed", "2026-05-02T10:00:00+00:00", False)):

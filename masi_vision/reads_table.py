@@ -29,6 +29,8 @@ MADE_BY = ("version", "settings_sha256", "models_sha256", "atlas", "pigment_meth
 """Columns of what made a score of the software: two scores compare where these are equal."""
 _SAME = 0.051
 """Tables may write a total with one decimal."""
+_SAME_WHOLE = 0.501
+"""Or as a whole number."""
 
 
 def need_columns(rows: Sequence[Mapping[str, str]], columns: Sequence[str], name: str) -> None:
@@ -84,7 +86,7 @@ def refuse_other_total(item: str, told: str, made: float, what: str) -> None:
     item : str
         Name of the total.
     told : str
-        As the table has it.
+        As the table has it; it may be rounded.
     made : float
         By the grades.
     what : str
@@ -95,7 +97,12 @@ def refuse_other_total(item: str, told: str, made: float, what: str) -> None:
     StatsError
     """
     total = number_in(told, 0, float("inf"))
-    if total is None or abs(total - made) > _SAME:
+    if total is None:
+        raise StatsError(
+            f"{what}: {item} is {told!r}. Expected a number with a decimal point, or a blank where there is "
+            "none. Correct it."
+        )
+    if abs(total - made) > (_SAME_WHOLE if told.isdigit() else _SAME):
         raise StatsError(
             f"{what}: {item} is {told}, and its grades make {made:g}. Expected the same. Correct the one "
             "that is wrong."
@@ -191,17 +198,24 @@ def ways_made(rows: Iterable[Mapping[str, str]]) -> list[str]:
     ]
 
 
-def refuse_mixed(rows: Sequence[Mapping[str, str]], name: str) -> None:
+def refuse_mixed(rows: Iterable[Mapping[str, str]], name: str, column: str) -> None:
     """Refuse scores of the software that were made in several ways: a change would be that of the program.
+
+    Parameters
+    ----------
+    column : str
+        Of the score that is compared: a row where it is blank counts nowhere, however it was made.
 
     Raises
     ------
     StatsError
     """
-    if len(ways := ways_made(rows)) > 1:
+    scored = [row for row in rows if row.get(column)]
+    if len(ways := ways_made(scored)) > 1:
+        differ = [one for one in MADE_BY if len({row.get(one, "") for row in scored}) > 1]
         raise StatsError(
             f"The rows of {name} were made in {len(ways)} ways, which do not compare: {'; '.join(ways)}. "
-            "Expected one version, one set of settings and one of models. Score all visits again with one."
+            f"Expected one {', one '.join(differ)} in all of them. Score all visits again with one."
         )
 
 

@@ -77,7 +77,7 @@ def agree(
     if scores is not None:
         table = rows_of(scores)
         check_run(scores, table)
-        refuse_mixed(table, scores.name)
+        refuse_mixed(table, scores.name, "mmasi")
         by_software = scores_table(table, scores.name)
         _check_shared(read, by_software, {(row["patient"] or row["visit"], row["visit"]) for row in table})
     found = findings(read, by_software, baseline=first, final=last, draws=draws)

@@ -128,7 +128,7 @@ def courses_of(rows: Rows, arms: Mapping[str, str], endpoint: str, name: str) ->
     raters: dict[str, dict[str, tuple[str, ...]]] = {}
     is_changes = bool(rows) and "follow_up" in rows[0]
     if rows and "reader" not in rows[0]:
-        refuse_mixed(rows, name)
+        refuse_mixed(rows, name, "amount_before_od" if is_changes else endpoint)
     if is_changes or endpoint == AMOUNT:
         if not (is_changes and endpoint == AMOUNT):
             raise StatsError(

@@ -367,6 +367,14 @@ def test_a_total_that_its_grades_miss_by_one_tenth_is_refused(tmp_path):
         assert said == 0 or f"mmasi is {total}, and its grades make 6. Expected the same" in words
 
 
+def test_a_total_that_is_rounded_to_a_whole_number_is_exported_as_the_grades_make_it(tmp_path):
+    code, words = export_of(tmp_path, READS.replace(",1.8,", ",2,").replace(",0.9,", ",1,"))
+    assert code in (0, 1), words
+    told = [row["value"] for row in table(tmp_path / "out" / "long.csv")[1] if row["item"] == "mmasi"]
+    assert {"1.8", "0.9"} <= set(told)
+    assert not {"2", "1"} & set(told)
+
+
 def test_a_read_that_lacks_a_grade_has_no_total_and_a_reason(tmp_path):
     told = READS.replace(",1,3,0,,0,,0,", ",1,3,0,,0,,,")
     code, words = export_of(tmp_path, told)

@@ -152,6 +152,24 @@ def test_scores_that_were_made_in_two_ways_are_not_compared(study, tmp_path, col
             told = " ".join(done.output.split())
             said = "The rows of scores-2.csv were made in 2 ways, which do not compare: "
             assert (said in told) == ("48 by masi_vision" in told) == bool(code)
+            assert (f"Expected one {column} in all of them." in told) == bool(code)
+
+
+def test_a_visit_without_a_score_is_compared_with_none_whatever_made_it(study, tmp_path):
+    """Of the endpoint: a row may have another score."""
+    _, rows = table(study / "truth.csv")
+    made = [row | {"version": "0.1.0", "masi": "", "models_sha256": "aa"} for row in rows]
+    made[0] |= {"mmasi": "", "masi": "9.0", "status": "not_scored", "reason": "no_face", "version": "0.2.0"}
+    made[0] |= {"models_sha256": "bb"}
+    scores = write_rows(tmp_path / "scores.csv", made)
+    with_scores = ["agree", study / "reads.csv", "--scores", scores, "--draws", 100]
+    for number, words in enumerate((["outcome", scores], with_scores)):
+        done = masi(*words, "--out", tmp_path / str(number))
+        assert done.exit_code == 0, done.output
+    write_rows(scores, [made[0] | {"mmasi": "7.0"}, *made[1:]])
+    done = masi("outcome", scores, "--out", tmp_path / "mixed")
+    assert done.exit_code == 2
+    assert "Expected one version, one models_sha256 in all of them." in " ".join(done.output.split())
 
 
 def test_whether_the_run_was_whole_is_asked_of_scores_and_said_where_nobody_knows(study, tmp_path):

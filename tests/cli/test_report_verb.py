@@ -140,10 +140,16 @@ def test_what_made_other_figures_is_not_told_of_these(study, tmp_path, table):
 
 def test_what_was_made_before_the_reading_was_closed_is_called_no_final_result(study, tmp_path):
     """On the screen, in what is kept, and on the page, even where the page shows no reads."""
-    for name, closed, said in (("open", "", True), ("closed", "2026-05-02T10:00:00+00:00", False)):
+    when = "2026-05-02T10:00:00+00:00"
+    for name, first, rest, said in (
+        ("open", "", "", True),
+        ("closed", when, when, False),
+        ("one closed", when, "", True),
+    ):
         folder = tmp_path / name
         folder.mkdir()
-        reads = write_rows(folder / "reads.csv", [row | {"closed_utc": closed} for row in signed_reads()])
+        told = [row | {"closed_utc": rest if n else first} for n, row in enumerate(signed_reads())]
+        reads = write_rows(folder / "reads.csv", told)
         arms = ["--allocation", study / "arms.csv"]
         analyses = {
             "agreement": ("agreement.json", ["agree", reads, "--draws", 100]),

@@ -222,7 +222,10 @@ def test_a_region_that_was_not_graded_leaves_no_score_and_one_without_pigment_do
             "reads.csv, P1 v1 by A: mmasi is 6.0, and its grades make 4. Expected the same",
         ),
         ([wide("P1", "v1", "A", [4] * 4, [1] * 4, mmasi="4.1")], "mmasi is 4.1, and its grades make 4"),
-        ([wide("P1", "v1", "A", [4] * 4, [1] * 4, mmasi="four")], "mmasi is four, and its grades make 4"),
+        ([wide("P1", "v1", "A", [4] * 4, [1] * 4, mmasi="four")], "mmasi is 'four'. Expected a number with"),
+        ([wide("P1", "v1", "A", [4] * 4, [1] * 4, mmasi="4,0")], "mmasi is '4,0'. Expected a number with"),
+        ([wide("P1", "v1", "A", [4, 4, 4, 3], [2] * 4, mmasi="7")], "mmasi is 7, and its grades make 7.8"),
+        ([wide("P1", "v1", "A", [4, 4, 4, 3], [2] * 4, mmasi="8.0")], "mmasi is 8.0, and its grades make"),
         (
             [wide("P1", "v1", "A", [4] * 4, [1] * 4, mmasi="4.0", chin_darkness="")],
             "P1 v1 by A: a total is there, and chin has no grade",
@@ -237,6 +240,12 @@ def test_a_region_that_was_not_graded_leaves_no_score_and_one_without_pigment_do
 def test_reads_that_cannot_be_are_refused_with_a_sentence(rows, said):
     with pytest.raises(StatsError, match=said):
         reads_from(rows, "reads.csv")
+
+
+@pytest.mark.parametrize("told", ["8", "7.8", "7.80", "7.80000001"])
+def test_a_total_that_somebody_rounded_is_no_contradiction_and_the_grades_count(told):
+    (read,) = reads_from([wide("P1", "v1", "A", [4, 4, 4, 3], [2] * 4, mmasi=told)], "reads.csv")
+    assert read.mmasi == pytest.approx(7.8)
 
 
 @pytest.mark.parametrize("told", ["4.0", "4", "4.05", "", "NA"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from masi_vision.csv_table import csv_line, csv_text, guarded
+from masi_vision.errors import OutputError
 from masi_vision.report.tables import number
 from masi_vision.written import writing
 
@@ -59,6 +60,26 @@ class ScoredAgain:
         scores = {f"mmasi_{when}": number(one.mmasi, 1) for when, one in results.items()}
         names = {"patient": guarded(self.patient), "visit": guarded(self.visit), "why": guarded(self.why)}
         return {"run_utc": self.run_utc, "visits_again": self.visits_again, **names, **told, **scores}
+
+
+def refuse_other_history(file: Path) -> None:
+    """Refuse a file of this name to which no line can be added: somebody's own, or another version's.
+
+    Raises
+    ------
+    OutputError
+    """
+    with writing(file):
+        if not file.exists():
+            return
+        with file.open("rb") as stream:
+            head = stream.readline().decode("utf-8-sig", "replace").rstrip("\r\n")
+    if head not in ("", ",".join(HISTORY_COLUMNS)):
+        raise OutputError(
+            f"{file} is no history of this version: its first line is {head[:60]!r}. Expected "
+            f"{HISTORY_COLUMNS[0]},{HISTORY_COLUMNS[1]} and so on, as masi batch writes it. Give the file "
+            "another name: it is read no more, and a new one is begun."
+        )
 
 
 def add_to_history(folder: Path, visits: Sequence[ScoredAgain]) -> None:

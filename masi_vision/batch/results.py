@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from masi_vision.batch.history import HISTORY, refuse_other_history
 from masi_vision.batch.ledger import LEDGER, Ledger, Place, Record, copy_ledger
 from masi_vision.batch.shard import Shard
 from masi_vision.errors import OutputError
@@ -118,6 +119,7 @@ class ResultsFolder:
                     f"{self.folder} holds {', '.join(held)} of another verb. Expected a new folder, or one "
                     "of masi batch. Name another with --out."
                 )
+        refuse_other_history(self.folder / HISTORY)
 
     def _clear_parts(self) -> None:
         """Take away what a killed run or worker was writing."""

@@ -111,6 +111,24 @@ def test_a_line_that_was_not_finished_is_ended_before_the_next(study, out, perfo
     assert len(lengths) == 9
 
 
+@pytest.mark.parametrize("text", ["date,what\n2026-05-01,our trial began\n", "no table at all"])
+def test_a_file_of_that_name_that_is_no_history_is_refused_before_anything_is_scored(study, out, text):
+    (out / HISTORY).write_text(text)
+    was = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    for also in (["--dry-run"], ["--overlays"]):
+        done = masi("batch", study, "--out", out, "--workers", 1, *also)
+        assert done.exit_code == 2, done.output
+        words = " ".join(done.output.split())
+        assert f"is no history of this version: its first line is {text.splitlines()[0]!r}" in words
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == was
+
+
+def test_a_history_that_another_program_saved_is_still_one(study, out):
+    lines = [",".join(HISTORY_COLUMNS), ",".join("x" for _ in HISTORY_COLUMNS)]
+    (out / HISTORY).write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    assert masi("batch", study, "--out", out, "--dry-run").exit_code == 0
+
+
 def test_a_history_that_a_killed_run_left_behind_is_joined_to_that_at_the_address():
     assert joined(b"head\na\nb\n", b"head\na\nc\n") == b"head\na\nb\nc\n"
     assert joined(b"head\na\n", b"") == b"head\na\n"

@@ -9,6 +9,7 @@ import typer
 
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
+from masi_vision.cli.left_out import Without, left_out_of
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.provenance import check_run, provenance_of, say_open, say_two_sites
 from masi_vision.csv_table import csv_text, guarded
@@ -52,6 +53,7 @@ def agree(
     draws: Annotated[
         int, typer.Option(min=100, help="How often patients are drawn for the intervals.")
     ] = 1000,
+    without: Without = None,
     overwrite: Overwrite = False,
 ) -> int:
     """Measure agreement between readers, with themselves, and with the software; intervals by patient."""
@@ -61,7 +63,8 @@ def agree(
     from masi_vision.written import json_text, write_file
 
     make_ready(out, (AGREEMENT, MADE), overwrite=overwrite)
-    rows = rows_of(reads)
+    left = left_out_of(without)
+    rows = left.rows(rows_of(reads))
     read = reads_from(rows, reads.name)
     if protocol is not None:
         from masi_vision.stats.outcome import load_protocol
@@ -75,16 +78,17 @@ def agree(
     typer.echo(f"Change is from {first} to {last}." if first != last else "No change: one visit.")
     by_software = None
     if scores is not None:
-        table = rows_of(scores)
+        table = left.rows(rows_of(scores))
         check_run(scores, table)
         refuse_mixed(table, scores.name, "mmasi")
         by_software = scores_table(table, scores.name)
         _check_shared(read, by_software, {(row["patient"] or row["visit"], row["visit"]) for row in table})
+    left.say()
     found = findings(read, by_software, baseline=first, final=last, draws=draws)
     digest = rows_sha256(rows)
     text = table_of(found, digest)
     write_file(out / AGREEMENT, text, private=True)
-    made = provenance_of({"reads": reads, "scores": scores}, rows, {AGREEMENT: text})
+    made = provenance_of({"reads": reads, "scores": scores}, rows, {AGREEMENT: text}, len(left.patients))
     write_file(out / MADE, json_text(made | {READS_SHA256: digest}), private=True)
     _say(found)
     readers = ", ".join(sorted({one.rater for one in read}))

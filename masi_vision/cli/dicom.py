@@ -32,12 +32,13 @@ Mask = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class DicomOrder:
-    """Where photographs and masks lie, and where the files go."""
+    """Where photographs and masks lie, where the files go, and of which patients there are none."""
 
     study: str
     photos: Path
     masks: Path
     out: Path
+    left_out: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -68,6 +69,8 @@ def write_dicom(order: DicomOrder, scores: Sequence[Mapping[str, str]]) -> Dicom
         if row.get("repeat_of"):  # another copy of a photograph that is there
             continue
         name = names.of(patient, visit)
+        if patient in order.left_out:  # named all the same: the masks of others are numbered with theirs
+            continue
         if max(len(patient), len(visit)) > _LONGEST or "\\" in patient + visit:
             why = f"DICOM takes names of at most {_LONGEST} characters, none of them \\."
             made.problems.append(f"{name}: {why}")

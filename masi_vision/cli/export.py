@@ -10,6 +10,7 @@ import typer
 
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import how_to_install, missing, need_extra
+from masi_vision.cli.left_out import Without, left_out_of
 from masi_vision.cli.options import Overwrite, refuse_coded_set
 from masi_vision.csv_table import Row
 from masi_vision.errors import OutputError, StatsError
@@ -17,6 +18,7 @@ from masi_vision.reads_table import is_locked, refuse_strangers, rows_of
 from masi_vision.written import write_pieces, writing
 
 if TYPE_CHECKING:
+    from masi_vision.cli.dicom import DicomOrder
     from masi_vision.report.exports import Value
 
 _COLUMNS = ("patient", "visit")
@@ -47,6 +49,7 @@ def export(
         Path | None,
         typer.Option(metavar="DIR", help="Masks of --save-masks for --photos; RESULTS/masks where omitted."),
     ] = None,
+    without: Without = None,
     overwrite: Overwrite = False,
 ) -> int:
     """Write a long table with its dictionary, REDCap, SDTM RS, FHIR; with extras Parquet, XPT and DICOM."""
@@ -56,8 +59,11 @@ def export(
         raise StatsError("--photos needs --results, whose scores.csv says whose photos they are. Add it.")
     if photos is not None:
         _need_dicom(photos)
-    table = [] if reads is None else _checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name)
-    scores, regions = ([], []) if results is None else _scored(results)
+    left = left_out_of(without)
+    table = [] if reads is None else left.rows(_checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name))
+    scored, regions = ([], []) if results is None else _scored(results)
+    scores, regions = left.rows(scored), left.rows(regions)
+    left.say()
     refuse_strangers(table, scores, (reads.name if reads else "", "scores.csv"))
     values = _values_of(table, reads, scores, regions)
     files, lacking = _texts(values, study)
@@ -71,7 +77,10 @@ def export(
         typer.echo(problem)
     if photos is None or results is None:
         return SOME_NOT_SCORED if lacking else DONE
-    whole = _write_dicom(scores, study, photos, masks, results, out)
+    from masi_vision.cli.dicom import DicomOrder
+
+    order = DicomOrder(study, photos, masks or results / "masks", out / _DICOM, left.patients)
+    whole = _write_dicom(order, scored, masks_named=masks is not None)
     return DONE if whole and not lacking else SOME_NOT_SCORED
 
 
@@ -140,13 +149,10 @@ def _write(out: Path, files: Mapping[str, Iterable[str]]) -> list[str]:
     return [*files]
 
 
-def _write_dicom(
-    scores: list[Row], study: str, photos: Path, masks: Path | None, results: Path, out: Path
-) -> bool:
+def _write_dicom(order: DicomOrder, scores: list[Row], *, masks_named: bool) -> bool:
     """Write photographs and masks as DICOM; whether all of them could be."""
-    from masi_vision.cli.dicom import DicomOrder, write_dicom
+    from masi_vision.cli.dicom import write_dicom
 
-    order = DicomOrder(study, photos, masks or results / "masks", out / _DICOM)
     shown = write_dicom(order, scores)
     counts = f"{shown.photographs} photographs and {shown.segmentations} segmentations"
     typer.echo(f"{counts} in {order.out}. They show faces.")
@@ -155,7 +161,7 @@ def _write_dicom(
         typer.echo(f"{order.masks} is no folder: no segmentations. Name the masks with --masks.")
     for problem in shown.problems:
         typer.echo(problem)
-    return not shown.problems and not (no_masks and masks is not None)
+    return not shown.problems and not (no_masks and masks_named)
 
 
 def _check_study(study: str) -> None:

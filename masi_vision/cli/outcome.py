@@ -11,6 +11,7 @@ import typer
 
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import need_extra
+from masi_vision.cli.left_out import LeftOut, Without, left_out_of
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.provenance import PROVENANCE, check_run, provenance_of, say_open, say_two_sites
 from masi_vision.csv_table import csv_text, guarded
@@ -46,6 +47,7 @@ def outcome(
     events: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Complications: patient,visit,event.")
     ] = None,
+    without: Without = None,
     overwrite: Overwrite = False,
 ) -> int:
     """Compare the arms of a trial: ANCOVA, MMRM, improvement, responders, what is missing."""
@@ -55,12 +57,14 @@ def outcome(
 
     make_ready(out, (OUTCOME, PATIENTS, PROTOCOL), overwrite=overwrite)
     rules = load_protocol(protocol)
-    rows = rows_of(table)
+    left = left_out_of(without)
+    rows = left.rows(rows_of(table))
     if not (rows and "reader" in rows[0]):  # a read rests on no run of the software
         check_run(table, rows)
-    arms = _arms(rows, allocation, table.name)
+    arms = _arms(rows, allocation, table.name, left)
     courses = courses_of(rows, arms, rules.endpoint, table.name)
-    found = _figures(courses, arms, rules, others, events)
+    found = _figures(courses, arms, rules, others, events, left)
+    left.say()
     written = {
         OUTCOME: _csv(OutcomeFigure, found, rules),
         PATIENTS: _csv(Gain, gains(courses, rules), rules),
@@ -73,7 +77,7 @@ def outcome(
         "protocol_sha256": rules.sha256,
         "table": kind,
         "table_sha256": rows_sha256(rows),
-        PROVENANCE: provenance_of(went_in, rows, written),
+        PROVENANCE: provenance_of(went_in, rows, written, len(left.patients)),
     }
     write_file(out / PROTOCOL, json_text(asked), private=True)
     say_open(rows, table.name)
@@ -86,13 +90,15 @@ def outcome(
     return SOME_NOT_SCORED if lacking else DONE
 
 
-def _arms(rows: Sequence[Mapping[str, str]], allocation: Path | None, name: str) -> dict[str, str]:
+def _arms(
+    rows: Sequence[Mapping[str, str]], allocation: Path | None, name: str, left: LeftOut
+) -> dict[str, str]:
     """Arm of every patient, by the allocation where there is one; the table must not contradict it."""
     from masi_vision.stats.courses import arms_of
 
     if allocation is None:
         return arms_of(rows, name)
-    arms = arms_of(rows_of(allocation), allocation.name)
+    arms = arms_of(left.rows(rows_of(allocation)), allocation.name)
     if rows and "arm" in rows[0]:
         _refuse_other_arms(arms, arms_of(rows, name), allocation.name, name)
     return arms
@@ -104,6 +110,7 @@ def _figures(
     rules: OutcomeProtocol,
     others: Path | None,
     events: Path | None,
+    left: LeftOut,
 ) -> list[OutcomeFigure]:
     from masi_vision.stats.outcome import event_results, other_results
     from masi_vision.stats.outcome import outcome as figures
@@ -111,9 +118,9 @@ def _figures(
     found = figures(courses, rules)
     if others is not None:
         visits = {visit for one in courses for visit in one.values}
-        found += other_results(rows_of(others), arms, rules, others.name, visits)
+        found += other_results(left.rows(rows_of(others)), arms, rules, others.name, visits)
     if events is not None:
-        found += event_results(rows_of(events), arms, events.name)
+        found += event_results(left.rows(rows_of(events)), arms, events.name)
     return found
 
 

@@ -19,12 +19,21 @@ from masi_vision.version import __version__
 _SHOWN = 5
 PROVENANCE = "provenance"
 """Key of protocol.json: what made the outcome."""
-_KINDS = {"version": str, "made_utc": str, "tables_sha256": dict, "files_sha256": dict}
+_KINDS = {
+    "version": str,
+    "made_utc": str,
+    "tables_sha256": dict,
+    "files_sha256": dict,
+    "patients_left_out": int,
+}
 """Keys that a report tells, or goes by, and what stands there."""
 
 
 def provenance_of(
-    tables: Mapping[str, Path | None], rows: Sequence[Mapping[str, str]], written: Mapping[str, str]
+    tables: Mapping[str, Path | None],
+    rows: Sequence[Mapping[str, str]],
+    written: Mapping[str, str],
+    left_out: int,
 ) -> dict[str, Any]:
     """Program and time of an analysis, and the SHA-256 of every table that went in and that came out.
 
@@ -36,6 +45,8 @@ def provenance_of(
         Of the table that is analysed: of reads it is told whether more may come.
     written : mapping
         Name of each table of figures to its text.
+    left_out : int
+        How many patients; not the hash of the file that names them, from which a short name could be guessed.
     """
     return {
         "program": "masi_vision",
@@ -46,6 +57,7 @@ def provenance_of(
         },
         "files_sha256": {name: sha256(text.encode()).hexdigest() for name, text in written.items()},
         "reading_closed": is_closed(rows),
+        "patients_left_out": left_out,
     }
 
 

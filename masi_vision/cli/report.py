@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ import typer
 from masi_vision.cli.agree import AGREEMENT, MADE, READS_SHA256
 from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
+from masi_vision.cli.left_out import Without, left_out_of, refuse_others_left_out
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL
 from masi_vision.cli.provenance import PROVENANCE, refuse_other_provenance, told_in
@@ -50,6 +51,7 @@ def report(
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Write report.pdf too; needs the extra pdf.")] = False,
     title: Annotated[str, typer.Option(help="What the page is called.")] = "Melasma study",
+    without: Without = None,
     overwrite: Overwrite = False,
 ) -> int:
     """Write a study as one page: photos in and refused, quality, agreement, outcome, versions and hashes."""
@@ -63,12 +65,15 @@ def report(
     refuse_stopped(results)
     refuse_cut_short(results)
     own = rows_of(results / "scores.csv")
-    opened = rows_of(scores) if scores else own
+    whole = rows_of(scores) if scores else own
     run = _run_of(results)
-    _refuse_other_tables(opened, scores or results / "scores.csv")
-    _refuse_of_other_run(opened, run, scores or results)
-    _refuse_other_counts(opened, run, scores or results / "scores.csv")
-    read = rows_of(reads) if reads else []
+    _refuse_other_tables(whole, scores or results / "scores.csv")
+    _refuse_of_other_run(whole, run, scores or results)
+    _refuse_other_counts(whole, run, scores or results / "scores.csv")
+    left = left_out_of(without)
+    opened, read = left.rows(whole), left.rows(rows_of(reads) if reads else [])
+    left.say()
+    run = _run_without(run, [row for row in whole if row["patient"] in left.patients])
     if reads and not any(row.get("reader") for row in read):
         raise StatsError(f"{reads.name} names no reader. Expected reads, after masi unblind.")
     refuse_strangers(read, opened, (reads.name if reads else "", (scores or results / "scores.csv").name))
@@ -83,7 +88,7 @@ def report(
         _refuse_of_other_table(asked, {"reader": read, "mmasi": opened}, outcome)
     drawings = [*_scores_drawn(opened), *_agreement_drawn(read, opened, agreed)]
     drawings += _outcome_drawn(found, asked)
-    shown = _strips_of(strips, {row["patient"] for row in opened}) if strips else []
+    shown = _strips_of(strips, {row["patient"] for row in opened}, left.patients) if strips else []
     page = study_page(
         StudyReport(
             title=title,
@@ -93,9 +98,10 @@ def report(
             agreement=agreed,
             outcome=found,
             protocol=asked,
-            provenance=_provenance(asked, outcome, agreement),
+            provenance=_provenance(asked, outcome, agreement, left.patients),
             drawings=drawings,
             strips=shown,
+            left_out=len(left.patients),
         )
     )
     printed = _pdf_of(page) if pdf else None
@@ -113,7 +119,10 @@ def report(
 
 
 def _provenance(
-    asked: Mapping[str, Any] | None, outcome: Path | None, agreement: Path | None
+    asked: Mapping[str, Any] | None,
+    outcome: Path | None,
+    agreement: Path | None,
+    left_out: Collection[str],
 ) -> dict[str, Mapping[str, Any]]:
     """What made the agreement and the outcome; nothing of one that a version before this one made."""
     made: dict[str, Mapping[str, Any]] = {}
@@ -125,6 +134,8 @@ def _provenance(
         again = "Make the agreement again."
         made["Agreement"] = told_in(agreement / MADE, (), f"what masi agree writes. {again[:-1]}")
         refuse_other_provenance(made["Agreement"], agreement / MADE, (AGREEMENT,), again)
+    for what, told in made.items():
+        refuse_others_left_out(told["patients_left_out"], left_out, what.lower())
     return made
 
 
@@ -143,7 +154,7 @@ def _protocol_of(folder: Path, found: Rows) -> dict[str, Any]:
     return asked
 
 
-def _strips_of(compared: Path, patients: set[str]) -> list[Strip]:
+def _strips_of(compared: Path, patients: set[str], left_out: Collection[str]) -> list[Strip]:
     """The pictures of masi compare from the front, small enough for a page of eighty patients."""
     from masi_vision.cli.run import CHANGES_CSV, PICTURES
     from masi_vision.report.names import FileNames
@@ -162,7 +173,7 @@ def _strips_of(compared: Path, patients: set[str]) -> list[Strip]:
             lacking.append(f"{row['follow_up']} ({row.get('reason', '').replace('_', ' ')})")
         elif row.get("residual_front") == "":
             lacking.append(f"{row['follow_up']} (not from the front)")
-    if others := series.keys() - patients - {""}:
+    if others := series.keys() - patients - {"", *left_out}:
         raise StatsError(
             f"{compared} shows {', '.join(sorted(others)[:3])}, of whom there is no score here. Expected the "
             "results of masi compare on this study. Name its folder."
@@ -171,6 +182,8 @@ def _strips_of(compared: Path, patients: set[str]) -> list[Strip]:
     try:
         for patient, lacking in series.items():
             file = compared / PICTURES / f"{names.of(patient or 'visits', '')}{_FRONT}"
+            if patient in left_out:
+                continue
             drawn = smaller_jpeg(file.read_bytes(), width_px=_STRIP_PX) if file.exists() else b""
             strips.append(Strip(patient or "The visits", drawn, lacking))
     except (OSError, ValueError) as error:
@@ -206,6 +219,18 @@ def _run_of(results: Path) -> dict[str, Any]:
             "batch."
         ) from error
     return run
+
+
+def _run_without(run: Mapping[str, Any], dropped: Rows) -> dict[str, Any]:
+    """What run.json tells, without the visits of patients who are left out."""
+    if not dropped:
+        return dict(run)
+    units = {("", row["code"]) if row.get("code") else (row["patient"], row["visit"]) for row in dropped}
+    scored = sum(row["status"] == "scored" for row in dropped)
+    fewer = {"visits_found": len(dropped), "scored": scored, "not_scored": len(dropped) - scored}
+    counts = {name: count - fewer[name] for name, count in run.get("counts", {}).items() if name in fewer}
+    kept = [one for one in run.get("inputs", ()) if (one.get("patient") or "", one.get("visit")) not in units]
+    return dict(run) | {"inputs": kept, "counts": counts}
 
 
 def _refuse_other_tables(scores: Rows, source: Path) -> None:
@@ -247,7 +272,8 @@ def _refuse_other_counts(scores: Rows, run: Mapping[str, Any], source: Path) -> 
         raise StatsError(
             "{} has {} visits scored and {} not, and run.json of RESULTS counts {} and {}. Expected every "
             "visit of that run, hidden repeats too, as masi unblind writes them. Name the RESULTS that the "
-            "table came from; of several runs make one with masi batch.".format(source, *found, *expected)
+            "table came from; of several runs make one with masi batch. A patient who withdrew stays in the "
+            "table, and is left out with --without.".format(source, *found, *expected)
         )
 
 

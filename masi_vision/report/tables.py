@@ -264,7 +264,8 @@ def refuse_cut_short(results: Path) -> None:
     if why := why_cut_short(results):
         raise StatsError(
             f"{why}. Expected the table as the run wrote it. Copy the results again; a table of some visits "
-            "belongs into a folder of its own."
+            "belongs into a folder of its own, and a patient who withdrew stays in it: --without "
+            "of masi export and masi report leaves the patient out."
         )
 
 

@@ -640,6 +640,16 @@ def test_photographs_of_a_coded_set_get_their_patients_back(dicom, tmp_path):
     assert {"P1_v1_front", "P1_v1_front_segmentation", "P2_v2_front"} <= there
 
 
+def test_no_photograph_of_who_is_left_out_is_among_the_dicom_files(dicom, tmp_path):
+    (tmp_path / "withdrawn.csv").write_text("patient\nP1\n")
+    parts = ["--results", dicom / "results", "--study", "S", "--photos", dicom / "study"]
+    done = masi("export", *parts, "--without", tmp_path / "withdrawn.csv", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "2 photographs and 2 segmentations" in done.output
+    there = {file.name.partition("_")[0] for file in (tmp_path / "out" / "dicom").iterdir()}
+    assert there == {"P2"}
+
+
 def test_masks_that_are_missing_are_told_and_the_photograph_is_there(dicom, tmp_path):
     masks = tmp_path / "masks"
     shutil.copytree(dicom / "results" / "masks", masks)

@@ -90,9 +90,13 @@ def test_what_an_earlier_version_made_has_no_provenance_and_a_spoilt_one_is_refu
 @pytest.mark.parametrize(
     ("provenance", "lacking"),
     [
-        ("", "version, made_utc, tables_sha256, files_sha256"),
-        ({"version": "1"}, "made_utc, tables_sha256, files_sha256"),
-        ({"version": "1", "made_utc": "now", "tables_sha256": "x", "files_sha256": {}}, "tables_sha256"),
+        ("", "version, made_utc, tables_sha256, files_sha256, patients_left_out"),
+        ({"version": "1"}, "made_utc, tables_sha256, files_sha256, patients_left_out"),
+        (
+            {"version": "1", "made_utc": "now", "tables_sha256": "x", "files_sha256": {}}
+            | {"patients_left_out": 0},
+            "tables_sha256",
+        ),
     ],
 )
 def test_a_provenance_that_tells_nothing_is_refused_and_what_it_lacks_is_named(

@@ -1,0 +1,113 @@
+"""Patients who are left out: of every table that goes in, counted, and named in nothing that is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from masi_vision.csv_table import Row
+from masi_vision.errors import StatsError
+from masi_vision.names import without_zeros
+from masi_vision.reads_table import need_columns, rows_of
+
+Without = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Whom to leave out, as who withdrew: a table with a column patient."),
+]
+
+
+@dataclass
+class LeftOut:
+    """Who is left out, and who was met in the tables.
+
+    Parameters
+    ----------
+    patients : frozenset of str
+        As the tables name them.
+    source : str
+        Name of the file that lists them, for sentences.
+    """
+
+    patients: frozenset[str] = frozenset()
+    source: str = ""
+    _met: set[str] = field(default_factory=set)
+
+    def rows(self, table: Sequence[Row]) -> list[Row]:
+        """A table without the rows of these patients."""
+        if not self.patients:
+            return list(table)
+        self._met |= {row.get("patient", "") for row in table}
+        return [row for row in table if row.get("patient", "") not in self.patients]
+
+    def say(self) -> None:
+        """Say how many are left out, and whom no table knows.
+
+        Raises
+        ------
+        StatsError
+            A table knows a patient by another spelling, who would stay in.
+        """
+        if not self.patients:
+            return
+        unknown = sorted(self.patients - self._met)
+        spelled = {without_zeros(name): name for name in self._met}
+        for name in unknown:
+            if other := spelled.get(without_zeros(name)):
+                raise StatsError(
+                    f"{self.source} names {name!r}, and a table has {other!r}. Expected one spelling. "
+                    "Correct it: the patient would not be left out."
+                )
+        typer.echo(f"Patients left out: {len(self.patients)}, as {self.source} lists them.")
+        if unknown:
+            typer.echo(
+                f"masi: no table here has a row of {', '.join(unknown)}, whom {self.source} lists. Expected "
+                "names as the tables have them. Look for a misspelt one: its patient would not be left out.",
+                err=True,
+            )
+
+
+def left_out_of(file: Path | None) -> LeftOut:
+    """Who is left out by a file with one patient a row; nobody where there is none.
+
+    Raises
+    ------
+    StatsError
+        It is no such table, or names nobody.
+    """
+    if file is None:
+        return LeftOut()
+    rows = rows_of(file)
+    need_columns(rows, ("patient",), file.name)
+    if not rows or not all(row["patient"] for row in rows):
+        raise StatsError(
+            f"{file.name} has {'a row without a patient' if rows else 'no row'}. Expected the column "
+            "patient, and the name of one in each row. Complete it."
+        )
+    return LeftOut(frozenset(row["patient"] for row in rows), file.name)
+
+
+def refuse_others_left_out(made: int, here: Collection[str], what: str) -> None:
+    """Refuse an analysis on a page that leaves out other patients.
+
+    Parameters
+    ----------
+    made : int
+        How many the analysis left out.
+    here : collection of str
+        Who is left out here.
+    what : str
+        The analysis, as "outcome".
+
+    Raises
+    ------
+    StatsError
+    """
+    if made != len(here):
+        raise StatsError(
+            f"The {what} was made with {made} patients left out, and {len(here)} are left out here. Expected "
+            f"the same. Name the same file with --without, or make the {what} again with it."
+        )

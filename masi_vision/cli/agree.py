@@ -11,7 +11,8 @@ from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.left_out import Without, left_out_of
 from masi_vision.cli.options import Overwrite, make_ready
-from masi_vision.cli.provenance import check_run, provenance_of, say_open, say_two_sites
+from masi_vision.cli.provenance import provenance_of
+from masi_vision.cli.tables import check_run, say_open, say_two_sites
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import refuse_mixed, refuse_spelled_alike, rows_of, rows_sha256

@@ -13,7 +13,8 @@ from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.left_out import LeftOut, Without, left_out_of
 from masi_vision.cli.options import Overwrite, make_ready
-from masi_vision.cli.provenance import PROVENANCE, check_run, provenance_of, say_open, say_two_sites
+from masi_vision.cli.provenance import PROVENANCE, provenance_of
+from masi_vision.cli.tables import check_run, say_open, say_two_sites
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import AMOUNT, rows_of, rows_sha256

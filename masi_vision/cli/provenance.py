@@ -1,22 +1,18 @@
-"""What made an analysis, and what is to be said of the tables that went in."""
+"""What made an analysis: kept beside its figures, and held against them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from masi_vision.errors import StatsError, reason_of
-from masi_vision.names import same_within_sites
-from masi_vision.reads_table import CLOSED, is_closed
+from masi_vision.reads_table import is_closed
 from masi_vision.version import __version__
 
-_SHOWN = 5
 PROVENANCE = "provenance"
 """Key of protocol.json: what made the outcome."""
 _KINDS = {
@@ -52,54 +48,11 @@ def provenance_of(
         "program": "masi_vision",
         "version": __version__,
         "made_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "tables_sha256": {
-            option: sha256(file.read_bytes()).hexdigest() for option, file in tables.items() if file
-        },
+        "tables_sha256": {option: _sha256(file) for option, file in tables.items() if file},
         "files_sha256": {name: sha256(text.encode()).hexdigest() for name, text in written.items()},
         "reading_closed": is_closed(rows),
         "patients_left_out": left_out,
     }
-
-
-def say_open(rows: Sequence[Mapping[str, str]], name: str) -> None:
-    """Say of reads that they may still be corrected, and others come."""
-    if is_closed(rows) is False:
-        typer.echo(
-            f"masi: {name} was exported before the reading was closed: no final result. Expected "
-            f"a time in {CLOSED} of every row. Close the reading (masi review close), and export it again.",
-            err=True,
-        )
-
-
-def say_two_sites(patients: Iterable[str]) -> None:
-    """Say which patients may be one who moved to another site."""
-    if not (found := same_within_sites(patients)):
-        return
-    shown = "; ".join(" and ".join(alike) for alike in found[:_SHOWN])
-    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    typer.echo(
-        f"masi: patients of one name at two sites count as two patients: {shown}{more}. Expected one name of "
-        "each patient. Where one moved, a manifest (patient,visit,view,path) gives all visits one name.",
-        err=True,
-    )
-
-
-def check_run(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """Refuse the software's table of a run that did not end; say where nobody knows whether it did.
-
-    Raises
-    ------
-    StatsError
-    """
-    from masi_vision.report.tables import RUN_JSON, refuse_stopped
-
-    refuse_stopped(file.parent)
-    if rows and "version" in rows[0] and not (file.parent / RUN_JSON).exists():
-        typer.echo(
-            f"masi: no {RUN_JSON} lies beside {file.name}: whether the run that made it was whole is not "
-            "known. Copy it there from the results.",
-            err=True,
-        )
 
 
 def told_in(file: Path, keys: Collection[str], expected: str) -> dict[str, Any]:
@@ -151,8 +104,12 @@ def refuse_other_provenance(made: object, file: Path, tables: Collection[str], r
             f"else. Expected it as the command wrote it. {remedy}"
         )
     for name in tables:
-        if made["files_sha256"].get(name) != sha256((file.parent / name).read_bytes()).hexdigest():
+        if made["files_sha256"].get(name) != _sha256(file.parent / name):
             raise StatsError(
                 f"{file} tells what made other figures than those in {name} beside it. Expected both as one "
                 f"call of the command wrote them. {remedy}"
             )
+
+
+def _sha256(file: Path) -> str:
+    return sha256(file.read_bytes()).hexdigest()

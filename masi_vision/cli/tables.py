@@ -1,0 +1,54 @@
+"""Tables that go into an analysis: what is refused, or said, of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import typer
+
+from masi_vision.names import same_within_sites
+from masi_vision.reads_table import CLOSED, is_closed
+
+_SHOWN = 5
+
+
+def say_open(rows: Sequence[Mapping[str, str]], name: str) -> None:
+    """Say of reads that they may still be corrected, and others come."""
+    if is_closed(rows) is False:
+        typer.echo(
+            f"masi: {name} was exported before the reading was closed: no final result. Expected "
+            f"a time in {CLOSED} of every row. Close the reading (masi review close), and export it again.",
+            err=True,
+        )
+
+
+def say_two_sites(patients: Iterable[str]) -> None:
+    """Say which patients may be one who moved to another site."""
+    if not (found := same_within_sites(patients)):
+        return
+    shown = "; ".join(" and ".join(alike) for alike in found[:_SHOWN])
+    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    typer.echo(
+        f"masi: patients of one name at two sites count as two patients: {shown}{more}. Expected one name of "
+        "each patient. Where one moved, a manifest (patient,visit,view,path) gives all visits one name.",
+        err=True,
+    )
+
+
+def check_run(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Refuse the software's table of a run that did not end; say where nobody knows whether it did.
+
+    Raises
+    ------
+    StatsError
+    """
+    from masi_vision.report.tables import RUN_JSON, refuse_stopped
+
+    refuse_stopped(file.parent)
+    if rows and "version" in rows[0] and not (file.parent / RUN_JSON).exists():
+        typer.echo(
+            f"masi: no {RUN_JSON} lies beside {file.name}: whether the run that made it was whole is not "
+            "known. Copy it there from the results.",
+            err=True,
+        )

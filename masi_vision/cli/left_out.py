@@ -108,6 +108,6 @@ def refuse_others_left_out(made: int, here: Collection[str], what: str) -> None:
     """
     if made != len(here):
         raise StatsError(
-            f"The {what} was made with {made} patients left out, and {len(here)} are left out here. Expected "
-            f"the same. Name the same file with --without, or make the {what} again with it."
+            f"Patients left out of the {what}: {made}; here: {len(here)}. Expected the same ones. Name the "
+            f"same file with --without, or make the {what} again with it."
         )

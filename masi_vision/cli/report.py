@@ -283,8 +283,8 @@ def _refuse_of_other_reads(agreed: Rows, read: Rows, folder: Path) -> None:
     if made_of != {rows_sha256(read)}:
         found = "does not say of which reads it is" if made_of <= {""} else "is of other reads"
         raise StatsError(
-            f"The agreement of {folder} {found}. Expected what masi agree writes of the table of --reads. "
-            "Make the agreement again."
+            f"The agreement of {folder} {found}. Expected what masi agree writes of the table of --reads, "
+            "with the same --without. Make the agreement again."
         )
 
 
@@ -296,7 +296,8 @@ def _refuse_of_other_table(asked: Mapping[str, Any], shown: Mapping[str, Rows], 
     if made_of not in {rows_sha256(rows) for rows in shown.values() if rows}:
         raise StatsError(
             f"The outcome of {folder} is of another table ({asked.get('table', 'unknown')}). Expected that "
-            "of --reads, or the scores of the page. Make the outcome again, of the same file."
+            "of --reads, or the scores of the page, with the same --without. Make the outcome again, of the "
+            "same file."
         )
 
 

@@ -96,11 +96,13 @@ def test_a_page_leaves_out_whom_its_analyses_left_out(trial, tmp_path):
     analysed(trial, tmp_path / "all")
     analysed(trial, tmp_path / "fewer", *words)
     for made, also in (("all", words), ("fewer", [])):
-        assert report(trial, tmp_path / made, tmp_path / "report", *also).exit_code == 2
+        done = report(trial, tmp_path / made, tmp_path / "report", *also)
+        assert done.exit_code == 2
+        assert "with the same --without" in " ".join(done.output.split())
     other = write_rows(tmp_path / "two.csv", [{"patient": LEFT}, {"patient": "P099"}])
     done = report(trial, tmp_path / "fewer", tmp_path / "report", "--without", other)
     assert done.exit_code == 2
-    said = "was made with 1 patients left out, and 2 are left out here. Expected the same."
+    said = "Patients left out of the outcome: 1; here: 2. Expected the same ones."
     assert said in " ".join(done.output.split())
 
 

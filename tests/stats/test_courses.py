@@ -55,6 +55,14 @@ def test_a_table_of_changes_that_contradicts_itself_is_refused(rows, words):
         values(*rows)
 
 
+def test_changes_are_of_one_version_but_for_those_without_an_amount():
+    new, old = {"version": "0.2.0"}, {"version": "0.1.0"}
+    found = values(change() | new, change("P2", before="") | old)
+    assert found["P1"] == pytest.approx({"v1": 0.03, "v2": 0.02})
+    with pytest.raises(StatsError, match="Expected one version in all of them"):
+        values(change() | new, change("P2", found="") | old)  # its baseline counts
+
+
 def test_the_endpoint_and_the_table_must_fit():
     with pytest.raises(StatsError, match="Expected endpoint: amount_od of changes"):
         courses_of([change()], ARMS, "mmasi", "changes.csv")

@@ -2,7 +2,7 @@
 
     python benchmarks/large_patches.py --faces FACES [--write]
 
-The network learned from melasma that fills a third of a region, seldom more than two thirds, and
+Most of what the network learned from fills a third of a region, seldom more than two thirds, and
 `benchmarks/pigment.py` plants such. Here one site of an otherwise clear face is covered: by patches as those
 of training, 0.7 to 3 times as large, or by an even sheet over the whole region and a little more. What is
 found is set beside what is there.

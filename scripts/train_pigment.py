@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-EXPERIMENTS = ("pigment", "pigment_visits")
+EXPERIMENTS = ("pigment", "pigment_visits", "pigment_large")
 
 
 def main() -> None:

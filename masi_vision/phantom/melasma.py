@@ -14,6 +14,7 @@ from masi_vision.phantom.pattern import (
     Shape,
     membership,
     places,
+    sheet,
 )
 from masi_vision.phantom.plant import Floats, Rng
 
@@ -95,6 +96,7 @@ def draw_melasma(
     rng: Rng,
     *,
     symmetric: bool = True,
+    larger: float = 1.0,
 ) -> Melasma:
     """Draw one person's melasma.
 
@@ -102,8 +104,19 @@ def draw_melasma(
     ----------
     density_od : float
         Full density in the middle of its strongest patch.
+    larger : float
+        Times as wide and as high as usual.
     """
-    inside, strength = membership(shape, places(distribution, rng, symmetric=symmetric), pattern, rng)
+    where = places(distribution, rng, symmetric=symmetric, larger=larger)
+    return _of_density(*membership(shape, where, pattern, rng), density_od, colour)
+
+
+def draw_sheet(over: npt.NDArray[np.bool_], colour: Floats, density_od: float, rng: Rng) -> Melasma:
+    """Draw melasma that covers the regions ``over`` (H, W) evenly and whole."""
+    return _of_density(*sheet(over, rng), density_od, colour)
+
+
+def _of_density(inside: Floats, strength: Floats, density_od: float, colour: Floats) -> Melasma:
     density = np.where(inside > 0.02, inside * strength * density_od, 0)
     return Melasma(density.astype(np.float32), inside > 0.5, colour)
 

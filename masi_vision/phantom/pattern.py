@@ -62,13 +62,16 @@ _SITES: Mapping[Distribution, tuple[str, ...]] = {
 }
 
 
-def places(distribution: Distribution, rng: Rng, *, symmetric: bool = True) -> list[Ellipse]:
+def places(
+    distribution: Distribution, rng: Rng, *, symmetric: bool = True, larger: float = 1.0
+) -> list[Ellipse]:
     """Draw the places of one person's melasma; at least one.
 
-    Symmetric melasma lies on both sides, alike but not equal; else each side is drawn for itself.
+    Symmetric melasma lies on both sides, alike but not equal; else each side is drawn for itself. All are
+    ``larger`` times as wide and as high as they would be.
     """
     names = [name for name in _SITES[distribution] if rng.random() < 0.7] or [_SITES[distribution][0]]
-    size = np.exp(rng.normal(0, 0.35))
+    size = larger * np.exp(rng.normal(0, 0.35))
     drawn: list[Ellipse] = []
     for name in names:
         x, y, radius_x, radius_y = _PLACES[name]
@@ -104,6 +107,25 @@ def membership(
     inside = _DRAW[pattern](shape, depth, rng)
     mottle = 1 + 0.12 * smooth_noise(shape, 0.013 * shape[1], rng)
     return np.clip(inside, 0, 1).astype(np.float32), np.maximum(strength * mottle, 0.1).astype(np.float32)
+
+
+def sheet(over: npt.NDArray[np.bool_], rng: Rng) -> tuple[Floats, Floats]:
+    """An even sheet over whole regions, its rim a little inside theirs or outside: as `membership`.
+
+    Parameters
+    ----------
+    over : (H, W) bool
+        The regions.
+    """
+    shape, width = (over.shape[0], over.shape[1]), over.shape[1]
+    on = over.astype(np.uint8)
+    inwards, outwards = (cv2.distanceTransform(side, cv2.DIST_L2, cv2.DIST_MASK_5) for side in (on, 1 - on))
+    ragged = rng.uniform(0.0, 0.02) * smooth_noise(shape, 0.05 * width, rng)
+    outwards = np.minimum(outwards, width)  # of no region at all it is the largest number that there is
+    field = (inwards - outwards) / width + rng.uniform(-0.02, 0.05) + ragged
+    uneven = rng.uniform(0.0, 0.15) * smooth_noise(shape, 0.15 * width, rng)
+    inside = _edge(np.asarray(field, np.float32), float(rng.uniform(0.004, 0.03)))
+    return inside, np.asarray(np.clip(1 + uneven, 0.3, 1.3), np.float32)
 
 
 def _depth(shape: Shape, within: list[Ellipse]) -> tuple[Floats, Floats]:

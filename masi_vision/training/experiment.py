@@ -152,6 +152,9 @@ class PigmentAugmentation(Section):
         Least and largest.
     darker : float
         Factor on the planted dL*.
+    enlarged, sheets : float
+        How often a melasma is up to three times as wide and high as usual, and how often it covers whole
+        regions evenly.
     recombined : int
         With how many melasmas, distractors and cameras of its batch each face is photographed.
     one_occasion : float
@@ -168,6 +171,8 @@ class PigmentAugmentation(Section):
     distracted: Share
     distractor_strength: tuple[Weight, Weight]
     darker: Positive
+    enlarged: Share
+    sheets: Share
     recombined: Annotated[int, Field(ge=1, le=16)]
     one_occasion: Share
     camera: Annotated[float, Field(ge=0, le=2)]

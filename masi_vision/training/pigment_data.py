@@ -12,12 +12,12 @@ import numpy.typing as npt
 import torch
 
 from masi_vision.face.align import Alignment
-from masi_vision.face.atlas import MIRRORED_CODE, FaceAtlas, Floats
+from masi_vision.face.atlas import MASI_SUBUNITS, MIRRORED_CODE, SUBUNITS, FaceAtlas, Floats, Subunit
 from masi_vision.labels.dataset import UNKNOWN, Split
 from masi_vision.phantom.capture import Capture
 from masi_vision.phantom.colour import colour_from_lab_shift, density_for_delta_l
 from masi_vision.phantom.distractor import Distractor, distraction
-from masi_vision.phantom.melasma import Melasma, draw_melasma, no_melasma
+from masi_vision.phantom.melasma import Melasma, draw_melasma, draw_sheet, no_melasma
 from masi_vision.phantom.pattern import Distribution, Pattern, Shape
 from masi_vision.photo import srgb_to_linear
 from masi_vision.pigment import learned
@@ -33,6 +33,8 @@ Mask = npt.NDArray[np.bool_]
 
 _P_CLEAR = 0.2
 _P_SECOND_SITE = 0.3
+_P_COVERED, _P_BOTH_CHEEKS = 0.3, 0.8  # of a sheet: each region, and both cheeks alike
+_LARGEST = 3.0  # times as wide and as high as usual
 _MISPLACED = 0.01  # of the width, by landmarks that lie a little wrong
 _FACE_MOVED = 0.02  # of the width, the second face of a blend
 _SPREAD = (0.55, 1.6)  # of a blend's light and shade: the mean of two faces is softer than either
@@ -148,7 +150,7 @@ class PigmentSamples(Samples):
         shares = self._shares(rng) if blend else np.zeros((2, 4, 3))
         part = float(np.clip(shares[0], 0, 1).mean())
         skin = one.face.skin_rgb ** (1 - part) * other.face.skin_rgb**part
-        melasmas = [self._melasma(skin, shape, rng) for _ in range(TWINS)]
+        melasmas = [self._melasma(skin, one.face.codes, rng) for _ in range(TWINS)]
         taken, added = np.zeros((*shape, 3), np.float32), np.zeros((*shape, 1), np.float32)
         for kind in get_args(Distractor):
             if rng.random() < how.distracted:
@@ -203,8 +205,9 @@ class PigmentSamples(Samples):
         """What is known of two faces' own pigment: these have none."""
         return {}
 
-    def _melasma(self, skin_rgb: Floats, shape: Shape, rng: np.random.Generator) -> Melasma:
-        return draw_phantom(skin_rgb, rng, shape, darker=self.how.darker)
+    def _melasma(self, skin_rgb: Floats, codes: Pixels, rng: np.random.Generator) -> Melasma:
+        how = self.how
+        return draw_phantom(skin_rgb, rng, codes, darker=how.darker, enlarged=how.enlarged, sheets=how.sheets)
 
 
 class SitePigmentSamples(PigmentSamples):
@@ -242,10 +245,10 @@ class SitePigmentSamples(PigmentSamples):
             "density_known": np.stack([one.density_known, other.density_known]),
         }
 
-    def _melasma(self, skin_rgb: Floats, shape: Shape, rng: np.random.Generator) -> Melasma:
+    def _melasma(self, skin_rgb: Floats, codes: Pixels, rng: np.random.Generator) -> Melasma:
         if rng.random() >= self.how.planted:
-            return no_melasma(shape)
-        return super()._melasma(skin_rgb, shape, rng)
+            return no_melasma((codes.shape[0], codes.shape[1]))
+        return super()._melasma(skin_rgb, codes, rng)
 
 
 def _mirrored(frame: SiteFrame) -> SiteFrame:
@@ -276,27 +279,59 @@ def _displacement(rng: np.random.Generator, most: float) -> Floats:
 
 
 def draw_phantom(
-    skin_rgb: Floats, rng: np.random.Generator, shape: Shape = NETWORK_SHAPE, *, darker: float = 1.0
+    skin_rgb: Floats,
+    rng: np.random.Generator,
+    codes: Pixels | None = None,
+    *,
+    darker: float = 1.0,
+    enlarged: float = 0.0,
+    sheets: float = 0.0,
 ) -> Melasma:
-    """Melasma of any site, pattern, colour and density of the training families, or none."""
+    """Melasma of any site, pattern, colour and density of the training families, or none.
+
+    Parameters
+    ----------
+    codes : (H, W) uint8
+        Regions of the face on which sheets lie; None if none are drawn.
+    darker, enlarged, sheets : float
+        As of `masi_vision.training.experiment.PigmentAugmentation`.
+    """
+    shape = NETWORK_SHAPE if codes is None else (codes.shape[0], codes.shape[1])
     if rng.random() < _P_CLEAR:
         return no_melasma(shape)
     skin = np.maximum(skin_rgb, np.float32(0.02))
     colour = colour_from_lab_shift(skin, rng)
     delta_l = darker * float(np.exp(rng.uniform(np.log(2.5), np.log(16))))
     density = min(0.5 * darker, density_for_delta_l(skin, colour, min(delta_l, 0.8 * float(lab(skin)[0]))))
-    whole = _one_site(shape, colour, density, rng)
+    # Asked in this order, so that an experiment without them draws what it always drew.
+    if codes is not None and sheets and rng.random() < sheets:
+        return draw_sheet(_some_regions(codes, rng), colour, density, rng)
+    larger = float(np.exp(rng.uniform(0, np.log(_LARGEST)))) if enlarged and rng.random() < enlarged else 1.0
+    whole = _one_site(shape, colour, density, rng, larger)
     if rng.random() < _P_SECOND_SITE:
         other = _one_site(shape, colour, density, rng)
         whole = Melasma(np.maximum(whole.density_od, other.density_od), whole.lesion | other.lesion, colour)
     return whole
 
 
-def _one_site(shape: Shape, colour: Floats, density_od: float, rng: np.random.Generator) -> Melasma:
+def _some_regions(codes: Pixels, rng: np.random.Generator) -> Mask:
+    """Regions for a sheet to cover, one at least; most often both cheeks or neither."""
+    drawn = {one: bool(rng.random() < _P_COVERED) for one in SUBUNITS}
+    if rng.random() < _P_BOTH_CHEEKS:
+        drawn[Subunit.LEFT_MALAR] = drawn[Subunit.RIGHT_MALAR]
+    chosen = [one for one in SUBUNITS if drawn[one]] or [rng.choice(MASI_SUBUNITS)]
+    return np.isin(codes, chosen)
+
+
+def _one_site(
+    shape: Shape, colour: Floats, density_od: float, rng: np.random.Generator, larger: float = 1.0
+) -> Melasma:
     distribution: Distribution = rng.choice(get_args(Distribution), p=[0.4, 0.3, 0.14, 0.1, 0.06])
     pattern: Pattern = rng.choice(get_args(Pattern), p=[0.3, 0.25, 0.2, 0.12, 0.13])
     symmetric = bool(rng.random() < 0.75)
-    return draw_melasma(shape, distribution, pattern, colour, density_od, rng, symmetric=symmetric)
+    return draw_melasma(
+        shape, distribution, pattern, colour, density_od, rng, symmetric=symmetric, larger=larger
+    )
 
 
 def _as_row(camera: Capture) -> Floats:

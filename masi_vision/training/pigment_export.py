@@ -26,7 +26,7 @@ from masi_vision.config import Settings, load_settings
 from masi_vision.errors import NotScorable
 from masi_vision.face.models import face_models
 from masi_vision.labels.dataset import Split
-from masi_vision.model_files import read_json
+from masi_vision.model_files import read_json, shipped_folder
 from masi_vision.pigment import learned, rules
 from masi_vision.pigment.interval import Band, ChangeError, MeasureError
 from masi_vision.pigment.learned import DENSITY_UNIT_OD, INPUT_CHANNELS, NETWORK_SHAPE, read_both_ways
@@ -159,7 +159,8 @@ def ship(
     Parameters
     ----------
     parts : list of Part
-        The experiments that led to it, in their order.
+        The experiments that led to it, in their order; from the shipped network on where the first one
+        starts from it.
     models : Path
         The folder that their training wrote.
     """
@@ -168,7 +169,9 @@ def ship(
     out.mkdir(parents=True, exist_ok=True)
     file = out / PIGMENT_READER
     shutil.copyfile(models / PIGMENT_READER, file)
-    recipe = [
+    goes_on = parts[0].experiment.model.start == "models"
+    recipe = read_json(shipped_folder() / PIGMENT_CARD)["recipe"] if goes_on else []
+    recipe += [
         {
             "minutes": round(part.fitted.minutes, 1),
             "phantoms": _phantoms(part),

@@ -239,6 +239,31 @@ def test_darker_phantoms_are_darker(samples):
     assert typical(2.0) > 1.5 * typical(1.0)
 
 
+def test_an_enlarged_melasma_covers_more_and_a_sheet_covers_whole_regions(samples):
+    codes = samples.faces[0].codes
+
+    def shares(**how):
+        rng = np.random.default_rng(4)
+        drawn = [draw_phantom(SKIN, rng, codes, **how) for _ in range(80)]
+        return [[one.lesion[codes == code].mean() for code in np.unique(codes[codes > 0])] for one in drawn]
+
+    usual, enlarged, sheets = shares(), shares(enlarged=1.0), np.array(shares(sheets=1.0))
+    assert np.mean(enlarged) > 1.5 * np.mean(usual)
+    covered = sheets[sheets.any(axis=1)]
+    assert len(covered) > 50
+    assert (np.abs(covered - 0.5) > 0.3).mean() > 0.9  # whole, or not at all
+    assert (covered.max(axis=1) > 0.7).all()
+
+
+def test_without_them_phantoms_are_those_of_before(samples):
+    codes = samples.faces[0].codes
+    one, other = (
+        [draw_phantom(SKIN, np.random.default_rng(seed), *of_a_face).density_od for seed in range(20)]
+        for of_a_face in ((), (codes,))
+    )
+    assert all(map(np.array_equal, one, other))
+
+
 def test_lesions_are_darker_than_the_skin_beside_them(samples):
     differences = []
     for one in drawn(samples, 80, seed=5):

@@ -46,7 +46,7 @@ def few(faces_folder, tmp_path_factory):
     ("script", "experiments", "card"),
     [
         ("train_regions", ("face_finder", "face_reader"), "face.json"),
-        ("train_pigment", ("pigment", "pigment_visits"), "pigment.json"),
+        ("train_pigment", ("pigment", "pigment_visits", "pigment_large"), "pigment.json"),
     ],
 )
 def test_the_shipped_models_can_be_made_again(few, tmp_path, script, experiments, card):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _USER = re.compile(r"(?<=://)(?:[^/\n]*@|[^\[/:\s]*:(?!\d*(?:/|\s|$)|:)\S*@)")
 """Of an address. A password with a slash, which should be written %2F, is taken off too, but one that begins
 with digits and a slash, which are taken for a port."""
-_QUERY = re.compile(r"(?<=://)([^\s?]*)\?[^\s,;)]*")
+_QUERY = re.compile(r"(?<=://)([^\s?]*)\?[^\s'\"]*")
 """Of an address: signed links carry their secret there."""
 
 

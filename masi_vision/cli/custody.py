@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _LEAST_NAME = 3  # within a word; shorter ones stand in most words by chance
 _PARTED = r"[\W_]*"
+_DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 
 
 @verb
@@ -73,6 +74,9 @@ def _stands_in(text: str, name: str) -> bool:
     from masi_vision.names import folded
 
     plain, within = (folded(unicodedata.normalize("NFKC", one)) for one in (name, text))
+    within = _DATE.sub(" ", within)  # the day of a date is no patient 12
+    if len(plain) == 1 and plain.isascii() and plain.isalpha():  # nor is an article a site
+        return False
     pieces = re.findall(r"[^\W\d_]|\d+", plain)  # a letter, or a number: 3 is 03
     signs = [rf"(?:0{_PARTED})*{_PARTED.join(one.lstrip('0') or '0')}" for one in pieces]
     whole = rf"(?<![^\W_]){_PARTED.join(signs)}(?![^\W_])"

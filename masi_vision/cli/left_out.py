@@ -37,31 +37,37 @@ class LeftOut:
     _met: set[str] = field(default_factory=set)
 
     def rows(self, table: Sequence[Row]) -> list[Row]:
-        """A table without the rows of these patients."""
-        if not self.patients:
-            return list(table)
-        self._met |= {row.get("patient", "") for row in table}
-        return [row for row in table if row.get("patient", "") not in self.patients]
-
-    def say(self) -> None:
-        """Say how many are left out, and whom no table knows.
+        """A table without the rows of these patients.
 
         Raises
         ------
         StatsError
-            A table knows a patient by another spelling, who would stay in.
+            The table knows one by another spelling, who would stay in.
         """
+        if not self.patients:
+            return list(table)
+        names = {row.get("patient", "") for row in table}
+        spelled = {without_zeros(name): name for name in self.patients}
+        for name in sorted(names - self.patients):
+            if other := spelled.get(without_zeros(name)):
+                raise StatsError(
+                    f"{self.source} names {other!r}, and a table has {name!r}. Expected one spelling. "
+                    "Correct it: the patient would not be left out."
+                )
+        self._met |= names & self.patients
+        return [row for row in table if row.get("patient", "") not in self.patients]
+
+    @property
+    def met(self) -> int:
+        """How many of them a table had."""
+        return len(self._met)
+
+    def say(self) -> None:
+        """Say how many are left out, and whom no table knows."""
         if not self.patients:
             return
         unknown = sorted(self.patients - self._met)
-        spelled = {without_zeros(name): name for name in self._met}
-        for name in unknown:
-            if other := spelled.get(without_zeros(name)):
-                raise StatsError(
-                    f"{self.source} names {name!r}, and a table has {other!r}. Expected one spelling. "
-                    "Correct it: the patient would not be left out."
-                )
-        typer.echo(f"Patients left out: {len(self.patients)}, as {self.source} lists them.")
+        typer.echo(f"Patients left out: {self.met} of {len(self.patients)} that {self.source} lists.")
         if unknown:
             typer.echo(
                 f"masi: no table here has a row of {', '.join(unknown)}, whom {self.source} lists. Expected "

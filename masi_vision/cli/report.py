@@ -101,7 +101,7 @@ def report(
             provenance=_provenance(asked, outcome, agreement, left.patients),
             drawings=drawings,
             strips=shown,
-            left_out=len(left.patients),
+            left_out=(left.met, len(left.patients)),
         )
     )
     printed = _pdf_of(page) if pdf else None

@@ -102,8 +102,8 @@ class StudyReport:
         What the outcome was asked by, as ``masi outcome`` keeps it; None where there is no outcome.
     provenance : mapping
         "Outcome" and "Agreement" to what made each, as far as they tell it.
-    left_out : int
-        Patients of whom nothing is told.
+    left_out : (int, int)
+        Patients of whom nothing is told, and who were to be left out.
     """
 
     title: str
@@ -116,7 +116,7 @@ class StudyReport:
     strips: Sequence[Strip] = ()
     protocol: Mapping[str, Any] | None = None
     provenance: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    left_out: int = 0
+    left_out: tuple[int, int] = (0, 0)
 
     @cached_property
     def flow(self) -> list[tuple[str, int, list[tuple[str, int]]]]:

@@ -189,13 +189,13 @@ def _own_password(app: FastAPI, pages: Pages) -> None:
         words, why, opened = texts(who.language), "", None
         if new != again:
             why = words["password_differs"]
+        elif new == old:  # before anything is looked at: else it told, untold, whether it is the one
+            why = words["password_same"]
         else:
             try:
                 chosen = accounts.new_hash(new)
                 with looking(engine) as session:
                     fits = accounts.hash_that_fits(session, who.account.name, old)
-                if fits and new == old:
-                    raise RefusedError("password_same")
                 with writing(engine) as session:
                     opened = accounts.change_password(
                         session, who.account.name, fits, chosen, protocol, source=_source(request)

@@ -138,6 +138,7 @@ def test_one_address_that_cannot_be_reached_is_left_out_of_a_set(tmp_path, four_
     ("told", "shown_as"),
     [
         ("https://h/c/front.jpg?sv=1&sig=S was not there", "https://h/c/front.jpg was not there"),
+        ("https://h/a.jpg?X-Amz-SignedHeaders=host;range&a=b,c)&X-Amz-Signature=S", "https://h/a.jpg"),
         ("(http://[2001:db8::1]:8080/a@b.jpg)", "(http://[2001:db8::1]:8080/a@b.jpg)"),
         ("s3://bucket/a b?.jpg", "s3://bucket/a b?.jpg"),
         (f"ftp://radio:{SECRET}@host:21/a, ftp://u:p/w@h/b", "ftp://host:21/a, ftp://h/b"),

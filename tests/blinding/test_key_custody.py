@@ -15,6 +15,7 @@ from verbs import masi, table
 
 from masi_vision.blinding.coded_set import CONTENTS, FILE_TIME, ORDERS, read_contents
 from masi_vision.blinding.key import FORMAT, LeftOut, _derived, opened, sealed
+from masi_vision.cli.custody import _stands_in
 from masi_vision.csv_table import csv_text
 from masi_vision.version import __version__
 
@@ -602,3 +603,15 @@ def test_a_left_out_visit_reads_as_a_sentence():
     one = LeftOut("P1", "v1", "", "no photo")
     assert str(one) == "P1/v1: no photo"
     assert str(replace(one, view="left")) == "P1/v1/left: no photo"
+
+
+@pytest.mark.parametrize(
+    ("reason", "name", "stands"),
+    [
+        ("a withdrawal of consent", "A", False),
+        ("consent withdrawn 2026-12-01", "01", False),
+        ("consent of 01 withdrawn 2026-12-01", "01", True),
+    ],
+)
+def test_a_date_and_an_article_name_nobody(reason, name, stands):
+    assert _stands_in(reason, name) is stands

@@ -13,7 +13,9 @@ pytest.importorskip("matplotlib", reason="needs the extra stats")
 from made_trial import write_rows, write_trial
 from verbs import masi, table
 
+from masi_vision.cli.left_out import LeftOut
 from masi_vision.cli.report import _run_without
+from masi_vision.errors import StatsError
 
 LEFT = "P003"
 
@@ -60,7 +62,7 @@ def report(trial, made, out, *words):
 def test_who_is_left_out_is_in_no_figure_and_counted_on_the_screen_and_the_page(trial, tmp_path):
     words = ["--without", trial / "withdrawn.csv"]
     for done in analysed(trial, tmp_path, *words):
-        assert "Patients left out: 1, as withdrawn.csv lists them." in done.stdout
+        assert "Patients left out: 1 of 1 that withdrawn.csv lists." in done.stdout
     _, patients = table(tmp_path / "outcome" / "patients.csv")
     assert len(patients) == 15
     assert LEFT not in {row["patient"] for row in patients}
@@ -68,7 +70,7 @@ def test_who_is_left_out_is_in_no_figure_and_counted_on_the_screen_and_the_page(
     done = report(trial, tmp_path, tmp_path / "report", *words)
     assert done.exit_code == 0, done.output
     page = (tmp_path / "report" / "report.html").read_text()
-    assert "Patients who were left out of all that this page tells: <b>1</b>." in page
+    assert "Patients who were left out of all that this page tells: <b>1</b>, of 1 who were to be." in page
     for told in ("Photographs: <b>90</b>", "Visits: <b>90</b>", "scored by the software: <b>90</b>"):
         assert told in page
     assert "90 visits; 0 were not scored" in page
@@ -115,7 +117,7 @@ def test_nothing_of_who_is_left_out_is_exported_and_the_rest_is_whole(trial, tmp
     given = ["--reads", trial / "reads.csv", "--results", results, "--study", "MEL01"]
     done = masi("export", *given, "--without", trial / "withdrawn.csv", "--out", tmp_path / "out")
     assert done.exit_code in (0, 1), done.output
-    assert "Patients left out: 1, as withdrawn.csv lists them." in done.stdout
+    assert "Patients left out: 1 of 1 that withdrawn.csv lists." in done.stdout
     _, rows = table(tmp_path / "out" / "long.csv")
     assert {row["patient"] for row in rows} == {f"P{n:03d}" for n in range(16)} - {LEFT}
     software = [row for row in rows if row["evaluator"] == "ALGORITHM"]
@@ -178,3 +180,11 @@ def test_a_list_that_would_leave_somebody_in_is_told(trial, tmp_path, content, s
     done = masi("outcome", trial / "reads.csv", *arms, "--out", tmp_path / "out")
     assert done.exit_code == code, done.output
     assert said in " ".join(done.output.split())
+
+
+def test_a_table_that_spells_one_otherwise_is_refused_whatever_the_others_have():
+    left = LeftOut(frozenset({"P03"}), "w.csv")
+    assert left.rows([{"patient": "P03"}, {"patient": "P04"}]) == [{"patient": "P04"}]
+    assert left.met == 1
+    with pytest.raises(StatsError, match="names 'P03', and a table has 'p03'"):
+        left.rows([{"patient": "p03"}])

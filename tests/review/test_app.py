@@ -825,9 +825,10 @@ def test_a_password_that_somebody_gave_is_exchanged_before_anything_else(reading
     assert "known to whoever gave it" in anna.see("/password").text
     for old, new, again, why in (
         ("given by the coordinator", "one that I chose", "one that I chase", "differently the second time"),
-        ("given by the coordinator", "given by the coordinator", None, "Expected another"),
+        ("given by the coordinator", "given by the coordinator", None, "is the old one. Expected another"),
         ("given by the coordinator", "short", None, "has 5 characters. Expected 10 to 200"),
-        ("not the one at all", "not the one at all", None, "is another, or there were too many"),
+        ("not the one at all", "not the one at all", None, "is the old one. Expected another"),
+        ("not the one at all", "one that I chose", None, "is another, or there were too many"),
     ):
         refused = anna.choose(old, new, again)
         assert (refused.status_code, why in html.unescape(refused.text)) == (409, True), refused.text

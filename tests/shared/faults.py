@@ -57,7 +57,8 @@ def done_in(out: Path) -> dict[tuple[str, str], float]:
     """Visits that stand finished in the ledger, with the seconds that they took: never the same twice."""
     if not (out / "ledger.sqlite").exists():
         return {}
-    base = sqlite3.connect(f"file:{out / 'ledger.sqlite'}?mode=ro", uri=True)
+    # To be written too: what was killed while it wrote leaves a journal, and who may not undo it is refused.
+    base = sqlite3.connect(f"file:{out / 'ledger.sqlite'}?mode=rw", uri=True)
     try:
         rows = base.execute("SELECT patient, visit, seconds FROM visits WHERE key IS NOT NULL").fetchall()
     except sqlite3.OperationalError:  # killed before the ledger had its tables

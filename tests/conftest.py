@@ -5,6 +5,7 @@ import one_thread  # noqa: F401  # isort: skip
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import settings as hypothesis_settings
 from remembered import remembered
+from typer.main import get_command
 
 import masi_vision
 from masi_vision.config import load_settings, shipped_file
@@ -50,6 +52,14 @@ def networks_that_remember():
             (PigmentModel, "read", "reader"),
         ):
             patch.setattr(models, method, remembered(getattr(models, method), session))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def command_line_that_is_made_once():
+    """Typer makes every verb anew, a tenth of a second, each time one is called."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", cache(get_command))
         yield
 
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import chi2, linregress, norm
-from scipy.stats import t as t_distribution
+from scipy.special import chdtri, ndtri, stdtrit
+from scipy.stats import linregress
 
 Values = npt.NDArray[np.float64]
 TAIL = 0.975
 """Probability below the upper end of an interval: they are all of 95 %."""
+# Of scipy.special, here and for the ICC: its distributions check what they are given for fifty times as long, at
+# every one of a thousand draws.
+_Z = float(ndtri(TAIL))
 LEAST_SPREAD = 1e-9
 """Of the largest value: what differs by less differs by the rounding of floating point alone."""
 _SAME = 1e-12
@@ -90,7 +93,7 @@ def bland_altman(one: Values, other: Values, *, deviations: float = 1.96) -> Bla
     first, second = paired(one, other)
     apart, mean = first - second, (first + second) / 2
     n, bias, sd = len(apart), float(apart.mean()), float(apart.std(ddof=1))
-    quantile = float(t_distribution.ppf(TAIL, n - 1))
+    quantile = float(stdtrit(n - 1, TAIL))
     of_bias, of_limit = quantile * sd / np.sqrt(n), quantile * sd * np.sqrt(3 / n)
     if not spread_of(apart):  # what never varies says nothing of how it would
         of_bias = of_limit = np.nan
@@ -114,7 +117,7 @@ def _slope(mean: Values, apart: Values) -> tuple[Estimate, float]:
     rest = apart - (line.intercept + line.slope * mean)
     if np.ptp(rest) <= LEAST_SPREAD * np.abs(apart).max():  # on a line: of two raters one never varies
         return Estimate(float(line.slope), np.nan, np.nan), np.nan
-    wide = float(t_distribution.ppf(TAIL, len(mean) - 2)) * line.stderr
+    wide = float(stdtrit(len(mean) - 2, TAIL)) * line.stderr
     return Estimate(float(line.slope), float(line.slope - wide), float(line.slope + wide)), float(line.pvalue)
 
 
@@ -136,7 +139,7 @@ def within_unit_sd(one: Values, other: Values) -> Estimate:
     sd, n = float(np.sqrt(((first - second) ** 2).mean() / 2)), len(first)
     if sd == 0:
         return Estimate(0.0, np.nan, np.nan)
-    low, high = (sd * np.sqrt(n / chi2.ppf(tail, n)) for tail in (TAIL, 1 - TAIL))
+    low, high = (sd * np.sqrt(n / chdtri(n, tail)) for tail in (1 - TAIL, TAIL))
     return Estimate(sd, float(low), float(high))
 
 
@@ -148,13 +151,13 @@ def correlation(one: Values, other: Values) -> Estimate:
     r, n = float(np.corrcoef(x, y)[0, 1]), len(x)
     if n == LEAST_PAIRS or 1 - abs(r) < _SAME:
         return Estimate(r, np.nan, np.nan)
-    wide = float(norm.ppf(TAIL)) / np.sqrt(n - 3)
+    wide = _Z / np.sqrt(n - 3)
     return Estimate(r, float(np.tanh(np.arctanh(r) - wide)), float(np.tanh(np.arctanh(r) + wide)))
 
 
 def wilson(share: float, n: int) -> Estimate:
     """A share of n with Wilson's interval (Journal of the American Statistical Association 22 (1927) 209)."""
-    z = float(norm.ppf(TAIL))
+    z = _Z
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     wide = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     return Estimate(share, min(share, float(middle - wide)), max(share, float(middle + wide)))
@@ -189,7 +192,7 @@ def concordance(one: Values, other: Values) -> Estimate:
         + 2 * value**2 * bias * (1 - value) * u**2 / (1 - value**2) ** 2
         - value**2 * bias**2 * u**4 / (2 * (1 - value**2) ** 2)
     ) / (n - 2)
-    wide = float(norm.ppf(TAIL)) * np.sqrt(max(spread, 0.0))
+    wide = _Z * np.sqrt(max(spread, 0.0))
     z = np.arctanh(value)
     return Estimate(value, float(np.tanh(z - wide)), float(np.tanh(z + wide)))
 

@@ -11,8 +11,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import chi2
-from scipy.stats import f as f_distribution
+from scipy.special import chdtri, fdtri
 
 from masi_vision.stats.agreement import LEAST_SPREAD, TAIL, Estimate
 
@@ -102,8 +101,8 @@ def _sem(value: float, squares: _MeanSquares) -> Estimate:
     n, k = squares.n, squares.k
     parts = np.array([squares.raters / n, squares.error * (n - 1) / n])
     df = np.array([k - 1, (n - 1) * (k - 1)])
-    below = np.sqrt((((1 - df / chi2.ppf(TAIL, df)) * parts) ** 2).sum())
-    above = np.sqrt((((df / chi2.ppf(1 - TAIL, df) - 1) * parts) ** 2).sum())
+    below = np.sqrt((((1 - df / chdtri(df, 1 - TAIL)) * parts) ** 2).sum())
+    above = np.sqrt((((df / chdtri(df, TAIL) - 1) * parts) ** 2).sum())
     low, high = np.sqrt(max(parts.sum() - below, 0.0)), np.sqrt(parts.sum() + above)
     return Estimate(value, min(value, float(low)), max(value, float(high)))
 
@@ -157,8 +156,8 @@ def _by_ratio(units: float, rest: float, df_units: int, df_rest: int, k: int) ->
     if rest == 0:
         return Estimate(1.0, 1.0, 1.0)
     ratio = units / rest
-    low = ratio / f_distribution.ppf(TAIL, df_units, df_rest)
-    high = ratio * f_distribution.ppf(TAIL, df_rest, df_units)
+    low = ratio / fdtri(df_units, df_rest, TAIL)
+    high = ratio * fdtri(df_rest, df_units, TAIL)
     return Estimate(value, float((low - 1) / (low + k - 1)), float((high - 1) / (high + k - 1)))
 
 
@@ -177,8 +176,8 @@ def _two(squares: _MeanSquares) -> Estimate:
     b = 1 + k * value * (n - 1) / (n * (1 - value))
     parts = (a * raters) ** 2 / (k - 1) + (b * error) ** 2 / ((n - 1) * (k - 1))
     df = (a * raters + b * error) ** 2 / parts if parts > 0 else np.inf
-    above = f_distribution.ppf(TAIL, n - 1, df)
-    below = f_distribution.ppf(TAIL, df, n - 1)
+    above = fdtri(n - 1, df, TAIL)
+    below = fdtri(df, n - 1, TAIL)
     rest = k * raters + (k * n - k - n) * error
     with np.errstate(invalid="ignore", divide="ignore"):  # of two or three units: no bound, NaN
         low = n * (between - above * error) / (above * rest + n * between)

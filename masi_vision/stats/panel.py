@@ -149,7 +149,7 @@ def _iccs(words: Mapping[Form, str]) -> Formulas:
 def _reliability(values: Values) -> dict[str, Estimate]:
     """Of all readers: every form of the ICC, and what one read may be off by."""
     found = reliability(values)
-    return _iccs(_FORMS)(values) | {
+    return {name: found.icc[form] for form, name in _FORMS.items()} | {
         "standard error of one read, mMASI": found.sem_agreement,
         "smallest detectable change, mMASI": found.smallest_detectable_change,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal, get_args
 
 View = Literal["front", "left", "right"]
@@ -21,6 +21,12 @@ def place_of(patient: str, visit: str, view: View | Literal[""] = "") -> str:
 def folded(text: str) -> str:
     """A name without what people spell now so, now so: case, and how an accented letter is written."""
     return unicodedata.normalize("NFC", text).casefold()
+
+
+def as_known(name: str, known: Collection[str]) -> str:
+    """The one known name that is `folded` alike, else the name itself."""
+    alike = {one for one in known if folded(one) == folded(name)}
+    return alike.pop() if name not in alike and len(alike) == 1 else name
 
 
 def natural_key(name: str) -> tuple[object, ...]:

@@ -85,11 +85,10 @@ def _stands_in(text: str, name: str) -> bool:
 
 def _as_in_key(key: Key, patient: str) -> str:
     """The patient's name as the study wrote it: an accented letter may be typed otherwise."""
-    from masi_vision.names import folded
+    from masi_vision.names import as_known
 
     names = {unit.patient for unit in key.units} | {one.patient for one in key.left_out}
-    alike = [name for name in names if folded(name) == folded(patient)]
-    return alike[0] if patient not in names and len(alike) == 1 else patient
+    return as_known(patient, names)
 
 
 @verb

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from masi_vision.blinding.correction import Correction, Place
 from masi_vision.blinding.key import Key
 from masi_vision.blinding.record import Record, content_of
 from masi_vision.csv_table import guarded, read_csv
@@ -21,7 +22,10 @@ CODE_COLUMNS = ("code", "visit")
 _ADDED = ("code", "patient", "visit", "repeat_of")
 """Columns in front of every table whose code is broken."""
 CODING = "coding.csv"
-CODING_COLUMNS = ("code", "patient", "visit", "view", "original_sha256", "coded_sha256", "left_out")
+CODING_COLUMNS = (
+    *("code", "patient", "visit", "view", "original_sha256", "coded_sha256", "left_out"),
+    *("corrected_patient", "corrected_visit", "correction_reason"),
+)
 NOT_KNOWN = "not known"
 """Stands for the hash of a coded photo where the key is of a version that did not keep it."""
 _NAMING = frozenset(("patient", "arm"))
@@ -159,8 +163,15 @@ def unblinded(table: Table, key: Key, arms: Mapping[str, str] | None = None) -> 
     return Table(table.name, (*added, *rest), rows)
 
 
-def coding(key: Key) -> Table:
-    """Which original photo stands behind each coded one; photos left out without a code, and why."""
+def coding(key: Key, corrections: Mapping[Place, Correction]) -> Table:
+    """Which original photo stands behind each coded one; photos left out without a code, and why.
+
+    Parameters
+    ----------
+    key : Key
+        As it was sealed: what was corrected stands beside what was coded.
+    corrections : mapping of Place to Correction
+    """
     coded = {
         (code, name.partition(".")[0]): sha256
         for (code, _, name), sha256 in ((place.partition("/"), sha256) for place, sha256 in key.coded.items())
@@ -170,6 +181,7 @@ def coding(key: Key) -> Table:
             **{"code": unit.code, "patient": guarded(unit.patient), "visit": guarded(unit.visit)},
             **{"view": view, "original_sha256": original},
             "coded_sha256": coded[unit.code, view] if coded else NOT_KNOWN,
+            **_corrected_cells((unit.patient, unit.visit), corrections),
         }
         for unit in sorted(key.units, key=lambda unit: unit.code)
         for view, original in unit.photos.items()
@@ -178,10 +190,19 @@ def coding(key: Key) -> Table:
         {
             **{"patient": guarded(one.patient), "visit": guarded(one.visit), "view": one.view},
             **{"original_sha256": one.sha256, "left_out": one.why},
+            **_corrected_cells((one.patient, one.visit), corrections),
         }
         for one in key.left_out
     ]
     return Table(CODING, CODING_COLUMNS, rows)
+
+
+def _corrected_cells(place: Place, corrections: Mapping[Place, Correction]) -> dict[str, str]:
+    """What a place was corrected to, and why; nothing where it stays."""
+    if (one := corrections.get(place)) is None:
+        return {}
+    cells = (*one.correct, one.reason)
+    return {name: guarded(cell) for name, cell in zip(CODING_COLUMNS[-3:], cells, strict=True)}
 
 
 def of_earlier_calls(out: Path, but: Collection[str], record: Record) -> list[Path]:

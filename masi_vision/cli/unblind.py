@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,12 @@ from masi_vision.cli.sealed_key import KeyFile, PassphraseFile, journal_of, note
 from masi_vision.errors import KeyFileError, OutputError
 
 if TYPE_CHECKING:
+    from masi_vision.blinding.correction import Correction, Place
     from masi_vision.blinding.key import Key
+    from masi_vision.blinding.unblind import Table
+
+CORRECTIONS, UNBLINDED = "corrections", "unblinded"
+"""How the log calls the table of corrections, and a code that was broken."""
 
 
 @verb
@@ -26,6 +31,14 @@ def unblind(
     allocation: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CSV with patient,arm: adds the arm.")
     ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="CSV of visits whose photos were filed wrong: "
+            "patient,visit,correct_patient,correct_visit,reason.",
+        ),
+    ] = None,
     before_lock: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Why before all reads are locked.")
     ] = None,
@@ -35,14 +48,13 @@ def unblind(
     """Break the code: put patients, visits and arms back into tables of a coded set, and note who did it."""
     from hashlib import sha256
 
+    from masi_vision.blinding.correction import read_corrections, settled
     from masi_vision.blinding.key import opened
     from masi_vision.blinding.record import FINGERPRINTS, content_of
     from masi_vision.blinding.unblind import (
         CODING,
-        coding,
         read_allocation,
         read_tables,
-        unblinded,
         unlocked_reads,
         unread,
         unscored,
@@ -51,9 +63,12 @@ def unblind(
 
     if not reason.strip() or (before_lock is not None and not before_lock.strip()):
         raise KeyFileError("The reason is empty. Expected why the code is broken, in words.")
+    _refuse_beside(results, corrections)
     tables = read_tables(results)
-    allocated = content_of(allocation) if allocation else b""
+    beside = {"allocation": allocation, CORRECTIONS: corrections}
+    given = {what: content_of(file) for what, file in beside.items() if file is not None}
     arms = read_allocation(allocation) if allocation else None
+    told = read_corrections(corrections) if corrections else []
     names = [table.name for table in tables]
     _refuse_early([*unlocked_reads(tables), *_not_whole(results, set(names))], before_lock)
     _refuse_sources(out, results, names)
@@ -63,22 +78,95 @@ def unblind(
         "arms": "yes" if arms is not None else "no",
         "before_lock": before_lock or "",
         "read": {table.name: sha256(table.content).hexdigest() for table in tables if not table.is_opened},
+        **({CORRECTIONS: len(told)} if told else {}),
     }
     noted(key, "asked to unblind", reason, **facts)
     opened_key = opened(key, passphrase_of(passphrase_file))
-    made = [*(unblinded(table, opened_key, arms) for table in tables), coding(opened_key)]
+    changes = settled(told, opened_key, corrections.name if corrections else "")
+    made = _opened_tables(tables, opened_key, arms, changes)
     _refuse_early([*unread(tables, opened_key), *unscored(tables, opened_key)], before_lock)
     texts = {table.name: csv_text(table.columns, table.rows).encode() for table in made}
     texts |= _run_of(results, names)
     earlier = _in_the_way(out, texts, key, opened_key, overwrite=overwrite)
-    read = {table.name: table.content for table in tables if table.is_opened}
-    read |= {"allocation": allocated} if allocation else {}
+    read = {table.name: table.content for table in tables if table.is_opened} | given
     files = {"read": read, "written": texts, "taken_away": {file.name: content_of(file) for file in earlier}}
-    end = noted(key, "unblinded", reason, **facts, **{FINGERPRINTS: _fingerprints(opened_key, files)})
+    _say_other_corrections(key, opened_key, given.get(CORRECTIONS))
+    end = noted(key, UNBLINDED, reason, **facts, **{FINGERPRINTS: _fingerprints(opened_key, files)})
     _write(texts, out, earlier)
     typer.echo(f"{len(tables)} tables and {CODING} in {out}. Noted in {journal_of(key).name}.")
+    _say_corrected(changes, opened_key, is_allocated=arms is not None)
     tell_end(key, end)
     return DONE
+
+
+def _opened_tables(
+    tables: Sequence[Table],
+    key: Key,
+    arms: Mapping[str, str] | None,
+    changes: Mapping[Place, Correction],
+) -> list[Table]:
+    """The tables by the corrected names, and the coding, which tells those of the key too."""
+    from masi_vision.blinding.correction import corrected
+    from masi_vision.blinding.unblind import coding, unblinded
+
+    as_corrected = corrected(key, changes)
+    if arms is not None:
+        arms = {**arms, **dict.fromkeys(_strangers(changes), "")}
+    return [*(unblinded(table, as_corrected, arms) for table in tables), coding(key, changes)]
+
+
+def _strangers(changes: Mapping[Place, Correction]) -> list[str]:
+    """How those are called whose photos are of nobody in the trial."""
+    return [one.correct[0] for one in changes.values() if one.is_nobody]
+
+
+def _say_corrected(changes: Mapping[Place, Correction], key: Key, *, is_allocated: bool) -> None:
+    """Say how much was corrected, whom to leave out, and which names the key does not have."""
+    from masi_vision.blinding.unblind import CODING
+
+    if not changes:
+        return
+    moved = [unit for unit in key.units if (unit.patient, unit.visit) in changes]
+    repeats = sum(unit.repeat_of is not None for unit in moved)
+    typer.echo(
+        f"Corrected: {len(moved)} of {len(key.units)} units, hidden repeats among them: {repeats}. {CODING} "
+        "has both names, and why."
+    )
+    if strangers := _strangers(changes):
+        typer.echo(
+            f"Of nobody in the trial: {', '.join(strangers)}, in every table and without an arm. Leave them "
+            "out with --without of the verbs that read the tables."
+        )
+    unknown = {one.correct[1] for one in changes.values()} - {unit.visit for unit in key.units}
+    if not is_allocated:  # whom it does not name has no arm, and is refused
+        patients = {one.correct[0] for one in changes.values()} - {unit.patient for unit in key.units}
+        unknown |= patients - set(strangers)
+    if unknown:
+        typer.echo(
+            f"masi: nothing was coded under the name {', '.join(sorted(unknown))}, which a correction gives. "
+            "Expected it of who has no photo but those that were filed wrong. Look for a misspelt name.",
+            err=True,
+        )
+
+
+def _say_other_corrections(key: Path, opened_key: Key, content: bytes | None) -> None:
+    """Say that the last call corrected otherwise: its tables and these do not go together."""
+    from masi_vision.blinding.journal import read_journal
+    from masi_vision.blinding.record import FINGERPRINTS
+
+    entries = [one for one in read_journal(journal_of(key)) if one["what"] == UNBLINDED]
+    last: Mapping[str, Any] = next(
+        (one for one in reversed(entries) if one.get("set") == opened_key.set_id), {}
+    )
+    before = last.get(FINGERPRINTS, {}).get("read", {}).get(CORRECTIONS)
+    now = None if content is None else opened_key.fingerprint(content)
+    if before not in (None, now):
+        typer.echo(
+            f"Warning: the call of {last['utc']} applied {last[CORRECTIONS]} corrections, of another file "
+            "than this call, or this one has none. Expected the same, but for what was found since. Use no "
+            "table of that call beside these.",
+            err=True,
+        )
 
 
 def _run_of(results: Path, tables: Sequence[str]) -> dict[str, bytes]:
@@ -127,6 +215,15 @@ def _write(texts: Mapping[str, bytes], out: Path, earlier: Sequence[Path]) -> No
         typer.echo(f"{file.name} of an earlier call was taken away: {out} holds one call's tables.", err=True)
     for name, text in texts.items():
         write_file(out / name, text, private=True)
+
+
+def _refuse_beside(results: Path, corrections: Path | None) -> None:
+    """A table of visits among the results would be taken for one of codes."""
+    if corrections and results.is_dir() and corrections.resolve().parent == results.resolve():
+        raise OutputError(
+            f"{corrections.name} lies among the results, and is none. Expected it elsewhere, apart from what "
+            "holds codes. Move it."
+        )
 
 
 def _refuse_sources(out: Path, results: Path, names: Sequence[str]) -> None:

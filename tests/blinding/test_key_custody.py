@@ -262,7 +262,9 @@ def test_breaking_the_code_tells_which_original_stands_behind_each_code(trial):
     file = trial / "opened" / "coding.csv"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     columns, rows = table(file)
-    assert columns == ["code", "patient", "visit", "view", "original_sha256", "coded_sha256", "left_out"]
+    assert columns[:7] == ["code", "patient", "visit", "view", "original_sha256", "coded_sha256", "left_out"]
+    assert columns[7:] == ["corrected_patient", "corrected_visit", "correction_reason"]
+    assert not any(row[name] for row in rows for name in columns[7:])
     coded = [row for row in rows if row["code"]]
     assert len(coded) == len(read_contents(trial / "set").photos)
     for row in coded:

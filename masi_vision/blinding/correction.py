@@ -1,0 +1,171 @@
+"""Units that were coded under a wrong patient or visit, and what a table of corrections makes of the key."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+from masi_vision.blinding.key import Key
+from masi_vision.csv_table import MISSING, read_csv
+from masi_vision.errors import BlindingError
+from masi_vision.names import as_known, place_of, without_zeros
+from masi_vision.photo import printable
+
+CORRECTION_COLUMNS = ("patient", "visit", "correct_patient", "correct_visit", "reason")
+NOBODY = "not-in-trial-"
+"""How the patient is called, with a number, whose photos are those of nobody in the trial."""
+Place = tuple[str, str]
+"""Patient and visit."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One visit whose photos were filed under a wrong name.
+
+    Parameters
+    ----------
+    line : int
+        Of the table.
+    filed : (str, str)
+        Patient and visit under which it was coded.
+    correct : (str, str)
+        Patient and visit that it is of; both blank where nobody's name is given yet.
+    reason : str
+        How that is known.
+    is_nobody : bool
+        Whether the photos are of nobody in the trial.
+    """
+
+    line: int
+    filed: Place
+    correct: Place
+    reason: str
+    is_nobody: bool
+
+
+def read_corrections(file: Path) -> list[Correction]:
+    """Corrections as a person wrote them; what each must be is looked at when the key is open.
+
+    Raises
+    ------
+    BlindingError
+        It is no such table, or has no row.
+    """
+    remedy = "Name the corrections."
+    table = read_csv(file, BlindingError).need(CORRECTION_COLUMNS, BlindingError, remedy)
+    if not table.rows:
+        raise BlindingError(f"{file.name} has no row. Expected one for each visit to correct. Complete it.")
+    made = []
+    for line, row in zip(table.lines, table.plain_rows, strict=True):
+        told = {name: "" if row[name].lower() in MISSING else row[name] for name in CORRECTION_COLUMNS[2:]}
+        correct = (told["correct_patient"], told["correct_visit"])
+        filed = (row["patient"], row["visit"])
+        made.append(Correction(line, filed, correct, told["reason"], is_nobody=not any(correct)))
+    return made
+
+
+def settled(corrections: Sequence[Correction], key: Key, name: str) -> dict[Place, Correction]:
+    """Corrections by the place that each corrects, names as the key has them; nobody's unit gets a name.
+
+    Parameters
+    ----------
+    name : str
+        Of the table, for the error.
+
+    Raises
+    ------
+    BlindingError
+        One cannot be applied, or two units would be one: all faults at once.
+    """
+    spelled = [_as_in_key(one, key) for one in corrections]
+    if found := [*_faults_of_rows(spelled, key), *_faults_together(spelled, key)]:
+        raise BlindingError(
+            f"{name} cannot be applied: {'; '.join(found)}. Expected a patient and visit of the key in each "
+            "row, once; both correct names, or none where the photos are nobody's; a reason; and at the end "
+            "one unit of each patient and visit. Correct it. Nothing was written."
+        )
+    taken = {patient for patient, _ in _places_of(key)} | {one.correct[0] for one in spelled}
+    numbered = (named for number in count(1) if (named := f"{NOBODY}{number}") not in taken)
+    return {
+        one.filed: replace(one, correct=(next(numbered), one.filed[1])) if one.is_nobody else one
+        for one in spelled
+    }
+
+
+def corrected(key: Key, corrections: Mapping[Place, Correction]) -> Key:
+    """The key as it would be, had the photos been filed right; hidden repeats go with their unit."""
+    units = []
+    for unit in key.units:
+        one = corrections.get((unit.patient, unit.visit))
+        units.append(replace(unit, patient=one.correct[0], visit=one.correct[1]) if one else unit)
+    return replace(key, units=tuple(units))
+
+
+def _places_of(key: Key) -> set[Place]:
+    """Every patient and visit that the key names, what was left out too."""
+    coded = {(unit.patient, unit.visit) for unit in key.units}
+    return coded | {(one.patient, one.visit) for one in key.left_out if one.visit}
+
+
+def _as_in_key(one: Correction, key: Key) -> Correction:
+    """Names that a person types otherwise than the study does, in its spelling."""
+    places = _places_of(key)
+    known = [{place[at] for place in places} for at in (0, 1)]
+
+    def spelled(place: Place) -> Place:
+        return as_known(place[0], known[0]), as_known(place[1], known[1])
+
+    return replace(one, filed=spelled(one.filed), correct=spelled(one.correct))
+
+
+def _faults_of_rows(corrections: Sequence[Correction], key: Key) -> Iterator[str]:
+    places = _places_of(key)
+    lines = Counter(one.filed for one in corrections)
+    told = {one.correct for one in corrections}
+    known = [{place[at] for place in places | told} - {""} for at in (0, 1)]
+    of_key = [{place[at] for place in places} for at in (0, 1)]
+    for one in corrections:
+        faults = [] if one.filed in places else [f"the key has no {_said(one.filed)}"]
+        if lines[one.filed] > 1:
+            faults.append(f"{_said(one.filed)} stands in {lines[one.filed]} rows")
+        if not one.reason:
+            faults.append("there is no reason")
+        if one.correct == one.filed:
+            faults.append(f"{_said(one.filed)} stays what it is")
+        if not one.is_nobody:
+            faults += _faults_of_names(one.correct, known, of_key)
+        yield from (f"line {one.line}: {fault}" for fault in faults)
+
+
+def _faults_of_names(
+    correct: Place, known: Sequence[Collection[str]], of_key: Sequence[Collection[str]]
+) -> Iterator[str]:
+    """What makes a name none that a study could have, or two of one."""
+    for name, column, others, named in zip(correct, CORRECTION_COLUMNS[2:4], known, of_key, strict=True):
+        if not name:
+            yield f"{column} is blank, and its fellow is not"
+            continue
+        parts = name.split("/")
+        within = "/" in name and column == "correct_visit"
+        if within or name != printable(name) or any(part.strip() in ("", ".", "..") for part in parts):
+            yield f"{column} {printable(name)!r} is no name of a folder"
+        alike = [one for one in others if one != name and without_zeros(one) == without_zeros(name)]
+        if alike and name not in named:
+            yield f"{column} {name!r} is spelled {min(alike)!r} elsewhere"
+
+
+def _faults_together(corrections: Sequence[Correction], key: Key) -> Iterator[str]:
+    """Places that two units would have in the end."""
+    coded = {(unit.patient, unit.visit) for unit in key.units}
+    ends = {place: place for place in coded} | {one.filed: one.correct for one in corrections}
+    counted = Counter(place for place in ends.values() if all(place))
+    for place in sorted(place for place, units in counted.items() if units > 1):
+        filed = " and ".join(_said(one) for one in sorted(ends) if ends[one] == place)
+        yield f"{filed} would become one, {_said(place)}"
+
+
+def _said(place: Place) -> str:
+    return printable(place_of(*place)) or "place without a name"

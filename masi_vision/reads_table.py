@@ -21,6 +21,8 @@ LOCKED = "locked_utc"
 """When the read was locked and signed; blank before."""
 CLOSED = "closed_utc"
 """Since when nobody reads any more; blank before."""
+STAGES = ("blind", "with_software", "adjudication")
+"""Of a read: a reader's, a reader's who knew the software's score, an adjudicator's."""
 AMOUNT = "amount_od"
 """Endpoint of a table of changes: the amount of pigment, visits laid over the baseline; it may be below 0."""
 UNGRADED = ("nose", "upper_lip")
@@ -219,6 +221,26 @@ def refuse_mixed(rows: Iterable[Mapping[str, str]], name: str, column: str) -> N
         )
 
 
+def refuse_other_stages(rows: Sequence[Mapping[str, str]], name: str) -> None:
+    """Refuse a table that does not tell of every row whether a reader or an adjudicator gave it.
+
+    Raises
+    ------
+    StatsError
+    """
+    if rows and "stage" not in rows[0]:
+        raise StatsError(
+            f"{name} has no column stage, so nobody knows which grades are an adjudicator's; the protocol "
+            "says adjudicated: replaces. Expected reads.csv of the reading page after masi unblind. Name "
+            "that table, or a protocol with adjudicated: ignored."
+        )
+    if others := sorted({row["stage"] for row in rows if row["stage"].casefold() not in STAGES}):
+        raise StatsError(
+            f"{name} has the stage {', '.join(map(repr, others))}. Expected one of {', '.join(STAGES)} in "
+            "every row: with adjudicated: replaces it decides whose grades are the endpoint. Correct it."
+        )
+
+
 def is_locked(row: Mapping[str, str]) -> bool:
     """Whether its reader signed it; a table without the column holds no other."""
     return bool(row.get(LOCKED, "locked"))
@@ -233,6 +255,11 @@ def is_closed(rows: Iterable[Mapping[str, str]]) -> bool | None:
 def is_blind(row: Mapping[str, str]) -> bool:
     """Whether nobody had seen the software's score."""
     return row.get("stage", "blind").casefold() == "blind"
+
+
+def is_adjudication(row: Mapping[str, str]) -> bool:
+    """Whether it is an adjudicator's, or awaits one."""
+    return row.get("stage", "").casefold() == "adjudication"
 
 
 def is_latest(row: Mapping[str, str]) -> bool:

@@ -63,7 +63,7 @@ def outcome(
     if not (rows and "reader" in rows[0]):  # a read rests on no run of the software
         check_run(table, rows)
     arms = _arms(rows, allocation, table.name, left)
-    courses = courses_of(rows, arms, rules.endpoint, table.name)
+    courses = courses_of(rows, arms, rules.endpoint, table.name, rules.adjudicated)
     found = _figures(courses, arms, rules, others, events, left)
     left.say()
     written = {
@@ -72,7 +72,7 @@ def outcome(
     }
     for name, text in written.items():
         write_file(out / name, text, private=True)
-    kind = kind_of(rows, courses)
+    kind = kind_of(rows, courses, rules.adjudicated)
     went_in = {"table": table, "allocation": allocation, "others": others, "events": events}
     asked = rules.model_dump(mode="json") | {
         "protocol_sha256": rules.sha256,
@@ -157,20 +157,43 @@ def _cell(value: object) -> object:
 
 
 def _say_limits(courses: Sequence[Course], rules: OutcomeProtocol, name: str) -> None:
-    """Say who is in no comparison, and where arms were graded by other readers."""
-    from masi_vision.stats.courses import graded_otherwise
+    """Say who is in no comparison, whose endpoint is an adjudicator's, and where arms had other raters."""
+    from masi_vision.stats.courses import adjudicated_at_one, adjudicated_units, graded_otherwise
+    from masi_vision.stats.verdicts import NOT_ADJUDICATED
 
     if rules.endpoint == AMOUNT and (alone := sum(not one.values for one in courses)):
         typer.echo(
             f"{alone} patients are not in {name}, or their baseline has no amount. Who has one visit "
             "alone is in no comparison, and so in no analysis, the baseline carried forward neither."
         )
-    if apart := graded_otherwise(courses, rules.baseline, rules.primary):
-        told = ", ".join(f"{count} of {arm}" for arm, count in sorted(apart.items()))
+    if units := adjudicated_units(courses):
+        typer.echo(f"Units of which the endpoint is the adjudicator's: {_by_arm(units)}.")
+    if awaited := adjudicated_units(courses, NOT_ADJUDICATED):
         typer.echo(
-            f"Graded by other readers at {rules.primary} than at {rules.baseline}: {told}. A reader who "
-            f"grades higher then looks like an effect of treatment. Who graded whom: {OUTCOME}, readers."
+            f"masi: units that went to the adjudicator and were not graded there: {_by_arm(awaited)}. The "
+            "protocol says adjudicated: replaces, so their endpoint is missing. Expected an adjudicator's "
+            "locked read of each. Let the adjudicator finish, and export the reads again; of a closed "
+            "reading it stays so.",
+            err=True,
         )
+    visits = (rules.baseline, rules.primary)
+    another = " or another adjudicator" * (rules.adjudicated == "replaces")
+    if apart := graded_otherwise(courses, *visits):
+        typer.echo(
+            f"Graded by other readers{another} at {rules.primary} than at {rules.baseline}: "
+            f"{_by_arm(apart)}. A reader who grades higher then looks like an effect of treatment. "
+            f"Who graded whom: {OUTCOME}, readers."
+        )
+    if apart := adjudicated_at_one(courses, *visits):
+        typer.echo(
+            f"Graded by an adjudicator at one of {' and '.join(visits)}, and by the readers at the other: "
+            f"{_by_arm(apart)}. An adjudicator is another rater, and one who grades higher than the readers "
+            f"then looks like an effect of treatment. Who graded whom: {OUTCOME}, readers."
+        )
+
+
+def _by_arm(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} of {arm}" for arm, count in sorted(counts.items()))
 
 
 def _say(found: Sequence[OutcomeFigure], rules: OutcomeProtocol) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import AMOUNT, refuse_mixed
+from masi_vision.reads_table import AMOUNT, refuse_mixed, refuse_other_stages
 from masi_vision.stats.reads import reads_from, scores_table
+from masi_vision.stats.verdicts import NOT_ADJUDICATED, NOT_GRADABLE, Adjudicated, Verdict, verdicts_of
 
 Rows = Sequence[Mapping[str, str]]
+_Unit = tuple[str, str]
+_Of = TypeVar("_Of")
 _MOST_OD = 4.0
 """Darker than any skin."""
 
@@ -23,12 +27,15 @@ class Course:
     ----------
     readers : mapping
         Visit to the readers whose mean it is; empty of a table that is not of reads.
+    verdicts : mapping
+        Visit to what an adjudicator's grades put in place of the readers' mean.
     """
 
     patient: str
     arm: str
     values: Mapping[str, float]
     readers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
 
 
 def arms_of(rows: Rows, name: str) -> dict[str, str]:
@@ -95,37 +102,114 @@ def _density(text: str, what: str) -> float | None:
     return value
 
 
-def kind_of(rows: Rows, courses: Sequence[Course]) -> str:
-    """What a table of endpoints is of, in words; of reads, whose: an adjudicator's count nowhere."""
+def kind_of(rows: Rows, courses: Sequence[Course], adjudicated: Adjudicated = "ignored") -> str:
+    """What a table of endpoints is of, in words; of reads, whose, and in how many units the adjudicator's."""
     columns = rows[0].keys() if rows else ()
     if "follow_up" in columns:
         return "visits laid over each other by the software"
-    if "reader" in columns:
-        readers = {who for one in courses for several in one.readers.values() for who in several}
-        return f"the mean of the readers {', '.join(sorted(readers))}"
-    return "the software's scores"
+    if "reader" not in columns:
+        return "the software's scores"
+    readers = sorted({who for one in courses for several in one.readers.values() for who in several})
+    told = f"the mean of the readers {', '.join(readers) or '(of no unit)'}"
+    return told if adjudicated == "ignored" else f"{told}; {_verdicts_said(courses)}"
+
+
+def _verdicts_said(courses: Sequence[Course]) -> str:
+    """Of how many units the endpoint is an adjudicator's, and of how many it is missing for one."""
+    verdicts = [verdict for one in courses for verdict in one.verdicts.values()]
+    whose = ", ".join(sorted({who for verdict in verdicts for who in verdict.adjudicators}))
+    units = sum(not verdict.why_missing for verdict in verdicts)
+    missing = ", ".join(
+        f"{count} ({why})"
+        for why in (NOT_ADJUDICATED, NOT_GRADABLE)
+        if (count := sum(verdict.why_missing == why for verdict in verdicts))
+    )
+    by, plural = f" by {whose}" * bool(whose), "s" * (units != 1)
+    told = f"in its place, of {units} unit{plural}, the adjudicator's grades{by}"
+    return f"{told}; missing for the want of them: {missing}" if missing else told
+
+
+def adjudicated_units(courses: Sequence[Course], why_missing: str = "") -> dict[str, int]:
+    """By arm, how many endpoints are an adjudicator's; with a reason, how many are missing for it."""
+    units: dict[str, int] = {}
+    for one in courses:
+        if count := sum(verdict.why_missing == why_missing for verdict in one.verdicts.values()):
+            units[one.arm] = units.get(one.arm, 0) + count
+    return units
 
 
 def graded_otherwise(courses: Sequence[Course], baseline: str, primary: str) -> dict[str, int]:
-    """By arm, how many patients were graded by other readers at the primary visit than at the baseline."""
+    """By arm, how many patients were graded by other readers, or another adjudicator, at the primary visit
+    than at the baseline."""
+    return _apart(courses, (baseline, primary), by_kind=False)
+
+
+def adjudicated_at_one(courses: Sequence[Course], baseline: str, primary: str) -> dict[str, int]:
+    """By arm, of how many patients one of the two visits is an adjudicator's and the other the readers'."""
+    return _apart(courses, (baseline, primary), by_kind=True)
+
+
+def _apart(courses: Sequence[Course], visits: tuple[str, str], *, by_kind: bool) -> dict[str, int]:
+    """Patients by arm whose two visits have raters of two kinds; or of one kind, and not the same ones."""
     apart: dict[str, int] = {}
     for one in courses:
-        both = one.readers.get(baseline), one.readers.get(primary)
-        if None not in both and both[0] != both[1]:
+        before, after = (_raters(one, visit) for visit in visits)
+        if before and after and before != after and (before[0] != after[0]) == by_kind:
             apart[one.arm] = apart.get(one.arm, 0) + 1
     return apart
 
 
-def courses_of(rows: Rows, arms: Mapping[str, str], endpoint: str, name: str) -> list[Course]:
+def _raters(one: Course, visit: str) -> tuple[str, tuple[str, ...]] | None:
+    """Of which kind the raters of a visit are, and who; None where nobody graded it."""
+    if visit in one.readers:
+        return "readers", one.readers[visit]
+    verdict = one.verdicts.get(visit)
+    return ("adjudicators", verdict.adjudicators) if verdict and not verdict.why_missing else None
+
+
+def courses_of(
+    rows: Rows, arms: Mapping[str, str], endpoint: str, name: str, adjudicated: Adjudicated = "ignored"
+) -> list[Course]:
     """The endpoint of every patient at every visit; of several readers their mean.
+
+    Parameters
+    ----------
+    adjudicated : {"ignored", "replaces"}
+        Whether the endpoint of a unit that went to an adjudicator is the adjudicator's, and missing where
+        none graded it.
 
     Raises
     ------
     StatsError
         The table has no such endpoint, a patient without an arm, or scores that do not compare.
     """
-    given: dict[tuple[str, str], list[float]] = {}
-    raters: dict[str, dict[str, tuple[str, ...]]] = {}
+    verdicts: Mapping[_Unit, Verdict] = {}
+    if adjudicated == "replaces":
+        refuse_other_stages(rows, name)
+        verdicts = verdicts_of(rows, name)
+    given, raters = _given(rows, endpoint, name)
+    if unknown := sorted({patient for patient, _ in (*given, *verdicts)} - arms.keys()):
+        raise StatsError(f"No arm is known of {', '.join(unknown[:5])}. Expected one for every patient.")
+    given |= {unit: verdict.mmasi for unit, verdict in verdicts.items()}
+    values = _by_patient({unit: value for unit, value in given.items() if value == value})
+    readers = _by_patient({unit: who for unit, who in raters.items() if unit not in verdicts})
+    settled = _by_patient(verdicts)
+    return [
+        Course(one, arms[one], values.get(one, {}), readers.get(one, {}), settled.get(one, {}))
+        for one in sorted(arms)
+    ]
+
+
+def _by_patient(of_units: Mapping[_Unit, _Of]) -> dict[str, dict[str, _Of]]:
+    """Of every patient by visit."""
+    made: dict[str, dict[str, _Of]] = {}
+    for (patient, visit), one in of_units.items():
+        made.setdefault(patient, {})[visit] = one
+    return made
+
+
+def _given(rows: Rows, endpoint: str, name: str) -> tuple[dict[_Unit, float], dict[_Unit, tuple[str, ...]]]:
+    """The endpoint of every unit, and the readers whose mean it is."""
     is_changes = bool(rows) and "follow_up" in rows[0]
     if rows and "reader" not in rows[0]:
         refuse_mixed(rows, name, "amount_before_od" if is_changes else endpoint)
@@ -135,23 +219,16 @@ def courses_of(rows: Rows, arms: Mapping[str, str], endpoint: str, name: str) ->
                 f"{name} does not fit endpoint: {endpoint} of the protocol. Expected endpoint: {AMOUNT} of "
                 "changes.csv of masi compare, and of that no other."
             )
-        given = {unit: [value] for unit, value in _amounts(rows, name).items()}
-    elif rows and "reader" in rows[0]:
-        if endpoint != "mmasi":
-            raise StatsError(f"{name} is a table of reads. Expected endpoint: mmasi in the protocol.")
-        for read in reads_from(rows, name):
-            if not read.repeat and read.mmasi == read.mmasi:
-                given.setdefault((read.patient, read.visit), []).append(read.mmasi)
-                of = raters.setdefault(read.patient, {})
-                of[read.visit] = tuple(sorted((*of.get(read.visit, ()), read.rater)))
-    else:
-        given = {unit: [value] for unit, value in scores_table(rows, name, endpoint).items()}
-    if unknown := sorted({patient for patient, _ in given} - arms.keys()):
-        raise StatsError(f"No arm is known of {', '.join(unknown[:5])}. Expected one for every patient.")
-    values: dict[str, dict[str, float]] = {patient: {} for patient in arms}
-    for (patient, visit), several in given.items():
-        values[patient][visit] = sum(several) / len(several)
-    return [
-        Course(patient, arms[patient], visits, raters.get(patient, {}))
-        for patient, visits in sorted(values.items())
-    ]
+        return _amounts(rows, name), {}
+    if not (rows and "reader" in rows[0]):
+        return scores_table(rows, name, endpoint), {}
+    if endpoint != "mmasi":
+        raise StatsError(f"{name} is a table of reads. Expected endpoint: mmasi in the protocol.")
+    several: dict[_Unit, list[float]] = {}
+    raters: dict[_Unit, list[str]] = {}
+    for read in reads_from(rows, name):
+        if not read.repeat and read.mmasi == read.mmasi:
+            several.setdefault((read.patient, read.visit), []).append(read.mmasi)
+            raters.setdefault((read.patient, read.visit), []).append(read.rater)
+    means = {unit: sum(values) / len(values) for unit, values in several.items()}
+    return means, {unit: tuple(sorted(who)) for unit, who in raters.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from masi_vision.stats.agreement import TAIL, spread_of, wilson
 from masi_vision.stats.ancova import Ancova, Multiplicity, adjusted_p, ancova
 from masi_vision.stats.courses import Course
 from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
+from masi_vision.stats.verdicts import Adjudicated
 
 Values = npt.NDArray[np.float64]
 NOT_FITTED, NOT_COMPARED = "not fitted:", "not compared:"
@@ -38,6 +40,8 @@ class OutcomeProtocol(Section):
     ----------
     endpoint : str
         Column of the table.
+    adjudicated : {"ignored", "replaces"}
+        Whether the endpoint of a unit that went to an adjudicator is the adjudicator's.
     baseline, primary, control : str
         Names of two visits and an arm.
     visits : list of str or None
@@ -49,6 +53,7 @@ class OutcomeProtocol(Section):
     """
 
     endpoint: str
+    adjudicated: Adjudicated = "ignored"  # as of visits
     baseline: str
     primary: str
     control: str
@@ -61,7 +66,10 @@ class OutcomeProtocol(Section):
     @property
     def sha256(self) -> str:
         """Hash of every value."""
-        values = self.model_dump(mode="json", exclude={"visits"} if self.visits is None else set())
+        before = {"visits": None, "adjudicated": "ignored"}
+        values = self.model_dump(
+            mode="json", exclude={name for name, value in before.items() if getattr(self, name) == value}
+        )
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
     @model_validator(mode="after")
@@ -73,6 +81,8 @@ class OutcomeProtocol(Section):
             raise ValueError("baseline and primary must be two visits")
         if self.visits is not None and (self.primary not in self.visits or self.baseline in self.visits):
             raise ValueError("visits must hold the primary one and not the baseline")
+        if self.adjudicated == "replaces" and self.endpoint != "mmasi":
+            raise ValueError("adjudicated: replaces is of reads, whose endpoint is mmasi")
         return self
 
 
@@ -153,7 +163,7 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Outcom
                 f"The protocol names the {what} {name!r}; the table has {', '.join(sorted(known))}. Expected "
                 "the names of the table. Change the protocol."
             )
-    refuse_spelled_alike(seen, "visit")
+    refuse_spelled_alike(seen.union(*(one.verdicts for one in courses)), "visit")
     refuse_spelled_alike(arms, "arm")
     refuse_spelled_alike((one.patient for one in courses), "patient")
     return [
@@ -424,21 +434,27 @@ def _share(analysis: str, arm: str, visit: str, measure: str, count: int, of: in
 
 
 def _missing(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
-    visits = sorted({visit for one in courses for visit in one.values}, key=natural_key)
+    """How many have no value, and of whom an adjudicator's is wanting."""
+    visits = {visit for one in courses for visit in (*one.values, *one.verdicts)}
     for arm in sorted({one.arm for one in courses}):
         here = [one for one in courses if one.arm == arm]
-        for visit in visits:
+        for visit in sorted(visits, key=natural_key):
             count = sum(visit not in one.values for one in here)
             yield OutcomeFigure("missing", arm, visit, "patients without a value", len(here), float(count))
+            whys = Counter(one.verdicts[visit].why_missing for one in here if visit in one.verdicts)
+            for why in sorted(whys.keys() - {""}):
+                yield OutcomeFigure("missing", arm, visit, f"of these: {why}", len(here), float(whys[why]))
 
 
 def _readers(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
-    """Who graded how many of an arm at a visit, where not all graded all."""
-    units: dict[tuple[str, str, str], int] = {}
+    """Who graded how many of an arm at a visit, where not all graded all, or an adjudicator some."""
+    units: Counter[tuple[str, str, str]] = Counter()
     for one in courses:
         for visit, readers in one.readers.items():
-            key = one.arm, visit, f"graded by {', '.join(readers)}"
-            units[key] = units.get(key, 0) + 1
+            units[one.arm, visit, f"graded by {', '.join(readers)}"] += 1
+        for visit, verdict in one.verdicts.items():
+            if not verdict.why_missing:
+                units[one.arm, visit, f"adjudicated by {', '.join(verdict.adjudicators)}"] += 1
     if len({who for _, _, who in units}) < 2:
         return
     for arm, visit, who in sorted(units, key=lambda key: (key[0], natural_key(key[1]), key[2])):

@@ -14,6 +14,8 @@ from masi_vision.errors import StatsError
 from masi_vision.reads_table import (
     UNGRADED,
     counts,
+    is_adjudication,
+    is_latest,
     is_locked,
     need_columns,
     refuse_other_total,
@@ -33,7 +35,7 @@ NEEDED = ("patient", "visit", "reader")
 
 @dataclass(frozen=True)
 class Read:
-    """One rater's last blind read of a unit.
+    """One rater's last locked read of a unit.
 
     Parameters
     ----------
@@ -98,6 +100,32 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
     StatsError
         A column is missing, a grade is none, or the column ``mmasi`` says otherwise than the grades.
     """
+    rows = _checked(rows, name)
+    counted = [row for row in rows if counts(row)]
+    if not counted:
+        raise StatsError(
+            f"None of the {len(rows)} rows of {name} counts. Expected reads that are locked, blind and the "
+            "reader's last (columns locked_utc, stage, latest). Let the readers finish."
+        )
+    return _reads(counted, name)
+
+
+def adjudications_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
+    """Every adjudicator's last locked reads, of the same table; none where nobody adjudicated.
+
+    Raises
+    ------
+    StatsError
+        As of `reads_from`.
+    """
+    return _reads(
+        [row for row in _checked(rows, name) if is_adjudication(row) and is_locked(row) and is_latest(row)],
+        name,
+    )
+
+
+def _checked(rows: Iterable[Mapping[str, str]], name: str) -> list[Mapping[str, str]]:
+    """Rows of a table of reads, each with its patient."""
     rows = list(rows)
     if not rows or set(NEEDED) - rows[0].keys():
         found = ", ".join(rows[0]) if rows else "no rows"
@@ -121,12 +149,12 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
         else [f"{region}_{grade}" for region in MASI_REGIONS for grade in NEEDED_GRADES]
     )
     need_columns(rows, wanted, name)
-    counted = [row for row in rows if counts(row)]
-    if not counted:
-        raise StatsError(
-            f"None of the {len(rows)} rows of {name} counts. Expected reads that are locked, blind and the "
-            "reader's last (columns locked_utc, stage, latest). Let the readers finish."
-        )
+    return rows
+
+
+def _reads(counted: Sequence[Mapping[str, str]], name: str) -> list[Read]:
+    """What these rows say; two of one unit by one rater are refused."""
+    by_region = bool(counted) and "region" in counted[0]
     made = _by_region(counted, name) if by_region else [_of_row(row, name) for row in counted]
     seen: set[tuple[str, str, str, bool]] = set()
     for read in made:

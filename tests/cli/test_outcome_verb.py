@@ -223,6 +223,115 @@ def test_the_readers_who_are_named_are_those_whose_reads_count(study, tmp_path):
     assert kept["table"] == "the mean of the readers anna, ben"
 
 
+@pytest.fixture
+def replacing(tmp_path):
+    """A protocol by which the adjudicator's grades stand in place of the readers' mean."""
+    shipped = shipped_file("configs", "outcome.yaml").read_text(encoding="utf-8")
+    assert shipped.count("adjudicated: ignored ") == 1
+    file = tmp_path / "replacing.yaml"
+    file.write_text(shipped.replace("adjudicated: ignored ", "adjudicated: replaces"), encoding="utf-8")
+    return file
+
+
+def verdict(row, grade, **more):
+    """What adam gives a unit of a read: the same area in every region, darkness 2; a repeat of nothing."""
+    given = {f"{region}_area": str(grade) for region in MASI_REGIONS}
+    return row | {"reader": "adam", "stage": "adjudication", "mmasi": f"{2 * grade}.0"} | given | more
+
+
+def awaited(row):
+    """A unit that went to the adjudicator, as the reading page exports it."""
+    blank = dict.fromkeys(("reader", "version", "latest", "mmasi", "locked_utc"), "")
+    blank |= {f"{region}_{item}": "" for region in MASI_REGIONS for item in ("area", "darkness")}
+    return row | blank | {"stage": "adjudication"}
+
+
+def test_where_the_protocol_says_so_the_adjudicator_s_grades_are_the_endpoint(study, tmp_path, replacing):
+    """P000 and P004 are of A, P001 and P005 of B, P002 of C, P003 of D."""
+    rows = signed_reads()
+    of = {(row["patient"], row["visit"]): row for row in rows}
+    last = [
+        verdict(of["P000", "visit-6"], 6),
+        verdict(of["P001", "visit-6"], 6),
+        verdict(of["P005", "visit-1"], 0),
+        verdict(of["P005", "visit-6"], 0),
+        verdict(of["P002", "visit-1"], 6, repeat_of="AA"),
+        verdict(of["P006", "visit-1"], 6, locked_utc=""),
+        awaited(of["P003", "visit-6"]),
+        awaited(of["P007", "visit-1"] | {"repeat_of": "AA"}),
+    ]
+    reads = write_rows(tmp_path / "reads.csv", [*rows, *last])
+    alone = write_rows(tmp_path / "alone.csv", rows)
+    asked = ["--allocation", study / "arms.csv"]
+    made = {"as before": [alone], "ignored": [reads], "replaces": [reads, "--protocol", replacing]}
+    said = {name: masi("outcome", *words, *asked, "--out", tmp_path / name) for name, words in made.items()}
+    assert {done.exit_code for done in said.values()} == {0}, said["replaces"].output
+    tables = ("outcome.csv", "patients.csv")
+    for name in tables:
+        assert table(tmp_path / "ignored" / name) == table(tmp_path / "as before" / name)
+
+    before, after = (
+        {row["patient"]: row for row in table(tmp_path / name / "patients.csv")[1]}
+        for name in ("ignored", "replaces")
+    )
+    told = {name: (row["baseline"], row["primary"]) for name, row in after.items()}
+    mean = {name: (row["baseline"], row["primary"]) for name, row in before.items()}
+    assert told["P000"] == (mean["P000"][0], "12")
+    assert told["P001"] == (mean["P001"][0], "12")
+    assert told["P005"] == ("0", "0")
+    assert told["P003"] == (mean["P003"][0], "")
+    assert told["P006"] == ("", mean["P006"][1])
+    changed = {name for name in told if told[name] != mean[name]}
+    assert changed == {"P000", "P001", "P003", "P005", "P006"}
+
+    found = table(tmp_path / "replaces" / "outcome.csv")[1]
+    by = {(r["analysis"], r["arm"], r["visit"], r["measure"]): r["value"] for r in found}
+    assert by["readers", "A", "visit-6", "adjudicated by adam"] == "1"
+    assert by["readers", "B", "visit-6", "adjudicated by adam"] == "2"
+    assert by["readers", "B", "visit-1", "adjudicated by adam"] == "1"
+    assert by["readers", "D", "visit-6", "graded by anna, ben"] == "2"
+    assert sum(measure == "adjudicated by adam" for *_, measure in by) == 3
+    missing = {key[1:3]: value for key, value in by.items() if key[3] == "of these: not adjudicated"}
+    assert missing == {("C", "visit-1"): "1", ("D", "visit-6"): "1"}
+    assert by["missing", "D", "visit-6", "patients without a value"] == "10"
+
+    words, warned = (" ".join(text.split()) for text in (said["replaces"].stdout, said["replaces"].stderr))
+    kind = "the mean of the readers anna, ben; in its place, of 4 units, the adjudicator's grades by adam; "
+    kind += "missing for the want of them: 2 (not adjudicated)"
+    assert f"Of {kind}." in words
+    assert "Units of which the endpoint is the adjudicator's: 1 of A, 3 of B." in words
+    assert "one of visit-1 and visit-6, and by the readers at the other: 1 of A, 1 of B. An adj" in words
+    assert "Graded by other readers" not in words
+    assert "went to the adjudicator and were not graded there: 1 of C, 1 of D. The protocol" in warned
+    kept = {name: json.loads((tmp_path / name / "protocol.json").read_text()) for name in made}
+    assert (kept["replaces"]["table"], kept["replaces"]["adjudicated"]) == (kind, "replaces")
+    assert kept["ignored"]["protocol_sha256"] != kept["replaces"]["protocol_sha256"]
+    assert "adjudicat" not in said["ignored"].output
+
+
+def test_what_no_adjudicator_could_tell_of_is_refused_where_his_grades_would_replace(
+    study, tmp_path, replacing
+):
+    asked = ["--allocation", study / "arms.csv", "--protocol", replacing, "--out", tmp_path / "out"]
+    for name in ("reads.csv", "truth.csv"):
+        done = masi("outcome", study / name, *asked)
+        assert done.exit_code == 2, done.output
+        assert f"{name} has no column stage" in " ".join(done.output.split())
+        assert not (tmp_path / "out").exists()
+
+
+def test_agreement_is_the_readers_whatever_the_protocol_says_of_an_adjudicator(tmp_path, replacing):
+    rows = signed_reads()
+    figures = []
+    for name, more in (("with", [verdict(rows[0], 6), awaited(rows[-1])]), ("without", [])):
+        reads = write_rows(tmp_path / f"{name}.csv", [*rows, *more])
+        asked = ["--protocol", replacing, "--draws", 100, "--out", tmp_path / name]
+        assert masi("agree", reads, *asked).exit_code == 0
+        read = table(tmp_path / name / "agreement.csv")[1]
+        figures.append([{k: v for k, v in row.items() if k != "reads_sha256"} for row in read])
+    assert figures[0] == figures[1]
+
+
 @pytest.mark.parametrize("verb", ["outcome", "agree"])
 def test_a_patient_who_moved_to_another_site_is_told_to_be_two(tmp_path, verb):
     sites = {"visit-1": "north", "visit-6": "south"}

@@ -203,6 +203,30 @@ def test_an_outcome_in_masi_is_called_so_and_what_asked_for_it_is_told(study, tm
     assert "not asked by its protocol.json" in " ".join(mixed.output.split())
 
 
+def test_a_page_says_how_many_endpoints_are_the_adjudicator_s(study, tmp_path):
+    shipped = shipped_file("configs", "outcome.yaml").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(shipped.replace("adjudicated: ignored ", "adjudicated: replaces"))
+    rows = signed_reads()
+    adams = [row | {"reader": "adam", "stage": "adjudication"} for row in (rows[0], rows[2], rows[4])]
+    blank = {"reader": "", "latest": "", "locked_utc": "", "mmasi": "", "stage": "adjudication"}
+    blank |= {name: "" for name in rows[0] if name.endswith(("_area", "_darkness"))}
+    reads = write_rows(tmp_path / "reads.csv", [*rows, *adams, rows[-1] | blank])
+    asked = ["--allocation", study / "arms.csv", "--protocol", tmp_path / "mine.yaml"]
+    done = masi("outcome", reads, *asked, "--out", tmp_path / "outcome")
+    assert done.exit_code == 0, done.output
+    parts = ["--reads", reads, "--outcome", tmp_path / "outcome", "--out", tmp_path / "report"]
+    done = masi("report", study / "results", *parts)
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    said = (
+        "the mean of the readers anna, ben; in its place, of 3 units, the adjudicator&#39;s grades by adam; "
+    )
+    assert f"{said}missing for the want of them: 1 (not adjudicated). Every arm against A." in page
+    cells = re.findall(r"<td>adjudicated by adam</td><td class=\"number\">(.*?)</td>", page)
+    assert cells == ["1", "1", "1"]
+    assert '<td>of these: not adjudicated</td><td class="number">1</td>' in page
+
+
 def test_scores_of_another_run_are_not_shown_under_this_one_s_hashes(study, tmp_path):
     with (study / "results" / "scores.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))

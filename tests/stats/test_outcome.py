@@ -1,5 +1,9 @@
 """The outcome of made trials: what was planted comes back, what is missing is counted, nulls stay null."""
 
+import json
+from dataclasses import replace
+from hashlib import sha256
+
 import numpy as np
 import pytest
 
@@ -22,6 +26,7 @@ from masi_vision.stats.outcome import (
     other_results,
     outcome,
 )
+from masi_vision.stats.verdicts import NOT_ADJUDICATED, Verdict
 
 FILE = shipped_file("configs", "outcome.yaml")
 RULES = checked(OutcomeProtocol, read_yaml(FILE), FILE, "outcome.yaml")
@@ -179,9 +184,21 @@ def test_a_visit_of_the_protocol_that_the_table_lacks_is_refused():
         outcome(courses(4), rules)
 
 
-def test_a_protocol_of_before_has_no_visits_and_the_hash_that_it_had():
-    values = {name: value for name, value in read_yaml(FILE).items() if name != "visits"}
-    assert checked(OutcomeProtocol, values, FILE, "outcome.yaml").sha256 == RULES.sha256
+def test_a_protocol_of_before_lacks_keys_of_today_and_has_the_hash_that_it_had():
+    lacking = ("visits", "adjudicated")
+    values = {name: value for name, value in read_yaml(FILE).items() if name not in lacking}
+    before = checked(OutcomeProtocol, values, FILE, "outcome.yaml")
+    assert before == RULES
+    told = {name: value for name, value in RULES.model_dump(mode="json").items() if name not in lacking}
+    assert before.sha256 == RULES.sha256 == sha256(json.dumps(told).encode()).hexdigest()
+
+
+def test_that_an_adjudicator_s_grades_replace_the_readers_is_in_the_hash_and_of_reads_alone():
+    values = read_yaml(FILE) | {"adjudicated": "replaces"}
+    assert checked(OutcomeProtocol, values, FILE, "outcome.yaml").sha256 != RULES.sha256
+    for spoilt in ({"adjudicated": "instead"}, {"endpoint": "masi"}, {"endpoint": "amount_od"}):
+        with pytest.raises(SettingsError, match="replaces"):
+            checked(OutcomeProtocol, values | spoilt, FILE, "outcome.yaml")
 
 
 def test_two_spellings_of_a_visit_are_refused():
@@ -191,6 +208,13 @@ def test_two_spellings_of_a_visit_are_refused():
     )
     with pytest.raises(StatsError, match="Expected one spelling"):
         outcome([odd, *made[1:]], RULES)
+
+
+def test_a_unit_that_awaits_the_adjudicator_at_a_visit_spelled_otherwise_is_refused():
+    made = courses(5)
+    awaited = {"Visit-6": Verdict(float("nan"), why_missing=NOT_ADJUDICATED)}
+    with pytest.raises(StatsError, match="Expected one spelling"):
+        outcome([replace(made[0], verdicts=awaited), *made[1:]], RULES)
 
 
 def test_a_comparison_counts_the_patients_of_its_two_arms():

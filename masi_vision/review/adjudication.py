@@ -59,6 +59,6 @@ def codes_not_adjudicated(session: Session, protocol: ReadingProtocol) -> list[s
 
 
 def has_adjudicator(session: Session) -> bool:
-    """Whether somebody may adjudicate."""
-    ask = select(Account.id).where(Account.role == "adjudicator", Account.active)
+    """Whether anybody was named adjudicator: who left leaves the units unsettled."""
+    ask = select(Account.id).where(Account.role == "adjudicator")
     return session.execute(ask).first() is not None

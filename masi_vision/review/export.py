@@ -28,7 +28,8 @@ def reads_csv(session: Session, protocol: ReadingProtocol) -> str:
     """Every locked read, corrections beside what they correct; what is due and not read yet has no lock.
 
     Due are the units of every reader who may still sign in, corrections that were begun, and the units on
-    which readers differ where there is an adjudicator. ``closed_utc`` is blank while more may be locked.
+    which readers differ where there is an adjudicator, or was one. ``closed_utc`` is blank while more may be
+    locked.
     """
     rows = session.execute(
         select(Entry, Account.name)

@@ -12,8 +12,8 @@ from scipy.stats import linregress
 Values = npt.NDArray[np.float64]
 TAIL = 0.975
 """Probability below the upper end of an interval: they are all of 95 %."""
-# Of scipy.special, here and for the ICC: its distributions check what they are given for fifty times as long, at
-# every one of a thousand draws.
+# Of scipy.special, here and for the ICC: its distributions check what they are given for fifty times as
+# long, at every one of a thousand draws.
 _Z = float(ndtri(TAIL))
 LEAST_SPREAD = 1e-9
 """Of the largest value: what differs by less differs by the rounding of floating point alone."""

@@ -52,6 +52,14 @@ def test_what_awaits_the_adjudicator_is_due_until_it_is_locked(reading_of, engin
         row["code"] for row in exported(engine) if row["stage"] == "adjudication" and not row["locked_utc"]
     ]
     assert due == sorted(codes[1:])
+    with writing(engine) as session:
+        switch(session, "adam", active=False)
+    due = [
+        row["code"] for row in exported(engine) if row["stage"] == "adjudication" and not row["locked_utc"]
+    ]
+    assert due == sorted(codes[1:])
+    with looking(engine) as session:
+        assert f"{len(codes) - 1} units await the adjudicator" in still_due(session, protocol_with())
 
 
 def test_a_reader_who_left_owes_no_reads(reading_of, engine):

@@ -55,8 +55,7 @@ def create_app(reviewed: Reviewed) -> FastAPI:
     @app.exception_handler(NotSignedInError)
     def _sign_in_first(request: Request, _error: NotSignedInError) -> Response:
         if _is_a_person(request):
-            unit = _UNIT.fullmatch(request.url.path)
-            return RedirectResponse(f"/sign-in?unit={unit[1]}" if unit else "/sign-in", 303)
+            return _first("/sign-in", request)
         return JSONResponse({"error": "not signed in"}, 401)
 
     def refusal(request: Request, sentence: str, status: int, language: str = "") -> Response:
@@ -70,7 +69,7 @@ def create_app(reviewed: Reviewed) -> FastAPI:
     @app.exception_handler(PasswordDueError)
     def _choose_first(request: Request, _error: PasswordDueError) -> Response:
         if _is_a_person(request):
-            return RedirectResponse("/password", 303)
+            return _first("/password", request)
         return refusal(request, texts(pages.language(request))["password_due"], 403)
 
     @app.exception_handler(ReadingError)
@@ -113,6 +112,17 @@ def _is_a_person(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
+def _first(page: str, request: Request) -> Response:
+    """Go to a page that comes before the one asked for, and remembers the unit."""
+    unit = _UNIT.fullmatch(request.url.path)
+    return RedirectResponse(f"{page}?unit={unit[1]}" if unit else page, 303)
+
+
+def _code_or_none(unit: str) -> str:
+    """What was sent as a unit's code; empty where it is none: nobody is led to another host."""
+    return unit if _CODE.fullmatch(unit) else ""
+
+
 def _everybody(app: FastAPI, pages: Pages) -> None:
     """Signing in and out, and the language."""
     engine, protocol = pages.reviewed.engine, pages.protocol
@@ -120,7 +130,7 @@ def _everybody(app: FastAPI, pages: Pages) -> None:
 
     @app.get("/sign-in")
     def sign_in_page(request: Request, unit: str = "") -> Response:
-        return pages.page("sign_in", request, None, wrong=False, unit=unit if _CODE.fullmatch(unit) else "")
+        return pages.page("sign_in", request, None, wrong=False, unit=_code_or_none(unit))
 
     @app.post("/sign-in")
     def sign_in(
@@ -129,7 +139,6 @@ def _everybody(app: FastAPI, pages: Pages) -> None:
         password: Annotated[str, Form(max_length=accounts.MOST_PASSWORD)] = "",
         unit: Annotated[str, Form()] = "",
     ) -> Response:
-        unit = unit if _CODE.fullmatch(unit) else ""
         if not signing_in.acquire(blocking=False):
             raise StarletteHTTPException(429, texts(pages.language(request))["many_sign_in"])
         try:
@@ -141,13 +150,10 @@ def _everybody(app: FastAPI, pages: Pages) -> None:
             signing_in.release()
         if opened is None:
             _LOG.warning("A sign-in from %s failed.", _source(request))
-            page = pages.page("sign_in", request, None, wrong=True, unit=unit)
+            page = pages.page("sign_in", request, None, wrong=True, unit=_code_or_none(unit))
             page.status_code = 401
             return page
-        with looking(engine) as session:
-            account = accounts.account_named(session, name)
-            goes_on = bool(unit) and reading.may_open(session, account, unit, protocol)
-        return _with_session(f"/units/{unit}" if goes_on else "/", opened, pages)
+        return _gone_on(name, unit, opened, pages)
 
     @app.post("/sign-out")
     def sign_out(request: Request) -> Response:
@@ -162,7 +168,8 @@ def _everybody(app: FastAPI, pages: Pages) -> None:
     def language(request: Request, unit: Annotated[str, Form()] = "") -> Response:
         known = [str(one) for one in protocol.languages]
         following = known[(known.index(pages.language(request)) + 1) % len(known)]
-        answer = RedirectResponse(f"/units/{unit}" if _CODE.fullmatch(unit) else "/", 303)
+        code = _code_or_none(unit)
+        answer = RedirectResponse(f"/units/{code}" if code else "/", 303)
         answer.set_cookie(LANGUAGE, following, samesite="strict", secure=pages.reviewed.tls, path="/")
         return answer
 
@@ -171,12 +178,13 @@ def _own_password(app: FastAPI, pages: Pages) -> None:
     """Everybody's own password, which nobody else knows: a signature rests on it."""
     engine, protocol = pages.reviewed.engine, pages.protocol
 
-    def page_of(request: Request, who: Visitor, wrong: str = "") -> Response:
-        return pages.page("password", request, who, wrong=wrong, least=accounts.LEAST_PASSWORD)
+    def page_of(request: Request, who: Visitor, unit: str, wrong: str = "") -> Response:
+        told = {"wrong": wrong, "least": accounts.LEAST_PASSWORD, "unit": _code_or_none(unit)}
+        return pages.page("password", request, who, **told)
 
     @app.get("/password")
-    def password_page(request: Request) -> Response:
-        return page_of(request, pages.visitor(request, may_be_due=True))
+    def password_page(request: Request, unit: str = "") -> Response:
+        return page_of(request, pages.visitor(request, may_be_due=True), unit)
 
     @app.post("/password")
     def change(
@@ -184,6 +192,7 @@ def _own_password(app: FastAPI, pages: Pages) -> None:
         old: Annotated[str, Form(max_length=accounts.MOST_PASSWORD)] = "",
         new: Annotated[str, Form(max_length=_LONGEST_ENTERED)] = "",
         again: Annotated[str, Form(max_length=_LONGEST_ENTERED)] = "",
+        unit: Annotated[str, Form()] = "",
     ) -> Response:
         who = pages.visitor(request, may_be_due=True)
         words, why, opened = texts(who.language), "", None
@@ -204,10 +213,10 @@ def _own_password(app: FastAPI, pages: Pages) -> None:
             except RefusedError as error:
                 why = error.words(who.language)
         if opened is None:
-            page = page_of(request, who, why)
+            page = page_of(request, who, unit, why)
             page.status_code = 409
             return page
-        return _with_session("/", opened, pages)
+        return _gone_on(who.account.name, unit, opened, pages)
 
 
 def _source(request: Request) -> str:
@@ -215,9 +224,13 @@ def _source(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def _with_session(place: str, opened: accounts.Opened, pages: Pages) -> Response:
-    """Go on to a page, with the session just begun."""
-    answer = RedirectResponse(place, 303)
+def _gone_on(name: str, unit: str, opened: accounts.Opened, pages: Pages) -> Response:
+    """Go on with the session just begun: to the unit that was asked for if it is theirs, else to the list."""
+    code = _code_or_none(unit)
+    with looking(pages.reviewed.engine) as session:
+        account = accounts.account_named(session, name)
+        goes_on = bool(code) and reading.may_open(session, account, code, pages.protocol)
+    answer = RedirectResponse(f"/units/{code}" if goes_on else "/", 303)
     answer.set_cookie(
         COOKIE, opened.token, httponly=True, samesite="strict", secure=pages.reviewed.tls, path="/"
     )

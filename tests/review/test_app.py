@@ -198,6 +198,31 @@ def test_whoever_was_signed_out_comes_back_to_the_unit_if_it_is_his(reading_of):
         assert anna.browser.post("/sign-in", data=form).headers["location"] == goes_to
 
 
+def test_a_link_to_a_unit_is_kept_while_an_own_password_is_chosen(reading_of, engine):
+    app = reading_of()
+    code = Person(app, "anna").next_code
+    given = "given by the coordinator"
+    for unit, goes_to in (
+        (code, f"/units/{code}"),
+        ("NOTHING", "/"),
+        ("//evil.example", "/"),
+        ("\\evil.example", "/"),
+        ("", "/"),
+    ):
+        with writing(engine) as session:
+            set_password(session, "anna", given)
+        anna = Person(app, "anna", password=given)
+        assert anna.see(f"/units/{code}").headers["location"] == f"/password?unit={code}"
+        page = anna.see(f"/password?unit={code}").text
+        kept = f'name="unit" value="{code}"'
+        assert page.count(kept) == 2  # of the password, and of the language
+        assert kept in anna.choose(given, "too short", unit=code).text
+        assert anna.choose(given, "one that I chose", unit=unit).headers["location"] == goes_to
+    assert 'name="unit"' not in anna.see("/password?unit=//evil.example").text
+    language = anna.browser.post("/language", data={"unit": code})
+    assert language.headers["location"] == f"/units/{code}"
+
+
 def test_two_accounts_do_not_differ_by_capitals_alone(reading_of, engine):
     reading_of()
     with pytest.raises(ReadingError, match="There is an account 'anna' already"), writing(engine) as session:

@@ -157,10 +157,10 @@ class Person:
         sent = {"password": password, "read": read or self.read_of(code)}
         return self._send("POST", f"/units/{code}/lock", {**reading, **sent})
 
-    def choose(self, old, new, again=None):
+    def choose(self, old, new, again=None, unit=""):
         """Another password of one's own; what the page answers."""
         csrf = re.search(r'name="csrf" value="([^"]+)"', self.see("/password").text).group(1)
-        form = {"csrf": csrf, "old": old, "new": new, "again": new if again is None else again}
+        form = {"csrf": csrf, "old": old, "new": new, "again": new if again is None else again, "unit": unit}
         self.__dict__.pop("csrf", None)  # the session of before ends
         return self.browser.post("/password", data=form)
 

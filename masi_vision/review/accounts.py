@@ -56,7 +56,7 @@ def add_account(
     Raises
     ------
     ReadingError
-        The name is taken or cannot be one, the role is none, the password is too short.
+        The name is taken or cannot be one, the role is none, the password is too short or too long.
     """
     if not _NAME.fullmatch(name):
         raise ReadingError(f"{name!r} cannot be a name. Expected letters, digits, dot, - and _; two to 64.")
@@ -68,7 +68,7 @@ def add_account(
     if alike:  # two readers who differ by capitals alone would be taken for one, or one for two
         raise ReadingError(f"There is an account {alike!r} already. Expected a new name. Choose another.")
     made = Account(
-        name=name, role=role, list_name=list_name, password_hash=_hashed(password), active=True, failures=0
+        name=name, role=role, list_name=list_name, password_hash=new_hash(password), active=True, failures=0
     )
     made.failed_utc, made.given_password = "", given
     session.add(made)
@@ -82,7 +82,7 @@ def add_account(
 def set_password(session: Session, name: str, password: str) -> None:
     """Give an account another password, to be exchanged for an own one; its sessions end."""
     account = account_named(session, name)
-    account.password_hash, account.failures, account.given_password = _hashed(password), 0, True
+    account.password_hash, account.failures, account.given_password = new_hash(password), 0, True
     _end_all(session, account)
     note_tool(session, Act.PASSWORD_CHANGED, name, new=password_mark(account))
 
@@ -138,16 +138,23 @@ def _hasher() -> PasswordHasher:
     return PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=1)
 
 
-def _hashed(password: str) -> str:
-    if len(password) < LEAST_PASSWORD:
-        raise ReadingError(
-            f"The password has {len(password)} characters. Expected {LEAST_PASSWORD} or more. Choose another."
-        )
-    if len(password) > MOST_PASSWORD:
-        raise ReadingError(
-            f"The password has {len(password)} characters. Expected {MOST_PASSWORD} at most. Choose another."
-        )
-    return _hasher().hash(password)
+def new_hash(password: str) -> str:
+    """What is kept of a new password, whoever chose it.
+
+    Raises
+    ------
+    RefusedError
+        It is too short or too long.
+
+    Notes
+    -----
+    The pages call it outside of a transaction, as `is_password`.
+    """
+    if not LEAST_PASSWORD <= len(password) <= MOST_PASSWORD:
+        found, least = str(len(password)), str(LEAST_PASSWORD)
+        raise RefusedError("password_length", found=[found], least=[least], most=[str(MOST_PASSWORD)])
+    with _ONE_AT_A_TIME:
+        return _hasher().hash(password)
 
 
 def is_password(password_hash: str, password: str) -> bool:
@@ -192,25 +199,6 @@ def sign_in(
     opened = _begun(session, account)
     note(session, account.name, account.role, "signed in", account.name)
     return opened
-
-
-def new_hash(password: str) -> str:
-    """What is kept of a password that its owner chose.
-
-    Raises
-    ------
-    RefusedError
-        It is too short or too long.
-
-    Notes
-    -----
-    To be called outside of a transaction, as `is_password`.
-    """
-    if not LEAST_PASSWORD <= len(password) <= MOST_PASSWORD:
-        found, least = str(len(password)), str(LEAST_PASSWORD)
-        raise RefusedError("password_length", found=[found], least=[least], most=[str(MOST_PASSWORD)])
-    with _ONE_AT_A_TIME:
-        return _hasher().hash(password)
 
 
 def change_password(

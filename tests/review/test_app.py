@@ -31,6 +31,7 @@ from masi_vision.review.protocol import load_protocol
 from masi_vision.review.reading import hash_of
 from masi_vision.review.software import software_scores
 from masi_vision.review.tables import Draft, Entry
+from masi_vision.review.texts import texts
 from masi_vision.scale import MASI_REGIONS
 
 
@@ -221,6 +222,24 @@ def test_a_link_to_a_unit_is_kept_while_an_own_password_is_chosen(reading_of, en
     assert 'name="unit"' not in anna.see("/password?unit=//evil.example").text
     language = anna.browser.post("/language", data={"unit": code})
     assert language.headers["location"] == f"/units/{code}"
+
+
+@pytest.mark.parametrize("length", [9, 201])
+def test_terminal_and_page_refuse_a_password_in_the_same_words(reading_of, engine, length):
+    anna, asked = Person(reading_of(), "anna"), "x" * length
+    english, chinese = (
+        texts(language)["refusals"]["password_length"].format(found=length, least=10, most=200)
+        for language in ("en", "zh")
+    )
+    for refused in (
+        lambda session: add_account(session, "dora", "coordinator", asked),
+        lambda session: set_password(session, "anna", asked),
+    ):
+        with pytest.raises(ReadingError, match=f"^{re.escape(english)}$"), writing(engine) as session:
+            refused(session)
+    assert english in anna.choose(PASSWORD, asked).text
+    anna.browser.post("/language")
+    assert chinese in anna.choose(PASSWORD, asked).text
 
 
 def test_two_accounts_do_not_differ_by_capitals_alone(reading_of, engine):

@@ -49,6 +49,22 @@ def differing(visits: Sequence[StudyVisit], key: Key) -> Iterator[Differing]:
                 yield Differing(unit.patient, unit.visit, view, "gone" if digest is None else "changed")
 
 
+def added(visits: Sequence[StudyVisit], key: Key) -> Iterator[str]:
+    """Visits of a study that were neither coded nor left out, and photos that coded visits have got since."""
+    coded = {(unit.patient, unit.visit): unit.photos for unit in key.units}
+    # A key of an earlier version has one sentence for each that was left out, which begins with its place.
+    left_out = {place_of(one.patient, one.visit, one.view) or one.why.split(": ")[0] for one in key.left_out}
+    for one in visits:
+        before = coded.get((one.patient, one.visit))
+        views = [place_of(one.patient, one.visit, view) for view in one.photos if view not in (before or {})]
+        if one.place in left_out:
+            continue
+        if before is None and left_out.isdisjoint(views):
+            yield one.place
+        else:
+            yield from (view for view in views if view not in left_out)
+
+
 def originals_sha256(key: Key) -> str:
     """Hash of the hashes of all originals, sorted: names the photos of a study without telling any."""
     originals = {sha256 for unit in key.units for sha256 in unit.photos.values()}

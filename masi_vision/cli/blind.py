@@ -199,14 +199,14 @@ def check(
     noted(key, "asked to check", "checked the coded set", study="yes" if study is not None else "no")
     opened_key = opened(key, passphrase_of(passphrase_file))
     found = problems_of(folder, opened_key)
-    others = _others(study, settings, opened_key) if study is not None else []
+    others, added = _since_coding(study, settings, opened_key) if study is not None else ([], [])
     end = noted(
         key,
         "checked",
         "checked the coded set",
         photos_sha256=contents.sha256,
         faults=len(found),
-        **({"originals_changed_or_gone": len(others)} if study is not None else {}),
+        **({"originals_changed_or_gone": len(others), "added": len(added)} if study is not None else {}),
     )
     unknown = (
         ""
@@ -215,7 +215,7 @@ def check(
         "hashes of them."
     )
     code = _said(contents, found, [] if found else tells_visits(folder, opened_key), unknown, key)
-    code = max(code, _said_of_study(others)) if study is not None else code
+    code = max(code, _said_of_study(others, added)) if study is not None else code
     tell_end(key, end)
     return code
 
@@ -236,17 +236,23 @@ def _said(
     return SOME_NOT_SCORED if told else DONE
 
 
-def _others(study: str, settings: Path | None, key: Key) -> list[str]:
-    """Photos of the study that are not those that were coded any more, a sentence each."""
+def _since_coding(study: str, settings: Path | None, key: Key) -> tuple[list[str], list[str]]:
+    """Photos of a study that are not those that were coded any more, and what was added; a sentence each."""
     from masi_vision.batch.study import visits_of
-    from masi_vision.blinding.originals import differing
+    from masi_vision.blinding.originals import added, differing
     from masi_vision.config import load_settings
 
-    return [str(one) for one in differing(visits_of(study, load_settings(settings).views), key)]
+    visits = visits_of(study, load_settings(settings).views)
+    behind_none = "was added to the study since it was coded: it stands behind no code."
+    return (
+        [str(one) for one in differing(visits, key)],
+        [f"{place} {behind_none}" for place in added(visits, key)],
+    )
 
 
-def _said_of_study(others: list[str]) -> int:
-    """Print which photos of the study are others now; the exit code."""
+def _said_of_study(others: list[str], added: list[str]) -> int:
+    """Print which photos of the study are others now, or new; the exit code."""
+    _warn(added)
     for one in others:
         typer.echo(one)
     if others:
@@ -257,7 +263,7 @@ def _said_of_study(others: list[str]) -> int:
         )
         return MUST_CHANGE
     typer.echo("The study has every photo that was coded, as it was.")
-    return DONE
+    return SOME_NOT_SCORED if added else DONE
 
 
 def _warn(told: list[str]) -> None:

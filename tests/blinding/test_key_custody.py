@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from verbs import masi, table
 
+from masi_vision.batch.study import visits_of
 from masi_vision.blinding.coded_set import CONTENTS, FILE_TIME, ORDERS, read_contents
 from masi_vision.blinding.key import FORMAT, LeftOut, _derived, opened, sealed
+from masi_vision.blinding.originals import added
 from masi_vision.cli.custody import _stands_in
+from masi_vision.config import load_settings
 from masi_vision.csv_table import csv_text
 from masi_vision.version import __version__
 
@@ -228,6 +231,38 @@ def test_photos_of_the_study_that_changed_or_are_gone_are_named(trial):
     alone = masi("blind", "check", trial / "set", "--study", trial / "study")
     assert alone.exit_code == 2
     assert "--study is given without --key" in said(alone)
+
+
+def test_what_was_added_to_the_study_since_it_was_coded_is_told_and_is_no_fault(trial):
+    coded = trial / "study" / PATIENTS[0] / VISITS[0]
+    shutil.copytree(coded, trial / "study" / "Dahl-04" / "baseline")
+    shutil.copytree(coded, trial / "study" / PATIENTS[0] / "month-12")
+    shutil.copy(coded / "left.png", coded / "right.png")
+    (trial / "study" / "Empty-05" / "baseline").mkdir(parents=True)
+    done = checked(trial, "--study", trial / "study")
+    assert done.exit_code == 1, done.output
+    told = re.findall(r"Warning: (\S+) was added to the study since it was coded", said(done))
+    places = [
+        f"{PATIENTS[0]}/{VISITS[0]}/right",
+        f"{PATIENTS[0]}/month-12",
+        "Dahl-04/baseline",
+        "Empty-05/baseline",
+    ]
+    assert sorted(told) == sorted(places)  # not what was left out when it was coded
+    assert "The study has every photo that was coded, as it was." in said(done)
+    assert (logged(trial)[-1]["added"], logged(trial)[-1]["originals_changed_or_gone"]) == (4, 0)
+    assert "Dahl" not in json.dumps(logged(trial))
+
+
+def test_what_was_left_out_is_known_to_a_key_of_a_version_that_kept_sentences(trial):
+    key = key_of(trial)
+    before = LeftOut("", "", "", f"{'/'.join(DAMAGED)}: it is no photo")
+    visits = visits_of(str(trial / "study"), load_settings().views)
+    assert not list(added(visits, replace(key, left_out=(before,))))
+    assert list(added(visits, replace(key, left_out=()))) == ["/".join(DAMAGED)]
+    whole = LeftOut("", "", "", f"{PATIENTS[0]}/{VISITS[0]}: no photo")
+    units = tuple(one for one in key.units if (one.patient, one.visit) != (PATIENTS[0], VISITS[0]))
+    assert not list(added(visits, replace(key, units=units, left_out=(before, whole))))
 
 
 def write_reads(folder):

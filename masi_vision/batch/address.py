@@ -94,11 +94,25 @@ def mark_of(address: str) -> str | None:
     return _hashed(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
+_WRITTEN = (
+    *("ETag", "LastModified", "mtime", "created", "modify", "Last-Modified"),
+    *("modified", "last_modified", "etag"),
+)
+"""As the kinds of storage call what changes when a file is written again: FTP says modify."""
+
+
+_OF_SIZE_ALONE = "size "
+"""Begins a mark where a storage tells nothing else of a file."""
+
+
 def _remote_mark(facts: Mapping[str, Any]) -> str:
-    written = next(
-        (facts[name] for name in ("ETag", "LastModified", "mtime", "created") if name in facts), ""
-    )
-    return _hashed(facts.get("size"), written)
+    written = next((facts[name] for name in _WRITTEN if facts.get(name)), "")
+    return ("" if written else _OF_SIZE_ALONE) + _hashed(facts.get("size"), written)
+
+
+def is_same_file(mark: str | None, known: str | None) -> bool:
+    """Whether marks say that a file was not written again; never by its size alone."""
+    return mark is not None and mark == known and not mark.startswith(_OF_SIZE_ALONE)
 
 
 def _hashed(*facts: object) -> str:
@@ -106,7 +120,7 @@ def _hashed(*facts: object) -> str:
 
 
 def files_below(address: str) -> dict[Path, tuple[str, str]]:
-    """Files below a remote folder, by one listing: path from the folder on, address, and mark.
+    """Files below a remote folder, by one listing: path from the folder on, address, and mark (`mark_of`).
 
     Raises
     ------
@@ -124,8 +138,14 @@ def files_below(address: str) -> dict[Path, tuple[str, str]]:
             "may read. Check the address, the network and the credentials."
         ) from error
     root = place.path.rstrip("/")
+    below = {file: file.removeprefix(root).lstrip("/") for file in found}
+    listed = {file: place.fs.unstrip_protocol(file) for file in found}
     return {
-        Path(file.removeprefix(root).lstrip("/")): (place.fs.unstrip_protocol(file), _remote_mark(facts))
+        Path(below[file]): (
+            # FTP and its like list paths on a host, and tell neither the host nor who signs in there.
+            f"{address.rstrip('/')}/{below[file]}" if ":///" in listed[file] else listed[file],
+            _remote_mark(facts),
+        )
         for file, facts in found.items()
     }
 

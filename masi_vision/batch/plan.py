@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from masi_vision.batch.address import at_hand, mark_of
+from masi_vision.batch.address import at_hand, is_same_file, mark_of
 from masi_vision.batch.job import Job, PhotoMark, Setup, photo_name, sha256_of
 from masi_vision.batch.ledger import Ledger, Maker, Place, Record
 from masi_vision.batch.study import StudyVisit
@@ -256,7 +256,7 @@ def _of_pictures(visit: StudyVisit, record: Record, there: Mapping[Pictures, set
 def _marked(address: str, mark: str | None, known: PhotoMark) -> PhotoMark:
     """The photo as it is now; its hash is computed only where it may have changed."""
     name = photo_name(address)
-    is_known = name == known.name and mark is not None and mark == known.mark
+    is_known = name == known.name and is_same_file(mark, known.mark)
     return known if is_known else PhotoMark(name, _sha256(address), mark)
 
 

@@ -55,7 +55,10 @@ def provenance_of(
     }
 
 
-def told_in(file: Path, keys: Collection[str], expected: str) -> dict[str, Any]:
+_BY_EARLIER = "as where an earlier version made it"
+
+
+def told_in(file: Path, keys: Collection[str], expected: str, remedy: str) -> dict[str, Any]:
     """What a JSON file beside the figures tells of them.
 
     Parameters
@@ -64,6 +67,8 @@ def told_in(file: Path, keys: Collection[str], expected: str) -> dict[str, Any]:
         That it must have.
     expected : str
         What the file is, for the error.
+    remedy : str
+        What to do, for the error.
 
     Raises
     ------
@@ -73,10 +78,12 @@ def told_in(file: Path, keys: Collection[str], expected: str) -> dict[str, Any]:
         told = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(told, dict):
             raise ValueError("it holds no names with values")
-        if lacking := [key for key in keys if key not in told]:
-            raise ValueError(f"it lacks {', '.join(lacking)}")
     except (OSError, ValueError) as error:
-        raise StatsError(f"{file} cannot be read ({reason_of(error)}). Expected {expected}.") from error
+        raise StatsError(
+            f"{file} cannot be read ({reason_of(error)}). Expected {expected}. {remedy}"
+        ) from error
+    if lacking := [key for key in keys if key not in told]:
+        raise StatsError(f"{file} lacks {', '.join(lacking)}, {_BY_EARLIER}. Expected {expected}. {remedy}")
     return told
 
 
@@ -98,10 +105,16 @@ def refuse_other_provenance(made: object, file: Path, tables: Collection[str], r
     """
     if not isinstance(made, Mapping):
         made = {}
-    if lacking := [key for key, kind in _KINDS.items() if not isinstance(made.get(key), kind)]:
+    expected = f"Expected what this version ({__version__}) writes there. {remedy}"
+    if lacking := [key for key in _KINDS if key not in made]:
         raise StatsError(
-            f"{file} does not tell what made the figures: {', '.join(lacking)} is missing, or is something "
-            f"else. Expected it as the command wrote it. {remedy}"
+            f"{file} does not tell all of what made the figures, {_BY_EARLIER}: it lacks "
+            f"{', '.join(lacking)}. {expected}"
+        )
+    if odd := [key for key, kind in _KINDS.items() if not isinstance(made[key], kind)]:
+        raise StatsError(
+            f"{file} was changed since it was written: {', '.join(odd)} of what made the figures cannot be "
+            f"what it is. {expected}"
         )
     for name in tables:
         if made["files_sha256"].get(name) != _sha256(file.parent / name):

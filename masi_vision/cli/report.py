@@ -28,6 +28,7 @@ DRAWINGS = ("distribution", "bland_altman", "forest", "trajectories")
 _FRONT, _STRIP_PX = "_front.jpg", 1100
 _ASKED = ("baseline", "primary", "control", "multiplicity", "classes", "responder")
 """Keys of an outcome's protocol that the page tells."""
+_OUTCOME_AGAIN = "Run masi outcome again."
 Rows = Sequence[Mapping[str, str]]
 _NAN = float("nan")
 
@@ -124,18 +125,19 @@ def _provenance(
     agreement: Path | None,
     left_out: Collection[str],
 ) -> dict[str, Mapping[str, Any]]:
-    """What made the agreement and the outcome; nothing of one that a version before this one made."""
+    """What made the agreement and the outcome; nothing of one that a version before provenance made."""
     made: dict[str, Mapping[str, Any]] = {}
     if asked and outcome and PROVENANCE in asked:
         made["Outcome"] = asked[PROVENANCE]
-        again = "Make the outcome again."
-        refuse_other_provenance(made["Outcome"], outcome / PROTOCOL, (OUTCOME, PATIENTS), again)
+        refuse_other_provenance(made["Outcome"], outcome / PROTOCOL, (OUTCOME, PATIENTS), _OUTCOME_AGAIN)
     if agreement and (agreement / MADE).exists():
-        again = "Make the agreement again."
-        made["Agreement"] = told_in(agreement / MADE, (), f"what masi agree writes. {again[:-1]}")
+        again = "Run masi agree again."
+        made["Agreement"] = told_in(agreement / MADE, (), "what masi agree writes", again)
         refuse_other_provenance(made["Agreement"], agreement / MADE, (AGREEMENT,), again)
-    for what, told in made.items():
-        refuse_others_left_out(told["patients_left_out"], left_out, what.lower())
+    for what, folder in {"Outcome": outcome, "Agreement": agreement}.items():
+        if folder:  # that version left nobody out
+            told = made.get(what, {}).get("patients_left_out", 0)
+            refuse_others_left_out(told, left_out, what.lower())
     return made
 
 
@@ -144,7 +146,8 @@ def _protocol_of(folder: Path, found: Rows) -> dict[str, Any]:
     asked = told_in(
         folder / PROTOCOL,
         ("endpoint", "protocol_sha256", *_ASKED),
-        f"what masi outcome writes beside {OUTCOME}. Make the outcome again",
+        f"what masi outcome writes beside {OUTCOME}",
+        _OUTCOME_AGAIN,
     )
     if {row.get("protocol_sha256") for row in found} - {asked["protocol_sha256"]}:
         raise StatsError(

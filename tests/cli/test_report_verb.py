@@ -81,26 +81,37 @@ def test_what_an_earlier_version_made_has_no_provenance_and_a_spoilt_one_is_refu
     (tmp_path / "agreement" / "agreement.json").write_text("{}")
     done = masi("report", study / "results", *parts, "--out", tmp_path / "report")
     assert done.exit_code == 2
-    assert "Make the agreement again" in " ".join(done.output.split())
+    assert "Run masi agree again" in " ".join(done.output.split())
     (tmp_path / "agreement" / "agreement.json").unlink()
+    (tmp_path / "left.csv").write_text("patient\nP003\n")
+    left = masi(
+        "report", study / "results", *parts[2:], "--without", tmp_path / "left.csv", "--out", tmp_path
+    )
+    assert left.exit_code == 2
+    assert "Patients left out of the agreement: 0; here: 1" in " ".join(left.output.split())
     assert masi("report", study / "results", *parts, "--out", tmp_path / "report").exit_code == 0
     assert 'scope="row">Agreement' not in (tmp_path / "report" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
-    ("provenance", "lacking"),
+    ("provenance", "found"),
     [
-        ("", "version, made_utc, tables_sha256, files_sha256, patients_left_out"),
-        ({"version": "1"}, "made_utc, tables_sha256, files_sha256, patients_left_out"),
+        ("", "it lacks version, made_utc, tables_sha256, files_sha256, patients_left_out"),
+        ({"version": "1"}, "it lacks made_utc, tables_sha256, files_sha256, patients_left_out"),
+        (
+            {"version": "0.1.0", "made_utc": "now", "tables_sha256": {}, "files_sha256": {}},
+            "does not tell all of what made the figures, as where an earlier version made it: it lacks "
+            "patients_left_out. Expected what this version",
+        ),
         (
             {"version": "1", "made_utc": "now", "tables_sha256": "x", "files_sha256": {}}
             | {"patients_left_out": 0},
-            "tables_sha256",
+            "was changed since it was written: tables_sha256 of what made the figures cannot be what it is",
         ),
     ],
 )
-def test_a_provenance_that_tells_nothing_is_refused_and_what_it_lacks_is_named(
-    study, tmp_path, provenance, lacking
+def test_a_provenance_that_tells_too_little_is_refused_and_what_it_lacks_is_named(
+    study, tmp_path, provenance, found
 ):
     scores = study / "results" / "scores.csv"
     assert masi("outcome", scores, "--out", tmp_path / "outcome").exit_code == 0
@@ -114,15 +125,20 @@ def test_a_provenance_that_tells_nothing_is_refused_and_what_it_lacks_is_named(
         done = masi("report", study / "results", f"--{part}", tmp_path / part, "--out", tmp_path / "report")
         assert done.exit_code == 2, done.output
         words = " ".join(done.output.split())
-        assert f"does not tell what made the figures: {lacking} is missing" in words
-        assert f"Make the {part} again." in words
+        assert found in words
+        assert f"Run masi {'outcome' if part == 'outcome' else 'agree'} again." in words
     of = ["--outcome", tmp_path / "outcome", "--out", tmp_path / "report"]
     without_primary = {key: value for key, value in told.items() if key != "primary"}
-    for spoilt, said in ((without_primary, "it lacks primary"), ("x", "it holds no names with values")):
+    for spoilt, said in (
+        (without_primary, "protocol.json lacks primary, as where an earlier version made it. Expected what"),
+        ("x", "protocol.json cannot be read (it holds no names with values)"),
+    ):
         kept.write_text(json.dumps(spoilt))
         done = masi("report", study / "results", *of)
         assert done.exit_code == 2, done.output
-        assert f"protocol.json cannot be read ({said})" in " ".join(done.output.split())
+        words = " ".join(done.output.split())
+        assert said in words
+        assert "Run masi outcome again." in words
 
 
 @pytest.mark.parametrize("table", ["outcome.csv", "patients.csv", "agreement.csv"])

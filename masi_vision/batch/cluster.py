@@ -6,12 +6,13 @@ of ours for each of its threads, so that a photo that kills its process, or neve
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import re
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from masi_vision.batch.address import shown
+from masi_vision.batch.address import shown, words_of
 from masi_vision.batch.job import Job, Outcome, Setup, refused
 from masi_vision.batch.pool import Hand
 from masi_vision.batch.worker import Death
@@ -65,6 +66,7 @@ class ClusterWorkers:
         waiting = iter(jobs)
         asked: dict[Any, Job] = {}
         try:
+            _refuse_no_scheduler(self.address)
             with Client(self.address, timeout=_CONNECT_S, set_as_default=False) as client:
                 client.wait_for_workers(1, timeout=_CONNECT_S)
                 threads = sum(client.nthreads().values())
@@ -103,6 +105,42 @@ class ClusterWorkers:
                 "run again to try it once more."
             )
             return refused(job, "crashed", sentence, self.setup.settings, self.models, fate="again")
+
+
+def _refuse_no_scheduler(address: str) -> None:
+    """Look in time whether a scheduler answers: Dask waits without end for the first word of what is none.
+
+    Raises
+    ------
+    StudyError
+        Nothing is there, or it says nothing, or what no scheduler says.
+    """
+    from distributed import Client
+
+    async def look() -> None:
+        client = Client(address, timeout=_CONNECT_S, set_as_default=False, asynchronous=True)
+        try:
+            await asyncio.wait_for(client, _CONNECT_S)
+        finally:
+            await client.close(timeout=_CONNECT_S)
+
+    if address.startswith("inproc://"):  # a scheduler of this very process
+        return
+    expected = (
+        "Expected the address of a scheduler that runs, such as tcp://host:8786. Look at what it printed "
+        "when it was started, and run again when it is up: what was done is kept."
+    )
+    try:
+        asyncio.run(look())
+    except OSError as error:
+        why = f"nothing in {_CONNECT_S} s" if isinstance(error, TimeoutError) else words_of(error)
+        raise StudyError(f"No Dask scheduler answers at {shown(address)} ({why}). {expected}") from error
+    except Exception as error:  # each thing that is no scheduler answers in its own way
+        # What is no message of Dask may be read as one of exabytes: nobody needs more memory.
+        why = "" if isinstance(error, MemoryError) else f" ({words_of(error)})"
+        raise StudyError(
+            f"What is at {shown(address)} is no Dask scheduler to be used{why}. {expected}"
+        ) from error
 
 
 def score_there(job_line: str, setup_line: str, time_limit_s: float, made: tuple[str, str]) -> str:

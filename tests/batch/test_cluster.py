@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -78,7 +79,53 @@ def test_a_cluster_that_is_not_there_is_told(four_visits, tmp_path, monkeypatch)
     monkeypatch.setattr("masi_vision.batch.cluster._CONNECT_S", 1)
     done = masi("batch", four_visits, "--out", tmp_path / "out", "--cluster", "tcp://127.0.0.1:1")
     assert done.exit_code == 2
-    assert "The cluster at tcp://127.0.0.1:1 cannot be reached" in done.stderr
+    assert "No Dask scheduler answers at tcp://127.0.0.1:1 (" in done.stderr
+
+
+@pytest.fixture
+def another_server(request):
+    """The port of a server that is no scheduler: it sends what it is given, and waits."""
+    held = []
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def answer():
+            while True:
+                try:
+                    held.append(door.accept()[0])
+                except OSError:
+                    return
+                held[-1].sendall(request.param)
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield door.getsockname()[1]
+        door.shutdown(socket.SHUT_RDWR)
+    for one in held:
+        one.close()
+
+
+@pytest.mark.parametrize(
+    ("another_server", "kind", "said"),
+    [
+        (b"", "tcp://", "No Dask scheduler answers at {} (nothing in 1 s). Expected the address"),
+        (
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            "tcp://",
+            "What is at {} is no Dask scheduler to be used. Expected",
+        ),
+        (b"", "http://", "What is at {} is no Dask scheduler to be used (unknown address scheme 'http'"),
+    ],
+    indirect=["another_server"],
+)
+def test_what_is_no_scheduler_is_told_in_time(four_visits, tmp_path, another_server, kind, said):
+    """In a process of its own, which is ended where it waits."""
+    address = f"{kind}127.0.0.1:{another_server}"
+    order = ["batch", str(four_visits), "--out", str(tmp_path / "out"), "--cluster", address]
+    limit = "import masi_vision.batch.cluster as cluster; cluster._CONNECT_S = 1"
+    call = f"{limit}; from masi_vision.cli.main import app; app({order!r})"
+    done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert said.format(address) in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
 
 
 def test_an_address_of_no_scheduler_is_told_at_once(four_visits, tmp_path):

@@ -180,7 +180,17 @@ class PigmentAugmentation(Section):
     magnified: tuple[Positive, Positive]
 
 
-class ReaderLoss(Section):
+class Loss(Section):
+    """Weights of the terms of a loss; one at least is above 0, or nothing would be learned."""
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Loss:
+        if not any(self.model_dump(exclude={"huber_od"}).values()):
+            raise ValueError("a weight above 0 for one of the terms at least: of none nothing is learned")
+        return self
+
+
+class ReaderLoss(Loss):
     """Weights of the terms: cross-entropy and Dice of the regions, distance of landmarks and of anchors."""
 
     cross: Weight
@@ -189,14 +199,14 @@ class ReaderLoss(Section):
     anchors: Weight
 
 
-class FinderLoss(Section):
+class FinderLoss(Loss):
     """Weights of the terms: whether there is a face, and where its points are."""
 
     presence: Weight
     heat: Weight
 
 
-class PigmentLoss(Section):
+class PigmentLoss(Loss):
     """Weights of the terms: cross-entropy and Dice of the lesion, its density, the share and mean density of
     every region, and how the latter differs between twins. Errors of density below ``huber_od`` count
     squared, larger ones by their size.

@@ -57,6 +57,19 @@ def test_a_bad_experiment_names_the_key_what_was_found_and_what_was_expected(tmp
         load_experiment(changed(tmp_path, **values))
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_loss_of_no_term_is_refused_and_one_term_is_enough(tmp_path, name):
+    content = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    content["loss"] = {term: 0.0 if term != "huber_od" else value for term, value in content["loss"].items()}
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"  loss: found .*0\.0.*\. Expected a weight above 0 for one of"):
+        load_experiment(file)
+    content["loss"][next(iter(content["loss"]))] = 0.1
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    load_experiment(file)
+
+
 def test_a_run_goes_on_with_the_data_and_models_that_it_was_begun_with_alone(tmp_path):
     one, begun = Named("finetune_regions", load_experiment("finetune_regions")), {"data": "a", "models": "b"}
     for _ in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from masi_vision.cli.run import Book, Order, ResultFiles, Told, prepare
 from masi_vision.config import Settings
 from masi_vision.csv_table import csv_text
 from masi_vision.errors import NotScorable
-from masi_vision.names import View, place_of
+from masi_vision.names import VIEWS, View, place_of
 from masi_vision.photo import printable_name, read_photo
 from masi_vision.report.picture import Picture, jpeg
 from masi_vision.report.quality import (
@@ -27,9 +28,9 @@ from masi_vision.report.quality import (
 from masi_vision.report.tables import RUN_JSON, run_record
 from masi_vision.visit.folder import VisitFiles, find_visits, has_own_folder
 from masi_vision.visit.models import Models, open_models
-from masi_vision.visit.quality import RESULTS, check_photo, wanted, worst
+from masi_vision.visit.quality import RESULTS, check_likeness, check_photo, refusal, wanted, worst
 from masi_vision.visit.score import no_front
-from masi_vision.visit.seen import READ_SIDE_PX, see_photo, srgb8
+from masi_vision.visit.seen import READ_SIDE_PX, SeenPhoto, see_photo, srgb8
 from masi_vision.visit.since_first import Capture, capture_of, changed_since, copies
 from masi_vision.written import json_text, write_file
 
@@ -101,8 +102,8 @@ def check_visits(order: Order, progress: Told = lambda done, found: None) -> Gat
             if (why := _lacking(files, order.settings)) is not None:
                 nothing = CheckedPhoto(files.patient, files.visit, "front", "", None, (), why)
                 book.photos.append(nothing)
-            for view in files.photos:
-                book.photos.append(_checked(files, view, before, order.settings, models))
+            for one in _checked_visit(files, before, order.settings, models):
+                book.photos.append(one)
         book.remarks += copies((one.name, one.sha256) for one in book.there)
     return book
 
@@ -122,20 +123,37 @@ class Before:
     good: Capture | None
 
 
+def _checked_visit(
+    files: VisitFiles, before: dict[tuple[Path, View], Before], settings: Settings, models: Models
+) -> Iterator[CheckedPhoto]:
+    """The photos of a visit as they are checked, the front first: side views are held against it too."""
+    front: SeenPhoto | None = None
+    for view in (one for one in VIEWS if one in files.photos):
+        checked, seen = _checked(files, view, before, settings, models)
+        if seen is not None and refusal(checked.findings) is None:  # what is not scored merges with nothing
+            if view == "front":
+                front = seen
+            elif front is not None:
+                place = place_of(files.patient, files.visit, view)
+                alike = check_likeness(front, seen, settings.quality, place)
+                checked = replace(checked, findings=(*checked.findings, alike))
+        yield checked
+
+
 def _checked(
     files: VisitFiles,
     view: View,
     before: dict[tuple[Path, View], Before],
     settings: Settings,
     models: Models,
-) -> CheckedPhoto:
+) -> tuple[CheckedPhoto, SeenPhoto | None]:
     path = files.photos[view]
     checked = CheckedPhoto(files.patient, files.visit, view, printable_name(path), None, ())
     try:
         seen = see_photo(path, settings, models)
     except NotScorable as why:
         there_is = what_there_is(path, settings)
-        return replace(checked, sha256=why.photo_sha256, problem=why, thumbnail=there_is)
+        return replace(checked, sha256=why.photo_sha256, problem=why, thumbnail=there_is), None
     place = place_of(files.patient, files.visit, view)
     findings = wanted(check_photo(seen, view, settings, place), view, tuple(files.photos))
     if has_own_folder(files):
@@ -145,7 +163,7 @@ def _checked(
             findings += changed_since(known.first, known.good, taken, settings.quality, place)
         if known is None or known.good is None:
             before[whose] = Before(known.first if known else taken, None if fails else taken)
-    return replace(checked, sha256=seen.photo.sha256, findings=findings, thumbnail=thumbnail(seen))
+    return replace(checked, sha256=seen.photo.sha256, findings=findings, thumbnail=thumbnail(seen)), seen
 
 
 def what_there_is(path: Path, settings: Settings) -> Picture | None:

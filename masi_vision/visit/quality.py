@@ -32,6 +32,7 @@ from masi_vision.visit.photo_light import (
     without_detail,
 )
 from masi_vision.visit.seen import SeenPhoto
+from masi_vision.visit.views import likeness_of
 
 Result = Literal["pass", "warn", "accepted", "fail"]
 RESULTS: tuple[Result, ...] = ("pass", "warn", "accepted", "fail")
@@ -158,6 +159,16 @@ def _of_ungraded(
             if found.result in ("fail", "accepted") and name in _SPOILT:
                 yield replace(found, result="warn") if found.result == "fail" else found
                 break  # burnt skin has no colour either
+
+
+def check_likeness(front: SeenPhoto, side: SeenPhoto, limits: QualitySettings, place: str = "") -> Finding:
+    """Whether a side view shows the person that the front of its visit shows, by the skin of both."""
+    alike = likeness_of(front, side)
+    says = (
+        f"Laid over the front, the skin is alike by {alike or 0:.2f}. Expected {{limit}}: it may be another "
+        "person, or a face that moved. See whether both photos are this patient's."
+    )
+    return Checks(limits, place)("views_likeness", None, alike, says)
 
 
 def refusal(findings: Collection[Finding]) -> NotScorable | None:

@@ -73,6 +73,24 @@ def test_a_cheek_with_a_view_of_its_own_is_not_judged_in_front(checked):
     assert lone == {"", "forehead", "chin", "left_malar"}
 
 
+def test_a_side_view_is_held_against_the_front_of_its_visit(checked, demo_visits, tmp_path):
+    one, _, another = demo_visits
+    visit = tmp_path / "study" / "P1" / "V1"
+    visit.mkdir(parents=True)
+    for view, whose in (("front", one), ("left", another), ("right", one)):
+        shutil.copy(whose / f"{view}.jpg", visit)
+    done = masi("qc", tmp_path / "study", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    found = {row["view"]: row for row in rows if row["check"] == "views_likeness"}
+    assert {view: row["result"] for view, row in found.items()} == {"left": "warn", "right": "pass"}
+    assert float(found["left"]["value"]) < float(found["left"]["warn"]) < float(found["right"]["value"])
+    assert "it may be another person" in found["left"]["message"]
+    _, rows = table(checked[1] / "quality.csv")
+    held = {(row["visit"], row["view"]) for row in rows if row["check"] == "views_likeness"}
+    assert held == {("V1", "left"), ("V1", "right")}  # of V2 neither photo is scored
+
+
 def test_the_run_is_on_record_and_marks_the_folder(checked):
     record = json.loads((checked[1] / "run.json").read_text(encoding="utf-8"))
     assert record["state"] == "finished"

@@ -137,7 +137,9 @@ def refuse_spelled_alike(names: Iterable[str], what: str) -> None:
         )
 
 
-def refuse_strangers(read: Sequence[Row], scored: Sequence[Row], names: tuple[str, str]) -> None:
+def refuse_strangers(
+    read: Sequence[Mapping[str, str]], scored: Sequence[Mapping[str, str]], names: tuple[str, str]
+) -> None:
     """Refuse reads and scores that share no visit, or spell one patient or visit in two ways.
 
     Parameters

@@ -14,7 +14,7 @@ from made_trial import write_rows, write_trial
 from verbs import masi, table
 
 from masi_vision.cli.left_out import LeftOut
-from masi_vision.cli.report import _run_without
+from masi_vision.cli.report_tables import _run_without
 from masi_vision.errors import StatsError
 
 LEFT = "P003"

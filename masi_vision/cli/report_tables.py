@@ -1,0 +1,265 @@
+"""The tables that a study's page is made of, each held against the others: all must be of one study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from masi_vision.cli.agree import AGREEMENT, MADE, READS_SHA256
+from masi_vision.cli.left_out import LeftOut, refuse_others_left_out
+from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL
+from masi_vision.cli.provenance import PROVENANCE, refuse_other_provenance, told_in
+from masi_vision.csv_table import Row
+from masi_vision.errors import StatsError
+from masi_vision.reads_table import AMOUNT, refuse_strangers, rows_of, rows_sha256
+
+if TYPE_CHECKING:
+    from masi_vision.report.study import StudyReport
+
+_ASKED = ("baseline", "primary", "control", "multiplicity", "classes", "responder")
+"""Keys of an outcome's protocol that the page tells."""
+_OUTCOME_AGAIN = "Run masi outcome again."
+Rows = Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the tables of a page lie.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of ``masi score`` or ``masi batch``.
+    reads, scores : Path or None
+        Tables after ``masi unblind``; without scores those of the results.
+    agreement, outcome : Path or None
+        Folders of ``masi agree`` and ``masi outcome``.
+    """
+
+    results: Path
+    reads: Path | None = None
+    scores: Path | None = None
+    agreement: Path | None = None
+    outcome: Path | None = None
+
+    @property
+    def scored(self) -> Path:
+        """The table of scores."""
+        return self.scores or self.results / "scores.csv"
+
+
+def study_of(sources: Sources, left: LeftOut, title: str) -> StudyReport:
+    """All that a page says of these tables, still without pictures.
+
+    Raises
+    ------
+    StatsError
+        One of them is cut short, or is not of the study that the others are of.
+    """
+    from masi_vision.report.study import StudyReport
+
+    run, whole = _scores_of(sources)
+    scores, reads = left.rows(whole), left.rows(rows_of(sources.reads) if sources.reads else [])
+    left.say()
+    _refuse_other_readers(reads, scores, sources)
+    agreed = _agreement_of(sources, reads)
+    found, asked = _outcome_of(sources, reads, scores)
+    return StudyReport(
+        title=title,
+        run=_run_without(run, [row for row in whole if row["patient"] in left.patients]),
+        scores=scores,
+        reads=reads,
+        agreement=agreed,
+        outcome=found,
+        protocol=asked,
+        provenance=_provenance(asked, sources.outcome, sources.agreement, left.patients),
+        left_out=(left.met, len(left.patients)),
+    )
+
+
+def _scores_of(sources: Sources) -> tuple[dict[str, Any], list[Row]]:
+    """The run that scored, and its table, whole."""
+    from masi_vision.report.tables import refuse_cut_short, refuse_stopped
+
+    refuse_stopped(sources.results)
+    refuse_cut_short(sources.results)
+    scores, run = rows_of(sources.scored), _run_of(sources.results)
+    _refuse_other_tables(scores, sources.scored)
+    _refuse_of_other_run(scores, run, sources.scores or sources.results)
+    _refuse_other_counts(scores, run, sources.scored)
+    return run, scores
+
+
+def _refuse_other_readers(reads: Rows, scores: Rows, sources: Sources) -> None:
+    """Reads have readers, and are of the patients who have scores."""
+    if sources.reads and not any(row.get("reader") for row in reads):
+        raise StatsError(f"{sources.reads.name} names no reader. Expected reads, after masi unblind.")
+    names = (sources.reads.name if sources.reads else "", sources.scored.name)
+    refuse_strangers(reads, scores, names)
+
+
+def _agreement_of(sources: Sources, reads: Rows) -> list[Row]:
+    """What masi agree found; nothing where it is not asked for."""
+    if sources.agreement is None:
+        return []
+    agreed = rows_of(sources.agreement / AGREEMENT)
+    if sources.reads:
+        _refuse_of_other_reads(agreed, reads, sources.agreement)
+    return agreed
+
+
+def _outcome_of(sources: Sources, reads: Rows, scores: Rows) -> tuple[list[Row], dict[str, Any] | None]:
+    """What masi outcome found, and by which protocol; nothing where it is not asked for."""
+    if sources.outcome is None:
+        return [], None
+    found = rows_of(sources.outcome / OUTCOME)
+    known = {row.get("patient") or row.get("visit") for row in (*scores, *reads)}
+    _refuse_of_others(sources.outcome, known)
+    asked = _protocol_of(sources.outcome, found)
+    _refuse_of_other_table(asked, {"reader": reads, "mmasi": scores}, sources.outcome)
+    return found, asked
+
+
+def _run_of(results: Path) -> dict[str, Any]:
+    try:
+        run = json.loads((results / "run.json").read_text(encoding="utf-8"))
+        if not isinstance(run, dict) or "settings" not in run:
+            raise ValueError("no settings")
+    except (OSError, ValueError) as error:
+        raise StatsError(
+            f"{results} holds no run.json of a run ({error}). Expected the results of masi score or masi "
+            "batch."
+        ) from error
+    return run
+
+
+def _run_without(run: Mapping[str, Any], dropped: Rows) -> dict[str, Any]:
+    """What run.json tells, without the visits of patients who are left out."""
+    if not dropped:
+        return dict(run)
+    units = {("", row["code"]) if row.get("code") else (row["patient"], row["visit"]) for row in dropped}
+    scored = sum(row["status"] == "scored" for row in dropped)
+    fewer = {"visits_found": len(dropped), "scored": scored, "not_scored": len(dropped) - scored}
+    counts = {name: count - fewer[name] for name, count in run.get("counts", {}).items() if name in fewer}
+    kept = [one for one in run.get("inputs", ()) if (one.get("patient") or "", one.get("visit")) not in units]
+    return dict(run) | {"inputs": kept, "counts": counts}
+
+
+def _refuse_other_tables(scores: Rows, source: Path) -> None:
+    """Scores have a visit and a number, or a reason, in every row."""
+    from masi_vision.stats.reads import scores_table
+
+    needed = ("patient", "visit", "status", "reason", "mmasi")
+    if not scores or (lacking := [name for name in needed if name not in scores[0]]):
+        found = f"lacks {', '.join(lacking)}" if scores else "has no row"
+        raise StatsError(f"{source} {found}. Expected scores.csv of masi score, or after masi unblind.")
+    scores_table(scores, source.name)
+
+
+def _refuse_of_other_run(scores: Rows, run: Mapping[str, Any], source: Path) -> None:
+    """The page names the program, settings and models of the run: some scores at least must be its own."""
+    from masi_vision.report.tables import models_hash
+
+    accepted = run["settings"].get("quality", {}).get("accepted", ())
+    own = {name: run.get(name) for name in ("version", "settings_sha256", "pigment_method")}
+    own["models_sha256"] = models_hash(run.get("models_sha256", {}))
+    if any("@" in one for one in accepted):  # a check accepted at one photo is in the hash of that row alone
+        own.pop("settings_sha256")
+    made_by = [{name: row.get(name) for name in own} for row in scores if row.get("version")]
+    if made_by and own not in made_by:
+        raise StatsError(
+            f"No score of {source.name} was made by the run of RESULTS: version, settings or models differ. "
+            "Expected the scores of that run, after masi unblind. Name the RESULTS that they came from."
+        )
+
+
+def _refuse_other_counts(scores: Rows, run: Mapping[str, Any], source: Path) -> None:
+    """The page tells visits of the table and of run.json, as one number: masi unblind keeps every row."""
+    counts = run.get("counts", {})
+    if not {"scored", "not_scored"} <= counts.keys():
+        return
+    scored = sum(row["status"] == "scored" for row in scores)
+    found = (scored, len(scores) - scored)
+    if found != (expected := (counts["scored"], counts["not_scored"])):
+        raise StatsError(
+            "{} has {} visits scored and {} not, and run.json of RESULTS counts {} and {}. Expected every "
+            "visit of that run, hidden repeats too, as masi unblind writes them. Name the RESULTS that the "
+            "table came from; of several runs make one with masi batch. A patient who withdrew stays in the "
+            "table, and is left out with --without.".format(source, *found, *expected)
+        )
+
+
+def _protocol_of(folder: Path, found: Rows) -> dict[str, Any]:
+    """What the outcome was asked by; it must be the one that stands beside every figure."""
+    asked = told_in(
+        folder / PROTOCOL,
+        ("endpoint", "protocol_sha256", *_ASKED),
+        f"what masi outcome writes beside {OUTCOME}",
+        _OUTCOME_AGAIN,
+    )
+    if {row.get("protocol_sha256") for row in found} - {asked["protocol_sha256"]}:
+        raise StatsError(
+            f"{folder} holds figures that were not asked by its {PROTOCOL}. Expected the files of one call "
+            "of masi outcome. Make the outcome again."
+        )
+    return asked
+
+
+def _provenance(
+    asked: Mapping[str, Any] | None,
+    outcome: Path | None,
+    agreement: Path | None,
+    left_out: Collection[str],
+) -> dict[str, Mapping[str, Any]]:
+    """What made the agreement and the outcome; nothing of one that a version before provenance made."""
+    made: dict[str, Mapping[str, Any]] = {}
+    if asked and outcome and PROVENANCE in asked:
+        made["Outcome"] = asked[PROVENANCE]
+        refuse_other_provenance(made["Outcome"], outcome / PROTOCOL, (OUTCOME, PATIENTS), _OUTCOME_AGAIN)
+    if agreement and (agreement / MADE).exists():
+        again = "Run masi agree again."
+        made["Agreement"] = told_in(agreement / MADE, (), "what masi agree writes", again)
+        refuse_other_provenance(made["Agreement"], agreement / MADE, (AGREEMENT,), again)
+    for what, folder in {"Outcome": outcome, "Agreement": agreement}.items():
+        if folder:  # that version left nobody out
+            told = made.get(what, {}).get("patients_left_out", 0)
+            refuse_others_left_out(told, left_out, what.lower())
+    return made
+
+
+def _refuse_of_other_reads(agreed: Rows, read: Rows, folder: Path) -> None:
+    """The points of the figure are of the reads, its lines of the agreement."""
+    made_of = {row.get(READS_SHA256, "") for row in agreed}
+    if made_of != {rows_sha256(read)}:
+        found = "does not say of which reads it is" if made_of <= {""} else "is of other reads"
+        raise StatsError(
+            f"The agreement of {folder} {found}. Expected what masi agree writes of the table of --reads, "
+            "with the same --without. Make the agreement again."
+        )
+
+
+def _refuse_of_other_table(asked: Mapping[str, Any], shown: Mapping[str, Rows], folder: Path | None) -> None:
+    """An outcome of reads or scores is of those that the page shows; of changes the page shows no table."""
+    made_of = asked.get("table_sha256")
+    if made_of is None or asked["endpoint"] == AMOUNT:
+        return
+    if made_of not in {rows_sha256(rows) for rows in shown.values() if rows}:
+        raise StatsError(
+            f"The outcome of {folder} is of another table ({asked.get('table', 'unknown')}). Expected that "
+            "of --reads, or the scores of the page, with the same --without. Make the outcome again, of the "
+            "same file."
+        )
+
+
+def _refuse_of_others(folder: Path, known: set[str | None]) -> None:
+    """The page is of one study."""
+    told = [row for row in rows_of(folder / PATIENTS) if row.get("baseline") or row.get("primary")]
+    if others := {row.get("patient", "") for row in told} - known:
+        raise StatsError(
+            f"{folder} tells of {', '.join(sorted(others)[:3])}, of whom there is no score and no read here. "
+            "Expected the outcome of this study: name its folder, and with --reads or --scores the tables "
+            "whose code was broken."
+        )

@@ -66,7 +66,7 @@ def mirrored(out: str, *, write: bool) -> Iterator[Path]:
             yield here
         finally:
             with _said(out):
-                _store(here, there)
+                _store(here, remote(out))  # anew: servers end a connection that is idle as long as a run
             shutil.rmtree(here, ignore_errors=True)
 
 
@@ -136,7 +136,7 @@ def _held(there: UPath, out: str) -> Iterator[None]:
         yield
     finally:
         with _said(out):
-            lock.unlink(missing_ok=True)
+            (remote(out) / LOCK).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -119,8 +119,11 @@ def _hashed(*facts: object) -> str:
     return hashlib.sha256(":".join(map(str, facts)).encode()).hexdigest()[:16]
 
 
-def files_below(address: str) -> dict[Path, tuple[str, str]]:
+def files_below(address: str) -> dict[Path, tuple[str, str | None]]:
     """Files below a remote folder, by one listing: path from the folder on, address, and mark (`mark_of`).
+
+    The mark is None where the listing does not tell when a file was written: a web server tells it of each
+    file when it is asked for that one.
 
     Raises
     ------
@@ -144,7 +147,7 @@ def files_below(address: str) -> dict[Path, tuple[str, str]]:
         Path(below[file]): (
             # FTP and its like list paths on a host, and tell neither the host nor who signs in there.
             f"{address.rstrip('/')}/{below[file]}" if ":///" in listed[file] else listed[file],
-            _remote_mark(facts),
+            None if (mark := _remote_mark(facts)).startswith(_OF_SIZE_ALONE) else mark,
         )
         for file, facts in found.items()
     }

@@ -75,7 +75,7 @@ def visits_of(study: str, words: ViewSettings) -> list[StudyVisit]:
             (files, {view: files_at[photo][0] for view, photo in files.photos.items()})
             for files in visits_among(list(files_at), words, remote(study).name)
         ]
-        marks = dict(files_at.values())
+        marks = {address: mark for address, mark in files_at.values() if mark is not None}
     else:
         folder = local_path(study)
         if not folder.is_dir():

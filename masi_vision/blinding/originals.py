@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,9 @@ from masi_vision.batch.address import at_hand
 from masi_vision.batch.job import sha256_of
 from masi_vision.batch.study import StudyVisit
 from masi_vision.blinding.key import Key
+from masi_vision.errors import PhotoUnreadable
 from masi_vision.names import View, place_of
+from masi_vision.photo import read_photo
 
 
 @dataclass(frozen=True)
@@ -49,20 +51,103 @@ def differing(visits: Sequence[StudyVisit], key: Key) -> Iterator[Differing]:
                 yield Differing(unit.patient, unit.visit, view, "gone" if digest is None else "changed")
 
 
-def added(visits: Sequence[StudyVisit], key: Key) -> Iterator[str]:
-    """Visits of a study that were neither coded nor left out, and photos that coded visits have got since."""
+@dataclass(frozen=True)
+class Added:
+    """A visit of a study, or a photo of a coded visit, that stands behind no code.
+
+    Parameters
+    ----------
+    place : str
+        PATIENT/VISIT or PATIENT/VISIT/VIEW.
+    how : {"added", "readable", "moved"}
+        ``readable``: it was left out when the study was coded, and need not be now. ``moved``: its photos
+        were coded, at another place.
+    coded_as : tuple of str
+        The places of a ``moved`` one when the study was coded.
+    """
+
+    place: str
+    how: Literal["added", "readable", "moved"]
+    coded_as: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """As a person reads it."""
+        words = {
+            "added": "was added to the study since it was coded: it stands behind no code.",
+            "readable": "was left out when it was coded, and can be read now: it stands behind no code.",
+            "moved": f"shows what was coded as {', '.join(self.coded_as)}: moved or copied?",
+        }
+        return f"{self.place} {words[self.how]}"
+
+
+def added(visits: Sequence[StudyVisit], key: Key) -> Iterator[Added]:
+    """Visits of a study, and photos of coded visits, that stand behind no code and could be coded.
+
+    Notes
+    -----
+    Their photos are read and held against the originals.
+    """
     coded = {(unit.patient, unit.visit): unit.photos for unit in key.units}
-    # A key of an earlier version has one sentence for each that was left out, which begins with its place.
-    left_out = {place_of(one.patient, one.visit, one.view) or one.why.split(": ")[0] for one in key.left_out}
+    left_out = _left_out(key)
+    of_visits, of_photos = _places_of(key, of_photos=False), _places_of(key, of_photos=True)
     for one in visits:
-        before = coded.get((one.patient, one.visit))
-        views = [place_of(one.patient, one.visit, view) for view in one.photos if view not in (before or {})]
-        if one.place in left_out:
-            continue
-        if before is None and left_out.isdisjoint(views):
-            yield one.place
+        before = coded.get((one.patient, one.visit), {})
+        photos = {} if one.problem else one.photos
+        new = {
+            place_of(one.patient, one.visit, view): address
+            for view, address in photos.items()
+            if view not in before
+        }
+        if not before and left_out.keys().isdisjoint(new):
+            found = [_found(one.place, list(new.values()), left_out, of_visits)]
         else:
-            yield from (view for view in views if view not in left_out)
+            found = [_found(place, [address], left_out, of_photos) for place, address in new.items()]
+        yield from filter(None, found)
+
+
+def _left_out(key: Key) -> dict[str, str]:
+    """Place of what was left out, and the hash of a photo; blank where that is not known."""
+    # A key of an earlier version has one sentence for each that was left out, which begins with its place.
+    return {
+        place_of(one.patient, one.visit, one.view) or one.why.split(": ")[0]: one.sha256
+        for one in key.left_out
+    }
+
+
+def _places_of(key: Key, *, of_photos: bool) -> dict[str, set[str]]:
+    """Hash of each original, and where photos, or visits with them, lay when they were coded."""
+    places: dict[str, set[str]] = {}
+    for unit in key.units:
+        for view, sha256 in unit.photos.items():
+            place = place_of(unit.patient, unit.visit, view if of_photos else "")
+            places.setdefault(sha256, set()).add(place)
+    return places
+
+
+def _found(
+    place: str, addresses: Sequence[str], left_out: Mapping[str, str], coded_at: Mapping[str, set[str]]
+) -> Added | None:
+    """What a place without a code holds; None where it is what was left out, and no better."""
+    hashes = [_sha256_at(address) for address in addresses]
+    if coded_as := {before for digest in hashes if digest for before in coded_at.get(digest, ())}:
+        return Added(place, "moved", tuple(sorted(coded_as)))
+    if place not in left_out:
+        return Added(place, "added")
+    others = [
+        address
+        for address, digest in zip(addresses, hashes, strict=True)
+        if digest not in (None, left_out[place])
+    ]
+    return Added(place, "readable") if any(map(_is_photo, others)) else None
+
+
+def _is_photo(address: str) -> bool:
+    try:
+        with at_hand({"front": address}) as files:
+            read_photo(files["front"])
+    except (PhotoUnreadable, OSError):
+        return False
+    return True
 
 
 def originals_sha256(key: Key) -> str:

@@ -237,17 +237,13 @@ def _said(
 
 
 def _since_coding(study: str, settings: Path | None, key: Key) -> tuple[list[str], list[str]]:
-    """Photos of a study that are not those that were coded any more, and what was added; a sentence each."""
+    """Photos of a study that are not those that were coded any more, and what has no code, in sentences."""
     from masi_vision.batch.study import visits_of
     from masi_vision.blinding.originals import added, differing
     from masi_vision.config import load_settings
 
     visits = visits_of(study, load_settings(settings).views)
-    behind_none = "was added to the study since it was coded: it stands behind no code."
-    return (
-        [str(one) for one in differing(visits, key)],
-        [f"{place} {behind_none}" for place in added(visits, key)],
-    )
+    return [str(one) for one in differing(visits, key)], [str(one) for one in added(visits, key)]
 
 
 def _said_of_study(others: list[str], added: list[str]) -> int:

@@ -235,9 +235,14 @@ def test_photos_of_the_study_that_changed_or_are_gone_are_named(trial):
 
 def test_what_was_added_to_the_study_since_it_was_coded_is_told_and_is_no_fault(trial):
     coded = trial / "study" / PATIENTS[0] / VISITS[0]
-    shutil.copytree(coded, trial / "study" / "Dahl-04" / "baseline")
-    shutil.copytree(coded, trial / "study" / PATIENTS[0] / "month-12")
-    shutil.copy(coded / "left.png", coded / "right.png")
+    other = cv2.imread(str(coded / "left.png"))[::-1]
+    for new in (
+        "Dahl-04/baseline/front",
+        f"{PATIENTS[0]}/month-12/front",
+        f"{PATIENTS[0]}/{VISITS[0]}/right",
+    ):
+        (trial / "study" / new).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(trial / "study" / f"{new}.png"), other)
     (trial / "study" / "Empty-05" / "baseline").mkdir(parents=True)
     done = checked(trial, "--study", trial / "study")
     assert done.exit_code == 1, done.output
@@ -254,15 +259,70 @@ def test_what_was_added_to_the_study_since_it_was_coded_is_told_and_is_no_fault(
     assert "Dahl" not in json.dumps(logged(trial))
 
 
+def test_what_was_coded_and_lies_elsewhere_now_is_told_by_both_places(trial):
+    study = trial / "study"
+    moved = f"{PATIENTS[0]}/{VISITS[0]}"
+    (study / moved).rename(study / PATIENTS[0] / "month-0")
+    copied = f"{PATIENTS[1]}/{VISITS[1]}"
+    shutil.copy(study / copied / "left.png", study / copied / "right.png")
+    shutil.copytree(study / copied, study / "Dahl-04" / "baseline")
+    done = checked(trial, "--study", study)
+    assert done.exit_code == 2, done.output
+    assert f"{moved}/front is gone." in said(done)
+    assert f"Warning: {PATIENTS[0]}/month-0 shows what was coded as {moved}: moved or copied?" in said(done)
+    assert f"Warning: {copied}/right shows what was coded as {copied}/left: moved or" in said(done)
+    assert f"Warning: Dahl-04/baseline shows what was coded as {copied}: moved or copied?" in said(done)
+    assert "stands behind no code" not in said(done)
+    assert logged(trial)[-1]["added"] == 3
+
+
+def as_told(visits, key):
+    return [str(one) for one in added(visits, key)]
+
+
+def test_what_was_left_out_and_has_been_mended_since_stands_behind_no_code(trial):
+    place, photo = "/".join(DAMAGED), trial / "study" / f"{'/'.join(DAMAGED)}.png"
+    photo.write_bytes(b"no photo either")
+    assert checked(trial, "--study", trial / "study").exit_code == 0
+    other = cv2.imread(str(trial / "study" / PATIENTS[0] / VISITS[0] / "left.png"))[::-1]
+    cv2.imwrite(str(photo), other)
+    done = checked(trial, "--study", trial / "study")
+    assert done.exit_code == 1, done.output
+    assert f"Warning: {place} was left out when it was coded, and can be read now" in said(done)
+    key, visits = key_of(trial), visits_of(str(trial / "study"), load_settings().views)
+    as_now = [replace(one, sha256=sha256(photo)) for one in key.left_out]
+    assert not as_told(visits, replace(key, left_out=tuple(as_now))), "it is the photo that was left out"
+
+
+def test_a_visit_that_was_left_out_is_told_once_it_can_be_coded(trial):
+    (trial / "study" / "Empty-05" / "baseline").mkdir(parents=True)
+    empty = LeftOut("Empty-05", "baseline", "", "no photo")
+    key = key_of(trial)
+    key = replace(key, left_out=(*key.left_out, empty))
+    assert not as_told(visits_of(str(trial / "study"), load_settings().views), key)
+    other = cv2.imread(str(trial / "study" / PATIENTS[0] / VISITS[0] / "left.png"))[::-1]
+    for name in ("front.png", "front2.png"):  # two of a view cannot be coded either
+        cv2.imwrite(str(trial / "study" / "Empty-05" / "baseline" / name), other)
+    assert not as_told(visits_of(str(trial / "study"), load_settings().views), key)
+    (trial / "study" / "Empty-05" / "baseline" / "front2.png").unlink()
+    assert as_told(visits_of(str(trial / "study"), load_settings().views), key) == [
+        "Empty-05/baseline was left out when it was coded, and can be read now: it stands behind no code."
+    ]
+
+
 def test_what_was_left_out_is_known_to_a_key_of_a_version_that_kept_sentences(trial):
     key = key_of(trial)
     before = LeftOut("", "", "", f"{'/'.join(DAMAGED)}: it is no photo")
     visits = visits_of(str(trial / "study"), load_settings().views)
-    assert not list(added(visits, replace(key, left_out=(before,))))
-    assert list(added(visits, replace(key, left_out=()))) == ["/".join(DAMAGED)]
+    assert not as_told(visits, replace(key, left_out=(before,)))
+    (told,) = as_told(visits, replace(key, left_out=()))
+    assert told.startswith(f"{'/'.join(DAMAGED)} was added")
+    (trial / "study" / PATIENTS[0] / VISITS[0] / "left.png").unlink()
+    (trial / "study" / PATIENTS[0] / VISITS[0] / "front.png").unlink()
     whole = LeftOut("", "", "", f"{PATIENTS[0]}/{VISITS[0]}: no photo")
     units = tuple(one for one in key.units if (one.patient, one.visit) != (PATIENTS[0], VISITS[0]))
-    assert not list(added(visits, replace(key, units=units, left_out=(before, whole))))
+    visits = visits_of(str(trial / "study"), load_settings().views)
+    assert not as_told(visits, replace(key, units=units, left_out=(before, whole)))
 
 
 def write_reads(folder):

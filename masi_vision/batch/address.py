@@ -95,10 +95,13 @@ def mark_of(address: str) -> str | None:
 
 
 _WRITTEN = (
-    *("ETag", "LastModified", "mtime", "created", "modify", "Last-Modified"),
-    *("modified", "last_modified", "etag"),
+    *("ETag", "LastModified", "mtime", "modify", "Last-Modified"),
+    *("modified", "last_modified", "etag", "created"),
 )
-"""As the kinds of storage call what changes when a file is written again: FTP says modify."""
+"""As the kinds of storage call what changes when a file is written again: FTP says modify. What WebDAV calls
+created does not change then: last, for a storage that tells nothing else."""
+_FTP_TIME = re.compile(r"\d{14}")
+"""Begins FTP's modify, to the second; of a server without MLSD fsspec puts there the minute of ``ls -l``."""
 
 
 _OF_SIZE_ALONE = "size "
@@ -106,8 +109,12 @@ _OF_SIZE_ALONE = "size "
 
 
 def _remote_mark(facts: Mapping[str, Any]) -> str:
-    written = next((facts[name] for name in _WRITTEN if facts.get(name)), "")
+    written = next((facts[name] for name in _WRITTEN if _tells_time(name, facts.get(name))), "")
     return ("" if written else _OF_SIZE_ALONE) + _hashed(facts.get("size"), written)
+
+
+def _tells_time(name: str, value: object) -> bool:
+    return bool(value) and (name != "modify" or bool(_FTP_TIME.match(str(value))))
 
 
 def is_same_file(mark: str | None, known: str | None) -> bool:

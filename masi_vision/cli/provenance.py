@@ -55,7 +55,8 @@ def provenance_of(
     }
 
 
-_BY_EARLIER = "as where an earlier version made it"
+BY_EARLIER = "as where an earlier version made it"
+"""Why something is missing, in an error."""
 
 
 def told_in(file: Path, keys: Collection[str], expected: str, remedy: str) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def told_in(file: Path, keys: Collection[str], expected: str, remedy: str) -> di
             f"{file} cannot be read ({reason_of(error)}). Expected {expected}. {remedy}"
         ) from error
     if lacking := [key for key in keys if key not in told]:
-        raise StatsError(f"{file} lacks {', '.join(lacking)}, {_BY_EARLIER}. Expected {expected}. {remedy}")
+        raise StatsError(f"{file} lacks {', '.join(lacking)}, {BY_EARLIER}. Expected {expected}. {remedy}")
     return told
 
 
@@ -108,7 +109,7 @@ def refuse_other_provenance(made: object, file: Path, tables: Collection[str], r
     expected = f"Expected what this version ({__version__}) writes there. {remedy}"
     if lacking := [key for key in _KINDS if key not in made]:
         raise StatsError(
-            f"{file} does not tell all of what made the figures, {_BY_EARLIER}: it lacks "
+            f"{file} does not tell all of what made the figures, {BY_EARLIER}: it lacks "
             f"{', '.join(lacking)}. {expected}"
         )
     if odd := [key for key, kind in _KINDS.items() if not isinstance(made[key], kind)]:

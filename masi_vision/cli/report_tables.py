@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from masi_vision.cli.agree import AGREEMENT, MADE, READS_SHA256
 from masi_vision.cli.left_out import LeftOut, refuse_others_left_out
 from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL
-from masi_vision.cli.provenance import PROVENANCE, refuse_other_provenance, told_in
+from masi_vision.cli.provenance import BY_EARLIER, PROVENANCE, refuse_other_provenance, told_in
 from masi_vision.csv_table import Row
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import AMOUNT, refuse_strangers, rows_of, rows_sha256
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ASKED = ("baseline", "primary", "control", "multiplicity", "classes", "responder")
 """Keys of an outcome's protocol that the page tells."""
-_OUTCOME_AGAIN = "Run masi outcome again."
+_OUTCOME_AGAIN, _AGREE_AGAIN = "Run masi outcome again.", "Run masi agree again."
 Rows = Sequence[Mapping[str, str]]
 
 
@@ -66,7 +66,7 @@ def study_of(sources: Sources, left: LeftOut, title: str) -> StudyReport:
     left.say()
     _refuse_other_readers(reads, scores, sources)
     agreed = _agreement_of(sources, reads)
-    found, asked = _outcome_of(sources, reads, scores)
+    found, asked = _outcome_of(sources, reads, scores, left.patients)
     return StudyReport(
         title=title,
         run=_run_without(run, [row for row in whole if row["patient"] in left.patients]),
@@ -111,13 +111,15 @@ def _agreement_of(sources: Sources, reads: Rows) -> list[Row]:
     return agreed
 
 
-def _outcome_of(sources: Sources, reads: Rows, scores: Rows) -> tuple[list[Row], dict[str, Any] | None]:
+def _outcome_of(
+    sources: Sources, reads: Rows, scores: Rows, left_out: Collection[str]
+) -> tuple[list[Row], dict[str, Any] | None]:
     """What masi outcome found, and by which protocol; nothing where it is not asked for."""
     if sources.outcome is None:
         return [], None
     found = rows_of(sources.outcome / OUTCOME)
     known = {row.get("patient") or row.get("visit") for row in (*scores, *reads)}
-    _refuse_of_others(sources.outcome, known)
+    _refuse_of_others(sources.outcome, known, left_out)
     asked = _protocol_of(sources.outcome, found)
     _refuse_of_other_table(asked, {"reader": reads, "mmasi": scores}, sources.outcome)
     return found, asked
@@ -220,9 +222,8 @@ def _provenance(
         made["Outcome"] = asked[PROVENANCE]
         refuse_other_provenance(made["Outcome"], outcome / PROTOCOL, (OUTCOME, PATIENTS), _OUTCOME_AGAIN)
     if agreement and (agreement / MADE).exists():
-        again = "Run masi agree again."
-        made["Agreement"] = told_in(agreement / MADE, (), "what masi agree writes", again)
-        refuse_other_provenance(made["Agreement"], agreement / MADE, (AGREEMENT,), again)
+        made["Agreement"] = told_in(agreement / MADE, (), "what masi agree writes", _AGREE_AGAIN)
+        refuse_other_provenance(made["Agreement"], agreement / MADE, (AGREEMENT,), _AGREE_AGAIN)
     for what, folder in {"Outcome": outcome, "Agreement": agreement}.items():
         if folder:  # that version left nobody out
             told = made.get(what, {}).get("patients_left_out", 0)
@@ -234,10 +235,10 @@ def _refuse_of_other_reads(agreed: Rows, read: Rows, folder: Path) -> None:
     """The points of the figure are of the reads, its lines of the agreement."""
     made_of = {row.get(READS_SHA256, "") for row in agreed}
     if made_of != {rows_sha256(read)}:
-        found = "does not say of which reads it is" if made_of <= {""} else "is of other reads"
+        untold = f"does not say of which reads it is, {BY_EARLIER}"
         raise StatsError(
-            f"The agreement of {folder} {found}. Expected what masi agree writes of the table of --reads, "
-            "with the same --without. Make the agreement again."
+            f"The agreement of {folder} {untold if made_of <= {''} else 'is of other reads'}. Expected what "
+            f"masi agree writes of the table of --reads, with the same --without. {_AGREE_AGAIN}"
         )
 
 
@@ -254,12 +255,18 @@ def _refuse_of_other_table(asked: Mapping[str, Any], shown: Mapping[str, Rows], 
         )
 
 
-def _refuse_of_others(folder: Path, known: set[str | None]) -> None:
-    """The page is of one study."""
-    told = [row for row in rows_of(folder / PATIENTS) if row.get("baseline") or row.get("primary")]
-    if others := {row.get("patient", "") for row in told} - known:
+def _refuse_of_others(folder: Path, known: Collection[str | None], left_out: Collection[str]) -> None:
+    """The page is of one study, and of those whom it does not leave out."""
+    rows = rows_of(folder / PATIENTS)
+    told = {row.get("patient", "") for row in rows if row.get("baseline") or row.get("primary")}
+    if others := told.difference(known, left_out):
         raise StatsError(
             f"{folder} tells of {', '.join(sorted(others)[:3])}, of whom there is no score and no read here. "
             "Expected the outcome of this study: name its folder, and with --reads or --scores the tables "
             "whose code was broken."
+        )
+    if dropped := told.intersection(left_out):
+        raise StatsError(
+            f"{folder} tells of patients whom --without leaves out here: {len(dropped)}. Expected an outcome "
+            "without them. Make the outcome again with the same --without."
         )

@@ -18,6 +18,7 @@ pytest.importorskip("matplotlib", reason="needs the extra stats")
 
 from made_trial import signed_reads, write_rows, write_trial
 from verbs import masi
+from verbs import table as table_of
 
 from masi_vision.config import shipped_file
 from masi_vision.csv_table import csv_text
@@ -91,6 +92,39 @@ def test_what_an_earlier_version_made_has_no_provenance_and_a_spoilt_one_is_refu
     assert "Patients left out of the agreement: 0; here: 1" in " ".join(left.output.split())
     assert masi("report", study / "results", *parts, "--out", tmp_path / "report").exit_code == 0
     assert 'scope="row">Agreement' not in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_an_agreement_of_a_version_that_did_not_say_of_which_reads_it_is_is_called_so(study, tmp_path):
+    agree = masi("agree", study / "reads.csv", "--out", tmp_path / "agreement", "--draws", 100)
+    assert agree.exit_code == 0, agree.output
+    _, rows = table_of(tmp_path / "agreement" / "agreement.csv")
+    write_rows(
+        tmp_path / "agreement" / "agreement.csv",
+        [{name: one for name, one in row.items() if name != "reads_sha256"} for row in rows],
+    )
+    (tmp_path / "agreement" / "agreement.json").unlink()
+    parts = ["--agreement", tmp_path / "agreement", "--out", tmp_path / "report"]
+    done = masi("report", study / "results", *parts, "--reads", study / "reads.csv")
+    assert done.exit_code == 2
+    told = " ".join(done.output.split())
+    assert "does not say of which reads it is, as where an earlier version made it. Expected" in told
+    assert told.endswith("Run masi agree again.")
+    assert masi("report", study / "results", *parts).exit_code == 0
+
+
+def test_an_outcome_of_whom_the_page_leaves_out_is_of_no_other_study(study, tmp_path):
+    assert masi("outcome", study / "results" / "scores.csv", "--out", tmp_path / "outcome").exit_code == 0
+    left = write_rows(tmp_path / "left.csv", [{"patient": "P003"}])
+    parts = ["--outcome", tmp_path / "outcome", "--without", left, "--out", tmp_path / "report"]
+    done = masi("report", study / "results", *parts)
+    assert done.exit_code == 2
+    told = " ".join(done.output.split())
+    assert "tells of patients whom --without leaves out here: 1. Expected an outcome without them." in told
+    patients = tmp_path / "outcome" / "patients.csv"
+    write_rows(patients, [row | {"patient": f"Q{row['patient']}"} for row in table_of(patients)[1]])
+    done = masi("report", study / "results", *parts)
+    assert done.exit_code == 2
+    assert "tells of QP000, QP001, QP002, of whom there is no score" in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def _checked_visit(
             elif front is not None:
                 place = place_of(files.patient, files.visit, view)
                 alike = check_likeness(front, seen, settings.quality, place)
-                checked = replace(checked, findings=(*checked.findings, alike))
+                checked = replace(checked, findings=(*checked.findings, *filter(None, [alike])))
         yield checked
 
 

@@ -161,12 +161,19 @@ def _of_ungraded(
                 break  # burnt skin has no colour either
 
 
-def check_likeness(front: SeenPhoto, side: SeenPhoto, limits: QualitySettings, place: str = "") -> Finding:
-    """Whether a side view shows the person that the front of its visit shows, by the skin of both."""
+def check_likeness(
+    front: SeenPhoto, side: SeenPhoto, limits: QualitySettings, place: str = ""
+) -> Finding | None:
+    """Whether a side view shows the person that the front of its visit shows, by the skin of both.
+
+    None where both show too little of the same skin.
+    """
     alike = likeness_of(front, side)
+    if alike is None:
+        return None
     says = (
-        f"Laid over the front, the skin is alike by {alike or 0:.2f}. Expected {{limit}}: it may be another "
-        "person, or a face that moved. See whether both photos are this patient's."
+        f"Laid over the front, the skin is alike by {floored(alike):.3f}. Expected {{limit}}: it may be "
+        "another person, or a face that moved. See whether both photos are this patient's."
     )
     return Checks(limits, place)("views_likeness", None, alike, says)
 
@@ -347,7 +354,7 @@ def _of_pose(face: FaceRegions, view: View) -> Iterator[tuple[str, float, str]]:
 
 
 def floored(share: float) -> float:
-    """To a tenth of a per cent below: what is less than the limit never reads as the limit."""
+    """To a thousandth below: what is less than the limit never reads as the limit."""
     return floor(1000 * share + 1e-9) / 1000
 
 

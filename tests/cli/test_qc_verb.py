@@ -91,6 +91,18 @@ def test_a_side_view_is_held_against_the_front_of_its_visit(checked, demo_visits
     assert held == {("V1", "left"), ("V1", "right")}  # of V2 neither photo is scored
 
 
+def test_views_that_cannot_be_held_against_each_other_have_no_row_of_it(demo_visits, tmp_path, monkeypatch):
+    monkeypatch.setattr("masi_vision.visit.quality.likeness_of", lambda front, side: None)
+    visit = tmp_path / "study" / "P1" / "V1"
+    visit.mkdir(parents=True)
+    for view in ("front", "right"):
+        shutil.copy(demo_visits[0] / f"{view}.jpg", visit)
+    assert masi("qc", tmp_path / "study", "--out", tmp_path / "out").exit_code == 0
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    assert {row["view"] for row in rows} == {"front", "right"}
+    assert "views_likeness" not in {row["check"] for row in rows}
+
+
 def test_the_run_is_on_record_and_marks_the_folder(checked):
     record = json.loads((checked[1] / "run.json").read_text(encoding="utf-8"))
     assert record["state"] == "finished"

@@ -21,7 +21,7 @@ from masi_vision.visit.photo_light import (
     light_difference_od,
     noise_levels,
 )
-from masi_vision.visit.quality import REASONS, check_photo, refusal, worst
+from masi_vision.visit.quality import REASONS, check_likeness, check_photo, refusal, worst
 from masi_vision.visit.seen import SeenPhoto, see_photo
 from masi_vision.visit.since_first import capture_of, changed_since
 
@@ -520,3 +520,15 @@ def test_shut_eyes_are_nearer_to_nothing_than_open_ones(seen):
         shut[up] = shut[low]
     closed = replace(one, alignment=replace(one.alignment, landmarks=shut))
     assert eye_opening(closed) < 0.01 < 0.15 < eye_opening(one)
+
+
+def test_a_likeness_just_below_its_limit_never_reads_as_the_limit(seen, monkeypatch):
+    monkeypatch.setattr("masi_vision.visit.quality.likeness_of", lambda front, side: 0.6996)
+    found = check_likeness(seen[0], seen[1], LIMITS)
+    assert found.result == "warn"
+    assert "the skin is alike by 0.699. Expected at least 0.7:" in found.sentence
+
+
+def test_views_that_share_too_little_skin_pass_no_check_of_likeness(seen):
+    front, side = (SeenPhoto(one.photo, one.face, np.zeros_like(one.codes)) for one in seen[:2])
+    assert check_likeness(front, side, LIMITS) is None

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _USER = re.compile(r"(?<=://)(?:[^/\n]*@|[^\[/:\s]*:(?!\d*(?:/|\s|$)|:)\S*@)")
 """Of an address. A password with a slash, which should be written %2F, is taken off too, but one that begins
 with digits and a slash, which are taken for a port."""
+_SIGNED_IN = re.compile(r"ftp://([^/:]*)(?::([^/]*))?@")
+"""User and password of an FTP address, which fsspec takes as they are written."""
 _QUERY = re.compile(r"(?<=://)([^\s?]*)\?[^\s'\"]*")
 """Of an address: signed links carry their secret there."""
 
@@ -45,8 +47,13 @@ def local_path(address: str) -> Path:
     path = path.lstrip("/") if os.name == "nt" else path  # file:///C:/study is C:/study
     if "%00" in path:
         raise StudyError(f"{shown(address)} has a zero byte. Expected a path. Write it out.")
-    plain = re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes.fromhex(found[1].decode()), os.fsencode(path))
-    return Path(path) if os.path.exists(path) else Path(os.fsdecode(plain))  # noqa: PTH110
+    return Path(path) if os.path.exists(path) else Path(_decoded(path))  # noqa: PTH110
+
+
+def _decoded(text: str) -> str:
+    """Part of an address with %20 as a space, and so on."""
+    plain = re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes.fromhex(found[1].decode()), os.fsencode(text))
+    return os.fsdecode(plain)
 
 
 def remote(address: str) -> UPath:
@@ -62,7 +69,8 @@ def remote(address: str) -> UPath:
     try:
         from upath import UPath
 
-        place = UPath(address, use_listings_cache=False)  # a listing that is remembered hides changes
+        # A listing that is remembered hides changes.
+        place = UPath(address, use_listings_cache=False, **_signed_in(address))
         place.fs  # noqa: B018 (opens the file system, or says what is missing)
     except ImportError as error:
         raise StudyError(
@@ -71,6 +79,12 @@ def remote(address: str) -> UPath:
             "and s3fs for s3://, gcsfs for gs://."
         ) from error
     return place
+
+
+def _signed_in(address: str) -> dict[str, str]:
+    """User and password of an FTP address in clear, for they may hold what an address cannot: %40 is an @."""
+    found = _SIGNED_IN.match(address)
+    return {"username": _decoded(found[1]), "password": _decoded(found[2] or "")} if found else {}
 
 
 def mark_of(address: str) -> str | None:

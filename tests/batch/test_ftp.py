@@ -106,6 +106,15 @@ def test_photos_that_an_ftp_server_lists_are_fetched_from_it(served, settings):
             }
 
 
+@pytest.mark.parametrize("signed", ["radio:se%63ret", "r%61dio:%73ecre%74"])
+def test_user_and_password_may_be_written_as_addresses_write_what_they_cannot_hold(served, signed):
+    study = STUDY.replace("radio:secret", signed)
+    address, mark = files_below(study)[Path("P01/visit-1/front.jpg")]
+    assert (address, mark) == (f"{study}/P01/visit-1/front.jpg", mark_of(address))
+    with at_hand({"front": address}) as files:
+        assert files["front"].read_bytes() == (served[0] / "P01" / "visit-1" / "front.jpg").read_bytes()
+
+
 def test_a_photo_that_may_have_been_written_again_is_not_taken_for_the_same(served):
     _, written = served
     address, mark = files_below(STUDY)[Path("P01/visit-1/front.jpg")]

@@ -118,6 +118,7 @@ def _refuse_no_scheduler(address: str) -> None:
     from distributed import Client
 
     async def look() -> None:
+        await _refuse_shut_door(address)
         client = Client(address, timeout=_CONNECT_S, set_as_default=False, asynchronous=True)
         try:
             await asyncio.wait_for(client, _CONNECT_S)
@@ -141,6 +142,19 @@ def _refuse_no_scheduler(address: str) -> None:
         raise StudyError(
             f"What is at {shown(address)} is no Dask scheduler to be used{why}. {expected}"
         ) from error
+
+
+async def _refuse_shut_door(address: str) -> None:
+    """Connect once: Dask tries again until its time is over, and tells neither a refusal nor an unknown host.
+
+    Raises
+    ------
+    OSError
+    """
+    door = re.fullmatch(r"(?:(?:tcp|tls)://)?\[?([^/\]]+)\]?:(\d+)(?:/.*)?", address)
+    if door is not None:  # of another kind, which Dask may know how to reach
+        _, writer = await asyncio.wait_for(asyncio.open_connection(door[1], int(door[2])), _CONNECT_S)
+        writer.close()
 
 
 def score_there(job_line: str, setup_line: str, time_limit_s: float, made: tuple[str, str]) -> str:

@@ -75,11 +75,31 @@ def _below(pid):
     return [*found, *(one for child in found for one in _below(child))]
 
 
-def test_a_cluster_that_is_not_there_is_told(four_visits, tmp_path, monkeypatch):
-    monkeypatch.setattr("masi_vision.batch.cluster._CONNECT_S", 1)
-    done = masi("batch", four_visits, "--out", tmp_path / "out", "--cluster", "tcp://127.0.0.1:1")
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("tcp://127.0.0.1:1", "Connect call failed"),
+        ("127.0.0.1:1", "Connect call failed"),
+        ("tls://127.0.0.1:1", "Connect call failed"),
+        ("tcp://[::1]:1", "Errno"),  # also where a machine knows no such addresses
+        ("tcp://no-such-host.invalid:8786", "no address"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_told_at_once_and_why(
+    four_visits, tmp_path, monkeypatch, address, why
+):
+    async def nobody(_loop, host, *_more, **_how):
+        raise socket.gaierror(-2, f"no address of {host}")
+
+    if "invalid" in address:  # a network may answer late, or with a page of its own
+        monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", nobody)
+    start = time.monotonic()
+    done = masi("batch", four_visits, "--out", tmp_path / "out", "--cluster", address)
     assert done.exit_code == 2
-    assert "No Dask scheduler answers at tcp://127.0.0.1:1 (" in done.stderr
+    said = " ".join(done.stderr.split())
+    assert f"No Dask scheduler answers at {address} (" in said
+    assert why in said.partition(f"at {address} (")[2].partition("). Expected")[0]
+    assert time.monotonic() - start < 10, "as long as Dask tries again"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import NoReturn, TypeVar
 
 from masi_vision.csv_table import MISSING, Row, number_in, read_csv, whole_number
 from masi_vision.errors import StatsError
-from masi_vision.names import spelled_alike, without_zeros
+from masi_vision.names import place_of, spelled_alike, without_zeros
 from masi_vision.scale import MASI_REGIONS
 
 _Row = TypeVar("_Row", bound=Mapping[str, str])
@@ -171,6 +171,33 @@ def refuse_strangers(
             f"{'/'.join(min(units[1]))} scored. Expected the same names in both: break the code of both with "
             "masi unblind."
         )
+
+
+def refuse_two_openings(tables: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
+    """Refuse opened tables that put one code to two places: one of them was corrected otherwise.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence of mapping
+        Name to rows, whole: who is left out of one table may be somebody else in another.
+
+    Raises
+    ------
+    StatsError
+    """
+    places: dict[str, tuple[tuple[str, str], str]] = {}
+    for name, rows in tables.items():
+        for row in rows:
+            if not (code := row.get("code")):
+                continue
+            place = (row.get("patient", ""), row.get("visit", ""))
+            before, first = places.setdefault(code, (place, name))
+            if before != place:
+                raise StatsError(
+                    f"The code {code} is {place_of(*before)} in {first} and {place_of(*place)} in {name}. "
+                    "Expected tables of one call of masi unblind, all with the same --corrections "
+                    "or all without. Break the code of all of them in one call."
+                )
 
 
 def moment_of(text: str) -> datetime | None:

@@ -15,7 +15,13 @@ from masi_vision.cli.provenance import provenance_of
 from masi_vision.cli.tables import check_run, say_open, say_two_sites
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import refuse_mixed, refuse_spelled_alike, rows_of, rows_sha256
+from masi_vision.reads_table import (
+    refuse_mixed,
+    refuse_spelled_alike,
+    refuse_two_openings,
+    rows_of,
+    rows_sha256,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +71,8 @@ def agree(
 
     make_ready(out, (AGREEMENT, MADE), overwrite=overwrite)
     left = left_out_of(without)
-    rows = left.rows(rows_of(reads))
+    whole = rows_of(reads)
+    rows = left.rows(whole)
     read = reads_from(rows, reads.name)
     if protocol is not None:
         from masi_vision.stats.outcome import load_protocol
@@ -79,7 +86,9 @@ def agree(
     typer.echo(f"Change is from {first} to {last}." if first != last else "No change: one visit.")
     by_software = None
     if scores is not None:
-        table = left.rows(rows_of(scores))
+        scored = rows_of(scores)
+        refuse_two_openings({reads.name: whole, scores.name: scored})
+        table = left.rows(scored)
         check_run(scores, table)
         refuse_mixed(table, scores.name, "mmasi")
         by_software = scores_table(table, scores.name)

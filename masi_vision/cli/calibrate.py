@@ -14,7 +14,7 @@ from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.csv_table import Row
 from masi_vision.errors import OutputError, SettingsError, StatsError
-from masi_vision.reads_table import rows_of
+from masi_vision.reads_table import refuse_two_openings, rows_of
 
 if TYPE_CHECKING:
     from masi_vision.config import Settings
@@ -56,7 +56,9 @@ def calibrate(
     base = load_settings(file)
     refuse_stopped(measures.parent)
     _refuse_other_settings(measures.parent, base, file)
-    found = joined(_rows(reads), reads.name, _rows(measures), measures.name)
+    read, measured = _rows(reads), _rows(measures)
+    refuse_two_openings({reads.name: read, measures.name: measured})
+    found = joined(read, reads.name, measured, measures.name)
     if found.ungraded:
         typer.echo(f"{found.ungraded} reads are left out: the reader did not grade them.")
     if found.unmeasured:

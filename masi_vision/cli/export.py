@@ -14,7 +14,7 @@ from masi_vision.cli.left_out import Without, left_out_of
 from masi_vision.cli.options import Overwrite, refuse_coded_set
 from masi_vision.csv_table import Row
 from masi_vision.errors import OutputError, StatsError
-from masi_vision.reads_table import is_locked, refuse_strangers, rows_of
+from masi_vision.reads_table import is_locked, refuse_strangers, refuse_two_openings, rows_of
 from masi_vision.written import write_pieces, writing
 
 if TYPE_CHECKING:
@@ -60,8 +60,10 @@ def export(
     if photos is not None:
         _need_dicom(photos)
     left = left_out_of(without)
-    table = [] if reads is None else left.rows(_checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name))
+    read = [] if reads is None else _checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name)
     scored, regions = ([], []) if results is None else _scored(results)
+    refuse_two_openings({reads.name if reads else "": read, "scores.csv": scored, "regions.csv": regions})
+    table = left.rows(read)
     scores, regions = left.rows(scored), left.rows(regions)
     left.say()
     refuse_strangers(table, scores, (reads.name if reads else "", "scores.csv"))

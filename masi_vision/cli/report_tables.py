@@ -14,7 +14,7 @@ from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL
 from masi_vision.cli.provenance import BY_EARLIER, PROVENANCE, refuse_other_provenance, told_in
 from masi_vision.csv_table import Row
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import AMOUNT, refuse_strangers, rows_of, rows_sha256
+from masi_vision.reads_table import AMOUNT, refuse_strangers, refuse_two_openings, rows_of, rows_sha256
 
 if TYPE_CHECKING:
     from masi_vision.report.study import StudyReport
@@ -62,7 +62,9 @@ def study_of(sources: Sources, left: LeftOut, title: str) -> StudyReport:
     from masi_vision.report.study import StudyReport
 
     run, whole = _scores_of(sources)
-    scores, reads = left.rows(whole), left.rows(rows_of(sources.reads) if sources.reads else [])
+    read = rows_of(sources.reads) if sources.reads else []
+    refuse_two_openings({sources.reads.name if sources.reads else "": read, sources.scored.name: whole})
+    scores, reads = left.rows(whole), left.rows(read)
     left.say()
     _refuse_other_readers(reads, scores, sources)
     agreed = _agreement_of(sources, reads)

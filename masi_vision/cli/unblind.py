@@ -150,7 +150,7 @@ def _say_corrected(changes: Mapping[Place, Correction], key: Key, *, is_allocate
 
 
 def _say_other_corrections(key: Path, opened_key: Key, content: bytes | None) -> None:
-    """Say that the last call corrected otherwise: its tables and these do not go together."""
+    """Say that the last opening corrected otherwise, or nothing: its tables and these do not go together."""
     from masi_vision.blinding.journal import read_journal
     from masi_vision.blinding.record import FINGERPRINTS
 
@@ -160,11 +160,13 @@ def _say_other_corrections(key: Path, opened_key: Key, content: bytes | None) ->
     )
     before = last.get(FINGERPRINTS, {}).get("read", {}).get(CORRECTIONS)
     now = None if content is None else opened_key.fingerprint(content)
-    if before not in (None, now):
+    if last and before != now:
+        applied = f"applied {last[CORRECTIONS]} corrections" if before else "applied no corrections"
+        here = "others" if before and now else "some" if now else "none"
         typer.echo(
-            f"Warning: the call of {last['utc']} applied {last[CORRECTIONS]} corrections, of another file "
-            "than this call, or this one has none. Expected the same, but for what was found since. Use no "
-            "table of that call beside these.",
+            f"Warning: the call of {last['utc']} {applied}, and this one {here}. Expected the same, but for "
+            "what was found since. Use no table of that call, and nothing that was made of one, beside "
+            "these.",
             err=True,
         )
 

@@ -215,9 +215,44 @@ def test_a_later_call_that_corrects_otherwise_is_told(trial):
     assert "Warning" not in said(same)
     done = unblinded(trial, "--overwrite")
     assert done.exit_code == 0, done.output
-    assert "applied 2 corrections, of another file than this call, or this one has none" in said(done)
+    assert "applied 2 corrections, and this one none" in said(done)
     assert (trial / "opened" / "reads.csv").read_bytes() != before
-    assert "Warning" not in said(unblinded(trial, *corrections(trial, *SWAP), "--overwrite"))
+    done = unblinded(trial, *corrections(trial, *SWAP), "--overwrite")
+    assert "applied no corrections, and this one some" in said(done)
+    done = unblinded(trial, *corrections(trial, *SWAP, STRANGER), "--overwrite")
+    assert "applied 2 corrections, and this one others" in said(done)
+
+
+def test_the_first_opening_has_none_before_it(trial):
+    assert "Warning" not in said(unblinded(trial, *corrections(trial, *SWAP)))
+
+
+@pytest.mark.parametrize("without", [[], ["patient", "P03"]])
+def test_tables_of_two_openings_that_corrected_otherwise_do_not_go_together(trial, without):
+    """Also where those whom they disagree on are left out, by the names of one of the two."""
+    pytest.importorskip("scipy", reason="needs the extra stats")
+    pytest.importorskip("matplotlib", reason="needs the extra stats")
+    assert unblinded(trial).exit_code == 0
+    plain = (trial / "opened").rename(trial / "plain")
+    rows = [STRANGER] if without else SWAP
+    assert unblinded(trial, *corrections(trial, *rows)).exit_code == 0
+    mixed = shutil.copytree(plain, trial / "mixed")
+    shutil.copy2(trial / "opened" / "regions.csv", mixed / "regions.csv")
+    shutil.copy2(plain / "regions.csv", trial / "regions.csv")  # apart from the settings of the run
+    (trial / "without.csv").write_text("\n".join(without), encoding="utf-8")
+    leave = ["--without", trial / "without.csv"] if without else []
+    reads, scores = trial / "opened" / "reads.csv", plain / "scores.csv"
+    for verb in (
+        ["agree", reads, "--scores", scores, "--draws", 100],
+        ["report", trial / "results", "--reads", reads, "--scores", scores],
+        ["export", "--reads", reads, "--results", plain, "--study", "S"],
+        ["export", "--results", mixed, "--study", "S"],
+        *([] if leave else [["calibrate", reads, "--measures", trial / "regions.csv"]]),
+    ):
+        refused = masi(*verb, *leave, "--out", trial / "out")
+        assert refused.exit_code == 2, refused.output
+        assert "Expected tables of one call of masi unblind, all with the same --corrections" in said(refused)
+        assert not (trial / "out").exists()
 
 
 def test_photos_of_nobody_in_the_trial_have_a_name_of_their_own_and_no_arm(trial):

@@ -22,8 +22,8 @@ Place = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Correction:
-    """One visit whose photos were filed under a wrong name.
+class CorrectionRow:
+    """One visit whose photos were filed under a wrong name, as a person wrote it.
 
     Parameters
     ----------
@@ -32,21 +32,42 @@ class Correction:
     filed : (str, str)
         Patient and visit under which it was coded.
     correct : (str, str)
-        Patient and visit that it is of; both blank where nobody's name is given yet.
+        Patient and visit that it is of; both blank where the photos are of nobody in the trial.
     reason : str
         How that is known.
-    is_nobody : bool
-        Whether the photos are of nobody in the trial.
     """
 
     line: int
     filed: Place
     correct: Place
     reason: str
+
+    @property
+    def is_nobody(self) -> bool:
+        """Whether it names nobody."""
+        return not any(self.correct)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What the photos of a visit that were filed under a wrong name are to be called.
+
+    Parameters
+    ----------
+    correct : (str, str)
+        Patient and visit.
+    reason : str
+        How that is known.
+    is_nobody : bool
+        Whether the photos are of nobody in the trial, and the patient's name is made up.
+    """
+
+    correct: Place
+    reason: str
     is_nobody: bool
 
 
-def read_corrections(file: Path) -> list[Correction]:
+def read_corrections(file: Path) -> list[CorrectionRow]:
     """Corrections as a person wrote them; what each must be is looked at when the key is open.
 
     Raises
@@ -63,11 +84,11 @@ def read_corrections(file: Path) -> list[Correction]:
         told = {name: "" if row[name].lower() in MISSING else row[name] for name in CORRECTION_COLUMNS[2:]}
         correct = (told["correct_patient"], told["correct_visit"])
         filed = (row["patient"], row["visit"])
-        made.append(Correction(line, filed, correct, told["reason"], is_nobody=not any(correct)))
+        made.append(CorrectionRow(line, filed, correct, told["reason"]))
     return made
 
 
-def settled(corrections: Sequence[Correction], key: Key, name: str) -> dict[Place, Correction]:
+def settled(rows: Sequence[CorrectionRow], key: Key, name: str) -> dict[Place, Correction]:
     """Corrections by the place that each corrects, names as the key has them; nobody's unit gets a name.
 
     Parameters
@@ -80,18 +101,21 @@ def settled(corrections: Sequence[Correction], key: Key, name: str) -> dict[Plac
     BlindingError
         One cannot be applied, or two units would be one: all faults at once.
     """
-    spelled = [_as_in_key(one, key) for one in corrections]
-    if found := [*_faults_of_rows(spelled, key), *_faults_together(spelled, key)]:
+    places = _places_of(key)
+    rows = _as_in_key(rows, places)
+    if found := [*_faults_of_rows(rows, places), *_faults_together(rows, key)]:
         raise BlindingError(
             f"{name} cannot be applied: {'; '.join(found)}. Expected a patient and visit of the key in each "
             "row, once; both correct names, or none where the photos are nobody's; a reason; and at the end "
             "one unit of each patient and visit. Correct it. Nothing was written."
         )
-    taken = {patient for patient, _ in _places_of(key)} | {one.correct[0] for one in spelled}
+    taken = {patient for patient, _ in places} | {row.correct[0] for row in rows}
     numbered = (named for number in count(1) if (named := f"{NOBODY}{number}") not in taken)
     return {
-        one.filed: replace(one, correct=(next(numbered), one.filed[1])) if one.is_nobody else one
-        for one in spelled
+        row.filed: Correction(
+            (next(numbered), row.filed[1]) if row.is_nobody else row.correct, row.reason, row.is_nobody
+        )
+        for row in rows
     }
 
 
@@ -110,24 +134,22 @@ def _places_of(key: Key) -> set[Place]:
     return coded | {(one.patient, one.visit) for one in key.left_out if one.visit}
 
 
-def _as_in_key(one: Correction, key: Key) -> Correction:
+def _as_in_key(rows: Sequence[CorrectionRow], places: Collection[Place]) -> list[CorrectionRow]:
     """Names that a person types otherwise than the study does, in its spelling."""
-    places = _places_of(key)
-    known = [{place[at] for place in places} for at in (0, 1)]
+    patients, visits = ({place[at] for place in places} for at in (0, 1))
 
     def spelled(place: Place) -> Place:
-        return as_known(place[0], known[0]), as_known(place[1], known[1])
+        return as_known(place[0], patients), as_known(place[1], visits)
 
-    return replace(one, filed=spelled(one.filed), correct=spelled(one.correct))
+    return [replace(row, filed=spelled(row.filed), correct=spelled(row.correct)) for row in rows]
 
 
-def _faults_of_rows(corrections: Sequence[Correction], key: Key) -> Iterator[str]:
-    places = _places_of(key)
-    lines = Counter(one.filed for one in corrections)
-    told = {one.correct for one in corrections}
-    known = [{place[at] for place in places | told} - {""} for at in (0, 1)]
+def _faults_of_rows(rows: Sequence[CorrectionRow], places: Collection[Place]) -> Iterator[str]:
+    lines = Counter(one.filed for one in rows)
+    told = {one.correct for one in rows}
+    known = [{place[at] for place in {*places, *told}} - {""} for at in (0, 1)]
     of_key = [{place[at] for place in places} for at in (0, 1)]
-    for one in corrections:
+    for one in rows:
         faults = [] if one.filed in places else [f"the key has no {_said(one.filed)}"]
         if lines[one.filed] > 1:
             faults.append(f"{_said(one.filed)} stands in {lines[one.filed]} rows")
@@ -157,10 +179,10 @@ def _faults_of_names(
             yield f"{column} {name!r} is spelled {min(alike)!r} elsewhere"
 
 
-def _faults_together(corrections: Sequence[Correction], key: Key) -> Iterator[str]:
+def _faults_together(rows: Sequence[CorrectionRow], key: Key) -> Iterator[str]:
     """Places that two units would have in the end."""
     coded = {(unit.patient, unit.visit) for unit in key.units}
-    ends = {place: place for place in coded} | {one.filed: one.correct for one in corrections}
+    ends = {place: place for place in coded} | {one.filed: one.correct for one in rows}
     counted = Counter(place for place in ends.values() if all(place))
     for place in sorted(place for place, units in counted.items() if units > 1):
         filed = " and ".join(_said(one) for one in sorted(ends) if ends[one] == place)

@@ -21,6 +21,8 @@ LOCKED = "locked_utc"
 """When the read was locked and signed; blank before."""
 CLOSED = "closed_utc"
 """Since when nobody reads any more; blank before."""
+CORRECTED, YES = "corrected", "yes"
+"""Whether masi unblind put the unit elsewhere than it was filed: yes, or blank."""
 STAGES = ("blind", "with_software", "adjudication")
 """Of a read: a reader's, a reader's who knew the software's score, an adjudicator's."""
 AMOUNT = "amount_od"
@@ -198,6 +200,12 @@ def refuse_two_openings(tables: Mapping[str, Sequence[Mapping[str, str]]]) -> No
                     "Expected tables of one call of masi unblind, all with the same --corrections "
                     "or all without. Break the code of all of them in one call."
                 )
+
+
+def units_corrected(rows: Iterable[Mapping[str, str]]) -> int | None:
+    """Of how many units patient or visit was corrected; None of tables that do not tell."""
+    told = [row for row in rows if CORRECTED in row]
+    return len({row.get("code", "") for row in told if row[CORRECTED] == YES}) if told else None
 
 
 def moment_of(text: str) -> datetime | None:

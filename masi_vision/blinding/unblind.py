@@ -12,7 +12,7 @@ from masi_vision.blinding.key import Key
 from masi_vision.blinding.record import Record, content_of
 from masi_vision.csv_table import guarded, read_csv
 from masi_vision.errors import BlindingError
-from masi_vision.reads_table import CLOSED, LOCKED, is_blind, moment_of
+from masi_vision.reads_table import CLOSED, CORRECTED, LOCKED, YES, is_blind, moment_of
 from masi_vision.report.tables import GRADES
 from masi_vision.scale import MASI_REGIONS
 
@@ -125,10 +125,22 @@ def read_allocation(file: Path) -> dict[str, str]:
     return arms
 
 
-def unblinded(table: Table, key: Key, arms: Mapping[str, str] | None = None) -> Table:
+def unblinded(
+    table: Table,
+    key: Key,
+    arms: Mapping[str, str] | None = None,
+    moved: Collection[str] | None = None,
+) -> Table:
     """A table with patient, visit and, where they are given, arm of every code; rows in their order.
 
     Names are marked as in every table here, so that no spreadsheet runs one for a formula.
+
+    Parameters
+    ----------
+    key : Key
+        As it was sealed, or as it was corrected.
+    moved : collection of str, optional
+        Codes of the units of which patient or visit was corrected; None where nothing was to be.
 
     Raises
     ------
@@ -138,8 +150,9 @@ def unblinded(table: Table, key: Key, arms: Mapping[str, str] | None = None) -> 
     column = table.code_column
     if column is None:
         raise ValueError(f"{table.name} must have one of the columns {', '.join(CODE_COLUMNS)}")
-    added = (*_ADDED, *(["arm"] if arms is not None else []))
-    rest = tuple(name for name in table.columns if name not in (*added, column))
+    told = {"arm": arms, CORRECTED: moved}
+    added = (*_ADDED, *(name for name, given in told.items() if given is not None))
+    rest = tuple(name for name in table.columns if name not in (*added, CORRECTED, column))
     rows = []
     for row in table.rows:
         if (row.get("set") or key.set_id) != key.set_id:
@@ -159,6 +172,8 @@ def unblinded(table: Table, key: Key, arms: Mapping[str, str] | None = None) -> 
             if unit.patient not in arms:
                 raise BlindingError(f"The allocation names no arm of {unit.patient!r}. Expected all. Add it.")
             found["arm"] = guarded(arms[unit.patient])
+        if moved is not None:
+            found[CORRECTED] = YES if unit.code in moved else ""
         rows.append({**found, **{name: row[name] for name in rest}})
     return Table(table.name, (*added, *rest), rows)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from masi_vision.errors import StatsError, reason_of
-from masi_vision.reads_table import is_closed
+from masi_vision.reads_table import is_closed, units_corrected
 from masi_vision.version import __version__
 
 PROVENANCE = "provenance"
@@ -38,7 +38,7 @@ def provenance_of(
     tables : mapping
         Option to the file that it named; None where it was not given.
     rows : sequence of mapping
-        Of the table that is analysed: of reads it is told whether more may come.
+        Of the table that is analysed: it is told whether more reads may come, and what was corrected.
     written : mapping
         Name of each table of figures to its text.
     left_out : int
@@ -52,6 +52,7 @@ def provenance_of(
         "files_sha256": {name: sha256(text.encode()).hexdigest() for name, text in written.items()},
         "reading_closed": is_closed(rows),
         "patients_left_out": left_out,
+        "units_corrected": units_corrected(rows),
     }
 
 

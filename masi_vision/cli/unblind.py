@@ -112,7 +112,8 @@ def _opened_tables(
     as_corrected = corrected(key, changes)
     if arms is not None:
         arms = {**arms, **dict.fromkeys(_strangers(changes), "")}
-    return [*(unblinded(table, as_corrected, arms) for table in tables), coding(key, changes)]
+    moved = {unit.code for unit in key.units if (unit.patient, unit.visit) in changes} if changes else None
+    return [*(unblinded(table, as_corrected, arms, moved) for table in tables), coding(key, changes)]
 
 
 def _strangers(changes: Mapping[Place, Correction]) -> list[str]:

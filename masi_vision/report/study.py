@@ -13,7 +13,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from masi_vision.names import natural_key
-from masi_vision.reads_table import AMOUNT, is_blind, is_closed, is_latest, is_locked, ways_made
+from masi_vision.reads_table import (
+    AMOUNT,
+    is_blind,
+    is_closed,
+    is_latest,
+    is_locked,
+    units_corrected,
+    ways_made,
+)
 from masi_vision.report.figures import figure_text
 from masi_vision.version import __version__
 
@@ -155,6 +163,11 @@ class StudyReport:
         visits = len({key[:2] for key in reads})
         name = f"Blind reads with grades, of {visits} visits, whether the software scored them or not"
         return name, len(reads) - sum(lost.values()) - not_yet, reasons
+
+    @property
+    def units_corrected(self) -> int | None:
+        """Of how many units patient or visit was corrected; None where no table tells."""
+        return units_corrected([*self.scores, *self.reads])
 
     @property
     def is_before_closing(self) -> bool:

@@ -150,7 +150,7 @@ def test_units_that_were_exchanged_get_their_own_names_back_hidden_repeats_too(t
     key, right = key_of(trial), {row[:2]: row[2:4] for row in SWAP}
     for name in ("reads.csv", "scores.csv", "regions.csv"):
         columns, rows = table(trial / "opened" / name)
-        assert columns[:5] == ["code", "patient", "visit", "repeat_of", "arm"]
+        assert columns[:6] == ["code", "patient", "visit", "repeat_of", "arm", "corrected"]
         moved = 0
         for row in rows:
             unit = key.unit(row["code"])
@@ -158,6 +158,7 @@ def test_units_that_were_exchanged_get_their_own_names_back_hidden_repeats_too(t
             assert (row["patient"], row["visit"]) == right.get(filed, filed)
             assert row["repeat_of"] == (unit.repeat_of or "")
             assert row["arm"] == "AB"[PATIENTS.index(row["patient"]) % 2]
+            assert row["corrected"] == ("yes" if filed in right else "")
             moved += filed in right
         assert moved == len(rows) / 8
     assert "Corrected: 4 of 32 units, hidden repeats among them: 2." in said(done)
@@ -202,6 +203,8 @@ def test_the_log_has_the_fingerprint_and_number_of_corrections_and_no_name(trial
 def test_a_call_without_corrections_notes_none(trial):
     assert unblinded(trial).exit_code == 0
     assert not any("corrections" in one for one in logged(trial))
+    for name in ("reads.csv", "scores.csv", "regions.csv"):
+        assert "corrected" not in table(trial / "opened" / name)[0]
 
 
 def test_a_later_call_that_corrects_otherwise_is_told(trial):
@@ -307,6 +310,12 @@ def test_corrected_tables_go_into_every_analysis(trial):
     ok("report", trial / "results", *parts, "--outcome", made["outcome"], *leave, "--out", trial / "page")
     page = (trial / "page" / "report.html").read_text(encoding="utf-8")
     assert "Visits, 15 hidden repeats among them: <b>30</b>" in page
+    assert "Units whose patient or visit was corrected when the code was broken: <b>4</b>." in page
+    for file, within in (("agreement/agreement.json", ()), ("outcome/protocol.json", ("provenance",))):
+        told = json.loads((trial / file).read_text(encoding="utf-8"))
+        for name in within:
+            told = told[name]
+        assert told["units_corrected"] == 4  # that of nobody is left out
     assert "not-in-trial" not in page
     exported = ("--reads", reads, "--results", out, "--study", "S")
     ok("export", *exported, *leave, "--out", trial / "data")
@@ -393,3 +402,17 @@ def test_a_unit_moves_to_where_nothing_was_coded_and_another_into_its_place(tria
     areas = {row["visit"]: float(row["mmasi"]) for row in scores if row["patient"] == "P01"}
     assert areas == {"visit-6": 6.0, "visit-12": 2.0}
     assert "nothing was coded under the name visit-12" in said(done)
+
+
+def test_tables_that_were_opened_are_opened_again_with_other_corrections_or_none(trial):
+    assert unblinded(trial, *corrections(trial, *SWAP), *allocation(trial)).exit_code == 0
+    again = ("unblind", trial / "opened" / "reads.csv", "--key", trial / "safe" / "key", "--reason", "again")
+    again += ("--passphrase-file", trial / "passphrase", "--out")
+    assert masi(*again, trial / "none").exit_code == 0
+    columns, rows = table(trial / "none" / "reads.csv")
+    assert "corrected" not in columns
+    units = {unit.code: (unit.patient, unit.visit) for unit in key_of(trial).units}
+    assert all((row["patient"], row["visit"]) == units[row["code"]] for row in rows)
+    assert masi(*again, trial / "one", *corrections(trial, STRANGER)).exit_code == 0
+    _, rows = table(trial / "one" / "reads.csv")
+    assert {units[row["code"]] for row in rows if row["corrected"]} == {STRANGER[:2]}

@@ -15,6 +15,8 @@ from masi_vision.names import as_known, place_of, without_zeros
 from masi_vision.photo import printable
 
 CORRECTION_COLUMNS = ("patient", "visit", "correct_patient", "correct_visit", "reason")
+SET = "set"
+"""Column that may stand beside them: the id of the set whose key is corrected."""
 NOBODY = "not-in-trial-"
 """How the patient is called, with a number, whose photos are those of nobody in the trial."""
 Place = tuple[str, str]
@@ -35,12 +37,15 @@ class CorrectionRow:
         Patient and visit that it is of; both blank where the photos are of nobody in the trial.
     reason : str
         How that is known.
+    set_id : str
+        Of the coded set whose key it corrects; blank where the table does not tell.
     """
 
     line: int
     filed: Place
     correct: Place
     reason: str
+    set_id: str
 
     @property
     def is_nobody(self) -> bool:
@@ -81,10 +86,10 @@ def read_corrections(file: Path) -> list[CorrectionRow]:
         raise BlindingError(f"{file.name} has no row. Expected one for each visit to correct. Complete it.")
     made = []
     for line, row in zip(table.lines, table.plain_rows, strict=True):
-        told = {name: "" if row[name].lower() in MISSING else row[name] for name in CORRECTION_COLUMNS[2:]}
+        told = {name: "" if cell.lower() in MISSING else cell for name, cell in row.items()}
         correct = (told["correct_patient"], told["correct_visit"])
         filed = (row["patient"], row["visit"])
-        made.append(CorrectionRow(line, filed, correct, told["reason"]))
+        made.append(CorrectionRow(line, filed, correct, told["reason"], told.get(SET, "")))
     return made
 
 
@@ -99,8 +104,14 @@ def settled(rows: Sequence[CorrectionRow], key: Key, name: str) -> dict[Place, C
     Raises
     ------
     BlindingError
-        One cannot be applied, or two units would be one: all faults at once.
+        They are of another set; or one cannot be applied, or two units would be one: all faults at once.
     """
+    if others := sorted({row.set_id for row in rows} - {"", key.set_id}):
+        raise BlindingError(
+            f"{name} is of the set {printable(others[0])}. Expected {key.set_id}, that of the key: what was "
+            "corrected of a set does not hold for one that was coded later, of a study that was mended "
+            "since. Name a table of this set, or another key. Nothing was written."
+        )
     places = _places_of(key)
     rows = _as_in_key(rows, places)
     if found := [*_faults_of_rows(rows, places), *_faults_together(rows, key)]:

@@ -36,7 +36,7 @@ def unblind(
         typer.Option(
             metavar="FILE",
             help="CSV of visits whose photos were filed wrong: "
-            "patient,visit,correct_patient,correct_visit,reason.",
+            "patient,visit,correct_patient,correct_visit,reason; set where it is to hold for that set alone.",
         ),
     ] = None,
     before_lock: Annotated[

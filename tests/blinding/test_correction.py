@@ -416,3 +416,15 @@ def test_tables_that_were_opened_are_opened_again_with_other_corrections_or_none
     assert masi(*again, trial / "one", *corrections(trial, STRANGER)).exit_code == 0
     _, rows = table(trial / "one" / "reads.csv")
     assert {units[row["code"]] for row in rows if row["corrected"]} == {STRANGER[:2]}
+
+
+def test_corrections_of_another_set_are_refused(trial):
+    """As where the study was mended and coded anew: what was exchanged would be exchanged back."""
+    columns = ("set", *COLUMNS)
+    for set_id in (key_of(trial).set_id, "0123456789abcdef"):
+        rows = ((set_id, *SWAP[0]), ("NA", *SWAP[1]))
+        text = csv_text(columns, [dict(zip(columns, row, strict=True)) for row in rows])
+        (trial / "corrections.csv").write_text(text, encoding="utf-8")
+        done = unblinded(trial, "--corrections", trial / "corrections.csv", "--overwrite")
+        assert done.exit_code == (0 if set_id == key_of(trial).set_id else 2), done.output
+    assert f"corrections.csv is of the set 0123456789abcdef. Expected {key_of(trial).set_id}" in said(done)

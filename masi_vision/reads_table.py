@@ -23,6 +23,8 @@ CLOSED = "closed_utc"
 """Since when nobody reads any more; blank before."""
 CORRECTED, YES = "corrected", "yes"
 """Whether masi unblind put the unit elsewhere than it was filed: yes, or blank."""
+NOT_COUNTED = "not-counted-"
+"""How a patient is called, with the code of the unit, whose photos masi unblind was told not to count."""
 STAGES = ("blind", "with_software", "adjudication")
 """Of a read: a reader's, a reader's who knew the software's score, an adjudicator's."""
 AMOUNT = "amount_od"
@@ -200,6 +202,11 @@ def refuse_two_openings(tables: Mapping[str, Sequence[Mapping[str, str]]]) -> No
                     "Expected tables of one call of masi unblind, all with the same --corrections "
                     "or all without. Break the code of all of them in one call."
                 )
+
+
+def is_not_counted(patient: str) -> bool:
+    """Whether the name stands for photos that are not to be counted."""
+    return patient.startswith(NOT_COUNTED)
 
 
 def units_corrected(rows: Iterable[Mapping[str, str]]) -> int | None:

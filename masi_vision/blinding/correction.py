@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 
 from masi_vision.blinding.key import Key
@@ -13,12 +12,11 @@ from masi_vision.csv_table import MISSING, read_csv
 from masi_vision.errors import BlindingError
 from masi_vision.names import as_known, place_of, without_zeros
 from masi_vision.photo import printable
+from masi_vision.reads_table import NOT_COUNTED, is_not_counted
 
 CORRECTION_COLUMNS = ("patient", "visit", "correct_patient", "correct_visit", "reason")
 SET = "set"
 """Column that may stand beside them: the id of the set whose key is corrected."""
-NOBODY = "not-in-trial-"
-"""How the patient is called, with a number, whose photos are those of nobody in the trial."""
 Place = tuple[str, str]
 """Patient and visit."""
 
@@ -34,7 +32,7 @@ class CorrectionRow:
     filed : (str, str)
         Patient and visit under which it was coded.
     correct : (str, str)
-        Patient and visit that it is of; both blank where the photos are of nobody in the trial.
+        Patient and visit that it is of; both blank where the photos are not to be counted.
     reason : str
         How that is known.
     set_id : str
@@ -48,9 +46,9 @@ class CorrectionRow:
     set_id: str
 
     @property
-    def is_nobody(self) -> bool:
-        """Whether it names nobody."""
-        return not any(self.correct)
+    def is_counted(self) -> bool:
+        """Whether it says of whom the photos are."""
+        return any(self.correct)
 
 
 @dataclass(frozen=True)
@@ -63,13 +61,13 @@ class Correction:
         Patient and visit.
     reason : str
         How that is known.
-    is_nobody : bool
-        Whether the photos are of nobody in the trial, and the patient's name is made up.
+    is_counted : bool
+        Whether they count; the patient's name is made up where they do not.
     """
 
     correct: Place
     reason: str
-    is_nobody: bool
+    is_counted: bool
 
 
 def read_corrections(file: Path) -> list[CorrectionRow]:
@@ -94,7 +92,10 @@ def read_corrections(file: Path) -> list[CorrectionRow]:
 
 
 def settled(rows: Sequence[CorrectionRow], key: Key, name: str) -> dict[Place, Correction]:
-    """Corrections by the place that each corrects, names as the key has them; nobody's unit gets a name.
+    """Corrections by the place that each corrects, names as the key has them.
+
+    What is not to be counted is called by the code of its first read, so that a row more in the table changes
+    no name.
 
     Parameters
     ----------
@@ -117,17 +118,17 @@ def settled(rows: Sequence[CorrectionRow], key: Key, name: str) -> dict[Place, C
     if found := [*_faults_of_rows(rows, places), *_faults_together(rows, key)]:
         raise BlindingError(
             f"{name} cannot be applied: {'; '.join(found)}. Expected a patient and visit of the key in each "
-            "row, once; both correct names, or none where the photos are nobody's; a reason; and at the end "
-            "one unit of each patient and visit. Correct it. Nothing was written."
+            "row, once; both correct names, or none where the photos are not to be counted; a reason; and at "
+            "the end one unit of each patient and visit: where one was photographed twice, the photos that "
+            "do not count go out with both names blank. Correct it. Nothing was written."
         )
-    taken = {patient for patient, _ in places} | {row.correct[0] for row in rows}
-    numbered = (named for number in count(1) if (named := f"{NOBODY}{number}") not in taken)
-    return {
-        row.filed: Correction(
-            (next(numbered), row.filed[1]) if row.is_nobody else row.correct, row.reason, row.is_nobody
-        )
-        for row in rows
-    }
+    codes = {(unit.patient, unit.visit): unit.code for unit in key.units if unit.repeat_of is None}
+    settled_rows = {}
+    for row in rows:
+        made_up = NOT_COUNTED + codes.get(row.filed, "of-no-code")  # none of its photos could be coded
+        correct = row.correct if row.is_counted else (made_up, row.filed[1])
+        settled_rows[row.filed] = Correction(correct, row.reason, row.is_counted)
+    return settled_rows
 
 
 def corrected(key: Key, corrections: Mapping[Place, Correction]) -> Key:
@@ -168,7 +169,7 @@ def _faults_of_rows(rows: Sequence[CorrectionRow], places: Collection[Place]) ->
             faults.append("there is no reason")
         if one.correct == one.filed:
             faults.append(f"{_said(one.filed)} stays what it is")
-        if not one.is_nobody:
+        if one.is_counted:
             faults += _faults_of_names(one.correct, known, of_key)
         yield from (f"line {one.line}: {fault}" for fault in faults)
 
@@ -185,6 +186,8 @@ def _faults_of_names(
         within = "/" in name and column == "correct_visit"
         if within or name != printable(name) or any(part.strip() in ("", ".", "..") for part in parts):
             yield f"{column} {printable(name)!r} is no name of a folder"
+        if column == "correct_patient" and is_not_counted(name):
+            yield f"{column} {name!r} is how photos are called that do not count: leave both names blank"
         alike = [one for one in others if one != name and without_zeros(one) == without_zeros(name)]
         if alike and name not in named:
             yield f"{column} {name!r} is spelled {min(alike)!r} elsewhere"

@@ -12,7 +12,7 @@ import typer
 from masi_vision.csv_table import Row
 from masi_vision.errors import StatsError
 from masi_vision.names import without_zeros
-from masi_vision.reads_table import need_columns, rows_of
+from masi_vision.reads_table import is_not_counted, need_columns, rows_of
 
 Without = Annotated[
     Path | None,
@@ -35,6 +35,7 @@ class LeftOut:
     patients: frozenset[str] = frozenset()
     source: str = ""
     _met: set[str] = field(default_factory=set)
+    _forgotten: set[str] = field(default_factory=set)
 
     def rows(self, table: Sequence[Row]) -> list[Row]:
         """A table without the rows of these patients.
@@ -44,9 +45,10 @@ class LeftOut:
         StatsError
             The table knows one by another spelling, who would stay in.
         """
+        names = {row.get("patient", "") for row in table}
+        self._forgotten |= set(filter(is_not_counted, names - self.patients))
         if not self.patients:
             return list(table)
-        names = {row.get("patient", "") for row in table}
         spelled = {without_zeros(name): name for name in self.patients}
         for name in sorted(names - self.patients):
             if other := spelled.get(without_zeros(name)):
@@ -63,7 +65,14 @@ class LeftOut:
         return len(self._met)
 
     def say(self) -> None:
-        """Say how many are left out, and whom no table knows."""
+        """Say how many are left out, whom no table knows, and who stays in against what was corrected."""
+        if self._forgotten:
+            typer.echo(
+                "masi: photos that masi unblind was told not to count are counted here: "
+                f"{', '.join(sorted(self._forgotten))}. Expected them in the file of --without. Name them "
+                "there.",
+                err=True,
+            )
         if not self.patients:
             return
         unknown = sorted(self.patients - self._met)

@@ -111,14 +111,14 @@ def _opened_tables(
 
     as_corrected = corrected(key, changes)
     if arms is not None:
-        arms = {**arms, **dict.fromkeys(_strangers(changes), "")}
+        arms = {**arms, **dict.fromkeys(_not_counted(changes), "")}
     moved = {unit.code for unit in key.units if (unit.patient, unit.visit) in changes} if changes else None
     return [*(unblinded(table, as_corrected, arms, moved) for table in tables), coding(key, changes)]
 
 
-def _strangers(changes: Mapping[Place, Correction]) -> list[str]:
-    """How those are called whose photos are of nobody in the trial."""
-    return [one.correct[0] for one in changes.values() if one.is_nobody]
+def _not_counted(changes: Mapping[Place, Correction]) -> list[str]:
+    """How those are called whose photos are not to be counted."""
+    return [one.correct[0] for one in changes.values() if not one.is_counted]
 
 
 def _say_corrected(changes: Mapping[Place, Correction], key: Key, *, is_allocated: bool) -> None:
@@ -133,15 +133,15 @@ def _say_corrected(changes: Mapping[Place, Correction], key: Key, *, is_allocate
         f"Corrected: {len(moved)} of {len(key.units)} units, hidden repeats among them: {repeats}. {CODING} "
         "has both names, and why."
     )
-    if strangers := _strangers(changes):
+    if not_counted := _not_counted(changes):
         typer.echo(
-            f"Of nobody in the trial: {', '.join(strangers)}, in every table and without an arm. Leave them "
-            "out with --without of the verbs that read the tables."
+            f"Not to be counted: {', '.join(not_counted)}, in every table and without an arm. Leave them out "
+            "with --without of the verbs that read the tables."
         )
     unknown = {one.correct[1] for one in changes.values()} - {unit.visit for unit in key.units}
     if not is_allocated:  # whom it does not name has no arm, and is refused
         patients = {one.correct[0] for one in changes.values()} - {unit.patient for unit in key.units}
-        unknown |= patients - set(strangers)
+        unknown |= patients - set(not_counted)
     if unknown:
         typer.echo(
             f"masi: nothing was coded under the name {', '.join(sorted(unknown))}, which a correction gives. "

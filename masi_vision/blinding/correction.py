@@ -94,8 +94,8 @@ def read_corrections(file: Path) -> list[CorrectionRow]:
 def settled(rows: Sequence[CorrectionRow], key: Key, name: str) -> dict[Place, Correction]:
     """Corrections by the place that each corrects, names as the key has them.
 
-    What is not to be counted is called by the code of its first read, so that a row more in the table changes
-    no name.
+    What is not to be counted is called by its code, that of a hidden repeat not, so that a row more in the
+    table changes no name.
 
     Parameters
     ----------

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import AMOUNT, refuse_mixed, refuse_other_stages
+from masi_vision.reads_table import AMOUNT, is_not_counted, refuse_mixed, refuse_other_stages
 from masi_vision.stats.reads import reads_from, scores_table
 from masi_vision.stats.verdicts import NOT_ADJUDICATED, NOT_GRADABLE, Adjudicated, Verdict, verdicts_of
 
 Rows = Sequence[Mapping[str, str]]
 _Unit = tuple[str, str]
 _Of = TypeVar("_Of")
+_NAMED = 5  # of the patients without an arm
 _MOST_OD = 4.0
 """Darker than any skin."""
 
@@ -44,18 +45,41 @@ def arms_of(rows: Rows, name: str) -> dict[str, str]:
     Raises
     ------
     StatsError
-        There is no column for it, or a patient has two.
+        There is no column for it, or a patient has two or none.
     """
+    if rows and (not {"patient", "arm"} <= rows[0].keys() or not all(row["patient"] for row in rows)):
+        raise StatsError(
+            f"{name} does not say the arm of every patient. Expected the columns patient and arm: break the "
+            "code with --allocation, or name that file here."
+        )
+    _refuse_without_arm({row["patient"] for row in rows if not row["arm"]}, f" by {name}")
     arms: dict[str, str] = {}
     for row in rows:
-        if not row.get("patient") or not row.get("arm"):
-            raise StatsError(
-                f"{name} does not say the arm of every patient. Expected the columns patient and arm: break "
-                "the code with --allocation, or name that file here."
-            )
         if arms.setdefault(row["patient"], row["arm"]) != row["arm"]:
             raise StatsError(f"{name} names two arms of {row['patient']!r}. Expected one. Correct it.")
     return arms
+
+
+def _refuse_without_arm(patients: Collection[str], by: str = "") -> None:
+    """Refuse patients of whom no arm is known; photos that do not count are to be left out."""
+    forgotten = set(filter(is_not_counted, patients))
+    told = []
+    if forgotten:
+        told.append(
+            f"Photos that are not to be counted stand in the table: {_first(forgotten)}. Expected them in "
+            "the file of --without. Name them there."
+        )
+    if others := set(patients) - forgotten:
+        told.append(
+            f"No arm is known of {_first(others)}{by}. Expected one of every patient: break the code with an "
+            "--allocation that has it, or add it where you name that file here."
+        )
+    if told:
+        raise StatsError(" ".join(told))
+
+
+def _first(patients: Collection[str]) -> str:
+    return ", ".join(sorted(patients)[:_NAMED]) + " and others" * (len(patients) > _NAMED)
 
 
 def _amounts(rows: Rows, name: str) -> dict[tuple[str, str], float]:
@@ -188,8 +212,7 @@ def courses_of(
         refuse_other_stages(rows, name)
         verdicts = verdicts_of(rows, name)
     given, raters = _given(rows, endpoint, name)
-    if unknown := sorted({patient for patient, _ in (*given, *verdicts)} - arms.keys()):
-        raise StatsError(f"No arm is known of {', '.join(unknown[:5])}. Expected one for every patient.")
+    _refuse_without_arm({patient for patient, _ in (*given, *verdicts)} - arms.keys())
     given |= {unit: verdict.mmasi for unit, verdict in verdicts.items()}
     values = _by_patient({unit: value for unit, value in given.items() if value == value})
     readers = _by_patient({unit: who for unit, who in raters.items() if unit not in verdicts})

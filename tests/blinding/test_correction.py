@@ -259,7 +259,7 @@ def test_tables_of_two_openings_that_corrected_otherwise_do_not_go_together(tria
 
 
 def not_counted(folder, row=STRANGER):
-    """How photos are called that do not count: by the code under which they are read first."""
+    """How photos are called that do not count: by their code, not that of the hidden repeat."""
     (code,) = (
         unit.code
         for unit in key_of(folder).units
@@ -325,7 +325,9 @@ def test_corrected_tables_go_into_every_analysis(trial):
     for more in ((), arms):
         stopped = masi("outcome", reads, *protocol, *more, "--out", trial / "stopped")
         assert stopped.exit_code == 2  # they were forgotten: who has no arm is refused
-        assert "arm" in stopped.output
+        told = f"Photos that are not to be counted stand in the table: {not_counted(trial)}. Expected them in"
+        assert told in said(stopped)
+        assert "No arm" not in said(stopped)
     ok("agree", reads, "--scores", scores, "--draws", 100, *leave, "--out", made["agreement"])
     done = masi("outcome", reads, *protocol, *leave, "--out", made["outcome"])
     assert done.exit_code in (0, 1), done.output

@@ -7,7 +7,7 @@ pytest.importorskip("scipy", reason="needs the extra stats")
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import AMOUNT
 from masi_vision.scale import MASI_REGIONS
-from masi_vision.stats.courses import courses_of
+from masi_vision.stats.courses import arms_of, courses_of
 
 ARMS = {"P1": "A", "P2": "B", "P3": "A"}
 
@@ -69,6 +69,19 @@ def test_the_endpoint_and_the_table_must_fit():
     score = {"patient": "P1", "visit": "v1", "mmasi": "3.0"}
     with pytest.raises(StatsError, match="does not fit endpoint: amount_od"):
         courses_of([score], ARMS, AMOUNT, "scores.csv")
+
+
+def test_patients_without_an_arm_are_named_and_photos_that_do_not_count_apart():
+    rows = [{"patient": f"P{number}", "arm": "A" if number < 2 else ""} for number in range(1, 9)]
+    with pytest.raises(StatsError, match=r"No arm is known of P2, P3, P4, P5, P6 and others by reads\.csv\."):
+        arms_of(rows, "reads.csv")
+    uncounted = {"patient": "not-counted-B2CD3FG", "arm": ""}
+    with pytest.raises(StatsError, match="stand in the table: not-counted-B2CD3FG") as told:
+        arms_of([rows[0], uncounted], "reads.csv")
+    assert "arm" not in str(told.value)
+    with pytest.raises(StatsError, match="No arm is known of P2 by reads"):
+        arms_of([*rows[:2], uncounted], "reads.csv")
+    assert arms_of(rows[:1], "reads.csv") == {"P1": "A"}
 
 
 def test_changes_of_a_version_before_say_so():

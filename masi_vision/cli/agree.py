@@ -98,7 +98,7 @@ def agree(
     digest = rows_sha256(rows)
     text = table_of(found, digest)
     write_file(out / AGREEMENT, text, private=True)
-    made = provenance_of({"reads": reads, "scores": scores}, rows, {AGREEMENT: text}, len(left.patients))
+    made = provenance_of({"reads": reads, "scores": scores}, rows, {AGREEMENT: text}, left)
     write_file(out / MADE, json_text(made | {READS_SHA256: digest}), private=True)
     _say(found)
     readers = ", ".join(sorted({one.rater for one in read}))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -60,9 +60,24 @@ class LeftOut:
         return [row for row in table if row.get("patient", "") not in self.patients]
 
     @property
+    def withdrawn(self) -> frozenset[str]:
+        """Those who are patients."""
+        return self.patients - self.not_counted
+
+    @property
+    def not_counted(self) -> frozenset[str]:
+        """Those who stand for photos of a visit that masi unblind was told not to count."""
+        return frozenset(filter(is_not_counted, self.patients))
+
+    @property
     def met(self) -> int:
-        """How many of them a table had."""
-        return len(self._met)
+        """How many patients of them a table had."""
+        return len(self._met & self.withdrawn)
+
+    @property
+    def met_not_counted(self) -> int:
+        """How many visits that do not count a table had."""
+        return len(self._met & self.not_counted)
 
     def say(self) -> None:
         """Say how many are left out, whom no table knows, and who stays in against what was corrected."""
@@ -75,9 +90,13 @@ class LeftOut:
             )
         if not self.patients:
             return
-        unknown = sorted(self.patients - self._met)
-        typer.echo(f"Patients left out: {self.met} of {len(self.patients)} that {self.source} lists.")
-        if unknown:
+        for what, met, listed in (
+            ("Patients left out", self.met, self.withdrawn),
+            ("Visits not counted", self.met_not_counted, self.not_counted),
+        ):
+            if listed:
+                typer.echo(f"{what}: {met} of {len(listed)} that {self.source} lists.")
+        if unknown := sorted(self.patients - self._met):
             typer.echo(
                 f"masi: no table here has a row of {', '.join(unknown)}, whom {self.source} lists. Expected "
                 "names as the tables have them. Look for a misspelt one: its patient would not be left out.",
@@ -105,14 +124,14 @@ def left_out_of(file: Path | None) -> LeftOut:
     return LeftOut(frozenset(row["patient"] for row in rows), file.name)
 
 
-def refuse_others_left_out(made: int, here: Collection[str], what: str) -> None:
-    """Refuse an analysis on a page that leaves out other patients.
+def refuse_others_left_out(made: Mapping[str, Any], here: LeftOut, what: str) -> None:
+    """Refuse an analysis on a page that leaves out other patients, or counts other visits.
 
     Parameters
     ----------
-    made : int
-        How many the analysis left out.
-    here : collection of str
+    made : mapping
+        What made the analysis; a version that left nobody out tells nothing of it.
+    here : LeftOut
         Who is left out here.
     what : str
         The analysis, as "outcome".
@@ -121,8 +140,12 @@ def refuse_others_left_out(made: int, here: Collection[str], what: str) -> None:
     ------
     StatsError
     """
-    if made != len(here):
-        raise StatsError(
-            f"Patients left out of the {what}: {made}; here: {len(here)}. Expected the same ones. Name the "
-            f"same file with --without, or make the {what} again with it."
-        )
+    for told, left_out, listed in (
+        ("Patients left out of", "patients_left_out", here.withdrawn),
+        ("Visits not counted in", "visits_not_counted", here.not_counted),
+    ):
+        if (count := made.get(left_out, 0)) != len(listed):
+            raise StatsError(
+                f"{told} the {what}: {count}; here: {len(listed)}. Expected the same ones. Name the same "
+                f"file with --without, or make the {what} again with it."
+            )

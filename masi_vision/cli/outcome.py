@@ -78,7 +78,7 @@ def outcome(
         "protocol_sha256": rules.sha256,
         "table": kind,
         "table_sha256": rows_sha256(rows),
-        PROVENANCE: provenance_of(went_in, rows, written, len(left.patients)),
+        PROVENANCE: provenance_of(went_in, rows, written, left),
     }
     write_file(out / PROTOCOL, json_text(asked), private=True)
     say_open(rows, table.name)

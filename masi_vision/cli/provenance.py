@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from masi_vision.cli.left_out import LeftOut
 from masi_vision.errors import StatsError, reason_of
 from masi_vision.reads_table import is_closed, units_corrected
 from masi_vision.version import __version__
@@ -29,7 +30,7 @@ def provenance_of(
     tables: Mapping[str, Path | None],
     rows: Sequence[Mapping[str, str]],
     written: Mapping[str, str],
-    left_out: int,
+    left: LeftOut,
 ) -> dict[str, Any]:
     """Program and time of an analysis, and the SHA-256 of every table that went in and that came out.
 
@@ -41,8 +42,8 @@ def provenance_of(
         Of the table that is analysed: it is told whether more reads may come, and what was corrected.
     written : mapping
         Name of each table of figures to its text.
-    left_out : int
-        How many patients; not the hash of the file that names them, from which a short name could be guessed.
+    left : LeftOut
+        Counted; not the hash of the file that names them, from which a short name could be guessed.
     """
     return {
         "program": "masi_vision",
@@ -51,7 +52,8 @@ def provenance_of(
         "tables_sha256": {option: _sha256(file) for option, file in tables.items() if file},
         "files_sha256": {name: sha256(text.encode()).hexdigest() for name, text in written.items()},
         "reading_closed": is_closed(rows),
-        "patients_left_out": left_out,
+        "patients_left_out": len(left.withdrawn),
+        "visits_not_counted": len(left.not_counted),
         "units_corrected": units_corrected(rows),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,8 +77,9 @@ def study_of(sources: Sources, left: LeftOut, title: str) -> StudyReport:
         agreement=agreed,
         outcome=found,
         protocol=asked,
-        provenance=_provenance(asked, sources.outcome, sources.agreement, left.patients),
-        left_out=(left.met, len(left.patients)),
+        provenance=_provenance(asked, sources.outcome, sources.agreement, left),
+        left_out=(left.met, len(left.withdrawn)),
+        not_counted=left.met_not_counted,
     )
 
 
@@ -216,7 +217,7 @@ def _provenance(
     asked: Mapping[str, Any] | None,
     outcome: Path | None,
     agreement: Path | None,
-    left_out: Collection[str],
+    left: LeftOut,
 ) -> dict[str, Mapping[str, Any]]:
     """What made the agreement and the outcome; nothing of one that a version before provenance made."""
     made: dict[str, Mapping[str, Any]] = {}
@@ -227,9 +228,8 @@ def _provenance(
         made["Agreement"] = told_in(agreement / MADE, (), "what masi agree writes", _AGREE_AGAIN)
         refuse_other_provenance(made["Agreement"], agreement / MADE, (AGREEMENT,), _AGREE_AGAIN)
     for what, folder in {"Outcome": outcome, "Agreement": agreement}.items():
-        if folder:  # that version left nobody out
-            told = made.get(what, {}).get("patients_left_out", 0)
-            refuse_others_left_out(told, left_out, what.lower())
+        if folder:
+            refuse_others_left_out(made.get(what, {}), left, what.lower())
     return made
 
 

@@ -112,6 +112,8 @@ class StudyReport:
         "Outcome" and "Agreement" to what made each, as far as they tell it.
     left_out : (int, int)
         Patients of whom nothing is told, and who were to be left out.
+    not_counted : int
+        Visits that the table of corrections says not to count.
     """
 
     title: str
@@ -125,6 +127,7 @@ class StudyReport:
     protocol: Mapping[str, Any] | None = None
     provenance: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     left_out: tuple[int, int] = (0, 0)
+    not_counted: int = 0
 
     @cached_property
     def flow(self) -> list[tuple[str, int, list[tuple[str, int]]]]:

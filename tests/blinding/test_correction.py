@@ -317,7 +317,7 @@ def test_corrected_tables_go_into_every_analysis(trial):
     pytest.importorskip("matplotlib", reason="needs the extra stats")
     out, arms = trial / "opened", allocation(trial)
     assert unblinded(trial, *corrections(trial, *SWAP, STRANGER), *arms).exit_code == 0
-    (trial / "without.csv").write_text(f"patient\n{not_counted(trial)}\n", encoding="utf-8")
+    (trial / "without.csv").write_text(f"patient\n{not_counted(trial)}\nP05\n", encoding="utf-8")
     leave = ("--without", trial / "without.csv")
     reads, scores = out / "reads.csv", out / "scores.csv"
     protocol = ("--protocol", shipped_file("configs", "outcome.yaml"))
@@ -328,7 +328,9 @@ def test_corrected_tables_go_into_every_analysis(trial):
         told = f"Photos that are not to be counted stand in the table: {not_counted(trial)}. Expected them in"
         assert told in said(stopped)
         assert "No arm" not in said(stopped)
-    ok("agree", reads, "--scores", scores, "--draws", 100, *leave, "--out", made["agreement"])
+    agreed = ok("agree", reads, "--scores", scores, "--draws", 100, *leave, "--out", made["agreement"])
+    for told in ("Patients left out: 1 of 1 that", "Visits not counted: 1 of 1 that"):
+        assert told in said(agreed)
     done = masi("outcome", reads, *protocol, *leave, "--out", made["outcome"])
     assert done.exit_code in (0, 1), done.output
     _, patients = table(made["outcome"] / "patients.csv")
@@ -338,22 +340,32 @@ def test_corrected_tables_go_into_every_analysis(trial):
         "P01": 2 * 2,
         "P02": 2 * 1,
     }
-    assert {row["patient"] for row in patients} == set(PATIENTS)
+    assert {row["patient"] for row in patients} == set(PATIENTS) - {"P05"}
     parts = ("--reads", reads, "--scores", scores, "--agreement", made["agreement"])
     ok("report", trial / "results", *parts, "--outcome", made["outcome"], *leave, "--out", trial / "page")
     page = (trial / "page" / "report.html").read_text(encoding="utf-8")
-    assert "Visits, 15 hidden repeats among them: <b>30</b>" in page
+    assert "Visits, 13 hidden repeats among them: <b>26</b>" in page
+    assert "who were left out of all that this page tells: <b>1</b>, of 1 who were to be." in page
+    assert "Visits not counted, as their photos were filed wrong: <b>1</b>." in page
     assert "Units whose patient or visit was corrected when the code was broken: <b>4</b>." in page
     for file, within in (("agreement/agreement.json", ()), ("outcome/protocol.json", ("provenance",))):
         told = json.loads((trial / file).read_text(encoding="utf-8"))
         for name in within:
             told = told[name]
         assert told["units_corrected"] == 4  # those that do not count are left out
+        assert (told["patients_left_out"], told["visits_not_counted"]) == (1, 1)
+    alone = trial / "alone.csv"
+    alone.write_text("patient\nP05\nP06\n", encoding="utf-8")
+    refused = masi("report", trial / "results", *parts[2:], "--without", alone, "--out", trial / "page2")
+    assert "Patients left out of the agreement: 1; here: 2. Expected the same ones." in said(refused)
+    alone.write_text("patient\nP05\n", encoding="utf-8")
+    refused = masi("report", trial / "results", *parts[2:], "--without", alone, "--out", trial / "page2")
+    assert "Visits not counted in the agreement: 1; here: 0. Expected the same ones." in said(refused)
     assert "not-counted" not in page
     exported = ("--reads", reads, "--results", out, "--study", "S")
     ok("export", *exported, *leave, "--out", trial / "data")
     _, long = table(trial / "data" / "long.csv")
-    assert {row["patient"] for row in long} == set(PATIENTS)
+    assert {row["patient"] for row in long} == set(PATIENTS) - {"P05"}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from masi_vision.cli.provenance import PROVENANCE, provenance_of
 from masi_vision.cli.tables import check_run, say_open, say_two_sites
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import AMOUNT, rows_of, rows_sha256
+from masi_vision.reads_table import AMOUNT, is_adjudication, is_closed, rows_of, rows_sha256
 from masi_vision.written import json_text, write_file
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def outcome(
     typer.echo(f"Of {kind}.")
     _say(found, rules)
     _say_limits(courses, rules, table.name)
+    if rules.adjudicated == "replaces":
+        _say_adjudicated(rows, courses, table.name)
     typer.echo(f"All figures: {out / OUTCOME}. Every patient: {out / PATIENTS}")
     lacking = any(one.measure.startswith(NOT_FITTED) for one in found)
     return SOME_NOT_SCORED if lacking else DONE
@@ -157,24 +159,13 @@ def _cell(value: object) -> object:
 
 
 def _say_limits(courses: Sequence[Course], rules: OutcomeProtocol, name: str) -> None:
-    """Say who is in no comparison, whose endpoint is an adjudicator's, and where arms had other raters."""
-    from masi_vision.stats.courses import adjudicated_at_one, adjudicated_units, graded_otherwise
-    from masi_vision.stats.verdicts import NOT_ADJUDICATED
+    """Say who is in no comparison, and where arms had other raters."""
+    from masi_vision.stats.courses import adjudicated_at_one, graded_otherwise
 
     if rules.endpoint == AMOUNT and (alone := sum(not one.values for one in courses)):
         typer.echo(
             f"{alone} patients are not in {name}, or their baseline has no amount. Who has one visit "
             "alone is in no comparison, and so in no analysis, the baseline carried forward neither."
-        )
-    if units := adjudicated_units(courses):
-        typer.echo(f"Units of which the endpoint is the adjudicator's: {_by_arm(units)}.")
-    if awaited := adjudicated_units(courses, NOT_ADJUDICATED):
-        typer.echo(
-            f"masi: units that went to the adjudicator and were not graded there: {_by_arm(awaited)}. The "
-            "protocol says adjudicated: replaces, so their endpoint is missing. Expected an adjudicator's "
-            "locked read of each. Let the adjudicator finish, and export the reads again; of a closed "
-            "reading it stays so.",
-            err=True,
         )
     visits = (rules.baseline, rules.primary)
     another = " or another adjudicator" * (rules.adjudicated == "replaces")
@@ -189,6 +180,35 @@ def _say_limits(courses: Sequence[Course], rules: OutcomeProtocol, name: str) ->
             f"Graded by an adjudicator at one of {' and '.join(visits)}, and by the readers at the other: "
             f"{_by_arm(apart)}. An adjudicator is another rater, and one who grades higher than the readers "
             f"then looks like an effect of treatment. Who graded whom: {OUTCOME}, readers."
+        )
+
+
+def _say_adjudicated(rows: Sequence[Mapping[str, str]], courses: Sequence[Course], name: str) -> None:
+    """Say of which units the endpoint is an adjudicator's, or missing for one; and where none is."""
+    from masi_vision.stats.courses import adjudicated_units
+    from masi_vision.stats.verdicts import NOT_ADJUDICATED
+
+    if not any(map(is_adjudication, rows)):
+        typer.echo(
+            f"masi: {name} has no row of the stage adjudication: every endpoint is the readers' mean. "
+            "The protocol says adjudicated: replaces, and expected one of each unit on which readers differ. "
+            "Either no unit differed, or the rows were taken out, or the reading had no adjudicator: look.",
+            err=True,
+        )
+    if units := adjudicated_units(courses):
+        typer.echo(f"Units of which the endpoint is the adjudicator's: {_by_arm(units)}.")
+    if awaited := adjudicated_units(courses, NOT_ADJUDICATED):
+        so = (
+            "The reading is closed, so that it stays so."
+            if is_closed(rows)
+            else "Of what is graded from now on the record must say that arms were known."
+        )
+        typer.echo(
+            f"masi: units that went to the adjudicator and were not graded there: {_by_arm(awaited)}. The "
+            "protocol says adjudicated: replaces, so their endpoint is missing. Expected an adjudicator's "
+            "locked read of each before the code is broken: these reads were exported before the adjudicator "
+            f"finished. {so}",
+            err=True,
         )
 
 

@@ -159,6 +159,7 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Outcom
         (protocol.control, arms, "arm"),
     ):
         if name not in known:
+            _refuse_not_adjudicated(courses, name)
             raise StatsError(
                 f"The protocol names the {what} {name!r}; the table has {', '.join(sorted(known))}. Expected "
                 "the names of the table. Change the protocol."
@@ -175,6 +176,18 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Outcom
         *_missing(courses),
         *_readers(courses),
     ]
+
+
+def _refuse_not_adjudicated(courses: Sequence[Course], visit: str) -> None:
+    """Refuse a visit at which nobody has a value for the want of an adjudicator's."""
+    whys = Counter(one.verdicts[visit].why_missing for one in courses if visit in one.verdicts)
+    if whys:
+        counted = ", ".join(f"{count} ({why})" for why, count in sorted(whys.items()))
+        raise StatsError(
+            f"Nobody has a value at {visit!r}, for the want of the adjudicator's grades: {counted}. The "
+            "protocol says adjudicated: replaces, and expected some of this visit. Look whether the reads "
+            "were exported before the adjudicator finished."
+        )
 
 
 def ancova_of(courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: bool = False) -> Ancova:

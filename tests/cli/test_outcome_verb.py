@@ -303,10 +303,47 @@ def test_where_the_protocol_says_so_the_adjudicator_s_grades_are_the_endpoint(st
     assert "one of visit-1 and visit-6, and by the readers at the other: 1 of A, 1 of B. An adj" in words
     assert "Graded by other readers" not in words
     assert "went to the adjudicator and were not graded there: 1 of C, 1 of D. The protocol" in warned
+    assert "exported before the adjudicator finished. The reading is closed, so that it stays so." in warned
+    assert "no row of the stage adjudication" not in warned
     kept = {name: json.loads((tmp_path / name / "protocol.json").read_text()) for name in made}
     assert (kept["replaces"]["table"], kept["replaces"]["adjudicated"]) == (kind, "replaces")
     assert kept["ignored"]["protocol_sha256"] != kept["replaces"]["protocol_sha256"]
     assert "adjudicat" not in said["ignored"].output
+
+
+def test_a_table_without_any_adjudication_is_told_where_it_would_replace(study, tmp_path, replacing):
+    alone = write_rows(tmp_path / "alone.csv", signed_reads())
+    asked = ["--allocation", study / "arms.csv"]
+    for name, protocol in (("ignored", []), ("replaces", ["--protocol", replacing])):
+        done = masi("outcome", alone, *asked, *protocol, "--out", tmp_path / name)
+        assert done.exit_code == 0, done.output
+        told = "masi: alone.csv has no row of the stage adjudication" in " ".join(done.stderr.split())
+        assert told is (name == "replaces")
+
+
+def test_nothing_in_an_open_reading_asks_for_grades_once_arms_are_known(study, tmp_path, replacing):
+    rows = [row | {"closed_utc": ""} for row in signed_reads()]
+    reads = write_rows(tmp_path / "reads.csv", [*rows, awaited(rows[0])])
+    asked = ["--allocation", study / "arms.csv", "--protocol", replacing, "--out", tmp_path / "out"]
+    warned = " ".join(masi("outcome", reads, *asked).stderr.split())
+    assert "finished. Of what is graded from now on the record must say that arms were known." in warned
+    assert "Let the adjudicator finish" not in warned
+
+
+def test_a_visit_that_awaits_the_adjudicator_as_a_whole_is_no_fault_of_the_protocol(
+    study, tmp_path, replacing
+):
+    rows = signed_reads()
+    due = {row["patient"]: awaited(row) for row in rows if row["visit"] == "visit-6"}
+    cannot = verdict(due.pop("P000"), "", mmasi="", locked_utc=rows[0]["locked_utc"])
+    reads = write_rows(tmp_path / "reads.csv", [*rows, cannot, *due.values()])
+    asked = ["--allocation", study / "arms.csv", "--protocol", replacing, "--out", tmp_path / "out"]
+    done = masi("outcome", reads, *asked)
+    assert done.exit_code == 2
+    said = " ".join(done.output.split())
+    assert "Nobody has a value at 'visit-6', for the want of the adjudicator's grades: 11 (not adj" in said
+    assert "1 (the adjudicator could not grade it)" in said
+    assert "Change the protocol" not in said
 
 
 def test_what_no_adjudicator_could_tell_of_is_refused_where_his_grades_would_replace(

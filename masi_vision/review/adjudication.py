@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from itertools import combinations
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from masi_vision.review.grades import Reading, discordance
@@ -59,6 +59,20 @@ def codes_not_adjudicated(session: Session, protocol: ReadingProtocol) -> list[s
 
 
 def has_adjudicator(session: Session) -> bool:
-    """Whether anybody was named adjudicator: who left leaves the units unsettled."""
-    ask = select(Account.id).where(Account.role == "adjudicator")
+    """Whether there is an adjudicator, or was one: who left leaves the units unsettled.
+
+    An account that was switched off before anything was entered with it was made by mistake.
+    """
+    entered = select(Draft.id).where(Draft.account_id == Account.id, Draft.reading != Reading().to_json())
+    locked = select(Entry.id).where(Entry.account_id == Account.id)
+    return _is_any(session, Account.active | entered.exists() | locked.exists())
+
+
+def may_adjudicate(session: Session) -> bool:
+    """Whether an adjudicator may sign in."""
+    return _is_any(session, Account.active.is_(True))
+
+
+def _is_any(session: Session, kind: ColumnElement[bool]) -> bool:
+    ask = select(Account.id).where(Account.role == "adjudicator", kind)
     return session.execute(ask).first() is not None

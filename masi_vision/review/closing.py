@@ -8,7 +8,12 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from masi_vision.errors import ReadingError
-from masi_vision.review.adjudication import adjudicated_by, codes_not_adjudicated, has_adjudicator
+from masi_vision.review.adjudication import (
+    adjudicated_by,
+    codes_not_adjudicated,
+    has_adjudicator,
+    may_adjudicate,
+)
 from masi_vision.review.audit import Act, note_tool, now
 from masi_vision.review.database import closed_utc, minute_of
 from masi_vision.review.grades import Reading
@@ -88,13 +93,23 @@ def still_due(session: Session, protocol: ReadingProtocol) -> list[str]:
         if one.active and one.role == "reader" and one.locked < one.units
     ]
     if has_adjudicator(session) and (due := codes_not_adjudicated(session, protocol)):
-        found.append(f"{len(due)} units await the adjudicator")
+        found.append(_awaiting(session, len(due)))
     found += [f"{name} has begun {code} and not locked it" for code, name in open_first_reads(session)]
     found += [f"{name} has begun to correct {code}" for code, name in open_corrections(session)]
     found += [
         f"{name} has graded {code} again and not locked it" for code, name in open_second_reads(session)
     ]
     return found
+
+
+def _awaiting(session: Session, units: int) -> str:
+    awaiting = "1 unit awaits" if units == 1 else f"{units} units await"
+    if may_adjudicate(session):
+        return f"{awaiting} the adjudicator"
+    return (
+        f"{awaiting} an adjudicator, and none may sign in: name another with masi review account add --role "
+        "adjudicator, or say why with --incomplete"
+    )
 
 
 def open_corrections(session: Session) -> list[tuple[str, str]]:

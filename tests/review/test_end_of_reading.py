@@ -59,7 +59,45 @@ def test_what_awaits_the_adjudicator_is_due_until_it_is_locked(reading_of, engin
     ]
     assert due == sorted(codes[1:])
     with looking(engine) as session:
-        assert f"{len(codes) - 1} units await the adjudicator" in still_due(session, protocol_with())
+        (due,) = (one for one in still_due(session, protocol_with()) if "await" in one)
+    assert due.startswith(f"{len(codes) - 1} units await an adjudicator, and none may sign in: name another")
+    assert due.endswith("with masi review account add --role adjudicator, or say why with --incomplete")
+
+
+def test_an_adjudicator_who_was_named_by_mistake_makes_nothing_due(reading_of, engine):
+    app = reading_of()
+    codes = read_all(Person(app, "anna"), graded(area=2))
+    read_all(Person(app, "ben"), graded(area=5))
+    adam = Person(app, "adam")
+    assert adam.see(f"/units/{codes[0]}").status_code == 200  # who looks has not begun
+    assert adam.draft(codes[0], {"grades": {}}).status_code == 200
+    with looking(engine) as session:
+        assert f"{len(codes)} units await the adjudicator" in still_due(session, protocol_with())
+    with writing(engine) as session:
+        switch(session, "adam", active=False)
+    with looking(engine) as session:
+        assert still_due(session, protocol_with()) == []
+    assert not [row for row in exported(engine) if row["stage"] == "adjudication"]
+    with writing(engine) as session:
+        switch(session, "adam", active=True)
+    adam = Person(app, "adam")
+    assert adam.draft(codes[0], graded(area=3)).status_code == 200  # who has begun, and leaves, does
+    with writing(engine) as session:
+        switch(session, "adam", active=False)
+    with looking(engine) as session:
+        assert any("and none may sign in" in one for one in still_due(session, protocol_with()))
+    assert len([row for row in exported(engine) if row["stage"] == "adjudication"]) == len(codes)
+
+
+def test_one_unit_awaits_the_adjudicator_in_the_singular(reading_of, engine):
+    app = reading_of()
+    codes = read_all(Person(app, "anna"), graded(area=2))
+    read_all(Person(app, "ben"), graded(area=5))
+    adam = Person(app, "adam")
+    for code in codes[1:]:
+        assert adam.lock(code, graded(area=3)).status_code == 200
+    with looking(engine) as session:
+        assert still_due(session, protocol_with()) == ["1 unit awaits the adjudicator"]
 
 
 def test_a_reader_who_left_owes_no_reads(reading_of, engine):

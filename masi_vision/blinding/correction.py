@@ -118,9 +118,10 @@ def settled(rows: Sequence[CorrectionRow], key: Key, name: str) -> dict[Place, C
     if found := [*_faults_of_rows(rows, places), *_faults_together(rows, key)]:
         raise BlindingError(
             f"{name} cannot be applied: {'; '.join(found)}. Expected a patient and visit of the key in each "
-            "row, once; both correct names, or none where the photos are not to be counted; a reason; and at "
-            "the end one unit of each patient and visit: where one was photographed twice, the photos that "
-            "do not count go out with both names blank. Correct it. Nothing was written."
+            "row, once; both correct names (of a study without patients the visit alone), or none where the "
+            "photos are not to be counted; a reason; and at the end one unit of each patient and visit: "
+            "where one was photographed twice, the photos that do not count go out with both names blank. "
+            "Correct it. Nothing was written."
         )
     codes = {(unit.patient, unit.visit): unit.code for unit in key.units if unit.repeat_of is None}
     settled_rows = {}
@@ -178,7 +179,12 @@ def _faults_of_names(
     correct: Place, known: Sequence[Collection[str]], of_key: Sequence[Collection[str]]
 ) -> Iterator[str]:
     """What makes a name none that a study could have, or two of one."""
+    has_patients = any(of_key[0])
     for name, column, others, named in zip(correct, CORRECTION_COLUMNS[2:4], known, of_key, strict=True):
+        if column == "correct_patient" and not has_patients:
+            if name:
+                yield f"{column} is {printable(name)!r}, and nothing in the key has a patient: leave it blank"
+            continue
         if not name:
             yield f"{column} is blank, and its fellow is not"
             continue
@@ -197,7 +203,7 @@ def _faults_together(rows: Sequence[CorrectionRow], key: Key) -> Iterator[str]:
     """Places that two units would have in the end."""
     coded = {(unit.patient, unit.visit) for unit in key.units}
     ends = {place: place for place in coded} | {one.filed: one.correct for one in rows}
-    counted = Counter(place for place in ends.values() if all(place))
+    counted = Counter(place for place in ends.values() if place[1])
     for place in sorted(place for place, units in counted.items() if units > 1):
         filed = " and ".join(_said(one) for one in sorted(ends) if ends[one] == place)
         yield f"{filed} would become one, {_said(place)}"

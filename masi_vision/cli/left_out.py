@@ -46,7 +46,7 @@ class LeftOut:
             The table knows one by another spelling, who would stay in.
         """
         names = {row.get("patient", "") for row in table}
-        self._forgotten |= set(filter(is_not_counted, names - self.patients))
+        self._say_forgotten(set(filter(is_not_counted, names - self.patients)))
         if not self.patients:
             return list(table)
         spelled = {without_zeros(name): name for name in self.patients}
@@ -80,14 +80,7 @@ class LeftOut:
         return len(self._met & self.not_counted)
 
     def say(self) -> None:
-        """Say how many are left out, whom no table knows, and who stays in against what was corrected."""
-        if self._forgotten:
-            typer.echo(
-                "masi: photos that masi unblind was told not to count are counted here: "
-                f"{', '.join(sorted(self._forgotten))}. Expected them in the file of --without. Name them "
-                "there.",
-                err=True,
-            )
+        """Say how many are left out, and whom no table knows."""
         if not self.patients:
             return
         for what, met, listed in (
@@ -102,6 +95,16 @@ class LeftOut:
                 "names as the tables have them. Look for a misspelt one: its patient would not be left out.",
                 err=True,
             )
+
+    def _say_forgotten(self, patients: set[str]) -> None:
+        """Say at once who stays in against what was corrected: what is refused next may be for that."""
+        if new := sorted(patients - self._forgotten):
+            typer.echo(
+                f"masi: photos that masi unblind was told not to count are counted here: {', '.join(new)}. "
+                "Expected them in the file of --without. Name them there.",
+                err=True,
+            )
+        self._forgotten |= patients
 
 
 def left_out_of(file: Path | None) -> LeftOut:

@@ -483,3 +483,59 @@ def test_corrections_of_another_set_are_refused(trial):
         done = unblinded(trial, "--corrections", trial / "corrections.csv", "--overwrite")
         assert done.exit_code == (0 if set_id == key_of(trial).set_id else 2), done.output
     assert f"corrections.csv is of the set 0123456789abcdef. Expected {key_of(trial).set_id}" in said(done)
+
+
+@pytest.fixture
+def unnamed(tmp_path):
+    """A trial of visits without patients."""
+    for place, visit in enumerate(f"visit-{number}" for number in range(1, 9)):
+        (tmp_path / "study" / visit).mkdir(parents=True)
+        photo = np.random.default_rng(place).integers(30, 230, (64, 64, 3), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "study" / visit / "front.png"), photo)
+    (tmp_path / "passphrase").write_text(PASSPHRASE, encoding="utf-8")
+    (tmp_path / "safe").mkdir()
+    ok(
+        *("blind", tmp_path / "study", "--out", tmp_path / "set", "--key", tmp_path / "safe" / "key"),
+        *("--passphrase-file", tmp_path / "passphrase", "--repeats", 0),
+        *(word for reader in READERS for word in ("--reader", reader)),
+    )
+    grades = {f"{region}_{item}": 2 for region in MASI_REGIONS for item in ("area", "darkness")}
+    when = "2026-11-01T10:00:00+00:00"
+    rows = [
+        {"code": unit.code, "reader": reader, "stage": "blind", "latest": 1, "locked_utc": when} | grades
+        for unit in key_of(tmp_path).units
+        for reader in READERS
+    ]
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "reads.csv").write_text(csv_text(list(rows[0]), rows), encoding="utf-8")
+    return tmp_path
+
+
+def test_of_a_study_without_patients_the_visit_is_corrected(unnamed):
+    swap = [("", "visit-1", "", "visit-2", "the date"), ("", "visit-2", "", "visit-1", "the date")]
+    assert unblinded(unnamed, *corrections(unnamed, *swap)).exit_code == 0
+    right = {filed: correct for _, filed, _, correct, _ in swap}
+    filed = {unit.code: unit.visit for unit in key_of(unnamed).units}
+    _, rows = table(unnamed / "opened" / "reads.csv")
+    assert len(rows) == 16
+    for row in rows:
+        unit = filed[row["code"]]
+        assert (row["patient"], row["visit"]) == ("", right.get(unit, unit))
+    refused = unblinded(unnamed, *corrections(unnamed, swap[0]), "--overwrite")
+    assert "visit-1 and visit-2 would become one, visit-2" in said(refused)
+    named = ("", "visit-1", "P01", "visit-9", "the date")
+    refused = unblinded(unnamed, *corrections(unnamed, named), "--overwrite")
+    assert "correct_patient is 'P01', and nothing in the key has a patient: leave it blank" in said(refused)
+
+
+def test_of_a_study_without_patients_a_visit_that_does_not_count_is_left_out_by_its_code(unnamed):
+    pytest.importorskip("scipy", reason="needs the extra stats")
+    row = ("", "visit-3", "", "", "a nurse")
+    assert unblinded(unnamed, *corrections(unnamed, row)).exit_code == 0
+    reads, name = unnamed / "opened" / "reads.csv", not_counted(unnamed, row)
+    refused = masi("agree", reads, "--draws", 100, "--out", unnamed / "agreement")
+    assert f"not to count are counted here: {name}." in said(refused)
+    (unnamed / "without.csv").write_text(f"patient\n{name}\n", encoding="utf-8")
+    leave = ("--without", unnamed / "without.csv")
+    done = ok("agree", reads, "--draws", 100, *leave, "--out", unnamed / "agreement")
+    assert "Visits not counted: 1 of 1 that without.csv lists." in said(done)

@@ -185,8 +185,7 @@ def _say_limits(courses: Sequence[Course], rules: OutcomeProtocol, name: str) ->
 
 def _say_adjudicated(rows: Sequence[Mapping[str, str]], courses: Sequence[Course], name: str) -> None:
     """Say of which units the endpoint is an adjudicator's, or missing for one; and where none is."""
-    from masi_vision.stats.courses import adjudicated_units
-    from masi_vision.stats.verdicts import NOT_ADJUDICATED
+    from masi_vision.stats.courses import adjudicated_units, units_not_adjudicated
 
     if not any(map(is_adjudication, rows)):
         typer.echo(
@@ -197,7 +196,7 @@ def _say_adjudicated(rows: Sequence[Mapping[str, str]], courses: Sequence[Course
         )
     if units := adjudicated_units(courses):
         typer.echo(f"Units of which the endpoint is the adjudicator's: {_by_arm(units)}.")
-    if awaited := adjudicated_units(courses, NOT_ADJUDICATED):
+    if awaited := units_not_adjudicated(courses):
         so = (
             "The reading is closed, so that it stays so."
             if is_closed(rows)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
@@ -142,7 +143,7 @@ def _verdicts_said(courses: Sequence[Course]) -> str:
     """Of how many units the endpoint is an adjudicator's, and of how many it is missing for one."""
     verdicts = [verdict for one in courses for verdict in one.verdicts.values()]
     whose = ", ".join(sorted({who for verdict in verdicts for who in verdict.adjudicators}))
-    units = sum(not verdict.why_missing for verdict in verdicts)
+    units = sum(verdict.is_given for verdict in verdicts)
     missing = ", ".join(
         f"{count} ({why})"
         for why in (NOT_ADJUDICATED, NOT_GRADABLE)
@@ -153,42 +154,60 @@ def _verdicts_said(courses: Sequence[Course]) -> str:
     return f"{told}; missing for the want of them: {missing}" if missing else told
 
 
-def adjudicated_units(courses: Sequence[Course], why_missing: str = "") -> dict[str, int]:
-    """By arm, how many endpoints are an adjudicator's; with a reason, how many are missing for it."""
-    units: dict[str, int] = {}
-    for one in courses:
-        if count := sum(verdict.why_missing == why_missing for verdict in one.verdicts.values()):
-            units[one.arm] = units.get(one.arm, 0) + count
-    return units
+def adjudicated_units(courses: Sequence[Course]) -> dict[str, int]:
+    """By arm, how many endpoints are an adjudicator's."""
+    return Counter(one.arm for one in courses for verdict in one.verdicts.values() if verdict.is_given)
+
+
+def units_not_adjudicated(courses: Sequence[Course]) -> dict[str, int]:
+    """By arm, how many endpoints are missing, as no adjudicator locked a read of what went there."""
+    return Counter(
+        one.arm
+        for one in courses
+        for verdict in one.verdicts.values()
+        if verdict.why_missing == NOT_ADJUDICATED
+    )
 
 
 def graded_otherwise(courses: Sequence[Course], baseline: str, primary: str) -> dict[str, int]:
     """By arm, how many patients were graded by other readers, or another adjudicator, at the primary visit
     than at the baseline."""
-    return _apart(courses, (baseline, primary), by_kind=False)
+    return Counter(
+        arm
+        for arm, before, after in _raters_of_both(courses, baseline, primary)
+        if before != after and before.kind == after.kind
+    )
 
 
 def adjudicated_at_one(courses: Sequence[Course], baseline: str, primary: str) -> dict[str, int]:
     """By arm, of how many patients one of the two visits is an adjudicator's and the other the readers'."""
-    return _apart(courses, (baseline, primary), by_kind=True)
+    return Counter(
+        arm for arm, before, after in _raters_of_both(courses, baseline, primary) if before.kind != after.kind
+    )
 
 
-def _apart(courses: Sequence[Course], visits: tuple[str, str], *, by_kind: bool) -> dict[str, int]:
-    """Patients by arm whose two visits have raters of two kinds; or of one kind, and not the same ones."""
-    apart: dict[str, int] = {}
+@dataclass(frozen=True)
+class _Raters:
+    kind: Literal["readers", "adjudicators"]
+    names: tuple[str, ...]
+
+
+def _raters_of_both(
+    courses: Sequence[Course], baseline: str, primary: str
+) -> Iterator[tuple[str, _Raters, _Raters]]:
+    """Arm, and who graded each of the two visits, of every patient of whom both were graded."""
     for one in courses:
-        before, after = (_raters(one, visit) for visit in visits)
-        if before and after and before != after and (before[0] != after[0]) == by_kind:
-            apart[one.arm] = apart.get(one.arm, 0) + 1
-    return apart
+        before, after = _raters(one, baseline), _raters(one, primary)
+        if before and after:
+            yield one.arm, before, after
 
 
-def _raters(one: Course, visit: str) -> tuple[str, tuple[str, ...]] | None:
-    """Of which kind the raters of a visit are, and who; None where nobody graded it."""
+def _raters(one: Course, visit: str) -> _Raters | None:
+    """Who graded a visit; None where nobody did."""
     if visit in one.readers:
-        return "readers", one.readers[visit]
+        return _Raters("readers", one.readers[visit])
     verdict = one.verdicts.get(visit)
-    return ("adjudicators", verdict.adjudicators) if verdict and not verdict.why_missing else None
+    return _Raters("adjudicators", verdict.adjudicators) if verdict and verdict.is_given else None
 
 
 def courses_of(

@@ -466,7 +466,7 @@ def _readers(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
         for visit, readers in one.readers.items():
             units[one.arm, visit, f"graded by {', '.join(readers)}"] += 1
         for visit, verdict in one.verdicts.items():
-            if not verdict.why_missing:
+            if verdict.is_given:
                 units[one.arm, visit, f"adjudicated by {', '.join(verdict.adjudicators)}"] += 1
     if len({who for _, _, who in units}) < 2:
         return

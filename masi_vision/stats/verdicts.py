@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import is_adjudication, is_latest, is_locked
+from masi_vision.reads_table import is_adjudication
 from masi_vision.stats.reads import Read, adjudications_from, with_patients
 
 Adjudicated = Literal["ignored", "replaces"]
@@ -33,6 +33,11 @@ class Verdict:
     adjudicators: tuple[str, ...] = ()
     why_missing: str = ""
 
+    @property
+    def is_given(self) -> bool:
+        """Whether there is a mean."""
+        return not self.why_missing
+
 
 def verdicts_of(rows: Sequence[Mapping[str, str]], name: str) -> dict[tuple[str, str], Verdict]:
     """Of every unit that went to an adjudicator, by patient and visit; hidden repeats are left out.
@@ -49,8 +54,8 @@ def verdicts_of(rows: Sequence[Mapping[str, str]], name: str) -> dict[tuple[str,
     StatsError
         A row does not say of which unit it is, or as of `masi_vision.stats.reads.adjudications_from`.
     """
-    reads = adjudications_from(rows, name)
-    graded: dict[tuple[str, str], bool] = {}
+    locked = [read for read in adjudications_from(rows, name) if not read.repeat]
+    by_unit: dict[tuple[str, str], list[Read]] = {}
     for row in with_patients(rows):
         if is_adjudication(row) and not row.get("repeat_of"):
             unit = (row["patient"], row["visit"])
@@ -59,16 +64,15 @@ def verdicts_of(rows: Sequence[Mapping[str, str]], name: str) -> dict[tuple[str,
                     f"{name} has a row of the stage adjudication without patient or visit. Expected both in "
                     "each: its endpoint is the adjudicator's. Complete it."
                 )
-            graded[unit] = graded.get(unit, False) or (is_locked(row) and is_latest(row))
-    given: dict[tuple[str, str], list[Read]] = {}
-    for read in reads:
-        if not read.repeat and read.mmasi == read.mmasi:
-            given.setdefault((read.patient, read.visit), []).append(read)
-    return {unit: _verdict(given.get(unit, ()), is_done=is_done) for unit, is_done in graded.items()}
+            by_unit[unit] = []
+    for read in locked:
+        by_unit[read.patient, read.visit].append(read)
+    return {unit: _verdict(reads) for unit, reads in by_unit.items()}
 
 
-def _verdict(given: Sequence[Read], *, is_done: bool) -> Verdict:
+def _verdict(locked: Sequence[Read]) -> Verdict:
+    given = [read for read in locked if read.mmasi == read.mmasi]
     if not given:
-        return Verdict(float("nan"), why_missing=NOT_GRADABLE if is_done else NOT_ADJUDICATED)
+        return Verdict(float("nan"), why_missing=NOT_GRADABLE if locked else NOT_ADJUDICATED)
     mean = sum(read.mmasi for read in given) / len(given)
     return Verdict(mean, tuple(sorted(read.rater for read in given)))

@@ -54,8 +54,10 @@ def reads_csv(session: Session, protocol: ReadingProtocol) -> str:
     )
     missing = sorted(set(map(tuple, places.all())) - read)
     made += [{"code": code, "reader": name, "stage": "blind"} | known for code, name in missing]
+    corrected = {(entry.code, name): entry.stage for entry, name in rows}  # of each the last
     made += [
-        {"code": code, "reader": name, "stage": "blind"} | known for code, name in open_corrections(session)
+        {"code": code, "reader": name, "stage": corrected[code, name]} | known
+        for code, name in open_corrections(session)
     ]
     if has_adjudicator(session):
         due = sorted(codes_not_adjudicated(session, protocol))

@@ -89,6 +89,21 @@ def test_an_adjudicator_who_was_named_by_mistake_makes_nothing_due(reading_of, e
     assert len([row for row in exported(engine) if row["stage"] == "adjudication"]) == len(codes)
 
 
+def test_a_correction_that_was_begun_is_of_the_stage_of_what_it_corrects(reading_of, engine):
+    app = reading_of()
+    anna, adam = Person(app, "anna"), Person(app, "adam")
+    codes = read_all(anna, graded(area=2))
+    read_all(Person(app, "ben"), graded(area=5))
+    assert adam.lock(codes[0], graded(area=3)).status_code == 200
+    for person in (anna, adam):
+        assert person.correct(codes[0]).status_code == 303
+    begun = [row for row in exported(engine) if row["reader"] and not row["locked_utc"]]
+    assert {(row["code"], row["reader"], row["stage"]) for row in begun} == {
+        (codes[0], "anna", "blind"),
+        (codes[0], "adam", "adjudication"),
+    }
+
+
 def test_one_unit_awaits_the_adjudicator_in_the_singular(reading_of, engine):
     app = reading_of()
     codes = read_all(Person(app, "anna"), graded(area=2))

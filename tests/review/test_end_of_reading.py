@@ -414,7 +414,7 @@ def test_a_new_database_is_for_its_owner_alone(tmp_path):
 
 def test_a_password_that_the_page_would_not_take_is_refused(engine):
     with (
-        pytest.raises(ReadingError, match="Expected 200 at most"),
+        pytest.raises(ReadingError, match="Expected 10 to 200"),
         writing(engine) as session,
     ):
         add_account(session, "zoe", "coordinator", "x" * 201)

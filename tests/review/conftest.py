@@ -4,4 +4,12 @@ import pytest
 
 pytest.importorskip("sqlalchemy", reason="needs the extra review")
 
-from conftest_review import coded, engine, order, passwords_that_cost_little, postgres, reading_of  # noqa: F401
+from conftest_review import (  # noqa: F401
+    coded,
+    empty_database,
+    engine,
+    order,
+    passwords_that_cost_little,
+    postgres,
+    reading_of,
+)

@@ -1,6 +1,7 @@
 """A coded set of made pictures, a database in each of its kinds, and people who sign in."""
 
 import re
+import shutil
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +19,7 @@ from masi_vision.blinding.coded_set import CodingPlan, make_set, read_order  # n
 from masi_vision.config import load_settings  # noqa: E402
 from masi_vision.review.accounts import add_account  # noqa: E402
 from masi_vision.review.app import create_app  # noqa: E402
-from masi_vision.review.database import open_database, writing  # noqa: E402
+from masi_vision.review.database import open_database, put_away, writing  # noqa: E402
 from masi_vision.review.lists import give_list  # noqa: E402
 from masi_vision.review.pages import Reviewed  # noqa: E402
 from masi_vision.review.protocol import load_protocol  # noqa: E402
@@ -79,10 +80,19 @@ both = pytest.mark.parametrize("engine", ["sqlite", "postgresql"], indirect=True
 """Of a test that is run on both kinds of database."""
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """An SQLite file with all tables and nothing in them: made once, copied by each test that wants one."""
+    file = tmp_path_factory.mktemp("empty") / "reads.db"
+    put_away(open_database(str(file)))
+    return file
+
+
 @pytest.fixture
 def engine(request, tmp_path):
     """An empty database."""
     if getattr(request, "param", "sqlite") == "sqlite":
+        shutil.copy(request.getfixturevalue("empty_database"), tmp_path / "reads.db")
         made = open_database(str(tmp_path / "reads.db"))
     else:
         server = request.getfixturevalue("postgres")

@@ -89,7 +89,7 @@ def outcome_drawn(found: Rows, asked: Mapping[str, Any] | None) -> list[Drawing]
         if row["measure"] == "difference"
     ]
     missing = [
-        f"{row['analysis'].removeprefix('sensitivity: ')}, {row['arm']}: {row['measure']}"
+        f"{row['analysis'].removeprefix('sensitivity: ')}, {row['arm']}: {row['measure'].rstrip('.')}"
         for row in found
         if row["measure"].startswith((NOT_COMPARED, NOT_FITTED))
     ]

@@ -150,7 +150,7 @@ def _verdicts_said(courses: Sequence[Course]) -> str:
         if (count := sum(verdict.why_missing == why for verdict in verdicts))
     )
     by, plural = f" by {whose}" * bool(whose), "s" * (units != 1)
-    told = f"in its place, of {units} unit{plural}, the adjudicator's grades{by}"
+    told = f"in its place, of {units or 'no'} unit{plural}, the adjudicator's grades{by}"
     return f"{told}; missing for the want of them: {missing}" if missing else told
 
 

@@ -116,7 +116,7 @@ def test_the_kind_of_table_says_whose_the_endpoints_are():
         rows = [*READ, *more]
         return kind_of(rows, courses_of(rows, ARMS, "mmasi", "reads.csv", "replaces"), "replaces")
 
-    assert told() == "the mean of the readers anna, ben; in its place, of 0 units, the adjudicator's grades"
+    assert told() == "the mean of the readers anna, ben; in its place, of no units, the adjudicator's grades"
     one = "the mean of the readers anna, ben; in its place, of 1 unit, the adjudicator's grades by adam"
     assert told(verdict(4)) == one
     more = "; missing for the want of them: 1 (not adjudicated), 1 (the adjudicator could not grade it)"

@@ -46,13 +46,21 @@ def study(tmp_path_factory):
     return folder, planted
 
 
+@pytest.fixture
+def no_chance(monkeypatch):
+    """Of each thousand sets one has codes in the order of the patients, and is refused."""
+    monkeypatch.setattr(check, "_UNLIKELY", 0)
+
+
 @pytest.fixture(scope="module")
 def coded(study):
     folder, _ = study
-    done = masi(
-        *("blind", folder / "study", "--out", folder / "set", "--key", folder / "key"),
-        *("--passphrase-file", folder / "passphrase", "--reader", "anna", "--reader", "ben"),
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(check, "_UNLIKELY", 0)
+        done = masi(
+            *("blind", folder / "study", "--out", folder / "set", "--key", folder / "key"),
+            *("--passphrase-file", folder / "passphrase", "--reader", "anna", "--reader", "ben"),
+        )
     assert done.exit_code == 0, done.output
     return folder / "set", opened(folder / "key", PASSPHRASE)
 
@@ -63,6 +71,7 @@ def test_nothing_of_the_study_is_in_the_set(study, coded):
     assert found_in(coded[0], planted) == []
 
 
+@pytest.mark.usefixtures("no_chance")
 def test_no_two_photos_of_a_set_are_the_same_file_even_where_chance_would_have_it(
     study, tmp_path, monkeypatch
 ):
@@ -603,6 +612,7 @@ def test_a_short_passphrase_is_refused_before_anything_is_written(study, tmp_pat
     assert not (tmp_path / "set").exists()
 
 
+@pytest.mark.usefixtures("no_chance")
 def test_a_photo_that_cannot_be_read_is_left_out_by_name_and_the_rest_goes_on(study, tmp_path):
     shutil.copytree(study[0] / "study", tmp_path / "study")
     (tmp_path / "study" / PATIENTS[0] / VISITS[0] / "front.jpg").write_bytes(b"\xff\xd8\xff no photo")
@@ -617,6 +627,7 @@ def test_a_photo_that_cannot_be_read_is_left_out_by_name_and_the_rest_goes_on(st
     assert len(units) in (10, 11)  # the visit left out may have been drawn for a repeat
 
 
+@pytest.mark.usefixtures("no_chance")
 def test_photos_that_are_gone_are_left_out_and_the_rest_goes_on(study, tmp_path):
     """A link to a drive that was taken off, a photo that a manifest names, one that goes while it is read."""
     shutil.copytree(study[0] / "study", tmp_path / "study")
@@ -701,16 +712,15 @@ def test_a_repeat_of_a_unit_that_could_not_be_written_is_no_repeat(tmp_path, mon
     assert len(key.left_out) == 2
 
 
-def test_a_visit_may_be_called_as_a_word_of_the_lists(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "masi_vision.blinding.check._UNLIKELY", 0
-    )  # ten visits of one patient, no chance here
+@pytest.mark.usefixtures("no_chance")
+def test_a_visit_may_be_called_as_a_word_of_the_lists(tmp_path):
     done = masi(*small_study(tmp_path, WORDS_OF_A_SET))
     assert done.exit_code == 0, done.output
     key = opened(tmp_path / "key", PASSPHRASE)
     assert problems_of(tmp_path / "set", key) == []
 
 
+@pytest.mark.usefixtures("no_chance")
 @pytest.mark.parametrize(
     "told",
     [
@@ -721,8 +731,7 @@ def test_a_visit_may_be_called_as_a_word_of_the_lists(tmp_path, monkeypatch):
         '"note": "\\u0070hotos"',
     ],
 )
-def test_a_visit_that_is_told_beside_the_lists_is_found_whatever_it_is_called(tmp_path, monkeypatch, told):
-    monkeypatch.setattr("masi_vision.blinding.check._UNLIKELY", 0)
+def test_a_visit_that_is_told_beside_the_lists_is_found_whatever_it_is_called(tmp_path, told):
     assert masi(*small_study(tmp_path, ["photos", "v2"])).exit_code == 0
     key = opened(tmp_path / "key", PASSPHRASE)
     lists = tmp_path / "set" / "set.json"

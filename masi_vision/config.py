@@ -406,9 +406,11 @@ def checked(kind: type[_Kind], values: Mapping[Any, Any], file: Path | str, ship
     except ValidationError as error:
         problems = "\n".join(f"  {_sentence(problem, kind, shipped)}" for problem in error.errors())
         what = "option" if str(file).startswith("--") else "file"
+        other = {one["type"] for one in error.errors()} & {"missing", "extra_forbidden"}
+        hint = " A file of another version of masi_vision has other keys." if other else ""
         raise SettingsError(
             f"{file} does not hold usable settings:\n{problems}\n"
-            f"Correct the {what}; the shipped configs/{shipped} explains every value."
+            f"Correct the {what}; the shipped configs/{shipped} explains every value.{hint}"
         ) from error
 
 

@@ -73,7 +73,8 @@ def calibrate(
     if len(failed) == len(fits):
         raise StatsError(" ".join(map(str, failed)))
     made = {name: fit for name, fit in fits.items() if not isinstance(fit, StatsError)}
-    write_file(out, rewritten(file.read_text(encoding="utf-8"), made, base.scale.darkness_cut_points_od[0]))
+    text, first = file.read_text(encoding="utf-8"), base.scale.darkness_cut_points_od[0]
+    write_file(out, rewritten(text, made, first, _measured_by(measures.parent)))
     try:
         written = load_settings(out)
     except SettingsError as error:
@@ -136,13 +137,26 @@ def _tell_first(before: float, now: float) -> None:
         )
 
 
-def rewritten(text: str, found: Mapping[str, Calibration], threshold_od: float) -> str:
+def _measured_by(results: Path) -> str:
+    """What made the measures, in words: cut points belong to the models that measured."""
+    from masi_vision.report.tables import models_hash, run_of
+
+    run = run_of(results)
+    if run is None or not {"version", "models", "models_sha256"} <= run.keys():
+        return "unknown models"
+    models = f"the models {run['models']} (models_sha256 {models_hash(run['models_sha256'])})"
+    return f"masi_vision {run['version']} with {models}"
+
+
+def rewritten(text: str, found: Mapping[str, Calibration], threshold_od: float, measured_by: str) -> str:
     """The settings with new cut points, each with its origin beside it.
 
     Parameters
     ----------
     threshold_od : float
         The first cut point of darkness in use: what is fitted begins at the second.
+    measured_by : str
+        What made the measures.
     """
     from masi_vision.stats.calibration import first_cut
 
@@ -156,7 +170,8 @@ def rewritten(text: str, found: Mapping[str, Calibration], threshold_od: float) 
             points, note = (first, *points), f", but for the first, {kept}"
         line = (
             "  # What stands above was said of the shipped values.\n"
-            f"  # Fitted by masi calibrate on {day}{note}:\n  # {_facts(fit)}.\n  {name}: {_list(points)}"
+            f"  # Fitted by masi calibrate on {day}{note}:\n  # {_facts(fit)}.\n"
+            f"  # Of measures by {measured_by}: fit again where others measure.\n  {name}: {_list(points)}"
         )
         text, changed = re.subn(rf"^  {name}: .*$", line, text, flags=re.MULTILINE)
         if changed != 1:

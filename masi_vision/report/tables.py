@@ -271,12 +271,17 @@ def refuse_cut_short(results: Path) -> None:
 
 def settings_of_run(results: Path) -> dict[str, Any] | None:
     """The settings of the run that wrote a folder, as values; None where no run.json tells them."""
+    run = run_of(results)
+    return None if run is None or not isinstance(run.get("settings"), dict) else dict(run["settings"])
+
+
+def run_of(results: Path) -> dict[str, Any] | None:
+    """What run.json of a folder tells; None where there is none that can be read."""
     try:
         run = json.loads((results / RUN_JSON).read_text(encoding="utf-8"))
-        found: dict[str, Any] = dict(run["settings"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return None
-    return found
+    return run if isinstance(run, dict) else None
 
 
 def refused_in(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

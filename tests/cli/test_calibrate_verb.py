@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from masi_vision.cli.main import app
 from masi_vision.config import load_settings, shipped_file
+from masi_vision.report.tables import models_hash
 
 pytest.importorskip("scipy", reason="needs the extra stats")
 
@@ -70,6 +71,7 @@ def test_the_settings_have_the_panel_s_cut_points_with_their_origin(panel, tmp_p
     text = out.read_text(encoding="utf-8")
     assert f"Fitted by masi calibrate on {datetime.now(UTC).date()}" in text
     assert "# 1200 reads of 75 patients; mean error 0." in text
+    assert text.count("# Of measures by unknown models: fit again where others measure.") == 2
     assert load_settings(out).pigment == load_settings().pigment
     assert "cross-validated" in done.stdout
 
@@ -364,9 +366,12 @@ def test_measures_of_a_stopped_run_or_of_other_settings_are_refused(panel, tmp_p
     refused = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
     assert refused.exit_code == 2
     assert said in " ".join(refused.output.split())
-    dumped = {"settings": load_settings().model_dump(mode="json")}
+    dumped = {"settings": load_settings().model_dump(mode="json"), "version": "0.0.9"}
+    dumped |= {"models": "site-a", "models_sha256": {"a.onnx": "0" * 64}}
     (tmp_path / "run.json").write_text(json.dumps(dumped), encoding="utf-8")
     assert calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml").exit_code == 0
+    told = f"masi_vision 0.0.9 with the models site-a (models_sha256 {models_hash(dumped['models_sha256'])})"
+    assert f"# Of measures by {told}: fit again" in (tmp_path / "mine.yaml").read_text(encoding="utf-8")
 
 
 def test_measures_in_per_cent_and_reads_of_the_nose(panel, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -212,16 +212,20 @@ def _of_content(visit: StudyVisit, record: Record, maker: Maker, ledger: Ledger)
             f"{view} view {word}" for word, views in (("added", added), ("gone", gone)) for view in views
         ]
         return ", ".join(sorted(changes))
+    return "; ".join(_made_otherwise(visit, record, maker, ledger))
+
+
+def _made_otherwise(visit: StudyVisit, record: Record, maker: Maker, ledger: Ledger) -> Iterator[str]:
+    """By what else than now a visit was scored: version, models, settings."""
     before, now = record.made, maker.made(visit.patient, visit.visit)
     if before.version != now.version:
-        return f"version changed: {before.version}, now {now.version}"
+        yield f"version changed: {before.version}, now {now.version}"
     if before.models != now.models:
         files = _differing(ledger.models_of(before), dict(maker.provenance.models_sha256))
-        return f"models changed: {', '.join(files)}"
+        yield f"models changed: {', '.join(files)}"
     if before.slice != now.slice:
         values = json.loads(maker.values(visit.patient, visit.visit))
-        return f"settings changed: {', '.join(_differing(ledger.settings_of(before), values))}"
-    return ""
+        yield f"settings changed: {', '.join(_differing(ledger.settings_of(before), values))}"
 
 
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> list[str]:

@@ -124,6 +124,15 @@ def test_another_version_or_another_model_is_named(study, out, perform):
     assert set(reasons) == {"P01/visit-1", "P02/visit-1", "P01/visit-2"}
 
 
+def test_version_and_settings_that_are_both_others_are_both_named(study, out, perform, settings):
+    _ask(out, "UPDATE visits SET version = '0.0.9' WHERE visit = 'visit-2'")
+    accepted = changed(settings, "quality", accepted=("jpeg_quality@P01/visit-2/front",))
+    _, reasons = perform(study, out, settings=accepted)
+    assert list(reasons) == ["P01/visit-2"]
+    assert reasons["P01/visit-2"].startswith("version changed: 0.0.9, now ")
+    assert reasons["P01/visit-2"].endswith("; settings changed: quality.accepted")
+
+
 def test_pictures_asked_for_later_are_drawn_and_lost_ones_drawn_again(study, out, perform):
     assert set(perform(study, out, pictures=("overlays",))[1].values()) == {"overlays asked for"}
     assert perform(study, out, pictures=("overlays",))[1] == {}

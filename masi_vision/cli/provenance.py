@@ -12,6 +12,7 @@ from typing import Any
 from masi_vision.cli.left_out import LeftOut
 from masi_vision.errors import StatsError, reason_of
 from masi_vision.reads_table import is_closed, units_corrected
+from masi_vision.source_code import code_sha256
 from masi_vision.version import __version__
 
 PROVENANCE = "provenance"
@@ -48,6 +49,7 @@ def provenance_of(
     return {
         "program": "masi_vision",
         "version": __version__,
+        "code_sha256": code_sha256(),
         "made_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "tables_sha256": {option: _sha256(file) for option, file in tables.items() if file},
         "files_sha256": {name: sha256(text.encode()).hexdigest() for name, text in written.items()},

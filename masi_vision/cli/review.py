@@ -17,6 +17,7 @@ from masi_vision.cli.door import DONE, MUST_CHANGE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.options import Overwrite, make_ready, secret
 from masi_vision.errors import ReadingError
+from masi_vision.source_code import code_sha256
 from masi_vision.version import __version__
 
 if TYPE_CHECKING:
@@ -145,7 +146,8 @@ def serve(
         ) from error
     # As asyncio does for its own sockets: else the body of each answer waits 40 ms after its head.
     door.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
-    facts = {"version": __version__, "address": f"{scheme}://{host}", "scores": "yes" if scores else "no"}
+    facts = {"version": __version__, "code_sha256": code_sha256(), "address": f"{scheme}://{host}"}
+    facts["scores"] = "yes" if scores else "no"
     facts["chart"] = sha256(chart.read_bytes()).hexdigest() if chart else "none"
     with door, _put_away(engine):
         with writing(engine) as session:

@@ -19,6 +19,7 @@ from masi_vision.config import Settings
 from masi_vision.csv_table import Row, csv_text, guarded, read_csv
 from masi_vision.errors import StatsError
 from masi_vision.face.atlas import SUBUNITS
+from masi_vision.source_code import code_sha256
 from masi_vision.visit.folder import RESULTS_MARK
 from masi_vision.visit.region import RegionResult, region_values
 from masi_vision.visit.score import Provenance, VisitScore, quality_result
@@ -187,6 +188,7 @@ def run_facts(
     head = {
         "program": "masi_vision",
         "version": facts.provenance.version,
+        "code_sha256": code_sha256(),
         "state": facts.state,
         **({"part": facts.part} if facts.part else {}),
         "started_utc": facts.started_utc,

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import types
@@ -12,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from masi_vision import __version__
+from masi_vision import __version__, source_code
 from masi_vision.cli import door
 from masi_vision.cli.main import app
 from masi_vision.config import load_settings, shipped_file
 from masi_vision.errors import ModelError
 from masi_vision.report.names import FileNames, safe_name
+from masi_vision.source_code import code_sha256
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -36,7 +38,20 @@ def selftest(monkeypatch):
 
 
 def test_the_version_is_said():
-    assert masi("--version").stdout == f"masi_vision {__version__}\n"
+    assert masi("--version").stdout == f"masi_vision {__version__}, code {code_sha256()[:12]}\n"
+
+
+def test_another_state_of_the_code_has_another_hash(tmp_path, fresh_python):
+    copy = shutil.copytree(Path(source_code.__file__).parent, tmp_path / "masi_vision")
+    ask = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        "from masi_vision import source_code as s; print(s.__file__, s.code_sha256())"
+    )
+    windows = copy / "scale.py"
+    windows.write_bytes(windows.read_bytes().replace(b"\n", b"\r\n"))
+    assert fresh_python(ask).split() == [str(copy / "source_code.py"), code_sha256()]
+    windows.write_bytes(windows.read_bytes() + b"# more\n")
+    assert fresh_python(ask).split()[1] != code_sha256()
 
 
 def test_shown_settings_are_a_file_that_validates(tmp_path):

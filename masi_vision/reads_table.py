@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -33,6 +33,9 @@ UNGRADED = ("nose", "upper_lip")
 """Regions that a table may hold and MASI does not grade."""
 MADE_BY = ("version", "settings_sha256", "models_sha256", "atlas", "pigment_method")
 """Columns of what made a score of the software: two scores compare where these are equal."""
+_OF_THE_PAGE = frozenset(("signed_by", "protocol_sha256"))
+"""Columns that every version of the reading page exported, and no other table has both of."""
+NOT_TOLD = "exported by an earlier version, which does not tell whether the reading was closed"
 _SAME = 0.051
 """Tables may write a total with one decimal."""
 _SAME_WHOLE = 0.501
@@ -294,6 +297,11 @@ def is_closed(rows: Iterable[Mapping[str, str]]) -> bool | None:
     """Whether the reading was closed when its reads were exported; None of a table that does not tell."""
     told = [moment_of(row[CLOSED]) is not None for row in rows if CLOSED in row]
     return all(told) if told else None
+
+
+def tells_no_closing(columns: Collection[str]) -> bool:
+    """Whether a table is an export of the reading page by a version that did not say if it was closed."""
+    return set(columns) >= _OF_THE_PAGE and CLOSED not in columns
 
 
 def is_blind(row: Mapping[str, str]) -> bool:

@@ -12,7 +12,16 @@ from masi_vision.blinding.key import Key
 from masi_vision.blinding.record import Record, content_of
 from masi_vision.csv_table import guarded, read_csv
 from masi_vision.errors import BlindingError
-from masi_vision.reads_table import CLOSED, CORRECTED, LOCKED, YES, is_blind, moment_of
+from masi_vision.reads_table import (
+    CLOSED,
+    CORRECTED,
+    LOCKED,
+    NOT_TOLD,
+    YES,
+    is_blind,
+    moment_of,
+    tells_no_closing,
+)
 from masi_vision.report.tables import GRADES
 from masi_vision.scale import MASI_REGIONS
 
@@ -256,6 +265,8 @@ def unlocked_reads(tables: Sequence[Table]) -> Iterator[str]:
             yield f"{table.name} holds no read"
         if any(CLOSED in row and moment_of(row[CLOSED]) is None for row in table.rows):
             yield f"the reading of {table.name} is open, and reads may be corrected (masi review close)"
+        if tells_no_closing(table.columns):
+            yield f"{table.name} was {NOT_TOLD}: export it again with this version"
         if table.unlocked:
             over = table.rows and all(moment_of(row.get(CLOSED, "")) is not None for row in table.rows)
             never = ", and never will be: the reading is closed" if over else ""

@@ -8,17 +8,23 @@ from pathlib import Path
 import typer
 
 from masi_vision.names import same_within_sites
-from masi_vision.reads_table import CLOSED, is_closed
+from masi_vision.reads_table import CLOSED, NOT_TOLD, is_closed, tells_no_closing
 
 _SHOWN = 5
 
 
 def say_open(rows: Sequence[Mapping[str, str]], name: str) -> None:
-    """Say of reads that they may still be corrected, and others come."""
+    """Say of reads that they may still be corrected, and others come, or that nobody knows."""
     if is_closed(rows) is False:
         typer.echo(
             f"masi: {name} was exported before the reading was closed: no final result. Expected "
             f"a time in {CLOSED} of every row. Close the reading (masi review close), and export it again.",
+            err=True,
+        )
+    if rows and tells_no_closing(rows[0]):
+        typer.echo(
+            f"masi: {name} was {NOT_TOLD}: whether more reads may come is not known. Expected a time in "
+            f"{CLOSED} of every row. Export it again with this version, and break the code of that.",
             err=True,
         )
 

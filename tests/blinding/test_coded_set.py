@@ -485,6 +485,11 @@ def test_reads_of_another_set_are_refused_by_its_name(study, reads, tmp_path):
         ({"locked_utc": "no"}, "are not locked"),
         ({"closed_utc": ""}, "the reading of reads.csv is open"),
         ({"closed_utc": "NA"}, "the reading of reads.csv is open"),
+        (
+            {"signed_by": "anna", "protocol_sha256": "0" * 64},
+            "reads.csv was exported by an earlier version, which does not tell whether the reading was "
+            "closed: export it again with this version",
+        ),
     ],
 )
 def test_the_code_stays_closed_while_reads_can_change(study, reads, tmp_path, change, said):
@@ -495,6 +500,7 @@ def test_the_code_stays_closed_while_reads_can_change(study, reads, tmp_path, ch
     assert done.exit_code == 2
     assert said in " ".join(done.output.split())
     assert not (tmp_path / "out").exists()
+    assert broken(study, tmp_path / "reads.csv", tmp_path / "out", "--before-lock", "a test").exit_code == 0
 
 
 def test_names_are_written_neither_beside_codes_nor_over_what_was_read(study, coded, reads, tmp_path):

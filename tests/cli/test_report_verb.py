@@ -223,6 +223,27 @@ def test_what_was_made_before_the_reading_was_closed_is_called_no_final_result(s
             assert ("Made before the reading was closed: no final result." in page) == said
 
 
+def test_reads_of_an_earlier_version_are_said_not_to_tell_whether_the_reading_was_closed(study, tmp_path):
+    of_page = {"signed_by": "anna", "protocol_sha256": "0" * 64}
+    for name, change in (("earlier", of_page), ("foreign", {"signed_by": "anna"})):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = [row | change for row in signed_reads()]
+        for row in rows:
+            del row["closed_utc"]
+        reads = write_rows(folder / "reads.csv", rows)
+        for kept, words in (
+            ("agreement.json", ["agree", reads, "--draws", 100]),
+            ("protocol.json", ["outcome", reads, "--allocation", study / "arms.csv"]),
+        ):
+            done = masi(*words, "--out", folder / kept)
+            assert done.exit_code == 0, done.output
+            words_said = " ".join(done.stderr.split())
+            assert ("which does not tell whether the reading was closed" in words_said) is (name == "earlier")
+            told = json.loads((folder / kept / kept).read_text())
+            assert told.get("provenance", told)["reading_closed"] is None
+
+
 def test_an_outcome_in_masi_is_called_so_and_what_asked_for_it_is_told(study, tmp_path):
     shipped = shipped_file("configs", "outcome.yaml").read_text(encoding="utf-8")
     scores = study / "results" / "scores.csv"

@@ -55,16 +55,20 @@ audit = typer.Typer(help="The audit trail of a reading.", no_args_is_help=True)
 
 
 @contextmanager
-def _opened(db: str, *, to_look: bool = False, may_be_new: bool = False) -> Iterator[Session]:
+def _opened(db: str, *, may_be_new: bool = False) -> Iterator[Session]:
     need_extra("review", "reading")
-    from masi_vision.review.database import looking, open_database, writing
+    from masi_vision.review.database import open_database, writing
 
-    engine = open_database(db, may_be_new=may_be_new)
+    engine = open_database(db, may_be_new=may_be_new, tell=_tell)
     try:
-        with (looking if to_look else writing)(engine) as session:
+        with writing(engine) as session:
             yield session
     finally:
         engine.dispose()
+
+
+def _tell(sentence: str) -> None:
+    typer.echo(f"masi: {sentence}", err=True)
 
 
 @review.command(_SERVE)
@@ -114,7 +118,7 @@ def serve(
         )
     rules = load_protocol(protocol)
     _check_scores(scores, rules)
-    engine = open_database(db, may_be_new=False)
+    engine = open_database(db, may_be_new=False, tell=_tell)
     contents = read_contents(coded_set)
     _check_photos(coded_set, contents)
     shown = software_scores(scores, contents) if scores else {}
@@ -378,7 +382,7 @@ def backup(db: Database, out: Annotated[Path, typer.Option(metavar="FILE", help=
     need_extra("review", "reading")
     from masi_vision.review.database import copy_database, open_database
 
-    engine = open_database(db, may_be_new=False)
+    engine = open_database(db, may_be_new=False, tell=_tell)
     try:
         copy_database(engine, out)
     finally:
@@ -397,11 +401,12 @@ def verify(
     ] = None,
 ) -> int:
     """Look for altered, removed or reordered rows of the audit trail, and of locked reads."""
-    with _opened(db, to_look=True) as session:
-        from masi_vision.review.altered import looked_through
-        from masi_vision.review.audit import is_lock, set_back
-        from masi_vision.review.database import minute_of
+    need_extra("review", "reading")
+    from masi_vision.review.altered import looked_through
+    from masi_vision.review.audit import is_lock, set_back
+    from masi_vision.review.database import looking, minute_of, opened_to_verify
 
+    with opened_to_verify(db, _tell) as engine, looking(engine) as session:
         events, found = looked_through(session)
         remarks = set_back(events)
         locks = [event for event in events if is_lock(event)]

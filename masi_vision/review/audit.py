@@ -44,6 +44,7 @@ class Act(StrEnum):
     BOUND = "bound"
     LIST_GIVEN = "list given"
     READING_CLOSED = "reading closed"
+    TABLES_BROUGHT = "tables brought to a newer form"
 
 
 _LOCKS = (f"{Act.LOCKED} ", f"{Act.CORRECTED} ")

@@ -5,19 +5,25 @@ from __future__ import annotations
 import os
 import sqlite3
 import ssl
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Engine, create_engine, event, inspect, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from masi_vision.errors import ReadingError, reason_of
-from masi_vision.review.tables import Fact
+from masi_vision.review.audit import Act, note_tool
+from masi_vision.review.tables import Event, Fact, Head
+from masi_vision.version import __version__
 from masi_vision.written import PART
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -85,47 +91,78 @@ def _of_server(url: URL) -> tuple[URL, dict[str, Any]]:
     return (url.set(password=secret) if secret and url.password is None else url), options
 
 
-def open_database(address: str, *, may_be_new: bool = True) -> Engine:
+def open_database(
+    address: str, *, may_be_new: bool = True, tell: Callable[[str], object] | None = None
+) -> Engine:
     """Open a database by URL or path of an SQLite file, and bring its tables to the newest form.
 
     Parameters
     ----------
     may_be_new : bool
         Make it, or its tables, where there are none yet: else a misspelt name would be an empty reading.
+    tell : callable, optional
+        Called with a sentence where the tables were of an earlier form.
 
     Raises
     ------
     ReadingError
         It cannot be opened, or there is no reading in it.
     """
-    url = _url(address)
-    options: dict[str, Any] = {}
-    if url.get_backend_name() == "postgresql":
-        url, options = _of_server(url)
-    file = file_of(address)
-    shown = str(file) if file else url.render_as_string(hide_password=True)
-    nothing = ReadingError(
-        f"{shown} holds no reading. Expected the database to which accounts were added. Look for a misspelt "
-        "name, or begin with masi review account add."
-    )
-    try:
-        if url.get_backend_name() == "sqlite":
-            if not may_be_new and file and not (file.is_file() and file.stat().st_size):
-                raise nothing
-            if file and not file.exists():
-                file.touch(
-                    mode=0o600
-                )  # grades and hashes of passwords: SQLite gives what lies beside it the same
-            engine = create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=30, max_overflow=30)
-            _for_many_at_once(engine)
+    with _opening(address) as shown:
+        engine = _engine_of(address, shown, may_be_new=may_be_new)
+        before, form = migrate(engine)
+    if tell and before not in ("", form):
+        tell(
+            f"The tables of {shown} were brought from form {before} to form {form} by masi_vision "
+            f"{__version__}; an earlier version may not open it any more."
+        )
+    return engine
+
+
+@contextmanager
+def opened_to_verify(address: str, tell: Callable[[str], object]) -> Iterator[Engine]:
+    """Open a database and bring its tables to the newest form: of an SQLite file, those of a copy.
+
+    Parameters
+    ----------
+    tell : callable
+        Called with a sentence where the tables were of an earlier form.
+
+    Raises
+    ------
+    ReadingError
+        It cannot be opened or copied, or there is no reading in it.
+    """
+    with ExitStack() as stack:
+        with _opening(address) as shown:
+            engine = _engine_of(address, shown, may_be_new=False)
+            stack.callback(engine.dispose)
+            before = "" if file_of(address) is None else _earlier_form_of(engine)
+        if not before:
+            engine = open_database(address, may_be_new=False, tell=tell)
+            stack.callback(engine.dispose)
         else:
-            engine = create_engine(
-                url, connect_args=options, pool_size=10, max_overflow=20, pool_pre_ping=True
+            copy = Path(stack.enter_context(TemporaryDirectory())) / "copy.db"
+            copy_database(engine, copy)
+            with _opening(address):
+                engine = _engine_of(str(copy), shown, may_be_new=False)
+                stack.callback(engine.dispose)
+                # Without a row of it, which a trail that has one past its end would not take.
+                _, form = migrate(engine, is_noted=False)
+            tell(
+                f"The tables of {shown} are of form {before}, of an earlier version. A copy that was brought "
+                f"to form {form} is looked through, and they stay as they are."
             )
-        if not may_be_new and not inspect(engine).has_table("alembic_version"):
-            engine.dispose()
-            raise nothing
-        migrate(engine)
+        yield engine
+
+
+@contextmanager
+def _opening(address: str) -> Iterator[str]:
+    """How a database is called; what stands against opening it becomes a sentence."""
+    file = file_of(address)
+    shown = str(file) if file else _url(address).render_as_string(hide_password=True)
+    try:
+        yield shown
     except CommandError as error:
         raise ReadingError(
             f"{shown} was written by a newer masi_vision ({error}). Expected one of this version "
@@ -136,6 +173,30 @@ def open_database(address: str, *, may_be_new: bool = True) -> Engine:
             f"The database {shown} cannot be opened ({_words(error)}). "
             "Expected an SQLite file on a local disk, or a PostgreSQL database by URL."
         ) from error
+
+
+def _engine_of(address: str, shown: str, *, may_be_new: bool) -> Engine:
+    """Connections to a database, whatever form its tables have."""
+    url, options = _url(address), dict[str, Any]()
+    if url.get_backend_name() == "postgresql":
+        url, options = _of_server(url)
+    file = file_of(address)
+    nothing = ReadingError(
+        f"{shown} holds no reading. Expected the database to which accounts were added. Look for a misspelt "
+        "name, or begin with masi review account add."
+    )
+    if url.get_backend_name() == "sqlite":
+        if not may_be_new and file and not (file.is_file() and file.stat().st_size):
+            raise nothing
+        if file and not file.exists():
+            file.touch(mode=0o600)  # grades and hashes of passwords; what lies beside it gets the same
+        engine = create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=30, max_overflow=30)
+        _for_many_at_once(engine)
+    else:
+        engine = create_engine(url, connect_args=options, pool_size=10, max_overflow=20, pool_pre_ping=True)
+    if not may_be_new and not inspect(engine).has_table("alembic_version"):
+        engine.dispose()
+        raise nothing
     return engine
 
 
@@ -206,16 +267,57 @@ def copy_database(engine: Engine, file: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def migrate(engine: Engine) -> None:
-    """Bring the tables to the newest form."""
-    from alembic import command
-    from alembic.config import Config
+def migrate(engine: Engine, *, is_noted: bool = True) -> tuple[str, str]:
+    """Bring the tables to the newest form, with a row of the audit trail where they had an earlier one.
 
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
+    Returns
+    -------
+    (str, str)
+        The form that they had, "" where there were none, and the one that they have.
+    """
+    from alembic import command
+
     with engine.begin() as connection:
+        before = _form_of(connection)
+        config = _alembic()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        form = _form_of(connection)
+        if is_noted and before not in ("", form):
+            with Session(connection) as session, session.begin():
+                _note_brought(session, before, form)
+    return before, form
+
+
+def _note_brought(session: Session, before: str, form: str) -> None:
+    """Add the row; refuse a trail that has no room for it, before the database says so in its own words."""
+    end = session.execute(select(Head.number)).scalar_one()
+    if session.get(Event, end + 1) is not None:
+        raise ReadingError(
+            f"The audit trail is written as far as row {end}, and there is a row {end + 1}: it was altered. "
+            f"Expected one that takes a row more. The tables stay of form {before}: look for an earlier copy."
+        )
+    note_tool(session, Act.TABLES_BROUGHT, f"masi_vision {__version__}", old=before, new=form)
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    return config
+
+
+def _form_of(connection: Connection) -> str:
+    """Which form the tables have; "" where there are none."""
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def _earlier_form_of(engine: Engine) -> str:
+    """The form of tables that an earlier version made; "" of those of this version, or of a newer."""
+    scripts = ScriptDirectory.from_config(_alembic())
+    known = {script.revision for script in scripts.walk_revisions()} - {scripts.get_current_head()}
+    with engine.connect().execution_options(reads_only=True) as connection:
+        form = _form_of(connection)
+    return form if form in known else ""
 
 
 @contextmanager

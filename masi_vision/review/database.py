@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import ssl
+import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -28,6 +30,7 @@ from masi_vision.written import PART
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 30
+_OWNERS_ALONE = 0o600
 _TAKEN_BY_DRIVER = ("unix_sock", "application_name")
 PASSWORD_VARIABLE = "MASI_DB_PASSWORD"
 """Holds the password of a server's database, which in --db everybody could read in the list of processes."""
@@ -189,15 +192,31 @@ def _engine_of(address: str, shown: str, *, may_be_new: bool) -> Engine:
         if not may_be_new and file and not (file.is_file() and file.stat().st_size):
             raise nothing
         if file and not file.exists():
-            file.touch(mode=0o600)  # grades and hashes of passwords; what lies beside it gets the same
+            file.touch(mode=_OWNERS_ALONE)  # grades, hashes of passwords; what lies beside it gets the same
         engine = create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=30, max_overflow=30)
         _for_many_at_once(engine)
     else:
         engine = create_engine(url, connect_args=options, pool_size=10, max_overflow=20, pool_pre_ping=True)
-    if not may_be_new and not inspect(engine).has_table("alembic_version"):
+    is_reading = inspect(engine).has_table("alembic_version")
+    if not may_be_new and not is_reading:
         engine.dispose()
         raise nothing
+    if file and is_reading:  # no other file, which a misspelt name may be of
+        _shut_to_others(file.resolve())
     return engine
+
+
+def _shut_to_others(file: Path) -> None:
+    """Take a file of ours, and what lies beside it, from others: earlier versions made it for all to read."""
+    if sys.platform == "win32":
+        return
+    for one in (file.with_name(file.name + ending) for ending in ("", "-wal", "-shm")):
+        try:
+            status = one.stat()
+        except FileNotFoundError:
+            continue
+        if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & ~_OWNERS_ALONE:
+            one.chmod(status.st_mode & _OWNERS_ALONE)
 
 
 def _words(error: Exception) -> str:
@@ -252,7 +271,7 @@ def copy_database(engine: Engine, file: Path) -> None:
     part = file.with_name(f".{file.name}{PART}")
     connection = engine.raw_connection()
     try:
-        part.touch(mode=0o600)
+        part.touch(mode=_OWNERS_ALONE)
         with closing(sqlite3.connect(part)) as copy:
             connection.driver_connection.backup(copy)  # type: ignore[union-attr]
         part.replace(file)

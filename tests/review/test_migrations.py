@@ -1,7 +1,9 @@
 """A database of an earlier form is brought to the newest, with all that was read in it; and where it lies."""
 
+import os
 import sqlite3
 import ssl
+import stat
 from contextlib import closing
 
 import pytest
@@ -144,6 +146,27 @@ def test_what_was_altered_before_the_tables_were_of_the_newest_form_is_found(of_
         with pytest.raises(ReadingError, match="as far as row 1, and there is a row 2: it was altered"):
             database.open_database(str(of_first_form))
     assert form_of(of_first_form) == "0001"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such permissions")
+def test_a_database_that_all_could_read_is_shut_to_others_when_it_is_opened(of_first_form):
+    files = [of_first_form.with_name(of_first_form.name + ending) for ending in ("", "-wal", "-shm")]
+    reader = database.open_database(str(of_first_form))
+    with database.writing(reader) as session:
+        note_tool(session, "served")
+    for file in files:
+        file.chmod(0o644)
+    database.open_database(str(of_first_form)).dispose()
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * 3
+    reader.dispose()
+    of_first_form.chmod(0o640)
+    assert verified(of_first_form)[0].exit_code == 0
+    assert stat.S_IMODE(of_first_form.stat().st_mode) == 0o600
+    other = of_first_form.with_name("other.txt")
+    other.write_text("no database")
+    other.chmod(0o644)
+    assert verified(other)[0].exit_code == 2
+    assert stat.S_IMODE(other.stat().st_mode) == 0o644
 
 
 def test_a_misspelt_name_is_no_empty_reading(tmp_path):

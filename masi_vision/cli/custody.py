@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _LEAST_NAME = 3  # within a word; shorter ones stand in most words by chance
 _PARTED = r"[\W_]*"
+_NOT_BEGUN = (
+    "The log does not begin with the coding of this set: it was begun anew, or the key is a copy, or of a "
+    "version that noted no coding."
+)
 _DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 
 
@@ -139,23 +143,44 @@ def log(
     sought = _sha256_in(head) if head is not None else None
     content = content_of(file) if file is not None else b""
     entries = read_journal(journal_of(key))
-    found = list(_faults(key, entries, sought))
+    code = _said_of_log(key, entries, sought)
+    if file is not None and entries:
+        return max(code, _said_of_file(key, file.name, content, passphrase_file))
+    if code == DONE:
+        tell_end(key, entries[-1]["sha256"])
+    return code
+
+
+def _said_of_log(key: Path, entries: Sequence[Mapping[str, Any]], head: str | None) -> int:
+    """Print whether a log is whole; the exit code."""
+    lacks_coding = bool(entries) and CODED not in _told_of_set(key, entries)
+    if lacks_coding:
+        typer.echo(_NOT_BEGUN)
+    found = list(_faults(key, entries, head))
     for one in found:
         typer.echo(one)
     if found:
         typer.echo(
             "masi: the log is not whole. Find out who changed it, and look for an earlier copy.", err=True
         )
+    elif lacks_coding:
+        typer.echo(
+            f"masi: the {len(entries)} lines that are there follow each other; the coding is not among them.",
+            err=True,
+        )
     else:
         last = entries[-1]
         lines = f"{len(entries)} lines, the last of {last['utc']} ({last['what']})"
         typer.echo(f"The log is as it was written: {lines}.")
-    code = MUST_CHANGE if found else DONE
-    if file is not None and entries:
-        return max(code, _said_of_file(key, file.name, content, passphrase_file))
-    if not found:
-        tell_end(key, entries[-1]["sha256"])
-    return code
+    return MUST_CHANGE if found or lacks_coding else DONE
+
+
+def _told_of_set(key: Path, entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the lines of a log tell of the set of its key."""
+    from masi_vision.blinding.key import set_of
+
+    set_id = set_of(key)
+    return [entry["what"] for entry in entries if entry.get("set") == set_id]
 
 
 def _sha256_in(typed: str) -> str:
@@ -171,20 +196,14 @@ def _sha256_in(typed: str) -> str:
 
 def _faults(key: Path, entries: Sequence[Mapping[str, Any]], head: str | None) -> Iterator[str]:
     """What speaks against a log whose lines follow each other, a sentence each."""
-    from masi_vision.blinding.key import set_of
-
-    set_id = set_of(key)
     if not entries:
         yield (
             f"There is no {journal_of(key).name} beside the key, or it is empty: it was taken away, or never "
             "begun."
         )
-    of_key = [entry for entry in entries if entry.get("set") == set_id]
-    if entries and not (of_key and of_key[0]["what"] == CODED):
-        yield (
-            "The log does not begin with the coding of this set: it was begun anew, or the key is a copy, or "
-            "of a version that noted no coding."
-        )
+    told = _told_of_set(key, entries)
+    if CODED in told and told[0] != CODED:
+        yield "The coding of this set is not the first that was noted of it: lines were put before it."
     if head is not None and head not in {entry["sha256"] for entry in entries}:
         yield f"No line has the hash {head[:16]}...: lines were taken off the end, or written anew."
 

@@ -15,6 +15,7 @@ from verbs import masi, table
 
 from masi_vision.batch.study import visits_of
 from masi_vision.blinding.coded_set import CONTENTS, FILE_TIME, ORDERS, read_contents
+from masi_vision.blinding.journal import note
 from masi_vision.blinding.key import FORMAT, LeftOut, _derived, opened, sealed
 from masi_vision.blinding.originals import added
 from masi_vision.cli.custody import _stands_in
@@ -682,6 +683,26 @@ def test_a_log_that_is_gone_is_told_and_begun_anew_on_record(trial):
     anew = masi("blind", "log", trial / "safe" / "key")
     assert anew.exit_code == 2
     assert "does not begin with the coding of this set" in said(anew)
+    lines = len(logged(trial))
+    told = f"the {lines} lines that are there follow each other; the coding is not among them."
+    assert told in " ".join(anew.stderr.split())
+    assert "Find out who" not in said(anew)
+    cut = masi("blind", "log", trial / "safe" / "key", "--head", "0" * 64)
+    assert cut.exit_code == 2
+    assert "Find out who changed it" in said(cut)
+    assert "follow each other" not in said(cut)
+
+
+def test_a_coding_that_stands_behind_other_lines_of_its_set_is_a_fault(trial):
+    journal, (coding, *_) = trial / "safe" / "key.log", logged(trial)
+    journal.unlink()
+    assert checked(trial).exit_code == 0
+    facts = {name: one for name, one in coding.items() if name not in ("utc", "sha256")}
+    note(journal, **facts)
+    done = masi("blind", "log", trial / "safe" / "key")
+    assert done.exit_code == 2
+    assert "The coding of this set is not the first that was noted of it" in said(done)
+    assert "Find out who changed it" in said(done)
 
 
 def test_a_log_that_was_changed_stops_a_coding_before_the_work(trial, tmp_path):

@@ -14,7 +14,7 @@ from masi_vision.cli.left_out import Without, left_out_of
 from masi_vision.cli.options import Overwrite, refuse_coded_set
 from masi_vision.csv_table import Row
 from masi_vision.errors import OutputError, StatsError
-from masi_vision.reads_table import is_locked, refuse_strangers, refuse_two_openings, rows_of
+from masi_vision.reads_table import is_locked, refuse_mixed, refuse_strangers, refuse_two_openings, rows_of
 from masi_vision.written import write_pieces, writing
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def export(
     scores, regions = left.rows(scored), left.rows(regions)
     left.say()
     refuse_strangers(table, scores, (reads.name if reads else "", "scores.csv"))
+    refuse_mixed(scores, "scores.csv", "mmasi")
     values = _values_of(table, reads, scores, regions)
     files, lacking = _texts(values, study)
     made = _write(out, files)

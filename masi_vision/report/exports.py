@@ -82,7 +82,8 @@ class Value:
     comment : str
         The reader's, on the whole read; of the software, what is doubtful about the score.
     made_with : str
-        Version of the program and hash of its settings, for the software; of the protocol, for a read.
+        Of the software version, hash of its settings, name and short hash of its models; of a read hash of
+        the protocol.
     """
 
     patient: str
@@ -175,10 +176,16 @@ def values_of_scores(scores: Sequence[Row], regions: Sequence[Row]) -> Iterator[
                 "scores.csv calls the visit scored. Expected both tables of one run, whole. Copy them again."
             )
         why = {} if row["status"] == "scored" else {"ungradable": row["reason"]}
-        made_with = f"masi_vision {row.get('version', '')} {row.get('settings_sha256', '')}".strip()
         stage = "repeat" if row.get("repeat_of") else ""
         merged = {**row, **grades, **why, "comment": _doubts(row, flags.get(_unit_of(row), []))}
-        yield from _values(merged, "scores.csv", SOFTWARE, stage, numbers[id(row)], "", made_with)
+        yield from _values(merged, "scores.csv", SOFTWARE, stage, numbers[id(row)], "", _made_with(row))
+
+
+def _made_with(row: Row) -> str:
+    """Program, settings and models of a score; nothing of what its table does not tell."""
+    program = " ".join(filter(None, ("masi_vision", row.get("version"), row.get("settings_sha256"))))
+    models = " ".join(filter(None, (row.get("models"), row.get("models_sha256", "")[:8])))
+    return f"{program}, models {models}" if models else program
 
 
 def _doubts(row: Row, flags: Sequence[str]) -> str:
@@ -368,7 +375,11 @@ LONG: tuple[tuple[str, str, str], ...] = (
         "text",
         "the reader's, on the whole read; of the software interval, quality and flags",
     ),
-    ("made_with", "text", "program and hash of its settings, or hash of the reading protocol"),
+    (
+        "made_with",
+        "text",
+        "program, hash of its settings, models and their short hash; of a read hash of the protocol",
+    ),
 )
 """Columns of the long table: name, kind, meaning."""
 

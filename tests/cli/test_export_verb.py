@@ -42,9 +42,9 @@ READS = reads_csv(
     ("CC", "P1", "v1", "AA", "1", "2", "2", "1.2", "", "", "2026-05-03T10:00:00.000+00:00"),
     ("DD", "P2", "v1", "", "1", "", "", "", "", "", ""),
 )
-SCORES = """patient,visit,status,reason,mmasi,masi,version,settings_sha256
-P1,v1,scored,,0.6,,0.1.0,ab
-P1,v2,not_scored,uneven_light,,,0.1.0,ab
+SCORES = """patient,visit,status,reason,mmasi,masi,version,settings_sha256,models,models_sha256
+P1,v1,scored,,0.6,,0.1.0,ab,clinic,0123456789abcdef
+P1,v2,not_scored,uneven_light,,,0.1.0,ab,clinic,0123456789abcdef
 """
 REGIONS = """patient,visit,region,area,darkness,homogeneity
 P1,v1,forehead,1,2,3
@@ -96,6 +96,34 @@ def test_the_long_table_has_every_locked_value_and_its_dictionary_every_column(e
         ("v1", "", "masi"): "1.5",
         ("v2", "", "not_done"): "uneven_light",
     }
+
+
+def test_scores_say_which_models_made_them_in_every_form(exported):
+    said = "masi_vision 0.1.0 ab, models clinic 01234567"
+    long = {row["made_with"] for row in table(exported / "long.csv")[1] if row["evaluator"] == SOFTWARE}
+    redcap = {row["made_with"] for row in table(exported / "redcap.csv")[1] if row["evaluator"] == SOFTWARE}
+    resources = [one["resource"] for one in json.loads((exported / "fhir.json").read_text())["entry"]]
+    fhir = {one["method"]["text"] for one in resources if one["performer"] == [{"display": SOFTWARE}]}
+    assert (long, redcap, fhir) == ({said}, {said}, {f"ALGORITHM {said}"})
+
+
+def test_scores_that_were_made_in_two_ways_are_not_exported_as_one(tmp_path):
+    second = "P1,v2,scored,,0.6,,0.1.0,ab,clinic,fedcba9876543210"
+    (tmp_path / "scores.csv").write_text("\n".join([*SCORES.splitlines()[:2], second]) + "\n")
+    lines = REGIONS.splitlines()
+    (tmp_path / "regions.csv").write_text(
+        "\n".join([*lines, *(line.replace(",v1,", ",v2,") for line in lines[1:])]) + "\n"
+    )
+    asked = ["export", "--results", tmp_path, "--study", "S", "--out", tmp_path / "out"]
+    done = masi(*asked)
+    assert done.exit_code == 2
+    told = " ".join(done.output.split())
+    assert "The rows of scores.csv were made in 2 ways, which do not compare: 1 by masi_vision 0.1.0" in told
+    assert "Expected one models_sha256 in all of them." in told
+    assert not (tmp_path / "out").exists()
+    table_of_one = (tmp_path / "scores.csv").read_text().replace("fedcba9876543210", "0123456789abcdef")
+    (tmp_path / "scores.csv").write_text(table_of_one)
+    assert masi(*asked).exit_code == 0
 
 
 def test_redcap_takes_a_row_for_every_read_the_record_first(exported):

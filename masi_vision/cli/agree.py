@@ -24,15 +24,15 @@ from masi_vision.reads_table import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from masi_vision.stats.panel import Figure
     from masi_vision.stats.reads import Read
 
 AGREEMENT, MADE = "agreement.csv", "agreement.json"
-READS_SHA256 = "reads_sha256"
-"""Column: of the table of reads that every figure is made of."""
-_COLUMNS = ("topic", "between", "measure", "units", "patients", "value", "low", "high", READS_SHA256)
+READS_SHA256, SCORES_SHA256 = "reads_sha256", "scores_sha256"
+"""Columns: of the tables that every figure is made of; that of scores blank where none were given."""
+_FIGURE = ("topic", "between", "measure", "units", "patients", "value", "low", "high")
 
 
 @verb
@@ -84,22 +84,21 @@ def agree(
     say_open(rows, reads.name)
     say_two_sites(one.patient for one in read)
     typer.echo(f"Change is from {first} to {last}." if first != last else "No change: one visit.")
-    by_software = None
+    by_software, hashes = None, {READS_SHA256: rows_sha256(rows), SCORES_SHA256: ""}
     if scores is not None:
         scored = rows_of(scores)
         refuse_two_openings({reads.name: whole, scores.name: scored})
         table = left.rows(scored)
         check_run(scores, table)
         refuse_mixed(table, scores.name, "mmasi")
-        by_software = scores_table(table, scores.name)
+        by_software, hashes[SCORES_SHA256] = scores_table(table, scores.name), rows_sha256(table)
         _check_shared(read, by_software, {(row["patient"] or row["visit"], row["visit"]) for row in table})
     left.say()
     found = findings(read, by_software, baseline=first, final=last, draws=draws)
-    digest = rows_sha256(rows)
-    text = table_of(found, digest)
+    text = table_of(found, hashes)
     write_file(out / AGREEMENT, text, private=True)
     made = provenance_of({"reads": reads, "scores": scores}, rows, {AGREEMENT: text}, left)
-    write_file(out / MADE, json_text(made | {READS_SHA256: digest}), private=True)
+    write_file(out / MADE, json_text(made | hashes), private=True)
     _say(found)
     readers = ", ".join(sorted({one.rater for one in read}))
     wanted = (*(("software", "leave one out") if scores else ()), *(("change",) if first != last else ()))
@@ -137,7 +136,7 @@ def _check_shared(
         typer.echo(f"{len(missing)} visits that were read have no score: they count for the readers alone.")
 
 
-def table_of(found: Sequence[Figure], reads_sha256: str) -> str:
+def table_of(found: Sequence[Figure], hashes: Mapping[str, str]) -> str:
     """All figures as CSV, and what they are made of; a figure or bound that there is none of is blank."""
     rows = (
         {
@@ -149,11 +148,11 @@ def table_of(found: Sequence[Figure], reads_sha256: str) -> str:
             "value": _number(one.estimate.value),
             "low": _number(one.estimate.low),
             "high": _number(one.estimate.high),
-            READS_SHA256: reads_sha256,
+            **hashes,
         }
         for one in found
     )
-    return csv_text(_COLUMNS, rows)
+    return csv_text((*_FIGURE, *hashes), rows)
 
 
 def _number(value: float) -> str:

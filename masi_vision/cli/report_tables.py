@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from masi_vision.cli.agree import AGREEMENT, MADE, READS_SHA256
+from masi_vision.cli.agree import AGREEMENT, MADE, READS_SHA256, SCORES_SHA256
 from masi_vision.cli.left_out import LeftOut, refuse_others_left_out
 from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL
 from masi_vision.cli.provenance import BY_EARLIER, PROVENANCE, refuse_other_provenance, told_in
@@ -67,7 +67,7 @@ def study_of(sources: Sources, left: LeftOut, title: str) -> StudyReport:
     scores, reads = left.rows(whole), left.rows(read)
     left.say()
     _refuse_other_readers(reads, scores, sources)
-    agreed = _agreement_of(sources, reads)
+    agreed = _agreement_of(sources, reads, scores)
     found, asked = _outcome_of(sources, reads, scores, left.patients)
     return StudyReport(
         title=title,
@@ -104,13 +104,20 @@ def _refuse_other_readers(reads: Rows, scores: Rows, sources: Sources) -> None:
     refuse_strangers(reads, scores, names)
 
 
-def _agreement_of(sources: Sources, reads: Rows) -> list[Row]:
+def _agreement_of(sources: Sources, reads: Rows, scores: Rows) -> list[Row]:
     """What masi agree found; nothing where it is not asked for."""
+    from masi_vision.stats.panel import SOFTWARE
+
     if sources.agreement is None:
         return []
     agreed = rows_of(sources.agreement / AGREEMENT)
     if sources.reads:
-        _refuse_of_other_reads(agreed, reads, sources.agreement)
+        made_of = {row.get(READS_SHA256, "") for row in agreed}
+        _refuse_of_other_rows(made_of, reads, "reads", sources.agreement)
+    of_software = [row for row in agreed if row.get("topic") == SOFTWARE]
+    if of_software:
+        made_of = {row.get(SCORES_SHA256, "") for row in of_software}
+        _refuse_of_other_rows(made_of, scores, "scores", sources.agreement)
     return agreed
 
 
@@ -233,14 +240,14 @@ def _provenance(
     return made
 
 
-def _refuse_of_other_reads(agreed: Rows, read: Rows, folder: Path) -> None:
-    """The points of the figure are of the reads, its lines of the agreement."""
-    made_of = {row.get(READS_SHA256, "") for row in agreed}
-    if made_of != {rows_sha256(read)}:
-        untold = f"does not say of which reads it is, {BY_EARLIER}"
+def _refuse_of_other_rows(made_of: Collection[str], rows: Rows, what: str, folder: Path) -> None:
+    """The points of the figure are of the reads and scores, its lines of the agreement."""
+    if made_of != {rows_sha256(rows)}:
+        untold = f"does not say of which {what} it is, {BY_EARLIER}"
+        table = "the table of --reads" if what == "reads" else "the scores of the page"
         raise StatsError(
-            f"The agreement of {folder} {untold if made_of <= {''} else 'is of other reads'}. Expected what "
-            f"masi agree writes of the table of --reads, with the same --without. {_AGREE_AGAIN}"
+            f"The agreement of {folder} {f'is of other {what}' if any(made_of) else untold}. Expected what "
+            f"masi agree writes of {table}, with the same --without. {_AGREE_AGAIN}"
         )
 
 

@@ -12,7 +12,7 @@ from made_trial import write_trial
 from verbs import masi
 
 from masi_vision.config import shipped_file
-from masi_vision.reads_table import rows_of
+from masi_vision.reads_table import rows_of, rows_sha256
 from masi_vision.version import __version__
 
 
@@ -40,6 +40,8 @@ def test_readers_and_software_are_compared(study, tmp_path):
     digest = sha256((tmp_path / "agreement.csv").read_bytes()).hexdigest()
     assert made["files_sha256"] == {"agreement.csv": digest}
     assert {row["reads_sha256"] for row in rows} == {made["reads_sha256"]}
+    scored = rows_sha256(rows_of(study / "truth.csv"))
+    assert {row["scores_sha256"] for row in rows} == {made["scores_sha256"]} == {scored}
     again = masi("agree", reads, "--out", tmp_path)
     assert again.exit_code == 2
     assert "--overwrite" in again.output

@@ -97,12 +97,7 @@ def test_what_an_earlier_version_made_has_no_provenance_and_a_spoilt_one_is_refu
 def test_an_agreement_of_a_version_that_did_not_say_of_which_reads_it_is_is_called_so(study, tmp_path):
     agree = masi("agree", study / "reads.csv", "--out", tmp_path / "agreement", "--draws", 100)
     assert agree.exit_code == 0, agree.output
-    _, rows = table_of(tmp_path / "agreement" / "agreement.csv")
-    write_rows(
-        tmp_path / "agreement" / "agreement.csv",
-        [{name: one for name, one in row.items() if name != "reads_sha256"} for row in rows],
-    )
-    (tmp_path / "agreement" / "agreement.json").unlink()
+    agreement_without(tmp_path / "agreement", "reads_sha256")
     parts = ["--agreement", tmp_path / "agreement", "--out", tmp_path / "report"]
     done = masi("report", study / "results", *parts, "--reads", study / "reads.csv")
     assert done.exit_code == 2
@@ -110,6 +105,49 @@ def test_an_agreement_of_a_version_that_did_not_say_of_which_reads_it_is_is_call
     assert "does not say of which reads it is, as where an earlier version made it. Expected" in told
     assert told.endswith("Run masi agree again.")
     assert masi("report", study / "results", *parts).exit_code == 0
+
+
+def agreement_without(folder, column):
+    """The agreement of a version that did not write this column."""
+    _, rows = table_of(folder / "agreement.csv")
+    kept = [{name: one for name, one in row.items() if name != column} for row in rows]
+    write_rows(folder / "agreement.csv", kept)
+    (folder / "agreement.json").unlink()
+
+
+def test_an_agreement_with_other_scores_than_the_page_s_is_refused(study, tmp_path):
+    reads, scores = study / "reads.csv", study / "results" / "scores.csv"
+    _, rows = table_of(scores)
+    other = write_rows(
+        tmp_path / "other.csv", [row | {"mmasi": f"{float(row['mmasi']) / 2:.2f}"} for row in rows]
+    )
+    for name, given, said in (
+        ("own", ["--scores", scores], ""),
+        ("other", ["--scores", other], "is of other scores. Expected what masi agree writes of the scores"),
+        ("readers", [], ""),
+    ):
+        made = masi("agree", reads, *given, "--draws", 100, "--out", tmp_path / name)
+        assert made.exit_code == 0, made.output
+        for number, also in enumerate((["--reads", reads], [])):
+            parts = [*also, "--agreement", tmp_path / name, "--out", tmp_path / f"{name}-{number}"]
+            done = masi("report", study / "results", *parts)
+            assert done.exit_code == (2 if said else 0), done.output
+            assert said in " ".join(done.output.split())
+
+
+def test_an_agreement_that_does_not_say_of_which_scores_it_is_is_made_again(study, tmp_path):
+    """Where it has figures of the software: without them it needs no scores."""
+    reads, scores = study / "reads.csv", study / "results" / "scores.csv"
+    for name, given in (("software", ["--scores", scores]), ("readers", [])):
+        made = masi("agree", reads, *given, "--draws", 100, "--out", tmp_path / name)
+        assert made.exit_code == 0, made.output
+        agreement_without(tmp_path / name, "scores_sha256")
+        parts = ["--reads", reads, "--agreement", tmp_path / name, "--out", tmp_path / f"{name}-page"]
+        done = masi("report", study / "results", *parts)
+        assert done.exit_code == (2 if given else 0), done.output
+        told = " ".join(done.output.split())
+        untold = "does not say of which scores it is, as where an earlier version made it. Expected"
+        assert (untold in told) == told.endswith("Run masi agree again.") == bool(given)
 
 
 def test_an_outcome_of_whom_the_page_leaves_out_is_of_no_other_study(study, tmp_path):

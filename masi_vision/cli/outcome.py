@@ -13,7 +13,7 @@ from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.left_out import LeftOut, Without, left_out_of
 from masi_vision.cli.options import Overwrite, make_ready
-from masi_vision.cli.provenance import PROVENANCE, provenance_of
+from masi_vision.cli.provenance import PROVENANCE, WAYS_MADE, made_by, provenance_of
 from masi_vision.cli.tables import check_run, say_open, say_two_sites
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
@@ -78,6 +78,7 @@ def outcome(
         "protocol_sha256": rules.sha256,
         "table": kind,
         "table_sha256": rows_sha256(rows),
+        WAYS_MADE: _ways_made(rows, rules.endpoint),
         PROVENANCE: provenance_of(went_in, rows, written, left),
     }
     write_file(out / PROTOCOL, json_text(asked), private=True)
@@ -91,6 +92,14 @@ def outcome(
     typer.echo(f"All figures: {out / OUTCOME}. Every patient: {out / PATIENTS}")
     lacking = any(one.measure.startswith(NOT_FITTED) for one in found)
     return SOME_NOT_SCORED if lacking else DONE
+
+
+def _ways_made(rows: Sequence[Mapping[str, str]], endpoint: str) -> list[dict[str, str]]:
+    """What made the rows that have the endpoint; nothing made a read, which is a person's."""
+    if rows and "reader" in rows[0]:
+        return []
+    column = "amount_before_od" if endpoint == AMOUNT else endpoint
+    return made_by(row for row in rows if row.get(column))
 
 
 def _arms(

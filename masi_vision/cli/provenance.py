@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -11,12 +11,14 @@ from typing import Any
 
 from masi_vision.cli.left_out import LeftOut
 from masi_vision.errors import StatsError, reason_of
-from masi_vision.reads_table import is_closed, units_corrected
+from masi_vision.reads_table import MADE_BY, is_closed, units_corrected
 from masi_vision.source_code import code_sha256
 from masi_vision.version import __version__
 
 PROVENANCE = "provenance"
 """Key of protocol.json: what made the outcome."""
+WAYS_MADE = "ways_made"
+"""Key of protocol.json: what made the software's rows that the outcome is of."""
 _KINDS = {
     "version": str,
     "made_utc": str,
@@ -128,6 +130,45 @@ def refuse_other_provenance(made: object, file: Path, tables: Collection[str], r
                 f"{file} tells what made other figures than those in {name} beside it. Expected both as one "
                 f"call of the command wrote them. {remedy}"
             )
+
+
+def made_by(rows: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """What made scores or changes of the software: each way once, the models with their name."""
+    columns = (*MADE_BY, "models")
+    ways = sorted({tuple(row.get(name, "") for name in columns) for row in rows})
+    return [dict(zip(columns, cells, strict=True)) for cells in ways]
+
+
+def refuse_other_models(
+    made: Iterable[Mapping[str, str]], scores: Iterable[Mapping[str, str]], what: str, remedy: str
+) -> None:
+    """Refuse changes that other models made than the scores of the page; of scores that tell none, nothing.
+
+    Parameters
+    ----------
+    made, scores : iterable of mapping
+        With the keys ``models`` and ``models_sha256``.
+    what : str
+        What other models may have made, for the error.
+    remedy : str
+        What to do, for the error.
+
+    Raises
+    ------
+    StatsError
+    """
+    of_changes, of_scores = _models_of(made), _models_of(row for row in scores if row.get("models_sha256"))
+    if of_scores and of_changes.keys() - of_scores.keys():
+        raise StatsError(
+            f"{what} made by the models {', '.join(of_changes.values())}, and the scores of the page were "
+            f"made by {', '.join(of_scores.values())}. Expected the same models for both. {remedy}"
+        )
+
+
+def _models_of(rows: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Models by their whole hash: name and short hash."""
+    told = {row.get("models_sha256", ""): row.get("models", "") for row in rows}
+    return {digest: f"{name} {digest[:8]}".strip() or "unknown" for digest, name in sorted(told.items())}
 
 
 def _sha256(file: Path) -> str:

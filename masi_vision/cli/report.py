@@ -57,8 +57,7 @@ def report(
         *agreement_drawn(study.reads, study.scores, study.agreement),
         *outcome_drawn(study.outcome, study.protocol),
     ]
-    patients = {row["patient"] for row in study.scores}
-    shown = strips_of(strips, patients, left.patients) if strips else []
+    shown = strips_of(strips, study.scores, left.patients) if strips else []
     study = replace(study, drawings=drawings, strips=shown)
     page = study_page(study)
     _write(study, page, _pdf_of(page) if pdf else None, out)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from masi_vision.cli.provenance import refuse_other_models
 from masi_vision.errors import StatsError, reason_of
 from masi_vision.reads_table import AMOUNT, rows_of
 
@@ -125,7 +126,7 @@ def _interval(row: Mapping[str, str]) -> Interval:
     return value, low, high
 
 
-def strips_of(compared: Path, patients: set[str], left_out: Collection[str]) -> list[Strip]:
+def strips_of(compared: Path, scores: Rows, left_out: Collection[str]) -> list[Strip]:
     """The pictures of masi compare from the front, small enough for a page of eighty patients."""
     from masi_vision.cli.run import CHANGES_CSV, PICTURES
     from masi_vision.report.names import FileNames
@@ -137,18 +138,22 @@ def strips_of(compared: Path, patients: set[str], left_out: Collection[str]) -> 
             f"{compared} holds no {PICTURES}/NAME{_FRONT}. Expected the results of masi compare on the "
             "study, with its pictures."
         )
+    changes = rows_of(compared / CHANGES_CSV)
     series: dict[str, list[str]] = {}
-    for row in rows_of(compared / CHANGES_CSV):
+    for row in changes:
         lacking = series.setdefault(row.get("patient", ""), [])
         if row.get("status") == "not_compared":
             lacking.append(f"{row['follow_up']} ({row.get('reason', '').replace('_', ' ')})")
         elif row.get("residual_front") == "":
             lacking.append(f"{row['follow_up']} (not from the front)")
-    if others := series.keys() - patients - {"", *left_out}:
+    if others := series.keys() - {row["patient"] for row in scores} - {"", *left_out}:
         raise StatsError(
             f"{compared} shows {', '.join(sorted(others)[:3])}, of whom there is no score here. Expected the "
             "results of masi compare on this study. Name its folder."
         )
+    shown = [row for row in changes if row.get("patient", "") not in left_out]
+    remedy = "Compare the visits again with the models of the scores."
+    refuse_other_models(shown, scores, f"The pictures of {compared} were", remedy)
     names, strips = FileNames(), []  # as masi compare names them
     try:
         for patient, lacking in series.items():

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from masi_vision.cli.agree import AGREEMENT, MADE, READS_SHA256, SCORES_SHA256
 from masi_vision.cli.left_out import LeftOut, refuse_others_left_out
 from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL
-from masi_vision.cli.provenance import BY_EARLIER, PROVENANCE, refuse_other_provenance, told_in
+from masi_vision.cli.provenance import (
+    BY_EARLIER,
+    PROVENANCE,
+    WAYS_MADE,
+    refuse_other_models,
+    refuse_other_provenance,
+    told_in,
+)
 from masi_vision.csv_table import Row
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import AMOUNT, refuse_strangers, refuse_two_openings, rows_of, rows_sha256
@@ -132,6 +139,7 @@ def _outcome_of(
     _refuse_of_others(sources.outcome, known, left_out)
     asked = _protocol_of(sources.outcome, found)
     _refuse_of_other_table(asked, {"reader": reads, "mmasi": scores}, sources.outcome)
+    _refuse_changes_of_other_models(asked, scores, sources.outcome)
     return found, asked
 
 
@@ -206,12 +214,11 @@ def _refuse_other_counts(scores: Rows, run: Mapping[str, Any], source: Path) -> 
 
 def _protocol_of(folder: Path, found: Rows) -> dict[str, Any]:
     """What the outcome was asked by; it must be the one that stands beside every figure."""
-    asked = told_in(
-        folder / PROTOCOL,
-        ("endpoint", "protocol_sha256", *_ASKED),
-        f"what masi outcome writes beside {OUTCOME}",
-        _OUTCOME_AGAIN,
-    )
+    file, expected = folder / PROTOCOL, f"what masi outcome writes beside {OUTCOME}"
+    asked = told_in(file, ("endpoint", "protocol_sha256", *_ASKED), expected, _OUTCOME_AGAIN)
+    if asked["endpoint"] == AMOUNT:
+        told_in(file, (WAYS_MADE,), expected, _OUTCOME_AGAIN)
+        _refuse_spoilt_ways(asked[WAYS_MADE], file)
     if {row.get("protocol_sha256") for row in found} - {asked["protocol_sha256"]}:
         raise StatsError(
             f"{folder} holds figures that were not asked by its {PROTOCOL}. Expected the files of one call "
@@ -262,6 +269,25 @@ def _refuse_of_other_table(asked: Mapping[str, Any], shown: Mapping[str, Rows], 
             "of --reads, or the scores of the page, with the same --without. Make the outcome again, of the "
             "same file."
         )
+
+
+def _refuse_spoilt_ways(ways: Any, file: Path) -> None:
+    are_ways = isinstance(ways, list) and all(isinstance(one, Mapping) for one in ways)
+    if not are_ways or not all(isinstance(value, str) for one in ways for value in one.values()):
+        raise StatsError(
+            f"{file} was changed since it was written: {WAYS_MADE} cannot be what it is. Expected what masi "
+            f"outcome writes there. {_OUTCOME_AGAIN}"
+        )
+
+
+def _refuse_changes_of_other_models(asked: Mapping[str, Any], scores: Rows, folder: Path) -> None:
+    """The page names the models of its scores, and says whether they were changed: no others made changes."""
+    if asked["endpoint"] == AMOUNT:
+        remedy = (
+            "Compare the visits again with the models of the scores, and make the outcome again, of those "
+            "changes; or name the results of the models that made the changes."
+        )
+        refuse_other_models(asked[WAYS_MADE], scores, f"The outcome of {folder} is of changes", remedy)
 
 
 def _refuse_of_others(folder: Path, known: Collection[str | None], left_out: Collection[str]) -> None:

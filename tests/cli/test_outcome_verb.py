@@ -104,6 +104,21 @@ def test_the_changes_of_laid_over_visits_are_an_endpoint(tmp_path):
     assert "Of visits laid over each other by the software." in done.output
 
 
+def test_an_outcome_keeps_what_made_the_scores_it_is_of(study, tmp_path):
+    """Of a table of reads nothing: its column version is of the read."""
+    made = {"version": "0.1.0", "settings_sha256": "aa", "models": "clinic", "models_sha256": "bb"}
+    made |= {"atlas": "1", "pigment_method": "learned-1"}
+    _, rows = table(study / "truth.csv")
+    lost = {"mmasi": "", "status": "not_scored", "reason": "no_face", "models_sha256": "cc"}
+    scores = write_rows(tmp_path / "scores.csv", [rows[0] | made | lost, *(row | made for row in rows[1:])])
+    reads = write_rows(tmp_path / "reads.csv", signed_reads())
+    arms = ["--allocation", study / "arms.csv"]
+    for name, words, kept in (("scores", [scores], [made]), ("reads", [reads, *arms], [])):
+        done = masi("outcome", *words, "--out", tmp_path / name)
+        assert done.exit_code == 0, done.output
+        assert json.loads((tmp_path / name / "protocol.json").read_text())["ways_made"] == kept
+
+
 def test_arms_that_contradict_each_other_are_refused(study, tmp_path):
     lines = (study / "arms.csv").read_text().splitlines()
     swapped = [line.replace(",A", ",?").replace(",B", ",A").replace(",?", ",B") for line in lines]

@@ -423,6 +423,78 @@ def test_faces_of_another_study_are_not_put_on_the_page(study, tmp_path):
     assert "shows Somebody, of whom there is no score here" in " ".join(done.output.split())
 
 
+def of_models(study, folder, digest):
+    """The study as models of this hash scored it."""
+    results = shutil.copytree(study / "results", folder / "results")
+    run = json.loads((results / "run.json").read_text())
+    models = {"a.onnx": digest}
+    (results / "run.json").write_text(json.dumps(run | {"models_sha256": models}))
+    made = {"version": "0", "settings_sha256": "s", "models": "clinic", "models_sha256": models_hash(models)}
+    _, rows = table_of(results / "scores.csv")
+    write_rows(results / "scores.csv", [row | made | {"pigment_method": "p"} for row in rows])
+    return results, made
+
+
+def test_pictures_of_other_models_than_those_of_the_scores_are_not_put_on_the_page(study, tmp_path):
+    results, made = of_models(study, tmp_path, "11")
+    (tmp_path / "pictures").mkdir()
+    cv2.imwrite(str(tmp_path / "pictures" / "P000_front.jpg"), np.zeros((90, 260, 3), np.uint8))
+    other = {"models": "shipped", "models_sha256": "fedcba9876"}
+    for name, row, code in (("own", made, 0), ("other", made | other, 2)):
+        write_rows(tmp_path / "changes.csv", [{"patient": "P000", **row}])
+        done = masi("report", results, "--strips", tmp_path, "--out", tmp_path / name)
+        assert done.exit_code == code, done.output
+    own = f"clinic {made['models_sha256'][:8]}"
+    said = f"were made by the models shipped fedcba98, and the scores of the page were made by {own}."
+    assert said in " ".join(done.output.split())
+
+
+def test_an_outcome_of_changes_by_other_models_than_those_of_the_scores_is_refused(study, tmp_path):
+    results, made = of_models(study, tmp_path, "11")
+    shipped = shipped_file("configs", "outcome.yaml").read_text(encoding="utf-8")
+    (tmp_path / "amount.yaml").write_text(shipped.replace("endpoint: mmasi", "endpoint: amount_od"))
+    asked = ["--protocol", tmp_path / "amount.yaml", "--allocation", study / "arms.csv"]
+    rng = np.random.default_rng(2)
+    laid = [
+        {"patient": f"P{n:03d}", "baseline": "visit-1", "follow_up": "visit-6", "status": "compared"}
+        | {
+            "amount_before_od": f"{rng.uniform(0.02, 0.05):.5f}",
+            "amount_change_od": f"{rng.normal(0, 0.01):.5f}",
+        }
+        for n in range(16)
+    ]
+    for name, digest, said in (
+        ("own", made["models_sha256"], ""),
+        (
+            "other",
+            "fedcba9876",
+            "is of changes made by the models clinic fedcba98, and the scores of the page",
+        ),
+    ):
+        changes = write_rows(
+            tmp_path / "changes.csv", [row | made | {"models_sha256": digest} for row in laid]
+        )
+        done = masi("outcome", changes, *asked, "--out", tmp_path / name)
+        assert done.exit_code == 0, done.output
+        done = masi("report", results, "--outcome", tmp_path / name, "--out", tmp_path / f"{name}-page")
+        assert done.exit_code == (2 if said else 0), done.output
+        assert said in " ".join(done.output.split())
+    kept = tmp_path / "own" / "protocol.json"
+    told = json.loads(kept.read_text())
+    earlier = {key: value for key, value in told.items() if key != "ways_made"}
+    for spoilt, said in (
+        (earlier, "protocol.json lacks ways_made, as where an earlier version made it."),
+        (told | {"ways_made": "x"}, "was changed since it was written: ways_made cannot be what it is."),
+        (told | {"ways_made": [{"models": 1}]}, "ways_made cannot be what it is."),
+    ):
+        kept.write_text(json.dumps(spoilt))
+        done = masi("report", results, "--outcome", tmp_path / "own", "--out", tmp_path / "spoilt")
+        assert done.exit_code == 2, done.output
+        words = " ".join(done.output.split())
+        assert said in words
+        assert "Run masi outcome again." in words
+
+
 def test_an_overwritten_report_leaves_nothing_of_the_one_before(study, tmp_path):
     (tmp_path / "figures").mkdir()
     for name in ("report.html", "report.pdf", "figures/forest.svg"):

@@ -74,8 +74,10 @@ def study_of(sources: Sources, left: LeftOut, title: str) -> StudyReport:
     scores, reads = left.rows(whole), left.rows(read)
     left.say()
     _refuse_other_readers(reads, scores, sources)
-    agreed = _agreement_of(sources, reads, scores)
+    agreed = _agreement_of(sources, reads)
     found, asked = _outcome_of(sources, reads, scores, left.patients)
+    made = _provenance(asked, sources.outcome, sources.agreement, left)
+    _refuse_of_other_scores(agreed, scores, sources.agreement)
     return StudyReport(
         title=title,
         run=_run_without(run, [row for row in whole if row["patient"] in left.patients]),
@@ -84,7 +86,7 @@ def study_of(sources: Sources, left: LeftOut, title: str) -> StudyReport:
         agreement=agreed,
         outcome=found,
         protocol=asked,
-        provenance=_provenance(asked, sources.outcome, sources.agreement, left),
+        provenance=made,
         left_out=(left.met, len(left.withdrawn)),
         not_counted=left.met_not_counted,
     )
@@ -111,20 +113,14 @@ def _refuse_other_readers(reads: Rows, scores: Rows, sources: Sources) -> None:
     refuse_strangers(reads, scores, names)
 
 
-def _agreement_of(sources: Sources, reads: Rows, scores: Rows) -> list[Row]:
+def _agreement_of(sources: Sources, reads: Rows) -> list[Row]:
     """What masi agree found; nothing where it is not asked for."""
-    from masi_vision.stats.panel import SOFTWARE
-
     if sources.agreement is None:
         return []
     agreed = rows_of(sources.agreement / AGREEMENT)
     if sources.reads:
         made_of = {row.get(READS_SHA256, "") for row in agreed}
         _refuse_of_other_rows(made_of, reads, "reads", sources.agreement)
-    of_software = [row for row in agreed if row.get("topic") == SOFTWARE]
-    if of_software:
-        made_of = {row.get(SCORES_SHA256, "") for row in of_software}
-        _refuse_of_other_rows(made_of, scores, "scores", sources.agreement)
     return agreed
 
 
@@ -245,6 +241,15 @@ def _provenance(
         if folder:
             refuse_others_left_out(made.get(what, {}), left, what.lower())
     return made
+
+
+def _refuse_of_other_scores(agreed: Rows, scores: Rows, folder: Path | None) -> None:
+    """Where the agreement has figures of the software; asked last: that others are left out says more."""
+    from masi_vision.stats.panel import SOFTWARE
+
+    made_of = {row.get(SCORES_SHA256, "") for row in agreed if row.get("topic") == SOFTWARE}
+    if folder and made_of:
+        _refuse_of_other_rows(made_of, scores, "scores", folder)
 
 
 def _refuse_of_other_rows(made_of: Collection[str], rows: Rows, what: str, folder: Path) -> None:

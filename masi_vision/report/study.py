@@ -379,6 +379,7 @@ def study_page(report: StudyReport) -> str:
         of_endpoint=of_endpoint,
         p_of=p_text,
         headline=_headline,
+        code_of=_code_of,
     )
 
 
@@ -392,6 +393,12 @@ def endpoint_name(protocol: Mapping[str, Any] | None) -> str:
     column = str(protocol["endpoint"]) if protocol else "endpoint"
     names = {"mmasi": "mMASI", "masi": "MASI", AMOUNT: "amount of pigment (OD)"}
     return names.get(column, column.replace("_", " "))
+
+
+def _code_of(made: Mapping[str, Any]) -> str:
+    """Which state of the code, where what it made tells."""
+    code = made.get("code_sha256")
+    return f", code {str(code)[:12]}" if code else ""
 
 
 def _headline(text: str) -> str:

@@ -326,3 +326,9 @@ def test_nothing_printed_lies_beyond_the_edge_of_a_page_and_pages_are_numbered(w
         words = [box for box in page._page_box.descendants() if hasattr(box, "text")]
         assert f"{number} / {len(pages)}" in " ".join(box.text for box in words)
         assert max(box.position_x + box.width for box in words) <= page.width - 60  # 16 mm
+
+
+def test_the_page_tells_which_state_of_the_code_scored():
+    page = study_page(StudyReport("S", RUN | {"code_sha256": "0123456789abcdef"}, SCORES))
+    assert "masi_vision 9.9.9, code 0123456789ab<" in page
+    assert "masi_vision 9.9.9<" in study_page(StudyReport("S", RUN, SCORES))  # of a version before

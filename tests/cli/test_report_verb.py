@@ -53,7 +53,8 @@ def test_a_study_becomes_a_page_with_its_figures(study, tmp_path):
     for file in (tmp_path / "outcome" / "protocol.json", tmp_path / "agreement" / "agreement.json"):
         told = json.loads(file.read_text())
         made = told.get("provenance", told)
-        assert f"<td>masi_vision {made['version']}, {made['made_utc']}" in page
+        code = made["code_sha256"][:12]
+        assert f"<td>masi_vision {made['version']}, code {code}, {made['made_utc']}" in page
         for option, digest in made["tables_sha256"].items():
             assert f"<br>{option} <code>{digest}</code>" in page
     again = masi("report", study / "results", "--out", tmp_path / "report")

@@ -6,6 +6,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from named_photos import write_noise_study
 from verbs import masi, table
 
 from masi_vision.blinding.key import opened
@@ -30,13 +31,7 @@ DAMAGED = ("P08", "visit-6", "left")
 def made(tmp_path_factory):
     """A coded set of eight patients, every visit with a hidden repeat; one photo cannot be read."""
     folder = tmp_path_factory.mktemp("trial")
-    rng = np.random.default_rng(0)
-    for patient in PATIENTS:
-        for visit in VISITS:
-            place = folder / "study" / patient / visit
-            place.mkdir(parents=True)
-            cv2.imwrite(str(place / "front.png"), rng.integers(30, 230, (64, 64, 3), dtype=np.uint8))
-    (folder / "study" / DAMAGED[0] / DAMAGED[1] / f"{DAMAGED[2]}.png").write_bytes(b"no photo")
+    write_noise_study(folder / "study", PATIENTS, VISITS, ("front",), DAMAGED)
     (folder / "passphrase").write_text(PASSPHRASE, encoding="utf-8")
     (folder / "safe").mkdir()
     with pytest.MonkeyPatch.context() as patch:

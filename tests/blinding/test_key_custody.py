@@ -9,8 +9,8 @@ import stat
 from dataclasses import replace
 
 import cv2
-import numpy as np
 import pytest
+from named_photos import write_noise_study
 from verbs import masi, table
 
 from masi_vision.batch.study import visits_of
@@ -37,14 +37,7 @@ def chance_warns_of_nothing(monkeypatch):
 def made(tmp_path_factory):
     """A trial of three patients, coded, with one photo that cannot be read."""
     folder = tmp_path_factory.mktemp("trial")
-    rng = np.random.default_rng(0)
-    for patient in PATIENTS:
-        for visit in VISITS:
-            place = folder / "study" / patient / visit
-            place.mkdir(parents=True)
-            for view in ("front", "left"):
-                cv2.imwrite(str(place / f"{view}.png"), rng.integers(30, 230, (64, 64, 3), dtype=np.uint8))
-    (folder / "study" / DAMAGED[0] / DAMAGED[1] / f"{DAMAGED[2]}.png").write_bytes(b"no photo")
+    write_noise_study(folder / "study", PATIENTS, VISITS, ("front", "left"), DAMAGED)
     (folder / "passphrase").write_text(PASSPHRASE, encoding="utf-8")
     (folder / "safe").mkdir()
     with pytest.MonkeyPatch.context() as patch:

@@ -175,3 +175,21 @@ def found_in(folder: Path, planted: list[str]) -> list[str]:
             f"{file.name}: {words}" for words in planted if any(form in data for form in forms_of(words))
         ]
     return hits
+
+
+def write_noise_study(folder, patients, visits, views, damaged):
+    """A study of small pictures of noise, no two alike, with one file more that is no photo.
+
+    Parameters
+    ----------
+    damaged : (str, str, str)
+        Patient, visit and view of what cannot be read.
+    """
+    rng = np.random.default_rng(0)
+    for patient in patients:
+        for visit in visits:
+            (folder / patient / visit).mkdir(parents=True)
+            for view in views:
+                picture = rng.integers(30, 230, (64, 64, 3), dtype=np.uint8)
+                cv2.imwrite(str(folder / patient / visit / f"{view}.png"), picture)
+    (folder / damaged[0] / damaged[1] / f"{damaged[2]}.png").write_bytes(b"no photo")

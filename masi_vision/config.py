@@ -20,9 +20,11 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -71,6 +73,14 @@ class ScaleSettings(Section):
     homogeneity_cut_points: HomogeneityCutPoints
     nose_counts_toward: MidlineRegion | None
     upper_lip_counts_toward: MidlineRegion | None
+    fitted_to_models: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """``models_sha256`` of those whose measures `masi calibrate` fitted the cut points to; None: of none."""
+
+    @model_serializer(mode="wrap")
+    def _without_unsaid(self, values_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Settings that were fitted to no models have the hash that they had before this could be said."""
+        values: dict[str, Any] = values_of(self)
+        return {name: one for name, one in values.items() if name != "fitted_to_models" or one}
 
     @model_validator(mode="after")
     def _floor_below_area(self) -> ScaleSettings:
@@ -408,6 +418,10 @@ def checked(kind: type[_Kind], values: Mapping[Any, Any], file: Path | str, ship
         what = "option" if str(file).startswith("--") else "file"
         other = {one["type"] for one in error.errors()} & {"missing", "extra_forbidden"}
         hint = " A file of another version of masi_vision has other keys." if other else ""
+        if kind is Settings and values.keys() & QualitySettings.model_fields.keys():
+            hint = " It holds limits of quality: name it with --quality."
+        if kind is QualitySettings and values.keys() & Settings.model_fields.keys():
+            hint = " It holds settings of scoring: name it without --quality."
         raise SettingsError(
             f"{file} does not hold usable settings:\n{problems}\n"
             f"Correct the {what}; the shipped configs/{shipped} explains every value.{hint}"

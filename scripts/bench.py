@@ -8,6 +8,7 @@ Takes about eight minutes on two idle cores. The row of the plain U-Net needs Py
 from __future__ import annotations
 
 import argparse
+import compileall
 import contextlib
 import importlib.util
 import json
@@ -50,6 +51,8 @@ def main() -> None:
     import cv2
 
     cv2.setNumThreads(1)
+    # As an installation does; a checkout may be told not to.
+    compileall.compile_dir(README.parents[1] / "masi_vision", quiet=1)
     figures: Figures = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -58,16 +58,17 @@ def batch(
 
     if dry_run and watch:
         raise StudyError("--dry-run looks once, and --watch goes on looking. Expected one of them.")
+    chosen = load_settings(settings, quality, accept=accept or ())
     order = StudyOrder(
         study,
         out,
-        load_settings(settings, quality, accept=accept or ()),
+        chosen,
         pictures=(OVERLAYS,) * overlays + (MASKS,) * save_masks,
         workers=workers,
         time_limit_s=time_limit,
         shard=None if shard is None else _shard(shard),
         cluster=cluster,
-        models=chosen_models(models),
+        models=chosen_models(models, chosen),
     )
     return run_study(order, dry_run=dry_run, watch_every_s=every if watch else None)
 

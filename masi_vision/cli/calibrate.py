@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from masi_vision.config import Settings
     from masi_vision.stats.calibration import Calibration
 
-_DARKNESS = "darkness_cut_points_od"
+_DARKNESS, _OF_MODELS = "darkness_cut_points_od", "fitted_to_models"
 _FLAGS = ("undecided_fraction", "disagreement_fraction")
 """Settings of the pigment map that flag a region and measure nothing."""
 
@@ -74,7 +74,10 @@ def calibrate(
         raise StatsError(" ".join(map(str, failed)))
     made = {name: fit for name, fit in fits.items() if not isinstance(fit, StatsError)}
     text, first = file.read_text(encoding="utf-8"), base.scale.darkness_cut_points_od[0]
-    write_file(out, rewritten(text, made, first, _measured_by(measures.parent)))
+    measured_by, models = _measured_by(measures.parent)
+    if failed and base.scale.fitted_to_models:  # what stays as it was still belongs to those of before
+        models = base.scale.fitted_to_models
+    write_file(out, rewritten(text, made, first, measured_by, models))
     try:
         written = load_settings(out)
     except SettingsError as error:
@@ -114,7 +117,8 @@ def _refuse_other_settings(results: Path, base: Settings, file: Path) -> None:
     if used is None:
         typer.echo(f"Which settings made {results / 'regions.csv'} is not known: no run.json lies beside it.")
         return
-    of_measures = {name for name in ScaleSettings.model_fields if not name.endswith(("points", "points_od"))}
+    of_grades = ("points", "points_od", _OF_MODELS)
+    of_measures = {name for name in ScaleSettings.model_fields if not name.endswith(of_grades)}
     now = base.model_dump(mode="json")
     other = [
         f"{section}.{key}"
@@ -137,18 +141,23 @@ def _tell_first(before: float, now: float) -> None:
         )
 
 
-def _measured_by(results: Path) -> str:
-    """What made the measures, in words: cut points belong to the models that measured."""
+def _measured_by(results: Path) -> tuple[str, str]:
+    """What made the measures, in words, and the hash of the models, "" where it is not known."""
     from masi_vision.report.tables import models_hash, run_of
 
     run = run_of(results)
     if run is None or not {"version", "models", "models_sha256"} <= run.keys():
-        return "unknown models"
-    models = f"the models {run['models']} (models_sha256 {models_hash(run['models_sha256'])})"
-    return f"masi_vision {run['version']} with {models}"
+        return "unknown models", ""
+    return f"masi_vision {run['version']} with the models {run['models']}", models_hash(run["models_sha256"])
 
 
-def rewritten(text: str, found: Mapping[str, Calibration], threshold_od: float, measured_by: str) -> str:
+def rewritten(
+    text: str,
+    found: Mapping[str, Calibration],
+    threshold_od: float,
+    measured_by: str,
+    models_sha256: str = "",
+) -> str:
     """The settings with new cut points, each with its origin beside it.
 
     Parameters
@@ -157,10 +166,14 @@ def rewritten(text: str, found: Mapping[str, Calibration], threshold_od: float, 
         The first cut point of darkness in use: what is fitted begins at the second.
     measured_by : str
         What made the measures.
+    models_sha256 : str
+        Of the models among it: cut points belong to those that measured. "" where they are not known.
     """
     from masi_vision.stats.calibration import first_cut
 
+    text = re.sub(rf"^  {_OF_MODELS}: .*\n", "", text, flags=re.MULTILINE)
     day = datetime.now(UTC).date().isoformat()
+    last = list(found)[-1]
     for name, fit in found.items():
         points, note = fit.cut_points, ""
         if name == _DARKNESS:
@@ -173,6 +186,8 @@ def rewritten(text: str, found: Mapping[str, Calibration], threshold_od: float, 
             f"  # Fitted by masi calibrate on {day}{note}:\n  # {_facts(fit)}.\n"
             f"  # Of measures by {measured_by}: fit again where others measure.\n  {name}: {_list(points)}"
         )
+        if models_sha256 and name == last:
+            line += f"\n  {_OF_MODELS}: {models_sha256}"
         text, changed = re.subn(rf"^  {name}: .*$", line, text, flags=re.MULTILINE)
         if changed != 1:
             raise SettingsError(

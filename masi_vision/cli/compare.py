@@ -36,6 +36,6 @@ def compare(
     from masi_vision.config import load_settings
 
     chosen = load_settings(settings, quality, accept=accept or ())
-    folder = chosen_models(models)
+    folder = chosen_models(models, chosen)
     order = ChangeOrder(tuple(paths), out, chosen, baseline, not no_pictures, overwrite, folder)
     return compare_and_show(order)

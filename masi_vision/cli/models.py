@@ -10,6 +10,7 @@ import typer
 from masi_vision.cli.door import DONE, MUST_CHANGE, verb
 
 if TYPE_CHECKING:
+    from masi_vision.config import Settings
     from masi_vision.visit.models import Models
 
 models = typer.Typer(help="Models to score with: list, add, verify, use.", no_args_is_help=True)
@@ -107,13 +108,15 @@ def use(name: Annotated[str, typer.Argument(help="Name of added models, or shipp
     return DONE
 
 
-def chosen_models(choice: str | None) -> Path | None:
+def chosen_models(choice: str | None, settings: Settings | None = None) -> Path | None:
     """Folder of the models that a run works with; None for the shipped ones. Others are named on stderr.
 
     Parameters
     ----------
     choice : str or None
         As given by --models; None for the models in use.
+    settings : Settings, optional
+        By which is graded: cut points that were fitted to the measures of other models are told on stderr.
 
     Raises
     ------
@@ -122,7 +125,25 @@ def chosen_models(choice: str | None) -> Path | None:
     """
     from masi_vision.visit.store import folder_of
 
-    return None if folder_of(choice) is None else opened_models(choice)[0]
+    folder = None if folder_of(choice) is None else opened_models(choice)[0]
+    if settings is not None and settings.scale.fitted_to_models is not None:
+        _tell_cut_points(settings.scale.fitted_to_models, folder)
+    return folder
+
+
+def _tell_cut_points(fitted_to: str, folder: Path | None) -> None:
+    from masi_vision.report.tables import models_hash
+    from masi_vision.visit.models import open_models
+
+    measuring = open_models(folder)
+    found = models_hash(measuring.sha256)
+    if found != fitted_to:
+        typer.echo(
+            "masi: the cut points of the settings were fitted to measures of models with the hash "
+            f"{fitted_to[:8]}, and {measuring.name} ({found[:8]}) measure. Expected the same ones: name them "
+            "with --models, or fit the cut points again with masi calibrate.",
+            err=True,
+        )
 
 
 def opened_models(choice: str | None) -> tuple[Path | None, Models]:

@@ -39,6 +39,6 @@ def score(
     from masi_vision.config import load_settings
 
     chosen = load_settings(settings, quality, accept=accept or ())
-    folder = chosen_models(models)
+    folder = chosen_models(models, chosen)
     order = Order(tuple(paths), out, chosen, save_masks, not no_overlays, overwrite, folder)
     return score_and_show(order, as_json=as_json)

@@ -183,9 +183,11 @@ def _known_errors(card: Mapping[str, Any], folder: Path) -> tuple[dict[str, Meas
         if lacking := {learned.METHOD, rules.METHOD} - errors.keys():
             raise KeyError(min(lacking))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
+        by = f", written by masi_vision {card['masi_vision']}" if card.get("masi_vision") else ""
         raise ModelError(
-            f"{folder.name}/{PIGMENT_CARD} has no usable tables of errors ({type(error).__name__}: {error}). "
-            f"Expected errors by {learned.METHOD} and {rules.METHOD}, and change_error. {remedy(folder)}"
+            f"{folder.name}/{PIGMENT_CARD}{by}, has no usable tables of errors ({type(error).__name__}: "
+            f"{error}). Expected errors by {learned.METHOD} and {rules.METHOD}, and change_error, as "
+            f"masi_vision {__version__} writes them. {remedy(folder)}"
         ) from error
     return errors, change
 

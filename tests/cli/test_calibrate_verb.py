@@ -370,8 +370,17 @@ def test_measures_of_a_stopped_run_or_of_other_settings_are_refused(panel, tmp_p
     dumped |= {"models": "site-a", "models_sha256": {"a.onnx": "0" * 64}}
     (tmp_path / "run.json").write_text(json.dumps(dumped), encoding="utf-8")
     assert calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml").exit_code == 0
-    told = f"masi_vision 0.0.9 with the models site-a (models_sha256 {models_hash(dumped['models_sha256'])})"
-    assert f"# Of measures by {told}: fit again" in (tmp_path / "mine.yaml").read_text(encoding="utf-8")
+    hashed = models_hash(dumped["models_sha256"])
+    text = (tmp_path / "mine.yaml").read_text(encoding="utf-8")
+    assert "# Of measures by masi_vision 0.0.9 with the models site-a: fit again" in text
+    assert text.count(f"\n  fitted_to_models: {hashed}\n") == 1
+    fitted = load_settings(tmp_path / "mine.yaml")
+    assert fitted.scale.fitted_to_models == hashed
+    # Fitted again to measures of nobody knows which models, it belongs to none.
+    (tmp_path / "run.json").unlink()
+    again = ("--settings", tmp_path / "mine.yaml", "--out", tmp_path / "again.yaml")
+    assert calibrate(reads, "--measures", measures, *again).exit_code == 0
+    assert load_settings(tmp_path / "again.yaml").scale.fitted_to_models is None
 
 
 def test_measures_in_per_cent_and_reads_of_the_nose(panel, tmp_path):

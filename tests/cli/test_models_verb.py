@@ -166,6 +166,25 @@ def test_scores_of_other_models_name_them_in_every_table_and_batch_writes_the_sa
         assert (batched / name).read_bytes() == (scored / name).read_bytes(), name
 
 
+def test_cut_points_that_were_fitted_to_other_models_are_told_by_every_verb_that_grades(
+    trained, visit, tmp_path
+):
+    shutil.copytree(visit / "P01" / "visit-1", visit / "P01" / "visit-2")
+    mine = tmp_path / "mine.yaml"
+    hashed = models_hash(open_models(trained).sha256)
+    text = masi("config", "show").stdout.replace("scale:\n", f"scale:\n  fitted_to_models: {hashed}\n", 1)
+    mine.write_text(text, encoding="utf-8")
+    for number, verb in enumerate((("score", "--no-overlays"), ("batch",), ("compare", "--no-pictures"))):
+        call = (verb[0], visit, *verb[1:], "--settings", mine)
+        others = masi(*call, "--out", tmp_path / f"others-{number}")
+        assert (
+            "masi: the cut points of the settings were fitted to measures of models with the hash "
+            f"{hashed[:8]}, and shipped ({short(shipped_models())}) measure."
+        ) in others.stderr
+        own = masi(*call, "--out", tmp_path / f"own-{number}", "--models", trained)
+        assert "cut points" not in own.stderr
+
+
 def test_models_in_use_score_until_the_option_names_others(trained, visit, tmp_path):
     masi("models", "add", trained)
     masi("models", "use", "site-a")

@@ -71,6 +71,13 @@ def test_a_file_of_limits_is_checked_alone(tmp_path):
     none = masi("config", "validate")
     assert none.exit_code == 2
     assert "No file was named" in none.stderr
+    mixed_up = masi("config", "validate", limits)
+    assert mixed_up.exit_code == 2
+    assert "It holds limits of quality: name it with --quality." in " ".join(mixed_up.stderr.split())
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(masi("config", "show").stdout, encoding="utf-8")
+    mixed_up = masi("config", "validate", "--quality", mine)
+    assert "It holds settings of scoring: name it without" in " ".join(mixed_up.stderr.split())
 
 
 def test_a_settings_file_with_a_mistake_is_refused_in_a_sentence(tmp_path):

@@ -238,9 +238,11 @@ def test_what_to_do_about_the_shipped_models_is_to_install_again(monkeypatch, fo
 )
 def test_a_card_without_tables_of_errors_is_refused(folder, errors):
     change_card(folder, PIGMENT_CARD, errors=errors)
-    with pytest.raises(ModelError, match=r"site-a/pigment.json has no usable tables of errors \(") as caught:
+    with pytest.raises(
+        ModelError, match=r"site-a/pigment.json.*, has no usable tables of errors \("
+    ) as caught:
         open_models(folder)
-    assert "Expected errors by learned-1 and classical-1, and change_error." in str(caught.value)
+    assert "Expected errors by learned-1 and classical-1, and change_error, as" in str(caught.value)
 
 
 @pytest.mark.parametrize(

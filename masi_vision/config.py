@@ -12,7 +12,7 @@ import re
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -59,6 +59,11 @@ class Section(BaseModel):
     """Keys of a file of settings: no key may lack or be unknown, no value of another kind."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values, which are checked like those of a file; pydantic's own checks nothing."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self).model_validate(values | dict(update or {}))
 
 
 _Kind = TypeVar("_Kind", bound=Section)
@@ -379,9 +384,9 @@ def load_settings(
     file = shipped_file("configs", "scoring.yaml") if path is None else Path(path)
     limits_file = shipped_file("configs", "quality.yaml") if quality is None else Path(quality)
     limits = checked(QualitySettings, read_yaml(limits_file), limits_file, "quality.yaml")
-    limits = limits.model_copy(update={"accepted": (*limits.accepted, *accept)})
     if accept:
-        limits = checked(QualitySettings, limits.model_dump(mode="json"), "--accept", "quality.yaml")
+        more = {"accepted": [*limits.accepted, *accept]}
+        limits = checked(QualitySettings, limits.model_dump(mode="json") | more, "--accept", "quality.yaml")
     values = read_yaml(file)
     if "quality" in values:
         raise SettingsError(f"{file} has a section quality. Expected it in a file of its own: quality.yaml.")

@@ -57,9 +57,12 @@ HALF_FOREHEAD_TWENTIETHS, MALAR_TWENTIETHS, HALF_CHIN_TWENTIETHS = 3, 6, 1
 MSI_LEFT_TENTHS, MSI_RIGHT_TENTHS, MSI_NOSE_TENTHS = 4, 4, 2
 
 
-def _check_whole(name: str, value: object, highest: int) -> None:
-    if type(value) is not int or not 0 <= value <= highest:  # type(): True is no grade
+def _whole(name: str, value: int, highest: int) -> int:
+    """A whole number of the scale, also of numpy or pandas; True is none."""
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_whole or not 0 <= value <= highest:
         raise ValueError(f"{name} must be a whole number in 0..{highest}, got {value!r}")
+    return int(value)
 
 
 def _check_between(name: str, value: float, highest: float) -> None:
@@ -93,10 +96,10 @@ class RegionGrade:
 
     def __post_init__(self) -> None:
         """Refuse a grade that the scale does not have."""
-        _check_whole("area", self.area, 6)
-        _check_whole("darkness", self.darkness, 4)
+        object.__setattr__(self, "area", _whole("area", self.area, 6))
+        object.__setattr__(self, "darkness", _whole("darkness", self.darkness, 4))
         if self.homogeneity is not None:
-            _check_whole("homogeneity", self.homogeneity, 4)
+            object.__setattr__(self, "homogeneity", _whole("homogeneity", self.homogeneity, 4))
         if self.area == 0 and (self.darkness or self.homogeneity):
             raise ValueError(
                 "a region with area 0 must have darkness 0 and homogeneity 0, "
@@ -133,8 +136,8 @@ class MsiGrade:
 
     def __post_init__(self) -> None:
         """Refuse a grade that the index does not have."""
-        _check_whole("area", self.area, 4)
-        _check_whole("pigmentation", self.pigmentation, 4)
+        object.__setattr__(self, "area", _whole("area", self.area, 4))
+        object.__setattr__(self, "pigmentation", _whole("pigmentation", self.pigmentation, 4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +149,9 @@ class MasiScore:
 
     def __post_init__(self) -> None:
         """Refuse a score that no face can have."""
-        _check_whole("mmasi_tenths", self.mmasi_tenths, 240)
+        _whole("mmasi_tenths", self.mmasi_tenths, 240)
         if self.masi_tenths is not None:
-            _check_whole("masi_tenths", self.masi_tenths, 480)
+            _whole("masi_tenths", self.masi_tenths, 480)
             if self.masi_tenths < self.mmasi_tenths:
                 raise ValueError(f"MASI must be mMASI or more, got {self.masi} and {self.mmasi}")
 

@@ -358,6 +358,14 @@ def test_a_checkout_finds_configs_beside_the_package():
     assert shipped_file("configs", "scoring.yaml").is_file()
 
 
+def test_a_copy_with_other_values_is_checked_like_a_file():
+    pigment = load_settings().pigment
+    assert pigment.model_copy(update={"lesion_probability": 0.6}).lesion_probability == 0.6
+    for wrong in ({"lesion_probability": 50.0}, {"lesion_probabilty": 0.6}, {"method": "classic"}):
+        with pytest.raises(ValidationError):
+            pigment.model_copy(update=wrong)
+
+
 def test_a_file_that_should_have_come_along_is_named_with_its_places():
     message = r"(?s)models/none\.onnx was not found\. Expected at .* or .*\. Install masi_vision again"
     with pytest.raises(SettingsError, match=message):

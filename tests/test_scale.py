@@ -293,6 +293,12 @@ def test_the_nose_is_not_a_region_of_masi():
 # grades that cannot exist
 
 
+def test_grades_of_a_table_of_numpy_are_whole_numbers_like_others():
+    made = RegionGrade(np.int64(3), np.uint8(2), np.int8(1))
+    assert made == RegionGrade(3, 2, 1)
+    assert {type(one) for one in (made.area, made.darkness, made.homogeneity)} == {int}
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -301,7 +307,8 @@ def test_the_nose_is_not_a_region_of_masi():
         ((True, 0), "area must be a whole number in 0..6, got True"),
         ((3.0, 0), "area must be a whole number in 0..6, got 3.0"),
         ((nan, 0), "area must be a whole number in 0..6, got nan"),
-        ((np.int64(3), 0), r"area must be a whole number in 0..6, got np.int64\(3\)"),
+        ((np.int64(7), 0), r"area must be a whole number in 0..6, got np.int64\(7\)"),
+        ((np.bool_(True), 0), r"area must be a whole number in 0..6, got np.True_"),
         (("3", 0), "area must be a whole number in 0..6, got '3'"),
         ((None, 0), "area must be a whole number in 0..6, got None"),
         ((1, 5), "darkness must be a whole number in 0..4, got 5"),

@@ -128,13 +128,15 @@ class FaceAtlas:
     version: str
 
     def __post_init__(self) -> None:
-        """Refuse an atlas whose parts do not fit together."""
+        """Refuse an atlas whose parts do not fit together, and make them read-only."""
         if self.nodes.shape != (N_NODES, 2):
             raise ValueError(f"nodes must have shape ({N_NODES}, 2), got {self.nodes.shape}")
         if self.triangles.max() >= N_NODES:
             raise ValueError(f"triangles must name nodes below {N_NODES}, got {self.triangles.max()}")
         if self.labels.max() > max(Subunit):
             raise ValueError(f"labels must be 0..{max(Subunit)}, got {self.labels.max()}")
+        for part in (self.nodes, self.triangles, self.labels, self.landmark_mean):
+            part.setflags(write=False)  # every later score of the process rests on them
 
     @property
     def face_width_px(self) -> float:

@@ -76,8 +76,15 @@ def transmitted(taken_od: Floats) -> Floats:
 def planted(linear_rgb: Floats, density_od: Floats) -> Floats:
     """The photo with pigment laid on, (H, W, 3) linear RGB.
 
+    Raises
+    ------
+    ValueError
+        The photo holds whole numbers, as a file does: those are not linear.
+
     Notes
     -----
     Optical densities add: out = in * 10 ** (-density * COLOUR).
     """
+    if not np.issubdtype(linear_rgb.dtype, np.floating):
+        raise ValueError(f"linear_rgb must be linear light in [0, 1], got {linear_rgb.dtype}")
     return np.asarray(linear_rgb * transmitted(density_od[..., None] * COLOUR), np.float32)

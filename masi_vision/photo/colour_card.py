@@ -130,6 +130,11 @@ def find_card(srgb: Pixels) -> Card | None:
     srgb : array of uint8 or uint16, (H, W, 3)
         Upright, RGB.
 
+    Raises
+    ------
+    ValueError
+        The numbers are others: no card would be found in them.
+
     Notes
     -----
     OpenCV's detector gives boxes, also where some patches are hidden. Which corner is which is settled here:
@@ -137,6 +142,8 @@ def find_card(srgb: Pixels) -> Card | None:
     nearest to the reference. Patches are read at full size, and boxes found in a reduced picture looked for
     once more in the full one.
     """
+    if srgb.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"srgb must be uint8 or uint16, got {srgb.dtype}")
     candidates: list[Card] = []
     longest = max(srgb.shape[:2])
     for scale in sorted({min(1.0, _SEARCH_SIDE_PX / longest), 1.0}):

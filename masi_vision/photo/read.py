@@ -56,9 +56,26 @@ class Photo:
 
     @classmethod
     def from_srgb(cls, srgb: Pixels, *, name: str = "array") -> Self:
-        """Make a photo of pixels that never were a file, at their full size."""
-        digest = hashlib.sha256(np.ascontiguousarray(srgb).tobytes()).hexdigest()
-        return cls(srgb, srgb.shape[:2], name, digest)
+        """Make a photo of pixels that never were a file, at their full size; they are copied.
+
+        Parameters
+        ----------
+        srgb : array of uint8 or uint16, (height, width, 3)
+            Upright, in the order red, green, blue, as a screen shows them: not linear. 16 bits are used to
+            their end.
+
+        Raises
+        ------
+        ValueError
+            It is no such array.
+        """
+        if not isinstance(srgb, np.ndarray):
+            raise ValueError(
+                f"srgb must be an array, got {type(srgb).__name__}. Of a picture of Pillow: "
+                'np.asarray(ImageOps.exif_transpose(picture).convert("RGB")).'
+            )
+        own = np.array(srgb, srgb.dtype.newbyteorder("="), order="C")
+        return cls(own, own.shape[:2], name, hashlib.sha256(own.tobytes()).hexdigest())
 
     def __repr__(self) -> str:
         """Name, size and depth, not the pixels."""
@@ -85,7 +102,8 @@ def read_photo(
         JPEG, PNG, TIFF (8 or 16 bit), WebP, BMP; HEIC and camera RAW with their extras. Told by content.
     min_side_px : int, optional
         The short side may be reduced to no fewer pixels than this [px]; full size where omitted. A JPEG
-        shrinks by 2, 4 or 8 while it is decoded, others by averaging whole blocks afterwards.
+        shrinks by 2, 4 or 8 while it is decoded, others by averaging whole blocks afterwards. To look at:
+        what is to be scored is given by its path, or read at full size.
     max_megapixels : float
         A file that declares more is refused before memory is taken [megapixel].
 

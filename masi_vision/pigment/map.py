@@ -45,7 +45,7 @@ class PigmentMap:
     method: str
 
     def __post_init__(self) -> None:
-        """Refuse maps that do not fit together or hold no numbers."""
+        """Refuse maps that do not fit together or hold no numbers, and make them read-only."""
         parts = ("density_od", "probability", "skin", "normal_rgb")
         shapes = {part: getattr(self, part).shape for part in parts}
         if len({shape[:2] for shape in shapes.values()}) > 1:
@@ -53,6 +53,8 @@ class PigmentMap:
             raise ValueError(f"{named} must have one height and width")
         if not np.isfinite(self.density_od).all() or self.density_od.min(initial=0) < 0:
             raise ValueError("density_od must be finite and not negative")
+        for part in parts:
+            getattr(self, part).setflags(write=False)
 
     @cached_property
     def lesion(self) -> npt.NDArray[np.bool_]:

@@ -27,11 +27,18 @@ _DARKEST = 1e-3
 def optical_density(linear_rgb: Floats) -> Floats:
     """-log10 of linear reflectance, (..., 3); values below 0.001 count as 0.001.
 
+    Raises
+    ------
+    ValueError
+        Of whole numbers, as a file holds them: those are not linear (`masi_vision.photo.srgb_to_linear`).
+
     Notes
     -----
     A factor in exposure or white balance adds a constant per channel, so a difference of two
     densities in one photo does not depend on it.
     """
+    if not np.issubdtype(linear_rgb.dtype, np.floating):
+        raise ValueError(f"linear_rgb must be linear light in [0, 1], got {linear_rgb.dtype}")
     light = np.maximum(linear_rgb, np.float32(_DARKEST))
     return np.asarray(np.log(light) * np.float32(-1 / np.log(10)), np.float32)  # faster than log10
 

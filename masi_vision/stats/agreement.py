@@ -64,11 +64,13 @@ def paired(one: Values, other: Values) -> tuple[Values, Values]:
     Raises
     ------
     ValueError
-        They are of other lengths, or fewer than three pairs are left.
+        They are of other lengths, one is infinite, or fewer than three pairs are left.
     """
-    first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    first, second = (np.ma.filled(np.ma.asarray(x, np.float64), np.nan) for x in (one, other))
     if first.shape != second.shape or first.ndim != 1:
         raise ValueError(f"two rows of one length are needed, got {first.shape} and {second.shape}")
+    if np.isinf(first).any() or np.isinf(second).any():
+        raise ValueError("a measurement is infinite: numbers are needed, NaN where one is missing")
     there = np.isfinite(first) & np.isfinite(second)
     if there.sum() < LEAST_PAIRS:
         raise ValueError(f"at least {LEAST_PAIRS} pairs are needed, got {there.sum()}")

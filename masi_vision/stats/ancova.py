@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -78,15 +78,18 @@ def ancova(
     Raises
     ------
     StatsError
-        The control or another arm is missing, too few patients are left, all baselines are the same within
-        their arms, or the follow-ups leave no rest.
+        The control or another arm is missing, a value is no number, too few patients are left, all baselines
+        are the same within their arms, or the follow-ups leave no rest.
 
     Notes
     -----
     follow-up = arm + slope x (baseline - mean baseline) + rest; the most powerful of the usual analyses where
     baseline and follow-up are taken (Vickers, BMC Medical Research Methodology 1 (2001) 6).
     """
+    arms = list(arms)  # of a column of pandas, `in` asks for a row's name
     names = [control, *sorted(set(arms) - {control})]
+    if not (np.isfinite(follow_up).all() and np.isfinite(baseline).all()):
+        raise StatsError("A follow-up or baseline is no number. Expected patients who have both.")
     if control not in arms or len(names) < 2:
         raise StatsError(
             f"The arms are {', '.join(sorted(set(arms)))}. Expected the control {control!r} and another."
@@ -140,6 +143,10 @@ def adjusted_p(
     Bonferroni; needs no distribution.
     """
     p = [one.p for one in differences]
+    if multiplicity not in get_args(Multiplicity):
+        raise StatsError(
+            f"multiplicity is {multiplicity!r}. Expected one of {', '.join(get_args(Multiplicity))}."
+        )
     if multiplicity == "none":
         return [float("nan")] * len(p)
     if len(p) == 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal, TypeVar
 
 from masi_vision.csv_table import MISSING, number_in
@@ -38,6 +39,14 @@ class Course:
     values: Mapping[str, float]
     readers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse values that are no numbers: a visit without one is left out."""
+        if strange := [visit for visit, value in self.values.items() if not isfinite(value)]:
+            raise StatsError(
+                f"{self.patient or 'A patient'} has {self.values[strange[0]]} at {strange[0]}. Expected a "
+                "number. Leave a visit out that has none."
+            )
 
 
 def arms_of(rows: Rows, name: str) -> dict[str, str]:

@@ -70,7 +70,7 @@ def reliability(table: Values) -> Reliability:
     ValueError
         Fewer than two raters, or fewer than two units that all of them graded.
     """
-    given = np.asarray(table, np.float64)
+    given = np.ma.filled(np.ma.asarray(table, np.float64), np.nan)
     given = given[complete_rows(given)]
     units, raters = given.shape
     if raters < 2 or units < 2:

@@ -218,13 +218,21 @@ def _both_scored(
     """Scores of both, made now or before, under the same settings, models and version."""
     for one in visits:
         if not isinstance(one, VisitScore | str | PathLike):
-            raise ValueError(f"what is compared must be a VisitScore, a folder or a photo, got {type(one)}")
+            raise ValueError(
+                f"what is compared must be a VisitScore, or the path of a folder or photo, got {type(one)}. "
+                'Of a Photo: score_visit({"front": photo}).'
+            )
     first, second = (
         one if isinstance(one, VisitScore) else score_visit(one, settings, models=models) for one in visits
     )
     asked = provenance_of(settings, models)
     for visit in (first, second):
         _check_alike(visit, asked)
+        if any(photo.regions and photo.measures is None for photo in visit.photos):
+            raise ValueError(
+                f"{visit.visit or 'A visit'} has lost the measures of its photos. Expected the results of "
+                "score_visit as they were: score its photos again."
+            )
     return first, second
 
 
@@ -328,9 +336,9 @@ def _check_alike(visit: VisitScore, asked: Provenance) -> None:
     made = visit.provenance
     if made != asked:
         raise ValueError(
-            f"{visit.visit} was scored by {_told(made)}; the comparison asks for {_told(asked)}. Expected "
-            "one version, one set of models and one of settings. Score both visits again, or name those "
-            "that they were scored with."
+            f"{visit.visit or 'A visit'} was scored by {_told(made)}; the comparison asks for {_told(asked)}."
+            " Expected one version, one set of models and one of settings. Score both visits again, or name "
+            "those that they were scored with."
         )
 
 

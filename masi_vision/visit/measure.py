@@ -57,6 +57,11 @@ class PhotoMeasures:
     corrected_rgb: Floats
     card: Correction | Refusal | None = None
 
+    def __post_init__(self) -> None:
+        """Make read-only what a later comparison reads again."""
+        for part in (self.codes, self.corrected_rgb):
+            part.setflags(write=False)
+
     def photo_lesion(self, window: Window) -> Floats:
         """How far each pixel of a window of the photo lies in a lesion, (h, w): above 0.5 it does."""
         drawn = self.face.alignment.to_photo(self.pigment.lesion.astype(np.float32), window)

@@ -176,6 +176,11 @@ def score_photo(
     settings, models = usable_settings(settings), usable_models(models)
     if view not in VIEWS:
         raise ValueError(f"view must be one of {', '.join(VIEWS)}, got {view!r}")
+    if not isinstance(source, str | PathLike | Photo):
+        raise ValueError(
+            f"source must be a path or a Photo, got {type(source).__name__}. Of pixels in memory: "
+            "Photo.from_srgb(array), upright sRGB of uint8 or uint16."
+        )
     name = source.name if isinstance(source, Photo) else printable_name(source)
     provenance = provenance_of(settings, models)
     findings: tuple[Finding, ...] = ()
@@ -221,7 +226,7 @@ def score_photo(
 
 
 def score_visit(
-    paths: Mapping[View, str | PathLike[str]] | str | PathLike[str],
+    paths: Mapping[View, str | PathLike[str] | Photo] | str | PathLike[str],
     settings: Settings | None = None,
     *,
     patient: str = "",
@@ -232,7 +237,7 @@ def score_visit(
 
     Parameters
     ----------
-    paths : mapping of view to path, or a path
+    paths : mapping of view to path or Photo, or a path
         A lone path is a visit folder or a front photo.
 
     Notes

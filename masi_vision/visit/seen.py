@@ -29,6 +29,8 @@ from masi_vision.visit.models import Models
 READ_SIDE_PX = 720
 """Short side to which a photo may be reduced while it is read: a face that fills 45 % of it has the
 pixels of the aligned frame. A smaller face makes the photo be read again, larger."""
+_NEARLY = 1.1
+"""By so much the face may be smaller than in the aligned frame, and counts as of its size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,16 +91,29 @@ def _photo_and_face(
 ) -> tuple[Photo, FaceRegions]:
     """Read no more pixels than the aligned frame needs."""
     if isinstance(source, Photo):
-        return source, _find(source, settings, models)
+        face = _find(source, settings, models)
+        _refuse_reduced(source, face, settings)
+        return source, face
     limit = settings.reading.max_megapixels
     photo = read_photo(source, min_side_px=READ_SIDE_PX, max_megapixels=limit)
     face = _find(photo, settings, models)
     lacking = models.face.atlas.face_width_px / face.face_width_px
-    if lacking > 1.1 and photo.scale < 1:
+    if lacking > _NEARLY and photo.scale < 1:
         larger = ceil(min(photo.srgb.shape[:2]) * lacking)
         photo = read_photo(source, min_side_px=larger, max_megapixels=limit)
         face = _find(photo, settings, models)
     return photo, face
+
+
+def _refuse_reduced(photo: Photo, face: FaceRegions, settings: Settings) -> None:
+    """Refuse a photo that was read smaller than scoring would have read it: its score would be another."""
+    lacks = face.face_width_px < face.atlas.face_width_px / _NEARLY
+    if photo.scale < 1 and (lacks or settings.quality.colour_card.use != "ignore"):
+        raise ValueError(
+            f"{photo.name} was read at {photo.scale:.3g} of its size, its face {face.face_width_px:.0f} px "
+            f"wide. Expected {face.atlas.face_width_px:.0f} px, and all pixels where a colour card is looked "
+            "for. Give its path, or read it without min_side_px."
+        )
 
 
 def _find(photo: Photo, settings: Settings, models: Models) -> FaceRegions:

@@ -118,3 +118,8 @@ def test_planted_pigment_is_what_the_map_measures():
         ).density_od
         assert np.corrcoef(found.ravel(), density.ravel())[0, 1] > 0.9
         assert 0.4 * density.max() < found.max() < 1.1 * density.max()
+
+
+def test_pixels_of_a_file_are_not_linear_light_to_plant_on():
+    with pytest.raises(ValueError, match=r"linear light in \[0, 1\], got uint8"):
+        planted(np.full((2, 2, 3), 128, np.uint8), np.zeros((2, 2), np.float32))

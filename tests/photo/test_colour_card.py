@@ -279,3 +279,8 @@ def test_drift_is_nothing_between_equal_photographs_and_counts_exposure():
 def test_a_card_of_the_wrong_kind_is_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match=r"a card has 4 corners and 24 patches, got .*\(23, 3\)"):
         replace(read(TRUE_LINEAR), linear_rgb=np.zeros((23, 3)))
+
+
+def test_a_card_is_looked_for_in_pixels_of_a_file_alone():
+    with pytest.raises(ValueError, match="srgb must be uint8 or uint16, got float64"):
+        find_card(np.zeros((64, 64, 3)))

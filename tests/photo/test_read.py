@@ -658,6 +658,18 @@ def test_a_senseless_argument_is_a_mistake_of_the_caller(tmp_path):
         read_photo(tmp_path, min_side_px=0)
     with pytest.raises(ValueError, match=r"shape \(H, W, 3\), got float64 \(2, 2, 3\)"):
         Photo.from_srgb(np.zeros((2, 2, 3)))
+    with pytest.raises(ValueError, match=r"srgb must be an array, got Image\. Of a picture of Pillow"):
+        Photo.from_srgb(Image.new("RGB", (4, 4)))
+
+
+def test_a_photo_of_pixels_stays_what_it_was_when_they_are_used_again():
+    pixels = skin().copy()
+    photo, before = Photo.from_srgb(pixels), pixels.copy()
+    pixels[:] = 0
+    assert np.array_equal(photo.srgb, before)
+    assert photo.sha256 == Photo.from_srgb(before[:, ::-1][:, ::-1]).sha256
+    swapped = (before.astype(np.uint16) * 257).astype(">u2")
+    assert np.array_equal(Photo.from_srgb(swapped).srgb, swapped)
 
 
 def test_photos_can_be_read_side_by_side(tmp_path):

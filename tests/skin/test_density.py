@@ -66,3 +66,8 @@ def test_the_filter_is_the_best_linear_guess_of_melanin_on_mixed_skin():
     seen = seen + rng.normal(0, spread["rest"], (count, 3))
     fitted, *_ = np.linalg.lstsq(seen, amounts["melanin"], rcond=None)
     np.testing.assert_allclose(melanin_filter(), fitted / (fitted @ MELANIN), atol=0.02)
+
+
+def test_pixels_of_a_file_have_no_optical_density():
+    with pytest.raises(ValueError, match=r"linear light in \[0, 1\], got uint8"):
+        optical_density(np.full((2, 2, 3), 128, np.uint8))

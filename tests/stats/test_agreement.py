@@ -182,3 +182,12 @@ def test_what_never_varies_has_no_interval():
     assert (beside.slope.value, np.isnan(beside.slope.low)) == (pytest.approx(-2), True)
     draws = by_patient(lambda rows: {"kappa": 1e-17 * float(rows.sum() % 3)}, [f"P{n}" for n in range(10)])
     assert np.isnan(draws["kappa"].low)
+
+
+def test_a_masked_value_is_missing_and_an_infinite_one_is_refused():
+    masked = np.ma.masked_equal([6.0, 3.0, 9.9, 99.0, 7.5], 99)
+    there = bland_altman(np.array([6.0, 3.0, 9.9, np.nan, 7.5]), np.ones(5))
+    assert bland_altman(masked, np.ones(5)) == there
+    assert there.pairs == 4
+    with pytest.raises(ValueError, match="a measurement is infinite"):
+        bland_altman(np.array([1.0, 2.0, 3.0, np.inf]), np.ones(4))

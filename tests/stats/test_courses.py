@@ -7,7 +7,7 @@ pytest.importorskip("scipy", reason="needs the extra stats")
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import AMOUNT
 from masi_vision.scale import MASI_REGIONS
-from masi_vision.stats.courses import arms_of, courses_of
+from masi_vision.stats.courses import Course, arms_of, courses_of
 
 ARMS = {"P1": "A", "P2": "B", "P3": "A"}
 
@@ -100,3 +100,8 @@ def test_a_hidden_repeat_is_no_part_of_the_endpoint():
     (one,) = courses_of(rows, {"P1": "A"}, "mmasi", "reads.csv")
     assert one.values == pytest.approx({"v1": (1 + 4) / 2})
     assert one.readers == {"v1": ("anna", "ben")}
+
+
+def test_a_visit_without_a_number_is_left_out_and_not_put_in_as_nan():
+    with pytest.raises(StatsError, match=r"P1 has nan at visit-2\. Expected a number\. Leave a visit out"):
+        Course("P1", "A", {"visit-1": 3.0, "visit-2": float("nan")})

@@ -155,3 +155,8 @@ def test_every_interval_of_small_tables_holds_its_value_or_is_none(seed):
             if one.value == one.value and one.low == one.low and one.high == one.high:
                 assert one.low <= one.value <= one.high
             assert not np.isinf(one.high)
+
+
+def test_a_masked_grade_is_missing():
+    table = np.array([[1.0, 2.0], [3.0, 3.5], [5.0, 4.0], [2.0, 99.0]])
+    assert reliability(np.ma.masked_equal(table, 99)) == reliability(np.where(table == 99, np.nan, table))

@@ -206,3 +206,14 @@ def test_the_fit_knows_nothing_of_the_unit(unit):
     assert (other.df, other.p) == pytest.approx((one.df, one.p), rel=1e-3)
     free = len(values) - design.shape[1]
     assert scaled.deviance == pytest.approx(plain.deviance + 2 * free * np.log(unit), rel=1e-6)
+
+
+def test_what_is_no_number_and_what_is_no_way_is_refused():
+    baseline, follow_up = np.array([5.0, 6, 7, 8, 9]), np.array([4.0, 6, 5, 8, 6])
+    arms = ["A", "B", "A", "B", "A"]
+    with pytest.raises(StatsError, match="is no number"):
+        ancova(np.where(baseline == 7, np.nan, follow_up), baseline, arms, "A")
+    with pytest.raises(
+        StatsError, match=r"multiplicity is 'bonferroni'\. Expected one of dunnett, holm, none"
+    ):
+        ancova(follow_up, baseline, arms, "A", multiplicity="bonferroni")

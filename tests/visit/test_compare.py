@@ -229,10 +229,18 @@ def test_an_unreadable_baseline_is_told_apart_from_an_unreadable_follow_up(visit
     assert (none.amount_before_od, none.amount_change_od) == (None, None)
 
 
+def test_results_without_their_measures_and_photos_alone_are_refused_with_what_to_give(visits):
+    bare = replace(visits[0], photos=tuple(replace(photo, measures=None) for photo in visits[0].photos))
+    with pytest.raises(ValueError, match="has lost the measures of its photos"):
+        compare_visits(bare, visits[1])
+    with pytest.raises(ValueError, match="Of a Photo: score_visit"):
+        compare_visits(visits[0].photos[0].measures.photo, visits[1])
+
+
 def test_photos_that_do_not_fit_over_each_other_are_not_compared(demo_visits):
     """As where one of them was misread: a change without common skin is no number."""
     settings = load_settings()
-    strict = settings.quality.registration_residual.model_copy(update={"fail": 1e-6})
+    strict = settings.quality.registration_residual.model_copy(update={"warn": None, "fail": 1e-6})
     quality = settings.quality.model_copy(update={"registration_residual": strict})
     chosen = settings.model_copy(update={"quality": quality})
     front = [score_visit({"front": visit / "front.jpg"}, chosen) for visit in demo_visits[:2]]

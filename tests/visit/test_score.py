@@ -617,6 +617,37 @@ def test_settings_that_are_a_path_are_refused_by_what_is_asked_for(demo_visits):
         score_photo(demo_visits[0] / "front.jpg", "mine.yaml")
 
 
+@pytest.mark.parametrize("source", [np.zeros((4, 4, 3), np.uint8), b"front.jpg", 7])
+def test_what_is_neither_a_path_nor_a_photo_is_refused_with_what_to_give(source):
+    with pytest.raises(ValueError, match=r"source must be a path or a Photo, got .*Photo\.from_srgb"):
+        score_photo(source)
+
+
+def test_a_photo_read_smaller_than_scoring_needs_is_a_mistake_of_the_caller(demo_visits, shipped, tmp_path):
+    large = cv2.resize(cv2.imread(str(demo_visits[0] / "front.jpg")), None, fx=3, fy=3)
+    cv2.imwrite(str(tmp_path / "front.png"), large)
+    small = read_photo(tmp_path / "front.png", min_side_px=112)
+    assert small.scale < 1
+    with pytest.raises(
+        ValueError, match=r"front.png was read at .* of its size, its face .* without min_side"
+    ):
+        score_photo(small, shipped)
+    card = shipped.quality.colour_card.model_copy(update={"use": "use"})
+    quality = shipped.quality.model_copy(update={"colour_card": card})
+    enough = read_photo(tmp_path / "front.png", min_side_px=720)
+    assert score_photo(enough, shipped).scores == score_photo(tmp_path / "front.png", shipped).scores
+    with pytest.raises(ValueError, match="all pixels where a colour card is looked for"):
+        score_photo(enough, shipped.model_copy(update={"quality": quality}))
+
+
+def test_what_a_result_holds_cannot_change_later_scores(demo_visits, shipped):
+    measures = score_photo(demo_visits[0] / "front.jpg", shipped).measures
+    held = (measures.face.atlas.labels, measures.codes, measures.corrected_rgb, measures.pigment.density_od)
+    for array in (*held, measures.pigment.probability, measures.photo.srgb):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
 def test_a_result_prints_in_a_few_lines(visit_of):
     lines = str(visit_of({"front": {"chin": region(0.2, 0.08)}})).splitlines()
     assert lines[0].startswith("visit: mMASI 0.4 (")

@@ -311,6 +311,17 @@ def blotched(good: Good, rng: Rng) -> Pixels:
     return np.clip(good.pixels + blotches, 0, 255).astype(np.uint8)
 
 
+def with_another(good: Good, rng: Rng) -> Pixels:
+    """Another face beside, from as large to six tenths: here the person's own, as in a mirror."""
+    share, height = rng.uniform(0.6, 1), good.pixels.shape[0]
+    other = cv2.resize(
+        good.pixels[:, ::-1], None, fx=float(share), fy=float(share), interpolation=cv2.INTER_AREA
+    )
+    above = int(rng.integers(height - len(other) + 1))
+    around = (above, height - len(other) - above, 0, 0)
+    return np.hstack([good.pixels, cv2.copyMakeBorder(other, *around, cv2.BORDER_REPLICATE)])
+
+
 DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "out of focus": (out_of_focus, 22),
     "moved": (moved, 22),
@@ -330,6 +341,7 @@ DEFECTS: dict[str, tuple[Callable[[Good, Rng], Pixels], int]] = {
     "noisy": (grainy, 22),
     "noisy, smeared": (smeared, 22),
     "blotches of colour": (blotched, 22),
+    "with another face": (with_another, 22),
 }
 MISNAMED = 24
 

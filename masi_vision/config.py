@@ -228,6 +228,7 @@ class QualitySettings(Section):
     """When a photo is good enough to be scored; `configs/quality.yaml` explains each."""
 
     face_width_px: AtLeast
+    other_face_fraction: AtMost
     blur_percent: AtMost
     noise_levels: AtMost
     jpeg_quality: AtLeast

@@ -29,6 +29,7 @@ ReasonCode = Literal[
     "too_large",
     "too_small",
     "no_face",
+    "other_face",
     "pose",
     "out_of_focus",
     "noisy",

@@ -48,6 +48,10 @@ _LEAST_SPREAD = 0.02  # six points nearer together than this share of the photo 
 # the weight of a subunit outside its own place, and by how much they speak against hidden skin inside
 # it. Chosen on the validation faces, together, by mean IoU.
 _BORDER_PX, _ASTRAY, _TRUST = 0.8, 0.07, 0.5
+# Another face is looked for where there is room for one, in widths of the face that was found. It is read where
+# the coarse pass is so sure, and believed when the fine pass is sure of this share of its skin. Chosen on photos
+# of one face, of which none in 709 has another then, and on pairs side by side (73 in 100 found, 82 at 0.5).
+_ROOM, _OTHER_PROBABILITY, _OTHER_SURE = 0.6, 0.9, 0.7
 # Where no face is seen in the whole photo, it is looked for in five parts of this share of its sides.
 _PART = 0.62
 
@@ -153,6 +157,35 @@ def find_face(picture: Pixels, models: FaceModels, *, min_probability: float) ->
                     _refuse_turned(picture, face, models, min_probability)
                 return face
     raise _no_face(best, min_probability)
+
+
+def widest_other(picture: Pixels, face: FaceRegions, models: FaceModels) -> float:
+    """Width of the widest other face beside the one that was found, px; 0 where none is seen.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8
+        sRGB, upright.
+    face : FaceRegions
+        What `find_face` found in it.
+    """
+    top, left, bottom, right = face.window(picture.shape)
+    height, width = picture.shape[:2]
+    beside = ((0, 0, height, left), (0, right, height, width), (0, 0, top, width), (bottom, 0, height, width))
+    widest = 0.0
+    for upper, first, lower, last in beside:
+        if min(lower - upper, last - first) < _ROOM * face.face_width_px:
+            continue
+        probability, seen = _coarse(picture[upper:lower, first:last], models)
+        if probability < _OTHER_PROBABILITY:
+            continue
+        other, astray = _read(picture, seen + np.array([first, upper], np.float32), probability, models)
+        if other is None or _sureness(other) < _OTHER_SURE or not _is_believed(other, astray, "whole"):
+            continue
+        x, y = other.alignment.landmarks[:, :2].mean(axis=0)
+        if first <= x < last and upper <= y < lower:  # not the same one read again
+            widest = max(widest, other.face_width_px)
+    return widest
 
 
 def _refuse_turned(picture: Pixels, face: FaceRegions, models: FaceModels, min_probability: float) -> None:

@@ -33,6 +33,7 @@ _RESULT_COLOURS: dict[Result, tuple[int, int, int]] = {  # Okabe and Ito: told a
 }
 _FOUND = {  # what a check says that did not pass, in a word or three
     "face_width_px": "face small",
+    "other_face_fraction": "another face",
     "blur_percent": "blurred",
     "noise_levels": "noisy",
     "jpeg_quality": "much compressed",

@@ -199,5 +199,5 @@ Faces found in {pictures} pictures without one: {wrong}.
 - Two readers were compared before this one was shipped, with the test figures of both in view (frontal 0.863 and 0.866).
   Against labels as the rules made them the one before agrees better (frontal 0.848; above, {uncorrected:.3f}): it learned their errors too.
 - Beards: light ones and stubble count as skin. Sunglasses: a rim of the lens may count to the cheek.
-- One face per photo: with two, the more certain one is read.
+- One face per photo: with two, the more certain one is read; the check `other_face_fraction` refuses most such photos.
 """

@@ -40,6 +40,7 @@ RESULTS: tuple[Result, ...] = ("pass", "warn", "accepted", "fail")
 
 REASONS: Mapping[str, ReasonCode] = {
     "face_width_px": "too_small",
+    "other_face_fraction": "other_face",
     "blur_percent": "out_of_focus",
     "noise_levels": "noisy",
     "jpeg_quality": "compressed",
@@ -280,6 +281,13 @@ def _of_photo(seen: SeenPhoto, view: View) -> Iterator[tuple[str, float | None, 
         width,
         f"The face is {width:.0f} px wide. Expected {{limit}} px. "
         "Use the camera's original file, or photograph from nearer.",
+    )
+    other = seen.other_width_px / face.face_width_px
+    yield (
+        "other_face_fraction",
+        other,
+        f"Another face is in the photo, {other:.0%} as wide as the one that is read. Expected {{limit}}. "
+        "Photograph the patient alone, or cut everybody else off.",
     )
     blur = blur_percent(seen)
     yield (

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from masi_vision.config import Settings
 from masi_vision.errors import NotScorable
 from masi_vision.face.atlas import Floats, Subunit
-from masi_vision.face.find import FaceRegions, find_face
+from masi_vision.face.find import FaceRegions, find_face, widest_other
 from masi_vision.photo import Photo, read_photo, srgb_to_linear
 from masi_vision.photo.colour_correction import (
     Correction,
@@ -45,12 +45,15 @@ class SeenPhoto:
         Subunit codes of visible skin in the aligned frame.
     card : Correction, Refusal or None
         What its colour card asks for, or why it is not trusted; None: none was found or looked for.
+    other_width_px : float
+        Of the widest other face beside it; 0 where none is seen.
     """
 
     photo: Photo
     face: FaceRegions
     codes: npt.NDArray[np.uint8]
     card: Correction | Refusal | None = None
+    other_width_px: float = 0.0
 
     @cached_property
     def linear_rgb(self) -> Floats:
@@ -73,7 +76,8 @@ def see_photo(source: str | PathLike[str] | Photo, settings: Settings, models: M
     """
     photo, face = _photo_and_face(source, settings, models)
     codes = np.where(_within(photo, face), face.frame_codes(), Subunit.NONE).astype(np.uint8)
-    return SeenPhoto(photo, face, codes, _colour_card(source, settings))
+    other_width_px = widest_other(srgb8(photo), face, models.face)
+    return SeenPhoto(photo, face, codes, _colour_card(source, settings), other_width_px)
 
 
 def _colour_card(source: str | PathLike[str] | Photo, settings: Settings) -> Correction | Refusal | None:

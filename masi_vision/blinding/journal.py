@@ -54,7 +54,7 @@ def note(journal: Path, **facts: Any) -> str:
     except OSError as error:
         raise OutputError(
             f"{journal} cannot be written ({reason_of(error)}). Expected to note who breaks the code. "
-            "Make the folder of the key writable."
+            "Make free space, and the folder of the key writable."
         ) from error
 
 
@@ -62,9 +62,19 @@ def _add(journal: Path, facts: dict[str, Any]) -> str:
     entries = read_journal(journal)
     entry = {"utc": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
     digest = _hash_of(entry, entries[-1][_HASH] if entries else _START)
+    line = json.dumps({**entry, _HASH: digest}, ensure_ascii=False) + "\n"
     journal.touch(mode=0o600)  # a new one is for its owner alone to read
-    with journal.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({**entry, _HASH: digest}, ensure_ascii=False) + "\n")
+    before = journal.read_bytes()
+    if before and not before.endswith(b"\n"):  # an editor or a power cut took it
+        line = "\n" + line
+    try:
+        with journal.open("ab") as file:
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        os.truncate(journal, len(before))  # half a line would look like a change
+        raise
     return digest
 
 
@@ -74,27 +84,30 @@ def read_journal(journal: Path) -> list[dict[str, Any]]:
     Raises
     ------
     OutputError
-        It was changed, or cannot be read.
+        It was changed, ends in half a line, or cannot be read.
     """
     try:
-        lines = _lines(journal)
-    except (OSError, UnicodeDecodeError) as error:
+        # What is no UTF-8, as half a letter, reads as no JSON then: its line is told as broken.
+        text = journal.read_text(encoding="utf-8", errors="backslashreplace") if journal.exists() else ""
+    except OSError as error:
         raise OutputError(
             f"{journal} cannot be read ({reason_of(error)}). Expected the log of the key. Make it readable."
         ) from error
+    # Lines end at a line feed alone: what a person wrote may hold other ends of a line (U+2028).
+    lines = text.removesuffix("\n").split("\n") if text else []
     broken = first_broken(lines)
+    if broken == len(lines) and not text.endswith("\n"):
+        raise OutputError(
+            f"{journal.name} ends in half a line ({broken}), as where the disk was full or the power failed. "
+            "Expected whole lines. Keep a copy of it, take that piece off its end, and hold the rest against "
+            "the hash that you kept."
+        )
     if broken is not None:
         raise OutputError(
             f"{journal.name} was changed at line {broken}. Expected it as it was written. Find out who "
             "changed it, and put it aside before you go on."
         )
     return [json.loads(line) for line in lines]
-
-
-def _lines(journal: Path) -> list[str]:
-    """Lines end at a line feed alone: what a person wrote may hold other ends of a line (U+2028)."""
-    text = journal.read_text(encoding="utf-8") if journal.exists() else ""
-    return text.removesuffix("\n").split("\n") if text else []
 
 
 def first_broken(lines: list[str]) -> int | None:

@@ -15,12 +15,13 @@ from verbs import masi, table
 
 from masi_vision.batch.study import visits_of
 from masi_vision.blinding.coded_set import CONTENTS, FILE_TIME, ORDERS, read_contents
-from masi_vision.blinding.journal import note
+from masi_vision.blinding.journal import note, read_journal
 from masi_vision.blinding.key import FORMAT, LeftOut, _derived, opened, sealed
 from masi_vision.blinding.originals import added
 from masi_vision.cli.custody import _stands_in
 from masi_vision.config import load_settings
 from masi_vision.csv_table import csv_text
+from masi_vision.errors import OutputError
 from masi_vision.version import __version__
 
 PASSPHRASE = "long enough for anyone"
@@ -132,6 +133,51 @@ def test_a_coding_that_cannot_be_noted_is_said_to_have_no_record(made, tmp_path,
     done = masi("blind", made / "study", *where, "--passphrase-file", made / "passphrase")
     assert done.exit_code == 2
     assert "Set and key stand without a record: delete" in said(done)
+
+
+def noted_on_a_disk_with(left, journal):
+    """Note a line where so many bytes are left."""
+    resource = pytest.importorskip("resource", reason="Windows has no limit to the size of a file")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (journal.stat().st_size + left, limits[1]))
+    try:
+        return note(journal, what="asked")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_leaves_the_log_as_it_was(trial):
+    journal = trial / "safe" / "key.log"
+    before = journal.read_bytes()
+    with pytest.raises(OutputError, match="Make free space"):
+        noted_on_a_disk_with(40, journal)
+    assert journal.read_bytes() == before
+    assert checked(trial).exit_code == 0
+
+
+def test_a_log_that_lost_its_last_newline_goes_on_with_a_line_of_its_own(trial):
+    journal = trial / "safe" / "key.log"
+    journal.write_bytes(journal.read_bytes()[:-1])
+    assert checked(trial).exit_code == 0
+    assert [one["what"] for one in read_journal(journal)] == ["coded", "asked to check", "checked"]
+
+
+@pytest.mark.parametrize("kept", ["half of it", "half a letter"])
+def test_half_a_line_at_the_end_of_the_log_is_no_charge_of_tampering(trial, kept):
+    journal = trial / "safe" / "key.log"
+    whole = journal.read_bytes()
+    note(journal, what="asked", reason="Müller")
+    piece = journal.read_bytes()[len(whole) :]
+    half = piece[:40] if kept == "half of it" else piece[: piece.index("ü".encode()) + 1]
+    journal.write_bytes(whole + half)
+    done = checked(trial)
+    assert done.exit_code == 2
+    assert "key.log ends in half a line (2), as where the disk was full" in said(done)
+    assert "take that piece off its end" in said(done)
+    journal.write_bytes(whole + half + b"\n")
+    assert "was changed at line 2" in said(checked(trial))
+    journal.write_bytes(whole)
+    assert checked(trial).exit_code == 0
 
 
 def test_a_set_that_is_taken_away_stays_on_record(tmp_path, made):

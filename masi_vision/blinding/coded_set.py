@@ -13,12 +13,13 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from masi_vision.batch.address import at_hand
 from masi_vision.batch.job import sha256_of
@@ -100,33 +101,50 @@ def make_set(
     plan: CodingPlan,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Key:
-    """Write a coded set, and return its key, which is not written.
+    """Write a coded set, and return its key, which is not written. Raises as `coding` does."""
+    with coding(visits, out, plan, progress) as key:
+        return key
+
+
+@contextmanager
+def coding(
+    visits: Sequence[StudyVisit],
+    out: Path,
+    plan: CodingPlan,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[Key]:
+    """Write a coded set that stands in its place once what is done within is done.
+
+    Put its key away there: without one nobody can ever open the set.
 
     Raises
     ------
     BlindingError
         No visit can be coded.
     OutputError
-        The folder cannot be written.
-    ValueError
-        It is there already.
+        The folder cannot be written, is there already, or is being written by another.
     """
-    if out.exists():
-        raise ValueError(f"out must be a new folder, got {out}")
-    out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f"{out.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        key = _written(visits, partial, plan, progress)
-        partial.replace(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(out.with_name(f".{out.name}.lock"), timeout=0):
+            if out.exists():
+                raise OutputError(f"{out} is there already. Expected a new folder. Name another.")
+            shutil.rmtree(partial, ignore_errors=True)
+            try:
+                yield _written(visits, partial, plan, progress)
+                partial.replace(out)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except Timeout as error:
+        raise OutputError(
+            f"Another masi blind writes {out}. Expected none. Wait until it is done, or name another place."
+        ) from error
     except OSError as error:
         raise OutputError(
             f"{out} cannot be written ({reason_of(error)}). Expected free space and the permission to write. "
             "Name another place."
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return key
 
 
 def _written(

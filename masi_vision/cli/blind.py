@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,7 +61,7 @@ def make(
     from masi_vision.batch.address import is_remote, local_path
     from masi_vision.batch.study import visits_of
     from masi_vision.blinding.check import problems_of, tells_visits
-    from masi_vision.blinding.coded_set import CodingPlan, make_set
+    from masi_vision.blinding.coded_set import CodingPlan, coding
     from masi_vision.blinding.journal import read_journal
     from masi_vision.blinding.key import check_passphrase, sealed
     from masi_vision.cli import screen
@@ -78,10 +80,12 @@ def make(
     read_journal(journal_of(key))  # of a key that lay here before: what was changed is told before the work
     passphrase = passphrase_of(passphrase_file, new=True)
     check_passphrase(passphrase)
-    with screen.progress("Coding", "visits") as progress:
-        made = make_set(visits, out, plan, progress)
-    _write_key(key, sealed(made, passphrase))
-    end = _noted_coding(key, out, _facts_of(made, out, plan) | {"view_words": views.model_dump()})
+    with screen.progress("Coding", "visits") as progress, ExitStack() as undo:
+        with coding(visits, out, plan, progress) as made:  # a kill may leave a key alone, and no set alone
+            _write_key(key, sealed(made, passphrase), undo)
+            facts = _facts_of(made, plan) | {"view_words": views.model_dump()}
+            end = noted(key, CODED, "coded a study", **facts)
+        undo.pop_all()
     for why in made.left_out[:_SHOWN]:
         typer.echo(f"Left out: {why}", err=True)
     found = problems_of(out, made)
@@ -99,19 +103,9 @@ def make(
     return SOME_NOT_SCORED if made.left_out or told else DONE
 
 
-def _noted_coding(key: Path, out: Path, facts: dict[str, Any]) -> str:
-    """Begin the log of a key; the hash that it ends with."""
-    try:
-        return noted(key, CODED, "coded a study", **facts)
-    except OutputError as error:
-        raise OutputError(
-            f"{error} Set and key stand without a record: delete {out} and {key}, and code the study again."
-        ) from error
-
-
-def _facts_of(made: Key, out: Path, plan: CodingPlan) -> dict[str, Any]:
+def _facts_of(made: Key, plan: CodingPlan) -> dict[str, Any]:
     """What the log tells of a coding: enough to hold set and study against it, and nobody's name."""
-    from masi_vision.blinding.coded_set import read_contents
+    from masi_vision.blinding.coded_set import SetContents
     from masi_vision.blinding.originals import originals_sha256
     from masi_vision.version import __version__
 
@@ -123,7 +117,7 @@ def _facts_of(made: Key, out: Path, plan: CodingPlan) -> dict[str, Any]:
         "hidden_repeats": sum(unit.repeat_of is not None for unit in made.units),
         "photos": len(made.coded),
         "left_out": len(made.left_out),
-        "photos_sha256": read_contents(out).sha256,
+        "photos_sha256": SetContents(made.set_id, plan.readers, made.coded).sha256,
         "originals_sha256": originals_sha256(made),
     }
 
@@ -131,8 +125,10 @@ def _facts_of(made: Key, out: Path, plan: CodingPlan) -> dict[str, Any]:
 def _refuse_beside(out: Path, key: Path) -> None:
     """A key within the set would go to the readers with it; an old key or set would be lost."""
     if out.exists():
+        lost = f" {key} is not there: if no key of that set lies elsewhere, nobody can open it: delete it."
         raise OutputError(
             f"{out} is there already. Expected a new folder: two sets must not mix. Name another."
+            + ("" if key.exists() else lost)
         )
     if key.exists():
         raise OutputError(
@@ -158,16 +154,20 @@ def _taken_away(out: Path, key: Path) -> str:
     )
 
 
-def _write_key(file: Path, content: bytes) -> None:
+def _write_key(file: Path, content: bytes, undo: ExitStack) -> None:
+    """Write a key to the disk; undone it is taken away, whole or half: it would stand in the way."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("xb") as stream:
+            undo.callback(file.unlink, missing_ok=True)
             file.chmod(0o600)
             stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
     except OSError as error:
         raise OutputError(
-            f"{file} cannot be written ({reason_of(error)}). The set is useless without it: take it "
-            "away and code the study anew."
+            f"{file} cannot be written ({reason_of(error)}), and no set was made. Expected free space and "
+            "the permission to write. Name another place."
         ) from error
 
 

@@ -548,6 +548,18 @@ def test_a_set_and_a_key_are_never_written_over(study, coded):
     assert not within.exists()
 
 
+def test_two_who_write_one_set_at_once_do_not_mix(study, tmp_path):
+    visits = visits_of(str(study[0] / "study"), load_settings().views)
+    plan = coded_set.CodingPlan()
+    refused = pytest.raises(OutputError, match="Another masi blind writes")
+    with coded_set.coding(visits, tmp_path / "set", plan) as key, refused:
+        coded_set.make_set(visits, tmp_path / "set", plan)
+    assert read_contents(tmp_path / "set").photos == key.coded
+    with pytest.raises(OutputError, match="is there already"):
+        coded_set.make_set(visits, tmp_path / "set", plan)
+    assert read_contents(tmp_path / "set").photos == key.coded
+
+
 def test_photos_are_made_in_the_order_of_the_codes_not_of_the_patients(study, tmp_path, monkeypatch):
     made = []
     write = coded_set._write_photo

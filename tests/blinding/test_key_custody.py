@@ -19,6 +19,7 @@ from masi_vision.blinding.journal import note, read_journal
 from masi_vision.blinding.key import FORMAT, LeftOut, _derived, opened, sealed
 from masi_vision.blinding.originals import added
 from masi_vision.cli.custody import _stands_in
+from masi_vision.cli.sealed_key import noted
 from masi_vision.config import load_settings
 from masi_vision.csv_table import csv_text
 from masi_vision.errors import OutputError
@@ -124,15 +125,68 @@ def test_coding_is_the_first_line_of_the_log_and_tells_no_name(made):
     assert f"key.log ends with {first['sha256']}" in " ".join((made / "said").read_text().split())
 
 
-def test_a_coding_that_cannot_be_noted_is_said_to_have_no_record(made, tmp_path, monkeypatch):
-    def is_full(*_):
-        raise OSError(28, "No space left on device")
+def is_full(*_):
+    raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("masi_vision.blinding.journal._add", is_full)
+
+def is_stopped(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("place", "fault", "told"),
+    [
+        ("blinding.key.sealed", is_stopped, "masi: stopped."),
+        ("cli.blind.os.fsync", is_full, "(no space left on device), and no set was made"),
+        ("cli.blind.noted", is_stopped, "masi: stopped."),
+        ("blinding.journal._add", is_full, "key.log cannot be written (no space left on device)"),
+    ],
+    ids=["sealed", "key on the disk", "key stands", "noted"],
+)
+def test_no_set_stands_before_its_key_and_log_and_what_was_stopped_can_be_done_again(
+    made, tmp_path, monkeypatch, place, fault, told
+):
+    command = (
+        *("blind", made / "study", "--out", tmp_path / "set", "--key", tmp_path / "key"),
+        *("--passphrase-file", made / "passphrase"),
+    )
+    stands = []
+
+    def failing(*of, **how):
+        stands.append((tmp_path / "set").exists())
+        fault(*of, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"masi_vision.{place}", failing)
+        done = masi(*command)
+    assert done.exit_code in (2, 130)
+    assert told in said(done)
+    assert stands == [False]
+    assert not {"set", "set.part", "key"} & {file.name for file in tmp_path.iterdir()}
+    again = masi(*command)
+    assert again.exit_code == 1, again.output  # a photo was left out
+    assert masi("blind", "log", tmp_path / "key").exit_code == 0
+
+
+def test_a_key_goes_where_its_set_cannot_stand(made, tmp_path, monkeypatch):
+    def noted_late(*of, **how):
+        (tmp_path / "set" / "of somebody else").mkdir(parents=True)
+        return noted(*of, **how)
+
+    monkeypatch.setattr("masi_vision.cli.blind.noted", noted_late)
     where = ("--out", tmp_path / "set", "--key", tmp_path / "key")
     done = masi("blind", made / "study", *where, "--passphrase-file", made / "passphrase")
     assert done.exit_code == 2
-    assert "Set and key stand without a record: delete" in said(done)
+    assert "set cannot be written" in said(done)
+    assert not (tmp_path / "key").exists()
+    assert [one.name for one in (tmp_path / "set").iterdir()] == ["of somebody else"]
+
+
+def test_a_set_whose_key_lies_nowhere_is_told_to_be_of_no_use(trial):
+    command = ("blind", trial / "study", "--out", trial / "set", "--key")
+    told = "if no key of that set lies elsewhere, nobody can open it: delete it"
+    assert told not in said(masi(*command, trial / "safe" / "key"))
+    assert told in said(masi(*command, trial / "key"))
 
 
 def noted_on_a_disk_with(left, journal):

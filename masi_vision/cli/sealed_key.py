@@ -35,15 +35,16 @@ def journal_of(key: Path) -> Path:
 
 def noted(key: Path, what: str, reason: str, **facts: Any) -> str:
     """Note what is done with a key, and return the hash that its log ends with; a lost log is told."""
-    from masi_vision.blinding.journal import note, system_user
+    from masi_vision.blinding.journal import note, read_journal, system_user
     from masi_vision.blinding.key import set_of
 
     set_id, journal = set_of(key), journal_of(key)
-    if what != CODED and not journal.exists():
+    entries = read_journal(journal)
+    if what != CODED and not entries:
         typer.echo(
-            f"Warning: there is no {journal.name} beside the key: it is begun anew, and what was done with "
-            "the key before stands nowhere. Expected the log that masi blind begins, but for a copy of a key "
-            "and for a key of a version that noted no coding. Find out where it is.",
+            f"Warning: there is no {journal.name} beside the key, or it is empty: it is begun anew, and what "
+            "was done with the key before stands nowhere. Expected the log that masi blind begins, but for a "
+            "copy of a key and for a key of a version that noted no coding. Find out where it is.",
             err=True,
         )
         facts = {**facts, "log": "begun anew: there was none"}

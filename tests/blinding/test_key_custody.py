@@ -763,8 +763,11 @@ def test_the_log_is_held_against_a_hash_that_was_kept(trial):
     assert "was changed at line 2" in said(changed)
 
 
-def test_a_log_that_is_gone_is_told_and_begun_anew_on_record(trial):
+@pytest.mark.parametrize("lost", ["gone", "emptied"])
+def test_a_log_that_is_gone_or_empty_is_told_and_begun_anew_on_record(trial, lost):
     (trial / "safe" / "key.log").unlink()
+    if lost == "emptied":
+        (trial / "safe" / "key.log").touch()
     gone = masi("blind", "log", trial / "safe" / "key")
     assert gone.exit_code == 2
     assert "There is no key.log beside the key" in said(gone)

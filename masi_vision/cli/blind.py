@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import ExitStack
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,9 +83,10 @@ def make(
     check_passphrase(passphrase)
     with screen.progress("Coding", "visits") as progress, ExitStack() as undo:
         with coding(visits, out, plan, progress) as made:  # a kill may leave a key alone, and no set alone
-            _write_key(key, sealed(made, passphrase), undo)
+            content = sealed(made, passphrase)
+            _write_key(key, content, undo)
             facts = _facts_of(made, plan) | {"view_words": views.model_dump()}
-            end = noted(key, CODED, "coded a study", **facts)
+            end = noted(key, CODED, "coded a study", **facts, key_sha256=sha256(content).hexdigest())
         undo.pop_all()
     for why in made.left_out[:_SHOWN]:
         typer.echo(f"Left out: {why}", err=True)

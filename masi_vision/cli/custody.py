@@ -20,6 +20,7 @@ from masi_vision.cli.sealed_key import (
     noted,
     passphrase_of,
     tell_end,
+    why_not_last_sealed,
 )
 from masi_vision.errors import KeyFileError
 
@@ -144,6 +145,9 @@ def log(
     content = content_of(file) if file is not None else b""
     entries = read_journal(journal_of(key))
     code = _said_of_log(key, entries, sought)
+    if other := why_not_last_sealed(key, entries):
+        typer.echo(f"masi: {other}", err=True)
+        code = MUST_CHANGE
     if file is not None and entries:
         return max(code, _said_of_file(key, file.name, content, passphrase_file))
     if code == DONE:

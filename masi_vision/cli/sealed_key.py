@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +36,10 @@ def journal_of(key: Path) -> Path:
 
 
 def noted(key: Path, what: str, reason: str, **facts: Any) -> str:
-    """Note what is done with a key, and return the hash that its log ends with; a lost log is told."""
+    """Note what is done with a key, and return the hash that its log ends with.
+
+    A lost log is told, and, where it is asked to open the key, an old key.
+    """
     from masi_vision.blinding.journal import note, read_journal, system_user
     from masi_vision.blinding.key import set_of
 
@@ -48,7 +53,25 @@ def noted(key: Path, what: str, reason: str, **facts: Any) -> str:
             err=True,
         )
         facts = {**facts, "log": "begun anew: there was none"}
+    if what.startswith("asked") and (told := why_not_last_sealed(key, entries)):
+        typer.echo(f"Warning: {told}", err=True)
+        facts = {**facts, "key": "not the one last sealed"}
     return note(journal, who=system_user(), what=what, reason=reason, set=set_id, **facts)
+
+
+def why_not_last_sealed(key: Path, entries: Sequence[Mapping[str, Any]]) -> str:
+    """That a key is another file than its log tells of last; blank where it is that, or the log is silent."""
+    from masi_vision.blinding.key import set_of
+
+    set_id = set_of(key)
+    hashes = [one["key_sha256"] for one in entries if one.get("set") == set_id and "key_sha256" in one]
+    if not hashes or sha256(key.read_bytes()).hexdigest() == hashes[-1]:
+        return ""
+    return (
+        f"{key.name} is not the file that was last sealed, as its log tells: an old copy, which opens with "
+        "the passphrase of then, or masi blind reseal was stopped. Expected the last one. Put it back, or "
+        "reseal this one."
+    )
 
 
 def tell_end(key: Path, digest: str) -> None:

@@ -116,6 +116,7 @@ def test_coding_is_the_first_line_of_the_log_and_tells_no_name(made):
     assert (first["units"], first["hidden_repeats"], first["left_out"]) == (9, 3, 1)
     assert first["photos"] == len(read_contents(made / "set").photos)
     assert first["photos_sha256"] == read_contents(made / "set").sha256
+    assert first["key_sha256"] == sha256(made / "safe" / "key")
     originals = {sha256(file) for file in (made / "study").rglob("*.png")} - {
         hashlib.sha256(b"no photo").hexdigest()
     }
@@ -727,6 +728,34 @@ def test_a_key_keeps_its_passphrase_where_the_new_one_is_short_or_the_old_one_wr
     assert "The new passphrase is the old one" in said(resealed(trial, PASSPHRASE))
     assert "does not open" in said(resealed(trial, "another that is long", old="not this one at all"))
     assert (trial / "safe" / "key").read_bytes() == before
+
+
+def test_an_old_key_beside_the_log_of_a_newer_one_is_told_and_noted(trial):
+    file = trial / "safe" / "key"
+    shutil.copy(file, trial / "old-key")
+    assert resealed(trial, "another that is long").exit_code == 0
+    assert masi("blind", "log", file).exit_code == 0
+    shutil.copy(trial / "old-key", file)
+    told = "key is not the file that was last sealed, as its log tells"
+    done = checked(trial)  # with the passphrase that was to open it no more
+    assert done.exit_code == 0, done.output
+    assert said(done).count(told) == 1
+    assert [one.get("key") for one in logged(trial)[-2:]] == ["not the one last sealed", None]
+    log = masi("blind", "log", file)
+    assert log.exit_code == 2
+    assert "The log is as it was written" in said(log)
+    assert told in said(log)
+    assert resealed(trial, "a third that is long").exit_code == 0
+    assert masi("blind", "log", file).exit_code == 0
+
+
+def test_a_key_that_was_changed_since_it_was_coded_is_told_where_the_log_has_its_hash(trial):
+    as_of_an_older_version(trial)
+    assert "is not the file that was last sealed" in said(checked(trial))
+    journal, (coding, *_) = trial / "safe" / "key.log", logged(trial)
+    journal.unlink()
+    note(journal, **{name: coding[name] for name in ("what", "set")})  # as an earlier version noted it
+    assert masi("blind", "log", trial / "safe" / "key").exit_code == 0
 
 
 def test_the_same_passphrase_typed_otherwise_is_no_other(trial):

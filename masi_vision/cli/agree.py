@@ -67,6 +67,7 @@ def agree(
     need_extra("stats", "statistics")
     from masi_vision.stats.panel import findings
     from masi_vision.stats.reads import reads_from, scores_table
+    from masi_vision.stats.resampling import KIND, SEED
     from masi_vision.written import json_text, write_file
 
     make_ready(out, (AGREEMENT, MADE), overwrite=overwrite)
@@ -98,7 +99,8 @@ def agree(
     text = table_of(found, hashes)
     write_file(out / AGREEMENT, text, private=True)
     made = provenance_of({"reads": reads, "scores": scores}, rows, {AGREEMENT: text}, left)
-    write_file(out / MADE, json_text(made | hashes), private=True)
+    drawn = {"intervals": {"kind": KIND, "draws": draws, "seed": SEED}}
+    write_file(out / MADE, json_text(made | hashes | drawn), private=True)
     _say(found)
     readers = ", ".join(sorted({one.rater for one in read}))
     wanted = (*(("software", "leave one out") if scores else ()), *(("change",) if first != last else ()))

@@ -37,6 +37,7 @@ def test_readers_and_software_are_compared(study, tmp_path):
     files = {"reads": reads, "scores": study / "truth.csv"}
     assert made["tables_sha256"] == {name: sha256(f.read_bytes()).hexdigest() for name, f in files.items()}
     assert made["version"] == __version__
+    assert made["intervals"] == {"kind": "percentile, patients resampled", "draws": 100, "seed": 0}
     digest = sha256((tmp_path / "agreement.csv").read_bytes()).hexdigest()
     assert made["files_sha256"] == {"agreement.csv": digest}
     assert {row["reads_sha256"] for row in rows} == {made["reads_sha256"]}

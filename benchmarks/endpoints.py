@@ -75,7 +75,8 @@ def _analysed(
         if row["analysis"] == "primary"
     }
     for arms in COMPARED:
-        apart, tested = found[f"difference in standard deviations{arms}"], found[f"difference{arms}"]
+        apart = found[f"difference in residual standard deviations{arms}"]
+        tested = found[f"difference{arms}"]
         yield (name, arms), (float(apart["value"]), float(tested["p"]), int(tested["patients"]))
 
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import multivariate_t
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri
+from scipy.stats import chi, qmc
+from scipy.stats import t as t_distribution
 
 from masi_vision.errors import StatsError
+from masi_vision.stats.agreement import TAIL
 from masi_vision.stats.mmrm import LEAST_REST, Contrast, contrast_of
 
 Values = npt.NDArray[np.float64]
 Multiplicity = Literal["dunnett", "holm", "none"]
-_SEED = 0
+_POINTS = 15
+"""Of Dunnett's integral, as a power of 2: it is then off by less than 5e-6 of two to four comparisons, and by
+less than 1e-4 of ten."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class Comparison:
         Of the adjusted means; p and interval of this comparison alone.
     p_adjusted : float
         For all comparisons together.
+    together : (float, float)
+        95 % interval for all comparisons together.
     effect_size : float
         Difference in standard deviations of what the model leaves.
     """
@@ -36,6 +45,7 @@ class Comparison:
     control: str
     difference: Contrast
     p_adjusted: float
+    together: tuple[float, float]
     effect_size: float
 
 
@@ -117,9 +127,10 @@ def ancova(
     differences = [tested(one) for one in weights]
     covariance = np.array([[one @ inverse @ other for other in weights] for one in weights])
     adjusted = adjusted_p(differences, covariance, df, multiplicity)
+    together = intervals_together(differences, covariance, df, multiplicity)
     comparisons = tuple(
-        Comparison(name, control, one, p, one.value / float(np.sqrt(variance)))
-        for name, one, p in zip(names[1:], differences, adjusted, strict=True)
+        Comparison(name, control, one, p, ends, one.value / float(np.sqrt(variance)))
+        for name, one, p, ends in zip(names[1:], differences, adjusted, together, strict=True)
     )
     means = tuple(
         AdjustedMean(name, int(of_arm[:, k].sum()), tested(unit[k])) for k, name in enumerate(names)
@@ -157,14 +168,72 @@ def adjusted_p(
             largest = max(largest, min(1.0, p[place] * (len(p) - rank)))
             made[place] = largest
         return made
-    scale = np.sqrt(np.diag(covariance))
-    correlation = covariance / np.outer(scale, scale)
-    joint = multivariate_t(np.zeros(len(p)), correlation, df=df, seed=_SEED)
     made = []
     for one in differences:
-        bound = np.full(len(p), abs(one.value / one.standard_error))
-        inside = float(joint.cdf(bound, lower_limit=-bound, random_state=_SEED))
-        # The integral is drawn, to some four digits; its own p below and Bonferroni's above bound it. Those
-        # have its own degrees of freedom, which may be more than the fewest, which the integral takes.
+        inside = _all_within(abs(one.value / one.standard_error), covariance, df)
+        # Its own p below and Bonferroni's above bound it. Those have its own degrees of freedom, which may be
+        # more than the fewest, which the integral takes.
         made.append(float(np.clip(1 - inside, one.p, min(1.0, len(p) * one.p))))
     return made
+
+
+def intervals_together(
+    differences: Sequence[Contrast], covariance: Values, df: float, multiplicity: Multiplicity
+) -> list[tuple[float, float]]:
+    """95 % intervals for all comparisons together; NaN where p is not adjusted after Dunnett.
+
+    Parameters as of `adjusted_p`: a p of that below 0.05 and an interval without 0 are one.
+    """
+    count = len(differences)
+    if multiplicity != "dunnett":
+        return [(float("nan"), float("nan"))] * count
+    if count == 1:
+        return [(one.low, one.high) for one in differences]
+    bonferroni = 1 - (1 - TAIL) / count
+    ends = t_distribution.ppf([TAIL, bonferroni], df)
+    critical = brentq(lambda t: _all_within(t, covariance, df) - (2 * TAIL - 1), *ends, xtol=1e-7)
+    made = []
+    for one in differences:
+        wide = np.clip(critical, *t_distribution.ppf([TAIL, bonferroni], one.df)) * one.standard_error
+        made.append((float(one.value - wide), float(one.value + wide)))
+    return made
+
+
+def _all_within(bound: float, covariance: Values, df: float) -> float:
+    """The chance that no t value is farther from 0 than the bound.
+
+    Parameters
+    ----------
+    covariance : (C, C)
+        Of the comparisons, up to a factor; two or more.
+
+    Notes
+    -----
+    The integral of Genz and Bretz: by the Cholesky factor of the correlation one t value after the other,
+    each given those before; the first above 0 alone, as both signs are alike.
+
+    References
+    ----------
+    Genz and Bretz, Journal of Computational and Graphical Statistics 11 (2002) 950-971.
+    """
+    scale = np.sqrt(np.diag(covariance))
+    factor = np.linalg.cholesky(covariance / np.outer(scale, scale))
+    spread, *places = _points(len(covariance), df)
+    normal: list[Values] = []
+    chance = np.full(len(spread), 2.0)
+    for number, line in enumerate(factor):
+        given = sum((weight * one for weight, one in zip(line[:number], normal, strict=True)), 0 * spread)
+        low = ndtr((-bound * spread - given) / line[number]) if number else 0.5
+        share = ndtr((bound * spread - given) / line[number]) - low
+        chance *= share
+        if number < len(places):
+            normal.append(ndtri(low + places[number] * share))
+    return float(chance.mean())
+
+
+@lru_cache(maxsize=8)
+def _points(comparisons: int, df: float) -> Values:
+    """Points of Sobol's sequence, amid their cells: a standard deviation that all share, then the rest."""
+    places = qmc.Sobol(comparisons, scramble=False).random_base2(_POINTS).T + 0.5 / 2**_POINTS
+    places[0] = chi.ppf(places[0], df) / np.sqrt(df)
+    return np.asarray(places, np.float64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -100,20 +101,24 @@ class Mmrm:
         """
         variance = float(weights @ self.covariance @ weights)
         fitted_variance = variance / self._unit**2
-        gradient = np.empty_like(self._theta)
-        for k in range(len(gradient)):
-            step = np.zeros_like(self._theta)
-            step[k] = _STEP
-            try:
-                up, down = (
-                    weights @ _solved(self._patterns, self._theta + sign * step)[1] @ weights
-                    for sign in (1, -1)
-                )
-            except np.linalg.LinAlgError as error:
-                raise StatsError(_SINGULAR) from error
-            gradient[k] = (up - down) / (2 * _STEP)
+        gradient = np.array([weights @ slope @ weights for slope in self._slopes])
         df = 2 * fitted_variance**2 / float(gradient @ self._theta_covariance @ gradient)
         return contrast_of(float(weights @ self.coefficients), float(np.sqrt(variance)), df)
+
+    @cached_property
+    def _slopes(self) -> list[Values]:
+        """The covariance of the coefficients by every parameter of that of the visits, (K, K) each."""
+        try:
+            return [
+                (
+                    _solved(self._patterns, self._theta + step)[1]
+                    - _solved(self._patterns, self._theta - step)[1]
+                )
+                / (2 * _STEP)
+                for step in _STEP * np.eye(len(self._theta))
+            ]
+        except np.linalg.LinAlgError as error:
+            raise StatsError(_SINGULAR) from error
 
 
 def fit_mmrm(values: Values, design: Values, patients: Sequence[str], visits: npt.NDArray[np.int64]) -> Mmrm:

@@ -7,24 +7,23 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
-from scipy.stats import t as t_distribution
 
 from masi_vision.config import Section, checked, read_yaml, shipped_file
 from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
 from masi_vision.names import folded, natural_key
 from masi_vision.reads_table import AMOUNT, refuse_spelled_alike
-from masi_vision.stats.agreement import TAIL, spread_of, wilson
-from masi_vision.stats.ancova import Ancova, Multiplicity, adjusted_p, ancova
+from masi_vision.stats.agreement import spread_of, wilson
+from masi_vision.stats.ancova import Ancova, Multiplicity, adjusted_p, ancova, intervals_together
 from masi_vision.stats.courses import Course
-from masi_vision.stats.mmrm import Contrast, Mmrm, fit_mmrm
+from masi_vision.stats.mmrm import Contrast, Mmrm, contrast_of, fit_mmrm
 from masi_vision.stats.verdicts import Adjudicated
 
 Values = npt.NDArray[np.float64]
@@ -113,8 +112,10 @@ class OutcomeFigure:
     measure : str
     patients : int
     value : float
-    low, high, p, p_adjusted : float
+    low, high, p, p_adjusted, standard_error, df : float
         NaN where there is none.
+    low_together, high_together : float
+        95 % interval for all comparisons together, by Dunnett; NaN where there is none.
     """
 
     analysis: str
@@ -127,6 +128,10 @@ class OutcomeFigure:
     high: float = float("nan")
     p: float = float("nan")
     p_adjusted: float = float("nan")
+    standard_error: float = float("nan")
+    df: float = float("nan")
+    low_together: float = float("nan")
+    high_together: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -240,16 +245,16 @@ def _compared(
         why = f"{NOT_COMPARED} nobody has both visits; p for all comparisons is of the other arms"
         yield OutcomeFigure(analysis, f"{arm} less {protocol.control}", visit, why, 0, float("nan"))
     for mean in found.means:
-        yield _of(analysis, mean.arm, visit, "adjusted mean", mean.patients, mean.mean, tested=False)
+        yield _of(analysis, mean.arm, visit, "adjusted mean", mean.patients, mean.mean)
     patients = {mean.arm: mean.patients for mean in found.means}
     for one in found.comparisons:
         both, name = patients[one.arm] + patients[one.control], f"{one.arm} less {one.control}"
-        yield _of(analysis, name, visit, "difference", both, one.difference, p_adjusted=one.p_adjusted)
+        yield _difference(analysis, name, visit, both, one.difference, one.p_adjusted, one.together)
         yield OutcomeFigure(
             analysis=analysis,
             arm=name,
             visit=visit,
-            measure="difference in standard deviations",
+            measure="difference in residual standard deviations",
             patients=both,
             value=one.effect_size,
             low=one.difference.low / found.residual_sd,
@@ -257,18 +262,8 @@ def _compared(
         )
 
 
-def _of(
-    analysis: str,
-    arm: str,
-    visit: str,
-    measure: str,
-    patients: int,
-    found: Contrast,
-    *,
-    tested: bool = True,
-    p_adjusted: float = float("nan"),
-) -> OutcomeFigure:
-    p = found.p if tested else float("nan")
+def _of(analysis: str, arm: str, visit: str, measure: str, patients: int, found: Contrast) -> OutcomeFigure:
+    """An estimate; its p is that of a comparison alone."""
     return OutcomeFigure(
         analysis=analysis,
         arm=arm,
@@ -278,8 +273,26 @@ def _of(
         value=found.value,
         low=found.low,
         high=found.high,
-        p=p,
+        standard_error=found.standard_error,
+        df=found.df,
+    )
+
+
+def _difference(
+    analysis: str,
+    arms: str,
+    visit: str,
+    patients: int,
+    found: Contrast,
+    p_adjusted: float,
+    together: tuple[float, float],
+) -> OutcomeFigure:
+    return replace(
+        _of(analysis, arms, visit, "difference", patients, found),
+        p=found.p,
         p_adjusted=p_adjusted,
+        low_together=together[0],
+        high_together=together[1],
     )
 
 
@@ -298,6 +311,7 @@ def mmrm_of(
     visits = visits_of(courses, protocol)
     _check_cells(there, visits, protocol.primary)
     arms = [protocol.control, *sorted({one.arm for one in there} - {protocol.control})]
+    there = _modelled(there, visits)
     mean = float(np.mean([one.values[protocol.baseline] for one in there]))
     values, design, names, numbers = [], [], [], []
     for one in there:
@@ -317,6 +331,11 @@ def mmrm_of(
         at[visits.index(protocol.primary), place] = 1
         weights[arm] = at.ravel()
     return model, weights, visits
+
+
+def _modelled(with_baseline: Sequence[Course], visits: Sequence[str]) -> list[Course]:
+    """Patients who have a visit of the model; of others it knows nothing, their baseline neither."""
+    return [one for one in with_baseline if not one.values.keys().isdisjoint(visits)]
 
 
 def visits_of(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[str]:
@@ -340,25 +359,28 @@ def _check_cells(courses: Sequence[Course], visits: Sequence[str], primary: str)
 
 
 def _by_mmrm(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[OutcomeFigure]:
-    """The comparisons by the model of all visits; where it cannot be fitted, why, and the rest stands."""
-    analysis = "sensitivity: MMRM"
+    """Adjusted means and comparisons by the model of all visits; where it cannot be fitted, why, and the rest
+    stands."""
+    analysis, visit = "sensitivity: MMRM", protocol.primary
     try:
         model, weights, visits = mmrm_of(courses, protocol)
         others = [arm for arm in weights if arm != protocol.control]
         apart = [weights[arm] - weights[protocol.control] for arm in others]
+        means = {arm: model.contrast(one) for arm, one in weights.items()}
         found = [model.contrast(one) for one in apart]
     except StatsError as error:
-        yield OutcomeFigure(
-            analysis, "all", protocol.primary, f"{NOT_FITTED} {error}", len(courses), float("nan")
-        )
+        yield OutcomeFigure(analysis, "all", visit, f"{NOT_FITTED} {error}", len(courses), float("nan"))
         return
-    there = [one for one in courses if protocol.baseline in one.values and set(visits) & one.values.keys()]
+    there = _modelled([one for one in courses if protocol.baseline in one.values], visits)
+    patients = Counter(one.arm for one in there)
+    for arm, mean in means.items():
+        yield _of(analysis, arm, visit, "adjusted mean", patients[arm], mean)
     covariance = np.array([[one @ model.covariance @ other for other in apart] for one in apart])
-    together = adjusted_p(found, covariance, min(one.df for one in found), protocol.multiplicity)
-    for arm, one, p in zip(others, found, together, strict=True):
-        name = f"{arm} less {protocol.control}"
-        both = sum(course.arm in (arm, protocol.control) for course in there)
-        yield _of(analysis, name, protocol.primary, "difference", both, one, p_adjusted=p)
+    judged = (found, covariance, min(one.df for one in found), protocol.multiplicity)
+    p_adjusted, together = adjusted_p(*judged), intervals_together(*judged)
+    for arm, one, p, ends in zip(others, found, p_adjusted, together, strict=True):
+        both = patients[arm] + patients[protocol.control]
+        yield _difference(analysis, f"{arm} less {protocol.control}", visit, both, one, p, ends)
 
 
 def _trajectories(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
@@ -376,17 +398,8 @@ def _mean(analysis: str, arm: str, visit: str, measure: str, values: Values) -> 
     mean, n = float(values.mean()), len(values)
     if n < 2 or not spread_of(values):  # nobody knows the spread of what is all alike
         return OutcomeFigure(analysis, arm, visit, measure, n, mean)
-    wide = float(t_distribution.ppf(TAIL, n - 1) * values.std(ddof=1) / np.sqrt(n))
-    return OutcomeFigure(
-        analysis=analysis,
-        arm=arm,
-        visit=visit,
-        measure=measure,
-        patients=n,
-        value=mean,
-        low=mean - wide,
-        high=mean + wide,
-    )
+    found = contrast_of(mean, float(values.std(ddof=1) / np.sqrt(n)), n - 1)
+    return _of(analysis, arm, visit, measure, n, found)
 
 
 def gains(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Gain]:
@@ -417,18 +430,23 @@ def _class(before: float, after: float, rate: float, protocol: OutcomeProtocol) 
 def _improvement(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[OutcomeFigure]:
     of_arm: dict[str, list[Gain]] = {}
     for one in gains(courses, protocol):
-        if one.improvement_class:
-            of_arm.setdefault(one.arm, []).append(one)
-    for arm, here in sorted(of_arm.items()):
+        of_arm.setdefault(one.arm, []).append(one)
+    for arm, all_of_arm in sorted(of_arm.items()):
+        here = [one for one in all_of_arm if one.improvement_class]
         rates = np.array([one.improvement_rate for one in here if not np.isnan(one.improvement_rate)])
         if len(rates):
             yield _mean("improvement", arm, protocol.primary, "mean improvement rate", rates)
-        for name in (*protocol.classes, INEFFECTIVE, NONE):
+        for name in (*protocol.classes, INEFFECTIVE, NONE) if here else ():
             share = sum(one.improvement_class == name for one in here)
             yield _share("class", arm, protocol.primary, name, share, len(here))
         responders = int((rates >= protocol.responder - 1e-12).sum())
-        words = f"improvement rate of {protocol.responder:g} or more"
-        yield _share("responder", arm, protocol.primary, words, responders, len(here))
+        words = f"improvement rate of {protocol.responder:g} or more, of "
+        for of, count in (
+            ("those with both visits", len(here)),
+            ("all patients, missing as non-responder", len(all_of_arm)),
+        ):
+            if count:
+                yield _share("responder", arm, protocol.primary, words + of, responders, count)
 
 
 def _share(analysis: str, arm: str, visit: str, measure: str, count: int, of: int) -> OutcomeFigure:

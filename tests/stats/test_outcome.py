@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("scipy", reason="needs the extra stats")
 
 from scipy.stats import multivariate_t
+from scipy.stats import t as t_distribution
 
 from masi_vision.config import checked, read_yaml, shipped_file
 from masi_vision.errors import SettingsError, StatsError
@@ -60,7 +61,7 @@ def test_planted_effects_are_found_by_every_analysis_and_no_others():
         assert of(found, analysis, "D less A").p_adjusted < 0.001
         assert of(found, analysis, "D less A").value < -2.5
         assert of(found, analysis, "B less A").p_adjusted > 0.05
-    assert of(found, "primary", "D less A", "difference in standard deviations").value < -1
+    assert of(found, "primary", "D less A", "difference in residual standard deviations").value < -1
     rates = {arm: of(found, "improvement", arm, "mean improvement rate") for arm in "ABCD"}
     assert rates["A"].value == pytest.approx(0.1, abs=0.1)
     assert rates["D"].value == pytest.approx(0.6, abs=0.1)
@@ -160,6 +161,56 @@ def test_comparisons_by_the_model_of_all_visits_are_judged_by_the_fewest_degrees
         p = of(found, "sensitivity: MMRM", f"{arm} less A").p_adjusted
         assert p == pytest.approx(dunnett(one, fewest), abs=1e-3)
         assert p > dunnett(one, most) + 4e-3
+
+
+def test_an_estimate_tells_its_standard_error_and_degrees_of_freedom():
+    found = outcome(courses(5, missing=0.1), RULES)
+    told = [one for one in found if not np.isnan(one.standard_error)]
+    analyses = ("primary", "sensitivity: MMRM", "sensitivity: baseline carried forward")
+    assert {(one.analysis, one.measure) for one in told} == {
+        *((name, measure) for name in analyses for measure in ("adjusted mean", "difference")),
+        ("trajectory", "mean"),
+        ("improvement", "mean improvement rate"),
+    }
+    for one in told:
+        wide = t_distribution.ppf(0.975, one.df) * one.standard_error
+        assert (one.low, one.high) == pytest.approx((one.value - wide, one.value + wide))
+    missing = sum(one.value for one in found if (one.analysis, one.visit) == ("missing", "visit-6"))
+    assert of(found, "primary", "B less A").df == 80 - missing - 5
+
+
+def test_the_interval_for_all_comparisons_together_has_0_where_their_p_is_not_below_one_in_twenty():
+    for seed in range(4):
+        for one in outcome(courses(seed, patients=40, missing=0.1), RULES):
+            if one.measure == "difference":
+                assert one.low_together < one.low < one.high < one.high_together
+                assert (one.low_together < 0 < one.high_together) == (one.p_adjusted >= 0.05)
+            else:
+                assert np.isnan([one.low_together, one.high_together]).all()
+
+
+def test_the_model_of_all_visits_tells_the_adjusted_mean_of_every_arm():
+    """Where nobody is missing that of the primary visit's ANCOVA; else they differ as its arms do."""
+    whole, lacking = outcome(courses(7), RULES), outcome(courses(7, missing=0.2), RULES)
+    for arm in "ABCD":
+        alone, of_all = (of(whole, name, arm, "adjusted mean") for name in ("primary", "sensitivity: MMRM"))
+        assert of_all.value == pytest.approx(alone.value, abs=1e-4)
+        assert of_all.patients == alone.patients == 20
+    means = {arm: of(lacking, "sensitivity: MMRM", arm, "adjusted mean").value for arm in "ABCD"}
+    for arm in "BCD":
+        apart = of(lacking, "sensitivity: MMRM", f"{arm} less A").value
+        assert means[arm] - means["A"] == pytest.approx(apart)
+
+
+def test_adjusted_means_of_the_model_of_all_visits_are_at_the_mean_baseline_of_those_in_it():
+    made = courses(8)
+    alone = Course("P999", "A", {"visit-1": 24.0})
+    for arm in "AD":
+        also, without = (
+            of(outcome(several, RULES), "sensitivity: MMRM", arm, "adjusted mean")
+            for several in ([*made, alone], made)
+        )
+        assert also == without
 
 
 def test_visits_that_the_protocol_does_not_name_are_not_in_the_model_of_all_visits():
@@ -295,6 +346,26 @@ def test_who_improved_by_exactly_the_rate_of_a_responder_is_one():
     found = outcome(made, RULES.model_copy(update={"responder": 0.3}))
     shares = {one.arm: one.value for one in found if one.analysis == "responder"}
     assert shares == {"A": 0, "B": 1}
+
+
+def test_who_is_missing_is_no_responder_of_all_patients():
+    """Of B one of two improved and a third did not come back; of C nobody came back."""
+    values = {"A": [(10, 9)], "B": [(10, 2), (10, 9), (10, None)], "C": [(10, None), (8, None)]}
+    made = [
+        Course(f"{arm}{n}", arm, {"visit-1": before} | ({"visit-6": after} if after else {}))
+        for arm, pairs in values.items()
+        for n, (before, after) in enumerate(pairs)
+    ]
+    found = [one for one in outcome(made, RULES) if one.analysis == "responder"]
+    words = "improvement rate of 0.5 or more, of "
+    both, every = f"{words}those with both visits", f"{words}all patients, missing as non-responder"
+    assert {(one.arm, one.measure): (one.value, one.patients) for one in found} == {
+        ("A", both): (0, 1),
+        ("A", every): (0, 1),
+        ("B", both): (0.5, 2),
+        ("B", every): (pytest.approx(1 / 3), 3),
+        ("C", every): (0, 2),
+    }
 
 
 def test_who_began_at_zero_and_did_not_come_back_is_in_no_class():

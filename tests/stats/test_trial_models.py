@@ -5,8 +5,11 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the extra stats")
 
+from numpy.polynomial.legendre import leggauss
+from scipy.stats import chi, norm
+
 from masi_vision.errors import StatsError
-from masi_vision.stats.ancova import adjusted_p, ancova
+from masi_vision.stats.ancova import adjusted_p, ancova, intervals_together
 from masi_vision.stats.mmrm import contrast_of, fit_mmrm
 
 ARMS = ("A", "B", "C", "D")
@@ -174,6 +177,60 @@ def test_dunnett_s_table(comparisons, df, critical):
     covariance = np.full((comparisons, comparisons), 0.5) + 0.5 * np.eye(comparisons)
     p = adjusted_p([contrast_of(critical, 1.0, df)] * comparisons, covariance, df, "dunnett")
     assert p[0] == pytest.approx(0.05, abs=0.0015)
+
+
+def exactly_within(bound, correlation, df, nodes=64):
+    """The chance that three t values all lie within the bound: Gauss-Legendre over their common standard
+    deviation and two of them, the third given these in closed form."""
+    places, shares = leggauss(nodes)
+    least, most = chi.ppf(1e-12, df), chi.isf(1e-12, df)
+    inverse = np.linalg.inv(correlation[:2, :2])
+    slopes = inverse @ correlation[:2, 2]
+    left = np.sqrt(1 - correlation[2, :2] @ slopes)
+    whole = 0.0
+    for place, share in zip(places, shares, strict=True):
+        spread = least + (most - least) * (place + 1) / 2
+        limit = bound * spread / np.sqrt(df)
+        pair = np.stack(np.meshgrid(limit * places, limit * places))
+        square = np.einsum("iab,ij,jab->ab", pair, inverse, pair)
+        density = np.exp(-square / 2) * np.sqrt(np.linalg.det(inverse)) / (2 * np.pi)
+        mean = np.einsum("i,iab->ab", slopes, pair)
+        third = norm.cdf((limit - mean) / left) - norm.cdf((-limit - mean) / left)
+        inner = limit**2 * (shares @ (density * third) @ shares)
+        whole += share * (most - least) / 2 * chi.pdf(spread, df) * inner
+    return whole
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_dunnett_s_p_is_that_of_the_exact_integral(seed):
+    """Of groups of unlike size, whose comparisons the baseline correlates further."""
+    baseline, follow_ups, arms = trial(seed, effect=1.8, patients=52)
+    kept = np.sort(np.random.default_rng(seed).permutation(52)[:36])
+    baseline, follow_up, arms = baseline[kept], follow_ups[kept, -1], [arms[n] for n in kept]
+    of_arm = np.array([[float(arm == name) for name in ARMS] for arm in arms])
+    design = np.column_stack([of_arm, baseline])
+    apart = np.column_stack([-np.ones(3), np.eye(3), np.zeros(3)])
+    covariance = apart @ np.linalg.inv(design.T @ design) @ apart.T
+    scale = np.sqrt(np.diag(covariance))
+    for one in ancova(follow_up, baseline, arms, "A").comparisons:
+        t = abs(one.difference.value / one.difference.standard_error)
+        exact = 1 - exactly_within(t, covariance / np.outer(scale, scale), one.difference.df)
+        assert one.p_adjusted == pytest.approx(exact, abs=5e-6)
+
+
+def test_an_interval_for_all_comparisons_together_ends_where_their_p_is_one_in_twenty():
+    correlation = np.full((3, 3), 0.5) + 0.5 * np.eye(3)
+    own = [contrast_of(1.0, 2.0, df) for df in (20, 20, 35)]
+    ends = np.array(intervals_together(own, correlation, 20, "dunnett"))
+    assert ends.mean(axis=1) == pytest.approx([1, 1, 1])
+    wide = np.diff(ends)[:, 0] / 2 / 2.0
+    assert wide[0] == pytest.approx(2.54, abs=0.006)  # Dunnett's table II
+    assert exactly_within(wide[0], correlation, 20) == pytest.approx(0.95, abs=5e-6)
+    for t, df in zip(wide, (20, 20, 35), strict=True):
+        assert adjusted_p([contrast_of(t, 1.0, df)] * 3, correlation, 20, "dunnett")[0] == pytest.approx(0.05)
+    assert np.isnan(intervals_together(own, correlation, 20, "holm")).all()
+    alone = contrast_of(1.0, 2.0, 20)
+    assert intervals_together([alone], np.eye(1), 20, "dunnett") == [(alone.low, alone.high)]
 
 
 def test_holm_steps_down():

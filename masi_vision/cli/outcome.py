@@ -21,10 +21,11 @@ from masi_vision.reads_table import AMOUNT, is_adjudication, is_closed, rows_of,
 from masi_vision.written import json_text, write_file
 
 if TYPE_CHECKING:
-    from masi_vision.stats.courses import Course
+    from masi_vision.stats.courses import Course, EndpointValue
     from masi_vision.stats.outcome import Gain, OutcomeFigure, OutcomeProtocol
 
 OUTCOME, PATIENTS, PROTOCOL = "outcome.csv", "patients.csv", "protocol.json"
+ENDPOINT = "endpoint.csv"
 
 
 @verb
@@ -35,7 +36,7 @@ def outcome(
             metavar="TABLE.csv", help="Reads or scores, after masi unblind, or changes of masi compare."
         ),
     ],
-    out: Annotated[Path, typer.Option(help=f"Folder for {OUTCOME}, {PATIENTS} and {PROTOCOL}.")],
+    out: Annotated[Path, typer.Option(help=f"Folder for {OUTCOME}, {PATIENTS}, {ENDPOINT} and {PROTOCOL}.")],
     protocol: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What is compared; the shipped one where omitted.")
     ] = None,
@@ -53,10 +54,10 @@ def outcome(
 ) -> int:
     """Compare the arms of a trial: ANCOVA, MMRM, improvement, responders, what is missing."""
     need_extra("stats", "statistics")
-    from masi_vision.stats.courses import courses_of, kind_of
+    from masi_vision.stats.courses import EndpointValue, courses_of, endpoint_values, kind_of
     from masi_vision.stats.outcome import NOT_FITTED, Gain, OutcomeFigure, gains, load_protocol
 
-    make_ready(out, (OUTCOME, PATIENTS, PROTOCOL), overwrite=overwrite)
+    make_ready(out, (OUTCOME, PATIENTS, ENDPOINT, PROTOCOL), overwrite=overwrite)
     rules = load_protocol(protocol)
     left = left_out_of(without)
     rows = left.rows(rows_of(table))
@@ -69,6 +70,8 @@ def outcome(
     written = {
         OUTCOME: _csv(OutcomeFigure, found, rules),
         PATIENTS: _csv(Gain, gains(courses, rules), rules),
+        # Whole, so that another program fits what was fitted here.
+        ENDPOINT: _csv(EndpointValue, endpoint_values(courses, rules.baseline), rules, digits=15),
     }
     for name, text in written.items():
         write_file(out / name, text, private=True)
@@ -89,7 +92,9 @@ def outcome(
     _say_limits(courses, rules, table.name)
     if rules.adjudicated == "replaces":
         _say_adjudicated(rows, courses, table.name)
-    typer.echo(f"All figures: {out / OUTCOME}. Every patient: {out / PATIENTS}")
+    typer.echo(
+        f"All figures: {out / OUTCOME}. Every patient: {out / PATIENTS}. Every value: {out / ENDPOINT}"
+    )
     lacking = any(one.measure.startswith(NOT_FITTED) for one in found)
     return SOME_NOT_SCORED if lacking else DONE
 
@@ -146,25 +151,28 @@ def _refuse_other_arms(arms: Mapping[str, str], told: Mapping[str, str], by: str
 
 
 def _csv(
-    kind: type[OutcomeFigure] | type[Gain],
-    rows: Sequence[OutcomeFigure] | Sequence[Gain],
+    kind: type[OutcomeFigure] | type[Gain] | type[EndpointValue],
+    rows: Sequence[OutcomeFigure] | Sequence[Gain] | Sequence[EndpointValue],
     rules: OutcomeProtocol,
+    *,
+    digits: int = 6,
 ) -> str:
     """The figures, each with the hash of the protocol that asked for it."""
     columns = [field.name for field in fields(kind)]
     cells = (
-        {name: _cell(value) for name, value in asdict(row).items()} | {"protocol_sha256": rules.sha256}
+        {name: _cell(value, digits) for name, value in asdict(row).items()}
+        | {"protocol_sha256": rules.sha256}
         for row in rows
     )
     return csv_text([*columns, "protocol_sha256"], cells)
 
 
-def _cell(value: object) -> object:
+def _cell(value: object, digits: int) -> object:
     if isinstance(value, str):
         return guarded(value)
     if not isinstance(value, float):
         return value
-    return f"{value:.6g}" if value == value else ""
+    return f"{value:.{digits}g}" if value == value else ""
 
 
 def _say_limits(courses: Sequence[Course], rules: OutcomeProtocol, name: str) -> None:

@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 
 from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
+from masi_vision.names import natural_key
 from masi_vision.reads_table import AMOUNT, is_not_counted, refuse_mixed, refuse_other_stages
 from masi_vision.stats.reads import reads_from, scores_table
 from masi_vision.stats.verdicts import NOT_ADJUDICATED, NOT_GRADABLE, Adjudicated, Verdict, verdicts_of
@@ -47,6 +48,38 @@ class Course:
                 f"{self.patient or 'A patient'} has {self.values[strange[0]]} at {strange[0]}. Expected a "
                 "number. Leave a visit out that has none."
             )
+
+
+@dataclass(frozen=True)
+class EndpointValue:
+    """The endpoint of one patient at one visit, as the analyses take it.
+
+    Parameters
+    ----------
+    baseline : float
+        The patient's; NaN where it is missing.
+    raters : str
+        Readers, or adjudicators in their place; empty of a table that is not of reads.
+    """
+
+    patient: str
+    arm: str
+    visit: str
+    baseline: float
+    value: float
+    raters: str
+
+
+def endpoint_values(courses: Sequence[Course], baseline: str) -> list[EndpointValue]:
+    """Every value that is there, the baselines too; the values of the model of all visits are among them."""
+    made = []
+    for one in sorted(courses, key=lambda one: one.patient):
+        before = one.values.get(baseline, float("nan"))
+        for visit in sorted(one.values, key=natural_key):
+            raters = _raters(one, visit)
+            names = ";".join(raters.names) if raters else ""
+            made.append(EndpointValue(one.patient, one.arm, visit, before, one.values[visit], names))
+    return made
 
 
 def arms_of(rows: Rows, name: str) -> dict[str, str]:

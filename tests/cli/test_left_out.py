@@ -89,7 +89,8 @@ def test_the_same_as_if_the_patient_had_never_been_there(trial, tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write_rows(tmp_path / name, rows)
     analysed(tmp_path, tmp_path / "never")
-    for name in ("agreement/agreement.csv", "outcome/outcome.csv", "outcome/patients.csv"):
+    outcomes = ("outcome/outcome.csv", "outcome/patients.csv", "outcome/endpoint.csv")
+    for name in ("agreement/agreement.csv", *outcomes):
         assert (tmp_path / "without" / name).read_bytes() == (tmp_path / "never" / name).read_bytes()
 
 

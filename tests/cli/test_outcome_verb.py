@@ -15,6 +15,8 @@ from verbs import masi, table
 from masi_vision.config import shipped_file
 from masi_vision.csv_table import csv_text
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.stats.courses import Course
+from masi_vision.stats.outcome import load_protocol, outcome
 from masi_vision.version import __version__
 
 
@@ -40,7 +42,8 @@ def test_arms_of_a_study_are_compared(study, tmp_path):
     assert {row["analysis"] for row in rows} >= {"trajectory", "class", "responder", "pain", "complication"}
     _, patients = table(tmp_path / "out" / "patients.csv")
     assert len(patients) == 48
-    assert len({row["protocol_sha256"] for row in [*rows, *patients]}) == 1
+    _, values = table(tmp_path / "out" / "endpoint.csv")
+    assert len({row["protocol_sha256"] for row in [*rows, *patients, *values]}) == 1
     protocol = tmp_path / "mine.yaml"
     protocol.write_text(
         shipped_file("configs", "outcome.yaml").read_text().replace("responder: 0.5", "responder: 0.6")
@@ -51,6 +54,34 @@ def test_arms_of_a_study_are_compared(study, tmp_path):
     again = masi("outcome", reads, "--allocation", arms, "--out", tmp_path / "out")
     assert again.exit_code == 2
     assert "--overwrite" in again.output
+
+
+def test_the_endpoint_table_has_the_values_that_the_model_of_all_visits_was_fitted_to(study, tmp_path):
+    """One patient lost a visit, another the baseline."""
+    columns, rows = table(study / "reads.csv")
+    gone = {("P001", "visit-6"), ("P002", "visit-1")}
+    kept = [row for row in rows if (row["patient"], row["visit"]) not in gone]
+    (tmp_path / "reads.csv").write_text(csv_text(columns, kept))
+    given = ["--allocation", study / "arms.csv", "--out", tmp_path / "out"]
+    assert masi("outcome", tmp_path / "reads.csv", *given).exit_code == 0
+    head, values = table(tmp_path / "out" / "endpoint.csv")
+    assert head == ["patient", "arm", "visit", "baseline", "value", "raters", "protocol_sha256"]
+    units = {(row["patient"], row["visit"]): row for row in values}
+    assert len(values) == len(units) == 48 * 6 - 2
+    assert not gone & units.keys()
+    assert {row["raters"] for row in values} == {"R1;R2;R3"}
+    assert {row["baseline"] for row in values if row["patient"] == "P002"} == {""}
+    assert all(row["value"] == row["baseline"] for row in values if row["visit"] == "visit-1")
+    by_patient = {}
+    for row in values:
+        by_patient.setdefault((row["patient"], row["arm"]), {})[row["visit"]] = float(row["value"])
+    again = outcome([Course(*who, told) for who, told in by_patient.items()], load_protocol())
+    _, found = table(tmp_path / "out" / "outcome.csv")
+    for one in again:
+        if one.analysis == "sensitivity: MMRM":
+            (told,) = [row for row in found if (row["analysis"], row["arm"]) == (one.analysis, one.arm)]
+            assert float(told["value"]) == pytest.approx(one.value, rel=1e-5)
+            assert float(told["df"]) == pytest.approx(one.df, rel=1e-5)
 
 
 def test_the_protocol_that_is_kept_says_what_went_in_and_what_made_it(study, tmp_path):
@@ -298,6 +329,11 @@ def test_where_the_protocol_says_so_the_adjudicator_s_grades_are_the_endpoint(st
     assert told["P006"] == ("", mean["P006"][1])
     changed = {name for name in told if told[name] != mean[name]}
     assert changed == {"P000", "P001", "P003", "P005", "P006"}
+
+    values = {(r["patient"], r["visit"]): r for r in table(tmp_path / "replaces" / "endpoint.csv")[1]}
+    assert values["P001", "visit-6"]["raters"] == "adam"
+    assert values["P001", "visit-1"]["raters"] == "anna;ben"
+    assert ("P003", "visit-6") not in values
 
     found = table(tmp_path / "replaces" / "outcome.csv")[1]
     by = {(r["analysis"], r["arm"], r["visit"], r["measure"]): r["value"] for r in found}

@@ -95,8 +95,10 @@ def outcome_drawn(found: Rows, asked: Mapping[str, Any] | None) -> list[Drawing]
         if row["measure"].startswith((NOT_COMPARED, NOT_FITTED))
     ]
     if differences:
+        wider = any(row.get("low_together", "") not in ("", row["low"]) for row in found)
         words = (
-            "Difference of the adjusted means at the primary visit, 95 % interval of each comparison alone."
+            "Difference of the adjusted means at the primary visit, 95 % interval of each comparison alone"
+            f"{' (that for all comparisons together is wider)' * wider}."
         )
         absent = f" Not drawn: {'; '.join(missing)}." if missing else ""
         measure = f"difference in {endpoint}; left of 0: less than the control"

@@ -26,7 +26,7 @@ from masi_vision.reads_table import AMOUNT, refuse_strangers, refuse_two_opening
 if TYPE_CHECKING:
     from masi_vision.report.study import StudyReport
 
-_ASKED = ("baseline", "primary", "control", "multiplicity", "classes", "responder")
+_ASKED = ("baseline", "primary", "control", "visits", "multiplicity", "classes", "responder")
 """Keys of an outcome's protocol that the page tells."""
 _OUTCOME_AGAIN, _AGREE_AGAIN = "Run masi outcome again.", "Run masi agree again."
 Rows = Sequence[Mapping[str, str]]

@@ -231,6 +231,8 @@ class StudyReport:
         if (rules := self.protocol) is None:
             return ""
         adjusted = {"dunnett": "adjusted after Dunnett", "holm": "adjusted after Holm"}
+        named = rules["visits"]
+        visits = ", ".join(named) if named else f"all visits but {rules['baseline']}"
         classes = ", ".join(
             f"{name.replace('_', ' ')} from {100 * at:g} %" for name, at in rules["classes"].items()
         )
@@ -242,8 +244,11 @@ class StudyReport:
             f"{endpoint_name(rules)} at {rules['primary']}, with {rules['baseline']} as baseline: "
             f"{rules.get('table', 'of which table is not known')}. Every arm against {rules['control']}. "
             "Primary analysis: analysis of covariance on the patients who have both visits, the baseline as "
-            f"covariate; p of all comparisons {adjusted.get(rules['multiplicity'], 'not adjusted')}."
-            + ("" if rules["endpoint"] == AMOUNT else rates)
+            f"covariate; p of all comparisons {adjusted.get(rules['multiplicity'], 'not adjusted')}. "
+            f"Sensitivity analyses: a mixed model of {visits} (MMRM: unstructured covariance, degrees of "
+            "freedom after Satterthwaite), which like the primary one rests on visits missing at random; "
+            "and the primary analysis with the baseline carried forward, which takes whoever has no primary "
+            f"visit for unchanged.{'' if rules['endpoint'] == AMOUNT else rates}"
         )
 
     @cached_property

@@ -71,7 +71,8 @@ def test_results_of_patients_and_arms_are_for_their_owner_alone_to_read(study, t
     parts = ["--outcome", tmp_path / "outcome", "--out", tmp_path / "report"]
     assert masi("report", study / "results", *parts).exit_code == 0
     made = [file for file in tmp_path.rglob("*") if file.is_file()]
-    names = {"agreement.csv", "agreement.json", "outcome.csv", "patients.csv", "protocol.json"}
+    names = {"agreement.csv", "agreement.json", "outcome.csv", "patients.csv", "endpoint.csv"}
+    names.add("protocol.json")
     assert {file.name for file in made} >= names | {"report.html", "forest.svg"}
     assert {stat.S_IMODE(file.stat().st_mode) for file in made} == {0o600}
 
@@ -304,7 +305,10 @@ def test_an_outcome_in_masi_is_called_so_and_what_asked_for_it_is_told(study, tm
     alone = masi("report", study / "results", *parts[:2], "--out", tmp_path / "alone")
     assert alone.exit_code == 2
     assert "is of another table (the software's scores)" in " ".join(alone.output.split())
-    assert "adjusted after Dunnett" in page
+    assert (
+        "adjusted after Dunnett. Sensitivity analyses: a mixed model of all visits but visit-1 (MMRM" in page
+    )
+    assert "each comparison alone (that for all comparisons together is wider)." in page
     kept = json.loads((tmp_path / "outcome" / "protocol.json").read_text())
     assert f"<code>{kept['protocol_sha256']}</code>" in page
     (tmp_path / "outcome" / "protocol.json").write_text(json.dumps(kept | {"protocol_sha256": "other"}))

@@ -48,9 +48,9 @@ _LEAST_SPREAD = 0.02  # six points nearer together than this share of the photo 
 # the weight of a subunit outside its own place, and by how much they speak against hidden skin inside
 # it. Chosen on the validation faces, together, by mean IoU.
 _BORDER_PX, _ASTRAY, _TRUST = 0.8, 0.07, 0.5
-# Another face is looked for where there is room for one, in widths of the face that was found. It is read where
-# the coarse pass is so sure, and believed when the fine pass is sure of this share of its skin. Chosen on photos
-# of one face, of which none in 709 has another then, and on pairs side by side (73 in 100 found, 82 at 0.5).
+# Another face is looked for where there is room for one, in widths of the face that was found. It is read
+# where the coarse pass is so sure, and believed when the fine pass is sure of this share of its skin. Chosen
+# on photos of one face, none of 709 with another then, and pairs side by side (73 in 100 found, 82 at 0.5).
 _ROOM, _OTHER_PROBABILITY, _OTHER_SURE = 0.6, 0.9, 0.7
 # Where no face is seen in the whole photo, it is looked for in five parts of this share of its sides.
 _PART = 0.62

@@ -11,7 +11,7 @@ from masi_vision.face import find
 from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import Subunit
 from masi_vision.face.crop import KEY_LANDMARKS, crop_template, photo_to_crop
-from masi_vision.face.find import _coarse, _where_it_belongs, find_face
+from masi_vision.face.find import _coarse, _where_it_belongs, find_face, widest_other
 from masi_vision.face.models import face_models
 from masi_vision.model_files import verified
 from masi_vision.photo import read_photo
@@ -356,3 +356,16 @@ def test_a_face_that_stands_on_its_head_is_no_upright_one(faces_folder):
         assert refused.value.reason in ("pose", "no_face")
     with pytest.raises(NotScorable, match="once the photo is turned by 180 degrees"):
         find_face(np.ascontiguousarray(picture[::-1, ::-1]), models, min_probability=0.5)
+
+
+def test_another_face_beside_is_seen_and_the_face_itself_is_none(demo_visits):
+    models = face_models()
+    front = read_photo(demo_visits[0] / "front.jpg").srgb
+    alone = cv2.copyMakeBorder(front, 0, 0, 0, front.shape[1], cv2.BORDER_REPLICATE)
+    face = find_face(alone, models, min_probability=0.5)
+    assert widest_other(alone, face, models) == 0
+    small = cv2.resize(front[:, ::-1], None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+    pair = alone.copy()
+    pair[-len(small) :, front.shape[1] : front.shape[1] + small.shape[1]] = small
+    face = find_face(pair, models, min_probability=0.5)
+    assert widest_other(pair, face, models) / face.face_width_px == pytest.approx(0.8, abs=0.05)

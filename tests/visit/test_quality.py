@@ -225,6 +225,19 @@ def test_a_burnt_out_nose_is_not_measured_and_the_photo_still_scored(photos, see
     assert not [f for f in check_photo(seen[0], "front", SETTINGS) if f.region == "nose"]
 
 
+def test_a_second_person_beside_refuses_the_photo(photos):
+    front = photos[0].srgb
+    small = cv2.resize(front[:, ::-1], None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+    above = (len(front) - len(small), 0, 0, 0)
+    pair = np.hstack([front, cv2.copyMakeBorder(small, *above, cv2.BORDER_REPLICATE)])
+    why = refusal(check_photo(see(pair), "front", SETTINGS))
+    assert why.reason == "other_face"
+    assert "Another face is in the photo, 8" in why.message
+    assert "Expected at most 50%" in why.message
+    (alone,) = [f for f in check_photo(see(front), "front", SETTINGS) if f.check == "other_face_fraction"]
+    assert (alone.result, alone.value) == ("pass", 0)
+
+
 def test_what_has_not_the_colour_of_skin_is_no_skin(photos, seen):
     for photo, one in zip(photos, seen, strict=True):
         other = Photo.from_srgb(np.ascontiguousarray(photo.srgb[..., ::-1]), name="front.jpg")

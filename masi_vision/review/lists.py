@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -151,14 +151,24 @@ def own_list(session: Session, account: Account, protocol: ReadingProtocol) -> O
         return OwnList(units, "", "closed", since)
     if not next_code:
         return OwnList(units, "", "done")
+    why, until = _waiting(units, next_part, times, protocol)
+    if why or max(times.values(), default="") > now():  # else the trail has nothing to add
+        why, until = _waiting(units, next_part, _mended(session, account, times), protocol)
+    return OwnList(units, "" if why else next_code, why, until)
+
+
+def _waiting(
+    units: Sequence[Listed], next_part: int, times: Mapping[str, str], protocol: ReadingProtocol
+) -> tuple[Literal["", "pause", "part"], str]:
+    """Why there is nothing to read by the times of the locks, and until when."""
     before = [times[unit.code] for unit in units if unit.part < next_part]
     opens = time_after(max(before, default=""), days=protocol.days_between_parts)
     if opens > now():
-        return OwnList(units, "", "part", opens)
+        return "part", opens
     rested = time_after(max(times.values(), default=""), minutes=protocol.session.pause_minutes)
     if rested > now() and _without_pause(list(times.values()), protocol) >= protocol.session.units:
-        return OwnList(units, "", "pause", rested)
-    return OwnList(units, next_code)
+        return "pause", rested
+    return "", ""
 
 
 def has_locked_all(session: Session, account: Account) -> bool:
@@ -184,8 +194,25 @@ def _lock_times(session: Session, account: Account) -> dict[str, str]:
         .where(Entry.account_id == account.id, Entry.stage == "blind")
         .group_by(Entry.code)
     )
-    latest = now()  # a clock that was set back makes nobody wait for the day that it had
-    return {str(code): min(str(utc), latest) for code, utc in rows}
+    return {str(code): str(utc) for code, utc in rows}
+
+
+_NO_READING_BEFORE = "2020"
+"""There was no masi_vision: rows dated earlier are of a clock that had lost the time (1970, 2000)."""
+
+
+def _mended(session: Session, account: Account, times: Mapping[str, str]) -> dict[str, str]:
+    """Of each lock the earliest time that its row of the trail or any later one has, and no time to come.
+
+    A clock that ran ahead and was set back makes nobody wait for the days that it had. Once a row has the
+    right time, that of a lock stays the same. This looks through the whole trail.
+    """
+    earliest = func.min(Event.utc).over(order_by=Event.number.desc()).label("utc")
+    rows = select(Event.who, Event.what, Event.subject, earliest).where(Event.utc > _NO_READING_BEFORE)
+    told = rows.subquery().c
+    locks = select(told.subject, told.utc).where(told.who == account.name, told.what == f"{Act.LOCKED} blind")
+    known = {str(code): str(utc) for code, utc in session.execute(locks)}
+    return {code: min(utc, known.get(code, utc), now()) for code, utc in times.items()}
 
 
 def time_after(utc: str, *, days: float = 0, minutes: float = 0) -> str:

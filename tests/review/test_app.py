@@ -813,6 +813,47 @@ def test_a_clock_that_is_set_back_lets_nobody_guess_and_leaves_no_session_open(r
     assert told in html.unescape(Person(app, "stat").see("/audit").text)
 
 
+@both
+def test_a_clock_that_ran_ahead_and_was_set_right_bars_nobody_until_the_day_that_it_had(
+    reading_of, clock, order
+):
+    app = reading_of(days_between_parts=14.0)
+    clock.ahead = timedelta(days=365)
+    read = read_all(Person(app, "anna"), graded())
+    told = set()
+    for days in (0, 1, 13):
+        clock.ahead = timedelta(days=days)
+        page = Person(app, "anna").see("/").text
+        told.add(re.search(r"opens at ([^<]+)", page).group(1))
+    assert len(told) == 1, "one moment, whenever it is asked for"
+    for days in (14, 364, 366, 378):
+        clock.ahead = timedelta(days=days, minutes=1)
+        assert Person(app, "anna").next_code == order("anna")[len(read)]
+
+
+@pytest.mark.parametrize("by_that_clock", [1, 2])
+def test_a_pause_after_a_clock_that_ran_ahead_comes_and_ends_as_any(reading_of, clock, order, by_that_clock):
+    limits = load_protocol().session.model_copy(update={"units": 2, "pause_minutes": 15})
+    app = reading_of(session=limits)
+    for ahead in [1] * by_that_clock + [0] * (2 - by_that_clock):
+        clock.ahead = timedelta(days=ahead)
+        anna = Person(app, "anna")
+        anna.lock(anna.next_code, graded())
+    clock.ahead = timedelta(0)
+    assert "Take a break" in Person(app, "anna").see("/").text
+    clock.ahead = timedelta(minutes=16)
+    assert Person(app, "anna").next_code == order("anna")[2]
+
+
+def test_a_clock_that_had_lost_the_time_opens_no_part_early(reading_of, clock, order):
+    app = reading_of(days_between_parts=14.0)
+    assert read_all(Person(app, "anna"), graded())
+    clock.ahead = datetime(1970, 1, 1, tzinfo=UTC) - datetime.now(UTC)
+    Person(app, "anna")
+    clock.ahead = timedelta(0)
+    assert "The next part of your list opens at" in Person(app, "anna").see("/").text
+
+
 FAILS = {
     "sqlite": {
         "SELECT no_such_function()": None,  # a fault of ours

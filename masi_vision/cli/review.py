@@ -57,11 +57,11 @@ audit = typer.Typer(help="The audit trail of a reading.", no_args_is_help=True)
 @contextmanager
 def _opened(db: str, *, may_be_new: bool = False) -> Iterator[Session]:
     need_extra("review", "reading")
-    from masi_vision.review.database import open_database, writing
+    from masi_vision.review.database import open_database, using, writing
 
     engine = open_database(db, may_be_new=may_be_new, tell=_tell)
     try:
-        with writing(engine) as session:
+        with using(db), writing(engine) as session:
             yield session
     finally:
         engine.dispose()
@@ -101,7 +101,7 @@ def serve(
     from masi_vision.blinding.coded_set import read_contents
     from masi_vision.review.app import create_app
     from masi_vision.review.audit import note_tool
-    from masi_vision.review.database import open_database, writing
+    from masi_vision.review.database import open_database, using, writing
     from masi_vision.review.pages import Reviewed
     from masi_vision.review.protocol import load_protocol
     from masi_vision.review.reading import hold_against, prepare
@@ -122,7 +122,7 @@ def serve(
     contents = read_contents(coded_set)
     _check_photos(coded_set, contents)
     shown = software_scores(scores, contents) if scores else {}
-    with writing(engine) as session:
+    with using(db), writing(engine) as session:
         prepare(session, coded_set, rules)
         hold_against(session, "photos", contents.sha256)
         if scores:
@@ -154,7 +154,7 @@ def serve(
     facts["scores"] = "yes" if scores else "no"
     facts["chart"] = sha256(chart.read_bytes()).hexdigest() if chart else "none"
     with door, _put_away(engine):
-        with writing(engine) as session:
+        with using(db), writing(engine) as session:
             note_tool(session, "served", new=json.dumps(facts))
         named = f"[{host}]" if ":" in host else host
         typer.echo(f"Reading page: {scheme}://{named}:{door.getsockname()[1]}  Stop it with Ctrl-C.")
@@ -404,9 +404,9 @@ def verify(
     need_extra("review", "reading")
     from masi_vision.review.altered import looked_through
     from masi_vision.review.audit import is_lock, set_back
-    from masi_vision.review.database import looking, minute_of, opened_to_verify
+    from masi_vision.review.database import looking, minute_of, opened_to_verify, using
 
-    with opened_to_verify(db, _tell) as engine, looking(engine) as session:
+    with opened_to_verify(db, _tell) as engine, using(db), looking(engine) as session:
         events, found = looked_through(session)
         remarks = set_back(events)
         locks = [event for event in events if is_lock(event)]

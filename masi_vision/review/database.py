@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import ssl
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from masi_vision.errors import ReadingError, reason_of
@@ -32,6 +32,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 30
 _OWNERS_ALONE = 0o600
 _TAKEN_BY_DRIVER = ("unix_sock", "application_name")
+_DAMAGED = ("malformed", "not a database")
 PASSWORD_VARIABLE = "MASI_DB_PASSWORD"
 """Holds the password of a server's database, which in --db everybody could read in the list of processes."""
 
@@ -136,34 +137,59 @@ def opened_to_verify(address: str, tell: Callable[[str], object]) -> Iterator[En
     ReadingError
         It cannot be opened or copied, or there is no reading in it.
     """
+    file = file_of(address)
     with ExitStack() as stack:
-        with _opening(address) as shown:
-            engine = _engine_of(address, shown, may_be_new=False)
-            stack.callback(engine.dispose)
-            before = "" if file_of(address) is None else _earlier_form_of(engine)
-        if not before:
+        if file is None:
             engine = open_database(address, may_be_new=False, tell=tell)
             stack.callback(engine.dispose)
         else:
             copy = Path(stack.enter_context(TemporaryDirectory())) / "copy.db"
-            copy_database(engine, copy)
-            with _opening(address):
+            with _opening(address) as shown:
+                _copy_to_look_through(address, file, copy)
                 engine = _engine_of(str(copy), shown, may_be_new=False)
                 stack.callback(engine.dispose)
                 # Without a row of it, which a trail that has one past its end would not take.
-                _, form = migrate(engine, is_noted=False)
-            tell(
-                f"The tables of {shown} are of form {before}, of an earlier version. A copy that was brought "
-                f"to form {form} is looked through, and they stay as they are."
-            )
+                before, form = migrate(engine, is_noted=False)
+            if before not in ("", form):
+                tell(
+                    f"The tables of {shown} are of form {before}, of an earlier version. A copy that was "
+                    f"brought to form {form} is looked through, and they stay as they are."
+                )
         yield engine
+
+
+def _copy_to_look_through(address: str, file: Path, copy: Path) -> None:
+    """Copy an SQLite database, also from where it cannot be opened: SQLite writes beside it to read it."""
+    try:
+        engine = _engine_of(address, str(file), may_be_new=False)
+    except (DBAPIError, OSError) as error:
+        if isinstance(error, DBAPIError) and why_not_written(error) != "full":
+            raise
+        shutil.copyfile(file, copy)
+        with suppress(FileNotFoundError):  # none, where the page was stopped
+            shutil.copyfile(f"{file}-wal", f"{copy}-wal")
+    else:
+        try:
+            copy_database(engine, copy)
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def using(address: str) -> Iterator[None]:
+    """Turn damage of a database, and what keeps it from being read and written, into a sentence."""
+    try:
+        yield
+    except DBAPIError as error:
+        if (why := _why_not_used(address, error)) is None:
+            raise
+        raise ReadingError(why) from error
 
 
 @contextmanager
 def _opening(address: str) -> Iterator[str]:
     """How a database is called; what stands against opening it becomes a sentence."""
-    file = file_of(address)
-    shown = str(file) if file else _url(address).render_as_string(hide_password=True)
+    shown = _shown(address)
     try:
         yield shown
     except CommandError as error:
@@ -173,9 +199,47 @@ def _opening(address: str) -> Iterator[str]:
         ) from error
     except (SQLAlchemyError, OSError, ImportError) as error:
         raise ReadingError(
-            f"The database {shown} cannot be opened ({_words(error)}). "
+            _why_not_used(address, error)
+            or f"The database {shown} cannot be opened ({_words(error)}). "
             "Expected an SQLite file on a local disk, or a PostgreSQL database by URL."
         ) from error
+
+
+def _shown(address: str) -> str:
+    file = file_of(address)
+    return str(file) if file else _url(address).render_as_string(hide_password=True)
+
+
+def _why_not_used(address: str, error: Exception) -> str | None:
+    """A sentence, as far as a database is damaged, cannot be written or is held; None of all else."""
+    shown, words, is_file = _shown(address), _words(error), file_of(address) is not None
+    if is_file and isinstance(error, DBAPIError) and any(map(words.__contains__, _DAMAGED)):
+        return _damage(shown, words)
+    why = why_not_written(error) if isinstance(error, DBAPIError) else None
+    if why == "busy":
+        return (
+            f"The database {shown} is held by another program ({words}). Expected it free. Try again later."
+        )
+    if is_file and (why == "full" or isinstance(error, OSError)):
+        return (
+            f"The database {shown} cannot be used ({words}). Expected a local disk with free space, and the "
+            "right to write the file and its folder, without which SQLite does not read it either. See to "
+            "both, or copy the file, with the one beside it that ends in -wal, to where they are."
+        )
+    if why == "full":
+        return (
+            f"The database {shown} cannot be used ({words}). Expected a server that answers, takes the "
+            "name and the password, and has free space. See whether it runs, and what its log says."
+        )
+    return None
+
+
+def _damage(shown: str, words: str) -> str:
+    return (
+        f"The database {shown} is damaged, or is none ({words}). Expected a whole SQLite file. Look for a "
+        "misspelt name; else stop the page, put the file aside, together with those beside it that end in "
+        "-wal and -shm, and put the last backup in its place."
+    )
 
 
 def _engine_of(address: str, shown: str, *, may_be_new: bool) -> Engine:
@@ -203,7 +267,17 @@ def _engine_of(address: str, shown: str, *, may_be_new: bool) -> Engine:
         raise nothing
     if file and is_reading:  # no other file, which a misspelt name may be of
         _shut_to_others(file.resolve())
+        _refuse_damaged(engine, shown)
     return engine
+
+
+def _refuse_damaged(engine: Engine, shown: str) -> None:
+    """Look through all pages of an SQLite file: what is done next may not need the damaged one."""
+    with engine.connect().execution_options(reads_only=True) as connection:
+        found = str(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one())
+    if found != "ok":
+        engine.dispose()
+        raise ReadingError(_damage(shown, found.splitlines()[-1]))
 
 
 def _shut_to_others(file: Path) -> None:
@@ -220,8 +294,10 @@ def _shut_to_others(file: Path) -> None:
 
 
 def _words(error: Exception) -> str:
-    cause = error.orig if isinstance(error, DatabaseError) else error
-    return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    told = cause.args[0] if cause is not None and cause.args else ""
+    words = str(told["M"] if isinstance(told, dict) else cause)  # a dict of PostgreSQL
+    return words.splitlines()[0] if words else type(cause).__name__
 
 
 def _for_many_at_once(engine: Engine) -> None:
@@ -328,15 +404,6 @@ def _alembic() -> Config:
 def _form_of(connection: Connection) -> str:
     """Which form the tables have; "" where there are none."""
     return MigrationContext.configure(connection).get_current_revision() or ""
-
-
-def _earlier_form_of(engine: Engine) -> str:
-    """The form of tables that an earlier version made; "" of those of this version, or of a newer."""
-    scripts = ScriptDirectory.from_config(_alembic())
-    known = {script.revision for script in scripts.walk_revisions()} - {scripts.get_current_head()}
-    with engine.connect().execution_options(reads_only=True) as connection:
-        form = _form_of(connection)
-    return form if form in known else ""
 
 
 @contextmanager

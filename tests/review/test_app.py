@@ -24,7 +24,7 @@ from masi_vision.review.altered import looked_through
 from masi_vision.review.app import create_app
 from masi_vision.review.audit import set_back, trail, verify
 from masi_vision.review.closing import close
-from masi_vision.review.database import looking, writing
+from masi_vision.review.database import looking, using, writing
 from masi_vision.review.lists import give_list
 from masi_vision.review.pages import Reviewed
 from masi_vision.review.protocol import load_protocol
@@ -886,6 +886,21 @@ def test_a_database_that_cannot_be_written_is_said_and_logged_in_a_line(
         (line,) = (record for record in caplog.records if record.name.startswith("masi_vision.review"))
         assert (refused.status_code, line.exc_info is None) == ((500, False) if said is None else (503, True))
         assert (said or "what you entered is kept") in refused.json()["error"]
+
+
+@both
+def test_a_database_that_cannot_be_written_is_said_on_the_command_line_too(engine):
+    told = {None: None, "The server cannot write": "free space", "Another program": "held by another program"}
+    address = engine.url.render_as_string(hide_password=False)
+    for statement, said in FAILS[engine.dialect.name].items():
+        words = told[said and next(one for one in told if one and said.startswith(one))]
+        with (
+            pytest.raises(ReadingError if words else DatabaseError, match=words),
+            using(address),
+            writing(engine) as session,
+        ):
+            for act in statement.split("; "):
+                session.execute(text(act))
 
 
 def test_a_long_trail_is_shown_in_parts(reading_of, monkeypatch):

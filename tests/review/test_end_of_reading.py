@@ -6,7 +6,9 @@ import json
 import re
 import shutil
 import socket
+import sqlite3
 import stat
+from contextlib import closing
 
 import pytest
 from conftest_review import PASSWORD, Person, graded, protocol_with
@@ -18,7 +20,7 @@ from masi_vision.review.accounts import add_account, switch
 from masi_vision.review.adjudication import codes_not_adjudicated
 from masi_vision.review.altered import looked_through
 from masi_vision.review.app import create_app
-from masi_vision.review.audit import trail
+from masi_vision.review.audit import note_tool, trail
 from masi_vision.review.closing import close, still_due
 from masi_vision.review.database import closed_utc, looking, open_database, put_away, writing
 from masi_vision.review.export import reads_csv
@@ -328,6 +330,57 @@ def test_a_database_that_was_put_away_is_one_whole_file(reading_of, engine, tmp_
     put_away(engine)
     (tmp_path / "copy.db").write_bytes((tmp_path / "reads.db").read_bytes())
     assert "1 locked reads" in masi("audit", "verify", "--db", tmp_path / "copy.db").output
+
+
+def damaged(db, folder):
+    """What every verb says of a database; each refuses it, and copies nothing."""
+    out = ["--out", folder / "out"]
+    verbs = (["audit", "verify"], ["review", "backup", *out], ["review", "export", *out], ["review", "close"])
+    answers = [masi(*words, "--db", db) for words in verbs]
+    assert [one.exit_code for one in answers] == [2] * len(verbs)
+    assert not (folder / "out").is_file()
+    said = {" ".join(one.stderr.split()) for one in answers}
+    assert len(said) == 1
+    return said.pop()
+
+
+def test_a_damaged_database_is_no_bug_and_no_backup(bound, tmp_path):
+    with closing(sqlite3.connect(bound)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'event'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with bound.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
+    assert "is damaged" in (said := damaged(bound, tmp_path))
+    assert "put the last backup in its place" in said
+
+
+def test_a_backup_put_beside_the_last_reads_of_another_file_is_damaged(bound, tmp_path):
+    restored = shutil.copy(bound, tmp_path / "restored.db")
+    engine = open_database(str(bound))
+    for rows in (100, 20):  # into the file, and beside it
+        put_away(engine)
+        with writing(engine) as session:
+            for _ in range(rows):
+                note_tool(session, "served", new="x" * 200)
+    shutil.copy(tmp_path / "reads.db-wal", tmp_path / "restored.db-wal")
+    engine.dispose()
+    assert "together with those beside it that end in -wal" in damaged(restored, tmp_path)
+
+
+def test_where_nothing_can_be_written_a_trail_is_verified_all_the_same(reading_of, engine, tmp_path):
+    app = reading_of()
+    anna = Person(app, "anna")
+    assert anna.lock(anna.next_code, graded()).status_code == 200
+    archive = tmp_path / "archive"
+    (archive / "reads.db-shm").mkdir(parents=True)  # in the way of SQLite, as a full disk is, or no right
+    for name in ("reads.db", "reads.db-wal"):
+        shutil.copy(tmp_path / name, archive)
+    verified = masi("audit", "verify", "--db", archive / "reads.db")
+    assert "1 locked reads" in verified.output
+    copied = masi("review", "backup", "--db", archive / "reads.db", "--out", tmp_path / "copy.db")
+    assert copied.exit_code == 2
+    assert "free space, and the right to write" in " ".join(copied.stderr.split())
 
 
 def test_a_database_of_a_newer_version_is_no_bug(bound):

@@ -170,10 +170,8 @@ def _put_away(engine: Engine) -> Iterator[None]:
     """However the server ends, by Ctrl-C or by the system, the database is one whole file."""
     from masi_vision.review.database import put_away
 
-    def ended(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, ended)  # the server gives the signal on once it has stopped
+    # The server gives the signal on once it has stopped.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import stat
@@ -568,3 +569,16 @@ def test_the_server_is_asked_by_its_own_names_and_its_start_is_in_the_trail(
     with looking(open_database(str(tmp_path / "reads.db"))) as session:
         starts = [json.loads(event.new) for event in trail(session) if event.what == "served"]
     assert [(start["chart"], start["scores"]) for start in starts] == [("none", "no")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_page_that_is_stopped_leaves_one_whole_file(coded, tmp_path, monkeypatch, number):
+    uvicorn = pytest.importorskip("uvicorn", reason="needs the extra review")
+    monkeypatch.setattr(uvicorn.Server, "run", lambda _self, sockets: signal.raise_signal(number))
+    (tmp_path / "word").write_text(PASSWORD + "\n")
+    at = ["--db", tmp_path / "reads.db"]
+    add = ["--set", coded[0], "--password-file", tmp_path / "word"]
+    assert masi("review", "account", "add", "anna", *at, *add).exit_code == 0
+    served = masi("review", "serve", coded[0], *at, "--port", "0")
+    assert (served.exit_code, "stopped" in served.stderr) == (130, True)
+    assert not (tmp_path / "reads.db-wal").exists()

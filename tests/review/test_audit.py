@@ -1,14 +1,23 @@
 """The audit trail: whatever is altered, removed or put elsewhere is found."""
 
 import random
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("sqlalchemy", reason="needs the extra review")
 
+from typer.main import get_command
+
+from masi_vision.cli.main import app
 from masi_vision.review.audit import COLUMNS, START, faults, hash_of
+from masi_vision.review.export import READ_COLUMNS
 from masi_vision.review.texts import RefusedError, texts
+from masi_vision.scale import MASI_REGIONS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "review.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -72,3 +81,19 @@ def test_a_refusal_names_what_lacks_in_the_language_of_the_page():
     said = refused.words("zh")
     assert "下颏 面积" in said
     assert not any(letter.isascii() and letter.isalpha() for letter in said)
+
+
+def test_every_column_of_both_tables_is_explained():
+    names = {*READ_COLUMNS, *COLUMNS, "hash"}
+    for region in MASI_REGIONS:
+        names = {name.replace(f"{region}_", "REGION_") for name in names} | {region}
+    assert [name for name in sorted(names) if f"`{name}`" not in PAGE] == []
+
+
+def test_every_option_is_explained():
+    verbs, asked = [get_command(app).commands[name] for name in ("review", "audit")], set()
+    while verbs:
+        verb = verbs.pop()
+        verbs += getattr(verb, "commands", {}).values()
+        asked |= {one for option in verb.params for one in (*option.opts, *option.secondary_opts)}
+    assert {one for one in asked if one.startswith("--")} - set(re.findall(r"--[a-z-]+", PAGE)) == set()

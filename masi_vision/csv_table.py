@@ -89,7 +89,8 @@ def csv_table(text: str, name: str, refused: type[MasiError], *, any_case: bool 
     ------
     refused
         It is no CSV, is parted by semicolons, has a column twice, or a row has more cells than there are
-        columns: a decimal comma parts a number in two, and a comma a name.
+        columns: a decimal comma parts a number in two, and a comma a name. Or the file ends within its last
+        row; a row that somebody ended before its last columns has nothing there.
     """
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
@@ -110,6 +111,13 @@ def csv_table(text: str, name: str, refused: type[MasiError], *, any_case: bool 
                 f"{name}, line {line}, has {len(cells)} cells for {len(columns)} columns. Expected one for "
                 "each. Write decimals with a point, or put a text with commas into quotation marks."
             )
+    if lines and len(lines[-1][1]) < len(columns) and not text.endswith(("\n", "\r")):
+        line, cells = lines[-1]
+        raise refused(
+            f"{name} breaks off in line {line}, after {len(cells)} of {len(columns)} cells. Expected a whole "
+            "row: the end of the file is lost, as on a full disk. Copy it again; if nothing is missing, end "
+            "its last line."
+        )
     rows = tuple(dict(zip(columns, [*cells, *[""] * len(columns)], strict=False)) for _, cells in lines)
     return CsvTable(name, columns, rows, tuple(line for line, _ in lines))
 

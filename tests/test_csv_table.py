@@ -26,12 +26,19 @@ def test_cells_as_they_are_and_as_they_are_meant():
         ("a,a\n1,2\n", "column 'a' twice"),
         ("a;b\n1;2\n", "parted by semicolons"),
         ("a,b\n\n1,2,3\n", "line 3, has 3 cells for 2 columns"),
+        ("a,b,c\n1,2,3\n4,5", "breaks off in line 3, after 2 of 3 cells"),
+        ("a,b\r\n1,2\r\n4", "breaks off in line 3, after 1 of 2 cells"),
         ('a,b\n"1,' + "x" * 140_000, "no CSV table near line 2 .*quotation mark"),
     ],
 )
 def test_what_is_no_table_is_refused(text, said):
     with pytest.raises(StatsError, match=f"t.csv .*{said}|t.csv, {said}"):
         csv_table(text, "t.csv", StatsError)
+
+
+def test_the_last_row_of_another_program_may_lack_cells_or_the_end_of_its_line():
+    for text in ("a,b\n1\n", "a,b\r1\r", "a,b\n1,", "a,b\n1,2"):
+        assert csv_table(text, "t.csv", StatsError).rows[0]["a"] == "1"
 
 
 def test_a_table_that_cannot_be_read_says_what_to_do(tmp_path):

@@ -114,10 +114,12 @@ class ResultsFolder:
             if self.folder.exists() and not self.folder.is_dir():
                 raise OutputError(f"{self.folder} is a file. Expected a folder. Name another with --out.")
             held = [name for name in TABLES if (self.folder / name).exists()]
-            if held and not (self.folder / LEDGER).exists():
+            ledger = self.folder / LEDGER
+            if held and not (ledger.exists() and ledger.stat().st_size):  # a power cut leaves it empty
                 raise OutputError(
-                    f"{self.folder} holds {', '.join(held)} of another verb. Expected a new folder, or one "
-                    "of masi batch. Name another with --out."
+                    f"{self.folder} holds {', '.join(held)}, and its {LEDGER} is missing or empty. Expected "
+                    "the ledger that they were written from: put it back. Results of another verb have "
+                    "none: name another folder with --out."
                 )
         refuse_other_history(self.folder / HISTORY)
 

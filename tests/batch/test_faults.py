@@ -183,8 +183,22 @@ def test_results_of_another_verb_are_not_written_over(study, tmp_path):
     (tmp_path / "out" / "scores.csv").write_text("mine")
     done = masi("batch", study, "--out", tmp_path / "out")
     assert done.exit_code == 2
-    assert "holds scores.csv of another verb" in done.stderr
+    assert "holds scores.csv, and its ledger.sqlite is missing or empty" in " ".join(done.stderr.split())
     assert (tmp_path / "out" / "scores.csv").read_text() == "mine"
+
+
+def test_an_emptied_ledger_does_not_replace_the_results(study, perform, tmp_path):
+    """As a power cut leaves it: every visit would be new, scored otherwise, and history.csv know of none."""
+    out = tmp_path / "out"
+    perform(study, out)
+    before = (out / "scores.csv").read_bytes()
+    (out / "ledger.sqlite").write_bytes(b"")
+    for words in ([], ["--dry-run"]):
+        done = masi("batch", study, "--out", out, *words)
+        assert done.exit_code == 2
+        assert "its ledger.sqlite is missing or empty. Expected" in " ".join(done.stderr.split())
+    assert (out / "scores.csv").read_bytes() == before
+    assert not (out / "ledger.sqlite").read_bytes()
 
 
 @pytest.mark.parametrize("way", ["link", "up and down", "above", "a visit's own"])

@@ -72,14 +72,14 @@ class ResultsFolder:
                 self.folder.mkdir(parents=True, exist_ok=True)
             make_folders(self.out, pictures)
             if self.shard is None:
-                stack.enter_context(_locked(self.out))
+                stack.enter_context(locked(self.out))
                 for folder in self._part_folders():
-                    stack.enter_context(_locked(folder))
+                    stack.enter_context(locked(folder))
                 self._clear_parts()
                 stack.callback(self._clear_parts)
             else:
-                with _locked(self.out, _PATIENCE_S):  # no run of the whole study is at work
-                    stack.enter_context(_locked(self.folder))
+                with locked(self.out, _PATIENCE_S):  # no run of the whole study is at work
+                    stack.enter_context(locked(self.folder))
             yield stack.enter_context(Ledger(self.folder / LEDGER))
 
     @contextmanager
@@ -158,7 +158,7 @@ class ResultsFolder:
 
 
 @contextmanager
-def _locked(folder: Path, patience_s: float = 0) -> Iterator[None]:
+def locked(folder: Path, patience_s: float = 0) -> Iterator[None]:
     """Hold a folder against other runs; the system lets go of it when the run dies."""
     lock = FileLock(folder / LOCK, timeout=patience_s)
     with writing(folder):

@@ -19,7 +19,7 @@ from masi_vision.cli.run import (
     Book,
     Order,
     Told,
-    prepare,
+    prepared,
     score_files,
 )
 from masi_vision.config import Settings, ViewSettings
@@ -131,9 +131,8 @@ def compare_all(order: ChangeOrder, progress: Told = lambda done, found: None) -
     run = Order(
         order.paths, order.out, order.settings, overlays=False, overwrite=order.overwrite, models=order.models
     )
-    prepare(run)
     book, names = ChangeBook(run, models, found), FileNames()
-    with book.kept():
+    with prepared(run), book.kept():
         for one in found.series:
             drawn = []
             for change in _changes(one, book, models, progress):

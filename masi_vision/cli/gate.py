@@ -10,7 +10,7 @@ from rich.table import Table
 
 from masi_vision.cli import screen
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
-from masi_vision.cli.run import Book, Order, ResultFiles, Told, prepare
+from masi_vision.cli.run import Book, Order, ResultFiles, Told, prepared
 from masi_vision.config import Settings
 from masi_vision.csv_table import csv_text
 from masi_vision.errors import NotScorable
@@ -90,11 +90,10 @@ def check_visits(order: Order, progress: Told = lambda done, found: None) -> Gat
     """
     models = open_models(order.models)
     found = find_visits(order.paths, order.settings.views)
-    prepare(order, CHECKED)
-    (order.out / SHEETS).mkdir(exist_ok=True)
     book = GateBook(order, models, len(found))
     before: dict[tuple[Path, View], Before] = {}
-    with book.kept():
+    with prepared(order, CHECKED), book.kept():
+        (order.out / SHEETS).mkdir(exist_ok=True)
         for done, files in enumerate(found):
             progress(done, len(found))
             name = place_of(files.patient, files.visit)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from masi_vision.batch.ledger import LEDGER
+from masi_vision.batch.results import locked
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
 from masi_vision.cli.options import refuse_coded_set, refuse_photos
 from masi_vision.config import Settings
@@ -119,10 +120,9 @@ def score_visits(order: Order, progress: Told = lambda done, found: None) -> End
     """
     models = open_models(order.models)
     found = find_visits(order.paths, order.settings.views)
-    prepare(order)
     book = Book(order, models, len(found))
     names = FileNames()
-    with book.kept():
+    with prepared(order), book.kept():
         for files in found:
             progress(len(book.visits), len(found))
             result = score_files(files, order.settings, models)
@@ -173,23 +173,27 @@ class Book:
         )
 
 
-def prepare(order: Order, made: ResultFiles = SCORED) -> None:
-    """Make the results folder, or refuse it.
+@contextmanager
+def prepared(order: Order, made: ResultFiles = SCORED) -> Iterator[None]:
+    """Make the results folder, or refuse it, and hold it against other runs.
 
     Raises
     ------
     OutputError
-        Nothing that was named is there, or the folder cannot be used.
+        Nothing that was named is there, or the folder cannot be used, as while another run does.
     """
     if not any(os.path.lexists(path) for path in order.paths):
         named = ", ".join(map(str, order.paths))
         raise OutputError(f"{named} was not found. Expected photos or folders. Check the path.")
     with writing(order.out):
         _check_out(order, made)
-        for old in _old_results(order.out, made):
-            old.unlink(missing_ok=True)
         order.out.mkdir(parents=True, exist_ok=True)
-        make_folders(order.out, order.pictures)
+    with locked(order.out):
+        with writing(order.out):
+            for old in _old_results(order.out, made):
+                old.unlink(missing_ok=True)
+            make_folders(order.out, order.pictures)
+        yield
 
 
 def _check_out(order: Order, made: ResultFiles) -> None:

@@ -180,6 +180,23 @@ def test_results_are_not_overwritten_unless_asked(study, tmp_path, scoring):
     assert (out / "my notes.txt").exists()
 
 
+@pytest.mark.parametrize("verb", ["score", "compare", "qc"])
+def test_a_second_run_in_the_same_folder_says_so_and_takes_nothing_away(study, tmp_path, verb):
+    """Both would say scored, and the folder hold tables of one and pictures of both."""
+    from filelock import FileLock
+
+    out = tmp_path / "out"
+    (out / "overlays").mkdir(parents=True)
+    for name in ("run.json", "overlays/V1_front.jpg"):
+        (out / name).write_text("of the first run")
+    with FileLock(out / ".run.lock"):
+        done = masi(verb, study, "--out", out, "--overwrite")
+    assert done.exit_code == 2
+    assert f"Another run works in {out}. Expected none." in " ".join(done.stderr.split())
+    for name in ("run.json", "overlays/V1_front.jpg"):
+        assert (out / name).read_text() == "of the first run"
+
+
 def test_results_may_lie_within_the_study_and_are_not_scored_next_time(study, scoring):
     masi("score", study, "--out", study / "results")
     (study / "results" / "overlays" / "V1_front.jpg").write_bytes(b"")

@@ -46,7 +46,7 @@ def calibrate(
     """
     need_extra("stats", "fitting")
     from masi_vision.config import load_settings, shipped_file
-    from masi_vision.report.tables import refuse_stopped
+    from masi_vision.report.tables import refuse_cut_short, refuse_stopped
     from masi_vision.stats.cut_points import fitted, is_found, joined
     from masi_vision.written import write_file
 
@@ -55,6 +55,7 @@ def calibrate(
     file = settings or shipped_file("configs", "scoring.yaml")
     base = load_settings(file)
     refuse_stopped(measures.parent)
+    refuse_cut_short(measures)
     _refuse_other_settings(measures.parent, base, file)
     read, measured = _rows(reads), _rows(measures)
     refuse_two_openings({reads.name: read, measures.name: measured})

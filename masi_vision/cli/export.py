@@ -97,11 +97,11 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
 
 def _scored(results: Path) -> tuple[list[Row], list[Row]]:
     """Rows of scores.csv and of regions.csv of a run that ended."""
-    from masi_vision.report.tables import refuse_cut_short, refuse_stopped
+    from masi_vision.report.tables import SCORES_CSV, refuse_cut_short, refuse_stopped
 
     refuse_stopped(results)
-    refuse_cut_short(results)
-    scores = _checked(rows_of(results / "scores.csv"), (*_COLUMNS, "status", "reason"), "scores.csv")
+    refuse_cut_short(results / SCORES_CSV)
+    scores = _checked(rows_of(results / SCORES_CSV), (*_COLUMNS, "status", "reason"), SCORES_CSV)
     return scores, _checked(rows_of(results / "regions.csv"), (*_COLUMNS, "region"), "regions.csv")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,10 +93,10 @@ def study_of(sources: Sources, left: LeftOut, title: str) -> StudyReport:
 
 def _scores_of(sources: Sources) -> tuple[dict[str, Any], list[Row]]:
     """The run that scored, and its table, whole."""
-    from masi_vision.report.tables import refuse_cut_short, refuse_stopped
+    from masi_vision.report.tables import SCORES_CSV, refuse_cut_short, refuse_stopped
 
     refuse_stopped(sources.results)
-    refuse_cut_short(sources.results)
+    refuse_cut_short(sources.results / SCORES_CSV)
     scores, run = rows_of(sources.scored), _run_of(sources.results)
     _refuse_other_tables(scores, sources.scored)
     _refuse_of_other_run(scores, run, sources.scores or sources.results)
@@ -140,15 +139,13 @@ def _outcome_of(
 
 
 def _run_of(results: Path) -> dict[str, Any]:
-    try:
-        run = json.loads((results / "run.json").read_text(encoding="utf-8"))
-        if not isinstance(run, dict) or "settings" not in run:
-            raise ValueError("no settings")
-    except (OSError, ValueError) as error:
+    from masi_vision.report.tables import run_of
+
+    run = run_of(results)
+    if run is None or "settings" not in run:
         raise StatsError(
-            f"{results} holds no run.json of a run ({error}). Expected the results of masi score or masi "
-            "batch."
-        ) from error
+            f"{results} holds no run.json of a run. Expected the results of masi score or masi batch."
+        )
     return run
 
 

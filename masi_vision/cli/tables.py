@@ -43,15 +43,16 @@ def say_two_sites(patients: Iterable[str]) -> None:
 
 
 def check_run(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """Refuse the software's table of a run that did not end; say where nobody knows whether it did.
+    """Refuse the software's table of a run that did not end, or that lost rows; say where nobody knows.
 
     Raises
     ------
     StatsError
     """
-    from masi_vision.report.tables import RUN_JSON, refuse_stopped
+    from masi_vision.report.tables import RUN_JSON, refuse_cut_short, refuse_stopped
 
     refuse_stopped(file.parent)
+    refuse_cut_short(file)
     if rows and "version" in rows[0] and not (file.parent / RUN_JSON).exists():
         typer.echo(
             f"masi: no {RUN_JSON} lies beside {file.name}: whether the run that made it was whole is not "

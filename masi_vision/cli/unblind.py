@@ -248,9 +248,8 @@ def _not_whole(results: Path, tables: set[str]) -> Iterator[str]:
     from masi_vision.report.tables import REGIONS_CSV, SCORES_CSV, why_cut_short, why_stopped
 
     folder = results if results.is_dir() else results.parent
-    if tables.isdisjoint((SCORES_CSV, REGIONS_CSV)):
-        return
-    yield from filter(None, (why_stopped(folder), why_cut_short(folder) if SCORES_CSV in tables else ""))
+    if its_own := sorted(tables & {SCORES_CSV, REGIONS_CSV}):
+        yield from filter(None, (why_stopped(folder), *(why_cut_short(folder / name) for name in its_own)))
 
 
 def _refuse_early(against: Iterable[str], before_lock: str | None) -> None:

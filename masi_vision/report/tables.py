@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from masi_vision.config import Settings
 from masi_vision.csv_table import Row, csv_text, guarded, read_csv
-from masi_vision.errors import StatsError
+from masi_vision.errors import StatsError, reason_of
 from masi_vision.face.atlas import SUBUNITS
 from masi_vision.source_code import code_sha256
 from masi_vision.visit.folder import RESULTS_MARK
@@ -217,11 +217,8 @@ def why_stopped(results: Path) -> str:
 
     "" where it did, and where no run.json lies beside the table: then nothing is known of that.
     """
-    try:
-        run = json.loads((results / RUN_JSON).read_text(encoding="utf-8"))
-        state, counts, part = run.get("state", "finished"), run["counts"], run.get("part")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ""
+    run = run_of(results) or {}
+    state, counts, part = run.get("state", "finished"), run.get("counts", {}), run.get("part")
     done = counts.get("scored", 0) + counts.get("not_scored", 0)
     found = counts.get("visits_found", "unknown")
     if part:
@@ -229,16 +226,25 @@ def why_stopped(results: Path) -> str:
     return "" if state == "finished" else f"the run of {results} is {state}, {done} of {found} visits done"
 
 
-def why_cut_short(results: Path) -> str:
-    """Say that scores.csv lost rows since the run; "" where it did not, or nothing is known of that."""
-    try:
-        counts = json.loads((results / RUN_JSON).read_text(encoding="utf-8"))["counts"]
-        done = counts["scored"] + counts["not_scored"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-    held = len(read_csv(results / SCORES_CSV, StatsError).rows)
-    told = f"{results / SCORES_CSV} has {held} visits, and {RUN_JSON} beside it counts {done}"
-    return "" if held == done else told
+def why_cut_short(file: Path) -> str:
+    """Say that a table of scores, regions or changes lost rows since the run beside it wrote it.
+
+    "" where it did not, or nothing is known of that.
+    """
+    table = read_csv(file, StatsError)
+    held, told = len(table.rows), _rows_told(run_of(file.parent) or {}, table.columns)
+    return "" if told in (held, None) else f"{file} has {held} rows, and {RUN_JSON} beside it tells of {told}"
+
+
+def _rows_told(run: Mapping[str, Any], columns: Sequence[str]) -> int | None:
+    """How many rows a table of these columns had by run.json; None where that does not tell."""
+    counts, names = run.get("counts", {}), ("scored", "not_scored")
+    if "follow_up" in columns:
+        counts, names = run.get("comparisons", {}), ("compared", "not_compared")
+    if {"status", "region"}.isdisjoint(columns) or not counts.keys() >= set(names):
+        return None
+    of_each = len(REGIONS) if "region" in columns else 1
+    return of_each * sum(int(counts[name]) for name in names)
 
 
 def refuse_stopped(results: Path) -> None:
@@ -256,18 +262,18 @@ def refuse_stopped(results: Path) -> None:
         )
 
 
-def refuse_cut_short(results: Path) -> None:
-    """Refuse scores.csv that lost rows since the run: visits would vanish without a word.
+def refuse_cut_short(file: Path) -> None:
+    """Refuse a table that lost rows since the run: visits would vanish without a word.
 
     Raises
     ------
     StatsError
     """
-    if why := why_cut_short(results):
+    if why := why_cut_short(file):
         raise StatsError(
             f"{why}. Expected the table as the run wrote it. Copy the results again; a table of some visits "
             "belongs into a folder of its own, and a patient who withdrew stays in it: --without "
-            "of masi export and masi report leaves the patient out."
+            "leaves the patient out."
         )
 
 
@@ -278,12 +284,26 @@ def settings_of_run(results: Path) -> dict[str, Any] | None:
 
 
 def run_of(results: Path) -> dict[str, Any] | None:
-    """What run.json of a folder tells; None where there is none that can be read."""
-    try:
-        run = json.loads((results / RUN_JSON).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """What run.json of a folder tells; None where there is none.
+
+    Raises
+    ------
+    StatsError
+        It is there, and damaged.
+    """
+    file = results / RUN_JSON
+    if not file.exists():
         return None
-    return run if isinstance(run, dict) else None
+    try:
+        run = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(run, dict):
+            raise ValueError("it holds no names with values")
+    except (OSError, ValueError) as error:
+        raise StatsError(
+            f"{file} is damaged ({reason_of(error)}). Expected it as the run wrote it: it tells whether the "
+            "tables beside it are whole. Copy it again."
+        ) from error
+    return run
 
 
 def refused_in(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -318,7 +318,14 @@ def test_scores_of_a_run_that_was_stopped_keep_the_code_closed(study, coded, tmp
     run = {"state": "finished", "counts": {"scored": 2, "not_scored": 0}}
     (results / "run.json").write_text(json.dumps(run), encoding="utf-8")
     refused = broken(study, results, tmp_path / "out")
-    assert "has 1 visits, and run.json beside it counts 2" in " ".join(refused.output.split())
+    assert "has 1 rows, and run.json beside it tells of 2" in " ".join(refused.output.split())
+    regions = tmp_path / "regions" / "regions.csv"
+    regions.parent.mkdir()
+    regions.write_text(f"patient,visit,region\n,{code},chin\n", encoding="utf-8")
+    (regions.parent / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    refused = broken(study, regions, tmp_path / "out")
+    assert refused.exit_code == 2
+    assert "has 1 rows, and run.json beside it tells of 12" in " ".join(refused.output.split())
     told = broken(study, results, tmp_path / "out", "--before-lock", "a patient's safety")
     assert told.exit_code == 0, told.output
 

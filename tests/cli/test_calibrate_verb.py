@@ -357,6 +357,7 @@ def test_a_region_that_was_clear_to_everybody_needs_no_darkness(panel, tmp_path)
     ("run", "said"),
     [
         ({"state": "interrupted", "counts": {"scored": 3}}, "is interrupted, 3 of unknown visits done"),
+        ({"counts": {"scored": 1, "not_scored": 0}}, "rows, and run.json beside it tells of 6"),
         ({"settings": {"scale": {"nose_counts_toward": "forehead"}}}, "made with another scale.noise_floor"),
     ],
 )

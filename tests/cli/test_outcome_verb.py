@@ -240,6 +240,54 @@ def test_whether_the_run_was_whole_is_asked_of_scores_and_said_where_nobody_know
         assert code == (0 if name == "reads" else 2)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "scores.csv",
+            "has 143 rows, and run.json beside it tells of 288. Expected the table",
+        ),
+        ("run.json", "run.json is damaged ("),
+    ],
+)
+def test_half_a_table_of_scores_or_half_of_what_tells_of_it_is_refused(study, tmp_path, name, said):
+    """The whole table is counted, also where patients are left out."""
+    _, rows = table(study / "truth.csv")
+    scores = write_rows(tmp_path / "scores.csv", rows)
+    run = {"state": "finished", "counts": {"scored": len(rows), "not_scored": 0}}
+    (tmp_path / "run.json").write_text(json.dumps(run, indent=1))
+    (tmp_path / "withdrawn.csv").write_text("patient\nP003\n")
+    left = ["--without", tmp_path / "withdrawn.csv"]
+    asked = (["outcome", scores], ["agree", study / "reads.csv", "--scores", scores, "--draws", 100])
+    for words in asked:
+        done = masi(*words, *left, "--out", tmp_path / f"whole-{words[0]}")
+        assert done.exit_code == 0, done.output
+    lines = (tmp_path / name).read_text().splitlines(keepends=True)
+    (tmp_path / name).write_text("".join(lines[: len(lines) // 2]))
+    for words in asked:
+        done = masi(*words, *left, "--out", tmp_path / f"half-{words[0]}")
+        assert done.exit_code == 2, done.output
+        assert said in " ".join(done.output.split())
+
+
+def test_changes_that_lost_rows_since_the_comparison_are_refused(tmp_path):
+    changes = tmp_path / "changes.csv"
+    changes.write_text("patient,baseline,follow_up,status\nP1,a,b,compared\n", encoding="utf-8")
+    run = {"counts": {"scored": 3, "not_scored": 0}, "comparisons": {"compared": 1, "not_compared": 1}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    refused = masi("outcome", changes, "--out", tmp_path / "out")
+    assert refused.exit_code == 2
+    assert "has 1 rows, and run.json beside it tells of 2" in " ".join(refused.output.split())
+
+
+def test_reads_that_break_off_in_a_row_are_refused(study, tmp_path):
+    reads = tmp_path / "reads.csv"
+    reads.write_text((study / "reads.csv").read_text().rpartition(",")[0])
+    done = masi("outcome", reads, "--allocation", study / "arms.csv", "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "reads.csv breaks off in line" in " ".join(done.output.split())
+
+
 @pytest.mark.parametrize("verb", ["outcome", "agree"])
 def test_grades_that_were_changed_since_they_were_signed_are_refused(study, tmp_path, verb):
     """The total beside them is as the reading page wrote it."""

@@ -390,8 +390,8 @@ def test_results_of_a_run_that_did_not_end_are_refused_everywhere(study, tmp_pat
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        (slice(0, 50), "has 49 visits, and run.json beside it counts 96"),
-        (slice(0, 1), "has 0 visits, and run.json beside it counts 96"),
+        (slice(0, 50), "has 49 rows, and run.json beside it tells of 96"),
+        (slice(0, 1), "has 0 rows, and run.json beside it tells of 96"),
     ],
 )
 def test_a_table_that_lost_visits_is_no_study_flow(study, tmp_path, lines, said):

@@ -29,7 +29,7 @@ def test_scores_of_before_stay_told_when_settings_replace_them(study, out, perfo
     before = scores(out)
     assert perform(study, out)[1] == {}
     assert not (out / HISTORY).exists()  # nothing was scored again
-    other = changed(settings, "pigment", lesion_probability=0.999)
+    other = changed(settings, "pigment", lesion_probability=0.95)
     perform(study, out, settings=other)
     now = scores(out)
     columns, rows = table(out / HISTORY)
@@ -66,7 +66,7 @@ def test_a_visit_that_lost_its_photo_keeps_its_score_in_the_history(study, out, 
 
 def test_what_a_part_scored_again_is_told_where_the_whole_takes_it_over(study, out, perform, settings):
     before = scores(out)
-    other = changed(settings, "pigment", lesion_probability=0.999)
+    other = changed(settings, "pigment", lesion_probability=0.95)
     for number in (1, 2):
         perform(study, out, shard=Shard(number, 2), settings=other)
         assert not (ResultsFolder(out, Shard(number, 2)).folder / HISTORY).exists()  # new to the part
@@ -93,14 +93,14 @@ def test_a_run_that_dies_in_the_act_leaves_the_score_of_before_in_the_history(
 
     monkeypatch.setattr("masi_vision.batch.ledger.Ledger.keep", dies)
     with pytest.raises(RuntimeError, match="killed"):
-        perform(study, out, settings=changed(settings, "pigment", lesion_probability=0.999))
+        perform(study, out, settings=changed(settings, "pigment", lesion_probability=0.95))
     (row,) = table(out / HISTORY)[1]
     assert row["mmasi_before"] == before[row["patient"], row["visit"]]["mmasi"]
     assert done_in(out) == done
 
 
 def test_a_line_that_was_not_finished_is_ended_before_the_next(study, out, perform, settings):
-    other = changed(settings, "pigment", lesion_probability=0.999)
+    other = changed(settings, "pigment", lesion_probability=0.95)
     perform(study, out, settings=other)
     whole = (out / HISTORY).read_bytes()
     (out / HISTORY).write_bytes(whole[:-30])
@@ -144,7 +144,7 @@ def test_the_history_of_a_coded_set_names_codes_alone_and_is_opened_with_the_tab
     assert made.exit_code in (0, 1), made.output
     out = tmp_path / "results"
     perform(tmp_path / "set", out)
-    perform(tmp_path / "set", out, settings=changed(settings, "pigment", lesion_probability=0.999))
+    perform(tmp_path / "set", out, settings=changed(settings, "pigment", lesion_probability=0.95))
     text = (out / HISTORY).read_text(encoding="utf-8")
     assert not any(name in text for name in ("P01", "P02", "visit-1", "visit-2", "visit-3", str(tmp_path)))
     codes = {row["visit"] for row in table(out / HISTORY)[1]}

@@ -228,8 +228,8 @@ def test_a_burnt_out_nose_is_not_measured_and_the_photo_still_scored(photos, see
 def test_a_second_person_beside_refuses_the_photo(photos):
     front = photos[0].srgb
     small = cv2.resize(front[:, ::-1], None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
-    above = (len(front) - len(small), 0, 0, 0)
-    pair = np.hstack([front, cv2.copyMakeBorder(small, *above, cv2.BORDER_REPLICATE)])
+    pair = cv2.copyMakeBorder(front, 0, 0, 0, front.shape[1], cv2.BORDER_REPLICATE)
+    pair[-len(small) :, front.shape[1] : front.shape[1] + small.shape[1]] = small
     why = refusal(check_photo(see(pair), "front", SETTINGS))
     assert why.reason == "other_face"
     assert "Another face is in the photo, 8" in why.message

@@ -145,7 +145,8 @@ class KnownFace:
         self.sha256 = {"known.onnx": "0" * 64}
         height, width = shape
         scale = 128 / max(height, width)
-        margin = (128 - np.array([round(width * scale), round(height * scale)])) // 2
+        self.size = (round(height * scale), round(width * scale))
+        margin = (128 - np.array(self.size[::-1])) // 2
         self.seen = (landmarks[SIX_POINTS, :2] + 0.5) * scale - 0.5 + margin
         self.in_crop = self._in_crop()
         drawn = Alignment(atlas, self.in_crop).to_photo(atlas.labels, (0, 0, 192, 192), nearest=True)
@@ -161,10 +162,12 @@ class KnownFace:
     def find(self, picture):
         assert picture.shape == (128, 128, 3)
         assert picture.dtype == np.uint8
+        there = picture.any(axis=2)
+        of_a_part = (there.any(axis=1).sum(), there.any(axis=0).sum()) != self.size  # beside the face
         cells = (np.arange(32) + 0.5) * 4 - 0.5
         away = (cells[None, None, :] - self.seen[:, 0, None, None]) ** 2
         away = away + (cells[None, :, None] - self.seen[:, 1, None, None]) ** 2
-        return self.probability, (-away / (2 * 2.6**2)).astype(np.float32)
+        return 0.0 if of_a_part else self.probability, (-away / (2 * 2.6**2)).astype(np.float32)
 
     def read(self, picture):
         assert picture.shape == (192, 192, 3)

@@ -331,10 +331,10 @@ def _unfit() -> Iterator[Check]:
     flags = burnt.flags if burnt else ()
     yield "burnt-out skin", "clipped" in flags, f"flagged {', '.join(flags) or 'nothing'}"
     settings = load_settings()
-    whole = settings.quality.visible_fraction.model_copy(update={"fail": 0.9999})
+    whole = settings.quality.visible_fraction.model_copy(update={"warn": None, "fail": 0.9999})
     parts = {
         "quality": settings.quality.model_copy(update={"visible_fraction": whole}),
-        "pigment": settings.pigment.model_copy(update={"disagreement_fraction": 0.0}),
+        "pigment": settings.pigment.model_copy(update={"disagreement_fraction": 1e-9}),
     }
     for what, part, flag in (
         ("hidden skin", "quality", "region_hidden"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from masi_vision.config import load_settings
 from masi_vision.phantom.demo import demo_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -84,6 +85,26 @@ def test_every_package_stands_in_the_readmes_map():
     (folders,) = blocks("text")
     packages = {file.parent.name for file in REPOSITORY.glob("masi_vision/*/__init__.py")}
     assert {name for name in packages if f"  {name}/" not in folders} == set()
+
+
+def test_the_photographers_sheet_has_the_limits_of_the_shipped_settings():
+    limits = load_settings().quality
+    sheet = " ".join((REPOSITORY / "docs" / "photographs.md").read_text(encoding="utf-8").split())
+    side, far, front = limits.yaw_deg_oblique_least, limits.yaw_deg_oblique_most, limits.yaw_deg_front
+    for told in (
+        f"({limits.light_difference_od.warn:g} OD)",
+        f"({limits.light_difference_od.fail:g} OD)",
+        f"below {limits.visible_fraction.warn:.0%} the photographer".replace("%", " %"),
+        f"The face {limits.face_width_px.warn:g} px wide",
+        f"turned by more than {front.warn:g} degrees | by more than {front.fail:g} |",
+        f"| less than {side.warn:g}, more than {far.warn:g} |",
+        f"| less than {side.fail:g}, more than {far.fail:g} |",
+        f"({limits.pitch_deg.warn:g} degrees told, {limits.pitch_deg.fail:g} refused)",
+        f"head upright ({limits.roll_deg.warn:g}; {limits.roll_deg.fail:g})",
+    ):
+        assert told in sheet, told
+    assert (limits.visible_fraction.fail, limits.gloss_fraction.warn) == (0.5, 0.1)  # told in words
+    assert limits.exposure_change_ev.warn == 0.5
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)

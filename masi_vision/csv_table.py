@@ -19,6 +19,8 @@ Row = dict[str, str]
 
 MISSING = ("", "na", "nan", ".")
 """How R, Python and SAS write that there is no value, in small letters."""
+_ENDED = frozenset({"settings_sha256", "protocol_sha256", "closed_utc"})
+"""Columns by which a table of the program is known, whose last line has its end."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -111,13 +113,14 @@ def csv_table(text: str, name: str, refused: type[MasiError], *, any_case: bool 
                 f"{name}, line {line}, has {len(cells)} cells for {len(columns)} columns. Expected one for "
                 "each. Write decimals with a point, or put a text with commas into quotation marks."
             )
-    if lines and len(lines[-1][1]) < len(columns) and not text.endswith(("\n", "\r")):
+    if lines and not text.endswith(("\n", "\r")):
         line, cells = lines[-1]
-        raise refused(
-            f"{name} breaks off in line {line}, after {len(cells)} of {len(columns)} cells. Expected a whole "
-            "row: the end of the file is lost, as on a full disk. Copy it again; if nothing is missing, end "
-            "its last line."
-        )
+        if len(cells) < len(columns) or not _ENDED.isdisjoint(columns):
+            raise refused(
+                f"{name} breaks off in line {line}, after {len(cells)} of {len(columns)} cells. Expected a "
+                "whole row and the end of its line: the end of the file is lost, as on a full disk. Copy it "
+                "again; if nothing is missing, end its last line."
+            )
     rows = tuple(dict(zip(columns, [*cells, *[""] * len(columns)], strict=False)) for _, cells in lines)
     return CsvTable(name, columns, rows, tuple(line for line, _ in lines))
 

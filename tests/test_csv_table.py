@@ -28,6 +28,7 @@ def test_cells_as_they_are_and_as_they_are_meant():
         ("a,b\n\n1,2,3\n", "line 3, has 3 cells for 2 columns"),
         ("a,b,c\n1,2,3\n4,5", "breaks off in line 3, after 2 of 3 cells"),
         ("a,b\r\n1,2\r\n4", "breaks off in line 3, after 1 of 2 cells"),
+        ("a,settings_sha256\n1,2f\n4,2", "breaks off in line 3, after 2 of 2 cells"),
         ('a,b\n"1,' + "x" * 140_000, "no CSV table near line 2 .*quotation mark"),
     ],
 )

@@ -24,7 +24,7 @@ from masi_vision.cli.sealed_key import (
     passphrase_of,
     tell_end,
 )
-from masi_vision.errors import KeyFileError, OutputError, reason_of
+from masi_vision.errors import BlindingError, KeyFileError, OutputError, reason_of
 
 if TYPE_CHECKING:
     from masi_vision.blinding.coded_set import CodingPlan, SetContents
@@ -84,7 +84,7 @@ def make(
     with screen.progress("Coding", "visits") as progress, ExitStack() as undo:
         with coding(visits, out, plan, progress) as made:  # a kill may leave a key alone, and no set alone
             content = sealed(made, passphrase)
-            _write_key(key, content, undo)
+            _write_key(key, content, out, made.set_id, undo)
             facts = _facts_of(made, plan) | {"view_words": views.model_dump()}
             end = noted(key, CODED, "coded a study", **facts, key_sha256=sha256(content).hexdigest())
         undo.pop_all()
@@ -126,6 +126,7 @@ def _facts_of(made: Key, plan: CodingPlan) -> dict[str, Any]:
 
 def _refuse_beside(out: Path, key: Path) -> None:
     """A key within the set would go to the readers with it; an old key or set would be lost."""
+    partial = out.with_name(f"{out.name}.part")
     if out.exists():
         lost = f" {key} is not there: if no key of that set lies elsewhere, nobody can open it: delete it."
         raise OutputError(
@@ -133,8 +134,12 @@ def _refuse_beside(out: Path, key: Path) -> None:
             + ("" if key.exists() else lost)
         )
     if key.exists():
+        half = (
+            f" It is of a run that was stopped, as {partial} is, if no set of it lies elsewhere: delete it."
+        )
         raise OutputError(
             f"{key} is there already. Expected a new file: without it a set stays coded. Name another."
+            + (half if partial.exists() else "")
         )
     if key.resolve().is_relative_to(out.resolve()):
         raise OutputError(f"{key} lies within the set. Expected a place apart from it. Name another.")
@@ -156,12 +161,24 @@ def _taken_away(out: Path, key: Path) -> str:
     )
 
 
-def _write_key(file: Path, content: bytes, undo: ExitStack) -> None:
-    """Write a key to the disk; undone it is taken away, whole or half: it would stand in the way."""
+def _take_away_alone(key: Path, out: Path, set_id: str) -> None:
+    """Delete a key, whole or half, whose set does not stand: it would be in the way."""
+    from masi_vision.blinding.coded_set import read_contents
+
+    try:
+        stands = read_contents(out).set_id == set_id
+    except BlindingError:
+        stands = False
+    if not stands:
+        key.unlink(missing_ok=True)
+
+
+def _write_key(file: Path, content: bytes, out: Path, set_id: str, undo: ExitStack) -> None:
+    """Write the key of a set to the disk; undone it goes, unless the set stands."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("xb") as stream:
-            undo.callback(file.unlink, missing_ok=True)
+            undo.callback(_take_away_alone, file, out, set_id)
             file.chmod(0o600)
             stream.write(content)
             stream.flush()

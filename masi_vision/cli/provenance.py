@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -12,6 +11,7 @@ from typing import Any
 from masi_vision.cli.left_out import LeftOut
 from masi_vision.errors import StatsError, reason_of
 from masi_vision.reads_table import MADE_BY, is_closed, units_corrected
+from masi_vision.report.tables import values_in
 from masi_vision.source_code import code_sha256
 from masi_vision.version import __version__
 
@@ -83,9 +83,7 @@ def told_in(file: Path, keys: Collection[str], expected: str, remedy: str) -> di
     StatsError
     """
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(told, dict):
-            raise ValueError("it holds no names with values")
+        told = values_in(file)
     except (OSError, ValueError) as error:
         raise StatsError(
             f"{file} cannot be read ({reason_of(error)}). Expected {expected}. {remedy}"

@@ -295,15 +295,26 @@ def run_of(results: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        run = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(run, dict):
-            raise ValueError("it holds no names with values")
+        run = values_in(file)
+        for name in ("counts", "comparisons"):
+            counts = run.get(name, {})
+            numbers = counts.values() if isinstance(counts, dict) else [counts]
+            if not all(isinstance(one, int | dict) for one in numbers):  # a dict: by reason
+                raise ValueError(f"its {name} are no numbers")
     except (OSError, ValueError) as error:
         raise StatsError(
             f"{file} is damaged ({reason_of(error)}). Expected it as the run wrote it: it tells whether the "
             "tables beside it are whole. Copy it again."
         ) from error
     return run
+
+
+def values_in(file: Path) -> dict[str, Any]:
+    """Names and values of a JSON file; ValueError where it holds others."""
+    values = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(values, dict):
+        raise ValueError("it holds no names with values")
+    return values
 
 
 def refused_in(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import pytest
@@ -181,6 +182,35 @@ def test_a_key_goes_where_its_set_cannot_stand(made, tmp_path, monkeypatch):
     assert "set cannot be written" in said(done)
     assert not (tmp_path / "key").exists()
     assert [one.name for one in (tmp_path / "set").iterdir()] == ["of somebody else"]
+
+
+def test_a_key_stays_where_its_set_stands_already(made, tmp_path, monkeypatch):
+    replace = Path.replace
+
+    def stopped_behind(self, target):
+        moved = replace(self, target)
+        if self.name == "set.part":
+            raise KeyboardInterrupt
+        return moved
+
+    monkeypatch.setattr(Path, "replace", stopped_behind)
+    where = ("--out", tmp_path / "set", "--key", tmp_path / "key")
+    done = masi("blind", made / "study", *where, "--passphrase-file", made / "passphrase")
+    assert done.exit_code == 130
+    assert (tmp_path / "set").exists()
+    assert masi("blind", "log", tmp_path / "key").exit_code == 0
+
+
+def test_what_a_killed_run_left_is_taken_away_or_told(made, tmp_path):
+    (tmp_path / "set.part" / "half").mkdir(parents=True)
+    (tmp_path / "key").write_bytes(b"half")
+    where = ("--out", tmp_path / "set", "--key", tmp_path / "key")
+    command = ("blind", made / "study", *where, "--passphrase-file", made / "passphrase")
+    assert "of a run that was stopped" in said(masi(*command))
+    (tmp_path / "key").unlink()
+    assert masi(*command).exit_code == 1, "a photo was left out"
+    assert not (tmp_path / "set.part").exists()
+    assert not (tmp_path / "set" / "half").exists()
 
 
 def test_a_set_whose_key_lies_nowhere_is_told_to_be_of_no_use(trial):

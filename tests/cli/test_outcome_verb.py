@@ -240,6 +240,16 @@ def test_whether_the_run_was_whole_is_asked_of_scores_and_said_where_nobody_know
         assert code == (0 if name == "reads" else 2)
 
 
+@pytest.mark.parametrize("counts", [None, [1], {"scored": None, "not_scored": 1}, {"scored": "80"}])
+def test_counts_that_are_no_numbers_are_damage_and_no_bug(study, tmp_path, counts):
+    _, rows = table(study / "truth.csv")
+    scores = write_rows(tmp_path / "scores.csv", rows)
+    (tmp_path / "run.json").write_text(json.dumps({"state": "finished", "counts": counts}))
+    done = masi("outcome", scores, "--out", tmp_path / "o")
+    assert done.exit_code == 2
+    assert "run.json is damaged (its counts are no numbers)" in " ".join(done.output.split())
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

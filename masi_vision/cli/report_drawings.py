@@ -98,7 +98,7 @@ def outcome_drawn(found: Rows, asked: Mapping[str, Any] | None) -> list[Drawing]
         wider = any(row.get("low_together", "") not in ("", row["low"]) for row in found)
         words = (
             "Difference of the adjusted means at the primary visit, 95 % interval of each comparison alone"
-            f"{' (that for all comparisons together is wider)' * wider}."
+            f"{' (that for all comparisons together is wider: outcome.csv, low_together)' * wider}."
         )
         absent = f" Not drawn: {'; '.join(missing)}." if missing else ""
         measure = f"difference in {endpoint}; left of 0: less than the control"

@@ -246,9 +246,10 @@ class StudyReport:
             "Primary analysis: analysis of covariance on the patients who have both visits, the baseline as "
             f"covariate; p of all comparisons {adjusted.get(rules['multiplicity'], 'not adjusted')}. "
             f"Sensitivity analyses: a mixed model of {visits} (MMRM: unstructured covariance, degrees of "
-            "freedom after Satterthwaite), which like the primary one rests on visits missing at random; "
-            "and the primary analysis with the baseline carried forward, which takes whoever has no primary "
-            f"visit for unchanged.{'' if rules['endpoint'] == AMOUNT else rates}"
+            "freedom after Satterthwaite), which rests on visits missing at random given those that are "
+            "there, the primary one on more: that, given arm and baseline, who misses the primary visit does "
+            "not go by the visits between; and the primary analysis with the baseline carried forward, which "
+            f"takes whoever has no primary visit for unchanged.{'' if rules['endpoint'] == AMOUNT else rates}"
         )
 
     @cached_property

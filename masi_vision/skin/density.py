@@ -37,6 +37,7 @@ def optical_density(linear_rgb: Floats) -> Floats:
     A factor in exposure or white balance adds a constant per channel, so a difference of two
     densities in one photo does not depend on it.
     """
+    linear_rgb = np.asarray(linear_rgb)
     if not np.issubdtype(linear_rgb.dtype, np.floating):
         raise ValueError(f"linear_rgb must be linear light in [0, 1], got {linear_rgb.dtype}")
     light = np.maximum(linear_rgb, np.float32(_DARKEST))

@@ -96,6 +96,7 @@ def ancova(
     follow-up = arm + slope x (baseline - mean baseline) + rest; the most powerful of the usual analyses where
     baseline and follow-up are taken (Vickers, BMC Medical Research Methodology 1 (2001) 6).
     """
+    follow_up, baseline = np.asarray(follow_up, np.float64), np.asarray(baseline, np.float64)
     arms = list(arms)  # of a column of pandas, `in` asks for a row's name
     names = [control, *sorted(set(arms) - {control})]
     if not (np.isfinite(follow_up).all() and np.isfinite(baseline).all()):

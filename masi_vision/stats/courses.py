@@ -43,7 +43,7 @@ class Course:
 
     def __post_init__(self) -> None:
         """Refuse values that are no numbers: a visit without one is left out."""
-        if strange := [visit for visit, value in self.values.items() if not isfinite(value)]:
+        if strange := [visit for visit, value in self.values.items() if value is None or not isfinite(value)]:
             raise StatsError(
                 f"{self.patient or 'A patient'} has {self.values[strange[0]]} at {strange[0]}. Expected a "
                 "number. Leave a visit out that has none."

@@ -68,9 +68,11 @@ def reliability(table: Values) -> Reliability:
     Raises
     ------
     ValueError
-        Fewer than two raters, or fewer than two units that all of them graded.
+        A grade is infinite, there are fewer than two raters, or fewer than two units that all of them graded.
     """
     given = np.ma.filled(np.ma.asarray(table, np.float64), np.nan)
+    if np.isinf(given).any():
+        raise ValueError("a grade is infinite: numbers are needed, NaN where one is missing")
     given = given[complete_rows(given)]
     units, raters = given.shape
     if raters < 2 or units < 2:

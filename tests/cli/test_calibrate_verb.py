@@ -203,6 +203,20 @@ def test_reads_of_area_alone_fit_the_area_alone(panel, tmp_path):
     assert "Kept as they were: The cut points of darkness cannot be fitted" in done.stdout
 
 
+def test_cut_points_of_which_one_list_is_of_models_of_before_stay_told_as_theirs(panel, tmp_path):
+    shown = shipped_file("configs", "scoring.yaml").read_text(encoding="utf-8")
+    text = shown.replace("scale:\n", f"scale:\n  fitted_to_models: {'b' * 64}\n", 1)
+    (tmp_path / "before.yaml").write_text(text, encoding="utf-8")
+    used = load_settings(tmp_path / "before.yaml").model_dump(mode="json")
+    run = {"settings": used, "version": "0.0.9", "models": "new", "models_sha256": {"a.onnx": "0" * 64}}
+    (tmp_path / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    reads = write(tmp_path / "reads.csv", [row | {"darkness": ""} for row in panel[0]])
+    measures = write(tmp_path / "regions.csv", panel[1])
+    settings = ("--settings", tmp_path / "before.yaml", "--out", tmp_path / "mine.yaml")
+    assert calibrate(reads, "--measures", measures, *settings).exit_code == 1
+    assert load_settings(tmp_path / "mine.yaml").scale.fitted_to_models == "b" * 64
+
+
 def test_reads_of_pigment_that_the_software_did_not_find_are_told(panel, tmp_path):
     unseen = [row | {"pigmented_fraction": 0.001} for row in panel[1][:1]]
     reads, measures = (

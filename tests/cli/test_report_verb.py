@@ -308,7 +308,10 @@ def test_an_outcome_in_masi_is_called_so_and_what_asked_for_it_is_told(study, tm
     assert (
         "adjusted after Dunnett. Sensitivity analyses: a mixed model of all visits but visit-1 (MMRM" in page
     )
-    assert "each comparison alone (that for all comparisons together is wider)." in page
+    assert (
+        "each comparison alone (that for all comparisons together is wider: outcome.csv, low_together)."
+        in page
+    )
     kept = json.loads((tmp_path / "outcome" / "protocol.json").read_text())
     assert f"<code>{kept['protocol_sha256']}</code>" in page
     (tmp_path / "outcome" / "protocol.json").write_text(json.dumps(kept | {"protocol_sha256": "other"}))

@@ -1,5 +1,7 @@
 """Finding the face: the arithmetic of both passes, pictures without a face, and the demo photographs."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -358,14 +360,62 @@ def test_a_face_that_stands_on_its_head_is_no_upright_one(faces_folder):
         find_face(np.ascontiguousarray(picture[::-1, ::-1]), models, min_probability=0.5)
 
 
-def test_another_face_beside_is_seen_and_the_face_itself_is_none(demo_visits):
-    models = face_models()
+@pytest.fixture(scope="module")
+def amid(demo_visits):
+    """A picture with a front photo in its middle and as much room on every side, the photo, and the face."""
     front = read_photo(demo_visits[0] / "front.jpg").srgb
-    alone = cv2.copyMakeBorder(front, 0, 0, 0, front.shape[1], cv2.BORDER_REPLICATE)
-    face = find_face(alone, models, min_probability=0.5)
-    assert widest_other(alone, face, models) == 0
+    height, width = front.shape[:2]
+    picture = cv2.copyMakeBorder(front, height, height, width, width, cv2.BORDER_CONSTANT, value=(128,) * 3)
+    return picture, front, find_face(picture, face_models(), min_probability=0.5)
+
+
+@pytest.mark.parametrize("along", [-1, 1])
+def test_another_face_beside_is_seen_and_the_face_itself_is_none(amid, along):
+    picture, front, _ = amid
+    height, width = front.shape[:2]
+    rows = slice(height, 2 * height)
+    columns = slice(min(width, (1 + along) * width), max(2 * width, (2 + along) * width))
+    face = find_face(picture[rows, columns], face_models(), min_probability=0.5)
+    assert widest_other(picture[rows, columns], face, face_models()) == 0
     small = cv2.resize(front[:, ::-1], None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
-    pair = alone.copy()
-    pair[-len(small) :, front.shape[1] : front.shape[1] + small.shape[1]] = small
-    face = find_face(pair, models, min_probability=0.5)
-    assert widest_other(pair, face, models) / face.face_width_px == pytest.approx(0.8, abs=0.05)
+    pair = picture.copy()
+    pair[height:, (1 + along) * width :][: len(small), : small.shape[1]] = small
+    share = widest_other(pair[rows, columns], face, face_models()) / face.face_width_px
+    assert share == pytest.approx(0.8, abs=0.05)
+
+
+def test_what_is_hardly_a_face_or_the_same_one_again_is_no_other(amid, monkeypatch):
+    picture, front, face = amid
+
+    def moved(share, *times):
+        nodes = face.alignment.landmarks.copy()
+        middle = nodes[:, :2].mean(axis=0)
+        nodes[:, :2] = (nodes[:, :2] - middle) * share + middle + times * np.array(front.shape[1::-1])
+        return replace(face, alignment=Alignment(face.atlas, nodes))
+
+    def widest(*readings, probability=0.95, astray=0.0, seen=picture):
+        left = iter(readings)
+        monkeypatch.setattr(find, "_coarse", lambda part, models: (probability, np.zeros((6, 2), np.float32)))
+        monkeypatch.setattr(find, "_read", lambda *of: (next(left, None), astray))
+        return widest_other(seen, face, None) / face.face_width_px
+
+    beside = moved(1, -1, 0)
+    unsure = replace(beside, shares=np.full_like(face.shares, 1 / 7))
+    for number, place in enumerate([(-1, 0), (1, 0), (0, -1), (0, 1)]):
+        assert widest(*[None] * number, moved(1, *place)) == pytest.approx(1), (
+            "it is looked for on four sides"
+        )
+    assert widest(moved(1, -1, 0), moved(0.5, 1, 0)) == pytest.approx(1), "the widest"
+    assert widest(beside, probability=0.89) == 0
+    assert widest(beside, astray=0.2) == 0
+    assert widest(unsure) == 0
+    assert widest(face) == 0, "the same one, read again"
+    top, left, bottom, right = face.window(picture.shape)
+    room = round(0.55 * face.face_width_px)
+    assert widest(*[beside] * 4, seen=picture[: bottom + room, : right + room]) > 0, "left and above"
+    narrow = picture.copy()[: bottom + room, : right + room]
+    shifted = replace(
+        face, alignment=Alignment(face.atlas, face.alignment.landmarks - (left - room, top - room, 0))
+    )
+    monkeypatch.setattr(find, "_coarse", lambda *of: pytest.fail("there is no room"))
+    assert widest_other(narrow[top - room :, left - room :], shifted, None) == 0

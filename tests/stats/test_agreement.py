@@ -191,3 +191,5 @@ def test_a_masked_value_is_missing_and_an_infinite_one_is_refused():
     assert there.pairs == 4
     with pytest.raises(ValueError, match="a measurement is infinite"):
         bland_altman(np.array([1.0, 2.0, 3.0, np.inf]), np.ones(4))
+    with pytest.raises(ValueError, match="a measurement is infinite"):
+        bland_altman(np.ones(4), np.array([1.0, 2.0, 3.0, np.inf]))

@@ -105,3 +105,5 @@ def test_a_hidden_repeat_is_no_part_of_the_endpoint():
 def test_a_visit_without_a_number_is_left_out_and_not_put_in_as_nan():
     with pytest.raises(StatsError, match=r"P1 has nan at visit-2\. Expected a number\. Leave a visit out"):
         Course("P1", "A", {"visit-1": 3.0, "visit-2": float("nan")})
+    with pytest.raises(StatsError, match="P1 has None at visit-1"):
+        Course("P1", "A", {"visit-1": None})

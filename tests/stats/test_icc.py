@@ -157,6 +157,8 @@ def test_every_interval_of_small_tables_holds_its_value_or_is_none(seed):
             assert not np.isinf(one.high)
 
 
-def test_a_masked_grade_is_missing():
+def test_a_masked_grade_is_missing_and_an_infinite_one_is_refused():
     table = np.array([[1.0, 2.0], [3.0, 3.5], [5.0, 4.0], [2.0, 99.0]])
     assert reliability(np.ma.masked_equal(table, 99)) == reliability(np.where(table == 99, np.nan, table))
+    with pytest.raises(ValueError, match="a grade is infinite"):
+        reliability(np.where(table == 99, np.inf, table))

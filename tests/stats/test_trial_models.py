@@ -268,8 +268,15 @@ def test_the_fit_knows_nothing_of_the_unit(unit):
 def test_what_is_no_number_and_what_is_no_way_is_refused():
     baseline, follow_up = np.array([5.0, 6, 7, 8, 9]), np.array([4.0, 6, 5, 8, 6])
     arms = ["A", "B", "A", "B", "A"]
-    with pytest.raises(StatsError, match="is no number"):
-        ancova(np.where(baseline == 7, np.nan, follow_up), baseline, arms, "A")
+    for values in (
+        (np.where(baseline == 7, np.nan, follow_up), baseline),
+        (follow_up, baseline / [1, 1, 0, 1, 1]),
+    ):
+        with pytest.raises(StatsError, match="is no number"), np.errstate(divide="ignore"):
+            ancova(*values, arms, "A")
+    pandas = pytest.importorskip("pandas", reason="a column of a table: extra exports")
+    named = pandas.Series(arms, index=[f"P{n}" for n in range(5)])
+    assert ancova(list(follow_up), list(baseline), named, "A") == ancova(follow_up, baseline, arms, "A")
     with pytest.raises(
         StatsError, match=r"multiplicity is 'bonferroni'\. Expected one of dunnett, holm, none"
     ):

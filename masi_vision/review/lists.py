@@ -151,9 +151,9 @@ def own_list(session: Session, account: Account, protocol: ReadingProtocol) -> O
         return OwnList(units, "", "closed", since)
     if not next_code:
         return OwnList(units, "", "done")
+    if max(times.values(), default="") > now():
+        times = _mended(session, account, times)
     why, until = _waiting(units, next_part, times, protocol)
-    if why or max(times.values(), default="") > now():  # else the trail has nothing to add
-        why, until = _waiting(units, next_part, _mended(session, account, times), protocol)
     return OwnList(units, "" if why else next_code, why, until)
 
 
@@ -202,17 +202,19 @@ _NO_READING_BEFORE = "2020"
 
 
 def _mended(session: Session, account: Account, times: Mapping[str, str]) -> dict[str, str]:
-    """Of each lock the earliest time that its row of the trail or any later one has, and no time to come.
+    """Of a lock in the future the earliest time that its row of the trail or any later one has.
 
-    A clock that ran ahead and was set back makes nobody wait for the days that it had. Once a row has the
-    right time, that of a lock stays the same. This looks through the whole trail.
+    A clock that ran ahead and was set back makes nobody wait for the days that it had. A lock that is not in
+    the future keeps its time: an earlier one may be of a clock that was behind, and would open a part early.
+    This looks through the whole trail.
     """
     earliest = func.min(Event.utc).over(order_by=Event.number.desc()).label("utc")
     rows = select(Event.who, Event.what, Event.subject, earliest).where(Event.utc > _NO_READING_BEFORE)
     told = rows.subquery().c
     locks = select(told.subject, told.utc).where(told.who == account.name, told.what == f"{Act.LOCKED} blind")
     known = {str(code): str(utc) for code, utc in session.execute(locks)}
-    return {code: min(utc, known.get(code, utc), now()) for code, utc in times.items()}
+    moment = now()
+    return {code: utc if utc <= moment else min(known.get(code, utc), moment) for code, utc in times.items()}
 
 
 def time_after(utc: str, *, days: float = 0, minutes: float = 0) -> str:

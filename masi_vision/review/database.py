@@ -33,6 +33,9 @@ _BUSY_S = 30
 _OWNERS_ALONE = 0o600
 _TAKEN_BY_DRIVER = ("unix_sock", "application_name")
 _DAMAGED = ("malformed", "not a database")
+_ALTERED = ("CHECK constraint failed in", "NULL value in")
+"""Of a value that somebody put past the rules of a table: not damage, but for masi audit verify to find."""
+_COPIES_TRIED = 3
 PASSWORD_VARIABLE = "MASI_DB_PASSWORD"
 """Holds the password of a server's database, which in --db everybody could read in the list of processes."""
 
@@ -165,14 +168,37 @@ def _copy_to_look_through(address: str, file: Path, copy: Path) -> None:
     except (DBAPIError, OSError) as error:
         if isinstance(error, DBAPIError) and why_not_written(error) != "full":
             raise
-        shutil.copyfile(file, copy)
-        with suppress(FileNotFoundError):  # none, where the page was stopped
-            shutil.copyfile(f"{file}-wal", f"{copy}-wal")
+        _copy_unopened(file, copy)
     else:
         try:
             copy_database(engine, copy)
         finally:
             engine.dispose()
+
+
+def _copy_unopened(file: Path, copy: Path) -> None:
+    """Copy the file and its -wal, of one moment: SQLite does not see to it, and of two they seem altered."""
+    wal, wal_copy = Path(f"{file}-wal"), Path(f"{copy}-wal")
+    for _ in range(_COPIES_TRIED):
+        before = _last_written(file), _last_written(wal)
+        shutil.copyfile(file, copy)
+        wal_copy.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # none, where the page was stopped
+            shutil.copyfile(wal, wal_copy)
+        if before == (_last_written(file), _last_written(wal)):
+            return
+    raise ReadingError(
+        f"The database {file} is being written. Expected that it stays as it is while it is copied. Stop the "
+        "page, and try again."
+    )
+
+
+def _last_written(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 @contextmanager
@@ -219,6 +245,11 @@ def _why_not_used(address: str, error: Exception) -> str | None:
     if why == "busy":
         return (
             f"The database {shown} is held by another program ({words}). Expected it free. Try again later."
+        )
+    if is_file and isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return (
+            f"The folder of the database {shown} is not there ({words}). Expected one that is. Look for a "
+            "misspelt name, or make the folder."
         )
     if is_file and (why == "full" or isinstance(error, OSError)):
         return (
@@ -274,10 +305,10 @@ def _engine_of(address: str, shown: str, *, may_be_new: bool) -> Engine:
 def _refuse_damaged(engine: Engine, shown: str) -> None:
     """Look through all pages of an SQLite file: what is done next may not need the damaged one."""
     with engine.connect().execution_options(reads_only=True) as connection:
-        found = str(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one())
-    if found != "ok":
+        found = connection.exec_driver_sql("PRAGMA integrity_check(100)").scalars().all()
+    if damage := [one for one in found if one != "ok" and not one.startswith(_ALTERED)]:
         engine.dispose()
-        raise ReadingError(_damage(shown, found.splitlines()[-1]))
+        raise ReadingError(_damage(shown, damage[0].splitlines()[-1]))
 
 
 def _shut_to_others(file: Path) -> None:
@@ -294,6 +325,8 @@ def _shut_to_others(file: Path) -> None:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return reason_of(error)
     cause = error.orig if isinstance(error, DBAPIError) else error
     told = cause.args[0] if cause is not None and cause.args else ""
     words = str(told["M"] if isinstance(told, dict) else cause)  # a dict of PostgreSQL

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -14,6 +15,7 @@ from contextlib import closing
 import pytest
 from conftest_review import PASSWORD, Person, graded, protocol_with
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from verbs import masi
 
 from masi_vision.errors import ReadingError
@@ -382,6 +384,96 @@ def test_where_nothing_can_be_written_a_trail_is_verified_all_the_same(reading_o
     copied = masi("review", "backup", "--db", archive / "reads.db", "--out", tmp_path / "copy.db")
     assert copied.exit_code == 2
     assert "free space, and the right to write" in " ".join(copied.stderr.split())
+
+
+@pytest.mark.parametrize("times_written", [1, 99])
+def test_a_database_that_is_written_while_it_is_copied_is_never_said_to_be_altered(
+    bound, tmp_path, monkeypatch, times_written
+):
+    (tmp_path / "reads.db-shm").mkdir()
+    copyfile, written = shutil.copyfile, []
+
+    def copied(one, other):
+        if one == bound and len(written) < times_written:
+            written.append(one)
+            os.utime(bound, ns=(0, len(written)))
+        return copyfile(one, other)
+
+    monkeypatch.setattr(shutil, "copyfile", copied)
+    done = masi("audit", "verify", "--db", bound)
+    told = {1: (0, "The audit trail is as it was written"), 99: (2, "is being written")}
+    exit_code, said = told[times_written]
+    assert (done.exit_code, said in " ".join(done.output.split())) == (exit_code, True), done.output
+
+
+def without_rule(table, rule, instead):
+    """SQL that takes a rule out of a table's form, or puts it back."""
+    return (
+        f"PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = replace(sql, '{rule}', '{instead}') "
+        f"WHERE name = '{table}'; PRAGMA writable_schema = RESET;"
+    )
+
+
+@pytest.mark.parametrize(
+    ("acts", "said"),
+    [
+        (
+            "PRAGMA ignore_check_constraints = ON; UPDATE account SET role = 'admin' WHERE name = 'anna';"
+            "PRAGMA ignore_check_constraints = OFF",
+            "The account anna is of a admin",
+        ),
+        (
+            without_rule("entry", "reason TEXT NOT NULL", "reason TEXT")
+            + "UPDATE entry SET reason = NULL;"
+            + without_rule("entry", "reason TEXT", "reason TEXT NOT NULL"),
+            "is not what was signed",
+        ),
+    ],
+)
+def test_a_value_put_past_the_rules_of_its_table_is_no_damage_but_altered(
+    reading_of, engine, tmp_path, acts, said
+):
+    anna = Person(reading_of(), "anna")
+    assert anna.lock(anna.next_code, graded()).status_code == 200
+    with closing(sqlite3.connect(tmp_path / "reads.db")) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.executescript(acts)
+        assert connection.execute("PRAGMA integrity_check").fetchone() != ("ok",)
+    done = masi("audit", "verify", "--db", tmp_path / "reads.db")
+    assert done.exit_code == 2
+    assert "the audit trail was altered" in done.stderr
+    assert said in done.stdout
+
+
+def test_a_folder_that_is_not_there_is_no_full_disk(coded, tmp_path):
+    (tmp_path / "word").write_text(PASSWORD + "\n")
+    asked = ["--password-file", tmp_path / "word", "--role", "coordinator", "--set", coded[0]]
+    for folder in ("nowhere", "word"):
+        done = masi("review", "account", "add", "cora", "--db", tmp_path / folder / "reads.db", *asked)
+        said = " ".join(done.stderr.split())
+        assert done.exit_code == 2
+        assert "is not there" in said
+        assert "Errno" not in said
+
+
+@pytest.mark.parametrize(
+    ("verb", "act"),
+    [
+        (["review", "close"], "closing.close"),
+        (["audit", "verify"], "altered.looked_through"),
+        (["review", "serve"], "reading.prepare"),
+        (["review", "serve"], "audit.note_tool"),
+    ],
+)
+def test_a_disk_that_fails_while_a_verb_is_at_work_is_no_bug(coded, bound, monkeypatch, verb, act):
+    def fails(*_, **__):
+        raise OperationalError("", {}, sqlite3.OperationalError("disk I/O error"))
+
+    monkeypatch.setattr(f"masi_vision.review.{act}", fails)
+    done = masi(*verb, *([coded[0], "--port", 0] if "serve" in verb else []), "--db", bound)
+    assert done.exit_code == 2, done.output
+    assert "cannot be used (disk I/O error)" in " ".join(done.stderr.split())
 
 
 def test_a_database_of_a_newer_version_is_no_bug(bound):

@@ -2,6 +2,7 @@
 
 import one_thread  # noqa: F401  # isort: skip
 
+import compileall
 import os
 import subprocess
 import sys
@@ -32,6 +33,12 @@ SIX_POINTS = [33, 263, 1, 61, 291, 152]  # eyes' outer corners, nose, corners of
 SKIN_SRGB = (205, 165, 140)
 
 cv2.setNumThreads(1)
+
+
+def pytest_configure(config):
+    """Compile the package once, as an installation does: many tests start processes of their own."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(Path(masi_vision.__file__).parent, quiet=2)
 
 
 @pytest.fixture(scope="session", autouse=True)

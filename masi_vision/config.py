@@ -1,7 +1,8 @@
 """Settings: read from YAML files, checked, frozen, hashed.
 
 `configs/scoring.yaml` and `configs/quality.yaml` hold every value with where it is from. There are no
-defaults in the code: a settings file is complete, so that it can stand in a study protocol as it is.
+defaults in the code: a settings file is complete, so that it can stand in a study protocol as it is. Only
+`fitted_to_models` may lack: `masi calibrate` adds it.
 """
 
 from __future__ import annotations

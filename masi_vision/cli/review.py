@@ -378,7 +378,8 @@ def close(
 def backup(db: Database, out: Annotated[Path, typer.Option(metavar="FILE", help="The copy.")]) -> int:
     """Copy the database as it is now, while readers read: the file alone may lack the last reads."""
     need_extra("review", "reading")
-    from masi_vision.review.database import copy_database, open_database
+    from masi_vision.review.database import open_database
+    from masi_vision.review.database_copy import copy_database
 
     engine = open_database(db, may_be_new=False, tell=_tell)
     try:
@@ -402,7 +403,8 @@ def verify(
     need_extra("review", "reading")
     from masi_vision.review.altered import looked_through
     from masi_vision.review.audit import is_lock, set_back
-    from masi_vision.review.database import looking, minute_of, opened_to_verify, using
+    from masi_vision.review.database import looking, minute_of, using
+    from masi_vision.review.database_copy import opened_to_verify
 
     with opened_to_verify(db, _tell) as engine, using(db), looking(engine) as session:
         events, found = looked_through(session)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sqlite3
 import ssl
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from alembic.config import Config
@@ -26,16 +23,14 @@ from masi_vision.errors import ReadingError, reason_of
 from masi_vision.review.audit import Act, note_tool
 from masi_vision.review.tables import Event, Fact, Head
 from masi_vision.version import __version__
-from masi_vision.written import PART
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 30
-_OWNERS_ALONE = 0o600
+OWNERS_ALONE = 0o600
 _TAKEN_BY_DRIVER = ("unix_sock", "application_name")
 _DAMAGED = ("malformed", "not a database")
 _ALTERED = ("CHECK constraint failed in", "NULL value in")
 """Of a value that somebody put past the rules of a table: not damage, but for masi audit verify to find."""
-_COPIES_TRIED = 3
 PASSWORD_VARIABLE = "MASI_DB_PASSWORD"
 """Holds the password of a server's database, which in --db everybody could read in the list of processes."""
 
@@ -115,8 +110,8 @@ def open_database(
     ReadingError
         It cannot be opened, or there is no reading in it.
     """
-    with _opening(address) as shown:
-        engine = _engine_of(address, shown, may_be_new=may_be_new)
+    with opening(address) as shown:
+        engine = engine_of(address, shown, may_be_new=may_be_new)
         before, form = migrate(engine)
     if tell and before not in ("", form):
         tell(
@@ -124,81 +119,6 @@ def open_database(
             f"{__version__}; an earlier version may not open it any more."
         )
     return engine
-
-
-@contextmanager
-def opened_to_verify(address: str, tell: Callable[[str], object]) -> Iterator[Engine]:
-    """Open a database and bring its tables to the newest form: of an SQLite file, those of a copy.
-
-    Parameters
-    ----------
-    tell : callable
-        Called with a sentence where the tables were of an earlier form.
-
-    Raises
-    ------
-    ReadingError
-        It cannot be opened or copied, or there is no reading in it.
-    """
-    file = file_of(address)
-    with ExitStack() as stack:
-        if file is None:
-            engine = open_database(address, may_be_new=False, tell=tell)
-            stack.callback(engine.dispose)
-        else:
-            copy = Path(stack.enter_context(TemporaryDirectory())) / "copy.db"
-            with _opening(address) as shown:
-                _copy_to_look_through(address, file, copy)
-                engine = _engine_of(str(copy), shown, may_be_new=False)
-                stack.callback(engine.dispose)
-                # Without a row of it, which a trail that has one past its end would not take.
-                before, form = migrate(engine, is_noted=False)
-            if before not in ("", form):
-                tell(
-                    f"The tables of {shown} are of form {before}, of an earlier version. A copy that was "
-                    f"brought to form {form} is looked through, and they stay as they are."
-                )
-        yield engine
-
-
-def _copy_to_look_through(address: str, file: Path, copy: Path) -> None:
-    """Copy an SQLite database, also from where it cannot be opened: SQLite writes beside it to read it."""
-    try:
-        engine = _engine_of(address, str(file), may_be_new=False)
-    except (DBAPIError, OSError) as error:
-        if isinstance(error, DBAPIError) and why_not_written(error) != "full":
-            raise
-        _copy_unopened(file, copy)
-    else:
-        try:
-            copy_database(engine, copy)
-        finally:
-            engine.dispose()
-
-
-def _copy_unopened(file: Path, copy: Path) -> None:
-    """Copy the file and its -wal, of one moment: SQLite does not see to it, and of two they seem altered."""
-    wal, wal_copy = Path(f"{file}-wal"), Path(f"{copy}-wal")
-    for _ in range(_COPIES_TRIED):
-        before = _last_written(file), _last_written(wal)
-        shutil.copyfile(file, copy)
-        wal_copy.unlink(missing_ok=True)
-        with suppress(FileNotFoundError):  # none, where the page was stopped
-            shutil.copyfile(wal, wal_copy)
-        if before == (_last_written(file), _last_written(wal)):
-            return
-    raise ReadingError(
-        f"The database {file} is being written. Expected that it stays as it is while it is copied. Stop the "
-        "page, and try again."
-    )
-
-
-def _last_written(file: Path) -> tuple[int, int] | None:
-    try:
-        status = file.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 @contextmanager
@@ -213,7 +133,7 @@ def using(address: str) -> Iterator[None]:
 
 
 @contextmanager
-def _opening(address: str) -> Iterator[str]:
+def opening(address: str) -> Iterator[str]:
     """How a database is called; what stands against opening it becomes a sentence."""
     shown = _shown(address)
     try:
@@ -273,7 +193,7 @@ def _damage(shown: str, words: str) -> str:
     )
 
 
-def _engine_of(address: str, shown: str, *, may_be_new: bool) -> Engine:
+def engine_of(address: str, shown: str, *, may_be_new: bool) -> Engine:
     """Connections to a database, whatever form its tables have."""
     url, options = _url(address), dict[str, Any]()
     if url.get_backend_name() == "postgresql":
@@ -287,7 +207,7 @@ def _engine_of(address: str, shown: str, *, may_be_new: bool) -> Engine:
         if not may_be_new and file and not (file.is_file() and file.stat().st_size):
             raise nothing
         if file and not file.exists():
-            file.touch(mode=_OWNERS_ALONE)  # grades, hashes of passwords; what lies beside it gets the same
+            file.touch(mode=OWNERS_ALONE)  # grades, hashes of passwords; what lies beside it gets the same
         engine = create_engine(url, connect_args={"timeout": _BUSY_S}, pool_size=30, max_overflow=30)
         _for_many_at_once(engine)
     else:
@@ -320,8 +240,8 @@ def _shut_to_others(file: Path) -> None:
             status = one.stat()
         except FileNotFoundError:
             continue
-        if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & ~_OWNERS_ALONE:
-            one.chmod(status.st_mode & _OWNERS_ALONE)
+        if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & ~OWNERS_ALONE:
+            one.chmod(status.st_mode & OWNERS_ALONE)
 
 
 def _words(error: Exception) -> str:
@@ -363,36 +283,6 @@ def put_away(engine: Engine) -> None:
         ) from error
     finally:
         engine.dispose()
-
-
-def copy_database(engine: Engine, file: Path) -> None:
-    """Copy an SQLite database as it is at this moment, whoever writes it meanwhile.
-
-    Raises
-    ------
-    ReadingError
-        It is no SQLite database, or the copy cannot be written.
-    """
-    if engine.dialect.name != "sqlite":
-        raise ReadingError(f"The database is of {engine.dialect.name}. Expected SQLite. Use pg_dump.")
-    if file.exists():
-        raise ReadingError(f"{file} is there already. Expected a new file. Name another.")
-    part = file.with_name(f".{file.name}{PART}")
-    connection = engine.raw_connection()
-    try:
-        part.touch(mode=_OWNERS_ALONE)
-        with closing(sqlite3.connect(part)) as copy:
-            connection.driver_connection.backup(copy)  # type: ignore[union-attr]
-        part.replace(file)
-    except (OSError, sqlite3.Error) as error:
-        why = reason_of(error) if isinstance(error, OSError) else str(error)
-        raise ReadingError(
-            f"{file} cannot be written ({why}). Expected a new file, free space and the permission to write. "
-            "Name another."
-        ) from error
-    finally:
-        connection.close()
-        part.unlink(missing_ok=True)
 
 
 def migrate(engine: Engine, *, is_noted: bool = True) -> tuple[str, str]:

@@ -62,6 +62,15 @@ def networks_that_remember():
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def keys_that_cost_little(request):
+    """Hundreds are sealed and opened, at 0.4 s each; the full cost has a file of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("full_cost") is None:
+            patch.setattr("masi_vision.blinding.key._COST", 2**10)
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def command_line_that_is_made_once():
     """Typer makes every verb anew, a tenth of a second, each time one is called."""

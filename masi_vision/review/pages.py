@@ -31,6 +31,9 @@ _LOG = logging.getLogger(__name__)
 _TOUCH_S = 20
 _ENGLISH = {"content-language": "en"}  # of a sentence that is in no other
 _SHOWN: tuple[View, ...] = ("front", "right", "left")
+_TEMPLATES = Environment(
+    loader=PackageLoader("masi_vision.review"), autoescape=True, undefined=StrictUndefined
+)
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,6 @@ class Pages:
         for name, digest in read_contents(reviewed.coded_set).photos.items():
             code, file = name.split("/")
             self.photos[code, Path(file).stem] = reviewed.coded_set / name, digest
-        self.templates = Environment(
-            loader=PackageLoader("masi_vision.review"), autoescape=True, undefined=StrictUndefined
-        )
 
     def views_of(self, code: str) -> list[str]:
         """Views of a unit, in the order in which they are shown."""
@@ -162,7 +162,7 @@ class Pages:
     def page(self, template: str, request: Request, who: Visitor | None, **values: Any) -> HTMLResponse:
         """A page, or a refusal to show it from a cache."""
         language = self.language(request)
-        html = self.templates.get_template(f"{template}.html.jinja").render(
+        html = _TEMPLATES.get_template(f"{template}.html.jinja").render(
             t=texts(language),
             language=language,
             languages=self.protocol.languages,

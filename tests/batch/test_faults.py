@@ -27,8 +27,8 @@ root_only = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def perform(perform):
-    """In processes, which are what goes wrong here."""
+def in_processes(perform):
+    """A run in processes, where it is they that go wrong."""
     return partial(perform, time_limit_s=60.0)
 
 
@@ -69,20 +69,19 @@ def messages_of(out):
 )
 @linux_only
 def test_a_photo_that_ends_its_worker_takes_no_other_visit_along(
-    spoilt, perform, tmp_path, kind, reason, words
+    spoilt, in_processes, tmp_path, kind, reason, words
 ):
     study, out = spoilt(kind), tmp_path / "out"
-    summary, _ = perform(study, out, time_limit_s=3.0 if kind == "hangs" else 60.0)
+    summary, _ = in_processes(study, out, time_limit_s=3.0 if kind == "hangs" else 60.0)
     assert summary.state == "finished"
     assert reasons_of(out) == {kind: reason, "visit-1": "", "visit-2": "", "visit-3": ""}
     assert words in messages_of(out)[kind]
 
 
 @linux_only
-def test_what_crashed_is_tried_again_and_scored_once_it_can_be(spoilt, perform, tmp_path, monkeypatch):
+def test_what_crashed_is_tried_again_and_scored_once_it_can_be(spoilt, in_processes, perform, tmp_path):
     study, out = spoilt("aborts"), tmp_path / "out"
-    perform(study, out)
-    monkeypatch.setenv("PYTHONPATH", "")
+    in_processes(study, out)
     _, reasons = perform(study, out)
     assert reasons == {"P01/aborts": "tried again: crashed"}
     assert reasons_of(out)["aborts"] == ""
@@ -90,9 +89,9 @@ def test_what_crashed_is_tried_again_and_scored_once_it_can_be(spoilt, perform, 
 
 
 @linux_only
-def test_photos_that_change_while_they_are_read_are_told_and_tried_again(spoilt, perform, tmp_path):
+def test_photos_that_change_while_they_are_read_are_told_and_tried_again(spoilt, in_processes, perform, tmp_path):
     study, out = spoilt("changes"), tmp_path / "out"
-    perform(study, out)
+    in_processes(study, out)
     assert reasons_of(out)["changes"] == "unreadable"
     assert "front.jpg changed while being read, twice" in messages_of(out)["changes"]
     assert perform(study, out)[1] == {"P01/changes": "tried again: unreadable"}
@@ -149,13 +148,13 @@ def test_a_study_that_goes_away_stops_the_run_and_spoils_nothing(study, perform,
 
 @root_only
 @linux_only
-def test_a_full_disk_stops_the_run_and_what_is_done_is_kept(study, perform, tmp_path):
+def test_a_full_disk_stops_the_run_and_what_is_done_is_kept(study, in_processes, perform, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", disk], check=True)
     try:
         with pytest.raises(OutputError, match=r"cannot be (used|written).*(space|full)"):
-            perform(study, disk / "out", pictures=("overlays",))
+            in_processes(study, disk / "out", pictures=("overlays",))
         assert not list(disk.rglob("*.part"))
         subprocess.run(["mount", "-o", "remount,size=20m", disk], check=True)
         before = done_in(disk / "out")
@@ -291,13 +290,13 @@ def test_workers_import_nothing_from_the_folder_in_which_a_person_stands(study, 
 
 
 @linux_only
-def test_workers_that_cannot_start_stop_the_run_and_blame_no_photo(study, tmp_path, perform, monkeypatch):
+def test_workers_that_cannot_start_stop_the_run_and_blame_no_photo(study, tmp_path, in_processes, monkeypatch):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "onnxruntime.py").write_text("raise ImportError('made by a test')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
     monkeypatch.setattr("masi_vision.batch.worker._PACKAGES", str(tmp_path / "broken"))
     with pytest.raises(MasiError, match="A worker died before it read a photo, with exit code 1"):
-        perform(study, tmp_path / "out")
+        in_processes(study, tmp_path / "out")
     assert done_in(tmp_path / "out") == {}
 
 

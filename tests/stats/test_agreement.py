@@ -104,6 +104,20 @@ def test_a_bias_that_grows_with_the_value_shows_in_the_slope():
     assert found.slope_p < 1e-6
 
 
+@pytest.mark.parametrize(("people", "growth"), [(3, 0.0), (8, 0.1), (80, -0.02)])
+def test_the_slope_its_interval_and_p_are_those_of_another_implementation(people, growth):
+    from scipy.stats import linregress, t
+
+    rng = np.random.default_rng(people)
+    first = rng.uniform(0, 40, people)
+    second = (1 + growth) * first + rng.normal(0, 3, people)
+    found, theirs = bland_altman(first, second), linregress((first + second) / 2, first - second)
+    wide = t.ppf(0.975, people - 2) * theirs.stderr
+    assert found.slope.value == pytest.approx(theirs.slope)
+    assert (found.slope.low, found.slope.high) == pytest.approx((theirs.slope - wide, theirs.slope + wide))
+    assert found.slope_p == pytest.approx(theirs.pvalue)
+
+
 def test_kappa_is_that_of_statsmodels():
     cohens_kappa = pytest.importorskip(
         "statsmodels.stats.inter_rater", reason="needs statsmodels"

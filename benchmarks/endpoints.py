@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from page import parser_of, write_results
 
-from masi_vision.config import shipped_file
+from masi_vision.shipped import shipped_file
 
 PAGE = Path(__file__).parent.parent / "docs" / "comparing.md"
 MARKS = "<!-- endpoints -->", "<!-- end of endpoints -->"

@@ -18,7 +18,7 @@ import numpy as np
 from page import parser_of, write_results
 from scipy.stats import binomtest
 
-from masi_vision.config import Settings, load_settings, shipped_file
+from masi_vision.config import Settings, load_settings
 from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import SUBUNIT_OF_REGION
 from masi_vision.face.models import ATLAS, read_atlas
@@ -35,8 +35,10 @@ from masi_vision.phantom.cohort import (
 )
 from masi_vision.phantom.melasma import RegionTruth
 from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, RegionGrade, mmasi
+from masi_vision.shipped import shipped_file
 from masi_vision.stats.courses import Course
-from masi_vision.stats.outcome import load_protocol, outcome
+from masi_vision.stats.outcome import outcome
+from masi_vision.stats.outcome_protocol import load_protocol
 
 PAGE = Path(__file__).parent.parent / "docs" / "statistics.md"
 SAME = tuple(Arm(arm.name, 0.25) for arm in ARMS)

@@ -20,11 +20,12 @@ import numpy as np
 import numpy.typing as npt
 from page import parser_of, write_results
 
-from masi_vision.config import Settings, load_settings, shipped_file
+from masi_vision.config import Settings, load_settings
 from masi_vision.errors import NotScorable
 from masi_vision.face.atlas import MASI_SUBUNITS, Subunit
 from masi_vision.face.models import ATLAS, read_atlas
 from masi_vision.names import View
+from masi_vision.shipped import shipped_file
 from masi_vision.training.faces import Face, load_faces, load_polygons, split_by_person
 from masi_vision.training.labels import label_face
 from masi_vision.visit.models import Models, shipped_models

@@ -14,9 +14,9 @@ from typing import Any
 
 import onnxruntime as ort
 
-from masi_vision.config import shipped_file
 from masi_vision.errors import ModelError, SettingsError, reason_of
 from masi_vision.onnx_file import has_weights_elsewhere
+from masi_vision.shipped import shipped_file
 
 CARD = "face.json"
 """The card that every folder of models has."""

@@ -17,11 +17,12 @@ from remembered import remembered
 from typer.main import get_command
 
 import masi_vision
-from masi_vision.config import load_settings, shipped_file
+from masi_vision.config import load_settings
 from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import Subunit
 from masi_vision.face.models import FaceModels, read_atlas
 from masi_vision.phantom.demo import demo_folder
+from masi_vision.shipped import shipped_file
 from masi_vision.visit.models import Models, PigmentModel, shipped_models
 
 # A busy machine is no failure: examples have no time limit of their own.

@@ -13,9 +13,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from masi_vision import config
-from masi_vision.config import Settings, load_settings, shipped_file
+from masi_vision import shipped
+from masi_vision.config import Settings, load_settings
 from masi_vision.errors import SettingsError
+from masi_vision.shipped import shipped_file
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SHIPPED = (CONFIGS / "scoring.yaml").read_text(encoding="utf-8")
@@ -293,7 +294,7 @@ def test_a_wheel_carries_its_own_configs(tmp_path, monkeypatch):
     inside.parent.mkdir(parents=True)
     inside.write_text(SHIPPED, encoding="utf-8")
     inside.with_name("quality.yaml").write_text(LIMITS, encoding="utf-8")
-    monkeypatch.setattr(config, "__file__", str(inside.parent.parent / "config.py"))
+    monkeypatch.setattr(shipped, "__file__", str(inside.parent.parent / "shipped.py"))
     assert shipped_file("configs", "scoring.yaml") == inside.resolve()
     assert load_settings().sha256 == Settings.model_validate(load_settings(inside)).sha256
 

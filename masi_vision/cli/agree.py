@@ -76,7 +76,7 @@ def agree(
     rows = left.rows(whole)
     read = reads_from(rows, reads.name)
     if protocol is not None:
-        from masi_vision.stats.outcome import load_protocol
+        from masi_vision.stats.outcome_protocol import load_protocol
 
         rules = load_protocol(protocol)
         baseline, final = baseline or rules.baseline, final or rules.primary

@@ -45,8 +45,9 @@ def calibrate(
     Where one of the two cannot be fitted it stays as it was, and the exit code is 1.
     """
     need_extra("stats", "fitting")
-    from masi_vision.config import load_settings, shipped_file
+    from masi_vision.config import load_settings
     from masi_vision.report.tables import refuse_cut_short, refuse_stopped
+    from masi_vision.shipped import shipped_file
     from masi_vision.stats.cut_points import fitted, is_found, joined
     from masi_vision.written import write_file
 

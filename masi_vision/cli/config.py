@@ -28,8 +28,8 @@ def show(
     ] = None,
 ) -> int:
     """Show the shipped settings: `masi config show --out mine.yaml` starts a file of your own."""
-    from masi_vision.config import shipped_file
     from masi_vision.errors import OutputError
+    from masi_vision.shipped import shipped_file
     from masi_vision.written import write_file
 
     kinds = {"quality.yaml": quality, "protocol.yaml": protocol, "outcome.yaml": outcome}

@@ -57,7 +57,8 @@ def _checks() -> Iterator[Check]:
 
 def settings_check() -> Check:
     """The shipped settings are there and usable."""
-    from masi_vision.config import load_settings, shipped_file
+    from masi_vision.config import load_settings
+    from masi_vision.shipped import shipped_file
 
     try:
         file, settings = shipped_file("configs", "scoring.yaml"), load_settings()

@@ -22,7 +22,8 @@ from masi_vision.written import json_text, write_file
 
 if TYPE_CHECKING:
     from masi_vision.stats.courses import Course, EndpointValue
-    from masi_vision.stats.outcome import Gain, OutcomeFigure, OutcomeProtocol
+    from masi_vision.stats.outcome import Gain, OutcomeFigure
+    from masi_vision.stats.outcome_protocol import OutcomeProtocol
 
 OUTCOME, PATIENTS, PROTOCOL = "outcome.csv", "patients.csv", "protocol.json"
 ENDPOINT = "endpoint.csv"
@@ -55,7 +56,8 @@ def outcome(
     """Compare the arms of a trial: ANCOVA, MMRM, improvement, responders, what is missing."""
     need_extra("stats", "statistics")
     from masi_vision.stats.courses import EndpointValue, courses_of, endpoint_values, kind_of
-    from masi_vision.stats.outcome import NOT_FITTED, Gain, OutcomeFigure, gains, load_protocol
+    from masi_vision.stats.outcome import NOT_FITTED, Gain, OutcomeFigure, gains
+    from masi_vision.stats.outcome_protocol import load_protocol
 
     make_ready(out, (OUTCOME, PATIENTS, ENDPOINT, PROTOCOL), overwrite=overwrite)
     rules = load_protocol(protocol)

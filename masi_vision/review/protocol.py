@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from masi_vision.config import Section, checked, read_yaml, shipped_file
+from masi_vision.settings_file import Section, checked, read_yaml
+from masi_vision.shipped import shipped_file
 
 Language = Literal["en", "zh"]
 _Count = Annotated[int, Field(ge=1)]

@@ -114,7 +114,7 @@ def bland_altman(one: Values, other: Values, *, deviations: float = 1.96) -> Bla
 def _slope(mean: Values, apart: Values) -> tuple[Estimate, float]:
     if not spread_of(mean):
         return Estimate(np.nan, np.nan, np.nan), np.nan
-    # Least squares by hand: scipy.stats.linregress, a thousand times drawn, takes most of an agreement's time.
+    # Least squares by hand: scipy.stats.linregress, for a thousand draws, takes most of an agreement's time.
     along, df = mean - mean.mean(), len(mean) - 2
     slope = float(along @ apart / (along @ along))
     rest = apart - apart.mean() - slope * along

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import yaml
 
-from masi_vision.config import shipped_file
 from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import FaceAtlas, Subunit
 from masi_vision.labels.dataset import UNKNOWN, Split
+from masi_vision.shipped import shipped_file
 from masi_vision.training.atlas import build_atlas
 from masi_vision.training.data import LabelledFace, Pixels
 from masi_vision.training.faces import AtlasPolygons, Face, load_faces, load_polygons, split_by_person

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from masi_vision.config import shipped_file
 from masi_vision.face.models import FaceModels
 from masi_vision.model_files import CARD, read_json
+from masi_vision.shipped import shipped_file
 from masi_vision.training.cache import TrainingSet, label_corrections
 from masi_vision.training.data import Pixels
 from masi_vision.training.face_figures import Row, false_faces

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from masi_vision.config import Fraction, Section, checked, read_yaml, shipped_file
+from masi_vision.config import Fraction
 from masi_vision.errors import SettingsError
+from masi_vision.settings_file import Section, checked, read_yaml
+from masi_vision.shipped import shipped_file
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Fraction

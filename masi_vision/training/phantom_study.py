@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import cv2
 import numpy as np
 
-from masi_vision.config import Settings, shipped_file
+from masi_vision.config import Settings
 from masi_vision.csv_table import csv_text
 from masi_vision.errors import OutputError, SettingsError, reason_of
 from masi_vision.face.align import Alignment, skin_area
@@ -38,6 +38,7 @@ from masi_vision.phantom.cohort import (
 from masi_vision.phantom.melasma import RegionTruth
 from masi_vision.photo import srgb_to_linear
 from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, RegionGrade, area_grade, darkness_grade, mmasi
+from masi_vision.shipped import shipped_file
 from masi_vision.training.faces import load_faces, load_polygons, split_by_person
 from masi_vision.training.labels import label_face
 from masi_vision.written import write_file, writing

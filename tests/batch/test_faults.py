@@ -89,7 +89,9 @@ def test_what_crashed_is_tried_again_and_scored_once_it_can_be(spoilt, in_proces
 
 
 @linux_only
-def test_photos_that_change_while_they_are_read_are_told_and_tried_again(spoilt, in_processes, perform, tmp_path):
+def test_photos_that_change_while_they_are_read_are_told_and_tried_again(
+    spoilt, in_processes, perform, tmp_path
+):
     study, out = spoilt("changes"), tmp_path / "out"
     in_processes(study, out)
     assert reasons_of(out)["changes"] == "unreadable"
@@ -290,7 +292,9 @@ def test_workers_import_nothing_from_the_folder_in_which_a_person_stands(study, 
 
 
 @linux_only
-def test_workers_that_cannot_start_stop_the_run_and_blame_no_photo(study, tmp_path, in_processes, monkeypatch):
+def test_workers_that_cannot_start_stop_the_run_and_blame_no_photo(
+    study, tmp_path, in_processes, monkeypatch
+):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "onnxruntime.py").write_text("raise ImportError('made by a test')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))

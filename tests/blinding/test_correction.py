@@ -10,10 +10,10 @@ from named_photos import write_noise_study
 from verbs import masi, table
 
 from masi_vision.blinding.key import opened
-from masi_vision.config import shipped_file
 from masi_vision.csv_table import csv_text
 from masi_vision.report.tables import REGIONS
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.shipped import shipped_file
 
 PASSPHRASE = "long enough for anyone"
 PATIENTS, VISITS = tuple(f"P0{number}" for number in range(1, 9)), ("visit-1", "visit-6")

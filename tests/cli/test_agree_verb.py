@@ -11,8 +11,8 @@ pytest.importorskip("scipy", reason="needs the extra stats")
 from made_trial import write_trial
 from verbs import masi
 
-from masi_vision.config import shipped_file
 from masi_vision.reads_table import rows_of, rows_sha256
+from masi_vision.shipped import shipped_file
 from masi_vision.version import __version__
 
 

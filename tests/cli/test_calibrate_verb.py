@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from masi_vision.cli.main import app
-from masi_vision.config import load_settings, shipped_file
+from masi_vision.config import load_settings
 from masi_vision.report.tables import models_hash
+from masi_vision.shipped import shipped_file
 
 pytest.importorskip("scipy", reason="needs the extra stats")
 

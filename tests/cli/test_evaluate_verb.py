@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from verbs import masi
 
-from masi_vision.config import shipped_file
 from masi_vision.evaluation.measures import MEASURES
 from masi_vision.labels.dataset import Dataset, Entry, read_dataset, write_dataset, write_grey
 from masi_vision.photo import read_photo
+from masi_vision.shipped import shipped_file
 from masi_vision.visit.measure import measure_photo
 from masi_vision.visit.models import shipped_models
 

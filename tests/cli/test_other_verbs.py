@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 from masi_vision import __version__, source_code
 from masi_vision.cli import door
 from masi_vision.cli.main import app
-from masi_vision.config import load_settings, shipped_file
+from masi_vision.config import load_settings
 from masi_vision.errors import ModelError
 from masi_vision.report.names import FileNames, safe_name
+from masi_vision.shipped import shipped_file
 from masi_vision.source_code import code_sha256
 
 REPOSITORY = Path(__file__).parents[2]

@@ -12,11 +12,12 @@ pytest.importorskip("scipy", reason="needs the extra stats")
 from made_trial import signed_reads, write_rows, write_trial
 from verbs import masi, table
 
-from masi_vision.config import shipped_file
 from masi_vision.csv_table import csv_text
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.shipped import shipped_file
 from masi_vision.stats.courses import Course
-from masi_vision.stats.outcome import load_protocol, outcome
+from masi_vision.stats.outcome import outcome
+from masi_vision.stats.outcome_protocol import load_protocol
 from masi_vision.version import __version__
 
 

@@ -10,8 +10,9 @@ from PIL import Image, ImageFilter
 from verbs import masi, table
 
 from masi_vision.cli import gate
-from masi_vision.config import load_settings, shipped_file
+from masi_vision.config import load_settings
 from masi_vision.report.quality import QUALITY_COLUMNS, CheckedPhoto, contact_sheets
+from masi_vision.shipped import shipped_file
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,9 @@ from made_trial import signed_reads, write_rows, write_trial
 from verbs import masi
 from verbs import table as table_of
 
-from masi_vision.config import shipped_file
 from masi_vision.csv_table import csv_text
 from masi_vision.report.tables import models_hash
+from masi_vision.shipped import shipped_file
 
 
 @pytest.fixture(scope="module")

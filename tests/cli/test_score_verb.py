@@ -15,12 +15,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from masi_vision import config
 from masi_vision.cli import run as run_module
 from masi_vision.cli import screen
 from masi_vision.cli.main import app
+from masi_vision.config import load_settings
 from masi_vision.pigment.measure import RegionMeasure
 from masi_vision.scale import MASI_REGIONS, RegionGrade
+from masi_vision.shipped import shipped_file
 from masi_vision.visit.region import RegionResult
 from masi_vision.visit.score import PhotoScore, Scores, score_visit
 
@@ -228,7 +229,7 @@ def test_a_wrong_option_is_exit_code_2(study, arguments):
 
 def test_bad_settings_are_exit_code_2_and_named(study, tmp_path):
     bad = tmp_path / "mine.yaml"
-    bad.write_text(config.shipped_file("configs", "scoring.yaml").read_text(encoding="utf-8") + "\nsize: 7\n")
+    bad.write_text(shipped_file("configs", "scoring.yaml").read_text(encoding="utf-8") + "\nsize: 7\n")
     refused = masi("score", study, "--out", tmp_path / "out", "--settings", bad)
     assert refused.exit_code == 2
     assert "size: found a key that is not a setting" in refused.stderr
@@ -240,7 +241,7 @@ def test_a_folder_that_somebody_calls_pictures_is_left_alone(study, tmp_path, sc
     (out / "pictures").mkdir(parents=True)
     (out / "pictures" / "P01_front.jpg").write_bytes(b"an original")
     (out / "run.json").write_text("{}")  # it came later than the results
-    order = run_module.Order((study / "P1" / "V1",), out, config.load_settings(), overlays=False)
+    order = run_module.Order((study / "P1" / "V1",), out, load_settings(), overlays=False)
     run_module.score_visits(replace(order, overwrite=True))
     assert (out / "pictures" / "P01_front.jpg").exists()
     (out / "changes.csv").write_text("of an earlier comparison")
@@ -277,7 +278,7 @@ def test_each_photo_has_its_own_overlay_even_where_visits_share_a_name(study, tm
         run_module, "visit_rows", lambda result, remarks: run_module.VisitRows({"status": "scored"}, (), {})
     )
     monkeypatch.setattr(run_module, "write_tables", lambda *arguments: None)
-    order = run_module.Order((study / "P1" / "V1", study / "P1"), tmp_path / "out", config.load_settings())
+    order = run_module.Order((study / "P1" / "V1", study / "P1"), tmp_path / "out", load_settings())
     run_module.score_visits(order)
     assert drawn == ["V1_front.jpg", "V2_front.jpg", "V3_front.jpg"]
     drawn.clear()

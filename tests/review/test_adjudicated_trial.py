@@ -12,7 +12,6 @@ from conftest_review import PASSWORD, Person, graded
 from verbs import masi, table
 
 from masi_vision.blinding.key import opened
-from masi_vision.config import shipped_file
 from masi_vision.review.accounts import add_account
 from masi_vision.review.app import create_app
 from masi_vision.review.database import writing
@@ -20,6 +19,7 @@ from masi_vision.review.lists import give_list
 from masi_vision.review.pages import Reviewed
 from masi_vision.review.protocol import load_protocol
 from masi_vision.review.reading import prepare
+from masi_vision.shipped import shipped_file
 
 PASSPHRASE = "a passphrase that nobody knows"
 PATIENTS, VISITS = [f"P{number}" for number in range(8)], ("visit-1", "visit-2")

@@ -4,11 +4,11 @@ import pytest
 
 pytest.importorskip("sqlalchemy", reason="needs the extra review")
 
-from masi_vision.config import shipped_file
 from masi_vision.errors import SettingsError
 from masi_vision.review.grades import Reading, discordance
 from masi_vision.review.protocol import load_protocol
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.shipped import shipped_file
 
 SHIPPED = shipped_file("configs", "protocol.yaml")
 

@@ -14,7 +14,6 @@ from conftest_review import PASSWORD, Person, graded  # noqa: E402
 from verbs import masi, table  # noqa: E402
 
 from masi_vision.blinding.key import opened  # noqa: E402
-from masi_vision.config import shipped_file  # noqa: E402
 from masi_vision.phantom.demo import demo_folder  # noqa: E402
 from masi_vision.review.accounts import add_account  # noqa: E402
 from masi_vision.review.app import create_app  # noqa: E402
@@ -23,6 +22,7 @@ from masi_vision.review.lists import give_list  # noqa: E402
 from masi_vision.review.pages import Reviewed  # noqa: E402
 from masi_vision.review.protocol import load_protocol  # noqa: E402
 from masi_vision.review.reading import prepare  # noqa: E402
+from masi_vision.shipped import shipped_file  # noqa: E402
 
 VISITS = ("visit-1", "visit-2")
 PASSPHRASE = "a passphrase that nobody knows"

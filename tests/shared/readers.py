@@ -40,7 +40,7 @@ from sqlalchemy import select
 
 from masi_vision.batch.study import visits_of
 from masi_vision.blinding.coded_set import CodingPlan, make_set, read_contents
-from masi_vision.config import load_settings, shipped_file
+from masi_vision.config import load_settings
 from masi_vision.phantom.demo import demo_folder
 from masi_vision.review.accounts import add_account
 from masi_vision.review.audit import verify
@@ -50,6 +50,7 @@ from masi_vision.review.protocol import load_protocol
 from masi_vision.review.reading import prepare
 from masi_vision.review.tables import Account, Entry
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.shipped import shipped_file
 
 CHROMIUM = Path("/usr/bin/chromium")
 PASSWORD = "a password of mine"

@@ -2,7 +2,7 @@
 
 import yaml
 
-from masi_vision.config import shipped_file
+from masi_vision.shipped import shipped_file
 
 
 def short(name, folder, **schedule):

@@ -12,14 +12,14 @@ pytest.importorskip("scipy", reason="needs the extra stats")
 from scipy.stats import multivariate_t
 from scipy.stats import t as t_distribution
 
-from masi_vision.config import checked, read_yaml, shipped_file
 from masi_vision.errors import SettingsError, StatsError
 from masi_vision.phantom.cohort import Arm
+from masi_vision.settings_file import checked, read_yaml
+from masi_vision.shipped import shipped_file
 from masi_vision.stats.outcome import (
     INEFFECTIVE,
     NONE,
     Course,
-    OutcomeProtocol,
     ancova_of,
     event_results,
     gains,
@@ -27,6 +27,7 @@ from masi_vision.stats.outcome import (
     other_results,
     outcome,
 )
+from masi_vision.stats.outcome_protocol import OutcomeProtocol
 from masi_vision.stats.verdicts import NOT_ADJUDICATED, Verdict
 
 FILE = shipped_file("configs", "outcome.yaml")

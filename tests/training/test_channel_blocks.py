@@ -8,7 +8,7 @@ onnx = pytest.importorskip("onnx", reason="needs the extra train")
 import onnxruntime as ort  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from masi_vision.config import shipped_file  # noqa: E402
+from masi_vision.shipped import shipped_file  # noqa: E402
 from masi_vision.training.channel_blocks import cut_to_blocks, stored_weights  # noqa: E402
 
 

@@ -7,8 +7,8 @@ import yaml
 
 pytest.importorskip("torch", reason="needs the extra train")
 
-from masi_vision.config import shipped_file
 from masi_vision.errors import OutputError, SettingsError
+from masi_vision.shipped import shipped_file
 from masi_vision.training.experiment import load_experiment
 from masi_vision.training.fit import CHECKPOINT
 from masi_vision.training.runs import Sources

@@ -140,7 +140,7 @@ def test_the_split_is_the_same_every_time(crowd):
 def test_the_test_photos_of_the_model_card_are_in_the_index(faces_folder):
     import json
 
-    from masi_vision.config import shipped_file
+    from masi_vision.shipped import shipped_file
 
     card = json.loads(shipped_file("models", "face.json").read_text(encoding="utf-8"))
     with (faces_folder / "index.csv").open(newline="", encoding="utf-8") as file:

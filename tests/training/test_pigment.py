@@ -334,7 +334,7 @@ def test_a_few_steps_lower_the_loss(samples):
 
 
 def test_the_encoder_starts_with_the_filters_of_the_shipped_reader():
-    from masi_vision.config import shipped_file
+    from masi_vision.shipped import shipped_file
 
     network = PigmentReader()
     before = {name: weight.clone() for name, weight in network.unet.encoder.named_parameters()}

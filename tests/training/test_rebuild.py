@@ -15,8 +15,9 @@ pytest.importorskip("torch", reason="needs the extra train")
 if find_spec("segmentation_models_pytorch") is None:
     pytest.skip("needs the extra train", allow_module_level=True)
 
-from masi_vision.config import load_settings, shipped_file
+from masi_vision.config import load_settings
 from masi_vision.phantom.demo import demo_folder
+from masi_vision.shipped import shipped_file
 from masi_vision.visit.models import open_models
 from masi_vision.visit.score import score_photo
 

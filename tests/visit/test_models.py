@@ -9,13 +9,14 @@ import pytest
 from model_folders import change_card, copied, metadata, rehash, retrained
 
 from masi_vision import __version__, open_models
-from masi_vision.config import load_settings, shipped_file
+from masi_vision.config import load_settings
 from masi_vision.errors import ModelError, NotScorable
 from masi_vision.face.models import face_models
 from masi_vision.model_files import CARD, shipped_folder
 from masi_vision.photo import Photo
 from masi_vision.pigment import learned, rules
 from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE
+from masi_vision.shipped import shipped_file
 from masi_vision.visit.measure import measure_photo, pigment_maps
 from masi_vision.visit.models import (
     ERRORS,

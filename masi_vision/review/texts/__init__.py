@@ -6,8 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from masi_vision.config import read_yaml
 from masi_vision.errors import ReadingError
+from masi_vision.settings_file import read_yaml
 
 
 class RefusedError(ReadingError):

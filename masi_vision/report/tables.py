@@ -298,8 +298,11 @@ def run_of(results: Path) -> dict[str, Any] | None:
         run = values_in(file)
         for name in ("counts", "comparisons"):
             counts = run.get(name, {})
-            numbers = counts.values() if isinstance(counts, dict) else [counts]
-            if not all(isinstance(one, int | dict) for one in numbers):  # a dict: by reason
+            numbers = counts if isinstance(counts, dict) else {"": counts}
+            told = [
+                one for key, one in numbers.items() if key != "remarks"
+            ]  # those of a comparison are words
+            if not all(isinstance(one, int | dict) for one in told):  # a dict: by reason
                 raise ValueError(f"its {name} are no numbers")
     except (OSError, ValueError) as error:
         raise StatsError(

@@ -34,6 +34,7 @@ from masi_vision.review.texts import RefusedError, texts
 _LOG = logging.getLogger("masi_vision.review")
 _ROWS_OF_PAGE = 500
 _LONGEST_ENTERED = 1000
+_A_YEAR_S = 365 * 24 * 3600
 _HERE = Path(__file__).parent
 _MOST_SIGNING_IN = 24  # at once: each holds a thread while its password is hashed, and pages need some
 # Newer versions tell a collector, where the environment names one, which units are read.
@@ -62,7 +63,8 @@ def create_app(reviewed: Reviewed) -> FastAPI:
         if not _is_a_person(request):
             language = language or pages.language(request)
             return JSONResponse({"error": sentence, "language": language}, status)
-        page = pages.page("refused", request, None, sentence=sentence)
+        told = {"sentence": sentence, "sentence_language": language or pages.language(request)}
+        page = pages.page("refused", request, None, **told)
         page.status_code = status
         return page
 
@@ -83,7 +85,7 @@ def create_app(reviewed: Reviewed) -> FastAPI:
     def _not_there(request: Request, error: StarletteHTTPException) -> Response:
         is_missing = error.status_code == 404
         words = texts(pages.language(request))["not_there"] if is_missing else str(error.detail)
-        return refusal(request, words, error.status_code, (error.headers or {}).get("content-language", ""))
+        return refusal(request, words, error.status_code)
 
     @app.exception_handler(RequestValidationError)
     def _cannot_be_taken(request: Request, _error: RequestValidationError) -> Response:
@@ -170,7 +172,14 @@ def _everybody(app: FastAPI, pages: Pages) -> None:
         following = known[(known.index(pages.language(request)) + 1) % len(known)]
         code = _code_or_none(unit)
         answer = RedirectResponse(f"/units/{code}" if code else "/", 303)
-        answer.set_cookie(LANGUAGE, following, samesite="strict", secure=pages.reviewed.tls, path="/")
+        answer.set_cookie(
+            LANGUAGE,
+            following,
+            max_age=_A_YEAR_S,
+            samesite="strict",
+            secure=pages.reviewed.tls,
+            path="/",
+        )
         return answer
 
 

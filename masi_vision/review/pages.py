@@ -25,11 +25,10 @@ from masi_vision.review.shield import COOKIE, LANGUAGE, is_same
 from masi_vision.review.showing import is_due, show
 from masi_vision.review.software import SoftwareScore
 from masi_vision.review.tables import Account, SignIn
-from masi_vision.review.texts import texts
+from masi_vision.review.texts import RefusedError, texts
 
 _LOG = logging.getLogger(__name__)
 _TOUCH_S = 20
-_ENGLISH = {"content-language": "en"}  # of a sentence that is in no other
 _SHOWN: tuple[View, ...] = ("front", "right", "left")
 _TEMPLATES = Environment(
     loader=PackageLoader("masi_vision.review"), autoescape=True, undefined=StrictUndefined
@@ -102,13 +101,12 @@ class Pages:
         try:
             data = file.read_bytes()
         except OSError as error:
-            raise HTTPException(
-                409, f"{code} {view} cannot be read ({reason_of(error)}).", _ENGLISH
+            raise RefusedError(
+                "photo_unreadable", code=[code], view=[view], cause=[reason_of(error)]
             ) from error
         if hashlib.sha256(data).hexdigest() != digest:
             _LOG.warning("%s is not the photo that was coded, and is not shown.", file)
-            told = "Tell the coordinator, who copies the set again."
-            raise HTTPException(409, f"{code} {view} is not the photo that was coded. {told}", _ENGLISH)
+            raise RefusedError("photo_altered", code=[code], view=[view])
         return data, "image/jpeg" if file.suffix == ".jpg" else "image/png"
 
     def language(self, request: Request) -> str:
@@ -131,7 +129,7 @@ class Pages:
         if request.method not in ("GET", "HEAD"):
             sent = request.headers.get("x-csrf-token", "")
             if not is_same(sent, signed_in.csrf) and not is_same(request.state.form_csrf, signed_in.csrf):
-                raise HTTPException(403, "the page is too old: open it again", _ENGLISH)
+                raise HTTPException(403, texts(self.language(request))["page_too_old"])
         self._touch(signed_in)
         return Visitor(account, signed_in, self.language(request))
 

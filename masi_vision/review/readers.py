@@ -68,8 +68,9 @@ def home(request: Request, pages: Shared) -> Response:
         if who.account.role == "adjudicator":
             done, left = _to_adjudicate(session, who, pages)
             told = _told_in_list(session, who, pages)
-            next_code = next(iter(left), "") if not closed_utc(session) else ""
-            told |= {"codes": [*left, *done], "done": done, "next_code": next_code}
+            since = closed_utc(session)
+            told |= {"codes": [*left, *done], "done": done, "closed_at": since and minute_of(since)}
+            told["next_code"] = "" if since else next(iter(left), "")
             return pages.page("adjudicator", request, who, **told)
         listed = lists.own_list(session, who.account, pages.protocol)
         return pages.page("list", request, who, listed=listed, **_told_in_list(session, who, pages))

@@ -14,6 +14,7 @@ from masi_vision.config import load_settings
 from masi_vision.errors import OutputError
 from masi_vision.face.atlas import SUBUNITS
 from masi_vision.report.change import CHANGE_COLUMNS, REGION_CHANGE_COLUMNS
+from masi_vision.report.tables import run_of, why_cut_short
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -85,6 +86,13 @@ def test_the_results_do_not_tell_where_the_photos_lay(results):
     _, base = results
     for name in ("changes.csv", "region_changes.csv", "changes.json", "scores.json", "run.json"):
         assert str(base) not in (base / "out" / name).read_text(encoding="utf-8")
+
+
+def test_what_a_comparison_tells_of_its_run_is_taken_by_whoever_reads_its_tables(results):
+    """With and without remarks, which are words among the counts."""
+    out = results[1] / "out"
+    assert "remarks" in run_of(out)["comparisons"]
+    assert [why_cut_short(out / name) for name in ("changes.csv", "scores.csv", "regions.csv")] == [""] * 3
 
 
 def test_the_scores_stand_beside_the_changes(results):

@@ -29,7 +29,7 @@ from masi_vision.review.lists import give_list
 from masi_vision.review.pages import Reviewed
 from masi_vision.review.protocol import load_protocol
 from masi_vision.review.reading import hash_of
-from masi_vision.review.software import software_scores
+from masi_vision.review.software import SoftwareScore, software_scores
 from masi_vision.review.tables import Draft, Entry
 from masi_vision.review.texts import texts
 from masi_vision.scale import MASI_REGIONS
@@ -44,6 +44,14 @@ def read_all(person, reading):
     return codes
 
 
+REFUSED = {
+    "status": "not_scored",
+    "message": "The photo cannot be read.",
+    "regions": {
+        name: {"flag": "undecided;clipped" if name == "chin" else ""}
+        for name in (*MASI_REGIONS, "nose", "upper_lip")
+    },
+}
 SCORED = {"status": "scored", "mmasi": 17.3, "mmasi_low": 9.1, "mmasi_high": 24.0}
 SCORED["regions"] = {
     name: {"flag": "region_hidden" if name == "nose" else ""} for name in (*MASI_REGIONS, "nose", "upper_lip")
@@ -167,6 +175,9 @@ def test_a_photo_that_was_replaced_while_the_server_runs_is_not_shown(reading_of
         refused = anna.see(f"/units/{code}/photos/front")
         assert refused.status_code == 409
         assert "not the photo that was coded" in refused.text or "cannot be read" in refused.text
+        assert code in refused.text
+    anna.browser.post("/language")
+    assert f"{code}（正面）的照片无法读取" in anna.see(f"/units/{code}/photos/front").text
 
 
 def test_a_draft_of_before_with_a_darkness_beside_area_0_can_be_locked(reading_of, engine):
@@ -530,8 +541,6 @@ def test_reads_that_differ_too_much_go_to_the_adjudicator_who_learns_nobodys_gra
 
 
 def test_the_software_s_score_is_shown_after_the_lock_alone_and_both_reads_are_kept(reading_of, order):
-    from masi_vision.review.software import SoftwareScore
-
     shown = {code: SoftwareScore(SCORED, {}) for code in order("anna")}
     app = reading_of(shown, software="after_lock")
     anna = Person(app, "anna")
@@ -558,8 +567,6 @@ def test_the_software_s_score_is_shown_after_the_lock_alone_and_both_reads_are_k
 def test_what_was_locked_before_the_software_s_score_was_shown_is_not_corrected(
     reading_of, order, rule, name
 ):
-    from masi_vision.review.software import SoftwareScore
-
     units = order("anna")
     scored = {code: SoftwareScore(SCORED, {}) for code in units[:-1]}
     app = reading_of(scored, software=rule)
@@ -597,8 +604,6 @@ def test_what_was_locked_before_the_software_s_score_was_shown_is_not_corrected(
 def test_the_adjudicator_sees_no_score_while_a_reader_may_still_ask_for_another_verdict(
     reading_of, order, engine
 ):
-    from masi_vision.review.software import SoftwareScore
-
     codes = order("anna")
     app = reading_of({code: SoftwareScore(SCORED, {}) for code in codes}, software="adjudicator")
     anna, ben, adam = (Person(app, name) for name in ("anna", "ben", "adam"))
@@ -619,8 +624,6 @@ def test_the_adjudicator_sees_no_score_while_a_reader_may_still_ask_for_another_
 
 
 def test_where_the_protocol_says_never_nobody_sees_the_software_s_score(reading_of, order):
-    from masi_vision.review.software import SoftwareScore
-
     shown = {code: SoftwareScore(SCORED, {}) for code in order("anna")}
     anna = Person(reading_of(shown), "anna")
     code = anna.next_code
@@ -656,6 +659,23 @@ def test_pages_speak_chinese_where_it_is_chosen(reading_of):
     refused = anna.lock(code, graded(area=5))
     assert (refused.status_code, refused.json()["language"]) == (409, "zh")
     assert "已锁定" in refused.json()["error"]
+    stale = anna.browser.post(f"/units/{code}/correction", data={"csrf": "old", "reason": "none"})
+    assert (stale.status_code, stale.json()["error"]) == (403, "页面已过期，请重新打开。")
+
+
+def test_a_language_is_kept_for_a_year_and_what_has_no_other_says_so(reading_of, order):
+    app = reading_of({code: SoftwareScore(REFUSED, {}) for code in order("anna")}, software="after_lock")
+    anna = Person(app, "anna")
+    assert "Max-Age=31536000" in anna.browser.post("/language").headers["set-cookie"]
+    codes = read_all(anna, graded())
+    page = anna.see(f"/units/{codes[0]}").text
+    assert '软件未能评分。 <span lang="en">The photo cannot be read.</span>' in page
+    assert "下颏：色素判定多处不确定、过曝" in page
+    assert "第 1 次记录：anna 于" in page
+    cora = Person(app, "cora")
+    cora.browser.post("/language")
+    assert "<td>裁定者</td>" in cora.see("/").text
+    assert "待裁定例数：0" in cora.see("/").text
 
 
 CHANGES = {
@@ -939,10 +959,15 @@ def test_a_password_that_somebody_gave_is_exchanged_before_anything_else(reading
     assert "known to whoever gave it" in anna.see("/password").text
     for old, new, again, why in (
         ("given by the coordinator", "one that I chose", "one that I chase", "differently the second time"),
-        ("given by the coordinator", "given by the coordinator", None, "is the old one. Expected another"),
+        (
+            "given by the coordinator",
+            "given by the coordinator",
+            None,
+            "is the one that you gave as the old one",
+        ),
         ("given by the coordinator", "short", None, "has 5 characters. Expected 10 to 200"),
-        ("not the one at all", "not the one at all", None, "is the old one. Expected another"),
-        ("not the one at all", "one that I chose", None, "is another, or there were too many"),
+        ("not the one at all", "not the one at all", None, "is the one that you gave as the old one"),
+        ("not the one at all", "one that I chose", None, "is not the password that you have, or there"),
     ):
         refused = anna.choose(old, new, again)
         assert (refused.status_code, why in html.unescape(refused.text)) == (409, True), refused.text

@@ -71,16 +71,41 @@ def test_rows_moved_between_columns_are_found(written):
 
 def test_both_languages_have_the_same_words():
     assert set(texts("en")) == set(texts("zh"))
-    for part in ("reasons", "moves", "meanings", "refusals"):
+    for part in ("reasons", "moves", "meanings", "refusals", "roles", "flags"):
         assert set(texts("en")[part]) == set(texts("zh")[part])
+
+
+def facts_in(words):
+    """What stands in every sentence, by its key."""
+    if not isinstance(words, dict):
+        return sorted(re.findall(r"{\w+}", str(words)))
+    return {key: facts_in(value) for key, value in words.items() if key != "signed"}
+
+
+def test_a_sentence_has_the_same_facts_in_both_languages_and_chinese_has_its_own_marks():
+    assert facts_in(texts("en")) == facts_in(texts("zh"))
+    chinese = str(texts("zh")).replace("', '", "").replace("': '", "")
+    assert re.findall("[一-鿿][,;:.]|[,;:.][一-鿿]", chinese) == []
+
+
+def test_every_flag_of_a_region_has_its_words():
+    page = (Path(__file__).parents[2] / "docs/outputs.md").read_text(encoding="utf-8")
+    rows = page.partition("#### Flags\n")[2].partition("\n### ")[0].splitlines()
+    flags = {flag for row in rows for flag in re.findall(r"`(\w+)`", row.split("|")[1] if "|" in row else "")}
+    assert flags - {"flag", "no_photo", "out_of_focus"} == set(texts("en")["flags"])
 
 
 def test_a_refusal_names_what_lacks_in_the_language_of_the_page():
     refused = RefusedError("not_graded", lacks=["chin area", "right_malar darkness"])
     assert "Not graded yet: chin area, right cheek (the patient's) darkness." in str(refused)
     said = refused.words("zh")
-    assert "下颏 面积" in said
+    assert said.startswith("尚未评分：下颏面积、右颊部（患者右侧）颜色深度。")
     assert not any(letter.isascii() and letter.isalpha() for letter in said)
+
+
+def test_what_is_no_term_of_the_page_stays_as_it_is():
+    refused = RefusedError("photo_unreadable", code=["CHIN2"], view=["front"], cause=["No such area"])
+    assert str(refused).startswith("CHIN2, front, cannot be read (No such area).")
 
 
 def test_every_column_of_both_tables_is_explained():

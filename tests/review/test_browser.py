@@ -48,7 +48,7 @@ def browser(opened):
 def served():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("masi_vision.review.accounts._hasher", cheap_hasher)
-        with reading_of(3, [f"reader-{number}" for number in range(1, 31)]) as reading:
+        with reading_of(3, [f"reader-{number}" for number in range(1, 34)]) as reading:
             yield reading
 
 
@@ -469,6 +469,21 @@ def test_a_comment_tells_how_much_still_fits(browser, reading):
     assert page.locator(".other .room").text_content() == "50 more characters fit"
     page.locator("#comment").fill("short")
     assert page.locator(".other .room").text_content() == ""
+
+
+def test_letters_on_their_way_to_a_chinese_word_are_no_comment(browser, reading):
+    """Of each save a row stays in the trail, under the reader's name."""
+    page = browser.new_page()
+    first_unit(page, reading)
+    saved = []
+    page.on("request", lambda request: saved.append(request.post_data_json) if request.method == "PUT" else 0)
+    page.locator("#comment").focus()
+    typing = page.context.new_cdp_session(page)
+    for letters in ("n", "ni", "nihao"):
+        typing.send("Input.imeSetComposition", {"text": letters, "selectionStart": 1, "selectionEnd": 1})
+    typing.send("Input.insertText", {"text": "你好"})
+    page.wait_for_function(ALL_SENT)
+    assert [one["comment"] for one in saved] == ["你好"]
 
 
 def test_without_keys_of_one_letter_none_locks_a_unit(browser, reading):

@@ -184,6 +184,7 @@ def test_after_its_end_nobody_grades_locks_or_corrects(reading_of, engine):
     assert "The reading is closed" in anna.correct(code).text
     assert anna.see(f"/units/{code}").status_code == 200
     assert "The reading was closed" in anna.see("/").text
+    assert "Nothing is graded any more" in Person(app, "adam").see("/").text
     with looking(engine) as session:
         assert closed_utc(session) == since
     with pytest.raises(ReadingError, match="was closed at"), writing(engine) as session:

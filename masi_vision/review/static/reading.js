@@ -471,22 +471,22 @@ function sign() {
   if (unseen && (!why.value || !looked.size)) { // what is signed is that the unit was graded from its photographs
     place.scrollIntoView({ block: "nearest" });
     if (document.body.dataset.shown !== unseen) show(state.views.indexOf(unseen));
-    note(`${t.not_seen}: ${t[unseen]}.`);
+    note(t.not_seen.replace("{view}", t[unseen]));
     return;
   }
   if (!complete()) {
     const open = usable().find((scale) => !inputs(scale).some((input) => input.checked));
-    note(lacksComment() ? t.missing_comment : `${t.missing} ${t.missing_here}: ${open.ariaLabel}.`);
+    note(lacksComment() ? t.missing_comment : `${t.missing} ${t.missing_here.replace("{what}", open.ariaLabel)}`);
     if (lacksComment()) comment.focus();
     else focusScale(open);
     return;
   }
   const odd = why.value ? [] : withoutDarkness();
-  const ofThem = odd.map((scale) => scale.ariaLabel).join("; ");
+  const ofThem = odd.map((scale) => scale.ariaLabel).join(t.between_grades);
   if (ofThem !== asked) {
     asked = ofThem;
     if (odd.length) {
-      note(`${t.no_darkness}: ${ofThem}.`);
+      note(t.no_darkness.replace("{what}", ofThem));
       document.getElementById("lock").focus(); // beside what is asked
       return;
     }
@@ -544,7 +544,9 @@ async function signAndLock() {
 
 if (state.open) {
   form.addEventListener("change", changed);
-  comment.addEventListener("input", changed);
+  // Letters on their way to a Chinese word are no comment yet.
+  comment.addEventListener("input", (event) => event.isComposing || changed());
+  comment.addEventListener("compositionend", changed);
   document.getElementById("lock").addEventListener("click", sign);
   signing.addEventListener("click", signed);
   password.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.repeat) event.preventDefault(); });

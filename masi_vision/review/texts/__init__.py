@@ -30,9 +30,13 @@ class RefusedError(ReadingError):
         known = texts(language)
 
         def said(term: str) -> str:
-            return " ".join(str(known.get(word, word)).lower() for word in term.split())
+            words = term.split()
+            if not all(word in known for word in words):
+                return term  # a code, a number, a cause in the system's own words
+            return str(known["between_words"]).join(str(known[word]).lower() for word in words)
 
-        facts = {name: ", ".join(map(said, terms)) for name, terms in self._facts.items()}
+        between = str(known["between_things"])
+        facts = {name: between.join(map(said, terms)) for name, terms in self._facts.items()}
         return str(known["refusals"][self._why]).format(**facts)
 
 

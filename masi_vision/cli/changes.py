@@ -40,8 +40,7 @@ from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.compare import VisitChange, compare_visits
 from masi_vision.visit.folder import VisitFiles, find_visits, has_own_folder
 from masi_vision.visit.models import Models, open_models
-from masi_vision.visit.region import MIXED, UNDECIDED, flag_words
-from masi_vision.visit.region_change import DOUBTFUL, ROUTES_DIFFER
+from masi_vision.visit.region import flag_words
 from masi_vision.visit.since_first import copies
 from masi_vision.written import json_text, write_file
 
@@ -305,7 +304,7 @@ def _cell(change: VisitChange, name: str) -> str:
     if values["registered_od"] is None:
         return flag_words(change.regions[name].flags)
     both = (_signed(1000 * values[name], 0) for name in ("registered_od", "integrated_od_change"))
-    doubt = "?" if {DOUBTFUL, ROUTES_DIFFER, UNDECIDED, MIXED} & set(change.regions[name].flags) else ""
+    doubt = "?" if change.regions[name].doubts else ""
     return "{} ({}){}".format(*both, doubt)
 
 

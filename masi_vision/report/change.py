@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -18,7 +18,8 @@ from masi_vision.report.tables import PROVENANCE, REGIONS, number, provenance_ce
 from masi_vision.skin.density import optical_density
 from masi_vision.visit.compare import VisitChange
 from masi_vision.visit.laid_over import Comparison, FaceInFrame
-from masi_vision.visit.region_change import REGISTERED
+from masi_vision.visit.region import flag_words
+from masi_vision.visit.region_change import REGISTERED, RegionChange
 
 _VISIT = {
     "mmasi_before": 1,
@@ -45,9 +46,9 @@ _SCALE_OD = 0.12
 """Change at which the map has its full colour."""
 _DARKER, _LIGHTER = (230, 97, 1), (94, 60, 153)  # told apart by colour-blind readers
 _SAME = (170, 170, 170)
-_INK = (20, 20, 20)
+_INK, _DOUBT = (20, 20, 20), (190, 0, 0)
 _FONT = cv2.FONT_HERSHEY_DUPLEX
-_GAP_PX, _CAPTION_PX = 8, 34
+_GAP_PX, _CAPTION_PX, _LINE_PX = 8, 34, 18
 
 
 def change_row(change: VisitChange) -> Row:
@@ -87,6 +88,9 @@ def _region_row(name: str, values: Mapping[str, Any]) -> Row:
 def draw_visits(changes: Sequence[VisitChange], view: View) -> Picture:
     """The visits of a patient in one frame, and under each follow-up what changed; (H, W, 3) sRGB.
 
+    Coloured are the regions whose change was taken in this view; what is doubtful of them stands in the
+    caption.
+
     Parameters
     ----------
     changes : sequence of VisitChange
@@ -104,18 +108,31 @@ def draw_visits(changes: Sequence[VisitChange], view: View) -> Picture:
     face = _cut_out(first.baseline.linear_rgb, first.baseline, first)
     names = [changes[0].baseline.visit, *(change.follow_up.visit for change in changes)]
     visits = drawn_names(names)
-    columns = [_column(visits[changes[0].baseline.visit], face, _legend(face.shape))]
-    for change, one in shown:
+    compared = [_compared(change, view) for change, _ in shown]
+    doubts = [_doubts(regions) for regions in compared]
+    caption_px = _CAPTION_PX + _LINE_PX * max(map(len, doubts))
+    columns = [_column([visits[changes[0].baseline.visit]], caption_px, face, _legend(face.shape))]
+    for (change, one), regions, doubted in zip(shown, compared, doubts, strict=True):
         face = _cut_out(_evened(one), one.follow_up, one)
-        columns.append(_column(visits[change.follow_up.visit], face, _drawn_change(one, _compared(change))))
+        lines = [visits[change.follow_up.visit], *doubted]
+        columns.append(_column(lines, caption_px, face, _drawn_change(one, regions)))
     gap = np.full((len(columns[0]), _GAP_PX, 3), 255, np.uint8)
     return np.concatenate([part for column in columns for part in (column, gap)][:-1], axis=1)
 
 
-def _compared(change: VisitChange) -> list[str]:
-    """Names of the regions that the tables compare."""
-    regions = change.to_dict()["regions"]
-    return [name for name, values in regions.items() if values["registered_od"] is not None]
+def _compared(change: VisitChange, view: View) -> dict[str, RegionChange]:
+    """The regions that the tables compare in this view."""
+    regions = change.regions.items()
+    return {name: one for name, one in regions if one.view == view and one.registered_od is not None}
+
+
+def _doubts(regions: Mapping[str, RegionChange]) -> list[str]:
+    """A line for each doubt about the regions that are coloured."""
+    doubted: dict[str, list[str]] = {}
+    for name, region in regions.items():
+        for flag in region.doubts:
+            doubted.setdefault(flag_words((flag,)), []).append(name.replace("_", " "))
+    return [f"{doubt}: {', '.join(names)}" for doubt, names in doubted.items()]
 
 
 def _evened(one: Comparison) -> Floats:
@@ -130,7 +147,7 @@ def _cut_out(linear: Floats, face: FaceInFrame, one: Comparison) -> Picture:
     return np.where(seen[..., None], linear_to_srgb8(linear), 255).astype(np.uint8)
 
 
-def _drawn_change(one: Comparison, compared: Sequence[str]) -> Picture:
+def _drawn_change(one: Comparison, compared: Iterable[str]) -> Picture:
     """Where skin that was compared got darker or lighter, over the baseline in grey; the rest is hatched."""
     grey = _cut_out(one.baseline.linear_rgb, one.baseline, one).mean(axis=2, keepdims=True)
     base = np.repeat(90 + 0.65 * grey, 3, axis=2).clip(0, 255)
@@ -150,9 +167,12 @@ def _stripes(shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     return np.asarray((rows + columns) % 9 < 2)
 
 
-def _column(name: str, face: Picture, below: Picture) -> Picture:
-    caption = np.full((_CAPTION_PX, face.shape[1], 3), 255, np.uint8)
-    cv2.putText(caption, name, (6, 23), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
+def _column(lines: Sequence[str], caption_px: int, face: Picture, below: Picture) -> Picture:
+    """The name, and below it the doubts; a face, and what changed in it."""
+    caption = np.full((caption_px, face.shape[1], 3), 255, np.uint8)
+    cv2.putText(caption, lines[0], (6, 23), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
+    for place, doubt in enumerate(lines[1:], start=1):
+        cv2.putText(caption, doubt, (6, 23 + _LINE_PX * place), _FONT, 0.4, _DOUBT, 1, cv2.LINE_AA)
     return np.concatenate([caption, face, below], axis=0)
 
 
@@ -162,11 +182,12 @@ def _legend(shape: tuple[int, ...]) -> Picture:
     lines = ("Change from the baseline", "", f"full colour: {_SCALE_OD:g} OD")
     for place, line in enumerate(lines):
         cv2.putText(picture, line, (16, 60 + 30 * place), _FONT, 0.55, _INK, 1, cv2.LINE_AA)
-    swatches = ((_DARKER, "darker"), (_LIGHTER, "lighter"), (_SAME, "no change"), (_SAME, "not compared"))
+    hatched = "not compared in this view"
+    swatches = ((_DARKER, "darker"), (_LIGHTER, "lighter"), (_SAME, "no change"), (_SAME, hatched))
     for place, (colour, meaning) in enumerate(swatches):
         y = 160 + 34 * place
         cv2.rectangle(picture, (16, y), (40, y + 20), colour, -1)
-        if meaning == "not compared":
+        if meaning == hatched:
             swatch = picture[y : y + 21, 16:41]
             swatch[_stripes(swatch.shape[:2])] = 255
         cv2.putText(picture, meaning, (52, y + 16), _FONT, 0.55, _INK, 1, cv2.LINE_AA)

@@ -82,6 +82,11 @@ class RegionChange:
         """As the tables have it."""
         return told(self.flags)
 
+    @property
+    def doubts(self) -> Flags:
+        """Those of its flags for which a change is to be looked at before it is used."""
+        return tuple(flag for flag in self.flags if flag in _DOUBTS)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values; those of the first route are differences of the two visits' measures."""
         values: dict[str, Any] = {"view": self.view, "flag": self.flag}
@@ -105,6 +110,7 @@ ROUTES_DIFFER = "routes_differ"
 _ROUTES_APART_OD = 0.08
 """In none of 1,344 pairs of benchmarks/pigment.py the learned map and the photographs laid over each other
 were so far apart. Chosen here."""
+_DOUBTS = (DOUBTFUL, ROUTES_DIFFER, UNDECIDED, MIXED)
 REGISTERED = (
     *("registered_od", "registered_od_low", "registered_od_high", "darker_fraction", "lighter_fraction"),
     *("tone", "spread_od"),

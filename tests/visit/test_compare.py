@@ -13,6 +13,7 @@ from masi_vision import compare_visits, open_models, score_visit
 from masi_vision.config import load_settings
 from masi_vision.face.atlas import Subunit
 from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
+from masi_vision.report.change import draw_visits
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.models import PIGMENT_CARD, shipped_models
 from masi_vision.visit.region_change import LaidVisits, refusals, region_change
@@ -116,6 +117,43 @@ def test_a_change_is_flagged_where_the_map_is_undecided_at_either_visit(change, 
 @pytest.mark.parametrize("accepted", [(), (0,), (1,), (0, 1)])
 def test_a_change_is_flagged_where_a_check_was_accepted_at_either_visit(change, accepted):
     assert ("accepted" in forehead_change(change, accepted=accepted).flags) == bool(accepted)
+
+
+def coloured(change, view, region):
+    """Whether the change of a region of the baseline's frame is coloured in the picture of a view."""
+    one = change.views[view]
+    height, width = one.baseline.codes.shape
+    below = draw_visits([change], view)[-height:, -width:].astype(int)
+    here = one.change.skin & (one.baseline.codes == Subunit[region.upper()])
+    spread = below.max(axis=2) - below.min(axis=2)  # the rest is grey
+    return bool((spread[here] > 5).any())
+
+
+def test_a_change_is_coloured_in_the_picture_of_the_view_it_was_taken_in(change):
+    assert coloured(change, "front", "forehead")
+    assert coloured(change, "right", "right_malar")
+    for view, region in (("right", "forehead"), ("left", "right_malar"), ("front", "right_malar")):
+        assert not coloured(change, view, region)
+
+
+def test_what_is_doubtful_of_a_change_stands_beside_the_name_of_its_visit(change, monkeypatch):
+    words, put = [], cv2.putText
+    monkeypatch.setattr(cv2, "putText", lambda on, text, *more: words.append(text) or put(on, text, *more))
+    plain = draw_visits([change], "front")
+    doubted = {
+        name: replace(one, flags=("doubtful", "undecided") if name == "chin" else ("doubtful", "accepted"))
+        for name, one in change.regions.items()
+    }
+    doubtful = replace(change, regions=doubted)
+    assert not [text for text in words if "doubtful" in text]
+    words.clear()
+    drawn = draw_visits([doubtful], "front")
+    assert {"doubtful: forehead, chin, nose, upper lip", "undecided: chin"} <= set(words)
+    assert len(drawn) > len(plain)
+    words.clear()
+    draw_visits([doubtful], "right")
+    assert "doubtful: right malar" in words
+    assert not [text for text in words if "forehead" in text]
 
 
 def test_backwards_it_is_the_opposite(visits, change):

@@ -17,7 +17,7 @@ from rich.table import Table
 from masi_vision.names import place_of
 from masi_vision.report.tables import VisitRows, percent_text, refusals
 from masi_vision.scale import MASI_REGIONS
-from masi_vision.visit.region import UNDECIDED, UNLIKE, flag_words, flags_in
+from masi_vision.visit.region import DISAGREEMENT, UNDECIDED, UNLIKE, flag_words, flags_in
 from masi_vision.written import json_text
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ _BROKEN = ("Status", "mMASI change")
 
 _CAPTION = (
     "mMASI with its 90 % interval. Per region: area x darkness, and how much of its visible skin is "
-    "pigmented; ? where of most of it the map is undecided, or its views may be of two people: look."
+    "pigmented; ? where of most of it the map is undecided, the second opinion differs, or its views may be "
+    "of two people: look."
 )
 
 
@@ -154,7 +155,7 @@ def _region(visit: VisitRows, name: str) -> str:
     flags = flags_in(region["flag"])
     if region["area"] is None:
         return flag_words(flags)
-    doubt = "?" if UNDECIDED in flags or UNLIKE in flags else ""
+    doubt = "?" if {UNDECIDED, DISAGREEMENT, UNLIKE} & set(flags) else ""
     return f"{region['area']} x {region['darkness']} {percent_text(region['pigmented_fraction'])}{doubt}"
 
 

@@ -192,9 +192,9 @@ def _doubts(region: RegionResult) -> str:
     """What to look at in a region that was graded; what refuses one stands where its grade would."""
     if region.grade is None:
         return ""
-    if region.flags == (UNDECIDED,):
-        return "undecided: is this pigment?"
-    return flag_words(region.flags)
+    others = flag_words(tuple(flag for flag in region.flags if flag != UNDECIDED))
+    asked = "undecided: is this pigment?" if UNDECIDED in region.flags else ""
+    return ", ".join(filter(None, (others, asked)))
 
 
 def _overridden(result: PhotoScore, visit: VisitScore | None) -> str:
@@ -210,7 +210,7 @@ def _verdict(result: PhotoScore, visit: VisitScore | None) -> str:
         return f"{result.view.capitalize()} view: for the {result.view} malar region of the visit"
     whose: PhotoScore | VisitScore = visit or result
     if (scores := whose.scores) is None:
-        return f"Not scored: {whose.reason}"
+        return f"Not scored: {flag_words((whose.reason or '',))}"
     used = {region.view for region in whose.regions.values()} - {None}
     both = any((region.view_share or 1) < 1 for region in whose.regions.values())
     views = ", from several views" if both or len(used) > 1 else ""

@@ -15,6 +15,7 @@ from masi_vision.names import View, place_of
 from masi_vision.report.picture import Picture, ascii_text, drawn_names
 from masi_vision.report.tables import number
 from masi_vision.visit.quality import RESULTS, Finding, Result, worst
+from masi_vision.visit.region import HIDDEN, flag_words
 from masi_vision.visit.seen import SeenPhoto, srgb8
 
 QUALITY_COLUMNS = (
@@ -45,10 +46,10 @@ _FOUND = {  # what a check says that did not pass, in a word or three
     "yaw_deg_oblique_most": "turned too far",
     "pitch_deg": "head up or down",
     "roll_deg": "head leans",
-    "visible_fraction": "hidden",
+    "visible_fraction": flag_words((HIDDEN,)),
     "plain_fraction": "covered",
-    "clipped_fraction": "burnt out",
-    "blocked_fraction": "too dark",
+    "clipped_fraction": flag_words(("clipped",)),
+    "blocked_fraction": flag_words(("too_dark",)),
     "gloss_fraction": "gloss",
     "exposure_change_ev": "other exposure",
     "eye_opening_change": "eyes otherwise open",
@@ -201,7 +202,7 @@ def _tile(one: CheckedPhoto, name: str) -> Picture:
 def _short(one: CheckedPhoto) -> list[str]:
     """Result, and on two lines what did not pass: each check once, with the regions it was found in."""
     if one.problem is not None:
-        return ["fail", *_wrapped([one.problem.reason.replace("_", " ")])]
+        return ["fail", *_wrapped([flag_words((one.problem.reason,))])]
     if one.result == "pass":
         return [one.result]
     regions: dict[str, list[str]] = {}

@@ -55,6 +55,12 @@ VIEWS_DIFFER = "views_differ"
 DISAGREEMENT = "disagreement"
 """Flag of a region in which the second opinion finds much more or less."""
 Flags = tuple[str, ...]
+_WORDS: Mapping[str, str] = {
+    HIDDEN: "hidden",
+    "clipped": "burnt out",
+    DISAGREEMENT: "second opinion differs",
+}
+"""What people read where the code alone would not tell them."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +122,8 @@ def flags_in(cell: str) -> Flags:
 
 
 def flag_words(flags: Flags) -> str:
-    """Flags as people read them."""
-    return ", ".join(flag.removeprefix("region_").replace("_", " ") for flag in flags)
+    """Flags, or a reason, as people read them on pictures, sheets and the terminal."""
+    return ", ".join(_WORDS.get(flag, flag.replace("_", " ")) for flag in flags)
 
 
 def preferred_views(region: str) -> tuple[View, ...]:

@@ -27,6 +27,18 @@ def test_every_number_of_a_table_is_printed_whole(width, row):
     assert "What it means." in stream.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("flag", "mark"),
+    [
+        *(("", ""), ("other_view", ""), ("views_unlike", "?"), ("undecided", "?"), ("disagreement", "?")),
+        *(("undecided;disagreement", "?"), ("other_view;undecided", "?")),
+    ],
+)
+def test_a_region_of_which_the_picture_is_to_be_looked_at_has_a_question_mark(flag, mark):
+    region = {"area": 2, "darkness": 3, "pigmented_fraction": 0.2, "flag": flag}
+    assert _region(VisitRows({}, (), {"regions": {"chin": region}}), "chin") == f"2 x 3 20%{mark}"
+
+
 @pytest.mark.parametrize("fraction", [None, 0.02])
 def test_a_region_without_a_grade_says_why_also_where_nothing_of_it_is_seen(fraction):
     region = {"area": None, "pigmented_fraction": fraction, "flag": "region_hidden"}

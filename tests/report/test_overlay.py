@@ -10,6 +10,7 @@ from masi_vision import score_photo
 from masi_vision.face.atlas import Subunit
 from masi_vision.photo import Photo, srgb_to_linear
 from masi_vision.report.overlay import _COLOURS, draw_overlay, write_overlay
+from masi_vision.report.quality import _FOUND
 from masi_vision.scale import RegionGrade
 from masi_vision.visit.quality import Finding
 from masi_vision.visit.score import visit_of
@@ -168,11 +169,37 @@ def test_what_is_doubtful_or_was_accepted_stands_in_the_picture(result, words):
     draw_overlay(
         replace(result, regions={**result.regions, "chin": chin}, findings=(*result.findings, blurred))
     )
-    assert "views unlike, undecided" in words
+    assert "views unlike, undecided: is this pigment?" in words
     assert "accepted: blur_percent" in words
     words.clear()
     draw_overlay(result)
     assert not [text for text in words if "undecided" in text or "accepted" in text]
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("disagreement",), "second opinion differs"),
+        (("undecided", "disagreement"), "second opinion differs, undecided: is this pigment?"),
+    ],
+)
+def test_what_the_second_opinion_doubts_takes_no_question_away(result, words, flags, told):
+    chin = replace(result.regions["chin"], flags=flags)
+    draw_overlay(replace(result, regions={**result.regions, "chin": chin}))
+    assert told in words
+
+
+def burnt(result):
+    """The same photo where the right cheek, which has the pigment, is refused."""
+    cheek = replace(result.regions["right_malar"], grade=None, flags=("clipped",))
+    regions = {**result.regions, "right_malar": cheek}
+    return replace(result, regions=regions, scores=None, status="not_scored", reason="clipped")
+
+
+def test_what_refuses_a_region_is_said_in_the_words_of_the_contact_sheet(result, words):
+    draw_overlay(burnt(result))
+    assert {"burnt out: not graded", "Not scored: burnt out"} <= set(words)
+    assert _FOUND["clipped_fraction"] == "burnt out"
 
 
 def test_of_a_visit_with_several_views_each_picture_tells_what_the_visit_took_from_it(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -15,7 +15,14 @@ from masi_vision.pigment import learned, rules
 from masi_vision.report.picture import Picture, jpeg
 from masi_vision.report.tables import percent_text
 from masi_vision.visit.measure import PhotoMeasures
-from masi_vision.visit.region import HIDDEN, UNDECIDED, RegionResult, flag_words, preferred_views
+from masi_vision.visit.region import (
+    HIDDEN,
+    UNDECIDED,
+    RegionResult,
+    flag_words,
+    is_refused,
+    preferred_views,
+)
 from masi_vision.visit.score import PhotoScore, VisitScore
 from masi_vision.visit.seen import srgb8
 from masi_vision.written import write_file
@@ -33,12 +40,15 @@ _COLOURS: dict[Subunit, tuple[int, int, int]] = {
 }
 # White in a black casing: one of the two stands out from any skin, and no region has it, to any eye.
 _PIGMENT = (255, 255, 245)
+# So wide no pigment is drawn along a region's border: its outline closes beside that line, not below it.
+_BORDER_PX = 7
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _DOUBT = (190, 0, 0)
 _SCALES = "A: area 0 to 6, D: darkness 0 to 4"
 _NOTES = {rules.METHOD: "pigment, by rules: a rough estimate", learned.METHOD: "pigment"}
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _STRIP_PX = 96
+_Contours = Sequence[npt.NDArray[np.int32]]
 _SHORT = {
     Subunit.FOREHEAD: "Forehead",
     Subunit.RIGHT_MALAR: "Right malar",
@@ -68,12 +78,13 @@ def draw_overlay(result: PhotoScore, visit: VisitScore | None = None) -> Picture
     window = _window(measures)
     plain = _enlarged(srgb8(measures.photo), window)
     codes = _scaled(measures.face.photo_codes(window), plain.shape)
-    pigmented = _pigmented(measures, window, plain.shape) & (codes > 0)
+    borders = {subunit: _contours(codes == subunit) for subunit in SUBUNITS}
+    counted = [subunit for subunit in SUBUNITS if not is_refused(result.regions[subunit.name.lower()])]
+    pigmented = _pigmented(measures, window, plain.shape) & np.isin(codes, counted)
     marked = plain.copy()
-    _outline(marked, pigmented, _PIGMENT, 2)
-    for subunit in SUBUNITS:
-        thick = 2 if subunit in MASI_SUBUNITS else 1
-        _outline(marked, codes == subunit, _COLOURS[subunit], thick)
+    _outline(marked, _contours(_within(borders.values(), pigmented)), _PIGMENT, 2)
+    for subunit, border in borders.items():
+        _outline(marked, border, _COLOURS[subunit], 2 if subunit in MASI_SUBUNITS else 1)
     told = _told(result, visit)
     for subunit in MASI_SUBUNITS:
         if region := told.get(subunit.name.lower()):
@@ -133,12 +144,23 @@ def _pigmented(
     return np.asarray(large > 0.5, np.bool_)
 
 
-def _outline(picture: Picture, mask: npt.NDArray[np.bool_], colour: tuple[int, int, int], thick: int) -> None:
+def _within(borders: Collection[_Contours], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Without what lies below the lines of regions: what reaches a border is outlined there too."""
+    inner = mask.astype(np.uint8)
+    for border in borders:
+        cv2.drawContours(inner, border, -1, 0, _BORDER_PX)
+    return inner.astype(np.bool_)
+
+
+def _contours(mask: npt.NDArray[np.bool_]) -> _Contours:
     found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    large = [contour for contour in found if cv2.contourArea(contour) > 40]
+    return [np.asarray(one, np.int32) for one in found if cv2.contourArea(one) > 40]
+
+
+def _outline(picture: Picture, contours: _Contours, colour: tuple[int, int, int], thick: int) -> None:
     if thick > 1:
-        cv2.drawContours(picture, large, -1, (0, 0, 0), thick + 2, cv2.LINE_AA)
-    cv2.drawContours(picture, large, -1, colour, thick, cv2.LINE_AA)
+        cv2.drawContours(picture, contours, -1, (0, 0, 0), thick + 2, cv2.LINE_AA)
+    cv2.drawContours(picture, contours, -1, colour, thick, cv2.LINE_AA)
 
 
 def _label(

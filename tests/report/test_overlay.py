@@ -93,6 +93,25 @@ def test_pigment_is_outlined_on_the_right_cheek_and_nowhere_else(halves):
     assert (columns < width / 2).all()  # the patient's right is on the left
 
 
+def test_pigment_that_reaches_the_border_of_its_region_is_outlined_all_around(
+    placed, known_models, plain_skin, settings
+):
+    """The lines of both lie beside each other, so that it is seen which side is pigment."""
+    landmarks = placed(320, 330, 190)
+    picture = plain_skin(720, 640)
+    models = known_models(landmarks, (720, 640))
+    plain = score_photo(Photo.from_srgb(picture), settings, models=models)
+    cheek = plain.measures.face.photo_codes((0, 0, 720, 640)) == Subunit.RIGHT_MALAR
+    rows, columns = np.nonzero(cheek)
+    outermost = int(columns.argmin())
+    cv2.circle(picture, (int(columns[outermost]), int(rows[outermost])), 40, (135, 95, 75), -1, cv2.LINE_AA)
+    drawn = draw_overlay(score_photo(Photo.from_srgb(picture), settings, models=models))[:900]
+    white = (drawn == PIGMENT).all(axis=2).astype(np.uint8)
+    _, nesting = cv2.findContours(white, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    assert white.any()
+    assert (nesting[0][:, 3] >= 0).any()  # something lies within
+
+
 @EYES
 def test_the_line_around_pigment_and_its_casing_leave_no_skin_on_which_both_are_lost(halves, eye):
     _, marked = halves
@@ -194,6 +213,11 @@ def burnt(result):
     cheek = replace(result.regions["right_malar"], grade=None, flags=("clipped",))
     regions = {**result.regions, "right_malar": cheek}
     return replace(result, regions=regions, scores=None, status="not_scored", reason="clipped")
+
+
+def test_of_a_refused_region_no_pigment_is_drawn(result):
+    drawn = draw_overlay(burnt(result))[:900]
+    assert not (drawn == PIGMENT).all(axis=2).any()
 
 
 def test_what_refuses_a_region_is_said_in_the_words_of_the_contact_sheet(result, words):

@@ -39,12 +39,24 @@ def write_pieces(path: Path, pieces: Iterable[bytes], *, private: bool = False) 
     private : bool
         For nobody else on this machine to read.
     """
+    with being_written(path, private=private) as part, part.open("r+b") as file:
+        file.writelines(pieces)
+
+
+@contextmanager
+def being_written(path: Path, *, private: bool = False) -> Iterator[Path]:
+    """An empty file to fill, for a library that asks for a path; it takes the place of ``path`` at the end.
+
+    Parameters
+    ----------
+    private : bool
+        For nobody else on this machine to read.
+    """
     part = path.with_name(f".{path.name}.{uuid4().hex[:8]}{PART}")  # two who write do not mix
     with writing(path):
         try:
             part.touch(mode=0o600 if private else 0o666)
-            with part.open("r+b") as file:
-                file.writelines(pieces)
+            yield part
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

@@ -83,7 +83,7 @@ def write_dicom(order: DicomOrder, scores: Sequence[Mapping[str, str]]) -> Dicom
                 made.problems.append(f"{patient}/{visit}/{view}: {error}")
                 continue
             photo = photograph(shown, picture)
-            write_file(order.out / f"{name}_{view}.dcm", as_bytes(photo))
+            write_file(order.out / f"{name}_{view}.dcm", as_bytes(photo), private=True)
             made.photographs += 1
             try:
                 masks = _masks(order.masks / f"{mask_name}_{view}", picture.size)
@@ -92,7 +92,7 @@ def write_dicom(order: DicomOrder, scores: Sequence[Mapping[str, str]]) -> Dicom
                 continue
             if masks is not None and masks[0].any():
                 content = as_bytes(segmentation(shown, photo, *masks))
-                write_file(order.out / f"{name}_{view}_segmentation.dcm", content)
+                write_file(order.out / f"{name}_{view}_segmentation.dcm", content, private=True)
                 made.segmentations += 1
     return made
 

@@ -15,7 +15,7 @@ from masi_vision.cli.options import Overwrite, refuse_coded_set
 from masi_vision.csv_table import Row
 from masi_vision.errors import OutputError, StatsError
 from masi_vision.reads_table import is_locked, refuse_mixed, refuse_strangers, refuse_two_openings, rows_of
-from masi_vision.written import write_pieces, writing
+from masi_vision.written import being_written, write_pieces, writing
 
 if TYPE_CHECKING:
     from masi_vision.cli.dicom import DicomOrder
@@ -71,8 +71,7 @@ def export(
     values = _values_of(table, reads, scores, regions)
     files, lacking = _texts(values, study)
     made = _write(out, files)
-    with writing(out):
-        made += _with_libraries(out, values, study, lacking)
+    made += _with_libraries(out, values, study, lacking)
     typer.echo(f"{len(values)} values in {out}: {', '.join(made)}")
     if open_reads := sum(not is_locked(row) for row in table):
         typer.echo(f"{open_reads} rows of {reads.name if reads else ''} are not locked, and were left out.")
@@ -213,7 +212,8 @@ def _with_libraries(out: Path, values: list[Value], study: str, lacking: list[st
 
     parquet, transport = _WITH_LIBRARIES
     long = pandas.DataFrame(_columns(LONG, long_rows(values))).astype({"value": "float64"})
-    long.to_parquet(out / parquet, index=False)
+    with being_written(out / parquet, private=True) as part:
+        long.to_parquet(part, index=False)
     del long  # the other table is larger
     if why := not_for_transport(rs_rows(values, study)):
         lacking.append(f"No {transport}: {why}. Expected what SAS transport version 5 holds. Take rs.csv.")
@@ -221,9 +221,8 @@ def _with_libraries(out: Path, values: list[Value], study: str, lacking: list[st
     table = pandas.DataFrame(_columns(RS, rs_rows(values, study)))
     table = table.astype({name: "float64" for name, _, kind in RS if kind == "number"})
     labels = {name: label for name, label, _ in RS}
-    pyreadstat.write_xport(
-        table, str(out / transport), table_name="RS", column_labels=labels, file_format_version=5
-    )
+    with being_written(out / transport, private=True) as part:
+        pyreadstat.write_xport(table, str(part), table_name="RS", column_labels=labels, file_format_version=5)
     return list(_WITH_LIBRARIES)
 
 

@@ -1,9 +1,12 @@
 """`masi export`: what goes in comes out of every form, as another's library reads it."""
 
+import errno
 import io
 import json
+import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,6 +99,28 @@ def test_the_long_table_has_every_locked_value_and_its_dictionary_every_column(e
         ("v1", "", "masi"): "1.5",
         ("v2", "", "not_done"): "uneven_light",
     }
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files are POSIX's")
+def test_no_file_is_for_others_on_the_machine_to_read(exported):
+    rights = {file.name: oct(file.stat().st_mode & 0o777) for file in exported.iterdir()}
+    assert set(rights.values()) == {"0o600"}, rights
+
+
+def test_a_library_that_fails_leaves_no_half_of_a_file(tmp_path, monkeypatch):
+    pyreadstat = pytest.importorskip("pyreadstat", reason="needs the extra exports")
+
+    def fail(_, path, **how):
+        Path(path).write_text("HEADER RECORD")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pyreadstat, "write_xport", fail)
+    code, words = export_of(tmp_path, READS)
+    assert code == 2
+    assert "rs.xpt cannot be written" in words
+    there = {file.name for file in (tmp_path / "out").iterdir()}
+    assert "long.parquet" in there
+    assert not {name for name in there if "xpt" in name}
 
 
 def test_scores_say_which_models_made_them_in_every_form(exported):
@@ -621,7 +646,9 @@ def test_dicom_says_no_word_of_the_camera_and_the_same_names_every_time(dicom):
     assert masi("export", *parts, "--out", dicom / "again").exit_code == 0
     for name in ("P1_v1_front.dcm", "P1_v1_front_segmentation.dcm"):
         assert (dicom / "again" / "dicom" / name).read_bytes() == (first.parent / name).read_bytes()
-    made = [pydicom.dcmread(file, stop_before_pixels=True) for file in (dicom / "out" / "dicom").iterdir()]
+    files = list((dicom / "out" / "dicom").iterdir())
+    assert os.name != "posix" or {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    made = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
     assert len({one.SOPInstanceUID for one in made}) == len(made) == 8
     assert len({one.StudyInstanceUID for one in made}) == 4  # a visit is a study of DICOM's
 

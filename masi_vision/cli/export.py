@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _COLUMNS = ("patient", "visit")
 _NAMES = (*_COLUMNS, "reader")
 _REDCAP, _WITH_LIBRARIES, _DICOM = "redcap.csv", ("long.parquet", "rs.xpt"), "dicom"
+_NAMED = 3
+"""Files that an error names; chosen."""
 _LONGEST = 64
 """Characters of a name in DICOM."""
 
@@ -92,6 +94,23 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
     refuse_coded_set(out)
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise OutputError(f"{out} is not empty. Expected a new folder, or --overwrite.")
+    with writing(out):
+        foreign = sorted(file.name for file in (out / _DICOM).glob("*.dcm") if not _is_ours(file))
+    if foreign:
+        more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
+        raise OutputError(
+            f"{out / _DICOM} holds {', '.join(foreign[:_NAMED])}{more}, which masi export did not write (or an "
+            "earlier version did). Expected its own files alone: --overwrite deletes them. Move the others away."
+        )
+
+
+def _is_ours(file: Path) -> bool:
+    from masi_vision.report.dicom_mark import HEAD_BYTES, bears_mark
+
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return bears_mark(stream.read(HEAD_BYTES))
 
 
 def _scored(results: Path) -> tuple[list[Row], list[Row]]:

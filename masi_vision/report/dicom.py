@@ -31,6 +31,7 @@ from pydicom.uid import (
 )
 
 from masi_vision.face.atlas import SUBUNITS, Subunit
+from masi_vision.report.dicom_mark import MARK
 from masi_vision.version import __version__
 
 Mask = npt.NDArray[np.uint8]
@@ -226,7 +227,8 @@ def _code(concept: Any) -> Dataset:
 
 
 def as_bytes(made: Dataset) -> bytes:
-    """The file."""
+    """The file, with the mark of who wrote it."""
+    made.file_meta.SourceApplicationEntityTitle = MARK
     stream = BytesIO()
     made.save_as(stream, enforce_file_format=True)
     return stream.getvalue()

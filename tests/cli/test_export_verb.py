@@ -729,6 +729,25 @@ def test_masks_that_are_missing_are_told_and_the_photograph_is_there(dicom, tmp_
     assert not (tmp_path / "never").exists()
 
 
+def test_files_of_others_are_never_deleted(tmp_path):
+    out = tmp_path / "out"
+    (out / "dicom").mkdir(parents=True)
+    for name in ("a", "b", "c", "d"):
+        (out / "dicom" / f"{name}.dcm").write_bytes(bytes(128) + b"DICM of a clinic")
+    (out / "long.csv").write_text("of before\n")
+    (tmp_path / "reads.csv").write_text(READS)
+    asked = ["--reads", tmp_path / "reads.csv", "--study", "S", "--out", out, "--overwrite"]
+    refused = masi("export", *asked)
+    assert refused.exit_code == 2
+    assert "holds a.dcm, b.dcm, c.dcm and 1 more, which masi export did not write" in " ".join(
+        refused.output.split()
+    )
+    assert len(list((out / "dicom").iterdir())) == 4
+    assert (out / "long.csv").read_text() == "of before\n"
+    shutil.rmtree(out / "dicom")
+    assert masi("export", *asked).exit_code == 0
+
+
 def test_photographs_that_cannot_be_exported_are_named_and_the_rest_goes_on(dicom, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes((dicom / "study" / "P1" / "v1" / "front.jpg").read_bytes())

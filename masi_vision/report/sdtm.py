@@ -44,8 +44,9 @@ def rs_rows(values: Sequence[Value], study: str) -> Iterator[dict[str, Any]]:
     Notes
     -----
     Visits are numbered by their names in order, week-4 before week-12. RSSCAT tells blind reads from those
-    with the software in sight, and marks hidden repeats and what was corrected later. RSDTC is that of the
-    observation, which is in no table: when a read was locked says nothing of the patient.
+    with the software in sight, and marks hidden repeats and what was corrected later. RSGRPID is of one read
+    of the patient: evaluator, number of the visit, number of the read. RSDTC is that of the observation,
+    which is in no table: when a read was locked says nothing of the patient.
     """
     names = sorted({one.visit for one in values}, key=natural_key)
     visits = {name: number for number, name in enumerate(names, 1)}
@@ -59,7 +60,7 @@ def rs_rows(values: Sequence[Value], study: str) -> Iterator[dict[str, Any]]:
             "DOMAIN": "RS",
             "USUBJID": f"{study}-{one.patient}",
             "RSSEQ": float(sequence[one.patient]),
-            "RSGRPID": f"{one.evaluator}-{one.number}",
+            "RSGRPID": f"{one.evaluator}-{visits[one.visit]}-{one.number}",
             "RSTESTCD": code,
             "RSTEST": words,
             "RSCAT": "MASI (SPONSOR-DEFINED)",

@@ -375,6 +375,19 @@ def test_sdtm_rows_keep_to_its_lengths_and_number_within_a_patient(exported):
     assert by["ALGORITHM", "v1", "MMASI"]["RSSCAT"] == "SOFTWARE"
 
 
+def test_a_group_of_sdtm_s_is_one_read_of_a_patient(exported):
+    _, rows = table(exported / "rs.csv")
+    read = {}
+    for row in rows:
+        of = (row["USUBJID"], row["RSGRPID"])
+        read.setdefault(of, set()).add((row["RSEVALID"], row["VISIT"], row["RSSCAT"]))
+    assert all(len(one) == 1 for one in read.values()), read
+    assert {group for _, group in read} == {
+        *("anna-1-1", "anna-1-2", "anna-1-3", "anna-2-1"),
+        *("ALGORITHM-1-1", "ALGORITHM-2-1"),
+    }
+
+
 def test_sdtm_numbers_visits_as_their_numbers_go(tmp_path):
     told = READS.replace(",v1,", ",week-4,").replace(",v2,", ",week-12,")
     export_of(tmp_path, told)

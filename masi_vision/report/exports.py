@@ -70,7 +70,7 @@ class Value:
     item : str
         "area", "darkness", "homogeneity", "mmasi", "masi" or `NOT_DONE`.
     text : str
-        As it was given; blank where there is none.
+        As it was given; blank where it was asked for and there is none.
     reason : str
         Why there is none.
     evaluator : str
@@ -262,14 +262,35 @@ def _values(
         for item, (_, _, bounds) in ITEMS.items()
         if (text := _checked(row, f"{region}_{item}", bounds, what, whole=True))
     }
-    given = [value(region, item, text) for (region, item), text in grades.items()]
+    given = [value(*at, text, "" if text else why or "not graded") for at, text in _asked_for(grades)]
     if why:  # grades of some regions all the same, where the software could measure them
-        given.append(value("", "mmasi" if given else NOT_DONE, "", why))
+        given += [value("", item, "", why) for item in (_totals_asked_for(grades) if given else [NOT_DONE])]
     else:
         given += [value("", item, text, reason) for item, text, reason in _totals(row, grades, what)]
     if not given:
         raise StatsError(f"{what}: neither a grade nor a reason is there. Expected one of them. Complete it.")
     yield from given
+
+
+def _asked_for(grades: Grades) -> Iterator[tuple[tuple[MasiRegion, str], str]]:
+    """The grades of a read, where it has any, with the blanks between them; no blank in a clear region.
+
+    Homogeneity is asked for where it is graded somewhere.
+    """
+    items = ITEMS if _has_homogeneity(grades) else _NEEDED
+    for region in MASI_REGIONS if grades else ():
+        for item in items:
+            text = grades.get((region, item), "")
+            if text or grades.get((region, "area")) != "0":
+                yield (region, item), text
+
+
+def _totals_asked_for(grades: Grades) -> list[str]:
+    return [item for item in TOTALS if item == "mmasi" or _has_homogeneity(grades)]
+
+
+def _has_homogeneity(grades: Grades) -> bool:
+    return any(item == "homogeneity" for _, item in grades)
 
 
 def _totals(row: Row, grades: Grades, what: str) -> Iterator[tuple[str, str, str]]:
@@ -282,7 +303,7 @@ def _totals(row: Row, grades: Grades, what: str) -> Iterator[tuple[str, str, str
     if score is None:
         if any(told.values()):
             refuse_total_alone(lacking, what)
-        yield "mmasi", "", f"not graded: {', '.join(lacking)}"
+        yield from ((item, "", f"not graded: {', '.join(lacking)}") for item in _totals_asked_for(grades))
         return
     for item, text in told.items():
         made = getattr(score, item)
@@ -290,6 +311,8 @@ def _totals(row: Row, grades: Grades, what: str) -> Iterator[tuple[str, str, str
             refuse_other_total(item, text, made, what)
         if made is not None or text:  # a MASI whose homogeneity nobody wrote down is as it was told
             yield item, f"{made:g}" if made is not None else text, ""
+        elif item in _totals_asked_for(grades):
+            yield item, "", "not graded: homogeneity"
 
 
 def _score_of(grades: Grades) -> tuple[MasiScore | None, list[str]]:
@@ -297,7 +320,7 @@ def _score_of(grades: Grades) -> tuple[MasiScore | None, list[str]]:
 
     Where no homogeneity is graded at all, none counts as 0 either: clear faces alone would have a MASI.
     """
-    with_homogeneity = any(item == "homogeneity" for _, item in grades)
+    with_homogeneity = _has_homogeneity(grades)
     made: dict[MasiRegion, RegionGrade] = {}
     lacking = []
     for region in MASI_REGIONS:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from masi_vision.report.exports import Value, role, term
+from masi_vision.report.exports import NOT_DONE, Value, role, term
 
 CODES = "urn:masi-vision:codes"
 """Of a code system of our own."""
@@ -63,12 +63,14 @@ def _observation(of: Sequence[Value], study: str) -> dict[str, Any]:
         {"code": _concept("read", "Number of the read"), "valueInteger": first.number},
     ]
     for one in of:
-        code = _concept(*term(one))
-        if one.text:
-            quantity = {"value": float(one.text), "unit": "score"}
-            made["component"].append({"code": code, "valueQuantity": quantity})
-        else:
+        if one.item == NOT_DONE:
             made["dataAbsentReason"] = {"text": one.reason}
+            continue
+        if one.text:
+            told = {"valueQuantity": {"value": float(one.text), "unit": "score"}}
+        else:
+            told = {"dataAbsentReason": {"text": one.reason}}
+        made["component"].append({"code": _concept(*term(one)), **told})
     return made
 
 

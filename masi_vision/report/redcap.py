@@ -74,8 +74,8 @@ def redcap_rows(values: Sequence[Value]) -> list[dict[str, Any]]:
             }
         if one.text:
             reads[one.read][one.column] = one.text
-        else:
-            reads[one.read][NOT_DONE] = one.reason
+        elif not one.region:  # the blank itself says it of a region
+            reads[one.read].setdefault(NOT_DONE, one.reason)
     return [reads[key] for key in dict.fromkeys(one.read for one in values)]
 
 

@@ -313,10 +313,25 @@ def test_grades_of_a_visit_that_has_no_score_are_there(tmp_path):
     out = export_of_visit(tmp_path, "region_hidden", "forehead,2,3", "chin,,")
     _, rows = table(out / "rs.csv")
     assert [(row["RSTESTCD"], row["RSORRES"], row["RSREASND"]) for row in rows] == [
-        *(("AREAF", "2", ""), ("DARKF", "3", ""), ("MMASI", "", "region_hidden"))
+        *(("AREAF", "2", ""), ("DARKF", "3", "")),
+        *(
+            (f"{item}{place}", "", "region_hidden")
+            for place in ("RM", "LM", "C")
+            for item in ("AREA", "DARK")
+        ),
+        ("MMASI", "", "region_hidden"),
     ]
+    assert {row["RSSTAT"] for row in rows if not row["RSORRES"]} == {"NOT DONE"}
     resource = json.loads((out / "fhir.json").read_text())["entry"][0]["resource"]
-    assert resource["dataAbsentReason"] == {"text": "region_hidden"}
+    assert "dataAbsentReason" not in resource
+    told = {one["code"]["coding"][0]["code"]: one for one in resource["component"]}
+    assert told["AREAF"]["valueQuantity"]["value"] == 2
+    assert "dataAbsentReason" not in told["AREAF"]
+    for code in ("AREAC", "DARKC", "MMASI"):
+        assert told[code]["dataAbsentReason"]["text"] == "region_hidden"
+        assert "valueQuantity" not in told[code]
+    (row,) = table(out / "redcap.csv")[1]
+    assert (row["forehead_area"], row["chin_area"], row["not_done"]) == ("2", "", "region_hidden")
     assert resource["subject"]["identifier"]["system"] == "urn:masi-vision:study:S%201"
 
 
@@ -448,8 +463,25 @@ def test_a_read_that_lacks_a_grade_has_no_total_and_a_reason(tmp_path):
     assert "a total is there, and chin has no grade" in words
     assert export_of(tmp_path, told.replace(",0.9,", ",,"))[0] == 0
     _, rows = table(tmp_path / "out" / "long.csv")
-    (lost,) = [row for row in rows if row["reason"].startswith("not graded")]
-    assert (lost["item"], lost["value"], lost["reason"]) == ("mmasi", "", "not graded: chin")
+    lost = {(row["region"], row["item"], row["value"]): row["reason"] for row in rows if row["reason"]}
+    assert lost == {
+        ("", "not_done", ""): "out of focus",
+        ("chin", "area", ""): "not graded",
+        ("chin", "darkness", ""): "not graded",
+        ("", "mmasi", ""): "not graded: chin",
+    }
+    assert not [row for row in rows if (row["region"], row["item"]) == ("right_malar", "darkness")]  # clear
+
+
+def test_a_homogeneity_that_one_region_lacks_is_a_blank_where_others_have_it(tmp_path):
+    head = "patient,visit,reader,region,area,darkness,homogeneity"
+    rows = [f"P1,v1,anna,{region},1,2,{'' if region == 'chin' else 3}" for region in MASI_REGIONS]
+    assert export_of(tmp_path, "\n".join([head, *rows]))[0] == 0
+    found = {(row["region"], row["item"]): row for row in table(tmp_path / "out" / "long.csv")[1]}
+    assert len(found) == 14
+    assert found["chin", "homogeneity"]["reason"] == "not graded"
+    assert (found["", "masi"]["value"], found["", "masi"]["reason"]) == ("", "not graded: homogeneity")
+    assert found["", "mmasi"]["value"] == "2"
 
 
 def test_a_time_as_spreadsheets_write_it_is_refused(tmp_path):
@@ -486,7 +518,7 @@ def test_a_bundle_is_laid_out_as_json_is_one_read_at_a_time(exported):
     assert text == json.dumps(json.loads(text), indent=1) + "\n"
     unit = {"patient": "P1", "status": "not_scored", "reason": "no_face", "mmasi": ""}
     values = list(values_of_scores([unit | {"visit": "v1"}, unit | {"visit": "v2"}], []))
-    pieces = fhir_bundle([values[0], replace(values[1], text="no number")], "S")
+    pieces = fhir_bundle([values[0], replace(values[1], item="mmasi", text="no number")], "S")
     assert ["v1" in next(pieces) for _ in range(2)] == [False, True]  # before the second read is looked at
     with pytest.raises(ValueError, match="no number"):
         next(pieces)
@@ -823,8 +855,11 @@ def test_reasons_of_regions_are_those_of_the_read(tmp_path):
     rows = [f"P1,v1,anna,{region},0,,," for region in MASI_REGIONS[:3]] + ["P1,v1,anna,chin,,,hidden,beard"]
     head = "patient,visit,reader,region,area,darkness,ungradable,comment"
     assert export_of(tmp_path, "\n".join([head, *rows]))[0] == 0
-    (lost,) = [row for row in table(tmp_path / "out" / "long.csv")[1] if row["reason"]]
-    assert (lost["item"], lost["reason"], lost["comment"]) == ("mmasi", "chin: hidden", "chin: beard")
+    lost = [row for row in table(tmp_path / "out" / "long.csv")[1] if row["reason"]]
+    assert [(row["region"], row["item"]) for row in lost] == [
+        *(("chin", "area"), ("chin", "darkness"), ("", "mmasi"))
+    ]
+    assert {(row["reason"], row["comment"]) for row in lost} == {("chin: hidden", "chin: beard")}
 
 
 def test_what_is_said_of_every_region_is_said_once(tmp_path):

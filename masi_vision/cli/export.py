@@ -99,8 +99,8 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
     if foreign:
         more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
         raise OutputError(
-            f"{out / _DICOM} holds {', '.join(foreign[:_NAMED])}{more}, which masi export did not write (or an "
-            "earlier version did). Expected its own files alone: --overwrite deletes them. Move the others away."
+            f"{out / _DICOM} holds {', '.join(foreign[:_NAMED])}{more}, which masi export did not write (or "
+            "an earlier version did). Expected its own files alone: --overwrite deletes them. Move the others."
         )
 
 

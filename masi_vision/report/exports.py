@@ -84,6 +84,8 @@ class Value:
     made_with : str
         Of the software version, hash of its settings, name and short hash of its models; of a read hash of
         the protocol.
+    derived : bool
+        Whether it is a total that the grades here make, and not as it was told.
     """
 
     patient: str
@@ -98,6 +100,7 @@ class Value:
     utc: str
     comment: str
     made_with: str
+    derived: bool = False
 
     @property
     def column(self) -> str:
@@ -252,9 +255,9 @@ def _values(
     if why == _OTHER and comment:
         why = f"{why}: {comment}"
 
-    def value(region: str, item: str, text: str, reason: str = "") -> Value:
-        unit = (row["patient"], row["visit"])
-        return Value(*unit, region, item, text, reason, evaluator, stage, number, utc, comment, made_with)
+    def value(region: str, item: str, text: str, reason: str = "", derived: bool = False) -> Value:
+        what = (row["patient"], row["visit"], region, item, text, reason)
+        return Value(*what, evaluator, stage, number, utc, comment, made_with, derived)
 
     grades = {
         (region, item): text
@@ -266,7 +269,7 @@ def _values(
     if why:  # grades of some regions all the same, where the software could measure them
         given += [value("", item, "", why) for item in (_totals_asked_for(grades) if given else [NOT_DONE])]
     else:
-        given += [value("", item, text, reason) for item, text, reason in _totals(row, grades, what)]
+        given += [value("", *total) for total in _totals(row, grades, what)]
     if not given:
         raise StatsError(f"{what}: neither a grade nor a reason is there. Expected one of them. Complete it.")
     yield from given
@@ -293,26 +296,29 @@ def _has_homogeneity(grades: Grades) -> bool:
     return any(item == "homogeneity" for _, item in grades)
 
 
-def _totals(row: Row, grades: Grades, what: str) -> Iterator[tuple[str, str, str]]:
-    """The totals: item, text, and why there is none; those of the grades, where there are any."""
+def _totals(row: Row, grades: Grades, what: str) -> Iterator[tuple[str, str, str, bool]]:
+    """The totals: item, text, why there is none, whether the grades made it, as they do where they can."""
     told = {item: _checked(row, item, bounds, what) for item, (_, _, bounds) in TOTALS.items()}
     if not grades:
-        yield from ((item, text, "") for item, text in told.items() if text)
+        yield from ((item, text, "", False) for item, text in told.items() if text)
         return
     score, lacking = _score_of(grades)
     if score is None:
         if any(told.values()):
             refuse_total_alone(lacking, what)
-        yield from ((item, "", f"not graded: {', '.join(lacking)}") for item in _totals_asked_for(grades))
+        why = f"not graded: {', '.join(lacking)}"
+        yield from ((item, "", why, False) for item in _totals_asked_for(grades))
         return
     for item, text in told.items():
         made = getattr(score, item)
         if made is not None and text:
             refuse_other_total(item, text, made, what)
-        if made is not None or text:  # a MASI whose homogeneity nobody wrote down is as it was told
-            yield item, f"{made:g}" if made is not None else text, ""
+        if made is not None:
+            yield item, f"{made:g}", "", True
+        elif text:  # a MASI whose homogeneity nobody wrote down is as it was told
+            yield item, text, "", False
         elif item in _totals_asked_for(grades):
-            yield item, "", "not graded: homogeneity"
+            yield item, "", "not graded: homogeneity", False
 
 
 def _score_of(grades: Grades) -> tuple[MasiScore | None, list[str]]:
@@ -362,8 +368,6 @@ def _checked(row: Row, column: str, bounds: Bounds, what: str, *, whole: bool = 
 
 def term(one: Value) -> tuple[str, str]:
     """Short name (at most 8 characters) and name (at most 40)."""
-    if one.item == NOT_DONE:
-        return "MASIALL", "MASI, all items"
     if one.region:
         code, words, _ = ITEMS[one.item]
         return f"{code}{_REGION_CODES[one.region]}", f"{words}: {one.region.replace('_', ' ')}"

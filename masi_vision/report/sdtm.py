@@ -6,10 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from masi_vision.names import natural_key
-from masi_vision.report.exports import PLACES, TOTALS, Value, role, term
+from masi_vision.report.exports import NOT_DONE, PLACES, Value, role, term
 
 _LONGEST_TEXT = 200
 """Characters of a text in a SAS transport file, version 5."""
+
+_ALL = ("RSALL", "Disease Response and Clin Classification")
+"""Short name and name where nothing of a read was done: SDTMIG 4.5.1.2."""
 
 RS: tuple[tuple[str, str, Literal["text", "number"]], ...] = (
     ("STUDYID", "Study Identifier", "text"),
@@ -20,15 +23,15 @@ RS: tuple[tuple[str, str, Literal["text", "number"]], ...] = (
     ("RSTESTCD", "Assessment Short Name", "text"),
     ("RSTEST", "Assessment Name", "text"),
     ("RSCAT", "Category for Assessment", "text"),
-    ("RSSCAT", "Subcategory for Assessment", "text"),
+    ("RSSCAT", "Subcategory", "text"),
     ("RSORRES", "Result or Finding in Original Units", "text"),
     ("RSSTRESC", "Character Result/Finding in Std Format", "text"),
     ("RSSTRESN", "Numeric Result/Finding in Standard Units", "number"),
     ("RSSTAT", "Completion Status", "text"),
     ("RSREASND", "Reason Not Done", "text"),
-    ("RSDRVFL", "Derived Flag", "text"),
     ("RSLOC", "Location Used for the Assessment", "text"),
     ("RSLAT", "Laterality", "text"),
+    ("RSDRVFL", "Derived Flag", "text"),
     ("RSEVAL", "Evaluator", "text"),
     ("RSEVALID", "Evaluator Identifier", "text"),
     ("VISITNUM", "Visit Number", "number"),
@@ -44,16 +47,19 @@ def rs_rows(values: Sequence[Value], study: str) -> Iterator[dict[str, Any]]:
     Notes
     -----
     Visits are numbered by their names in order, week-4 before week-12. RSSCAT tells blind reads from those
-    with the software in sight, and marks hidden repeats and what was corrected later. RSGRPID is of one read
-    of the patient: evaluator, number of the visit, number of the read. RSDTC is that of the observation,
-    which is in no table: when a read was locked says nothing of the patient.
+    with the software in sight, and marks hidden repeats and what was corrected later. What was made of the
+    grades has no original result: SDTMIG 4.5.1.1. RSLOBXFL, permissible in RS, is not there: no table tells
+    when treatment began. RSGRPID is of one read of the patient: evaluator, number of the visit, number of the
+    read. RSDTC is that of the observation, which is in no table: when a read was locked says nothing of the
+    patient.
     """
     names = sorted({one.visit for one in values}, key=natural_key)
     visits = {name: number for number, name in enumerate(names, 1)}
     sequence: dict[str, int] = {}
     for one in values:
         sequence[one.patient] = sequence.get(one.patient, 0) + 1
-        code, words = term(one)
+        code, words = _ALL if one.item == NOT_DONE else term(one)
+        number = float(one.text) if one.text else None
         place, side = PLACES.get(one.region, ("FACE", ""))
         yield {
             "STUDYID": study,
@@ -65,14 +71,14 @@ def rs_rows(values: Sequence[Value], study: str) -> Iterator[dict[str, Any]]:
             "RSTEST": words,
             "RSCAT": "MASI (SPONSOR-DEFINED)",
             "RSSCAT": (one.stage or "software").upper().replace("_", " "),
-            "RSORRES": one.text,
-            "RSSTRESC": one.text,
-            "RSSTRESN": float(one.text) if one.text else None,
+            "RSORRES": "" if one.derived else one.text,
+            "RSSTRESC": "" if number is None else f"{number:g}",
+            "RSSTRESN": number,
             "RSSTAT": "" if one.text else "NOT DONE",
             "RSREASND": one.reason,
-            "RSDRVFL": "Y" if one.item in TOTALS and one.text else "",
             "RSLOC": place,
             "RSLAT": side,
+            "RSDRVFL": "Y" if one.derived else "",
             "RSEVAL": role(one),
             "RSEVALID": one.evaluator,
             "VISITNUM": float(visits[one.visit]),

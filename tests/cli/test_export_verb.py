@@ -312,7 +312,7 @@ def test_numbers_stay_numbers_where_there_is_none(tmp_path):
 def test_grades_of_a_visit_that_has_no_score_are_there(tmp_path):
     out = export_of_visit(tmp_path, "region_hidden", "forehead,2,3", "chin,,")
     _, rows = table(out / "rs.csv")
-    assert [(row["RSTESTCD"], row["RSORRES"], row["RSREASND"]) for row in rows] == [
+    assert [(row["RSTESTCD"], row["RSSTRESC"], row["RSREASND"]) for row in rows] == [
         *(("AREAF", "2", ""), ("DARKF", "3", "")),
         *(
             (f"{item}{place}", "", "region_hidden")
@@ -321,7 +321,7 @@ def test_grades_of_a_visit_that_has_no_score_are_there(tmp_path):
         ),
         ("MMASI", "", "region_hidden"),
     ]
-    assert {row["RSSTAT"] for row in rows if not row["RSORRES"]} == {"NOT DONE"}
+    assert {row["RSSTAT"] for row in rows if not row["RSSTRESC"]} == {"NOT DONE"}
     resource = json.loads((out / "fhir.json").read_text())["entry"][0]["resource"]
     assert "dataAbsentReason" not in resource
     told = {one["code"]["coding"][0]["code"]: one for one in resource["component"]}
@@ -378,7 +378,8 @@ def test_sdtm_rows_keep_to_its_lengths_and_number_within_a_patient(exported):
     assert {row["USUBJID"] for row in rows} == {"MEL01-P1"}
     by = {(row["RSEVAL"], row["VISIT"], row["RSTESTCD"]): row for row in rows}
     assert by["ALGORITHM", "v1", "MMASI"]["RSSTRESN"] == "0.6"
-    lost = by["ALGORITHM", "v2", "MASIALL"]
+    lost = by["ALGORITHM", "v2", "RSALL"]
+    assert lost["RSTEST"] == "Disease Response and Clin Classification"
     assert (lost["RSSTAT"], lost["RSREASND"], lost["RSSTRESN"]) == ("NOT DONE", "uneven_light", "")
     assert "INDEPENDENT ASSESSOR" in {row["RSEVAL"] for row in rows}
     kinds = [row["RSSCAT"] for row in rows if (row["RSEVALID"], row["RSTESTCD"]) == ("anna", "MMASI")]
@@ -388,6 +389,26 @@ def test_sdtm_rows_keep_to_its_lengths_and_number_within_a_patient(exported):
         "BLIND, REPEAT",
     ]  # what an analysis takes is BLIND alone
     assert by["ALGORITHM", "v1", "MMASI"]["RSSCAT"] == "SOFTWARE"
+
+
+def test_the_columns_of_sdtm_stand_in_the_order_of_its_findings():
+    names = [name for name, _, _ in RS]
+    order = ["RSSTAT", "RSREASND", "RSLOC", "RSLAT", "RSDRVFL", "RSEVAL", "RSEVALID"]
+    assert names[names.index("RSSTAT") :][: len(order)] == order
+    assert {name: label for name, label, _ in RS}["RSSCAT"] == "Subcategory"
+
+
+def test_only_what_was_told_is_an_original_result_of_sdtm_s(tmp_path):
+    """A MASI is told with grades that lack its homogeneity; the mMASI is made of them."""
+    head = ["patient,visit,reader,mmasi,masi", *GRADES]
+    assert export_of(tmp_path, f"{','.join(head)}\nP1,v1,anna,1.80,4.50,2,3,0,,0,,0,\n")[0] == 0
+    found = {
+        row["RSTESTCD"]: tuple(row[name] for name in ("RSORRES", "RSSTRESC", "RSSTRESN", "RSDRVFL"))
+        for row in table(tmp_path / "out" / "rs.csv")[1]
+    }
+    assert found["MASI"] == ("4.50", "4.5", "4.5", "")
+    assert found["MMASI"] == ("", "1.8", "1.8", "Y")
+    assert found["AREAF"] == ("2", "2", "2", "")
 
 
 def test_a_group_of_sdtm_s_is_one_read_of_a_patient(exported):

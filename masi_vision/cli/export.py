@@ -100,7 +100,7 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
         more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
         raise OutputError(
             f"{out / _DICOM} holds {', '.join(foreign[:_NAMED])}{more}, which masi export did not write (or "
-            "an earlier version did). Expected its own files alone: --overwrite deletes them. Move the others."
+            "an earlier version did). Expected its own alone, for --overwrite deletes them. Move the others."
         )
 
 

@@ -256,8 +256,8 @@ def _values(
         why = f"{why}: {comment}"
 
     def value(region: str, item: str, text: str, reason: str = "", derived: bool = False) -> Value:
-        what = (row["patient"], row["visit"], region, item, text, reason)
-        return Value(*what, evaluator, stage, number, utc, comment, made_with, derived)
+        told = (row["patient"], row["visit"], region, item, text, reason)
+        return Value(*told, evaluator, stage, number, utc, comment, made_with, derived)
 
     grades = {
         (region, item): text

@@ -11,22 +11,25 @@ from masi_vision.report.exports import NOT_DONE, Value, role, term
 
 CODES = "urn:masi-vision:codes"
 """Of a code system of our own."""
+_ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+_SCORE = {"unit": "score", "system": "http://unitsofmeasure.org", "code": "{score}"}
 
 
 def fhir_bundle(values: Sequence[Value], study: str) -> Iterator[str]:
-    """A collection of Observations, one for every read or score: visit, stage and grades as components.
+    """A transaction of Observations, one for every read or score: visit, stage and grades as components.
 
     JSON, an Observation at a time: those of a large trial fill gigabytes of memory.
 
     Notes
     -----
     A read that was corrected later is `entered-in-error`. The time of locking is when it was `issued`: when
-    the skin was like that (`effective`) is in no table.
+    the skin was like that (`effective`) is in no table. Each is a conditional update by its identifier: a
+    server that gets a later export updates what it has of the earlier one.
     """
     reads: dict[tuple[str, ...], list[Value]] = {}
     for one in values:
         reads.setdefault(one.read, []).append(one)
-    yield '{\n "resourceType": "Bundle",\n "type": "collection",\n "entry": ['
+    yield '{\n "resourceType": "Bundle",\n "type": "transaction",\n "entry": ['
     for number, of in enumerate(reads.values()):
         text = json.dumps(_entry(of, study), indent=1, allow_nan=False)
         yield ("," if number else "") + f"\n{text}".replace("\n", "\n  ")  # two levels deep
@@ -36,8 +39,13 @@ def fhir_bundle(values: Sequence[Value], study: str) -> Iterator[str]:
 def _entry(of: Sequence[Value], study: str) -> dict[str, Any]:
     """An Observation under an address of its own, the same at every export: a read can be found again."""
     address = f"urn:uuid:{uuid5(NAMESPACE_URL, json.dumps([CODES, study, *of[0].identity]))}"
-    named = {"identifier": [{"system": "urn:ietf:rfc:3986", "value": address}]}
-    return {"fullUrl": address, "resource": _observation(of, study) | named}
+    system = "urn:ietf:rfc:3986"
+    return {
+        "fullUrl": address,
+        "resource": _observation(of, study) | {"identifier": [{"system": system, "value": address}]},
+        # The | as it is, as in the example of R4's specification.
+        "request": {"method": "PUT", "url": f"Observation?identifier={system}|{address}"},
+    }
 
 
 def _observation(of: Sequence[Value], study: str) -> dict[str, Any]:
@@ -64,14 +72,18 @@ def _observation(of: Sequence[Value], study: str) -> dict[str, Any]:
     ]
     for one in of:
         if one.item == NOT_DONE:
-            made["dataAbsentReason"] = {"text": one.reason}
-            continue
-        if one.text:
-            told = {"valueQuantity": {"value": float(one.text), "unit": "score"}}
+            made["dataAbsentReason"] = _absent(one.reason)
+        elif one.text:
+            component = {"code": _concept(*term(one)), "valueQuantity": _SCORE | {"value": float(one.text)}}
+            made["component"].append(component)
         else:
-            told = {"dataAbsentReason": {"text": one.reason}}
-        made["component"].append({"code": _concept(*term(one)), **told})
+            made["component"].append({"code": _concept(*term(one)), "dataAbsentReason": _absent(one.reason)})
     return made
+
+
+def _absent(reason: str) -> dict[str, Any]:
+    coding = {"system": _ABSENT, "code": "not-performed", "display": "Not Performed"}
+    return {"coding": [coding], "text": reason}
 
 
 def _in_uri(name: str) -> str:

@@ -594,10 +594,19 @@ def test_fhir_s_own_schema_takes_every_observation(exported):
     ).Observation
     bundle = json.loads((exported / "fhir.json").read_text())
     seen = [observation.model_validate(entry["resource"]) for entry in bundle["entry"]]
+    whole = pytest.importorskip("fhir.resources.R4B.bundle").Bundle.model_validate(bundle)
+    assert whole.type == "transaction"
+    for entry in whole.entry:  # a later export posted again updates what the earlier one made
+        (named,) = entry.resource.identifier
+        assert (entry.request.method, entry.fullUrl) == ("PUT", named.value)
+        assert entry.request.url == f"Observation?identifier={named.system}|{named.value}"
     assert [one.status for one in seen] == ["entered-in-error", *["final"] * 5]
     assert {one.effectiveDateTime for one in seen} == {None}  # when somebody read is not when the skin was so
     absent = [one for one in seen if one.dataAbsentReason]
     assert {one.dataAbsentReason.text for one in absent} == {"out of focus", "uneven_light"}
+    assert {one.dataAbsentReason.coding[0].code for one in absent} == {"not-performed"}
+    units = {(c.valueQuantity.system, c.valueQuantity.code) for c in seen[0].component if c.valueQuantity}
+    assert units == {("http://unitsofmeasure.org", "{score}")}
     values = {c.code.text: float(c.valueQuantity.value) for c in seen[0].component if c.valueQuantity}
     assert values["Modified MASI, total"] == 1.8
     systems = {c.code.coding[0].system for one in seen for c in one.component or []}

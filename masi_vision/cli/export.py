@@ -227,17 +227,27 @@ def _with_libraries(out: Path, values: list[Value], study: str, lacking: list[st
     import pyreadstat
 
     from masi_vision.report.exports import LONG, long_rows
-    from masi_vision.report.sdtm import RS, not_for_transport, rs_rows
+    from masi_vision.report.sdtm import (
+        LONGEST_TEXT,
+        RS,
+        not_for_transport,
+        one_line,
+        rs_rows,
+        transport_rows,
+    )
 
     parquet, transport = _WITH_LIBRARIES
     long = pandas.DataFrame(_columns(LONG, long_rows(values))).astype({"value": "float64"})
     with being_written(out / parquet, private=True) as part:
         long.to_parquet(part, index=False)
     del long  # the other table is larger
-    if why := not_for_transport(rs_rows(values, study)):
+    if why := not_for_transport(transport_rows(rs_rows(values, study))):
         lacking.append(f"No {transport}: {why}. Expected what SAS transport version 5 holds. Take rs.csv.")
         return [parquet]
-    table = pandas.DataFrame(_columns(RS, rs_rows(values, study)))
+    if cut := sum(len(one_line(row["RSREASND"])) > LONGEST_TEXT for row in rs_rows(values, study)):
+        kept = f"the first {LONGEST_TEXT} characters of their reason"
+        typer.echo(f"{cut} rows of {transport} have {kept}; rs.csv has all.")
+    table = pandas.DataFrame(_columns(RS, transport_rows(rs_rows(values, study))))
     table = table.astype({name: "float64" for name, _, kind in RS if kind == "number"})
     labels = {name: label for name, label, _ in RS}
     with being_written(out / transport, private=True) as part:

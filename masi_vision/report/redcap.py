@@ -19,13 +19,15 @@ _LONGEST_EVENT = 18
 _OF_SOFTWARE = 1001
 """First instance of the software's: readers' come later, and may not push it on."""
 _TEXTS = ("evaluator", "stage", "locked_utc")
-_LAST_TEXTS = {NOT_DONE: "Why it was not done", "comment": "Comment of the reader", "made_with": "Made with"}
+_WORDS = {NOT_DONE: "Why it was not done", "comment": "Comment of the reader"}
+"""Of a person: they may have line breaks, which a field of the type notes keeps."""
+_MADE_WITH = "made_with"
 
 REDCAP: tuple[str, ...] = (
     *("record_id", "redcap_event_name", "redcap_repeat_instrument", "redcap_repeat_instance"),
     *_TEXTS,
     *(f"{region}_{item}" for region in MASI_REGIONS for item in ITEMS),
-    *(*TOTALS, *_LAST_TEXTS, f"{_FORM}_complete"),
+    *(*TOTALS, *_WORDS, _MADE_WITH, f"{_FORM}_complete"),
 )
 """Columns of the import table; the record id comes first."""
 
@@ -69,7 +71,7 @@ def redcap_rows(values: Sequence[Value]) -> list[dict[str, Any]]:
                 "stage": one.stage,
                 "locked_utc": one.utc,
                 "comment": one.comment,
-                "made_with": one.made_with,
+                _MADE_WITH: one.made_with,
                 f"{_FORM}_complete": 2,
             }
         if one.text:
@@ -110,7 +112,8 @@ def redcap_dictionary() -> list[dict[str, str]]:
             made.append(_field(f"{region}_{item}", label, bounds, "integer"))
     for item, (_, words, bounds) in TOTALS.items():
         made.append(_field(item, words, bounds, "number"))
-    return made + [_field(name, label) for name, label in _LAST_TEXTS.items()]
+    made += [_field(name, label) | {"Field Type": "notes"} for name, label in _WORDS.items()]
+    return [*made, _field(_MADE_WITH, "Made with")]
 
 
 def _field(

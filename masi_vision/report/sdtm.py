@@ -8,7 +8,7 @@ from typing import Any, Literal
 from masi_vision.names import natural_key
 from masi_vision.report.exports import NOT_DONE, PLACES, Value, role, term
 
-_LONGEST_TEXT = 200
+LONGEST_TEXT = 200
 """Characters of a text in a SAS transport file, version 5."""
 
 _ALL = ("RSALL", "Disease Response and Clin Classification")
@@ -87,11 +87,27 @@ def rs_rows(values: Sequence[Value], study: str) -> Iterator[dict[str, Any]]:
         }
 
 
+def transport_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows for a SAS transport file of version 5: of a reason one line, its first 200 characters.
+
+    References
+    ----------
+    SDTMIG 4.5.3.2.
+    """
+    for row in rows:
+        yield {**row, "RSREASND": one_line(row["RSREASND"])[:LONGEST_TEXT]}
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks and control characters: a blank for each run of them."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
 def not_for_transport(rows: Iterable[Mapping[str, Any]]) -> str:
     """What of the rows a SAS transport file of version 5 cannot hold; blank where it can."""
     for row in rows:
         for name, value in row.items():
-            if isinstance(value, str) and (len(value) > _LONGEST_TEXT or not value.isascii()):
+            if isinstance(value, str) and (len(value) > LONGEST_TEXT or not value.isascii()):
                 kind = "is longer than 200 characters" if value.isascii() else "has letters beyond ASCII"
                 return f"{name} of {row['USUBJID']}, {row['VISIT']}, {kind}"
     return ""

@@ -162,7 +162,9 @@ def test_redcap_takes_a_row_for_every_read_the_record_first(exported):
     order, fields = table(exported / "redcap_dictionary.csv")
     assert [order.index(name) for name in ("Field Type", "Field Label", "Text Validation Max")] == [3, 4, 9]
     assert len(order) == 18  # REDCap reads them by their place
-    assert {row["Field Type"] for row in fields} == {"text"}
+    notes = {row["Variable / Field Name"] for row in fields if row["Field Type"] == "notes"}
+    assert notes == {"not_done", "comment"}  # a reader's words may have line breaks
+    assert {row["Field Type"] for row in fields} == {"text", "notes"}
     known = {row["Variable / Field Name"] for row in fields}
     own = {name for name in columns if not name.startswith("redcap_") and name != "masi_read_complete"}
     assert own == known
@@ -284,6 +286,19 @@ def test_what_a_transport_file_cannot_hold_leaves_it_out_alone(tmp_path):
     assert code == 1
     assert "No rs.xpt: RSGRPID of S-P1, v1, has letters beyond ASCII" in words
     assert not (tmp_path / "out" / "rs.xpt").exists()
+
+
+def test_a_reason_goes_into_a_transport_file_on_one_line_and_no_further_than_it_takes(tmp_path):
+    pyreadstat = pytest.importorskip("pyreadstat", reason="needs the extra exports")
+    words = "beard\r\n\tand glasses\x07 " + "x" * 200
+    code, said = export_of(tmp_path, READS.replace(",out of focus,,", f',other,"{words}",'))
+    assert code == 0, said
+    assert "1 rows of rs.xpt have the first 200 characters of their reason; rs.csv has all." in said
+    found, _ = pyreadstat.read_xport(str(tmp_path / "out" / "rs.xpt"))
+    (lost,) = [reason for reason in found["RSREASND"] if reason]
+    assert lost == ("other: beard and glasses " + "x" * 200)[:200]
+    _, rows = table(tmp_path / "out" / "rs.csv")
+    assert "x" * 200 in {row["RSREASND"] for row in rows if row["RSREASND"]}.pop()
 
 
 @pytest.mark.parametrize("study", ["", " ", "S" * 65, "a\\b"])

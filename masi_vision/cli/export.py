@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,9 @@ from masi_vision.written import being_written, write_pieces, writing
 if TYPE_CHECKING:
     from masi_vision.cli.dicom import DicomOrder
     from masi_vision.report.exports import Value
+
+_RsRows = Callable[[], Iterator[dict[str, Any]]]
+"""Rows of a table too large to be kept: made anew each time."""
 
 _COLUMNS = ("patient", "visit")
 _NAMES = (*_COLUMNS, "reader")
@@ -71,10 +75,13 @@ def export(
     refuse_strangers(table, scores, (reads.name if reads else "", "scores.csv"))
     refuse_mixed(scores, "scores.csv", "mmasi")
     values = _values_of(table, reads, scores, regions)
-    files, lacking = _texts(values, study)
+    rs = _rs_of(values, study, [row["visit"] for row in (*read, *scored) if row["visit"]])
+    files, lacking = _texts(values, study, rs)
     made = _write(out, files)
-    made += _with_libraries(out, values, study, lacking)
+    made += _with_libraries(out, values, rs, lacking)
     typer.echo(f"{len(values)} values in {out}: {', '.join(made)}")
+    if _REDCAP in files:
+        typer.echo(f"Import {_REDCAP} with blank values overwriting, or scores that are no more stay there.")
     if open_reads := sum(not is_locked(row) for row in table):
         typer.echo(f"{open_reads} rows of {reads.name if reads else ''} are not locked, and were left out.")
     for problem in lacking:
@@ -133,7 +140,13 @@ def _values_of(table: list[Row], reads: Path | None, scores: list[Row], regions:
     return values
 
 
-def _texts(values: list[Value], study: str) -> tuple[dict[str, Iterable[str]], list[str]]:
+def _rs_of(values: list[Value], study: str, visits: list[str]) -> _RsRows:
+    from masi_vision.report.sdtm import rs_rows
+
+    return partial(rs_rows, values, study, visits)
+
+
+def _texts(values: list[Value], study: str, rs: _RsRows) -> tuple[dict[str, Iterable[str]], list[str]]:
     """What needs no library, by name of the file; and a sentence of each file that cannot be made.
 
     A text is made while it is written: all of a large trial's at once need gigabytes.
@@ -142,14 +155,14 @@ def _texts(values: list[Value], study: str) -> tuple[dict[str, Iterable[str]], l
     from masi_vision.report.exports import LONG, csv_of, long_rows
     from masi_vision.report.fhir import fhir_bundle
     from masi_vision.report.redcap import DICTIONARY, REDCAP, redcap_dictionary, redcap_rows
-    from masi_vision.report.sdtm import RS, rs_rows
+    from masi_vision.report.sdtm import RS
 
     columns = ("column", "kind", "meaning")
     files: dict[str, Iterable[str]] = {
         "long.csv": csv_of([name for name, _, _ in LONG], long_rows(values)),
         "dictionary.csv": csv_of(columns, [dict(zip(columns, one, strict=True)) for one in LONG]),
         "redcap_dictionary.csv": csv_of(DICTIONARY, redcap_dictionary()),
-        "rs.csv": csv_of([name for name, _, _ in RS], rs_rows(values, study)),
+        "rs.csv": csv_of([name for name, _, _ in RS], rs()),
         "fhir.json": fhir_bundle(values, study),
     }
     try:
@@ -216,7 +229,7 @@ def _checked(rows: list[Row], needed: Sequence[str], name: str) -> list[Row]:
     return rows
 
 
-def _with_libraries(out: Path, values: list[Value], study: str, lacking: list[str]) -> list[str]:
+def _with_libraries(out: Path, values: list[Value], rs: _RsRows, lacking: list[str]) -> list[str]:
     """Parquet and XPT, which need libraries; says what is missing, and adds what cannot be made."""
     if without := missing("exports"):
         typer.echo(
@@ -227,27 +240,20 @@ def _with_libraries(out: Path, values: list[Value], study: str, lacking: list[st
     import pyreadstat
 
     from masi_vision.report.exports import LONG, long_rows
-    from masi_vision.report.sdtm import (
-        LONGEST_TEXT,
-        RS,
-        not_for_transport,
-        one_line,
-        rs_rows,
-        transport_rows,
-    )
+    from masi_vision.report.sdtm import LONGEST_TEXT, RS, not_for_transport, one_line, transport_rows
 
     parquet, transport = _WITH_LIBRARIES
     long = pandas.DataFrame(_columns(LONG, long_rows(values))).astype({"value": "float64"})
     with being_written(out / parquet, private=True) as part:
         long.to_parquet(part, index=False)
     del long  # the other table is larger
-    if why := not_for_transport(transport_rows(rs_rows(values, study))):
+    if why := not_for_transport(transport_rows(rs())):
         lacking.append(f"No {transport}: {why}. Expected what SAS transport version 5 holds. Take rs.csv.")
         return [parquet]
-    if cut := sum(len(one_line(row["RSREASND"])) > LONGEST_TEXT for row in rs_rows(values, study)):
+    if cut := sum(len(one_line(row["RSREASND"])) > LONGEST_TEXT for row in rs()):
         kept = f"the first {LONGEST_TEXT} characters of their reason"
         typer.echo(f"{cut} rows of {transport} have {kept}; rs.csv has all.")
-    table = pandas.DataFrame(_columns(RS, transport_rows(rs_rows(values, study))))
+    table = pandas.DataFrame(_columns(RS, transport_rows(rs())))
     table = table.astype({name: "float64" for name, _, kind in RS if kind == "number"})
     labels = {name: label for name, label, _ in RS}
     with being_written(out / transport, private=True) as part:

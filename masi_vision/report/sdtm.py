@@ -41,8 +41,13 @@ RS: tuple[tuple[str, str, Literal["text", "number"]], ...] = (
 """Columns of SDTM's RS: name, label, kind."""
 
 
-def rs_rows(values: Sequence[Value], study: str) -> Iterator[dict[str, Any]]:
+def rs_rows(values: Sequence[Value], study: str, visits: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Rows in the shape of SDTM's RS, after that of PASI: text and number, evaluator, sponsor-defined terms.
+
+    Parameters
+    ----------
+    visits : iterable of str
+        Names of all visits, of patients who are left out too: the numbers do not hang on who that is.
 
     Notes
     -----
@@ -53,8 +58,7 @@ def rs_rows(values: Sequence[Value], study: str) -> Iterator[dict[str, Any]]:
     read. RSDTC is that of the observation, which is in no table: when a read was locked says nothing of the
     patient.
     """
-    names = sorted({one.visit for one in values}, key=natural_key)
-    visits = {name: number for number, name in enumerate(names, 1)}
+    numbers = {name: float(number) for number, name in enumerate(sorted(set(visits), key=natural_key), 1)}
     sequence: dict[str, int] = {}
     for one in values:
         sequence[one.patient] = sequence.get(one.patient, 0) + 1
@@ -66,7 +70,7 @@ def rs_rows(values: Sequence[Value], study: str) -> Iterator[dict[str, Any]]:
             "DOMAIN": "RS",
             "USUBJID": f"{study}-{one.patient}",
             "RSSEQ": float(sequence[one.patient]),
-            "RSGRPID": f"{one.evaluator}-{visits[one.visit]}-{one.number}",
+            "RSGRPID": f"{one.evaluator}-{numbers[one.visit]:g}-{one.number}",
             "RSTESTCD": code,
             "RSTEST": words,
             "RSCAT": "MASI (SPONSOR-DEFINED)",
@@ -81,7 +85,7 @@ def rs_rows(values: Sequence[Value], study: str) -> Iterator[dict[str, Any]]:
             "RSDRVFL": "Y" if one.derived else "",
             "RSEVAL": role(one),
             "RSEVALID": one.evaluator,
-            "VISITNUM": float(visits[one.visit]),
+            "VISITNUM": numbers[one.visit],
             "VISIT": one.visit,
             "RSDTC": "",
         }

@@ -203,6 +203,7 @@ def test_visits_that_redcap_cannot_tell_apart_leave_it_out_alone(tmp_path, first
     code, words = export_of(tmp_path, READS.replace(",v1,", f",{first},").replace(",v2,", f",{second},"))
     assert code == 1
     assert said in words
+    assert "Import redcap.csv" not in words
     made = {file.name for file in (tmp_path / "out").iterdir()}
     assert "redcap.csv" not in made
     assert {"long.csv", "rs.csv", "fhir.json"} <= made
@@ -446,6 +447,17 @@ def test_sdtm_numbers_visits_as_their_numbers_go(tmp_path):
     assert {row["VISIT"]: row["VISITNUM"] for row in rows} == {"week-4": "1", "week-12": "2"}
 
 
+def test_sdtm_numbers_visits_alike_whoever_is_left_out(tmp_path):
+    own = ("EE", "P3", "v1-5", "", "1", "1", "3", "0.9", "", "", "2026-05-04T10:00:00.000+00:00")
+    (tmp_path / "reads.csv").write_text(READS + reads_csv(own).splitlines()[1] + "\n")
+    (tmp_path / "left.csv").write_text("patient\nP3\n")
+    asked = ["--reads", tmp_path / "reads.csv", "--study", "S", "--without", tmp_path / "left.csv"]
+    done = masi("export", *asked, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    _, rows = table(tmp_path / "out" / "rs.csv")
+    assert {row["VISIT"]: row["VISITNUM"] for row in rows} == {"v1": "1", "v2": "3"}
+
+
 def test_a_transport_file_holds_texts_of_200_characters_and_no_more():
     row = {"USUBJID": "S-P1", "VISIT": "v1", "RSSEQ": 1.0}
     assert not_for_transport([row | {"RSREASND": "x" * 200}]) == ""
@@ -527,7 +539,9 @@ def test_a_time_as_spreadsheets_write_it_is_refused(tmp_path):
 
 
 def test_what_is_left_out_is_said(tmp_path):
-    assert "1 rows of reads.csv are not locked, and were left out." in export_of(tmp_path, READS)[1]
+    said = export_of(tmp_path, READS)[1]
+    assert "1 rows of reads.csv are not locked, and were left out." in said
+    assert "Import redcap.csv with blank values overwriting" in said
 
 
 def test_scores_without_all_their_regions_are_no_export(tmp_path):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 OUTCOME, PATIENTS, PROTOCOL = "outcome.csv", "patients.csv", "protocol.json"
 ENDPOINT = "endpoint.csv"
+_DIGITS = 6
+"""Of a figure in a table."""
 
 
 @verb
@@ -67,7 +69,7 @@ def outcome(
         check_run(table, rows)
     arms = _arms(rows, allocation, table.name, left)
     courses = courses_of(rows, arms, rules.endpoint, table.name, rules.adjudicated)
-    found = _figures(courses, arms, rules, others, events, left)
+    found = [_as_written(one) for one in _figures(courses, arms, rules, others, events, left)]
     left.say()
     written = {
         OUTCOME: _csv(OutcomeFigure, found, rules),
@@ -152,12 +154,22 @@ def _refuse_other_arms(arms: Mapping[str, str], told: Mapping[str, str], by: str
             )
 
 
+def _as_written(figure: OutcomeFigure) -> OutcomeFigure:
+    """With the digits of the table: rounded again, screen and page tell the same."""
+    digits: dict[str, Any] = {
+        name: float(f"{value:.{_DIGITS}g}")
+        for name, value in vars(figure).items()
+        if isinstance(value, float)
+    }
+    return replace(figure, **digits)
+
+
 def _csv(
     kind: type[OutcomeFigure] | type[Gain] | type[EndpointValue],
     rows: Sequence[OutcomeFigure] | Sequence[Gain] | Sequence[EndpointValue],
     rules: OutcomeProtocol,
     *,
-    digits: int = 6,
+    digits: int = _DIGITS,
 ) -> str:
     """The figures, each with the hash of the protocol that asked for it."""
     columns = [field.name for field in fields(kind)]

@@ -6,6 +6,7 @@ import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from masi_vision.report.figures import figure_text
 from masi_vision.version import __version__
 
 _TEMPLATE = "study.html.jinja"
-_LEAST_P = 0.001
+_LEAST_P = Decimal("0.001")
 Row = Mapping[str, str]
 Item = tuple[str, str, str]
 """Of a checklist: number, what it asks, answer."""
@@ -413,7 +414,8 @@ def _headline(text: str) -> str:
 
 
 def p_text(value: str | float) -> str:
-    """A p as it is read; "" of none."""
-    if value == "":
+    """A p as it is read, rounded by the digits that a table has: 0.4175 is 0.418; "" of none."""
+    if value == "" or value != value:
         return ""
-    return f"{float(value):.3f}" if float(value) >= _LEAST_P else f"< {_LEAST_P:g}"
+    p = Decimal(str(value))
+    return f"{p.quantize(_LEAST_P, ROUND_HALF_UP)}" if p >= _LEAST_P else f"< {_LEAST_P}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -34,6 +34,8 @@ class OutcomeProtocol(Section):
         Least improvement rate of every class, from the best down.
     others : dict
         Further outcomes and their least and greatest value.
+    high_is : dict
+        Of a further outcome, whether a high value is better or worse; nobody knows of one that lacks.
     """
 
     endpoint: str
@@ -46,11 +48,12 @@ class OutcomeProtocol(Section):
     classes: dict[str, _Share]
     responder: _Share
     others: dict[str, tuple[float, float]]
+    high_is: dict[str, Literal["better", "worse"]] = Field(default_factory=dict)  # as of visits
 
     @property
     def sha256(self) -> str:
         """Hash of every value."""
-        before = {"visits": None, "adjudicated": "ignored"}
+        before: dict[str, object] = {"visits": None, "adjudicated": "ignored", "high_is": {}}
         values = self.model_dump(
             mode="json", exclude={name for name, value in before.items() if getattr(self, name) == value}
         )
@@ -67,6 +70,8 @@ class OutcomeProtocol(Section):
             raise ValueError("visits must hold the primary one and not the baseline")
         if self.adjudicated == "replaces" and self.endpoint != "mmasi":
             raise ValueError("adjudicated: replaces is of reads, whose endpoint is mmasi")
+        if self.high_is.keys() - self.others.keys():
+            raise ValueError("high_is must name further outcomes that others has")
         return self
 
 

@@ -237,7 +237,7 @@ def test_a_visit_of_the_protocol_that_the_table_lacks_is_refused():
 
 
 def test_a_protocol_of_before_lacks_keys_of_today_and_has_the_hash_that_it_had():
-    lacking = ("visits", "adjudicated")
+    lacking = ("visits", "adjudicated", "high_is")
     values = {name: value for name, value in read_yaml(FILE).items() if name not in lacking}
     before = checked(OutcomeProtocol, values, FILE, "outcome.yaml")
     assert before == RULES
@@ -251,6 +251,14 @@ def test_that_an_adjudicator_s_grades_replace_the_readers_is_in_the_hash_and_of_
     for spoilt in ({"adjudicated": "instead"}, {"endpoint": "masi"}, {"endpoint": "amount_od"}):
         with pytest.raises(SettingsError, match="replaces"):
             checked(OutcomeProtocol, values | spoilt, FILE, "outcome.yaml")
+
+
+def test_what_a_high_value_is_is_in_the_hash_and_of_a_further_outcome_alone():
+    values = read_yaml(FILE) | {"high_is": {"pain": "worse"}}
+    assert checked(OutcomeProtocol, values, FILE, "outcome.yaml").sha256 != RULES.sha256
+    for spoilt in ({"pain": "bad"}, {"itch": "worse"}):
+        with pytest.raises(SettingsError, match="high_is"):
+            checked(OutcomeProtocol, values | {"high_is": spoilt}, FILE, "outcome.yaml")
 
 
 def test_two_spellings_of_a_visit_are_refused():

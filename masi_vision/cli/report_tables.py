@@ -20,12 +20,20 @@ from masi_vision.cli.provenance import (
 )
 from masi_vision.csv_table import Row
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import AMOUNT, refuse_strangers, refuse_two_openings, rows_of, rows_sha256
+from masi_vision.reads_table import (
+    AMOUNT,
+    need_columns,
+    of_masi,
+    refuse_strangers,
+    refuse_two_openings,
+    rows_of,
+    rows_sha256,
+)
 
 if TYPE_CHECKING:
     from masi_vision.report.study import StudyReport
 
-_ASKED = ("baseline", "primary", "control", "visits", "multiplicity", "classes", "responder")
+_ASKED = ("baseline", "primary", "control", "visits", "multiplicity", "classes", "responder", "others")
 """Keys of an outcome's protocol that the page tells."""
 _OUTCOME_AGAIN, _AGREE_AGAIN = "Run masi outcome again.", "Run masi agree again."
 Rows = Sequence[Mapping[str, str]]
@@ -77,6 +85,7 @@ def study_of(sources: Sources, left: LeftOut, title: str) -> StudyReport:
     found, asked = _outcome_of(sources, reads, scores, left.patients)
     made = _provenance(asked, sources.outcome, sources.agreement, left)
     _refuse_of_other_scores(agreed, scores, sources.agreement)
+    regions = _regions_of(sources.results, scores)
     return StudyReport(
         title=title,
         run=_run_without(run, [row for row in whole if row["patient"] in left.patients]),
@@ -88,6 +97,7 @@ def study_of(sources: Sources, left: LeftOut, title: str) -> StudyReport:
         provenance=made,
         left_out=(left.met, len(left.withdrawn)),
         not_counted=left.met_not_counted,
+        regions=regions,
     )
 
 
@@ -102,6 +112,23 @@ def _scores_of(sources: Sources) -> tuple[dict[str, Any], list[Row]]:
     _refuse_of_other_run(scores, run, sources.scores or sources.results)
     _refuse_other_counts(scores, run, sources.scored)
     return run, scores
+
+
+def _regions_of(results: Path, scores: Rows) -> list[Row]:
+    """Rows of MASI's regions of these visits, without hidden repeats."""
+    from masi_vision.report.tables import REGIONS_CSV, refuse_cut_short
+
+    file = results / REGIONS_CSV
+    refuse_cut_short(file)
+    rows = rows_of(file)
+    need_columns(rows, ("patient", "visit", "region", "flag", "area"), str(file))
+    once = {_unit_of(row) for row in scores if not row.get("repeat_of")}
+    return [row for row in of_masi(rows, file.name) if _unit_of(row) in once]
+
+
+def _unit_of(row: Mapping[str, str]) -> tuple[str, str]:
+    """Patient and visit as the run knew them: of a coded set no name, and the code."""
+    return ("", row["code"]) if row.get("code") else (row["patient"], row["visit"])
 
 
 def _refuse_other_readers(reads: Rows, scores: Rows, sources: Sources) -> None:
@@ -153,7 +180,7 @@ def _run_without(run: Mapping[str, Any], dropped: Rows) -> dict[str, Any]:
     """What run.json tells, without the visits of patients who are left out."""
     if not dropped:
         return dict(run)
-    units = {("", row["code"]) if row.get("code") else (row["patient"], row["visit"]) for row in dropped}
+    units = {_unit_of(row) for row in dropped}
     scored = sum(row["status"] == "scored" for row in dropped)
     fewer = {"visits_found": len(dropped), "scored": scored, "not_scored": len(dropped) - scored}
     counts = {name: count - fewer[name] for name, count in run.get("counts", {}).items() if name in fewer}

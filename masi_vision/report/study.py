@@ -13,6 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from masi_vision.config import load_settings
 from masi_vision.names import natural_key
 from masi_vision.reads_table import (
     AMOUNT,
@@ -24,7 +25,10 @@ from masi_vision.reads_table import (
     ways_made,
 )
 from masi_vision.report.figures import figure_text
+from masi_vision.settings_file import read_yaml
+from masi_vision.shipped import shipped_file
 from masi_vision.version import __version__
+from masi_vision.visit.region import UNDECIDED, flag_words, flags_in
 
 _TEMPLATE = "study.html.jinja"
 _LEAST_P = Decimal("0.001")
@@ -40,8 +44,19 @@ _SHIPPED = (
     "masi_vision say how well it does."
 )
 _OTHER_MODELS = "The cards of these models say what they were trained on and how well they do."
+_CHINESE_STANDARD = (
+    " These classes are of the score reduction index of the Chinese 2003 standard. Their cut points are "
+    "unconfirmed: only copies with typing errors were found."
+)
 _OPEN = "Open source, Apache-2.0, code and models."
-_FLAGS = "Where views or the two maps of pigment disagree, regions.csv has a flag."
+_BY_SHIPPED = {
+    "darkness_cut_points_od": "Darkness is graded by the cut points that masi_vision ships, provisional and "
+    "fitted to no panel: it orders lesions within a study, and is not the grade that a dermatologist would "
+    "give.",
+    "area_cut_points": "Area is the measured share of the skin by the published bands, fitted to no panel: "
+    "not an estimate by eye.",
+}
+"""What is said of grades while these cut points are the shipped ones."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +117,8 @@ class StudyReport:
     title : str
     run : mapping
         ``run.json`` of the results.
-    scores, reads, agreement, outcome : sequence of mapping
-        Rows of these tables; empty where there is none.
+    scores, regions, reads, agreement, outcome : sequence of mapping
+        Rows of these tables; empty where there is none. Of regions those of MASI, without hidden repeats.
     drawings : sequence of Drawing
     strips : sequence of Strip
         They show faces.
@@ -129,6 +144,7 @@ class StudyReport:
     provenance: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     left_out: tuple[int, int] = (0, 0)
     not_counted: int = 0
+    regions: Sequence[Row] = ()
 
     @cached_property
     def flow(self) -> list[tuple[str, int, list[tuple[str, int]]]]:
@@ -210,6 +226,25 @@ class StudyReport:
         """The same of all visits together."""
         return dict(Counter(row.get("quality") or "not checked" for row in self._once))
 
+    @property
+    def flags_said(self) -> str:
+        """How many regions were graded, and how many of these have which flag."""
+        graded = [flags_in(row["flag"]) for row in self.regions if row["area"]]
+        counts = Counter(flag for flags in graded for flag in flags if flag != UNDECIDED)
+        others = "".join(f", {flag_words((flag,))} {count}" for flag, count in counts.most_common())
+        unsure = sum(UNDECIDED in flags for flags in graded)
+        return (
+            f"Of {len(self.regions)} regions of MASI {len(graded)} were graded; flagged of these: undecided "
+            f"{unsure}{others}. Undecided: of much of its skin the software does not know whether it is "
+            "pigment; look at the picture before you use it."
+        )
+
+    @cached_property
+    def grades_said(self) -> str:
+        """What grades are by cut points that are fitted to no panel; "" where all were set by the trial."""
+        used, shipped = self.run["settings"].get("scale", {}), load_settings().scale.model_dump(mode="json")
+        return " ".join(words for name, words in _BY_SHIPPED.items() if used.get(name) == shipped[name])
+
     @cached_property
     def by_topic(self) -> dict[str, list[Row]]:
         """Rows of the agreement by topic."""
@@ -226,6 +261,27 @@ class StudyReport:
             made.setdefault(row["analysis"], []).append(row)
         return made
 
+    def heading_of(self, analysis: str) -> str:
+        """Name of an analysis; of a further outcome with its scale."""
+        name = _headline(analysis)
+        if analysis not in self._others:
+            return name
+        low, high = self._others[analysis]
+        return f"{name.replace('_', ' ')} ({low:g} to {high:g})"
+
+    def direction_of(self, analysis: str) -> str:
+        """What a high value of a further outcome is; "" of another analysis."""
+        if self.protocol is None or analysis not in self._others:
+            return ""
+        if told := self.protocol.get("high_is", {}).get(analysis):  # those of before have no such key
+            return f"A high value is {told}."
+        return "Whether a high value is better or worse the protocol does not say (its key high_is)."
+
+    @property
+    def _others(self) -> Mapping[str, tuple[float, float]]:
+        """Further outcomes and their least and greatest value."""
+        return self.protocol["others"] if self.protocol else {}
+
     @property
     def asked(self) -> str:
         """What the outcome's protocol asks, in sentences; "" where it is not known."""
@@ -238,8 +294,9 @@ class StudyReport:
             f"{name.replace('_', ' ')} from {100 * at:g} %" for name, at in rules["classes"].items()
         )
         rates = (
-            f" Improvement is (baseline - follow-up) / baseline; {classes}, below that ineffective; "
-            f"responders from {100 * rules['responder']:g} %."
+            " Improvement is (baseline - follow-up) / baseline: above 0 is less melasma; "
+            f"{classes}, below that ineffective; responders from {100 * rules['responder']:g} %."
+            f"{_CHINESE_STANDARD if rules['classes'] == _shipped_classes() else ''}"
         )
         return (
             f"{endpoint_name(rules)} at {rules['primary']}, with {rules['baseline']} as baseline: "
@@ -291,7 +348,8 @@ class StudyReport:
             (
                 "6a",
                 "How significant errors were found",
-                "A photo that fails a check is not used, a region that fails one not graded. " + _FLAGS,
+                "A photo that fails a check is not used, a region that fails one not graded. "
+                f"{self.flags_said} Which regions: regions.csv.",
             ),
             ("9a", "Patients, and what input was missing", self._missing_input),
             ("10a", "How often users used the system", self._software_shown),
@@ -388,6 +446,11 @@ def study_page(report: StudyReport) -> str:
         headline=_headline,
         code_of=_code_of,
     )
+
+
+def _shipped_classes() -> Any:
+    """Of improvement, as a protocol has them that says nothing of its own."""
+    return read_yaml(shipped_file("configs", "outcome.yaml"))["classes"]
 
 
 def _in_words(reasons: Mapping[str, int]) -> list[tuple[str, int]]:

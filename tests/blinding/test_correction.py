@@ -63,7 +63,14 @@ def write_results(folder):
         for unit in units
     ]
     regions = [
-        {"patient": "", "visit": unit.code, "region": region, "area": area_of(unit), "darkness": 2}
+        {
+            "patient": "",
+            "visit": unit.code,
+            "region": region,
+            "flag": "",
+            "area": area_of(unit),
+            "darkness": 2,
+        }
         for unit in units
         for region in REGIONS
     ]

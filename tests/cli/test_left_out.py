@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("scipy", reason="needs the extra stats")
 pytest.importorskip("matplotlib", reason="needs the extra stats")
 
-from made_trial import write_rows, write_trial
+from made_trial import regions_of, write_rows, write_trial
 from verbs import masi, table
 
 from masi_vision.cli.left_out import LeftOut
@@ -30,11 +30,7 @@ def trial(tmp_path_factory):
     lost |= {"status": "not_scored", "reason": "no_face", "mmasi": ""}
     (folder / "results").mkdir()
     write_rows(folder / "results" / "scores.csv", rows)
-    regions = [
-        {"patient": r["patient"], "visit": r["visit"], "region": "chin", "area": "", "darkness": ""}
-        for r in rows
-    ]
-    write_rows(folder / "results" / "regions.csv", regions)
+    write_rows(folder / "results" / "regions.csv", regions_of(rows))
     run = {"version": "0", "models": "m", "models_sha256": {}, "settings": {}, "settings_sha256": "s"}
     run |= {"atlas": "a", "pigment_method": "p", "state": "finished"}
     run |= {"counts": {"visits_found": 96, "scored": 95, "not_scored": 1}}

@@ -16,13 +16,14 @@ import pytest
 pytest.importorskip("scipy", reason="needs the extra stats")
 pytest.importorskip("matplotlib", reason="needs the extra stats")
 
-from made_trial import signed_reads, write_rows, write_trial
+from made_trial import regions_of, signed_reads, write_rows, write_trial
 from verbs import masi
 from verbs import table as table_of
 
 from masi_vision.csv_table import csv_text
 from masi_vision.report.tables import models_hash
 from masi_vision.shipped import shipped_file
+from masi_vision.stats.outcome import OutcomeFigure
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,7 @@ def study(tmp_path_factory):
     write_trial(folder, visits=6, seed=4)
     (folder / "results").mkdir()
     (folder / "truth.csv").rename(folder / "results" / "scores.csv")
+    write_rows(folder / "results" / "regions.csv", regions_of(table_of(folder / "results" / "scores.csv")[1]))
     run = {"version": "0", "models": "m", "models_sha256": {}, "settings": {}, "settings_sha256": "s"}
     run |= {"atlas": "a", "pigment_method": "p", "inputs": [], "counts": {"scored": 96, "not_scored": 0}}
     (folder / "results" / "run.json").write_text(json.dumps(run))
@@ -318,6 +320,86 @@ def test_an_outcome_in_masi_is_called_so_and_what_asked_for_it_is_told(study, tm
     mixed = masi("report", study / "results", *parts, "--out", tmp_path / "mixed")
     assert mixed.exit_code == 2
     assert "not asked by its protocol.json" in " ".join(mixed.output.split())
+
+
+def test_further_outcomes_have_their_scale_and_what_a_high_value_is(study, tmp_path):
+    shipped = shipped_file("configs", "outcome.yaml").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(f"{shipped}high_is: {{physician_global: better, pain: worse}}\n")
+    items = ("physician_global", "pain", "patient_satisfaction")
+    told = [{"patient": "P001", "visit": "visit-6", "item": item, "value": "3"} for item in items]
+    others = write_rows(tmp_path / "others.csv", told)
+    asked = ["--protocol", tmp_path / "mine.yaml", "--others", others, "--out", tmp_path / "outcome"]
+    done = masi("outcome", study / "results" / "scores.csv", *asked)
+    assert done.exit_code == 0, done.output
+    parts = ["--outcome", tmp_path / "outcome", "--out", tmp_path / "report"]
+    assert masi("report", study / "results", *parts).exit_code == 0
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "<h3>Physician global (0 to 4)</h3>\n<p>A high value is better.</p>" in page
+    assert "<h3>Pain (0 to 10)</h3>\n<p>A high value is worse.</p>" in page
+    untold = "Whether a high value is better or worse the protocol does not say (its key high_is)."
+    assert f"<h3>Patient satisfaction (0 to 4)</h3>\n<p>{untold}</p>" in page
+    assert "<h3>Trajectory</h3>\n\n<div" in page
+    kept = tmp_path / "outcome" / "protocol.json"
+    before = {name: value for name, value in json.loads(kept.read_text()).items() if name != "high_is"}
+    kept.write_text(json.dumps(before))
+    assert masi("report", study / "results", *parts, "--overwrite").exit_code == 0
+    assert (tmp_path / "report" / "report.html").read_text().count(untold) == len(items)
+
+
+def test_where_classes_of_improvement_are_from_is_said_of_the_shipped_ones_alone(study, tmp_path):
+    shipped = shipped_file("configs", "outcome.yaml").read_text(encoding="utf-8")
+    for name, at, said in (("shipped", "0.8", True), ("own", "0.9", False)):
+        (tmp_path / f"{name}.yaml").write_text(
+            shipped.replace("basically_cured: 0.8", f"basically_cured: {at}")
+        )
+        asked = ["--protocol", tmp_path / f"{name}.yaml", "--out", tmp_path / name]
+        assert masi("outcome", study / "results" / "scores.csv", *asked).exit_code == 0
+        parts = ["--outcome", tmp_path / name, "--out", tmp_path / f"{name}-page"]
+        assert masi("report", study / "results", *parts).exit_code == 0
+        page = (tmp_path / f"{name}-page" / "report.html").read_text()
+        assert "Improvement is (baseline - follow-up) / baseline: above 0 is less melasma;" in page
+        assert ("the Chinese 2003 standard. Their cut points are unconfirmed" in page) is said
+
+
+@pytest.mark.parametrize(("p", "said"), [(0.41750003, "0.418"), (0.417499, "0.417"), (0.41749996, "0.418")])
+def test_a_p_is_the_same_on_the_screen_and_on_the_page(study, tmp_path, monkeypatch, p, said):
+    figure = OutcomeFigure("primary", "B less A", "visit-6", "difference", 8, -0.5, -1, 0.1, p, p)
+    monkeypatch.setattr("masi_vision.stats.outcome.outcome", lambda courses, protocol: [figure])
+    done = masi("outcome", study / "results" / "scores.csv", "--out", tmp_path / "outcome")
+    assert done.exit_code == 0, done.output
+    assert f"p {said}, for all comparisons {said}, 8 patients" in done.output
+    parts = ["--outcome", tmp_path / "outcome", "--out", tmp_path / "report"]
+    assert masi("report", study / "results", *parts).exit_code == 0
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.count(f'<td class="number">{said}</td>') == 2
+
+
+def test_flags_are_counted_of_masi_s_regions_of_those_whom_the_page_is_of(study, tmp_path):
+    """Not of the nose, of who withdrew, or of a hidden repeat; in the results of a coded set by the codes."""
+    results = shutil.copytree(study / "results", tmp_path / "results")
+    scores = [
+        row | {"code": f"C{n}", "repeat_of": "C9" if n == 12 else ""}
+        for n, row in enumerate(table_of(results / "scores.csv")[1])
+    ]
+    flags = {("C0", "chin"): "undecided;disagreement", ("C0", "nose"): "undecided"}
+    flags |= {("C6", "chin"): "undecided", ("C12", "chin"): "undecided"}  # of P001 and P002
+    regions = [
+        row
+        | ({"flag": flags[place], "area": "1"} if (place := (row["visit"], row["region"])) in flags else {})
+        for row in regions_of([{"patient": "", "visit": one["code"]} for one in scores])
+    ]
+    write_rows(results / "regions.csv", regions)
+    opened = write_rows(tmp_path / "scores.csv", scores)
+    left = write_rows(tmp_path / "left.csv", [{"patient": "P001"}])
+    shown = ["report", results, "--scores", opened, "--without", left, "--out", tmp_path / "report"]
+    done = masi(*shown)
+    assert done.exit_code == 0, done.output
+    said = "Of 356 regions of MASI 1 were graded; flagged of these: undecided 1, disagreement 1."
+    assert said in (tmp_path / "report" / "report.html").read_text()
+    write_rows(results / "regions.csv", regions[:-1])
+    done = masi(*shown, "--overwrite")
+    assert done.exit_code == 2
+    assert "regions.csv has 575 rows, and run.json beside it tells of 576" in " ".join(done.output.split())
 
 
 def test_a_page_says_how_many_endpoints_are_the_adjudicator_s(study, tmp_path):

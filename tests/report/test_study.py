@@ -14,13 +14,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from masi_vision.config import load_settings
 from masi_vision.report.figures import (
     bland_altman_figure,
     distribution_figure,
     forest_figure,
     trajectories_figure,
 )
-from masi_vision.report.study import NO_STANDARD, Drawing, Strip, StudyReport, study_page
+from masi_vision.report.study import NO_STANDARD, Drawing, Strip, StudyReport, p_text, study_page
 
 RUN = {
     "version": "9.9.9",
@@ -107,6 +108,63 @@ def test_the_page_holds_everything_it_shows_and_no_patient():
     assert "<b>T</b>" not in page
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert "P1" not in page.replace(drawing.address, "")
+
+
+def region(flag="", area="1"):
+    return {"patient": "P1", "visit": "v1", "region": "chin", "flag": flag, "area": area}
+
+
+def test_regions_are_counted_by_flag_and_undecided_is_told_even_where_none_is():
+    flags = ("undecided;disagreement", "disagreement", "views_differ", "")
+    rows = [*map(region, flags), region("region_hidden", "")]
+    report = StudyReport("T", RUN, SCORES, drawings=[Drawing("distribution", "T", "W", "")], regions=rows)
+    counted = (
+        "Of 5 regions of MASI 4 were graded; flagged of these: undecided 1, disagreement 2, views differ 1."
+    )
+    (asked,) = [answer for item, _, answer in report.checklists[1][1] if item == "6a"]
+    assert counted in asked
+    assert study_page(report).count(counted) == 2
+    assert "undecided 0." in StudyReport("T", RUN, SCORES, regions=[region()]).flags_said
+
+
+def test_grades_by_shipped_cut_points_are_said_to_be_no_dermatologist_s_and_fitted_ones_are_not():
+    shipped = load_settings().model_dump(mode="json")["scale"]
+    fitted = {
+        "darkness_cut_points_od": [0.03, 0.05, 0.09, 0.2],
+        "area_cut_points": [0.05, 0.2, 0.4, 0.6, 0.8],
+    }
+    figure = [Drawing("distribution", "T", "W", "")]
+    for own, darkness, area in (
+        ({}, True, True),
+        (dict([*fitted.items()][:1]), False, True),
+        (dict([*fitted.items()][1:]), True, False),
+        (fitted, False, False),
+    ):
+        run = RUN | {"settings": {"scale": shipped | own}}
+        page = study_page(StudyReport("T", run, SCORES, drawings=figure))
+        assert ("is not the grade that a dermatologist would give" in page) is darkness
+        assert ("by the published bands, fitted to no panel" in page) is area
+
+
+def test_the_page_says_that_a_change_below_0_is_less_melasma():
+    said = "Change is final less baseline: below 0 is less melasma."
+    assert said in study_page(StudyReport("T", RUN, SCORES, agreement=[AGREED | {"topic": "change"}]))
+    assert said not in study_page(StudyReport("T", RUN, SCORES, agreement=[AGREED]))
+
+
+@pytest.mark.parametrize(
+    ("p", "said"),
+    [
+        ("0.4175", "0.418"),
+        (0.4175, "0.418"),
+        ("0.000999", "< 0.001"),
+        ("0.001", "0.001"),
+        (1.0, "1.000"),
+        ("", ""),
+    ],
+)
+def test_a_p_is_rounded_as_its_digits_stand_in_the_table(p, said):
+    assert p_text(p) == said
 
 
 def test_a_coded_set_has_no_row_for_every_code():

@@ -32,6 +32,13 @@ def write_trial(folder, patients=16, visits=3, seed=0):
             csv.writer(file).writerows(rows)
 
 
+def regions_of(scores):
+    """Rows of regions.csv of a run that graded none of these visits' regions."""
+    names = (*REGIONS, "nose", "upper_lip")
+    of_visits = [{"patient": row["patient"], "visit": row["visit"]} for row in scores]
+    return [one | {"region": n, "flag": "", "area": "", "darkness": ""} for one in of_visits for n in names]
+
+
 def signed_reads(readers=("anna", "ben"), patients=12):
     """Rows of reads.csv as the reading page exports them when it is closed, after `masi unblind`."""
     rng, rows = np.random.default_rng(1), []

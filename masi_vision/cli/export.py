@@ -79,7 +79,9 @@ def export(
     files, lacking = _texts(values, study, rs)
     made = _write(out, files)
     made += _with_libraries(out, values, rs, lacking)
-    typer.echo(f"{len(values)} values in {out}: {', '.join(made)}")
+    given = sum(bool(one.text) for one in values)
+    blank = f" and {len(values) - given} blanks with their reason" * (given < len(values))
+    typer.echo(f"{given} values{blank} in {out}: {', '.join(made)}")
     if _REDCAP in files:
         typer.echo(f"Import {_REDCAP} with blank values overwriting, or scores that are no more stay there.")
     if open_reads := sum(not is_locked(row) for row in table):

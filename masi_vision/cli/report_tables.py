@@ -119,6 +119,11 @@ def _regions_of(results: Path, scores: Rows) -> list[Row]:
     from masi_vision.report.tables import REGIONS_CSV, refuse_cut_short
 
     file = results / REGIONS_CSV
+    if not file.is_file():
+        raise StatsError(
+            f"{results} holds no {REGIONS_CSV}. Expected scores.csv, regions.csv and run.json of one run "
+            "together: the page counts the flags of regions. Copy the results again."
+        )
     refuse_cut_short(file)
     rows = rows_of(file)
     need_columns(rows, ("patient", "visit", "region", "flag", "area"), str(file))

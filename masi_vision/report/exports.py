@@ -25,6 +25,7 @@ from masi_vision.reads_table import (
     refuse_total_alone,
 )
 from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, MasiScore, RegionGrade, masi_score
+from masi_vision.visit.region import REFUSED, flags_in
 
 Row = Mapping[str, str]
 Grades = Mapping[tuple[MasiRegion, str], str]
@@ -167,8 +168,12 @@ def values_of_scores(scores: Sequence[Row], regions: Sequence[Row]) -> Iterator[
     flags: dict[tuple[str, ...], list[str]] = {}
     for row in regions:
         if row["region"] in MASI_REGIONS:
-            wide.setdefault(_unit_of(row), {}).update(_of_region(row))
+            region = wide.setdefault(_unit_of(row), {})
+            region.update(_of_region(row))
             if flag := row.get("flag", ""):
+                if not row["area"]:
+                    own = flags_in(flag)
+                    region[_why_of(row["region"])] = next((one for one in REFUSED if one in own), own[0])
                 flags.setdefault(_unit_of(row), []).append(f"{row['region']} {flag.replace(';', ', ')}")
     numbers = _numbered(sorted(scores, key=lambda row: bool(row.get("repeat_of"))))
     for row in scores:
@@ -211,6 +216,7 @@ def _wide(rows: Sequence[Row], name: str) -> list[Row]:
         key = (*_unit_of(row), *(row.get(one, "") for one in what), str(is_locked(row)))
         read = reads.setdefault(key, {**row, **every, **dict.fromkeys(_OF_A_READ, "")})
         read.update(_of_region(row))
+        read[_why_of(row["region"])] = row.get("ungradable", "")
         for column in _OF_A_READ:
             if text := row.get(column, ""):
                 said.setdefault(key, {}).setdefault(column, {})[row["region"]] = text
@@ -226,6 +232,11 @@ def _of_regions(texts: Mapping[str, str]) -> str:
     if len(set(texts.values())) == 1 and set(MASI_REGIONS) <= texts.keys():
         return next(iter(texts.values()))
     return "; ".join(f"{region}: {text}" for region, text in texts.items())
+
+
+def _why_of(region: str) -> str:
+    """Where a row of a read keeps why one of its regions was not graded."""
+    return f"{region}_why"
 
 
 def _of_region(row: Row) -> dict[str, str]:
@@ -265,7 +276,10 @@ def _values(
         for item, (_, _, bounds) in ITEMS.items()
         if (text := _checked(row, f"{region}_{item}", bounds, what, whole=True))
     }
-    given = [value(*at, text, "" if text else why or "not graded") for at, text in _asked_for(grades)]
+    given = []
+    for (region, item), text in _asked_for(grades):
+        blank = row.get(_why_of(region), why) or "not graded"
+        given.append(value(region, item, text, "" if text else blank))
     if why:  # grades of some regions all the same, where the software could measure them
         given += [value("", item, "", why) for item in (_totals_asked_for(grades) if given else [NOT_DONE])]
     else:

@@ -76,7 +76,7 @@ def redcap_rows(values: Sequence[Value]) -> list[dict[str, Any]]:
             }
         if one.text:
             reads[one.read][one.column] = one.text
-        elif not one.region:  # the blank itself says it of a region
+        elif one.item in (NOT_DONE, "mmasi"):  # of all else the blank itself says it
             reads[one.read].setdefault(NOT_DONE, one.reason)
     return [reads[key] for key in dict.fromkeys(one.read for one in values)]
 

@@ -28,7 +28,7 @@ from masi_vision.report.figures import figure_text
 from masi_vision.settings_file import read_yaml
 from masi_vision.shipped import shipped_file
 from masi_vision.version import __version__
-from masi_vision.visit.region import UNDECIDED, flag_words, flags_in
+from masi_vision.visit.region import UNDECIDED, flags_in
 
 _TEMPLATE = "study.html.jinja"
 _LEAST_P = Decimal("0.001")
@@ -231,7 +231,7 @@ class StudyReport:
         """How many regions were graded, and how many of these have which flag."""
         graded = [flags_in(row["flag"]) for row in self.regions if row["area"]]
         counts = Counter(flag for flags in graded for flag in flags if flag != UNDECIDED)
-        others = "".join(f", {flag_words((flag,))} {count}" for flag, count in counts.most_common())
+        others = "".join(f", {flag.replace('_', ' ')} {count}" for flag, count in counts.most_common())
         unsure = sum(UNDECIDED in flags for flags in graded)
         return (
             f"Of {len(self.regions)} regions of MASI {len(graded)} were graded; flagged of these: undecided "

@@ -70,8 +70,8 @@ class OutcomeProtocol(Section):
             raise ValueError("visits must hold the primary one and not the baseline")
         if self.adjudicated == "replaces" and self.endpoint != "mmasi":
             raise ValueError("adjudicated: replaces is of reads, whose endpoint is mmasi")
-        if self.high_is.keys() - self.others.keys():
-            raise ValueError("high_is must name further outcomes that others has")
+        if unknown := sorted(self.high_is.keys() - self.others.keys()):
+            raise ValueError(f"high_is to name outcomes that others has, not {', '.join(unknown)}")
         return self
 
 

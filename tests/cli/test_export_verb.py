@@ -530,6 +530,34 @@ def test_a_homogeneity_that_one_region_lacks_is_a_blank_where_others_have_it(tmp
     assert found["chin", "homogeneity"]["reason"] == "not graded"
     assert (found["", "masi"]["value"], found["", "masi"]["reason"]) == ("", "not graded: homogeneity")
     assert found["", "mmasi"]["value"] == "2"
+    (row,) = table(tmp_path / "out" / "redcap.csv")[1]
+    assert (row["mmasi"], row["not_done"]) == ("2", ""), "what has its score was done"
+
+
+def test_a_region_that_was_not_graded_has_its_own_reason(tmp_path):
+    head = "patient,visit,reader,region,area,darkness,ungradable"
+    graded = [f"P1,v1,anna,{region},1,2," for region in ("right_malar", "left_malar")]
+    export_of(tmp_path, "\n".join([head, *graded, "P1,v1,anna,forehead,1,,", "P1,v1,anna,chin,,,hidden"]))
+    found = {(row["region"], row["item"]): row for row in table(tmp_path / "out" / "long.csv")[1]}
+    assert found["forehead", "darkness"]["reason"] == "not graded"
+    assert found["chin", "darkness"]["reason"] == found["chin", "area"]["reason"] == "hidden"
+
+
+def test_the_software_s_regions_have_their_own_reasons(tmp_path):
+    """The visit has one reason, of the first region that was refused."""
+    why = {"forehead": "region_hidden", "chin": "other_view;clipped", "left_malar": "", "right_malar": ""}
+    rows = [f"P1,v1,{region},{',,' if flag else '0,0,0'},{flag}" for region, flag in why.items()]
+    regions = "\n".join(["patient,visit,region,area,darkness,homogeneity,flag", *rows])
+    (tmp_path / "regions.csv").write_text(regions + "\n")
+    told = "".join(line for line in SCORES.splitlines(keepends=True) if not line.startswith("P1,v2"))
+    (tmp_path / "scores.csv").write_text(told.replace("scored,,0.6", "not_scored,region_hidden,"))
+    done = masi("export", "--results", tmp_path, "--study", "S", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    found = {(row["region"], row["item"]): row for row in table(tmp_path / "out" / "long.csv")[1]}
+    reasons = [found[region, "area"]["reason"] for region in ("forehead", "chin", "left_malar")]
+    assert reasons == ["region_hidden", "clipped", ""]
+    assert found["", "mmasi"]["reason"] == "region_hidden"
+    assert "blanks with their reason" in " ".join(done.stdout.split())
 
 
 def test_a_time_as_spreadsheets_write_it_is_refused(tmp_path):
@@ -918,7 +946,8 @@ def test_reasons_of_regions_are_those_of_the_read(tmp_path):
     assert [(row["region"], row["item"]) for row in lost] == [
         *(("chin", "area"), ("chin", "darkness"), ("", "mmasi"))
     ]
-    assert {(row["reason"], row["comment"]) for row in lost} == {("chin: hidden", "chin: beard")}
+    assert [row["reason"] for row in lost] == ["hidden", "hidden", "chin: hidden"]
+    assert {row["comment"] for row in lost} == {"chin: beard"}
 
 
 def test_what_is_said_of_every_region_is_said_once(tmp_path):

@@ -143,7 +143,7 @@ def regions_table(headings: Sequence[str], caption: str) -> Table:
 def _scores(visit: VisitRows, bands: SeverityBands | None) -> tuple[str, str, str]:
     row = visit.score
     if row["status"] != "scored":
-        return f"not scored: {row['reason']}", "", ""
+        return f"not scored: {flag_words((row['reason'],))}", "", ""
     word = f", {bands.word(float(row['mmasi']))}" if bands and row["mmasi"] else ""
     return f"scored{word}", f"{row['mmasi']} ({row['mmasi_low']}-{row['mmasi_high']})", row["masi"]
 

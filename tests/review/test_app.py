@@ -47,10 +47,7 @@ def read_all(person, reading):
 REFUSED = {
     "status": "not_scored",
     "message": "The photo cannot be read.",
-    "regions": {
-        name: {"flag": "undecided;clipped" if name == "chin" else ""}
-        for name in (*MASI_REGIONS, "nose", "upper_lip")
-    },
+    "regions": {"chin": {"flag": "undecided;clipped;out_of_focus"}},  # of the others no photo was measured
 }
 SCORED = {"status": "scored", "mmasi": 17.3, "mmasi_low": 9.1, "mmasi_high": 24.0}
 SCORED["regions"] = {
@@ -670,8 +667,11 @@ def test_a_language_is_kept_for_a_year_and_what_has_no_other_says_so(reading_of,
     codes = read_all(anna, graded())
     page = anna.see(f"/units/{codes[0]}").text
     assert '软件未能评分。 <span lang="en">The photo cannot be read.</span>' in page
-    assert "下颏：色素判定多处不确定、过曝" in page
+    assert '下颏：色素判定多处不确定、过曝、<span lang="en">out of focus</span>' in page
     assert "第 1 次记录：anna 于" in page
+    stat = Person(app, "stat")
+    stat.browser.post("/language")
+    assert '<table class="small" lang="en">' in stat.see("/audit").text
     cora = Person(app, "cora")
     cora.browser.post("/language")
     assert "<td>裁定者</td>" in cora.see("/").text

@@ -484,6 +484,13 @@ def test_letters_on_their_way_to_a_chinese_word_are_no_comment(browser, reading)
     typing.send("Input.insertText", {"text": "你好"})
     page.wait_for_function(ALL_SENT)
     assert [one["comment"] for one in saved] == ["你好"]
+    # The next word is in the making while the answer to a grade arrives.
+    page.route("**/draft", lambda route: (page.wait_for_timeout(300), route.continue_()))
+    page.keyboard.insert_text("们")
+    typing.send("Input.imeSetComposition", {"text": "shi", "selectionStart": 3, "selectionEnd": 3})
+    page.wait_for_timeout(700)
+    assert page.locator("#comment").input_value() == "你好们shi"
+    assert page.locator("#saved").text_content() == "Saved"
 
 
 def test_without_keys_of_one_letter_none_locks_a_unit(browser, reading):

@@ -156,6 +156,11 @@ def test_what_is_doubtful_of_a_change_stands_beside_the_name_of_its_visit(change
     assert not [text for text in words if "forehead" in text]
 
 
+@pytest.mark.parametrize("flag", ["doubtful", "routes_differ", "undecided", "colours_differ"])
+def test_a_change_of_which_the_docs_say_doubtful_has_a_doubt(change, flag):
+    assert replace(change.regions["chin"], flags=("accepted", flag)).doubts == (flag,)
+
+
 def test_backwards_it_is_the_opposite(visits, change):
     back = compare_visits(*visits[::-1])
     for name in PLANTED:

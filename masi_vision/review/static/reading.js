@@ -148,7 +148,7 @@ function fill(reading) {
     for (const input of inputs(scale)) input.checked = value !== undefined && Number(input.value) === value;
   }
   why.value = reading.ungradable;
-  comment.value = reading.comment;
+  if (comment.value !== reading.comment) comment.value = reading.comment; // that would end a word in the making
   tell(null);
   ease();
   tellRoom();
@@ -218,6 +218,7 @@ let onServer = fieldsOf(state.reading); // as this page last heard
 let seen = state.turn; // the number of that save
 let behind = false; // whether the server may have more than this page has seen
 let scored = state.mmasi; // of that save
+let isComposing = false; // a word of the comment
 let elsewhere = false; // until the next change here: grades on the screen are of another page
 
 function fieldsOf(reading) {
@@ -265,6 +266,7 @@ function newest() {
 
 function showNewest() {
   const [now, before] = [newest(), fieldsOf(read())];
+  if (isComposing) now.comment = before.comment; // it is neither unsent nor on the server yet
   if (Object.entries(fieldsOf(now)).every(([name, value]) => value === before[name])) return;
   fill(now);
   elsewhere = true;
@@ -546,7 +548,11 @@ if (state.open) {
   form.addEventListener("change", changed);
   // Letters on their way to a Chinese word are no comment yet.
   comment.addEventListener("input", (event) => event.isComposing || changed());
-  comment.addEventListener("compositionend", changed);
+  comment.addEventListener("compositionstart", () => { isComposing = true; });
+  comment.addEventListener("compositionend", () => {
+    isComposing = false;
+    changed();
+  });
   document.getElementById("lock").addEventListener("click", sign);
   signing.addEventListener("click", signed);
   password.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.repeat) event.preventDefault(); });

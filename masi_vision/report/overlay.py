@@ -79,13 +79,14 @@ def draw_overlay(result: PhotoScore, visit: VisitScore | None = None) -> Picture
     plain = _enlarged(srgb8(measures.photo), window)
     codes = _scaled(measures.face.photo_codes(window), plain.shape)
     borders = {subunit: _contours(codes == subunit) for subunit in SUBUNITS}
-    counted = [subunit for subunit in SUBUNITS if not is_refused(result.regions[subunit.name.lower()])]
+    told = _told(result, visit)
+    names = {one: one.name.lower() for one in SUBUNITS}
+    counted = [one for one, name in names.items() if name in told and not is_refused(result.regions[name])]
     pigmented = _pigmented(measures, window, plain.shape) & np.isin(codes, counted)
     marked = plain.copy()
     _outline(marked, _contours(_within(borders.values(), pigmented)), _PIGMENT, 2)
     for subunit, border in borders.items():
         _outline(marked, border, _COLOURS[subunit], 2 if subunit in MASI_SUBUNITS else 1)
-    told = _told(result, visit)
     for subunit in MASI_SUBUNITS:
         if region := told.get(subunit.name.lower()):
             _label(marked, codes == subunit, region, _COLOURS[subunit])

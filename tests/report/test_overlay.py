@@ -236,11 +236,13 @@ def test_of_a_visit_with_several_views_each_picture_tells_what_the_visit_took_fr
     visit = replace(
         visit, regions={**visit.regions, "left_malar": cheek}, scores=replace(result.scores, mmasi=7.2)
     )
-    draw_overlay(result, visit)
+    front = draw_overlay(result, visit)
     assert words.count("A6 D4") == 1
     assert any(text.startswith("mMASI 7.2") and text.endswith("from several views") for text in words)
     words.clear()
-    draw_overlay(side, visit)
+    drawn = draw_overlay(side, visit)
+    pigment = [(picture[:900] == PIGMENT).all(axis=2).any() for picture in (front, drawn)]
+    assert pigment == [True, False], "it lies in the other cheek, which does not count from this side"
     assert [text for text in words if text[:2] in {f"A{grade}" for grade in range(7)}] == ["A6 D4"]
     assert "Left view: for the left malar region of the visit" in words
 

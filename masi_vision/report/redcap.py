@@ -77,7 +77,7 @@ def redcap_rows(values: Sequence[Value]) -> list[dict[str, Any]]:
         if one.text:
             reads[one.read][one.column] = one.text
         elif one.item in (NOT_DONE, "mmasi"):  # of all else the blank itself says it
-            reads[one.read].setdefault(NOT_DONE, one.reason)
+            reads[one.read][NOT_DONE] = one.reason
     return [reads[key] for key in dict.fromkeys(one.read for one in values)]
 
 

@@ -247,8 +247,7 @@ def _by_arm(counts: Mapping[str, int]) -> str:
 
 
 def _say(found: Sequence[OutcomeFigure], rules: OutcomeProtocol) -> None:
-    from masi_vision.report.figures import interval_text
-    from masi_vision.report.study import p_text
+    from masi_vision.report.figures import interval_text, p_text
     from masi_vision.stats.outcome import NOT_COMPARED, NOT_FITTED
 
     typer.echo(f"{rules.endpoint} at {rules.primary}, by {rules.baseline}, against {rules.control}:")

@@ -47,7 +47,7 @@ def report(
 ) -> int:
     """Write a study as one page: photos in and refused, quality, agreement, outcome, versions and hashes."""
     need_extra("stats", "the report")
-    from masi_vision.report.study import study_page
+    from masi_vision.report.study_page import study_page
 
     make_ready(out, _FILES, overwrite=overwrite)
     left = left_out_of(without)

@@ -134,6 +134,7 @@ def strips_of(compared: Path, scores: Rows, left_out: Collection[str]) -> list[S
     from masi_vision.report.names import FileNames
     from masi_vision.report.picture import smaller_jpeg
     from masi_vision.report.study import Strip
+    from masi_vision.visit.region import flag_words
 
     if not any((compared / PICTURES).glob(f"*{_FRONT}")):
         raise StatsError(
@@ -145,7 +146,7 @@ def strips_of(compared: Path, scores: Rows, left_out: Collection[str]) -> list[S
     for row in changes:
         lacking = series.setdefault(row.get("patient", ""), [])
         if row.get("status") == "not_compared":
-            lacking.append(f"{row['follow_up']} ({row.get('reason', '').replace('_', ' ')})")
+            lacking.append(f"{row['follow_up']} ({flag_words((row.get('reason', ''),))})")
         elif row.get("residual_front") == "":
             lacking.append(f"{row['follow_up']} (not from the front)")
     if others := series.keys() - {row["patient"] for row in scores} - {"", *left_out}:

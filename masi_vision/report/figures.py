@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
@@ -30,6 +31,7 @@ _COLUMN_IN, _LINE_IN = 0.075, 0.16  # of the small print of a figure
 _NAME_COLUMNS, _LEGEND_COLUMNS = 38, 86
 _TICK_COLUMNS = 13  # "(unscheduled" whole
 _WIDEST_IN = 16.0  # of a page's width: beyond it the print is too small to read
+_LEAST_P = Decimal("0.001")
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "masi_vision",
@@ -131,6 +133,14 @@ def interval_text(interval: Interval, endpoint: str = "mmasi") -> str:
     """A figure and its interval, as `figure_text` writes them."""
     value, low, high = (figure_text(one, endpoint) for one in interval)
     return f"{value} ({low} to {high})"
+
+
+def p_text(value: str | float) -> str:
+    """A p as it is read, rounded by the digits that a table has: 0.4175 is 0.418; "" of none."""
+    if value == "" or value != value:
+        return ""
+    p = Decimal(str(value))
+    return f"{p.quantize(_LEAST_P, ROUND_HALF_UP)}" if p >= _LEAST_P else f"< {_LEAST_P}"
 
 
 def forest_figure(rows: Sequence[tuple[str, Interval]], measure: str, endpoint: str) -> str:

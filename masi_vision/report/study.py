@@ -6,12 +6,8 @@ import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from masi_vision.config import load_settings
 from masi_vision.names import natural_key
@@ -22,33 +18,16 @@ from masi_vision.reads_table import (
     is_latest,
     is_locked,
     units_corrected,
-    ways_made,
 )
-from masi_vision.report.figures import figure_text
 from masi_vision.settings_file import read_yaml
 from masi_vision.shipped import shipped_file
-from masi_vision.version import __version__
-from masi_vision.visit.region import UNDECIDED, flags_in
+from masi_vision.visit.region import UNDECIDED, flag_words, flags_in
 
-_TEMPLATE = "study.html.jinja"
-_LEAST_P = Decimal("0.001")
 Row = Mapping[str, str]
-Item = tuple[str, str, str]
-"""Of a checklist: number, what it asks, answer."""
-NO_STANDARD = "The software does not know it; the trial's own documents say it."
-_OUTPUT = (
-    "Grades of area and darkness for four regions, mMASI with a 90 % interval; a reason where it has none."
-)
-_SHIPPED = (
-    "Trained on synthetic faces with planted pigment; the model cards and benchmarks/README.md of "
-    "masi_vision say how well it does."
-)
-_OTHER_MODELS = "The cards of these models say what they were trained on and how well they do."
 _CHINESE_STANDARD = (
     " These classes are of the score reduction index of the Chinese 2003 standard. Their cut points are "
     "unconfirmed: only copies with typing errors were found."
 )
-_OPEN = "Open source, Apache-2.0, code and models."
 _BY_SHIPPED = {
     "darkness_cut_points_od": "Darkness is graded by the cut points that masi_vision ships, provisional and "
     "fitted to no panel: it orders lesions within a study, and is not the grade that a dermatologist would "
@@ -153,7 +132,7 @@ class StudyReport:
         scored = sum(row["status"] == "scored" for row in self.scores)
         steps: list[tuple[str, int, list[tuple[str, int]]]] = [
             ("Photographs", len(self.run.get("inputs", ())), []),
-            (f"Visits{self._repeats_said}", len(self.scores), []),
+            (f"Visits{self.repeats_said}", len(self.scores), []),
             ("Visits scored by the software", scored, _in_words(refused)),
         ]
         if self.reads:
@@ -161,12 +140,13 @@ class StudyReport:
         return steps
 
     @property
-    def _repeats_said(self) -> str:
+    def repeats_said(self) -> str:
+        """That some of the visits are hidden repeats, and how many; "" where none is."""
         repeats = sum(bool(row.get("repeat_of")) for row in self.scores)
         return f", {repeats} hidden repeats among them" if repeats else ""
 
     @property
-    def _once(self) -> list[Row]:
+    def rows_once(self) -> list[Row]:
         """Scores without those of hidden repeats."""
         return [row for row in self.scores if not row.get("repeat_of")]
 
@@ -208,7 +188,7 @@ class StudyReport:
     def quality(self) -> list[tuple[str, dict[str, int]]]:
         """Of every visit, how many passed the checks of quality, with how many warnings and failures."""
         by_visit: dict[str, Counter[str]] = {}
-        for row in self._once:
+        for row in self.rows_once:
             by_visit.setdefault(row["visit"], Counter())[row.get("quality") or "not checked"] += 1
         return [
             (visit, dict(counts))
@@ -224,14 +204,14 @@ class StudyReport:
     @cached_property
     def quality_in_all(self) -> dict[str, int]:
         """The same of all visits together."""
-        return dict(Counter(row.get("quality") or "not checked" for row in self._once))
+        return dict(Counter(row.get("quality") or "not checked" for row in self.rows_once))
 
     @property
     def flags_said(self) -> str:
         """How many regions were graded, and how many of these have which flag."""
         graded = [flags_in(row["flag"]) for row in self.regions if row["area"]]
         counts = Counter(flag for flags in graded for flag in flags if flag != UNDECIDED)
-        others = "".join(f", {flag.replace('_', ' ')} {count}" for flag, count in counts.most_common())
+        others = "".join(f", {flag_words((flag,))} {count}" for flag, count in counts.most_common())
         unsure = sum(UNDECIDED in flags for flags in graded)
         return (
             f"Of {len(self.regions)} regions of MASI {len(graded)} were graded; flagged of these: undecided "
@@ -263,7 +243,7 @@ class StudyReport:
 
     def heading_of(self, analysis: str) -> str:
         """Name of an analysis; of a further outcome with its scale."""
-        name = _headline(analysis)
+        name = headline(analysis)
         if analysis not in self._others:
             return name
         low, high = self._others[analysis]
@@ -310,142 +290,12 @@ class StudyReport:
             f"takes whoever has no primary visit for unchanged.{'' if rules['endpoint'] == AMOUNT else rates}"
         )
 
-    @cached_property
-    def checklists(self) -> list[tuple[str, list[Item]]]:
-        """Items of CONSORT-AI and of DECIDE-AI that the software can answer, or say that it cannot.
 
-        References
-        ----------
-        Liu et al., Nature Medicine 26 (2020) 1364-1374. Vasey et al., Nature Medicine 28 (2022) 924-933.
-        """
-        return [("CONSORT-AI", self._consort_ai()), ("DECIDE-AI", self._decide_ai())]
-
-    def _consort_ai(self) -> list[Item]:
-        return [
-            ("5 (i)", "Which version of the algorithm", self._version),
-            ("5 (ii)", "How input was acquired and selected", NO_STANDARD),
-            ("5 (iii)", "How poor or missing input was assessed and handled", self._poor_input),
-            ("5 (iv)", "Who handled the input, with which expertise", NO_STANDARD),
-            ("5 (v)", "What the output is", _OUTPUT),
-            ("5 (vi)", "How the output contributed to decisions", self._software_shown),
-            ("19", "Results of an analysis of errors", self._agreement_said),
-            ("25 (i)", "How the algorithm can be had", _OPEN),
-        ]
-
-    def _decide_ai(self) -> list[Item]:
-        return [
-            (
-                "4a",
-                "The AI system, its version, what it was trained on, how well it does",
-                f"{self._version} {_SHIPPED if self.run.get('models') == 'shipped' else _OTHER_MODELS}",
-            ),
-            (
-                "4b",
-                "Its input, and how low quality was handled",
-                f"Photographs of faces: {self._views_said}. {self._poor_input}",
-            ),
-            ("4c", "Its output, and how it was shown", f"{_OUTPUT} {self._software_shown}"),
-            (
-                "6a",
-                "How significant errors were found",
-                "A photo that fails a check is not used, a region that fails one not graded. "
-                f"{self.flags_said} Which regions: regions.csv.",
-            ),
-            ("9a", "Patients, and what input was missing", self._missing_input),
-            ("10a", "How often users used the system", self._software_shown),
-            ("11", "Whether the system was changed during the study", self._modifications),
-            ("12", "Agreement of users and system", self._agreement_said),
-            ("13a", "Errors and malfunctions", f"{self._poor_input} Others: {NO_STANDARD.lower()}"),
-            ("17", "Whether data and code can be had", f"{_OPEN} Of the data: {NO_STANDARD.lower()}"),
-        ]
-
-    @property
-    def _version(self) -> str:
-        run = self.run
-        return (
-            f"masi_vision {run.get('version', 'unknown')}, models {run.get('models', 'unknown')}, pigment by "
-            f"{run.get('pigment_method', 'unknown')}; hashes at the end of this page."
-        )
-
-    @property
-    def _views_said(self) -> str:
-        """How many photos show which view."""
-        views = Counter(str(one.get("view", "unknown")) for one in self.run.get("inputs", ()))
-        return ", ".join(f"{count} {view}" for view, count in sorted(views.items())) or "none"
-
-    @property
-    def _poor_input(self) -> str:
-        counts = self.run.get("counts", {})
-        accepted_checks = self.run["settings"].get("quality", {}).get("accepted", ())
-        named = Counter(one.partition("@")[0] for one in accepted_checks)
-        overridden = ", ".join(f"{check} ({count})" for check, count in sorted(named.items()))
-        accepted = f" Checks overridden by name: {overridden}." if named else ""
-        return (
-            f"Checks of quality, limits in the settings below. {counts.get('visits_found', 0)} visits"
-            f"{self._repeats_said}; {counts.get('not_scored', 0)} were not scored, each with its reason."
-            f"{accepted}"
-        )
-
-    @property
-    def _missing_input(self) -> str:
-        once = self._once
-        patients = {row["patient"] for row in once} - {""}
-        known = f"{len(patients)} patients, " if patients else ""
-        lost = sum(row["status"] != "scored" for row in once)
-        return (
-            f"{known}{len(once)} visits, {lost} of them without a score; who they are: the trial's own "
-            "documents."
-        )
-
-    @property
-    def _software_shown(self) -> str:
-        """How many readers' units were graded again with the software's score in sight."""
-        if not self.reads or "stage" not in self.reads[0]:
-            return NO_STANDARD
-        second = {
-            (row["patient"], row["visit"], row["reader"])
-            for row in self.reads
-            if row.get("stage") == "with_software" and is_locked(row)
-        }
-        return (
-            f"{len(second)} second values were given after the blind read was locked, with the "
-            "software's score in sight; blind reads saw none."
-        )
-
-    @property
-    def _modifications(self) -> str:
-        """How many programs, settings and models made the scores."""
-        if len(ways := ways_made(self.scores)) <= 1:
-            return "No: one program, one set of models and one set of settings made every score."
-        return f"Yes: scores were made in {len(ways)} ways: {'; '.join(ways)}."
-
-    @property
-    def _agreement_said(self) -> str:
-        return "Agreement with the readers, above." if self.agreement else "None was made."
-
-
-def study_page(report: StudyReport) -> str:
-    """The page, with everything in it."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
-    )
-    endpoint = str(report.protocol["endpoint"]) if report.protocol else "mmasi"
-
-    def short(text: str) -> str:
-        return figure_text(float(text)) if text else ""
-
-    def of_endpoint(text: str) -> str:
-        return figure_text(float(text), endpoint) if text else ""
-
-    return environment.get_template(_TEMPLATE).render(
-        report=report,
-        version=__version__,
-        short=short,
-        of_endpoint=of_endpoint,
-        p_of=p_text,
-        headline=_headline,
-        code_of=_code_of,
-    )
+def endpoint_name(protocol: Mapping[str, Any] | None) -> str:
+    """What the outcome is measured in, as people write it."""
+    column = str(protocol["endpoint"]) if protocol else "endpoint"
+    names = {"mmasi": "mMASI", "masi": "MASI", AMOUNT: "amount of pigment (OD)"}
+    return names.get(column, column.replace("_", " "))
 
 
 def _shipped_classes() -> Any:
@@ -455,30 +305,9 @@ def _shipped_classes() -> Any:
 
 def _in_words(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
     """How often each reason was given; what stands for it in the tables, as words."""
-    return sorted((reason.replace("_", " "), count) for reason, count in reasons.items())
+    return sorted((flag_words((reason,)), count) for reason, count in reasons.items())
 
 
-def endpoint_name(protocol: Mapping[str, Any] | None) -> str:
-    """What the outcome is measured in, as people write it."""
-    column = str(protocol["endpoint"]) if protocol else "endpoint"
-    names = {"mmasi": "mMASI", "masi": "MASI", AMOUNT: "amount of pigment (OD)"}
-    return names.get(column, column.replace("_", " "))
-
-
-def _code_of(made: Mapping[str, Any]) -> str:
-    """Which state of the code, where what it made tells."""
-    code = made.get("code_sha256")
-    return f", code {str(code)[:12]}" if code else ""
-
-
-def _headline(text: str) -> str:
+def headline(text: str) -> str:
     """With a capital letter, the others as they are."""
     return text[:1].upper() + text[1:]
-
-
-def p_text(value: str | float) -> str:
-    """A p as it is read, rounded by the digits that a table has: 0.4175 is 0.418; "" of none."""
-    if value == "" or value != value:
-        return ""
-    p = Decimal(str(value))
-    return f"{p.quantize(_LEAST_P, ROUND_HALF_UP)}" if p >= _LEAST_P else f"< {_LEAST_P}"

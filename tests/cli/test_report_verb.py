@@ -394,7 +394,7 @@ def test_flags_are_counted_of_masi_s_regions_of_those_whom_the_page_is_of(study,
     shown = ["report", results, "--scores", opened, "--without", left, "--out", tmp_path / "report"]
     done = masi(*shown)
     assert done.exit_code == 0, done.output
-    said = "Of 356 regions of MASI 1 were graded; flagged of these: undecided 1, disagreement 1."
+    said = "Of 356 regions of MASI 1 were graded; flagged of these: undecided 1, second opinion differs 1."
     assert said in (tmp_path / "report" / "report.html").read_text()
     write_rows(results / "regions.csv", regions[:-1])
     done = masi(*shown, "--overwrite")

@@ -15,13 +15,16 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from masi_vision.config import load_settings
+from masi_vision.report.checklist import NO_STANDARD, checklists
 from masi_vision.report.figures import (
     bland_altman_figure,
     distribution_figure,
     forest_figure,
+    p_text,
     trajectories_figure,
 )
-from masi_vision.report.study import NO_STANDARD, Drawing, Strip, StudyReport, p_text, study_page
+from masi_vision.report.study import Drawing, Strip, StudyReport
+from masi_vision.report.study_page import study_page
 
 RUN = {
     "version": "9.9.9",
@@ -42,7 +45,7 @@ def score(patient, visit, mmasi="3.0", reason="", quality="pass"):
     return row | {"mmasi": mmasi, "quality": quality}
 
 
-SCORES = [score("P1", "v1"), score("P1", "v2", quality="warn"), score("P2", "v1", "", "uneven_light", "fail")]
+SCORES = [score("P1", "v1"), score("P1", "v2", quality="warn"), score("P2", "v1", "", "clipped", "fail")]
 
 AGREED = {"topic": "readers", "between": "A, B", "measure": "ICC(2,1)", "units": "9"}
 AGREED |= {"value": "0.8371", "low": "0.7", "high": "0.9"}
@@ -63,7 +66,7 @@ def test_the_flow_counts_what_was_lost_at_each_step_and_why():
     ]
     flow = {name: (count, lost) for name, count, lost in StudyReport("T", RUN, SCORES, reads).flow}
     assert flow["Photographs"] == (7, [])
-    assert flow["Visits scored by the software"] == (2, [("uneven light", 1)])
+    assert flow["Visits scored by the software"] == (2, [("burnt out", 1)])
     (said,) = [name for name in flow if name.startswith("Blind reads with grades, of 3 visits")]
     assert flow[said] == (1, [("out of focus", 1), ("read yet", 1)])
 
@@ -72,7 +75,7 @@ def test_hidden_repeats_are_said_to_be_no_visits_of_their_own():
     again = SCORES[0] | {"repeat_of": "AA"}
     report = StudyReport("T", RUN, [*SCORES, again])
     assert [name for name, _, _ in report.flow][1] == "Visits, 1 hidden repeats among them"
-    (said,) = [answer for item, _, answer in report.checklists[1][1] if item == "9a"]
+    (said,) = [answer for item, _, answer in checklists(report)[1][1] if item == "9a"]
     assert said.startswith("2 patients, 3 visits")
 
 
@@ -87,7 +90,7 @@ def test_a_read_with_a_row_for_each_region_is_one_read():
 def test_what_the_tables_do_not_tell_is_not_said():
     views = RUN | {"inputs": [{"view": "front"}, {"view": "front"}, {"view": "left"}]}
     reads = [{name: value for name, value in read("P1").items() if name != "stage"}]
-    consort, decide = (items for _, items in StudyReport("T", views, SCORES, reads).checklists)
+    consort, decide = (items for _, items in checklists(StudyReport("T", views, SCORES, reads)))
     answers = {item: answer for item, _, answer in decide}
     assert answers["4b"].startswith("Photographs of faces: 2 front, 1 left.")
     assert answers["10a"] == {item: answer for item, _, answer in consort}["5 (vi)"] == NO_STANDARD
@@ -119,9 +122,10 @@ def test_regions_are_counted_by_flag_and_undecided_is_told_even_where_none_is():
     rows = [*map(region, flags), region("region_hidden", "")]
     report = StudyReport("T", RUN, SCORES, drawings=[Drawing("distribution", "T", "W", "")], regions=rows)
     counted = (
-        "Of 5 regions of MASI 4 were graded; flagged of these: undecided 1, disagreement 2, views differ 1."
+        "Of 5 regions of MASI 4 were graded; flagged of these: undecided 1, second opinion differs 2, "
+        "views differ 1."
     )
-    (asked,) = [answer for item, _, answer in report.checklists[1][1] if item == "6a"]
+    (asked,) = [answer for item, _, answer in checklists(report)[1][1] if item == "6a"]
     assert counted in asked
     assert study_page(report).count(counted) == 2
     assert "undecided 0." in StudyReport("T", RUN, SCORES, regions=[region()]).flags_said
@@ -200,7 +204,7 @@ def test_the_checklists_answer_from_the_run_and_say_what_only_the_trial_knows():
     }
     shown = [read("P1"), read("P1", stage="with_software")]
     report = StudyReport("T", RUN | {"settings": accepted}, SCORES, shown, [AGREED])
-    lists = {name: {item: answer for item, _, answer in items} for name, items in report.checklists}
+    lists = {name: {item: answer for item, _, answer in items} for name, items in checklists(report)}
     poor = lists["CONSORT-AI"]["5 (iii)"]
     assert "3 visits; 1 were not scored" in poor
     assert (
@@ -218,7 +222,7 @@ def test_the_checklists_answer_from_the_run_and_say_what_only_the_trial_knows():
 
 def test_scores_by_two_programs_are_a_change_during_the_study():
     mixed = [SCORES[0] | {"version": "1.0", "settings_sha256": "aa", "models_sha256": "bb"}, *SCORES[1:]]
-    (_, items) = StudyReport("T", RUN, mixed).checklists[1]
+    (_, items) = checklists(StudyReport("T", RUN, mixed))[1]
     (said,) = [answer for item, _, answer in items if item == "11"]
     assert said.startswith("Yes: scores were made in 2 ways")
     assert "1 by masi_vision 1.0, settings aa, models bb" in said

@@ -20,6 +20,7 @@ Mask = npt.NDArray[np.bool_]
 Rule = Callable[[Pixels, Mask], Mask]
 
 _LEAST_PX = 30
+_STEPS_PER_L = 2.55  # of lightness in 8 bits, in which the public rules have their limits
 # Absorbance of melanin and haemoglobin in red, green and blue by which peers tell them apart.
 _MELANIN = np.array([0.0246, 0.0316, 0.0394])
 _HAEMOGLOBIN = np.array([0.0193, 0.0755, 0.0666])
@@ -153,6 +154,47 @@ def background_subtraction(picture: Pixels, region: Mask) -> Mask:
     return region & (lightness < over / np.maximum(under, 1e-6) - 2.5)
 
 
+def lab_deviation(picture: Pixels, region: Mask) -> Mask:
+    """Browner or darker than the region's mean skin, and no shadow (ACHASNYK/pigmentation-spot-detector).
+
+    b* by more than 3, or darker by 6 of 255 and not less brown by 2, or b* by 2 and darker by 3 of 255. Its
+    limit on size, which lets through single spots alone, is left out: it would refuse every melasma.
+    """
+    lab = rgb2lab(picture)
+    mean = lab[region].mean(axis=0)
+    darker, browner = (mean[0] - lab[..., 0]) * _STEPS_PER_L, lab[..., 2] - mean[2]
+    return region & ((browner > 3) | ((darker > 6) & (browner > -2)) | ((browner > 2) & (darker > 3)))
+
+
+def adaptive_lightness(picture: Pixels, region: Mask) -> Mask:
+    """Darker by 3 of 255 than the Gaussian mean around, of a weighted lightness.
+
+    Kim-Min-Jong/detect-pigmentation-and-scoring: 0.75 L + L (mean of L - grey) / (2 mean of L), with grey of
+    L, a and b as if they were red, green and blue, after a median of 19 px; the window 101 px, both at a
+    region about 260 px wide. Its removal of shadows, which changes the colours of everything darker than the
+    mean, is left out.
+    """
+    width = float(np.ptp(np.nonzero(region)[1])) + 1
+    lab = cv2.cvtColor(cv2.medianBlur(picture, _odd(19 * width / 260)), cv2.COLOR_RGB2LAB).astype(np.float32)
+    lightness, mean = lab[..., 0], lab[..., 0][region].mean()
+    grey = lab @ np.array([0.299, 0.587, 0.114], np.float32)
+    weighed = 0.75 * lightness + lightness * (mean - grey) / (2 * mean)
+    side = _odd(101 * width / 260)
+    weight = region.astype(np.float32)
+    over, under = (cv2.GaussianBlur(layer, (side, side), 0) for layer in (weighed * weight, weight))
+    return region & (weighed < over / np.maximum(under, 1e-6) - 3)
+
+
+def colour_difference(picture: Pixels, region: Mask) -> Mask:
+    """More than 8 from the region's median colour, L of 255 (suralal/benotia-skin-analysisi)."""
+    lab = rgb2lab(picture) * (_STEPS_PER_L, 1, 1)
+    return region & (np.linalg.norm(lab - np.median(lab[region], axis=0), axis=-1) > 8)
+
+
+def _odd(size: float) -> int:
+    return 2 * max(1, round((size - 1) / 2)) + 1
+
+
 def _density(picture: Pixels) -> npt.NDArray[np.float64]:
     coded = picture / 255.0
     linear = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
@@ -169,6 +211,9 @@ RULES: dict[str, Rule] = {
     "k-means": k_means,
     "mean less 1.5 spreads": mean_less_spread,
     "background subtraction": background_subtraction,
+    "browner or darker than the mean": lab_deviation,
+    "adaptive threshold": adaptive_lightness,
+    "colour difference": colour_difference,
 }
 
 

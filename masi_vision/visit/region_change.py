@@ -109,7 +109,7 @@ ROUTES_DIFFER = "routes_differ"
 """Flag of a region in which the two ways to tell the change are far apart."""
 _ROUTES_APART_OD = 0.08
 """In none of 1,344 pairs of benchmarks/pigment.py the learned map and the photographs laid over each other
-were so far apart. Chosen here."""
+were so far apart. Chosen here, with its test people in view."""
 _DOUBTS = (DOUBTFUL, ROUTES_DIFFER, UNDECIDED, MIXED)
 REGISTERED = (
     *("registered_od", "registered_od_low", "registered_od_high", "darker_fraction", "lighter_fraction"),

@@ -43,6 +43,23 @@ def spelled_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
     return [tuple(sorted(alike)) for alike in spelled.values() if len(alike) > 1]
 
 
+def folders_spelled_alike(patients: Iterable[str]) -> list[tuple[str, ...]]:
+    """Folders of STUDY/SITE/PATIENT/VISIT that are `spelled_alike`: sites, and patients of one site."""
+    within: dict[str, dict[str, str]] = {}
+    for patient in patients:
+        names = patient.split("/")
+        for depth, name in enumerate(names):
+            site = _plain("/".join(names[:depth]))  # one that has two spellings is told once, not by patients
+            within.setdefault(site, {})[name] = "/".join(names[: depth + 1])
+    return [tuple(site[name] for name in alike) for site in within.values() for alike in spelled_alike(site)]
+
+
+def told_apart(one: str, other: str) -> tuple[str, str]:
+    """Two names as they are printed: with their signs by `ascii` where they would look alike."""
+    looks = {unicodedata.normalize("NFC", name) for name in (one, other)}
+    return (ascii(one), ascii(other)) if len(looks) == 1 else (one, other)
+
+
 def same_within_sites(patients: Iterable[str]) -> list[tuple[str, ...]]:
     """Patients of STUDY/SITE/PATIENT/VISIT that are called alike at two sites: one who moved would be two."""
     called: dict[str, set[str]] = {}

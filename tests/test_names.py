@@ -2,7 +2,13 @@
 
 import pytest
 
-from masi_vision.names import same_within_sites, spelled_alike, without_zeros
+from masi_vision.names import (
+    folders_spelled_alike,
+    same_within_sites,
+    spelled_alike,
+    told_apart,
+    without_zeros,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,3 +31,17 @@ def test_patients_called_alike_at_two_sites_may_be_one_who_moved():
     names = ["south/P06", "north/P06", "north/P07", "south/P08", "P09", "a/b/p09", "south/P06"]
     assert same_within_sites(names) == [("a/b/p09", "P09"), ("north/P06", "south/P06")]
     assert same_within_sites(["P06", "P07", "north/P08", "P08/P06/north"]) == []
+
+
+def test_a_centre_in_two_spellings_is_told_once_and_a_patient_within_one_centre():
+    composed, decomposed = "Orl\u00e9ans", "Orle\u0301ans"
+    assert folders_spelled_alike([f"{composed}/001", f"{decomposed}/001", f"{decomposed}/002"]) == [
+        (decomposed, composed)
+    ]
+    patients = ["south/P 06", "south/p06", "north/p06", "P06"]
+    assert folders_spelled_alike(patients) == [("south/P 06", "south/p06")]
+
+
+def test_names_that_look_alike_in_print_are_told_apart_by_their_signs():
+    assert told_apart("Orl\u00e9ans", "Orle\u0301ans") == (r"'Orl\xe9ans'", r"'Orle\u0301ans'")
+    assert told_apart("porto", "Porto") == ("porto", "Porto")

@@ -25,6 +25,7 @@ from masi_vision.names import VIEWS, natural_key, place_of
 from masi_vision.report.pictures import Pictures
 from masi_vision.report.tables import RunFacts, RunState, models_hash
 from masi_vision.report.versions import library_versions
+from masi_vision.visit.folder import spelled_in_two_ways
 from masi_vision.visit.models import Models
 from masi_vision.visit.score import provenance_of
 from masi_vision.visit.since_first import same_files
@@ -32,6 +33,8 @@ from masi_vision.written import writing
 
 _SAMPLE = 50  # photos that are looked for before a study counts as gone
 _VANISHED = "is not in the study any more. What was found there stays in the ledger, not in the tables."
+_ALL: Place = ("", "")
+"""Stands for the study where a remark is on no visit alone."""
 _LEAST_STUDY = 5  # visits from which on it is no chance that every photo is another
 
 
@@ -434,6 +437,7 @@ class _Pass:
         self.photos = 0
         self.remarks = [((one.patient, one.visit), remark) for one in plan.visits for remark in one.remarks]
         self.remarks += [(place, _VANISHED) for place in plan.vanished]
+        self.remarks += [(_ALL, one) for one in spelled_in_two_ways(plan.places)]
         self.again = {place: why.words for place, (_, why) in plan.jobs.items() if why.kind != "new"}
         self.again |= {place: f"nothing to score any more: {why}" for place, why in plan.lost.items()}
         self.started, self._clock = datetime.now(UTC), time.monotonic()

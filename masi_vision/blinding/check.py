@@ -27,10 +27,12 @@ from masi_vision.blinding.coded_set import (
 )
 from masi_vision.blinding.key import CodedUnit, Key
 from masi_vision.blinding.order import ALPHABET, CODE_LENGTH, is_of_codes
+from masi_vision.blinding.originals import copied
 from masi_vision.blinding.photo import leaks_of
 from masi_vision.errors import BlindingError
 from masi_vision.names import VIEWS, natural_key
 from masi_vision.version import __version__
+from masi_vision.visit.folder import spelled_in_two_ways
 
 _CODE = rf"[{ALPHABET}]{{{CODE_LENGTH}}}"
 _NAME = re.compile(rf"{_CODE}/(?:{'|'.join(VIEWS)})\.(?:jpg|png)")
@@ -71,6 +73,16 @@ def problems_of(folder: Path, key: Key | None = None) -> list[str]:
     if key is not None:
         found += [*_unbound(folder, contents, key), *_names(folder, key), *_chance(folder, key)]
     return found
+
+
+def warnings_of(folder: Path, key: Key) -> list[str]:
+    """What is no leak, and should be mended in the study before it is coded again, a sentence each."""
+    remedy = (
+        "Copy them from the camera again, and code the study anew; where readers have begun, see "
+        "--corrections of masi unblind."
+    )
+    places = [(unit.patient, unit.visit) for unit in key.units]
+    return [*tells_visits(folder, key), *copied(key, remedy), *spelled_in_two_ways(places)]
 
 
 def tells_visits(folder: Path, key: Key) -> list[str]:

@@ -12,8 +12,10 @@ from masi_vision.batch.job import sha256_of
 from masi_vision.batch.study import StudyVisit
 from masi_vision.blinding.key import Key
 from masi_vision.errors import PhotoUnreadable
-from masi_vision.names import View, place_of
+from masi_vision.names import View, natural_key, place_of
 from masi_vision.photo import read_photo
+from masi_vision.reads_table import is_not_counted
+from masi_vision.visit.since_first import copies
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,22 @@ def _is_photo(address: str) -> bool:
     except (PhotoUnreadable, OSError):
         return False
     return True
+
+
+def copied(key: Key, remedy: str) -> list[str]:
+    """Say which originals are one file, a sentence each: behind their codes nobody can see it any more.
+
+    Notes
+    -----
+    Hidden repeats are copies by intent. In a corrected key, what is not to be counted is none.
+    """
+    photos = [
+        (place_of(unit.patient, unit.visit, view), sha256)
+        for unit in key.units
+        if unit.repeat_of is None and not is_not_counted(unit.patient)
+        for view, sha256 in unit.photos.items()
+    ]
+    return copies(sorted(photos, key=lambda photo: natural_key(photo[0])), remedy)
 
 
 def originals_sha256(key: Key) -> str:

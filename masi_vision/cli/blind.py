@@ -61,7 +61,7 @@ def make(
     """Copy every visit under a code, without metadata, with hidden repeats; seal who is behind the codes."""
     from masi_vision.batch.address import is_remote, local_path
     from masi_vision.batch.study import visits_of
-    from masi_vision.blinding.check import problems_of, tells_visits
+    from masi_vision.blinding.check import problems_of, warnings_of
     from masi_vision.blinding.coded_set import CodingPlan, coding
     from masi_vision.blinding.journal import read_journal
     from masi_vision.blinding.key import check_passphrase, sealed
@@ -94,7 +94,7 @@ def make(
     if found:
         noted(key, "found the set not clean", "checked what was coded")
         raise OutputError(f"The set is not clean: {found[0]} {_taken_away(out, key)}")
-    told = tells_visits(out, made)
+    told = warnings_of(out, made)
     _warn(told)
     repeated = sum(unit.repeat_of is not None for unit in made.units)
     typer.echo(
@@ -206,7 +206,7 @@ def check(
     passphrase_file: PassphraseFile = None,
 ) -> int:
     """Look for every leak that is known, and whether set and study are those that the key was sealed with."""
-    from masi_vision.blinding.check import problems_of, tells_visits
+    from masi_vision.blinding.check import problems_of, warnings_of
     from masi_vision.blinding.coded_set import read_contents
     from masi_vision.blinding.key import opened
 
@@ -233,7 +233,7 @@ def check(
         else " Not known: whether the photos are those that were coded; the key is of a version that kept no "
         "hashes of them."
     )
-    code = _said(contents, found, [] if found else tells_visits(folder, opened_key), unknown, key)
+    code = _said(contents, found, [] if found else warnings_of(folder, opened_key), unknown, key)
     code = max(code, _said_of_study(others, added)) if study is not None else code
     tell_end(key, end)
     return code

@@ -277,7 +277,7 @@ def _not_scored(summary: Summary) -> list[tuple[Place, str]]:
 
 
 def _remarks(summary: Summary) -> list[tuple[Place, str]]:
-    return [(place, f"{place_of(*place)}: {remark}") for place, remark in summary.remarks]
+    return [(place, ": ".join(filter(None, (place_of(*place), one)))) for place, one in summary.remarks]
 
 
 def _lacking(summary: Summary) -> list[tuple[Place, str]]:

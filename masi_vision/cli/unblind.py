@@ -95,6 +95,7 @@ def unblind(
     _write(texts, out, earlier)
     typer.echo(f"{len(tables)} tables and {CODING} in {out}. Noted in {journal_of(key).name}.")
     _say_corrected(changes, opened_key, is_allocated=arms is not None)
+    _say_copied(opened_key, changes)
     tell_end(key, end)
     return DONE
 
@@ -148,6 +149,16 @@ def _say_corrected(changes: Mapping[Place, Correction], key: Key, *, is_allocate
             "Expected it of who has no photo but those that were filed wrong. Look for a misspelt name.",
             err=True,
         )
+
+
+def _say_copied(key: Key, changes: Mapping[Place, Correction]) -> None:
+    """Say which photos stand in the tables as those of two places, for all that was corrected."""
+    from masi_vision.blinding.correction import corrected
+    from masi_vision.blinding.originals import copied
+
+    remedy = "Find out whose it is, and break the code again with --corrections: the others do not count."
+    for one in copied(corrected(key, changes), remedy):
+        typer.echo(f"Warning: {one}", err=True)
 
 
 def _say_other_corrections(key: Path, opened_key: Key, content: bytes | None) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +22,15 @@ from typing import Protocol
 
 from masi_vision.config import ViewSettings
 from masi_vision.errors import NotScorable, reason_of
-from masi_vision.names import VIEWS, View, folded, natural_key
+from masi_vision.names import (
+    VIEWS,
+    View,
+    folded,
+    folders_spelled_alike,
+    natural_key,
+    spelled_alike,
+    told_apart,
+)
 from masi_vision.photo import printable_name
 from masi_vision.photo.formats import RAW_SUFFIXES
 
@@ -132,6 +140,18 @@ def files_in(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         yield from (Path(where, name).relative_to(folder) for name in files)
+
+
+def spelled_in_two_ways(places: Collection[tuple[str, str]]) -> list[str]:
+    """Say which sites, patients and visits are spelled in two ways, of the patient and visit of each."""
+    patients, visits = ([place[at] for place in places] for at in (0, 1))
+    return [
+        "{} and {}".format(*told_apart(first, other))
+        + " differ in case, width, blanks or how an accent is written alone, and count as two. Expected one "
+        "spelling of each site, patient and visit. Rename one."
+        for first, *others in [*folders_spelled_alike(patients), *spelled_alike(visits)]
+        for other in others
+    ]
 
 
 def is_photo(file: Path) -> bool:

@@ -129,11 +129,12 @@ def _moment(text: str | None) -> datetime | None:
         return None
 
 
-def copies(photos: Iterable[tuple[str, str | None]]) -> list[str]:
+def copies(
+    photos: Iterable[tuple[str, str | None]], remedy: str = "Copy them from the camera again."
+) -> list[str]:
     """Say which photos of a study are one file, of places (PATIENT/VISIT/VIEW) and their SHA-256."""
     return [
-        f"{', '.join(same)} are one and the same file. Expected a photo of each. Copy them from the camera "
-        "again."
+        f"{', '.join(same)} are one and the same file. Expected a photo of each. {remedy}"
         for same in same_files(photos)
     ]
 

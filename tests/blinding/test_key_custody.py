@@ -401,6 +401,73 @@ def test_what_was_coded_and_lies_elsewhere_now_is_told_by_both_places(trial):
     assert logged(trial)[-1]["added"] == 3
 
 
+def coded_with_copies(study, folder):
+    """A study in which a visit was sent twice, and a visit of another patient was copied."""
+    once, twice = (study / PATIENTS[0] / visit / "front.png" for visit in VISITS)
+    shutil.copy(once, twice)
+    shutil.copytree(study / PATIENTS[1] / VISITS[1], study / "Dahl-04" / VISITS[1])
+    return masi(
+        *("blind", study, "--out", folder / "set", "--key", folder / "safe" / "key", "--reader", "anna"),
+        *("--passphrase-file", folder / "passphrase", "--repeats", "1"),
+    )
+
+
+def test_photos_that_are_one_file_are_told_before_nobody_can_see_it_any_more(made, tmp_path):
+    """Hidden repeats are copies by intent."""
+    shutil.copytree(made / "study", tmp_path / "study")
+    (tmp_path / "passphrase").write_text(PASSPHRASE)
+    (tmp_path / "study" / "/".join(DAMAGED)).with_suffix(".png").unlink()  # that alone gives the code 1
+    coded = coded_with_copies(tmp_path / "study", tmp_path)
+    check = checked(tmp_path)
+    places = [
+        [f"{PATIENTS[0]}/{visit}/front" for visit in VISITS],
+        *([f"{one}/{VISITS[1]}/{view}" for one in (PATIENTS[1], "Dahl-04")] for view in ("front", "left")),
+    ]
+    for done in (coded, check):
+        assert done.exit_code == 1, done.output
+        assert done.stderr.count("Warning:") == 3
+        for pair in places:
+            words = "are one and the same file. Expected a photo of each."
+            assert f"Warning: {', '.join(pair)} {words}" in said(done)
+    assert "Clean but for what was warned of" in said(check)
+    opened_tables = unblinded(tmp_path)
+    assert opened_tables.exit_code == 0, opened_tables.output
+    assert opened_tables.stderr.count("one and the same file") == 3
+
+
+def test_copies_are_not_told_once_all_but_one_do_not_count(made, tmp_path):
+    shutil.copytree(made / "study", tmp_path / "study")
+    (tmp_path / "passphrase").write_text(PASSPHRASE)
+    coded_with_copies(tmp_path / "study", tmp_path)
+    rows = [(PATIENTS[0], VISITS[1]), ("Dahl-04", VISITS[1])]
+    text = "".join(f"{patient},{visit},,,sent twice\n" for patient, visit in rows)
+    head = "patient,visit,correct_patient,correct_visit,reason\n"
+    (tmp_path / "corrections.csv").write_text(head + text)
+    done = unblinded(tmp_path, "--corrections", tmp_path / "corrections.csv")
+    assert done.exit_code == 0, done.output
+    assert "one and the same file" not in said(done)
+
+
+def test_two_spellings_of_a_centre_are_told_before_they_are_coded_as_two(tmp_path):
+    composed, decomposed = "Orl\u00e9ans", "Orle\u0301ans"
+    write_noise_study(tmp_path, ("P1", "P2"), VISITS, ("front",), ("P1", VISITS[0], "left"))
+    rows = [
+        f"{patient},{visit},front,{folder}/{visit}/front.png\n"
+        for patient, folder in ((f"{composed}/001", "P1"), (f"{decomposed}/002", "P2"))
+        for visit in VISITS
+    ]
+    (tmp_path / "study.csv").write_text("".join(["patient,visit,view,path\n", *rows]), encoding="utf-8")
+    (tmp_path / "passphrase").write_text(PASSPHRASE)
+    coded = masi(
+        *("blind", tmp_path / "study.csv", "--out", tmp_path / "set", "--key", tmp_path / "safe" / "key"),
+        *("--passphrase-file", tmp_path / "passphrase"),
+    )
+    for done in (coded, checked(tmp_path)):
+        assert done.exit_code == 1, done.output
+        assert r"Warning: 'Orle\u0301ans' and 'Orl\xe9ans' differ in case, width, blanks" in said(done)
+        assert done.stderr.count("Warning:") == 1
+
+
 def as_told(visits, key):
     return [str(one) for one in added(visits, key)]
 

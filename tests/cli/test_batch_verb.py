@@ -72,6 +72,17 @@ def test_a_photo_that_is_another_visit_s_is_told(two_visits, tmp_path):
     assert len(json.loads((tmp_path / "out" / "run.json").read_text())["remarks"]) == 1
 
 
+def test_a_centre_that_is_spelled_in_two_ways_is_told(two_visits, tmp_path):
+    study = tmp_path / "study"
+    for name, visit in (("Porto 1", "visit-1"), ("Porto1", "visit-2")):
+        shutil.copytree(two_visits / "P01" / visit, study / name / "001" / visit)
+    done = masi("batch", study, "--out", tmp_path / "out")
+    words = "Porto 1 and Porto1 differ in case, width, blanks"
+    assert f"Remarks: {words}" in " ".join(done.stdout.split())
+    (remark,) = json.loads((tmp_path / "out" / "run.json").read_text())["remarks"]
+    assert remark["remark"].startswith(words)
+
+
 def test_results_beside_the_photos_of_a_manifest_are_refused_before_anything_is_written(two_visits, tmp_path):
     study = shutil.copytree(two_visits, tmp_path / "study")
     (tmp_path / "link").symlink_to(study)

@@ -37,8 +37,8 @@ from masi_vision.report.names import FileNames
 from masi_vision.report.picture import jpeg
 from masi_vision.report.tables import RUN_JSON, run_record, visit_rows
 from masi_vision.scale import MASI_REGIONS
-from masi_vision.visit.compare import VisitChange, compare_visits
-from masi_vision.visit.folder import VisitFiles, find_visits, has_own_folder
+from masi_vision.visit.compare import VisitChange, compare_visits, photos_of, without_copies
+from masi_vision.visit.folder import VisitFiles, find_visits, has_own_folder, spelled_in_two_ways
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.region import flag_words
 from masi_vision.visit.since_first import copies
@@ -91,9 +91,11 @@ class ChangeBook(Book):
         super().__init__(order, models, sum(len(one.visits) for one in found.series))
         self.changes: list[VisitChange] = []
         self.remarks, self.passed_over = list(found.remarks), found.passed_over
+        self.copies: list[str] = []
 
     def write(self) -> None:
         """Write what was done so far."""
+        self._tell_copies()
         out, changes = self.order.out, self.changes
         regions = [row for change in changes for row in region_change_rows(change)]
         write_file(out / CHANGES_CSV, csv_text(CHANGE_COLUMNS, [change_row(change) for change in changes]))
@@ -105,6 +107,13 @@ class ChangeBook(Book):
         record = run_record(self.facts(), self.visits) | {"comparisons": counts}
         write_file(out / RUN_JSON, json_text(record))
 
+    def _tell_copies(self) -> None:
+        """Tell which photos are one file, which is known at the end: of these no change is told."""
+        photos = photos_of(self.changes).items()
+        self.copies = copies((place_of(*place), sha256) for place, sha256 in photos)
+        self.remarks += self.copies
+        self.changes = without_copies(self.changes)
+
 
 def compare_and_show(order: ChangeOrder) -> int:
     """Compare, show the table, and give the exit code."""
@@ -113,7 +122,8 @@ def compare_and_show(order: ChangeOrder) -> int:
     _show(book, order)
     if book.state == "interrupted":
         return STOPPED
-    whole = not book.passed_over and all(change.status == "compared" for change in book.changes)
+    compared = all(change.status == "compared" for change in book.changes)
+    whole = compared and not book.passed_over and not book.copies
     return DONE if whole else SOME_NOT_SCORED
 
 
@@ -138,13 +148,6 @@ def compare_all(order: ChangeOrder, progress: Told = lambda done, found: None) -
                 book.changes.append(_light(change))
                 drawn += [change] * order.pictures
             _write_pictures(drawn, order.out, names.of(one.patient or "visits", ""))
-        seen = {
-            place_of(visit.patient, visit.visit, photo.view): photo.photo_sha256
-            for change in book.changes
-            for visit in (change.baseline, change.follow_up)
-            for photo in visit.photos
-        }
-        book.remarks += copies(seen.items())
     return book
 
 
@@ -176,6 +179,7 @@ def find_series(paths: Sequence[Path], words: ViewSettings, baseline: str | None
             )
         patients[""] = found
     else:
+        remarks += spelled_in_two_ways([(files.patient, files.visit) for files in found])
         for files in found:
             if files.patient and has_own_folder(files):
                 patients.setdefault(files.patient, []).append(files)

@@ -7,7 +7,7 @@ and the change is taken twice: as the difference of two measures, and from one p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from os import PathLike
 from typing import Any, Literal
@@ -47,10 +47,12 @@ from masi_vision.visit.score import (
     usable_models,
     usable_settings,
 )
-from masi_vision.visit.since_first import came_before
+from masi_vision.visit.since_first import came_before, same_files
 
 Change = tuple[float | None, float | None, float | None]
 """A change and the ends of its 90 % interval; None where nothing is told of it."""
+Place = tuple[str, str, View]
+"""Patient, visit and view of a photo."""
 _UNKNOWN: Change = (None, None, None)
 _WEIGHTS = [REGION_TENTHS[name] for name in MASI_REGIONS]
 
@@ -207,6 +209,52 @@ def compare_visits(
         amount_change_od_high=amount[2],
         residual_fraction=residuals,
         views=views,
+    )
+
+
+def without_copies(changes: Sequence[VisitChange]) -> list[VisitChange]:
+    """The comparisons of a study, without a change where nobody knows of which visit a photo is.
+
+    Parameters
+    ----------
+    changes : sequence of VisitChange
+        Of all patients. A follow-up that is its own baseline's file says so already, see `compare_visits`.
+    """
+    groups = same_files(photos_of(changes).items())
+    return [_without_copies(change, groups) for change in changes]
+
+
+def photos_of(changes: Sequence[VisitChange]) -> dict[Place, str | None]:
+    """SHA-256 of every photo that was compared."""
+    return {
+        (visit.patient, visit.visit, photo.view): photo.photo_sha256
+        for change in changes
+        for visit in (change.baseline, change.follow_up)
+        for photo in visit.photos
+    }
+
+
+def _without_copies(change: VisitChange, groups: Sequence[Sequence[Place]]) -> VisitChange:
+    """A comparison as it was, or without its change where a photo of it is that of a visit beside the two."""
+    own = {(visit.patient, visit.visit) for visit in (change.baseline, change.follow_up)}
+    elsewhere = [same for same in groups if 0 < sum(place[:2] in own for place in same) < len(same)]
+    if not elsewhere:
+        return change
+    named = "; ".join(", ".join(place_of(*place) for place in same) for same in elsewhere)
+    why = (
+        f"One and the same file: {named}. Expected a photo of each; of which visit it is nobody knows, and "
+        "no change of the mMASI or the amount is told. Copy them from the camera again, or take the visits "
+        "out that it is not of."
+    )
+    return replace(
+        change,
+        message=" ".join(filter(None, (change.message, why))),
+        mmasi_change=None,
+        mmasi_change_low=None,
+        mmasi_change_high=None,
+        amount_change_od=None,
+        amount_change_od_low=None,
+        amount_change_od_high=None,
     )
 
 

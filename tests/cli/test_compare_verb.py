@@ -13,8 +13,10 @@ from masi_vision.cli.changes import find_series
 from masi_vision.config import load_settings
 from masi_vision.errors import OutputError
 from masi_vision.face.atlas import SUBUNITS
+from masi_vision.reads_table import AMOUNT
 from masi_vision.report.change import CHANGE_COLUMNS, REGION_CHANGE_COLUMNS
 from masi_vision.report.tables import run_of, why_cut_short
+from masi_vision.stats.courses import courses_of
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -113,6 +115,39 @@ def test_a_file_that_stands_at_two_visits_is_told_wherever_they_are(results, dem
     done = masi("compare", study, "--out", tmp_path / "out", "--no-pictures")
     said = " ".join(done.output.split())
     assert "A/visit-1/front, B/visit-2/front are one and the same file." in said
+    assert done.exit_code == 1
+    _, rows = table(tmp_path / "out" / "changes.csv")
+    assert [row["patient"] for row in rows] == ["A", "B"]  # whose the photos are nobody knows
+    told = "A/visit-1/front, B/visit-2/front; A/visit-2/front, B/visit-3/front."
+    assert all(told in row["message"] for row in rows)
+    assert {row["amount_change_od"] for row in rows} == {""}
+
+
+def test_follow_ups_that_are_one_file_have_no_change_in_the_table_and_the_outcome(demo_visits, tmp_path):
+    """Nobody knows of which visit the photo is; the patient's other follow-up keeps its change."""
+    study, (first, second) = tmp_path / "study", demo_visits[:2]
+    for name, shown in (("visit-1", first), ("visit-2", second), ("visit-3", second), ("visit-4", second)):
+        (study / "A" / name).mkdir(parents=True)
+        shutil.copy(shown / "front.jpg", study / "A" / name)
+    with (study / "A" / "visit-4" / "front.jpg").open("ab") as stream:
+        stream.write(b"0")  # another file
+    done = masi("compare", study, "--out", tmp_path / "out", "--no-pictures")
+    assert done.exit_code == 1
+    _, rows = table(tmp_path / "out" / "changes.csv")
+    told = "One and the same file: A/visit-2/front, A/visit-3/front."
+    assert [row["status"] for row in rows] == ["compared"] * 3
+    assert [told in row["message"] for row in rows] == [True, True, False]
+    for name in ("mmasi_change", "mmasi_change_low", "amount_change_od", "amount_change_od_high"):
+        assert [row[name] != "" for row in rows] == [False, False, True]
+    assert all(row["amount_before_od"] for row in rows)
+    assert told in " ".join(done.output.split())
+    (course,) = courses_of(rows, {"A": "active"}, AMOUNT, "changes.csv")
+    assert set(course.values) == {"visit-1", "visit-4"}
+
+
+def test_a_patient_in_two_spellings_is_told_before_there_is_nothing_to_compare(placeholders):
+    with pytest.raises(OutputError, match="P 01 and P01 differ in case"):
+        series([placeholders("P 01/v1/front.jpg", "P01/v2/front.jpg")])
 
 
 @pytest.mark.parametrize(

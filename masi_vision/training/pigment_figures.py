@@ -21,7 +21,7 @@ Shot = tuple[str, str]
 DOUBT = (0.02, 0.5, 1.0)
 """Steps of the share of a region's skin that is undecided: next to nothing, up to half of it, more."""
 _LEAST_ROWS = 40
-_PLANTED: tuple[State, ...] = ("planted", "treated")
+_PLANTED: tuple[State, State] = ("planted", "treated")
 _WEIGHTS: dict[str, float] = {region: tenths / 10 for region, tenths in REGION_TENTHS.items()}
 _DARK_DELTA_L = 6.0
 LEVEL = 0.90
@@ -33,35 +33,36 @@ def figures(rows: list[Row], scale: ScaleSettings) -> dict[str, float]:
 
     Notes
     -----
-    Amount of a person: planted, fraction x contrast of the regions, weighted as in MASI; measured, their
-    integrated density, which needs no threshold. Dice: over the pixels of all
-    regions of the planted photographs with dL* 6 and more. A figure of nobody is NaN, and so is a correlation
-    of fewer than three people.
+    Amount of a person: integrated density of the regions, weighted as in MASI, measured and planted. Dice:
+    over the pixels of all regions of the planted photographs with dL* 6 and more. A figure of nobody is NaN,
+    and so is a correlation of fewer than three people.
     """
-    shots = by_shot(rows)
-    first = {person: part for (person, state), part in shots.items() if state == "planted"}
-    amounts = ([_amount(part, true=true) for part in first.values()] for true in (False, True))
+    first = [part for (_, state), part in by_shot(rows).items() if state == "planted"]
+    amounts = ([amount_of(part, true=true) for part in first] for true in (False, True))
     marked = [row for row in rows if row.state in _PLANTED]
     clear = [row.fraction for row in rows if row.state in ("clear", "again")]
     dark = [row for row in rows if row.state == "planted" and row.delta_l >= _DARK_DELTA_L]
-    pixels = sum(row.either_px for row in dark)
     apart = np.array([_area(r.fraction, scale) - _area(r.true_fraction, scale) for r in marked])
-    whole = {shot: mmasi_of(_amounts(part, true=False), scale) for shot, part in shots.items() if _all(part)}
     twice = [
-        abs(whole[person, "again"] - whole[person, "clear"])
-        for person in {person for person, _ in whole}
-        if {(person, "again"), (person, "clear")} <= set(whole)
+        abs(score_of(again, scale) - score_of(clear, scale))
+        for clear, again in pairs_of(rows, "clear", "again", whole=True)
     ]
     return {
         "false fraction on clear photos": _mean(clear),
         "error of the fraction": _mean([abs(r.fraction - r.true_fraction) for r in marked]),
         "r, amount": correlation(*amounts),
         "r, change": change_r(rows),
-        "Dice at dL* 6 and more": 2 * sum(r.both_px for r in dark) / pixels if pixels else float("nan"),
+        "Dice at dL* 6 and more": dice(dark),
         "area grade exact": _mean(apart == 0),
         "area grade within one": _mean(abs(apart) <= 1),
         "mMASI change, nothing changed": _mean(twice),
     }
+
+
+def dice(rows: Sequence[Row]) -> float:
+    """Of all pixels of the rows' regions; NaN where nothing is pigmented or found."""
+    pixels = sum(row.either_px for row in rows)
+    return 2 * sum(row.both_px for row in rows) / pixels if pixels else float("nan")
 
 
 def _mean(values: Sequence[float] | npt.NDArray[np.bool_]) -> float:
@@ -73,16 +74,10 @@ def _area(fraction: float, scale: ScaleSettings) -> int:
 
 
 def change_r(rows: list[Row]) -> float:
-    """Correlation of the change of the amount between the two planted photographs, measured and true.
-
-    A person of whom one of them grades no region counts nowhere.
-    """
-    shots = by_shot(row for row in rows if row.state in _PLANTED)
-    people = [
-        p for p in sorted({person for person, _ in shots}) if {(p, "planted"), (p, "treated")} <= shots.keys()
-    ]
+    """Correlation of the change of the amount between the two planted photographs, measured and true."""
+    pairs = pairs_of(rows, *_PLANTED)
     measured, true = (
-        [_amount(shots[p, "treated"], true=true) - _amount(shots[p, "planted"], true=true) for p in people]
+        [amount_of(after, true=true) - amount_of(before, true=true) for before, after in pairs]
         for true in (False, True)
     )
     return correlation(measured, true)
@@ -138,16 +133,22 @@ def _share_of_mean(people: Sequence[Mapping[MasiRegion, tuple[float, float]]], e
     return min(1.0, round(float(np.quantile(shares, LEVEL)), 3)) if shares else 1.0
 
 
-def _planted(row: Row) -> float:
-    return row.true_fraction * row.true_contrast_od
-
-
 def by_shot(rows: Iterable[Row]) -> dict[Shot, list[Row]]:
     """Rows by photograph."""
     shots: dict[Shot, list[Row]] = {}
     for row in rows:
         shots.setdefault((row.person, row.state), []).append(row)
     return shots
+
+
+def pairs_of(
+    rows: Iterable[Row], first: State, second: State, *, whole: bool = False
+) -> list[tuple[list[Row], list[Row]]]:
+    """Two photographs of everybody of whom both grade a region; all four, where they are to be `whole`."""
+    least = len(MASI_REGIONS) if whole else 1
+    shots = {shot: part for shot, part in by_shot(rows).items() if len(part) >= least}
+    people = sorted({person for person, _ in shots})
+    return [(shots[p, first], shots[p, second]) for p in people if {(p, first), (p, second)} <= shots.keys()]
 
 
 def correlation(one: list[float], other: list[float]) -> float:
@@ -157,10 +158,15 @@ def correlation(one: list[float], other: list[float]) -> float:
     return float(np.corrcoef(one, other)[0, 1]) if np.std(one) > 0 and np.std(other) > 0 else 0.0
 
 
-def _amount(rows: list[Row], *, true: bool) -> float:
-    total = sum(_WEIGHTS[row.region] for row in rows)
-    amounts = (_planted(row) if true else row.integrated_od for row in rows)
-    return sum(_WEIGHTS[row.region] * amount for row, amount in zip(rows, amounts, strict=True)) / total
+def amount_of(rows: list[Row], *, true: bool = False) -> float:
+    """Integrated density of a photograph's regions in OD, weighted as in MASI, as found or of the truth."""
+    amounts = [row.true_integrated_od if true else row.integrated_od for row in rows]
+    return float(np.average(amounts, weights=[_WEIGHTS[row.region] for row in rows]))
+
+
+def score_of(rows: list[Row], scale: ScaleSettings, *, true: bool = False) -> float:
+    """The mMASI of a photograph, as found or of the truth."""
+    return mmasi_of(_amounts(rows, true=true), scale)
 
 
 def _amounts(rows: list[Row], *, true: bool) -> dict[MasiRegion, tuple[float, float]]:
@@ -171,7 +177,7 @@ def _amounts(rows: list[Row], *, true: bool) -> dict[MasiRegion, tuple[float, fl
     }
 
 
-def _all(rows: list[Row]) -> bool:
+def all_graded(rows: list[Row]) -> bool:
     """Whether all four regions of a photograph were graded: else it has no mMASI."""
     return len(rows) == len(MASI_REGIONS)
 
@@ -258,13 +264,13 @@ def coverage(rows: list[Row], error: MeasureError, scale: ScaleSettings) -> dict
     fractions = [(*_ends(row, error), row.true_fraction) for row in marked]
     contrasts = [(*error.contrast_od.around(row.contrast_od), row.true_contrast_od) for row in marked]
     scores = [
-        (*_score_ends(shot, error, scale), mmasi_of(_amounts(shot, true=True), scale))
-        for shot in filter(_all, by_shot(marked).values())
+        (*score_ends(shot, error, scale), score_of(shot, scale, true=True))
+        for shot in filter(all_graded, by_shot(marked).values())
     ]
     return {"fraction": _held(fractions), "contrast": _held(contrasts), "mMASI": _held(scores)}
 
 
-def _score_ends(shot: list[Row], error: MeasureError, scale: ScaleSettings) -> tuple[float, float]:
+def score_ends(shot: list[Row], error: MeasureError, scale: ScaleSettings) -> tuple[float, float]:
     """Low and high end of a photograph's mMASI."""
     low, high = (
         mmasi_of(
@@ -284,17 +290,11 @@ def _score_ends(shot: list[Row], error: MeasureError, scale: ScaleSettings) -> t
 
 def changes_held(rows: list[Row], error: MeasureError, scale: ScaleSettings) -> list[bool]:
     """Whether the interval of a change of the mMASI holds it, of everybody planted and treated."""
-    shots = by_shot(rows)
     held = []
-    for person in sorted({person for person, _ in shots}):
-        pair = [shots.get((person, state), []) for state in _PLANTED]
-        if not all(map(_all, pair)):
-            continue
-        ends = [
-            (mmasi_of(_amounts(shot, true=False), scale), *_score_ends(shot, error, scale)) for shot in pair
-        ]
-        low, high = change_ends(*ends, share=error.change_share)
-        true = [mmasi_of(_amounts(shot, true=True), scale) for shot in pair]
+    for pair in pairs_of(rows, *_PLANTED, whole=True):
+        before, after = ((score_of(shot, scale), *score_ends(shot, error, scale)) for shot in pair)
+        low, high = change_ends(before, after, share=error.change_share)
+        true = [score_of(shot, scale, true=True) for shot in pair]
         held.append(low - 1e-9 <= true[1] - true[0] <= high + 1e-9)
     return held
 

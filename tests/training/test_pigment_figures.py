@@ -17,6 +17,7 @@ from masi_vision.training.phantom_photos import CHANGE, Row
 from masi_vision.training.pigment_figures import (
     band,
     change_error,
+    change_r,
     changes_held,
     correlation,
     coverage,
@@ -72,6 +73,14 @@ def test_a_perfect_map_has_perfect_figures():
     assert found["r, change"] == pytest.approx(1)
     assert found["Dice at dL* 6 and more"] == pytest.approx(1, abs=0.002)
     assert found["area grade exact"] == found["area grade within one"] == 1
+
+
+def test_an_amount_is_judged_by_the_integrated_pigment_of_the_same_skin():
+    """Where its median misses it, and of visits laid over each other, fraction x contrast is another one."""
+    rng = np.random.default_rng(4)
+    made = [replace(row, true_contrast_od=float(rng.uniform(0, 0.2))) for row in rows()]
+    assert figures(made, SCALE)["r, amount"] == pytest.approx(1)
+    assert change_r(made) == pytest.approx(1)
 
 
 def test_a_blank_map_is_no_good_map():

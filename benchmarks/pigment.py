@@ -22,7 +22,9 @@ from invariance import invariance_table
 from page import parser_of, write_results
 from paired import NAME as PAIRED
 from paired import paired_rows
-from pigment_details import NOTHING, details_table, finding_nothing
+from pigment_details import NOTHING, details_table, faint_table, finding_nothing
+from pigment_sample import faces_left, people_of, sample_text
+from pigment_score import score_table, scores_of, tone_table
 from plain_unet import NAME as PLAIN
 from plain_unet import by_plain_unet
 from plots import draw_plots
@@ -31,8 +33,10 @@ from masi_vision.config import PigmentSettings, ScaleSettings, Settings, load_se
 from masi_vision.face.atlas import MASI_SUBUNITS
 from masi_vision.phantom.distractor import Distractor
 from masi_vision.photo import linear_to_srgb8
-from masi_vision.pigment.learned import METHOD, read_both_ways
+from masi_vision.pigment.learned import METHOD
+from masi_vision.pigment.map import surer
 from masi_vision.skin.density import optical_density
+from masi_vision.training.cache import prepare
 from masi_vision.training.phantom_photos import CHANGE, Mask, Picture, Row, change_rows, rows_of
 from masi_vision.training.pigment_export import CUTS, Sittings, judged, markdown
 from masi_vision.training.pigment_figures import change_r, coverage, figures
@@ -42,6 +46,7 @@ from masi_vision.visit.quality import check_photo, of_region, refusal
 from masi_vision.visit.seen import SeenPhoto
 
 SHIPPED, BY_RULES = "masi_vision, learned (shipped)", "masi_vision, classical (second opinion)"
+EARLIER = f"{PLAIN} (of an earlier run)"
 PASSED = "passes the quality gate"
 LAID_OVER = "masi_vision, visits laid over each other (change only)"
 EVEN_OD, UNEVEN_OD = 1.0, 1.2
@@ -61,7 +66,7 @@ def judge(
 ) -> Iterator[Row]:
     """Every estimator on the photographs of one person, or the shipped map alone."""
     for picture in pictures:
-        yield from judge_one(picture, models)
+        yield from judge_one(picture, settings)
         if baselines:
             yield from judge_baselines(picture, models, settings)
         if plain is not None:
@@ -88,13 +93,15 @@ def passed_rows(pictures: list[Picture], settings: Settings) -> Iterator[Row]:
         yield from (row for row in rows if not of_region(findings, row.region, "fail"))
 
 
-def judge_one(picture: Picture, models: Models) -> Iterator[Row]:
-    """The shipped map, region by region; and every cut, for the ROC."""
+def judge_one(picture: Picture, settings: Settings) -> Iterator[Row]:
+    """The shipped map, region by region; and every cut, raised by doubt as it is shipped, for the ROC."""
     learned = picture.measures.pigment
-    yield from rows_of(picture, SHIPPED, learned.lesion, learned.density_od, learned.probability)
-    probability, density = read_both_ways(picture.linear, picture.codes, models.pigment.read)
+    lesions = {SHIPPED: learned.lesion}
     for cut in CUTS:
-        yield from rows_of(picture, f"cut {cut:g}", probability >= cut, density)
+        least = surer(cut, settings.pigment.raised_by_doubt, learned.probability, learned.skin)
+        lesions[f"cut {cut:g}"] = learned.skin & (learned.probability >= least)
+    for name, lesion in lesions.items():
+        yield from rows_of(picture, name, lesion, learned.density_od, learned.probability)
 
 
 def judge_baselines(picture: Picture, models: Models, settings: Settings) -> Iterator[Row]:
@@ -125,7 +132,8 @@ def of(rows: list[Row], name: str) -> list[Row]:
     return [row for row in rows if row.estimator == name]
 
 
-def estimators_table(rows: list[Row], scale: ScaleSettings) -> str:
+def estimators_table(rows: list[Row], scale: ScaleSettings, page: str) -> str:
+    """All estimators; the plain U-Net as the page has it, where it did not run."""
     names = [name for name in (SHIPPED, BY_RULES, PLAIN, *RULES) if of(rows, name)]
     table = {name: figures(of(rows, name), scale) for name in names}
     constant = dict.fromkeys(("r, amount", "r, change"), float("nan"))
@@ -133,7 +141,17 @@ def estimators_table(rows: list[Row], scale: ScaleSettings) -> str:
     nothing = dict.fromkeys(table[SHIPPED], float("nan"))
     paired = {LAID_OVER: CHANGE, PAIRED: PAIRED}
     changes = {name: nothing | {"r, change": change_r(of(rows, key))} for name, key in paired.items()}
-    return markdown(table | changes)
+    made = markdown(table | changes)
+    return made if of(rows, PLAIN) else with_kept(made, page)
+
+
+def with_kept(table: str, page: str) -> str:
+    """The table with the plain U-Net's line of a page, said to be of an earlier run, behind our rules."""
+    kept = [line for line in page.splitlines() if line.startswith((f"| {PLAIN} |", f"| {EARLIER} |"))]
+    lines = table.splitlines()
+    place = 1 + next(number for number, line in enumerate(lines) if line.startswith(f"| {BY_RULES} |"))
+    lines[place:place] = [line.replace(f"| {PLAIN} |", f"| {EARLIER} |") for line in kept]
+    return "\n".join(lines)
 
 
 def groups_table(rows: list[Row], scale: ScaleSettings) -> str:
@@ -142,14 +160,14 @@ def groups_table(rows: list[Row], scale: ScaleSettings) -> str:
     table = {}
     for tone in sorted({row.tone for row in ours}):
         part = [row for row in ours if row.tone == tone]
-        table[f"{tone}, {_people(part)}"] = figures(part, scale)
+        table[f"{tone}, {people_of(part)}"] = figures(part, scale)
     for kind in ("none", *get_args(Distractor)):
         part = [row for row in ours if row.distractor == kind]
         if part:
-            table[f"with {kind.replace('_', ' ')}, {_people(part)}"] = figures(part, scale)
+            table[f"with {kind.replace('_', ' ')}, {people_of(part)}"] = figures(part, scale)
     table |= _by_light(ours, scale) | _by_size(ours, scale)
     passed = of(rows, PASSED)
-    table[f"photographs that `masi qc` passes, {_people(passed)}"] = figures(passed, scale)
+    table[f"photographs that `masi qc` passes, {people_of(passed)}"] = figures(passed, scale)
     table["all"] = figures(ours, scale)
     for name, part in table.items():
         if name != "all" and int(name.rsplit(", ", 1)[1].split()[0]) < LEAST_FOR_R:
@@ -164,7 +182,7 @@ def _by_light(ours: list[Row], scale: ScaleSettings) -> dict[str, dict[str, floa
         ranges.setdefault(row.person, row.light_range_od)
     for row in sorted(ours, key=lambda one: ranges[one.person]):
         by_light.setdefault(_light(ranges[row.person]), []).append(row)
-    return {f"{light}, {_people(part)}": figures(part, scale) for light, part in by_light.items()}
+    return {f"{light}, {people_of(part)}": figures(part, scale) for light, part in by_light.items()}
 
 
 def _by_size(ours: list[Row], scale: ScaleSettings) -> dict[str, dict[str, float]]:
@@ -178,7 +196,7 @@ def _by_size(ours: list[Row], scale: ScaleSettings) -> dict[str, dict[str, float
         if part:
             width = f"{low:g} to {high:g} px" if high < float("inf") else f"{low:g} px and more"
             name = f"face {width} wide"
-            table[f"{name}, {_people(part)}"] = figures(part, scale)
+            table[f"{name}, {people_of(part)}"] = figures(part, scale)
     return table
 
 
@@ -189,11 +207,6 @@ def _light(range_od: float) -> str:
     if range_od < UNEVEN_OD:
         return f"light and shade within {UNEVEN_OD:g} OD"
     return f"light and shade more than {UNEVEN_OD:g} OD apart"
-
-
-def _people(rows: list[Row]) -> str:
-    number = len({row.person for row in rows})
-    return f"{number} people" if number > 1 else "1 person"
 
 
 def coverage_table(rows: list[Row], models: Models, scale: ScaleSettings) -> str:
@@ -241,7 +254,7 @@ def main() -> None:
     parser = parser_of(__doc__, writes="table and plots into benchmarks/", cache=True)
     parser.add_argument("--photos", type=int, default=400, help="how many people; 400 is all")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--plain", type=Path, help="run of plain_unet.py; without it that row is missing")
+    parser.add_argument("--plain", type=Path, help="run of plain_unet.py; without it its row is the page's")
     parser.add_argument("--rows", type=Path, help="write every row here, as JSON")
     parser.add_argument("--reuse", type=Path, help="take the rows that --rows wrote, photograph nobody again")
     parser.add_argument(
@@ -262,13 +275,18 @@ def main() -> None:
         rows = judged(sittings, shipped_models, partial(judge, plain=arguments.plain))
     if arguments.rows:
         arguments.rows.write_text(json.dumps([vars(row) for row in rows]), encoding="utf-8")
-    scale = settings.scale
+    scale, error, page = settings.scale, models.pigment.errors[METHOD], HERE / "README.md"
+    ours = of(rows, SHIPPED)
+    scores = scores_of(ours, error, scale)
     results = "\n\n".join(
         [
-            f"{len({row.person for row in rows})} people, four photographs each.",
-            estimators_table(rows, scale),
-            details_table(of(rows, SHIPPED), of(rows, CHANGE), models.pigment.errors[METHOD], scale),
+            sample_text(faces_left(prepare(arguments.faces, arguments.cache), "test"), ours, scale),
+            estimators_table(rows, scale, page.read_text(encoding="utf-8")),
+            details_table(ours, of(rows, CHANGE), scores, error, scale),
             groups_table(rows, scale),
+            tone_table(ours, scores, error, scale),
+            score_table(scores),
+            faint_table(ours, scale),
             coverage_table(rows, models, scale),
             flags_table(rows, models, settings.pigment),
             invariance_table(sittings, models, settings),
@@ -277,7 +295,7 @@ def main() -> None:
     print(results)
     if arguments.write:
         draw_plots(rows, SHIPPED, [f"cut {cut:g}" for cut in CUTS], HERE)
-        write_results(HERE / "README.md", results)
+        write_results(page, results)
 
 
 if __name__ == "__main__":

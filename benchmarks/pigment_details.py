@@ -4,19 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
+from pigment_sample import people_of
+from pigment_score import Score
 
 from masi_vision.config import ScaleSettings
 from masi_vision.pigment.interval import MeasureError
-from masi_vision.scale import MASI_REGIONS, REGION_TENTHS
 from masi_vision.training.phantom_photos import Row
-from masi_vision.training.pigment_figures import by_shot, changes_held, correlation, coverage, figures
-from masi_vision.visit.score import mmasi_of
+from masi_vision.training.pigment_figures import (
+    amount_of,
+    by_shot,
+    changes_held,
+    correlation,
+    coverage,
+    dice,
+    figures,
+    pairs_of,
+    score_of,
+)
 
 NOTHING = "a map that finds nothing"
 MUCH = 0.3
 """A fraction from which a region counts as much pigmented."""
+DELTA_L = {
+    "3 to 4.5": (3.0, 4.5),
+    "4.5 to 6": (4.5, 6.0),
+    "6 to 10": (6.0, 10.0),
+    "10 and more": (10.0, np.inf),
+    "6 and more": (6.0, np.inf),
+    "all": (0.0, np.inf),
+}
+"""Full dL* of a person, from the first up to below the second. Chosen here."""
 _DRAWS = 1000
 Line = tuple[str, str, str]
 """What, how much, of how many."""
@@ -34,9 +54,15 @@ def finding_nothing(rows: Sequence[Row]) -> list[Row]:
     return [replace(row, estimator=NOTHING, **empty) for row in rows]  # type: ignore[arg-type]
 
 
-def details_table(ours: list[Row], laid_over: list[Row], error: MeasureError, scale: ScaleSettings) -> str:
+def details_table(
+    ours: list[Row],
+    laid_over: list[Row],
+    scores: Sequence[Score],
+    error: MeasureError,
+    scale: ScaleSettings,
+) -> str:
     """The shipped map, of all people of the benchmark."""
-    lines = [*_of_regions(ours, error, scale), *_of_scores(ours, scale)]
+    lines = [*_of_regions(ours, error, scale), *_of_amounts(ours), *_of_scores(scores)]
     held = changes_held(ours, error, scale)
     lines += [*_of_changes(ours, laid_over, scale), *_over_people(ours, scale)]
     lines.append(
@@ -100,29 +126,36 @@ def _of_regions(ours: list[Row], error: MeasureError, scale: ScaleSettings) -> l
     return lines
 
 
-def _of_scores(ours: list[Row], scale: ScaleSettings) -> list[Line]:
-    whole = [part for part in by_shot(ours).values() if len(part) == len(MASI_REGIONS)]
-    pairs = {
-        state: np.array(
-            [
-                (_mmasi(part, scale, found=False), _mmasi(part, scale))
-                for part in whole
-                if part[0].state in state
-            ]
-        )
-        for state in (("planted", "treated"), ("clear", "again"))
-    }
-    true, found = pairs["planted", "treated"].T
-    apart = found - true
-    clear = pairs["clear", "again"][:, 1]
-    limits = f"{apart.mean():+.1f} ± {1.96 * apart.std(ddof=1):.1f}"
-    of = f"{len(true)} planted photographs with four graded regions, mean true mMASI {true.mean():.1f}"
+def _of_amounts(ours: list[Row]) -> list[Line]:
+    shots = by_shot(ours).values()
+    clear = [amount_of(part) for part in shots if part[0].state in ("clear", "again")]
+    marked = [part for part in shots if part[0].state in ("planted", "treated")]
+    found, true = ([amount_of(part, true=is_true) for part in marked] for is_true in (False, True))
+    slope, offset = np.polyfit(true, found, 1)
     return [
-        ("mMASI: mean absolute error; bias", f"{abs(apart).mean():.2f}; {apart.mean():+.2f}", of),
+        (
+            "integrated pigment found where there is none",
+            f"{np.mean(clear):.4f} OD",
+            f"{len(clear)} clear photographs",
+        ),
+        (
+            "integrated pigment, found on true: slope; intercept",
+            f"{slope:.2f}; {offset:.4f} OD",
+            f"{len(true)} planted photographs, mean true {np.mean(true):.4f} OD",
+        ),
+    ]
+
+
+def _of_scores(scores: Sequence[Score]) -> list[Line]:
+    true, found = np.array([(one.true, one.found) for one in scores if one.planted]).T
+    apart = found - true
+    clear = np.array([one.found for one in scores if not one.planted])
+    return [
         (
             "mMASI: r; 95 % limits of agreement",
-            f"{correlation(list(found), list(true)):.2f}; {limits}",
-            of,
+            f"{correlation(list(found), list(true)):.2f}; "
+            f"{apart.mean():+.1f} ± {1.96 * apart.std(ddof=1):.1f}",
+            f"{len(true)} planted photographs with four graded regions, mean true mMASI {true.mean():.1f}",
         ),
         (
             "mMASI above 0; 1 or more; largest",
@@ -134,56 +167,23 @@ def _of_scores(ours: list[Row], scale: ScaleSettings) -> list[Line]:
 
 def _of_changes(ours: list[Row], laid_over: list[Row], scale: ScaleSettings) -> list[Line]:
     lines = []
+    value: Callable[..., float]
     for name, rows, value in (
-        ("integrated pigment by the two measures", ours, _integrated),
-        ("integrated pigment, visits laid over each other", laid_over, _integrated),
-        ("mMASI of the two visits", ours, lambda part, found: _mmasi(part, scale, found=found)),
+        ("integrated pigment by the two measures", ours, amount_of),
+        ("integrated pigment, visits laid over each other", laid_over, amount_of),
+        ("mMASI of the two visits", ours, partial(score_of, scale=scale)),
     ):
-        found, true = _changes(rows, value, whole=name.startswith("mMASI"))
+        pairs = pairs_of(rows, "planted", "treated", whole=name.startswith("mMASI"))
+        found, true = (
+            np.array([value(after, true=is_true) - value(before, true=is_true) for before, after in pairs])
+            for is_true in (False, True)
+        )
         slope = np.polyfit(true, found, 1)[0]
         said = f"{found.mean() / true.mean():.2f}; {slope:.2f}"
         lines.append(
             (f"change found over change planted, {name}: of the means; slope", said, f"{len(true)} people")
         )
     return lines
-
-
-def _changes(
-    rows: list[Row], value: Callable[[list[Row], bool], float], *, whole: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Found and true change of every person, planted to treated."""
-    shots = by_shot(rows)
-    pairs = [
-        (shots[person, "planted"], shots[person, "treated"])
-        for person in sorted({person for person, _ in shots})
-        if {(person, "planted"), (person, "treated")} <= shots.keys()
-    ]
-    if whole:
-        pairs = [pair for pair in pairs if all(len(part) == len(MASI_REGIONS) for part in pair)]
-    found, true = (
-        np.array([value(after, is_found) - value(before, is_found) for before, after in pairs])
-        for is_found in (True, False)
-    )
-    return found, true
-
-
-def _integrated(part: list[Row], found: bool) -> float:
-    weights = np.array([REGION_TENTHS[row.region] for row in part])
-    amounts = [row.integrated_od if found else row.true_fraction * row.true_contrast_od for row in part]
-    return float(np.average(amounts, weights=weights))
-
-
-def _mmasi(part: list[Row], scale: ScaleSettings, *, found: bool = True) -> float:
-    """As found, or of the truth."""
-    return mmasi_of(
-        {
-            row.region: (row.fraction, row.contrast_od)
-            if found
-            else (row.true_fraction, row.true_contrast_od)
-            for row in part
-        },
-        scale,
-    )
 
 
 def _over_people(ours: list[Row], scale: ScaleSettings) -> list[Line]:
@@ -205,6 +205,27 @@ def _over_people(ours: list[Row], scale: ScaleSettings) -> list[Line]:
         as_text = f"{low:.2f} to {high:.2f}" if name.startswith("r,") else f"{low:.1%} to {high:.1%}"
         lines.append((f"95 % interval of: {name}", as_text, f"{len(people)} people drawn"))
     return lines
+
+
+def faint_table(ours: list[Row], scale: ScaleSettings) -> str:
+    """What is found of pigment, by how dark it is."""
+    planted = [row for row in ours if row.state == "planted"]
+    lines = [
+        "Planted photographs by the full dL* of the person, faint pigment first. Dice: of all their regions.",
+        "",
+        "| full dL* | regions with pigment | called clear | area grade within one | Dice |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, (least, below) in DELTA_L.items():
+        part = [row for row in planted if least <= row.delta_l < below]
+        marked = [row for row in part if row.true_fraction > 0]
+        if marked:
+            clear = np.mean([row.fraction < scale.noise_floor for row in marked])
+            near = figures(marked, scale)["area grade within one"]
+            lines.append(
+                f"| {name}, {people_of(part)} | {len(marked)} | {clear:.0%} | {near:.0%} | {dice(part):.2f} |"
+            )
+    return "\n".join(lines)
 
 
 def _points(share: float) -> str:

@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from dataclasses import dataclass
@@ -75,7 +76,10 @@ class Worker:
     def __init__(self, setup: Setup) -> None:
         """Start it; it opens its models at once."""
         path = os.pathsep.join(filter(None, (_PACKAGES, os.environ.get("PYTHONPATH", ""))))
-        environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONPATH": path}
+        # Photos of addresses lie there: a worker that is killed takes nothing away.
+        self._scratch = tempfile.TemporaryDirectory(prefix="masi-")
+        own = {"PYTHONPATH": path, "TMPDIR": self._scratch.name}
+        environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | own
         # -P: nothing is imported from the folder in which a person stands, a study's perhaps.
         command = [sys.executable, "-P", "-m", "masi_vision.batch.worker"]
         pipe = subprocess.PIPE
@@ -98,7 +102,6 @@ class Worker:
     def __exit__(self, *error: object) -> None:
         """Kill it: nothing it holds is needed."""
         self.kill()
-        self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             try:
                 if pipe is not None:
@@ -107,8 +110,10 @@ class Worker:
                 pass
 
     def kill(self) -> None:
-        """Kill it now; whoever waits for its outcome gets its death."""
+        """Kill it now, and take away what it fetched; whoever waits for its outcome gets its death."""
         self._process.kill()
+        self._process.wait()
+        self._scratch.cleanup()
 
     def score(self, job: Job, time_limit_s: float) -> Outcome | Death:
         """Have a visit scored."""

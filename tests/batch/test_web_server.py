@@ -1,17 +1,26 @@
 """A study that a web server lists as pages of links, which tell neither size nor time of a photo."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from functools import partial
 from hashlib import sha256
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from faults import command, hears_ctrl_c
 from verbs import masi
 
 pytest.importorskip("upath", reason="needs the extra cluster")
 pytest.importorskip("aiohttp", reason="needs the package for http://")
+
+
+SPOILT = Path(__file__).parent / "spoilt"
 
 
 @pytest.fixture(params=["Last-Modified", "ETag", None])
@@ -55,3 +64,30 @@ def test_a_web_servers_photos_are_fetched_again_only_where_it_does_not_tell_that
     shutil.copy(folder / "P01" / "visit-1" / "front.jpg", folder / "P01" / "visit-2" / "front.jpg")
     again = masi("batch", address, "--out", tmp_path / "out", "--dry-run")
     assert "1 again, photo changed: front.jpg: P01/visit-2" in again.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, "--time-limit"])
+@pytest.mark.parametrize("served", ["ETag"], indirect=True)
+def test_a_photo_that_was_fetched_goes_however_the_run_ends(served, tmp_path, end):
+    """Its worker hangs over it, and is killed."""
+    folder, address, _, _ = served
+    visit = folder / "P01" / "visit-1"
+    (visit / "front.jpg").rename(visit / "hangs_front.jpg")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    path = os.pathsep.join([str(SPOILT), os.environ.get("PYTHONPATH", "")])
+    limit = ["--time-limit", "5"] if end == "--time-limit" else []
+    run = subprocess.Popen(
+        command(address, tmp_path / "out", "--workers", "1", *limit),
+        env=os.environ | {"PYTHONPATH": path, "TMPDIR": str(scratch)},
+        preexec_fn=hears_ctrl_c,
+    )
+    until = time.monotonic() + 60
+    while not any(file.stat().st_size for file in scratch.rglob("*.jpg")):
+        assert time.monotonic() < until and run.poll() is None
+        time.sleep(0.02)
+    if not limit:
+        run.send_signal(end)
+    assert run.wait(60) == (1 if limit else 130)
+    assert not list(scratch.iterdir())

@@ -62,6 +62,16 @@ def being_written(path: Path, *, private: bool = False) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def half_written(*folders: Path) -> list[Path]:
+    """Files in these folders that a killed run was writing."""
+    return [part for folder in folders for part in folder.glob(f".*{PART}")]
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that nobody else on this machine can look into; one that is there keeps its mode."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def try_to_write(folder: Path) -> None:
     """Make a folder, write into it, and leave nothing: better told before an hour of work than after.
 

@@ -19,7 +19,7 @@ from masi_vision.errors import OutputError
 from masi_vision.report.pictures import MASKS, OVERLAYS, Pictures, make_folders
 from masi_vision.report.tables import TABLES
 from masi_vision.visit.folder import SHARDS
-from masi_vision.written import PART, writing
+from masi_vision.written import half_written, make_private_folder, writing
 
 LOCK = ".run.lock"
 _PATIENCE_S = 10.0  # shards that begin at once wait for each other this long
@@ -69,6 +69,7 @@ class ResultsFolder:
         self._check()
         with ExitStack() as stack:
             with writing(self.folder):
+                make_private_folder(self.out)
                 self.folder.mkdir(parents=True, exist_ok=True)
             make_folders(self.out, pictures)
             if self.shard is None:
@@ -126,9 +127,8 @@ class ResultsFolder:
     def _clear_parts(self) -> None:
         """Take away what a killed run or worker was writing."""
         with writing(self.out):
-            for folder in (self.out, self.out / OVERLAYS, self.out / MASKS):
-                for part in folder.glob(f".*{PART}"):
-                    part.unlink(missing_ok=True)
+            for part in half_written(self.out, self.out / OVERLAYS, self.out / MASKS):
+                part.unlink(missing_ok=True)
 
     def hold(self, *files: str) -> bool:
         """Whether any of these is one of the results: a picture, or a part's."""

@@ -33,7 +33,7 @@ from masi_vision.names import View, folded
 from masi_vision.photo import read_photo
 from masi_vision.report.names import safe_name
 from masi_vision.version import __version__
-from masi_vision.written import write_file
+from masi_vision.written import make_private_folder, write_file
 
 FORMAT = 1
 CONTENTS, ORDERS, ORDER_COLUMNS = "set.json", "orders", ("place", "code")
@@ -150,7 +150,7 @@ def coding(
 def _written(
     visits: Sequence[StudyVisit], folder: Path, plan: CodingPlan, progress: Callable[[int, int], None]
 ) -> Key:
-    folder.mkdir()
+    make_private_folder(folder)
     seed = secrets.randbits(128)
     rng = np.random.default_rng(seed)
     usable = [one for one in visits if one.problem is None and one.photos]

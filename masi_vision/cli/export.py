@@ -16,7 +16,7 @@ from masi_vision.cli.options import Overwrite, refuse_coded_set
 from masi_vision.csv_table import Row
 from masi_vision.errors import OutputError, StatsError
 from masi_vision.reads_table import is_locked, refuse_mixed, refuse_strangers, refuse_two_openings, rows_of
-from masi_vision.written import being_written, write_pieces, writing
+from masi_vision.written import being_written, half_written, write_pieces, writing
 
 if TYPE_CHECKING:
     from masi_vision.cli.dicom import DicomOrder
@@ -178,7 +178,8 @@ def _write(out: Path, files: Mapping[str, Iterable[str]]) -> list[str]:
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         tables = (out / name for name in (*files, _REDCAP, *_WITH_LIBRARIES))
-        for old in (*tables, *(out / _DICOM).glob("*.dcm")):
+        parts = half_written(out, out / _DICOM)
+        for old in (*tables, *(out / _DICOM).glob("*.dcm"), *parts):
             old.unlink(missing_ok=True)
     for name, pieces in files.items():
         write_pieces(out / name, (piece.encode() for piece in pieces), private=True)

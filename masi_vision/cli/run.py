@@ -33,7 +33,7 @@ from masi_vision.report.versions import library_versions
 from masi_vision.visit.folder import SHARDS, VisitFiles, files_in, find_visits
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.score import VisitScore, provenance_of, score_visit
-from masi_vision.written import json_text, write_file, writing
+from masi_vision.written import half_written, json_text, make_private_folder, write_file, writing
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def prepared(order: Order, made: ResultFiles = SCORED) -> Iterator[None]:
         raise OutputError(f"{named} was not found. Expected photos or folders. Check the path.")
     with writing(order.out):
         _check_out(order, made)
-        order.out.mkdir(parents=True, exist_ok=True)
+        make_private_folder(order.out)
     with locked(order.out):
         with writing(order.out):
             for old in _old_results(order.out, made):
@@ -229,13 +229,10 @@ def _pictures_made(out: Path, made: ResultFiles) -> dict[str, tuple[str, ...]]:
 
 
 def _old_results(out: Path, made: ResultFiles) -> list[Path]:
-    pictures = [
-        file
-        for folder, kinds in _pictures_made(out, made).items()
-        for kind in kinds
-        for file in (out / folder).glob(kind)
-    ]
-    return [*pictures, *(out / name for name in made.tables)]
+    folders = {out / name: kinds for name, kinds in _pictures_made(out, made).items()}
+    pictures = [file for folder, kinds in folders.items() for kind in kinds for file in folder.glob(kind)]
+    parts = half_written(out, *folders)
+    return [*pictures, *parts, *(out / name for name in made.tables)]
 
 
 def score_files(files: VisitFiles, settings: Settings, models: Models) -> VisitScore:

@@ -41,6 +41,7 @@ from masi_vision.labels.photo_folder import NoSuchPhotoError, PhotoFolder
 from masi_vision.photo import Photo, printable, read_photo
 from masi_vision.photo.exif import exif_of, orientation_of
 from masi_vision.visit.seen import srgb8
+from masi_vision.written import make_private_folder
 
 _LONGEST_NAME = 100
 _LEAST_PLACED_PX = 200
@@ -317,7 +318,8 @@ def _write(entry: Entry, source: Path, name: str, layers: Layers, out: Path) -> 
     labels = f"{LABELS}/{stem}.png" if layers.labels is not None else ""
     pigment = f"{PIGMENT}/{stem}.png" if layers.pigment is not None else ""
     try:
-        (out / PHOTOS).mkdir(parents=True, exist_ok=True)
+        make_private_folder(out)
+        (out / PHOTOS).mkdir(exist_ok=True)
         shutil.copyfile(source, out / PHOTOS / name)
         if layers.labels is not None:
             write_grey(out / labels, layers.labels)

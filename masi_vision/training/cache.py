@@ -20,6 +20,7 @@ from masi_vision.training.atlas import build_atlas
 from masi_vision.training.data import LabelledFace, Pixels
 from masi_vision.training.faces import AtlasPolygons, Face, load_faces, load_polygons, split_by_person
 from masi_vision.training.labels import label_face
+from masi_vision.written import make_private_folder
 
 LONGEST_SIDE_PX = 512
 DOUBTFUL, CORRECTIONS = "training/doubtful_labels.yaml", "training/label_corrections.yaml"
@@ -112,7 +113,7 @@ def prepare(folder: Path, cache: Path, *, workers: int = 2) -> TrainingSet:
         # Started afresh, not forked: OpenCV's thread pool, in use by now, does not survive a fork.
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             labels = dict(pool.map(partial(_label, atlas=atlas, polygons=polygons), faces, chunksize=16))
-        cache.mkdir(parents=True, exist_ok=True)
+        make_private_folder(cache)
         np.savez_compressed(labels_file, **labels)
     return TrainingSet(
         faces, {f.id: _labelled(f, labels[f.id]) for f in faces}, split, atlas, polygons, doubtful_labels()

@@ -28,7 +28,7 @@ from masi_vision.pigment.learned import NETWORK_SHAPE
 from masi_vision.training.data import LabelledFace, Pixels
 from masi_vision.training.pigment_data import SiteFrame, frame_face
 from masi_vision.visit.seen import srgb8
-from masi_vision.written import writing
+from masi_vision.written import make_private_folder, writing
 
 _CACHE_VERSION = 2
 _ROOM = 0.5  # around the face, in shares of its span: what augmentation may bring into the crop
@@ -84,7 +84,7 @@ def site_photos(
         Folder of the models that find the faces of photos without landmarks.
     """
     with writing(cache):
-        cache.mkdir(parents=True, exist_ok=True)
+        make_private_folder(cache)
     reading = partial(_kept, data.folder, dict(data.landmarks), models, cache)
     if workers > 1 and len(entries) > workers:
         # Started afresh, not forked: OpenCV's thread pool, in use by now, does not survive a fork.

@@ -1,5 +1,7 @@
 """A study split without a scheduler, and gathered again."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ def test_shards_gathered_are_the_study_and_nothing_is_scored_twice(four_visits, 
         perform(four_visits, out, shard=Shard(number, 3), pictures=drawn)
         done |= done_in(ResultsFolder(out, Shard(number, 3)).folder)
     assert len(done) == 4
+    assert os.name != "posix" or stat.S_IMODE(out.stat().st_mode) == 0o700
     _, reasons = perform(four_visits, out, pictures=drawn)
     assert reasons == {}
     assert done_in(out) == done

@@ -65,6 +65,11 @@ def coded(study):
     return folder / "set", opened(folder / "key", PASSPHRASE)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="rights of folders are POSIX's")
+def test_a_set_is_its_owners_alone_until_it_is_handed_on(coded):
+    assert stat.S_IMODE(coded[0].stat().st_mode) == 0o700
+
+
 def test_nothing_of_the_study_is_in_the_set(study, coded):
     folder, planted = study
     assert len(found_in(folder / "study", planted)) > 50

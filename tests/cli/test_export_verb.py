@@ -880,6 +880,18 @@ def test_files_of_others_are_never_deleted(tmp_path):
     assert masi("export", *asked).exit_code == 0
 
 
+def test_what_a_killed_export_was_writing_goes_with_the_old_one(tmp_path):
+    assert export_of(tmp_path, READS)[0] == 0
+    out = tmp_path / "out"
+    (out / "dicom").mkdir()
+    parts = [out / ".long.csv.0123abcd.part", out / "dicom" / ".P1_v1_front.dcm.0123abcd.part"]
+    for part in parts:
+        part.write_bytes(b"half a face")
+    asked = ["--reads", tmp_path / "reads.csv", "--study", "S", "--out", out, "--overwrite"]
+    assert masi("export", *asked).exit_code == 0
+    assert not any(part.exists() for part in parts)
+
+
 def test_photographs_that_cannot_be_exported_are_named_and_the_rest_goes_on(dicom, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes((dicom / "study" / "P1" / "v1" / "front.jpg").read_bytes())

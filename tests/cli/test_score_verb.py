@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import stat
 import subprocess
 import sys
 import warnings
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 from masi_vision.cli import run as run_module
 from masi_vision.cli import screen
+from masi_vision.cli.gate import CHECKED
 from masi_vision.cli.main import app
 from masi_vision.config import load_settings
 from masi_vision.pigment.measure import RegionMeasure
@@ -179,6 +181,37 @@ def test_results_are_not_overwritten_unless_asked(study, tmp_path, scoring):
     assert masi("score", study, "--out", out, "--overwrite").exit_code == 0
     assert not (out / "overlays" / "old_front.jpg").exists()
     assert (out / "my notes.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("made", "folder"),
+    [*((run_module.SCORED, one) for one in (".", "overlays", "masks", "pictures")), (CHECKED, "contact")],
+)
+def test_what_a_killed_run_was_writing_goes_with_the_old_results(study, tmp_path, made, folder):
+    """It may show a face, under a name that nobody sees."""
+    out = tmp_path / "out"
+    (out / folder).mkdir(parents=True)
+    for name in ("run.json", "changes.json"):
+        (out / name).write_text("{}")
+    part = out / folder / ".P1_V1_front.jpg.0123abcd.part"
+    part.write_bytes(b"half a face")
+    with run_module.prepared(run_module.Order((study,), out, load_settings(), overwrite=True), made):
+        assert not part.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of folders are POSIX's")
+def test_a_new_folder_of_results_is_its_owners_alone_and_one_that_is_there_stays_as_it_is(study, tmp_path):
+    before = os.umask(0o022)
+    try:
+        new, shared = tmp_path / "below" / "new", tmp_path / "shared"
+        shared.mkdir()
+        shared.chmod(0o2770)
+        for out, mode in ((new, 0o700), (shared, 0o2770)):
+            with run_module.prepared(run_module.Order((study,), out, load_settings())):
+                assert stat.S_IMODE(out.stat().st_mode) == mode
+        assert stat.S_IMODE(new.parent.stat().st_mode) == 0o755
+    finally:
+        os.umask(before)
 
 
 @pytest.mark.parametrize("verb", ["score", "compare", "qc"])

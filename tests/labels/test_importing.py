@@ -1,3 +1,6 @@
+import os
+import stat
+
 import cv2
 import numpy as np
 import pytest
@@ -52,6 +55,7 @@ def test_regions_and_pigment_have_layers_of_their_own(site, coco_file, brought_i
     data, left_out = brought_in(read_export(coco_file(["a.jpg"], drawn)), site("a.jpg"))
     labels, pigment = layers_of(data)
     assert left_out == ()
+    assert os.name != "posix" or stat.S_IMODE(data.folder.stat().st_mode) == 0o700  # photos lie there
     assert (labels[:10] == 1).all()
     assert (labels[10:] == 4).all()  # what is drawn later covers what was drawn before
     assert pigment.lesion.sum() == 60

@@ -1,5 +1,7 @@
 """A site's photographs in the cache: whole, whoever else writes the same one."""
 
+import os
+import stat
 from multiprocessing import get_context
 
 import cv2
@@ -8,7 +10,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra train")
 
-from masi_vision.labels.dataset import Entry
+from masi_vision.labels.dataset import Dataset, Entry
 from masi_vision.training import site_photos
 from masi_vision.training.site_photos import SitePhoto
 
@@ -56,3 +58,9 @@ def test_two_runs_that_share_a_cache_may_keep_the_same_photo_at_once(drawn_faces
     assert site_photos._load(Entry("a.png", "", "", patient="a", visit="1", view="front"), file) is None
     file.write_bytes(whole)
     assert [one.name for one in tmp_path.iterdir()] == ["photo-1.npz"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of folders are POSIX's")
+def test_a_cache_shows_its_faces_to_its_owner_alone(tmp_path):
+    site_photos.site_photos(Dataset(tmp_path, ()), (), tmp_path, tmp_path / "run" / "cache")
+    assert stat.S_IMODE((tmp_path / "run" / "cache").stat().st_mode) == 0o700

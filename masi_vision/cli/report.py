@@ -68,11 +68,11 @@ def report(
 
 def _write(study: StudyReport, page: str, printed: bytes | None, out: Path) -> None:
     """The page and its figures, in place of those of before."""
-    from masi_vision.written import write_file, writing
+    from masi_vision.written import half_written, write_file, writing
 
     with writing(out):
-        for old in _FILES:
-            (out / old).unlink(missing_ok=True)
+        for old in (*(out / name for name in _FILES), *half_written(out)):
+            old.unlink(missing_ok=True)
     write_file(out / PAGE, page, private=True)
     if printed is not None:
         write_file(out / PDF, printed, private=True)

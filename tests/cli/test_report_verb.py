@@ -587,7 +587,7 @@ def test_an_outcome_of_changes_by_other_models_than_those_of_the_scores_is_refus
 
 def test_an_overwritten_report_leaves_nothing_of_the_one_before(study, tmp_path):
     (tmp_path / "figures").mkdir()
-    for name in ("report.html", "report.pdf", "figures/forest.svg"):
+    for name in ("report.html", "report.pdf", "figures/forest.svg", ".report.html.0123abcd.part"):
         (tmp_path / name).write_text("of another study")
     done = masi("report", study / "results", "--out", tmp_path, "--overwrite")
     assert done.exit_code == 0, done.output

@@ -122,3 +122,10 @@ class NotScorable(MasiError):
 
 class PhotoUnreadable(NotScorable):
     """The file does not decode to a colour photograph."""
+
+
+def how_to_install(extra: str) -> str:
+    """Say how to get an extra, to who has the checkout and to who has the package alone."""
+    return (
+        f'In the checkout of masi_vision run: pip install ".[{extra}]", or: pip install "FILE.whl[{extra}]"'
+    )

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from masi_vision.errors import StudyError
+from masi_vision.errors import StudyError, how_to_install
 from masi_vision.names import View
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def remote(address: str) -> UPath:
         place.fs  # noqa: B018 (opens the file system, or says what is missing)
     except ImportError as error:
         raise StudyError(
-            f"{shown(address)} cannot be opened ({shown(str(error))}). Expected a path, or an "
-            "address whose package is installed: in the checkout of masi_vision pip install '.[cluster]', "
-            "and s3fs for s3://, gcsfs for gs://."
+            f"{shown(address)} cannot be opened ({shown(str(error))}). Expected a path, or an address whose "
+            f"package is installed. {how_to_install('s3' if address.startswith('s3:') else 'cluster')}; with "
+            "the latter also gcsfs for gs://, adlfs for abfs://."
         ) from error
     return place
 

@@ -16,7 +16,7 @@ from masi_vision.batch.address import shown, words_of
 from masi_vision.batch.job import Job, Outcome, Setup, refused
 from masi_vision.batch.pool import Hand
 from masi_vision.batch.worker import Death
-from masi_vision.errors import MasiError, ModelError, StudyError
+from masi_vision.errors import MasiError, ModelError, StudyError, how_to_install
 from masi_vision.report.tables import models_hash
 from masi_vision.version import __version__
 from masi_vision.visit.models import Models
@@ -53,8 +53,7 @@ class ClusterWorkers:
             from distributed import CancelledError, Client, as_completed
         except ImportError as error:
             raise StudyError(
-                "Dask is not installed. Expected it for --cluster. In the checkout of masi_vision run: pip "
-                'install ".[cluster]"'
+                f"Dask is not installed. Expected it for --cluster. {how_to_install('cluster')}"
             ) from error
         if not re.fullmatch(r"(\w+://)?\S+:\d+(/\S*)?|inproc://\S+", self.address):
             raise StudyError(

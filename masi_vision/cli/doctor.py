@@ -11,8 +11,8 @@ import typer
 
 from masi_vision.cli.checks import Check, told
 from masi_vision.cli.door import DONE, MUST_CHANGE, verb
-from masi_vision.cli.extras import EXTRAS, how_to_install, missing
-from masi_vision.errors import MasiError
+from masi_vision.cli.extras import EXTRAS, missing
+from masi_vision.errors import MasiError, how_to_install
 from masi_vision.report.versions import library_versions
 from masi_vision.version import __version__
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
-from masi_vision.cli.extras import how_to_install, missing, need_extra
+from masi_vision.cli.extras import missing, need_extra
 from masi_vision.cli.left_out import Without, left_out_of
 from masi_vision.cli.options import Overwrite, refuse_coded_set
 from masi_vision.csv_table import Row
-from masi_vision.errors import OutputError, StatsError
+from masi_vision.errors import OutputError, StatsError, how_to_install
 from masi_vision.reads_table import is_locked, refuse_mixed, refuse_strangers, refuse_two_openings, rows_of
 from masi_vision.written import being_written, half_written, write_pieces, writing
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from masi_vision.errors import SettingsError
+from masi_vision.errors import SettingsError, how_to_install
 
 EXTRAS = {
     "heic": ("HEIC photos", ("pi_heif",)),
     "raw": ("camera RAW", ("rawpy",)),
     "stats": ("masi agree, outcome, report, calibrate", ("scipy", "matplotlib")),
-    "review": ("the reading page", ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "multipart")),
+    "review": (
+        "the reading page",
+        ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "python_multipart"),
+    ),
     "exports": ("Parquet and SAS files", ("pandas", "pyarrow", "pyreadstat")),
     "dicom": ("DICOM files", ("pydicom", "highdicom")),
     "pdf": ("the report as PDF", ("weasyprint",)),
@@ -24,13 +27,6 @@ EXTRAS = {
 def missing(extra: str) -> list[str]:
     """Modules of an extra that are not installed."""
     return [module for module in EXTRAS[extra][1] if find_spec(module) is None]
-
-
-def how_to_install(extra: str) -> str:
-    """Say how to get an extra, to who has the checkout and to who has the package alone."""
-    return (
-        f'In the checkout of masi_vision run: pip install ".[{extra}]", or: pip install "FILE.whl[{extra}]"'
-    )
 
 
 def need_extra(extra: str, purpose: str) -> None:

@@ -14,7 +14,7 @@ from masi_vision.cli.left_out import Without, left_out_of
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.report_drawings import DRAWINGS, agreement_drawn, outcome_drawn, scores_drawn, strips_of
 from masi_vision.cli.report_tables import Sources, study_of
-from masi_vision.errors import StatsError
+from masi_vision.errors import StatsError, how_to_install
 
 if TYPE_CHECKING:
     from masi_vision.report.study import StudyReport
@@ -87,8 +87,8 @@ def _pdf_of(page: str) -> bytes:
         from weasyprint.urls import URLFetcher
     except (ImportError, OSError) as error:
         raise StatsError(
-            f'The PDF cannot be made ({error}). Expected the extra "pdf" (pip install ".[pdf]") and Pango '
-            f"(Debian: libpango-1.0-0, libpangoft2-1.0-0). Or print {PAGE} from a browser."
+            f'The PDF cannot be made ({error}). Expected the extra "pdf" and Pango (Debian: libpango-1.0-0, '
+            f"libpangoft2-1.0-0). {how_to_install('pdf')}. Or print {PAGE} from a browser."
         ) from error
     read = HTML(string=page, url_fetcher=URLFetcher(allowed_protocols=["data"]))
     return bytes(read.write_pdf(pdf_tags=True))  # tags: a screen reader finds headings, rows and pictures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from masi_vision.errors import ReasonCode
+from masi_vision.errors import ReasonCode, how_to_install
 
 RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2")
 
@@ -88,5 +88,5 @@ def missing_extra(words: str, extra: str) -> UndecodableError:
     return UndecodableError(
         "unsupported_format",
         f"is a {words}, which this installation cannot read. Expected JPEG, PNG or TIFF, "
-        f'or the extra for it. In the checkout of masi_vision run: pip install ".[{extra}]"',
+        f"or the extra for it. {how_to_install(extra)}",
     )

@@ -93,7 +93,7 @@ def test_deeper_pigment_is_greyer():
 @pytest.mark.parametrize("skin", [LIGHT, DARK])
 @pytest.mark.parametrize("delta_l", [3.0, 6.0, 12.0])
 def test_the_asked_drop_in_lightness_is_what_the_skin_shows(skin, delta_l):
-    from skimage.color import rgb2lab
+    rgb2lab = pytest.importorskip("skimage.color", reason="needs scikit-image, extra dev").rgb2lab
 
     colour = colour_from_depth(0.4)
     after = skin * 10 ** (-density_for_delta_l(skin, colour, delta_l) * colour)

@@ -201,7 +201,7 @@ def test_what_never_varies_has_no_interval():
 def test_a_masked_value_is_missing_and_an_infinite_one_is_refused():
     masked = np.ma.masked_equal([6.0, 3.0, 9.9, 99.0, 7.5], 99)
     there = bland_altman(np.array([6.0, 3.0, 9.9, np.nan, 7.5]), np.ones(5))
-    assert bland_altman(masked, np.ones(5)) == there
+    assert repr(bland_altman(masked, np.ones(5))) == repr(there)  # a NaN in it is not equal to itself
     assert there.pairs == 4
     with pytest.raises(ValueError, match="a measurement is infinite"):
         bland_altman(np.array([1.0, 2.0, 3.0, np.inf]), np.ones(4))

@@ -211,7 +211,7 @@ def test_adjusted_means_of_the_model_of_all_visits_are_at_the_mean_baseline_of_t
             of(outcome(several, RULES), "sensitivity: MMRM", arm, "adjusted mean")
             for several in ([*made, alone], made)
         )
-        assert also == without
+        assert repr(also) == repr(without)  # p is NaN, which is not equal to itself
 
 
 def test_visits_that_the_protocol_does_not_name_are_not_in_the_model_of_all_visits():

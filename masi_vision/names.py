@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Literal, get_args
 
 View = Literal["front", "left", "right"]
@@ -37,9 +37,21 @@ def natural_key(name: str) -> tuple[object, ...]:
 
 def spelled_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
     """Names that differ in case, width, blanks or how an accent is written alone: one person would be two."""
+    return _of_one(names, _plain)
+
+
+def nearly_alike(names: Collection[str]) -> list[tuple[str, ...]]:
+    """Names that differ as of `spelled_alike`, in leading zeros or in the sign between their parts alone.
+
+    visit-1, visit 01 and visit_1 are one. D1 and D-1 are two, and so are "day 1" and "day -1", by its minus.
+    """
+    return sorted({*_of_one(names, without_zeros), *_of_one(names, _with_one_sign)})
+
+
+def _of_one(names: Iterable[str], key: Callable[[str], str]) -> list[tuple[str, ...]]:
     spelled: dict[str, set[str]] = {}
     for name in names:
-        spelled.setdefault(_plain(name), set()).add(name)
+        spelled.setdefault(key(name), set()).add(name)
     return [tuple(sorted(alike)) for alike in spelled.values() if len(alike) > 1]
 
 
@@ -54,10 +66,12 @@ def folders_spelled_alike(patients: Iterable[str]) -> list[tuple[str, ...]]:
     return [tuple(site[name] for name in alike) for site in within.values() for alike in spelled_alike(site)]
 
 
-def told_apart(one: str, other: str) -> tuple[str, str]:
-    """Two names as they are printed: with their signs by `ascii` where they would look alike."""
-    looks = {unicodedata.normalize("NFC", name) for name in (one, other)}
-    return (ascii(one), ascii(other)) if len(looks) == 1 else (one, other)
+def told_apart(*names: str) -> tuple[str, ...]:
+    """Names in quotation marks; what looks alike in print with its signs beyond ASCII as numbers."""
+    looks = [unicodedata.normalize("NFKC", name) for name in names]
+    return tuple(
+        (ascii if looks.count(look) > 1 else repr)(name) for name, look in zip(names, looks, strict=True)
+    )
 
 
 def same_within_sites(patients: Iterable[str]) -> list[tuple[str, ...]]:
@@ -71,6 +85,11 @@ def same_within_sites(patients: Iterable[str]) -> list[tuple[str, ...]]:
 def without_zeros(name: str) -> str:
     """A name as `spelled_alike` takes it, its numbers as a spreadsheet writes them: 001 is 1, 1.05 itself."""
     return re.sub(r"(?<![0-9])(?<![0-9][.,])0+(?=[0-9])", "", _plain(name))
+
+
+def _with_one_sign(name: str) -> str:
+    minus = re.sub(r"[-_\s]+-(?=[0-9])", "_\N{MINUS SIGN}", unicodedata.normalize("NFKC", name))
+    return without_zeros(re.sub(r"[-_\s]+", "_", minus))
 
 
 def _plain(name: str) -> str:

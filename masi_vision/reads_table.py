@@ -12,7 +12,7 @@ from typing import NoReturn, TypeVar
 
 from masi_vision.csv_table import MISSING, Row, number_in, read_csv, whole_number
 from masi_vision.errors import StatsError
-from masi_vision.names import place_of, spelled_alike, without_zeros
+from masi_vision.names import nearly_alike, place_of, spelled_alike, told_apart
 from masi_vision.scale import MASI_REGIONS
 
 _Row = TypeVar("_Row", bound=Mapping[str, str])
@@ -134,13 +134,15 @@ def refuse_total_alone(lacking: Iterable[str], what: str) -> NoReturn:
 def refuse_spelled_alike(names: Iterable[str], what: str) -> None:
     """Refuse two spellings of one name: it would count twice, or be missing somewhere without a word.
 
+    Visits that are `nearly_alike` are one; patients may be two, as of centres that count each for itself.
+
     Raises
     ------
     StatsError
     """
-    for alike in spelled_alike(names):
+    for alike in nearly_alike(set(names)) if what == "visit" else spelled_alike(names):
         raise StatsError(
-            f"The table has the {what}s {' and '.join(map(repr, alike))}. Expected one spelling. Correct it."
+            f"The table has the {what}s {' and '.join(told_apart(*alike))}. Expected one spelling. Correct it."
         )
 
 
@@ -163,12 +165,12 @@ def refuse_strangers(
     for rows, name in zip((read, scored), names, strict=True):
         need_columns(rows, ("patient", "visit"), name)
     for what in ("patient", "visit"):
-        there = {row[what] for row in scored}
-        spelled = {without_zeros(name): name for name in there}
-        for name in sorted({row[what] for row in read} - there):
-            if other := spelled.get(without_zeros(name)):
+        here, there = ({row[what] for row in rows} for rows in (read, scored))
+        for alike in nearly_alike(here | there):
+            if (ours := set(alike) - there) and (theirs := there.intersection(alike)):
+                name, other = told_apart(min(ours), min(theirs))
                 raise StatsError(
-                    f"The {what} {name!r} of {names[0]} is {other!r} in {names[1]}. Expected one spelling. "
+                    f"The {what} {name} of {names[0]} is {other} in {names[1]}. Expected one spelling. "
                     "Keep the column as text where a program reads and writes the table."
                 )
     units = [{(row["patient"], row["visit"]) for row in rows} for rows in (read, scored)]

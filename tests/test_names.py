@@ -4,6 +4,7 @@ import pytest
 
 from masi_vision.names import (
     folders_spelled_alike,
+    nearly_alike,
     same_within_sites,
     spelled_alike,
     told_apart,
@@ -17,6 +18,7 @@ from masi_vision.names import (
 def test_a_spreadsheet_s_numbers_are_the_same_names(name, other):
     assert without_zeros(name) == without_zeros(other)
     assert spelled_alike([name, other]) == []  # in one table they may be two
+    assert nearly_alike([name, other]) == [tuple(sorted((name, other)))]
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,19 @@ def test_a_spreadsheet_s_numbers_are_the_same_names(name, other):
 )
 def test_zeros_that_count_stay(name, other):
     assert without_zeros(name) != without_zeros(other)
-    assert spelled_alike([name, other]) == []
+    assert spelled_alike([name, other]) == nearly_alike([name, other]) == []
+
+
+@pytest.mark.parametrize("name", ["visit 1", "visit_1", "Visit - 01", "VISIT__1", "visit-1 "])
+def test_the_sign_between_the_parts_of_a_visit_s_name_tells_no_other(name):
+    assert nearly_alike(["visit-1", name]) == [tuple(sorted(("visit-1", name)))]
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("D1", "D-1"), ("day 1", "day -1"), ("day_1", "day_-1"), ("visit 1 2", "visit-12")]
+)
+def test_a_day_before_treatment_is_another_than_that_after_it(name, other):
+    assert nearly_alike([name, other]) == []
 
 
 def test_patients_called_alike_at_two_sites_may_be_one_who_moved():
@@ -44,4 +58,4 @@ def test_a_centre_in_two_spellings_is_told_once_and_a_patient_within_one_centre(
 
 def test_names_that_look_alike_in_print_are_told_apart_by_their_signs():
     assert told_apart("Orl\u00e9ans", "Orle\u0301ans") == (r"'Orl\xe9ans'", r"'Orle\u0301ans'")
-    assert told_apart("porto", "Porto") == ("porto", "Porto")
+    assert told_apart("porto", "Porto") == ("'porto'", "'Porto'")

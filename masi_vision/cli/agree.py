@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +13,10 @@ from masi_vision.cli.extras import need_extra
 from masi_vision.cli.left_out import Without, left_out_of
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.provenance import provenance_of
-from masi_vision.cli.tables import check_run, say_open, say_two_sites
+from masi_vision.cli.tables import check_run, say_open, say_two_names
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
+from masi_vision.names import natural_key
 from masi_vision.reads_table import (
     refuse_mixed,
     refuse_spelled_alike,
@@ -83,8 +85,9 @@ def agree(
     refuse_spelled_alike((one.visit for one in read), "visit")
     first, last = _visits(read, baseline, final)
     say_open(rows, reads.name)
-    say_two_sites(one.patient for one in read)
+    say_two_names({one.patient for one in read})
     typer.echo(f"Change is from {first} to {last}." if first != last else "No change: one visit.")
+    _say_visits(read)
     by_software, hashes = None, {READS_SHA256: rows_sha256(rows), SCORES_SHA256: ""}
     if scores is not None:
         scored = rows_of(scores)
@@ -111,8 +114,6 @@ def agree(
 
 
 def _visits(read: Sequence[Read], baseline: str | None, final: str | None) -> tuple[str, str]:
-    from masi_vision.names import natural_key
-
     names = sorted({one.visit for one in read}, key=natural_key)
     for visit in filter(None, (baseline, final)):
         if visit not in names:
@@ -121,6 +122,15 @@ def _visits(read: Sequence[Read], baseline: str | None, final: str | None) -> tu
                 "--final or the protocol."
             )
     return baseline or names[0], final or names[-1]
+
+
+def _say_visits(read: Sequence[Read]) -> None:
+    """Say how many patients were read at each visit, where not all were at all: one may have two names."""
+    patients = len({one.patient for one in read})
+    at = Counter(visit for _, visit in {(one.patient, one.visit) for one in read})
+    if min(at.values()) < patients:
+        told = ", ".join(f"{visit} {at[visit]}" for visit in sorted(at, key=natural_key))
+        typer.echo(f"Of {patients} patients read at each visit: {told}.")
 
 
 def _check_shared(

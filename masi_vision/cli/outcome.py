@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -14,9 +15,10 @@ from masi_vision.cli.extras import need_extra
 from masi_vision.cli.left_out import LeftOut, Without, left_out_of
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.provenance import PROVENANCE, WAYS_MADE, made_by, provenance_of
-from masi_vision.cli.tables import check_run, say_open, say_two_sites
+from masi_vision.cli.tables import check_run, say_open, say_two_names
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
+from masi_vision.names import natural_key
 from masi_vision.reads_table import AMOUNT, is_adjudication, is_closed, rows_of, rows_sha256
 from masi_vision.written import json_text, write_file
 
@@ -90,9 +92,10 @@ def outcome(
     }
     write_file(out / PROTOCOL, json_text(asked), private=True)
     say_open(rows, table.name)
-    say_two_sites(one.patient for one in courses)
+    say_two_names({one.patient for one in courses})
     typer.echo(f"Of {kind}.")
     _say(found, rules)
+    _say_missing(found, courses, rules, table.name)
     _say_limits(courses, rules, table.name)
     if rules.adjudicated == "replaces":
         _say_adjudicated(rows, courses, table.name)
@@ -187,6 +190,39 @@ def _cell(value: object, digits: int) -> object:
     if not isinstance(value, float):
         return value
     return f"{value:.{digits}g}" if value == value else ""
+
+
+def _say_missing(
+    found: Sequence[OutcomeFigure], courses: Sequence[Course], rules: OutcomeProtocol, name: str
+) -> None:
+    """Say who is not in the primary analysis, and which visits are in the table and not in the protocol."""
+    from masi_vision.stats.outcome import NOT_PRIMARY
+
+    lost = [one for one in found if one.measure == NOT_PRIMARY]
+    if any(one.value for one in lost):
+        told = ", ".join(f"{one.value:g} of {one.patients} of {one.arm}" for one in lost)
+        typer.echo(f"Not in the primary analysis, without {rules.baseline} or {rules.primary}: {told}.")
+    named = {rules.baseline, rules.primary, *(rules.visits or ())}
+    patients = Counter(visit for one in courses for visit in one.values if visit not in named)
+    if patients:
+        told = ", ".join(
+            f"{visit} ({patients[visit]} patients)" for visit in sorted(patients, key=natural_key)
+        )
+        taken = ", and the MMRM takes (visits: null)" * (rules.visits is None)
+        typer.echo(f"Visits of {name} that the protocol does not name{taken}: {told}.")
+    analysed = {
+        visit
+        for one in courses
+        if {rules.baseline, rules.primary} <= one.values.keys()
+        for visit in one.values
+    }
+    if strange := sorted(patients.keys() - analysed, key=natural_key):
+        typer.echo(
+            f"masi: {name} has {', '.join(strange)}, which nobody in the primary analysis has. Expected "
+            f"{rules.baseline} and {rules.primary} to be called so at every centre. Look whether these are "
+            "such visits under another name; then correct the table.",
+            err=True,
+        )
 
 
 def _say_limits(courses: Sequence[Course], rules: OutcomeProtocol, name: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import typer
 
-from masi_vision.names import same_within_sites
+from masi_vision.names import nearly_alike, same_within_sites, told_apart
 from masi_vision.reads_table import CLOSED, NOT_TOLD, is_closed, tells_no_closing
 
 _SHOWN = 5
@@ -29,17 +29,27 @@ def say_open(rows: Sequence[Mapping[str, str]], name: str) -> None:
         )
 
 
-def say_two_sites(patients: Iterable[str]) -> None:
-    """Say which patients may be one who moved to another site."""
-    if not (found := same_within_sites(patients)):
-        return
-    shown = "; ".join(" and ".join(alike) for alike in found[:_SHOWN])
-    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    typer.echo(
-        f"masi: patients of one name at two sites count as two patients: {shown}{more}. Expected one name of "
-        "each patient. Where one moved, a manifest (patient,visit,view,path) gives all visits one name.",
-        err=True,
-    )
+def say_two_names(patients: Collection[str]) -> None:
+    """Say which patients may be one: who moved to another site, or whose name was written in two ways."""
+    if found := same_within_sites(patients):
+        typer.echo(
+            f"masi: patients of one name at two sites count as two patients: {_first(found)}. Expected one "
+            "name of each patient. Where one moved, a manifest (patient,visit,view,path) gives all visits "
+            "one name.",
+            err=True,
+        )
+    if found := nearly_alike(patients):
+        typer.echo(
+            "masi: patients whose names differ in zeros or in the sign between their parts alone count as "
+            f"two patients: {_first(found)}. Expected one name of each patient. Where they are one, correct "
+            "the table; keep the column as text where a program reads and writes it.",
+            err=True,
+        )
+
+
+def _first(found: Sequence[Sequence[str]]) -> str:
+    shown = "; ".join(" and ".join(told_apart(*alike)) for alike in found[:_SHOWN])
+    return shown + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
 
 
 def check_run(file: Path, rows: Sequence[Mapping[str, str]]) -> None:

@@ -22,6 +22,7 @@ from masi_vision.stats.outcome_protocol import OutcomeProtocol
 
 Values = npt.NDArray[np.float64]
 NOT_FITTED, NOT_COMPARED = "not fitted:", "not compared:"
+NOT_PRIMARY = "patients without the baseline or the primary visit"
 INEFFECTIVE, NONE = "ineffective", "no rate: baseline 0"
 
 
@@ -106,7 +107,7 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Outcom
         *_by_mmrm(courses, protocol),
         *_trajectories(courses),
         *(() if protocol.endpoint == AMOUNT else _improvement(courses, protocol)),
-        *_missing(courses),
+        *_missing(courses, protocol),
         *_readers(courses),
     ]
 
@@ -237,7 +238,7 @@ def mmrm_of(
     """
     there = [one for one in courses if protocol.baseline in one.values]
     visits = visits_of(courses, protocol)
-    _check_cells(there, visits, protocol.primary)
+    _check_cells(there, visits, protocol)
     arms = [protocol.control, *sorted({one.arm for one in there} - {protocol.control})]
     there = _modelled(there, visits)
     mean = float(np.mean([one.values[protocol.baseline] for one in there]))
@@ -274,15 +275,16 @@ def visits_of(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[str]
     return sorted(there, key=natural_key)
 
 
-def _check_cells(courses: Sequence[Course], visits: Sequence[str], primary: str) -> None:
+def _check_cells(with_baseline: Sequence[Course], visits: Sequence[str], protocol: OutcomeProtocol) -> None:
     """Refuse a visit at which an arm has nobody: its mean there cannot be told."""
-    for arm in sorted({one.arm for one in courses}):
+    for arm in sorted({one.arm for one in with_baseline}):
         for visit in visits:
-            if not any(one.arm == arm and visit in one.values for one in courses):
-                remedy = "Wait for it." if visit == primary else "Name the visits in the protocol (visits)."
+            if not any(one.arm == arm and visit in one.values for one in with_baseline):
+                is_primary = visit == protocol.primary
+                remedy = "Wait for it." if is_primary else "Name the visits in the protocol (visits)."
                 raise StatsError(
-                    f"Nobody of arm {arm} has a value at {visit}. Expected every arm at every visit of the "
-                    f"model. {remedy}"
+                    f"Nobody of arm {arm} has a value at {visit} and one at {protocol.baseline}. Expected "
+                    f"every arm at every visit of the model. {remedy}"
                 )
 
 
@@ -392,8 +394,8 @@ def _share(analysis: str, arm: str, visit: str, measure: str, count: int, of: in
     )
 
 
-def _missing(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
-    """How many have no value, and of whom an adjudicator's is wanting."""
+def _missing(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[OutcomeFigure]:
+    """How many have no value, of whom an adjudicator's is wanting, and who is not in the primary analysis."""
     visits = {visit for one in courses for visit in (*one.values, *one.verdicts)}
     for arm in sorted({one.arm for one in courses}):
         here = [one for one in courses if one.arm == arm]
@@ -403,6 +405,8 @@ def _missing(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
             whys = Counter(one.verdicts[visit].why_missing for one in here if visit in one.verdicts)
             for why in sorted(whys.keys() - {""}):
                 yield OutcomeFigure("missing", arm, visit, f"of these: {why}", len(here), float(whys[why]))
+        count = len(here) - len(_with_both(here, protocol, carried=False))
+        yield OutcomeFigure("missing", arm, protocol.primary, NOT_PRIMARY, len(here), float(count))
 
 
 def _readers(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:

@@ -492,8 +492,50 @@ def test_a_patient_who_moved_to_another_site_is_told_to_be_two(tmp_path, verb):
     given = ["--allocation", write_rows(tmp_path / "arms.csv", arms)] if verb == "outcome" else []
     done = masi(verb, reads, *given, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
-    said = "patients of one name at two sites count as two patients: north/P006 and south/P006. Expected"
+    said = "patients of one name at two sites count as two patients: 'north/P006' and 'south/P006'. Expected"
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["outcome", "agree"])
+def test_a_patient_whose_zeros_a_spreadsheet_took_at_one_visit_is_told_to_be_two(tmp_path, verb):
+    rows = signed_reads()
+    for row in rows:
+        number = row["patient"][1:]
+        row["patient"] = number.lstrip("0") if (number, row["visit"]) == ("006", "visit-6") else number
+    reads = write_rows(tmp_path / "reads.csv", rows)
+    arms = [{"patient": name, "arm": "AB"[int(name) % 2]} for name in sorted({r["patient"] for r in rows})]
+    given = ["--allocation", write_rows(tmp_path / "arms.csv", arms)] if verb == "outcome" else []
+    done = masi(verb, reads, *given, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "alone count as two patients: '006' and '6'. Expected one name" in done.stderr
+
+
+@pytest.mark.parametrize(("other", "refused"), [("visit-0{}", True), ("Visit {}", True), ("V{}", False)])
+def test_a_centre_that_calls_the_visits_otherwise_is_refused_or_told(tmp_path, other, refused):
+    rows = signed_reads()
+    arms = [
+        {"patient": name, "arm": "AB"[int(name[-1]) % 2]} for name in sorted({r["patient"] for r in rows})
+    ]
+    elsewhere = {row["patient"] for row in arms[:4]}
+    for row in rows:
+        if row["patient"] in elsewhere:
+            row["visit"] = other.format(row["visit"][-1])
+    reads = write_rows(tmp_path / "reads.csv", rows)
+    asked = ("outcome", reads, "--allocation", write_rows(tmp_path / "arms.csv", arms))
+    done = masi(*asked, "--out", tmp_path / "out")
+    if refused:
+        assert done.exit_code == 2
+        assert "Expected one spelling" in done.stderr
+        return
+    assert done.exit_code == 1, done.output  # no model of all visits
+    assert "Nobody of arm A has a value at V1 and one at visit-1." in done.output
+    left = f"of {len(arms) // 2} of"
+    assert f"without visit-1 or visit-6: 2 {left} A, 2 {left} B." in done.output
+    assert "V1 (4 patients), V6 (4 patients)." in done.output
+    assert "reads.csv has V1, V6, which nobody in the primary analysis has. Expected visit-1" in done.stderr
+    _, found = table(tmp_path / "out" / "outcome.csv")
+    told = {r["arm"]: (r["value"], r["visit"]) for r in found if "or the primary visit" in r["measure"]}
+    assert told == {"A": ("2", "visit-6"), "B": ("2", "visit-6")}
 
 
 def test_a_visit_of_a_further_outcome_is_one_of_the_trial_s(study, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -144,6 +144,31 @@ def refuse_spelled_alike(names: Iterable[str], what: str) -> None:
         raise StatsError(
             f"The table has the {what}s {' and '.join(told_apart(*alike))}. Expected one spelling. Correct it."
         )
+
+
+def refuse_two_reads(reads: Iterable[tuple[str, str, str, Hashable]], name: str) -> None:
+    """Refuse two reads of a unit by one reader: two people of one name, or a repeat that is not marked.
+
+    Parameters
+    ----------
+    reads : iterable of (patient, visit, reader, anything)
+        The last tells reads apart that one reader may have of a unit, as of a hidden repeat.
+    name : str
+        Of the table.
+
+    Raises
+    ------
+    StatsError
+    """
+    seen: set[tuple[str, str, str, Hashable]] = set()
+    for read in reads:
+        if read in seen:
+            raise StatsError(
+                f"{name} has two reads of {read[0]} {read[1]} by {read[2]}. Expected one, and a repeat "
+                "marked in the column repeat_of. Where two centres count their patients alike, give each "
+                "patient a name of one's own (lyon/003)."
+            )
+        seen.add(read)
 
 
 def refuse_strangers(

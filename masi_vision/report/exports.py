@@ -23,6 +23,7 @@ from masi_vision.reads_table import (
     of_masi,
     refuse_other_total,
     refuse_total_alone,
+    refuse_two_reads,
 )
 from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, MasiScore, RegionGrade, masi_score
 from masi_vision.visit.region import REFUSED, flags_in
@@ -140,18 +141,27 @@ def values_of_reads(rows: Sequence[Row], name: str) -> Iterator[Value]:
     Raises
     ------
     StatsError
-        A column of grades is missing, or a grade is none.
+        A column of grades is missing, a grade is none, or there are two last reads of a unit by one reader.
     """
     if rows and "region" in rows[0]:
         rows = _wide(rows, name)
     need_columns(rows, [f"{region}_{item}" for region in MASI_REGIONS for item in _NEEDED], name)
     locked = [{**row, LOCKED: _utc(row, name)} for row in rows if is_locked(row)]
     numbers = _numbered(sorted(locked, key=lambda row: row[LOCKED]), "reader")
+    last = ((*_read_of(row), _stage_of(row)) for row in locked if is_latest(row))
+    refuse_two_reads(last, name)
     for row in locked:
-        stage = row.get("stage", "blind") + (", repeat" if row.get("repeat_of") else "")
-        stage += "" if is_latest(row) else _SUPERSEDED
+        stage = _stage_of(row) + ("" if is_latest(row) else _SUPERSEDED)
         protocol = row.get("protocol_sha256", "")
         yield from _values(row, name, row["reader"], stage, numbers[id(row)], row[LOCKED], protocol)
+
+
+def _read_of(row: Row) -> tuple[str, str, str]:
+    return row["patient"], row["visit"], row["reader"]
+
+
+def _stage_of(row: Row) -> str:
+    return row.get("stage", "blind") + (", repeat" if row.get("repeat_of") else "")
 
 
 def values_of_scores(scores: Sequence[Row], regions: Sequence[Row]) -> Iterator[Value]:
@@ -160,7 +170,7 @@ def values_of_scores(scores: Sequence[Row], regions: Sequence[Row]) -> Iterator[
     Raises
     ------
     StatsError
-        A column of grades is missing, or a grade or score is none.
+        A column of grades is missing, a grade or score is none, or a visit has two rows.
     """
     need_columns(scores, ["mmasi"], "scores.csv")
     need_columns(regions, _NEEDED, "regions.csv")
@@ -175,6 +185,8 @@ def values_of_scores(scores: Sequence[Row], regions: Sequence[Row]) -> Iterator[
                     own = flags_in(flag)
                     region[_why_of(row["region"])] = next((one for one in REFUSED if one in own), own[0])
                 flags.setdefault(_unit_of(row), []).append(f"{row['region']} {flag.replace(';', ', ')}")
+    once = (row for row in scores if not row.get("repeat_of"))
+    refuse_two_reads(((row["patient"], row["visit"], "the software", "") for row in once), "scores.csv")
     numbers = _numbered(sorted(scores, key=lambda row: bool(row.get("repeat_of"))))
     for row in scores:
         grades = wide.get(_unit_of(row), {})
@@ -211,9 +223,13 @@ def _wide(rows: Sequence[Row], name: str) -> list[Row]:
     reads: dict[tuple[str, ...], dict[str, str]] = {}
     said: dict[tuple[str, ...], dict[str, dict[str, str]]] = {}
     every = {f"{region}_{item}": "" for region in MASI_REGIONS for item in _NEEDED}
-    for row in of_masi(rows, name):
-        what = ("reader", "stage", "version", "latest", "repeat_of")
-        key = (*_unit_of(row), *(row.get(one, "") for one in what), str(is_locked(row)))
+    rows = of_masi(rows, name)
+    refuse_two_reads(
+        ((row["patient"], f"{row['visit']}, {row['region']},", row["reader"], _key_of(row)) for row in rows),
+        name,
+    )
+    for row in rows:
+        key = _key_of(row)
         read = reads.setdefault(key, {**row, **every, **dict.fromkeys(_OF_A_READ, "")})
         read.update(_of_region(row))
         read[_why_of(row["region"])] = row.get("ungradable", "")
@@ -225,6 +241,12 @@ def _wide(rows: Sequence[Row], name: str) -> list[Row]:
     for key, columns in said.items():
         reads[key].update({column: _of_regions(texts) for column, texts in columns.items()})
     return list(reads.values())
+
+
+def _key_of(row: Row) -> tuple[str, ...]:
+    """What the rows of one read have in common."""
+    what = ("reader", "stage", "version", "latest", "repeat_of")
+    return (*_unit_of(row), *(row.get(one, "") for one in what), str(is_locked(row)))
 
 
 def _of_regions(texts: Mapping[str, str]) -> str:

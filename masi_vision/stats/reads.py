@@ -21,6 +21,7 @@ from masi_vision.reads_table import (
     refuse_other_total,
     refuse_spelled_alike,
     refuse_total_alone,
+    refuse_two_reads,
 )
 from masi_vision.scale import MASI_REGIONS, RegionGrade, mmasi
 
@@ -156,15 +157,7 @@ def _reads(counted: Sequence[Mapping[str, str]], name: str) -> list[Read]:
     """What these rows say; two of one unit by one rater are refused."""
     by_region = bool(counted) and "region" in counted[0]
     made = _by_region(counted, name) if by_region else [_of_row(row, name) for row in counted]
-    seen: set[tuple[str, str, str, bool]] = set()
-    for read in made:
-        key = (read.patient, read.visit, read.rater, read.repeat)
-        if key in seen:
-            raise StatsError(
-                f"{name} has two reads of {read.patient} {read.visit} by {read.rater}. Expected one, and a "
-                "repeat marked in the column repeat_of."
-            )
-        seen.add(key)
+    refuse_two_reads(((read.patient, read.visit, read.rater, read.repeat) for read in made), name)
     return made
 
 
@@ -186,7 +179,13 @@ def _of_row(row: Mapping[str, str], name: str) -> Read:
 
 def _by_region(rows: Sequence[Mapping[str, str]], name: str) -> list[Read]:
     made: dict[tuple[str, ...], tuple[Mapping[str, str], Grades]] = {}
-    seen: set[tuple[str, ...]] = set()
+    refuse_two_reads(
+        (
+            (row["patient"], f"{row['visit']}, {row['region']},", row["reader"], row.get("repeat_of", ""))
+            for row in rows
+        ),
+        name,
+    )
     for row in rows:
         key = (row["patient"], row["visit"], row["reader"], row.get("repeat_of", ""))
         region = row["region"]
@@ -195,12 +194,6 @@ def _by_region(rows: Sequence[Mapping[str, str]], name: str) -> list[Read]:
                 f"{name} has the region {region!r}. Expected one of {', '.join(MASI_REGIONS)}. "
                 "Correct the name."
             )
-        if (*key, region) in seen:
-            raise StatsError(
-                f"{name} has two reads of {row['patient']} {row['visit']}, {region}, by {row['reader']}. "
-                "Expected one, and a repeat marked in the column repeat_of."
-            )
-        seen.add((*key, region))
         grades = made.setdefault(key, (row, {}))[1]
         for grade in NEEDED_GRADES:
             if row.get(grade, "").lower() not in MISSING:

@@ -260,6 +260,25 @@ def test_reads_with_a_row_for_every_region_are_the_same_reads(tmp_path):
     ]
 
 
+def test_two_people_of_one_number_are_no_one_subject(tmp_path):
+    """As where the reads, or the scores, of two centres' coded sets were joined."""
+    other = "EE,P1,v1,,anna,blind,1,0.9,,,2026-05-01T12:00:00.000+00:00,f0,1,3,0,,0,,0,\n"
+    code, words = export_of(tmp_path, READS + other)
+    assert (code, (tmp_path / "out").exists()) == (2, False)
+    assert "reads.csv has two reads of P1 v1 by anna. Expected one" in words
+    long = "patient,visit,reader,region,area,darkness\n" + "P1,v1,anna,chin,2,3\n" * 2
+    assert "two reads of P1 v1, chin, by anna" in export_of(tmp_path, long)[1]
+    assert export_of(tmp_path, READS + other.replace("blind", "with_software"))[0] == 0
+    (tmp_path / "results").mkdir(exist_ok=True)
+    (tmp_path / "results" / "scores.csv").write_text(
+        SCORES + "P1,v1,scored,,0.6,,0.1.0,ab,clinic,0123456789abcdef\n"
+    )
+    (tmp_path / "results" / "regions.csv").write_text(REGIONS)
+    done = masi("export", "--results", tmp_path / "results", "--study", "S", "--out", tmp_path / "again")
+    assert (done.exit_code, (tmp_path / "again").exists()) == (2, False)
+    assert "two reads of P1 v1 by the software" in " ".join(done.output.split())
+
+
 def test_a_region_that_is_none_is_named(tmp_path):
     code, words = export_of(tmp_path, "patient,visit,reader,region,area,darkness\nP1,v1,anna,Chin,2,3\n")
     assert code == 2

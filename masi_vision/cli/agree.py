@@ -13,7 +13,7 @@ from masi_vision.cli.extras import need_extra
 from masi_vision.cli.left_out import Without, left_out_of
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.provenance import provenance_of
-from masi_vision.cli.tables import check_run, say_open, say_two_names
+from masi_vision.cli.tables import check_run, say_open, say_two_names, say_two_sets
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
 from masi_vision.names import natural_key
@@ -85,6 +85,7 @@ def agree(
     refuse_spelled_alike((one.visit for one in read), "visit")
     first, last = _visits(read, baseline, final)
     say_open(rows, reads.name)
+    say_two_sets(rows, reads.name)
     say_two_names({one.patient for one in read})
     typer.echo(f"Change is from {first} to {last}." if first != last else "No change: one visit.")
     _say_visits(read)

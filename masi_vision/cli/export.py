@@ -13,6 +13,7 @@ from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import missing, need_extra
 from masi_vision.cli.left_out import Without, left_out_of
 from masi_vision.cli.options import Overwrite, refuse_coded_set
+from masi_vision.cli.tables import say_two_names, say_two_sets
 from masi_vision.csv_table import Row
 from masi_vision.errors import OutputError, StatsError, how_to_install
 from masi_vision.reads_table import is_locked, refuse_mixed, refuse_strangers, refuse_two_openings, rows_of
@@ -72,6 +73,9 @@ def export(
     table = left.rows(read)
     scores, regions = left.rows(scored), left.rows(regions)
     left.say()
+    say_two_sets(table, reads.name if reads else "")
+    say_two_sets(scores, "scores.csv")
+    say_two_names({row["patient"] for row in (*table, *scores)})
     refuse_strangers(table, scores, (reads.name if reads else "", "scores.csv"))
     refuse_mixed(scores, "scores.csv", "mmasi")
     values = _values_of(table, reads, scores, regions)

@@ -15,7 +15,7 @@ from masi_vision.cli.extras import need_extra
 from masi_vision.cli.left_out import LeftOut, Without, left_out_of
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.provenance import PROVENANCE, WAYS_MADE, made_by, provenance_of
-from masi_vision.cli.tables import check_run, say_open, say_two_names
+from masi_vision.cli.tables import check_run, say_open, say_two_names, say_two_sets
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
 from masi_vision.names import natural_key
@@ -92,6 +92,7 @@ def outcome(
     }
     write_file(out / PROTOCOL, json_text(asked), private=True)
     say_open(rows, table.name)
+    say_two_sets(rows, table.name)
     say_two_names({one.patient for one in courses})
     typer.echo(f"Of {kind}.")
     _say(found, rules)

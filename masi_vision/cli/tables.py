@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import typer
 
-from masi_vision.names import nearly_alike, same_within_sites, told_apart
+from masi_vision.names import natural_key, nearly_alike, same_within_sites, told_apart
 from masi_vision.reads_table import CLOSED, NOT_TOLD, is_closed, tells_no_closing
 
 _SHOWN = 5
@@ -43,6 +43,21 @@ def say_two_names(patients: Collection[str]) -> None:
             "masi: patients whose names differ in zeros or in the sign between their parts alone count as "
             f"two patients: {_first(found)}. Expected one name of each patient. Where they are one, correct "
             "the table; keep the column as text where a program reads and writes it.",
+            err=True,
+        )
+
+
+def say_two_sets(rows: Iterable[Mapping[str, str]], name: str) -> None:
+    """Say which patients are in several coded sets: one of whom visits came later, or two of one number."""
+    sets: dict[str, set[str]] = {}
+    for row in rows:
+        if row.get("set"):
+            sets.setdefault(row["patient"], set()).add(row["set"])
+    if found := [(one,) for one in sorted(sets, key=natural_key) if one and len(sets[one]) > 1]:
+        typer.echo(
+            f"masi: {name} has patients of several coded sets (column set), each counted as one person: "
+            f"{_first(found)}. Expected so where visits of one were coded later. Where two centres count "
+            "their patients alike, these are two: give each patient a name of one's own (lyon/003).",
             err=True,
         )
 

@@ -510,6 +510,25 @@ def test_a_patient_whose_zeros_a_spreadsheet_took_at_one_visit_is_told_to_be_two
     assert "alone count as two patients: '006' and '6'. Expected one name" in done.stderr
 
 
+@pytest.mark.parametrize("verb", ["outcome", "agree", "export"])
+def test_a_patient_of_two_coded_sets_may_be_two_people_and_is_told(tmp_path, verb):
+    rows = signed_reads()
+    for row in rows:
+        row["set"] = "ab12" if row["patient"] != "P006" or row["visit"] == "visit-1" else "cd34"
+    reads = write_rows(tmp_path / "reads.csv", rows)
+    arms = [
+        {"patient": name, "arm": "AB"[int(name[-1]) % 2]} for name in sorted({r["patient"] for r in rows})
+    ]
+    given = {
+        "outcome": [reads, "--allocation", write_rows(tmp_path / "arms.csv", arms)],
+        "agree": [reads],
+        "export": ["--reads", reads, "--study", "S"],
+    }
+    done = masi(verb, *given[verb], "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "each counted as one person: 'P006'. Expected so where" in done.stderr
+
+
 @pytest.mark.parametrize(("other", "refused"), [("visit-0{}", True), ("Visit {}", True), ("V{}", False)])
 def test_a_centre_that_calls_the_visits_otherwise_is_refused_or_told(tmp_path, other, refused):
     rows = signed_reads()

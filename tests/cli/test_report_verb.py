@@ -451,7 +451,9 @@ def test_a_table_that_counts_other_visits_than_the_run_is_refused(study, tmp_pat
             "report", study / "results", "--scores", tmp_path / f"{name}.csv", "--out", tmp_path / name
         )
         assert done.exit_code == 2
-        assert f"has {found}, and run.json of RESULTS counts 96 and 0" in " ".join(done.output.split())
+        words = " ".join(done.output.split())
+        assert f"has {found}, and run.json of RESULTS counts 96 and 0" in words
+        assert "of two coded sets name the run of the study itself" in words
 
 
 @pytest.mark.parametrize("state", ["running", "interrupted", "failed"])

@@ -232,8 +232,8 @@ def _refuse_other_counts(scores: Rows, run: Mapping[str, Any], source: Path) -> 
         raise StatsError(
             "{} has {} visits scored and {} not, and run.json of RESULTS counts {} and {}. Expected every "
             "visit of that run, hidden repeats too, as masi unblind writes them. Name the RESULTS that the "
-            "table came from; of several runs make one with masi batch, and of two coded sets name the run of "
-            "the study itself, and its scores. A patient who withdrew stays in the table, and is left out "
+            "table came from; of several runs make one with masi batch, and of two coded sets name the run "
+            "of the study itself, and its scores. A patient who withdrew stays in the table, and is left out "
             "with --without.".format(source, *found, *expected)
         )
 

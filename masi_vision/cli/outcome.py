@@ -59,7 +59,7 @@ def outcome(
 ) -> int:
     """Compare the arms of a trial: ANCOVA, MMRM, improvement, responders, what is missing."""
     need_extra("stats", "statistics")
-    from masi_vision.stats.courses import EndpointValue, courses_of, endpoint_values, kind_of
+    from masi_vision.stats.courses import EndpointValue, courses_of, endpoint_values, kind_of, strata_of
     from masi_vision.stats.outcome import NOT_FITTED, Gain, OutcomeFigure, gains
     from masi_vision.stats.outcome_protocol import load_protocol
 
@@ -69,8 +69,13 @@ def outcome(
     rows = left.rows(rows_of(table))
     if not (rows and "reader" in rows[0]):  # a read rests on no run of the software
         check_run(table, rows)
-    arms = _arms(rows, allocation, table.name, left)
-    courses = courses_of(rows, arms, rules.endpoint, table.name, rules.adjudicated)
+    allocated = None if allocation is None else left.rows(rows_of(allocation))
+    arms = _arms(rows, allocated, (allocation or table).name, table.name)
+    strata = strata_of(rows if allocated is None else allocated, rules.strata, (allocation or table).name)
+    courses = [
+        replace(one, strata=strata[one.patient])
+        for one in courses_of(rows, arms, rules.endpoint, table.name, rules.adjudicated)
+    ]
     found = [_as_written(one) for one in _figures(courses, arms, rules, others, events, left)]
     left.say()
     written = {
@@ -91,6 +96,7 @@ def outcome(
         PROVENANCE: provenance_of(went_in, rows, written, left),
     }
     write_file(out / PROTOCOL, json_text(asked), private=True)
+    _say_unused(allocated or (), (allocation or table).name, rules)
     say_open(rows, table.name)
     say_two_sets(rows, table.name)
     say_two_names({one.patient for one in courses})
@@ -116,16 +122,16 @@ def _ways_made(rows: Sequence[Mapping[str, str]], endpoint: str) -> list[dict[st
 
 
 def _arms(
-    rows: Sequence[Mapping[str, str]], allocation: Path | None, name: str, left: LeftOut
+    rows: Sequence[Mapping[str, str]], allocated: Sequence[Mapping[str, str]] | None, by: str, name: str
 ) -> dict[str, str]:
     """Arm of every patient, by the allocation where there is one; the table must not contradict it."""
     from masi_vision.stats.courses import arms_of
 
-    if allocation is None:
+    if allocated is None:
         return arms_of(rows, name)
-    arms = arms_of(left.rows(rows_of(allocation)), allocation.name)
+    arms = arms_of(allocated, by)
     if rows and "arm" in rows[0]:
-        _refuse_other_arms(arms, arms_of(rows, name), allocation.name, name)
+        _refuse_other_arms(arms, arms_of(rows, name), by, name)
     return arms
 
 
@@ -191,6 +197,16 @@ def _cell(value: object, digits: int) -> object:
     if not isinstance(value, float):
         return value
     return f"{value:.{digits}g}" if value == value else ""
+
+
+def _say_unused(allocated: Sequence[Mapping[str, str]], name: str, rules: OutcomeProtocol) -> None:
+    """Say which columns of the allocation are in no analysis: a stratum may be among them."""
+    if allocated and (unused := [c for c in allocated[0] if c not in ("patient", "arm", *rules.strata)]):
+        typer.echo(
+            f"masi: {name} has {', '.join(unused)}, which no analysis takes. Expected patient, arm, and what "
+            "strata of the protocol names. Where patients were randomised by it, name it there.",
+            err=True,
+        )
 
 
 def _say_missing(
@@ -287,7 +303,8 @@ def _say(found: Sequence[OutcomeFigure], rules: OutcomeProtocol) -> None:
     from masi_vision.report.figures import interval_text, p_text
     from masi_vision.stats.outcome import NOT_COMPARED, NOT_FITTED
 
-    typer.echo(f"{rules.endpoint} at {rules.primary}, by {rules.baseline}, against {rules.control}:")
+    by = " and ".join((rules.baseline, *rules.strata))
+    typer.echo(f"{rules.endpoint} at {rules.primary}, by {by}, against {rules.control}:")
     for one in found:
         if one.measure.startswith((NOT_FITTED, NOT_COMPARED)):
             typer.echo(f"  {one.analysis}: {one.arm} {one.measure}")

@@ -278,11 +278,13 @@ class StudyReport:
             f"{classes}, below that ineffective; responders from {100 * rules['responder']:g} %."
             f"{_CHINESE_STANDARD if rules['classes'] == _shipped_classes() else ''}"
         )
+        strata = rules.get("strata")  # those of before have no such key
+        strata = f", strata by {', '.join(strata)} as factors, here and in the models below" if strata else ""
         return (
             f"{endpoint_name(rules)} at {rules['primary']}, with {rules['baseline']} as baseline: "
             f"{rules.get('table', 'of which table is not known')}. Every arm against {rules['control']}. "
             "Primary analysis: analysis of covariance on the patients who have both visits, the baseline as "
-            f"covariate; p of all comparisons {adjusted.get(rules['multiplicity'], 'not adjusted')}. "
+            f"covariate{strata}; p of all comparisons {adjusted.get(rules['multiplicity'], 'not adjusted')}. "
             f"Sensitivity analyses: a mixed model of {visits} (MMRM: unstructured covariance, degrees of "
             "freedom after Satterthwaite), which rests on visits missing at random given those that are "
             "there, the primary one on more: that, given arm and baseline, who misses the primary visit does "

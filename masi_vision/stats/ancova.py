@@ -51,7 +51,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class AdjustedMean:
-    """Mean of an arm at the mean baseline of all."""
+    """Mean of an arm at the mean baseline, and over the strata, of all."""
 
     arm: str
     patients: int
@@ -75,6 +75,7 @@ def ancova(
     control: str,
     *,
     multiplicity: Multiplicity = "dunnett",
+    strata: Sequence[Sequence[str]] = (),
 ) -> Ancova:
     """Analysis of covariance by least squares.
 
@@ -84,6 +85,8 @@ def ancova(
         Without missing values.
     arms : sequence of N str
     control : str
+    strata : sequence of N sequences of str
+        Of every patient the stratum by each of what the randomisation was stratified by, as the centre.
 
     Raises
     ------
@@ -93,8 +96,10 @@ def ancova(
 
     Notes
     -----
-    follow-up = arm + slope x (baseline - mean baseline) + rest; the most powerful of the usual analyses where
-    baseline and follow-up are taken (Vickers, BMC Medical Research Methodology 1 (2001) 6).
+    follow-up = arm + strata + slope x (baseline - mean baseline) + rest; the most powerful of the usual
+    analyses where baseline and follow-up are taken (Vickers, BMC Medical Research Methodology 1 (2001) 6).
+    An arm's adjusted mean is at the mean baseline, and over the strata by their shares. Of arms and strata
+    there is no interaction (ICH E9, 5.7).
     """
     follow_up, baseline = np.asarray(follow_up, np.float64), np.asarray(baseline, np.float64)
     arms = list(arms)  # of a column of pandas, `in` asks for a row's name
@@ -105,13 +110,18 @@ def ancova(
         raise StatsError(
             f"The arms are {', '.join(sorted(set(arms)))}. Expected the control {control!r} and another."
         )
-    df = len(arms) - len(names) - 1
-    if df < 1:
-        raise StatsError(f"{len(arms)} patients in {len(names)} arms are too few. Expected more.")
     of_arm = np.array([[float(arm == name) for name in names] for arm in arms])
-    design = np.column_stack([of_arm, baseline - baseline.mean()])
+    of_strata = stratum_columns(strata or [()] * len(arms))
+    design = np.column_stack([of_arm, baseline - baseline.mean(), of_strata])
+    df = len(arms) - design.shape[1]
+    if df < 1:
+        among = " and their strata" * bool(of_strata.size)
+        raise StatsError(f"{len(arms)} patients in {len(names)} arms{among} are too few. Expected more.")
     if np.linalg.matrix_rank(design) < design.shape[1]:
-        raise StatsError("All baselines are the same within their arms. Expected patients who differ.")
+        among = ", or arms and strata cannot be told from each other" * bool(of_strata.size)
+        raise StatsError(
+            f"All baselines are the same within their arms{among}. Expected patients who differ."
+        )
     inverse = np.linalg.inv(design.T @ design)
     beta = inverse @ design.T @ follow_up
     variance = float(((follow_up - design @ beta) ** 2).sum() / df)
@@ -136,7 +146,24 @@ def ancova(
     means = tuple(
         AdjustedMean(name, int(of_arm[:, k].sum()), tested(unit[k])) for k, name in enumerate(names)
     )
-    return Ancova(comparisons, means, float(np.sqrt(variance)), tested(unit[-1]))
+    return Ancova(comparisons, means, float(np.sqrt(variance)), tested(unit[len(names)]))
+
+
+def stratum_columns(strata: Sequence[Sequence[str]]) -> Values:
+    """Whether a patient is in each stratum but the first of its kind, less the share of it, (N, S).
+
+    Parameters
+    ----------
+    strata : sequence of N sequences of str
+        Of every patient the stratum of each kind, as centre and sex.
+    """
+    columns = [
+        [float(one == stratum) for one in kind]
+        for kind in zip(*strata, strict=True)
+        for stratum in sorted(set(kind))[1:]
+    ]
+    found = np.array(columns, np.float64).reshape(len(columns), len(strata)).T
+    return np.asarray(found - found.mean(axis=0))
 
 
 def adjusted_p(

@@ -11,7 +11,13 @@ from typing import Literal, TypeVar
 from masi_vision.csv_table import MISSING, number_in
 from masi_vision.errors import StatsError
 from masi_vision.names import natural_key
-from masi_vision.reads_table import AMOUNT, is_not_counted, refuse_mixed, refuse_other_stages
+from masi_vision.reads_table import (
+    AMOUNT,
+    is_not_counted,
+    refuse_mixed,
+    refuse_other_stages,
+    refuse_spelled_alike,
+)
 from masi_vision.stats.reads import reads_from, scores_table
 from masi_vision.stats.verdicts import NOT_ADJUDICATED, NOT_GRADABLE, Adjudicated, Verdict, verdicts_of
 
@@ -33,6 +39,8 @@ class Course:
         Visit to the readers whose mean it is; empty of a table that is not of reads.
     verdicts : mapping
         Visit to what an adjudicator's grades put in place of the readers' mean.
+    strata : tuple of str
+        By each of what the protocol names, as the centre.
     """
 
     patient: str
@@ -40,6 +48,7 @@ class Course:
     values: Mapping[str, float]
     readers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    strata: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse values that are no numbers: a visit without one is left out."""
@@ -60,6 +69,8 @@ class EndpointValue:
         The patient's; NaN where it is missing.
     raters : str
         Readers, or adjudicators in their place; empty of a table that is not of reads.
+    strata : str
+        With a ; between them; empty where the protocol names none.
     """
 
     patient: str
@@ -68,6 +79,7 @@ class EndpointValue:
     baseline: float
     value: float
     raters: str
+    strata: str = ""
 
 
 def endpoint_values(courses: Sequence[Course], baseline: str) -> list[EndpointValue]:
@@ -78,7 +90,8 @@ def endpoint_values(courses: Sequence[Course], baseline: str) -> list[EndpointVa
         for visit in sorted(one.values, key=natural_key):
             raters = _raters(one, visit)
             names = ";".join(raters.names) if raters else ""
-            made.append(EndpointValue(one.patient, one.arm, visit, before, one.values[visit], names))
+            told = (before, one.values[visit], names, ";".join(one.strata))
+            made.append(EndpointValue(one.patient, one.arm, visit, *told))
     return made
 
 
@@ -101,6 +114,33 @@ def arms_of(rows: Rows, name: str) -> dict[str, str]:
         if arms.setdefault(row["patient"], row["arm"]) != row["arm"]:
             raise StatsError(f"{name} names two arms of {row['patient']!r}. Expected one. Correct it.")
     return arms
+
+
+def strata_of(rows: Rows, columns: Sequence[str], name: str) -> dict[str, tuple[str, ...]]:
+    """Strata of every patient, by each of the columns.
+
+    Raises
+    ------
+    StatsError
+        A column is missing, or a patient has two strata of one or none.
+    """
+    if lacking := [column for column in columns if rows and column not in rows[0]]:
+        raise StatsError(
+            f"{name} lacks {', '.join(lacking)}, which the protocol names as strata; it has "
+            f"{', '.join(rows[0])}. Expected a column of each beside patient and arm. Name an allocation "
+            "that has it."
+        )
+    strata: dict[str, tuple[str, ...]] = {}
+    for row in rows:
+        own = tuple(row[column] for column in columns)
+        if not all(own) or strata.setdefault(row["patient"], own) != own:
+            raise StatsError(
+                f"{name} has {'two strata' if all(own) else 'no stratum'} of {row['patient']!r} "
+                f"({', '.join(columns)}). Expected one of each. Correct it."
+            )
+    for number, column in enumerate(columns):
+        refuse_spelled_alike((own[number] for own in strata.values()), column)
+    return strata
 
 
 def _refuse_without_arm(patients: Collection[str], by: str = "") -> None:

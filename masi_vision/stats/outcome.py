@@ -15,7 +15,7 @@ from masi_vision.errors import StatsError
 from masi_vision.names import folded, natural_key
 from masi_vision.reads_table import AMOUNT, refuse_spelled_alike
 from masi_vision.stats.agreement import spread_of, wilson
-from masi_vision.stats.ancova import Ancova, adjusted_p, ancova, intervals_together
+from masi_vision.stats.ancova import Ancova, adjusted_p, ancova, intervals_together, stratum_columns
 from masi_vision.stats.courses import Course
 from masi_vision.stats.mmrm import Contrast, Mmrm, contrast_of, fit_mmrm
 from masi_vision.stats.outcome_protocol import OutcomeProtocol
@@ -34,7 +34,7 @@ class OutcomeFigure:
     ----------
     analysis : str
         "primary", "sensitivity: ...", "trajectory", "improvement", "class", "responder", "missing",
-        "complication", "readers" or a further outcome.
+        "complication", "readers", "strata" or a further outcome.
     arm : str
         "B less A" for a comparison.
     visit : str
@@ -99,6 +99,12 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Outcom
                 "the names of the table. Change the protocol."
             )
     refuse_spelled_alike(seen.union(*(one.verdicts for one in courses)), "visit")
+    for one in courses:
+        if len(one.strata) != len(protocol.strata):
+            raise StatsError(
+                f"{one.patient} has the strata {one.strata}, and the protocol names {protocol.strata}. "
+                "Expected one of each. Take courses with the strata of this protocol."
+            )
     refuse_spelled_alike(arms, "arm")
     refuse_spelled_alike((one.patient for one in courses), "patient")
     return [
@@ -109,6 +115,7 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Outcom
         *(() if protocol.endpoint == AMOUNT else _improvement(courses, protocol)),
         *_missing(courses, protocol),
         *_readers(courses),
+        *_strata(courses, protocol),
     ]
 
 
@@ -148,7 +155,8 @@ def ancova_of(courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: 
         [one.values.get(protocol.primary, one.values[protocol.baseline]) for one in there], np.float64
     )
     arms = [one.arm for one in there]
-    return ancova(after, before, arms, protocol.control, multiplicity=protocol.multiplicity)
+    strata = [one.strata for one in there]
+    return ancova(after, before, arms, protocol.control, multiplicity=protocol.multiplicity, strata=strata)
 
 
 def _with_both(courses: Sequence[Course], protocol: OutcomeProtocol, *, carried: bool) -> list[Course]:
@@ -228,7 +236,7 @@ def _difference(
 def mmrm_of(
     courses: Sequence[Course], protocol: OutcomeProtocol
 ) -> tuple[Mmrm, dict[str, Values], list[str]]:
-    """The model of all visits after the baseline: arm at every visit, baseline at every visit.
+    """The model of all visits after the baseline: arm and baseline at every visit, the strata alike at all.
 
     Returns
     -------
@@ -242,15 +250,16 @@ def mmrm_of(
     arms = [protocol.control, *sorted({one.arm for one in there} - {protocol.control})]
     there = _modelled(there, visits)
     mean = float(np.mean([one.values[protocol.baseline] for one in there]))
+    strata = stratum_columns([one.strata for one in there])
     values, design, names, numbers = [], [], [], []
-    for one in there:
+    for one, of_strata in zip(there, strata, strict=True):
         for number, visit in enumerate(visits):
             if visit in one.values:
                 line = np.zeros((len(visits), len(arms) + 1))
                 line[number, arms.index(one.arm)] = 1
                 line[number, -1] = one.values[protocol.baseline] - mean
                 values.append(one.values[visit])
-                design.append(line.ravel())
+                design.append(np.append(line, of_strata))
                 names.append(one.patient)
                 numbers.append(number)
     model = fit_mmrm(np.array(values), np.array(design), names, np.array(numbers))
@@ -258,7 +267,7 @@ def mmrm_of(
     for place, arm in enumerate(arms):
         at = np.zeros((len(visits), len(arms) + 1))
         at[visits.index(protocol.primary), place] = 1
-        weights[arm] = at.ravel()
+        weights[arm] = np.append(at, np.zeros(strata.shape[1]))
     return model, weights, visits
 
 
@@ -423,6 +432,18 @@ def _readers(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
     for arm, visit, who in sorted(units, key=lambda key: (key[0], natural_key(key[1]), key[2])):
         here = sum(one.arm == arm for one in courses)
         yield OutcomeFigure("readers", arm, visit, who, here, float(units[arm, visit, who]))
+
+
+def _strata(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[OutcomeFigure]:
+    """How many patients of the primary analysis are in each stratum."""
+    both = _with_both(courses, protocol, carried=False)
+    for arm in sorted({one.arm for one in both}):
+        here = [one for one in both if one.arm == arm]
+        for number, column in enumerate(protocol.strata):
+            counts = Counter(one.strata[number] for one in here)
+            for stratum in sorted(counts, key=natural_key):
+                told = (f"{column}: {stratum}", len(here), float(counts[stratum]))
+                yield OutcomeFigure("strata", arm, protocol.primary, *told)
 
 
 def other_results(

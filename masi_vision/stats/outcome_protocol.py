@@ -30,6 +30,8 @@ class OutcomeProtocol(Section):
         Names of two visits and an arm.
     visits : list of str or None
         Visits after the baseline that the model of all visits has; None takes all but the baseline.
+    strata : list of str
+        Columns of the allocation that the analyses have as factors beside the arm, as the centre.
     classes : dict
         Least improvement rate of every class, from the best down.
     others : dict
@@ -44,6 +46,7 @@ class OutcomeProtocol(Section):
     primary: str
     control: str
     visits: list[str] | None = None  # protocols of before have no such key, and their hash stays
+    strata: list[str] = Field(default_factory=list)  # as of visits
     multiplicity: Multiplicity
     classes: dict[str, _Share]
     responder: _Share
@@ -53,7 +56,7 @@ class OutcomeProtocol(Section):
     @property
     def sha256(self) -> str:
         """Hash of every value."""
-        before: dict[str, object] = {"visits": None, "adjudicated": "ignored", "high_is": {}}
+        before: dict[str, object] = {"visits": None, "adjudicated": "ignored", "high_is": {}, "strata": []}
         values = self.model_dump(
             mode="json", exclude={name for name, value in before.items() if getattr(self, name) == value}
         )
@@ -68,6 +71,8 @@ class OutcomeProtocol(Section):
             raise ValueError("baseline and primary must be two visits")
         if self.visits is not None and (self.primary not in self.visits or self.baseline in self.visits):
             raise ValueError("visits must hold the primary one and not the baseline")
+        if len(set(self.strata) - {"patient", "arm"}) < len(self.strata):
+            raise ValueError("strata must name each column once, and neither patient nor arm")
         if self.adjudicated == "replaces" and self.endpoint != "mmasi":
             raise ValueError("adjudicated: replaces is of reads, whose endpoint is mmasi")
         if unknown := sorted(self.high_is.keys() - self.others.keys()):

@@ -66,7 +66,7 @@ def test_the_endpoint_table_has_the_values_that_the_model_of_all_visits_was_fitt
     given = ["--allocation", study / "arms.csv", "--out", tmp_path / "out"]
     assert masi("outcome", tmp_path / "reads.csv", *given).exit_code == 0
     head, values = table(tmp_path / "out" / "endpoint.csv")
-    assert head == ["patient", "arm", "visit", "baseline", "value", "raters", "protocol_sha256"]
+    assert head == ["patient", "arm", "visit", "baseline", "value", "raters", "strata", "protocol_sha256"]
     units = {(row["patient"], row["visit"]): row for row in values}
     assert len(values) == len(units) == 48 * 6 - 2
     assert not gone & units.keys()
@@ -508,6 +508,62 @@ def test_a_patient_whose_zeros_a_spreadsheet_took_at_one_visit_is_told_to_be_two
     done = masi(verb, reads, *given, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     assert "alone count as two patients: '006' and '6'. Expected one name" in done.stderr
+
+
+def test_a_trial_that_was_randomised_by_centre_is_analysed_so(study, tmp_path):
+    _, arms = table(study / "arms.csv")
+    for number, row in enumerate(arms):
+        row["centre"] = ("lyon", "porto", "ulm")[number % 3]
+    allocation = write_rows(tmp_path / "arms.csv", arms)
+    shipped = shipped_file("configs", "outcome.yaml").read_text()
+    (tmp_path / "by.yaml").write_text(shipped.replace("strata: []", "strata: [centre]"))
+    found = {}
+    for name, protocol in (("without", ()), ("by", ("--protocol", tmp_path / "by.yaml"))):
+        asked = ("outcome", study / "reads.csv", "--allocation", allocation, *protocol)
+        done = masi(*asked, "--out", tmp_path / name)
+        assert done.exit_code == 0, done.output
+        rows = table(tmp_path / name / "outcome.csv")[1]
+        found[name] = [r for r in rows if r["measure"] == "difference" and r["arm"] == "D less A"]
+        said = "arms.csv has centre, which no analysis takes. Expected patient, arm" in done.stderr
+        assert said == (name == "without")
+    assert "at visit-6, by visit-1 and centre, against A:" in done.output
+    primary, other = found["by"][0], found["without"][0]
+    assert int(other["df"]) - int(primary["df"]) == 2
+    assert [r["value"] for r in found["by"]] != [r["value"] for r in found["without"]]
+    assert {r["measure"] for r in rows if r["analysis"] == "strata"} == {
+        *("centre: lyon", "centre: porto", "centre: ulm")
+    }
+    values = table(tmp_path / "by" / "endpoint.csv")[1]
+    assert {r["patient"]: r["strata"] for r in values} == {r["patient"]: r["centre"] for r in arms}
+    assert json.loads((tmp_path / "by" / "protocol.json").read_text())["strata"] == ["centre"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: [row.pop("centre") for row in rows], "arms.csv lacks centre, which the protocol names"),
+        (lambda rows: rows[0].update(centre=""), "arms.csv has no stratum of 'P000' (centre)"),
+        (lambda rows: rows.append(rows[0] | {"centre": "ulm"}), "arms.csv has two strata of 'P000' (centre)"),
+        (
+            lambda rows: rows[1].update(centre="Lyon"),
+            "has the centres 'Lyon' and 'lyon'. Expected one spelling",
+        ),
+    ],
+)
+def test_an_allocation_that_does_not_tell_every_stratum_is_refused(tmp_path, change, said):
+    rows = signed_reads()
+    reads = write_rows(tmp_path / "reads.csv", rows)
+    arms = [
+        {"patient": name, "arm": "AB"[int(name[-1]) % 2], "centre": "lyon"}
+        for name in sorted({r["patient"] for r in rows})
+    ]
+    change(arms)
+    shipped = shipped_file("configs", "outcome.yaml").read_text()
+    (tmp_path / "by.yaml").write_text(shipped.replace("strata: []", "strata: [centre]"))
+    given = ["--allocation", write_rows(tmp_path / "arms.csv", arms), "--protocol", tmp_path / "by.yaml"]
+    done = masi("outcome", reads, *given, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
 
 
 @pytest.mark.parametrize("verb", ["outcome", "agree", "export"])

@@ -25,6 +25,7 @@ from masi_vision.report.figures import (
 )
 from masi_vision.report.study import Drawing, Strip, StudyReport
 from masi_vision.report.study_page import study_page
+from masi_vision.stats.outcome_protocol import load_protocol
 
 RUN = {
     "version": "9.9.9",
@@ -394,3 +395,11 @@ def test_the_page_tells_which_state_of_the_code_scored():
     page = study_page(StudyReport("S", RUN | {"code_sha256": "0123456789abcdef"}, SCORES))
     assert "masi_vision 9.9.9, code 0123456789ab<" in page
     assert "masi_vision 9.9.9<" in study_page(StudyReport("S", RUN, SCORES))  # of a version before
+
+
+def test_the_page_says_which_strata_the_outcome_was_analysed_by():
+    rules = load_protocol().model_dump(mode="json")
+    by = "as covariate, strata by centre, sex as factors, here and in the models below; p"
+    for strata, said in ((["centre", "sex"], by), ([], "as covariate; p")):
+        asked = StudyReport(title="T", run={}, scores=(), protocol=rules | {"strata": strata}).asked
+        assert said in asked

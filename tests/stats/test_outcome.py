@@ -215,6 +215,44 @@ def test_adjusted_means_of_the_model_of_all_visits_are_at_the_mean_baseline_of_t
         assert repr(also) == repr(without)  # p is NaN, which is not equal to itself
 
 
+def test_strata_are_factors_of_the_model_of_all_visits_too():
+    """Against generalised least squares with a design of another layout and one matrix for all patients."""
+    rng = np.random.default_rng(3)
+    made = [
+        replace(one, strata=(str(rng.choice(["lyon", "porto", "ulm"], p=[0.6, 0.3, 0.1])),))
+        for one in courses(3, missing=0.15)
+    ]
+    rules = RULES.model_copy(update={"strata": ["centre"]})
+    model, weights, visits = mmrm_of(made, rules)
+    there = [one for one in made if len(one.values) > 1]
+    rows = [(one, visit) for one in there for visit in visits if visit in one.values]
+    names = [one.patient for one, _ in rows]
+    numbers = np.array([visits.index(visit) for _, visit in rows])
+
+    def line(arm, visit, baseline, shares):
+        cells = [(a == arm) * (v == visit) for a in "ABCD" for v in visits]
+        return [*cells, *(baseline * (v == visit) for v in visits), shares["porto"], shares["ulm"]]
+
+    own = {one.patient: {c: float(one.strata == (c,)) for c in ("lyon", "porto", "ulm")} for one in there}
+    design = np.array([line(o.arm, visit, o.values["visit-1"], own[o.patient]) for o, visit in rows])
+    same = np.array(names)[:, None] == np.array(names)
+    inverse = np.linalg.inv(np.where(same, model.visit_covariance[np.ix_(numbers, numbers)], 0))
+    covariance = np.linalg.inv(design.T @ inverse @ design)
+    beta = covariance @ design.T @ inverse @ np.array([o.values[visit] for o, visit in rows])
+    mean = np.mean([one.values["visit-1"] for one in there])
+    shares = {c: np.mean([one[c] for one in own.values()]) for c in ("porto", "ulm")}
+    at = {arm: np.array(line(arm, "visit-6", mean, shares)) for arm in "ABCD"}
+    for ours, theirs in ((weights["D"], at["D"]), (weights["D"] - weights["A"], at["D"] - at["A"])):
+        found = model.contrast(ours)
+        assert found.value == pytest.approx(theirs @ beta, abs=1e-8)
+        assert found.standard_error == pytest.approx(np.sqrt(theirs @ covariance @ theirs), abs=1e-8)
+    assert {one.measure for one in outcome(made, rules) if one.analysis == "strata"} == {
+        *("centre: lyon", "centre: porto", "centre: ulm")
+    }
+    with pytest.raises(StatsError, match=r"has the strata \('\w+',\), and the protocol names \[\]"):
+        outcome(made, RULES)
+
+
 def test_visits_that_the_protocol_does_not_name_are_not_in_the_model_of_all_visits():
     made = courses(4)
     rng = np.random.default_rng(0)
@@ -238,7 +276,7 @@ def test_a_visit_of_the_protocol_that_the_table_lacks_is_refused():
 
 
 def test_a_protocol_of_before_lacks_keys_of_today_and_has_the_hash_that_it_had():
-    lacking = ("visits", "adjudicated", "high_is")
+    lacking = ("visits", "adjudicated", "high_is", "strata")
     values = {name: value for name, value in read_yaml(FILE).items() if name not in lacking}
     before = checked(OutcomeProtocol, values, FILE, "outcome.yaml")
     assert before == RULES
@@ -260,6 +298,14 @@ def test_what_a_high_value_is_is_in_the_hash_and_of_a_further_outcome_alone():
     for spoilt in ({"pain": "bad"}, {"itch": "worse"}):
         with pytest.raises(SettingsError, match="high_is"):
             checked(OutcomeProtocol, values | {"high_is": spoilt}, FILE, "outcome.yaml")
+
+
+def test_strata_are_in_the_hash_and_neither_patient_nor_arm():
+    values = read_yaml(FILE) | {"strata": ["centre"]}
+    assert checked(OutcomeProtocol, values, FILE, "outcome.yaml").sha256 != RULES.sha256
+    for spoilt in (["arm"], ["centre", "centre"]):
+        with pytest.raises(SettingsError, match="strata must name each column once"):
+            checked(OutcomeProtocol, values | {"strata": spoilt}, FILE, "outcome.yaml")
 
 
 def test_two_spellings_of_a_visit_are_refused():

@@ -67,6 +67,48 @@ def test_ancova_is_the_regression_of_statsmodels():
     assert found.baseline_slope.value == pytest.approx(theirs.params["b"])
 
 
+def test_ancova_with_strata_is_the_regression_of_statsmodels():
+    """Two kinds of strata, of unequal size; adjusted means are over them by their shares."""
+    smf = pytest.importorskip("statsmodels.formula.api", reason="needs statsmodels (dev)")
+    import pandas
+
+    baseline, follow_ups, arms = trial(6, effect=1.5)
+    rng = np.random.default_rng(6)
+    strata = [
+        (str(rng.choice(["lyon", "porto", "ulm"], p=[0.6, 0.3, 0.1])), "fm"[n % 5 == 0]) for n in range(80)
+    ]
+    y = follow_ups[:, -1] + [2.0 * (centre == "lyon") for centre, _ in strata]
+    found = ancova(y, baseline, arms, "A", multiplicity="none", strata=strata)
+    data = pandas.DataFrame({"y": y, "b": baseline, "arm": arms})
+    data[["centre", "sex"]] = strata
+    theirs = smf.ols("y ~ C(arm) + b + C(centre) + C(sex)", data).fit()
+    for one in found.comparisons:
+        name = f"C(arm)[T.{one.arm}]"
+        assert one.difference.value == pytest.approx(theirs.params[name], abs=1e-10)
+        assert one.difference.standard_error == pytest.approx(theirs.bse[name], abs=1e-10)
+        assert one.difference.p == pytest.approx(theirs.pvalues[name], abs=1e-10)
+        assert one.difference.df == theirs.df_resid == 80 - 8
+    assert found.baseline_slope.value == pytest.approx(theirs.params["b"])
+    shares = {f"C(centre)[T.{c}]": np.mean([own[0] == c for own in strata]) for c in ("porto", "ulm")}
+    shares |= {
+        "C(sex)[T.m]": np.mean([own[1] == "m" for own in strata]),
+        "b": baseline.mean(),
+        "Intercept": 1,
+    }
+    for one in found.means:
+        at = [shares.get(name, name == f"C(arm)[T.{one.arm}]") for name in theirs.params.index]
+        assert one.mean.standard_error == pytest.approx(
+            theirs.t_test(np.array(at, float)).sd.item(), abs=1e-10
+        )
+        all_in_it = data.assign(arm=one.arm, b=baseline.mean())
+        assert one.mean.value == pytest.approx(theirs.predict(all_in_it).mean(), abs=1e-10)
+    other = ancova(y, baseline, arms, "A", multiplicity="none")
+    assert other.residual_sd > found.residual_sd
+    assert ancova(y, baseline, arms, "A", multiplicity="none", strata=[("lyon",)] * 80).means == other.means
+    with pytest.raises(StatsError, match="arms and strata cannot be told from each other"):
+        ancova(y, baseline, arms, "A", strata=[(arm,) for arm in arms])
+
+
 def test_without_missing_visits_mmrm_at_a_visit_is_the_ancova_of_that_visit():
     """With baseline and arms at every visit both have one answer, standard error and degrees of freedom."""
     baseline, follow_ups, arms = trial(2, effect=1.0)

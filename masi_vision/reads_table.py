@@ -141,9 +141,8 @@ def refuse_spelled_alike(names: Iterable[str], what: str) -> None:
     StatsError
     """
     for alike in nearly_alike(set(names)) if what == "visit" else spelled_alike(names):
-        raise StatsError(
-            f"The table has the {what}s {' and '.join(told_apart(*alike))}. Expected one spelling. Correct it."
-        )
+        told = " and ".join(told_apart(*alike))
+        raise StatsError(f"The table has the {what}s {told}. Expected one spelling. Correct it.")
 
 
 def refuse_two_reads(reads: Iterable[tuple[str, str, str, Hashable]], name: str) -> None:

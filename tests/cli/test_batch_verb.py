@@ -77,7 +77,7 @@ def test_a_centre_that_is_spelled_in_two_ways_is_told(two_visits, tmp_path):
     for name, visit in (("Porto 1", "visit-1"), ("Porto1", "visit-2")):
         shutil.copytree(two_visits / "P01" / visit, study / name / "001" / visit)
     done = masi("batch", study, "--out", tmp_path / "out")
-    words = "Porto 1 and Porto1 differ in case, width, blanks"
+    words = "'Porto 1' and 'Porto1' differ in case, width, blanks"
     assert f"Remarks: {words}" in " ".join(done.stdout.split())
     (remark,) = json.loads((tmp_path / "out" / "run.json").read_text())["remarks"]
     assert remark["remark"].startswith(words)

@@ -146,7 +146,7 @@ def test_follow_ups_that_are_one_file_have_no_change_in_the_table_and_the_outcom
 
 
 def test_a_patient_in_two_spellings_is_told_before_there_is_nothing_to_compare(placeholders):
-    with pytest.raises(OutputError, match="P 01 and P01 differ in case"):
+    with pytest.raises(OutputError, match="'P 01' and 'P01' differ in case"):
         series([placeholders("P 01/v1/front.jpg", "P01/v2/front.jpg")])
 
 

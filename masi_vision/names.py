@@ -45,7 +45,8 @@ def nearly_alike(names: Collection[str]) -> list[tuple[str, ...]]:
 
     visit-1, visit 01 and visit_1 are one. D1 and D-1 are two, and so are "day 1" and "day -1", by its minus.
     """
-    return sorted({*_of_one(names, without_zeros), *_of_one(names, _with_one_sign)})
+    groups = {*_of_one(names, without_zeros), *_of_one(names, _with_one_sign)}
+    return sorted(one for one in groups if not any(set(one) < set(other) for other in groups))
 
 
 def _of_one(names: Iterable[str], key: Callable[[str], str]) -> list[tuple[str, ...]]:
@@ -88,7 +89,8 @@ def without_zeros(name: str) -> str:
 
 
 def _with_one_sign(name: str) -> str:
-    minus = re.sub(r"[-_\s]+-(?=[0-9])", "_\N{MINUS SIGN}", unicodedata.normalize("NFKC", name))
+    dashed = re.sub("[\N{HYPHEN}-\N{EN DASH}]", "-", unicodedata.normalize("NFKC", name))
+    minus = re.sub(r"[-_\s]+-(?=[0-9])", "_\N{MINUS SIGN}", dashed)
     return without_zeros(re.sub(r"[-_\s]+", "_", minus))
 
 

@@ -131,18 +131,24 @@ def refuse_total_alone(lacking: Iterable[str], what: str) -> NoReturn:
     )
 
 
-def refuse_spelled_alike(names: Iterable[str], what: str) -> None:
+def refuse_spelled_alike(names: Iterable[str], what: str, *, nearly: bool = False) -> None:
     """Refuse two spellings of one name: it would count twice, or be missing somewhere without a word.
 
-    Visits that are `nearly_alike` are one; patients may be two, as of centres that count each for itself.
+    Parameters
+    ----------
+    nearly : bool
+        Refuse what is `nearly_alike` too: visits and strata, but not patients, of whom each centre may count
+        its own.
 
     Raises
     ------
     StatsError
     """
-    for alike in nearly_alike(set(names)) if what == "visit" else spelled_alike(names):
+    for alike in nearly_alike(set(names)) if nearly else spelled_alike(names):
         told = " and ".join(told_apart(*alike))
-        raise StatsError(f"The table has the {what}s {told}. Expected one spelling. Correct it.")
+        unsure = nearly and {"-" in name for name in alike} == {True, False}
+        minus = " Where one is of days before, call it 'Day -1'." * unsure
+        raise StatsError(f"The table has the {what}s {told}. Expected one spelling. Correct it.{minus}")
 
 
 def refuse_two_reads(reads: Iterable[tuple[str, str, str, Hashable]], name: str) -> None:

@@ -29,7 +29,9 @@ def test_zeros_that_count_stay(name, other):
     assert spelled_alike([name, other]) == nearly_alike([name, other]) == []
 
 
-@pytest.mark.parametrize("name", ["visit 1", "visit_1", "Visit - 01", "VISIT__1", "visit-1 "])
+@pytest.mark.parametrize(
+    "name", ["visit 1", "visit_1", "Visit - 01", "VISIT__1", "visit-1 ", "visit\N{EN DASH}1"]
+)
 def test_the_sign_between_the_parts_of_a_visit_s_name_tells_no_other(name):
     assert nearly_alike(["visit-1", name]) == [tuple(sorted(("visit-1", name)))]
 
@@ -39,6 +41,10 @@ def test_the_sign_between_the_parts_of_a_visit_s_name_tells_no_other(name):
 )
 def test_a_day_before_treatment_is_another_than_that_after_it(name, other):
     assert nearly_alike([name, other]) == []
+
+
+def test_a_group_that_is_part_of_another_is_told_once():
+    assert nearly_alike(["P-1", "P-01", "P_1"]) == [("P-01", "P-1", "P_1")]
 
 
 def test_patients_called_alike_at_two_sites_may_be_one_who_moved():

@@ -188,8 +188,10 @@ class LocalWorkers:
         except BaseException as error:
             results.put(_Failure(error))
         finally:
-            hand.drop()
-            results.put(None)
+            try:
+                hand.drop()
+            finally:
+                results.put(None)  # or who waits for the results waits for ever
 
     def _work(
         self,

@@ -76,10 +76,11 @@ class Worker:
     def __init__(self, setup: Setup) -> None:
         """Start it; it opens its models at once."""
         path = os.pathsep.join(filter(None, (_PACKAGES, os.environ.get("PYTHONPATH", ""))))
+        environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONPATH": path}
         # Photos of addresses lie there: a worker that is killed takes nothing away.
-        self._scratch = tempfile.TemporaryDirectory(prefix="masi-")
-        own = {"PYTHONPATH": path, "TMPDIR": self._scratch.name}
-        environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | own
+        self._scratch = _scratch()
+        if self._scratch is not None:
+            environment["TMPDIR"] = self._scratch.name
         # -P: nothing is imported from the folder in which a person stands, a study's perhaps.
         command = [sys.executable, "-P", "-m", "masi_vision.batch.worker"]
         pipe = subprocess.PIPE
@@ -113,7 +114,8 @@ class Worker:
         """Kill it now, and take away what it fetched; whoever waits for its outcome gets its death."""
         self._process.kill()
         self._process.wait()
-        self._scratch.cleanup()
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     def score(self, job: Job, time_limit_s: float) -> Outcome | Death:
         """Have a visit scored."""
@@ -153,6 +155,14 @@ class Worker:
 _ERRORS: dict[str, type[MasiError]] = {
     error.__name__: error for error in (MasiError, ModelError, OutputError)
 }
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str] | None:
+    """A folder for what a worker fetches; None where none can be made: local photos need none."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="masi-", ignore_cleanup_errors=True)
+    except OSError:
+        return None
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -152,18 +153,25 @@ def _is_photo(address: str) -> bool:
     return True
 
 
-def copied(key: Key, remedy: str) -> list[str]:
+def copied(key: Key, remedy: str, *, within_visits: bool = True) -> list[str]:
     """Say which originals are one file, a sentence each: behind their codes nobody can see it any more.
+
+    Parameters
+    ----------
+    within_visits : bool
+        Two views of one visit too.
 
     Notes
     -----
     Hidden repeats are copies by intent. In a corrected key, what is not to be counted is none.
     """
+    counted = [unit for unit in key.units if unit.repeat_of is None and not is_not_counted(unit.patient)]
+    units = Counter(sha256 for unit in counted for sha256 in set(unit.photos.values()))
     photos = [
         (place_of(unit.patient, unit.visit, view), sha256)
-        for unit in key.units
-        if unit.repeat_of is None and not is_not_counted(unit.patient)
+        for unit in counted
         for view, sha256 in unit.photos.items()
+        if within_visits or units[sha256] > 1
     ]
     return copies(sorted(photos, key=lambda photo: natural_key(photo[0])), remedy)
 

@@ -82,7 +82,7 @@ def agree(
 
         rules = load_protocol(protocol)
         baseline, final = baseline or rules.baseline, final or rules.primary
-    refuse_spelled_alike((one.visit for one in read), "visit")
+    refuse_spelled_alike((one.visit for one in read), "visit", nearly=True)
     first, last = _visits(read, baseline, final)
     say_open(rows, reads.name)
     say_two_sets(rows, reads.name)
@@ -131,7 +131,7 @@ def _say_visits(read: Sequence[Read]) -> None:
     at = Counter(visit for _, visit in {(one.patient, one.visit) for one in read})
     if min(at.values()) < patients:
         told = ", ".join(f"{visit} {at[visit]}" for visit in sorted(at, key=natural_key))
-        typer.echo(f"Of {patients} patients read at each visit: {told}.")
+        typer.echo(f"Patients read at each visit, of {patients}: {told}.")
 
 
 def _check_shared(

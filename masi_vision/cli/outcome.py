@@ -18,7 +18,7 @@ from masi_vision.cli.provenance import PROVENANCE, WAYS_MADE, made_by, provenanc
 from masi_vision.cli.tables import check_run, say_open, say_two_names, say_two_sets
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
-from masi_vision.names import natural_key
+from masi_vision.names import natural_key, told_apart
 from masi_vision.reads_table import AMOUNT, is_adjudication, is_closed, rows_of, rows_sha256
 from masi_vision.written import json_text, write_file
 
@@ -200,8 +200,14 @@ def _cell(value: object, digits: int) -> object:
 
 
 def _say_unused(allocated: Sequence[Mapping[str, str]], name: str, rules: OutcomeProtocol) -> None:
-    """Say which columns of the allocation are in no analysis: a stratum may be among them."""
-    if allocated and (unused := [c for c in allocated[0] if c not in ("patient", "arm", *rules.strata)]):
+    """Say which columns of the allocation are in no analysis: a stratum may be among them.
+
+    What has no name, or differs within a patient, as in a table with a row for each visit, is none.
+    """
+    others = {name for row in allocated for name in row} - {"", "patient", "arm", *rules.strata}
+    patients = len({row["patient"] for row in allocated})
+    unused = [one for one in sorted(others) if len({(r["patient"], r[one]) for r in allocated}) == patients]
+    if unused:
         typer.echo(
             f"masi: {name} has {', '.join(unused)}, which no analysis takes. Expected patient, arm, and what "
             "strata of the protocol names. Where patients were randomised by it, name it there.",
@@ -234,9 +240,10 @@ def _say_missing(
         for visit in one.values
     }
     if strange := sorted(patients.keys() - analysed, key=natural_key):
+        shown = told_apart(rules.baseline, rules.primary, *strange)
         typer.echo(
-            f"masi: {name} has {', '.join(strange)}, which nobody in the primary analysis has. Expected "
-            f"{rules.baseline} and {rules.primary} to be called so at every centre. Look whether these are "
+            f"masi: {name} has {', '.join(shown[2:])}, which nobody in the primary analysis has. Expected "
+            f"{shown[0]} and {shown[1]} to be called so at every centre. Look whether these are "
             "such visits under another name; then correct the table.",
             err=True,
         )

@@ -157,7 +157,7 @@ def _say_copied(key: Key, changes: Mapping[Place, Correction]) -> None:
     from masi_vision.blinding.originals import copied
 
     remedy = "Find out whose it is, and break the code again with --corrections: the others do not count."
-    for one in copied(corrected(key, changes), remedy):
+    for one in copied(corrected(key, changes), remedy, within_visits=False):
         typer.echo(f"Warning: {one}", err=True)
 
 

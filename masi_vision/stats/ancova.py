@@ -111,17 +111,15 @@ def ancova(
             f"The arms are {', '.join(sorted(set(arms)))}. Expected the control {control!r} and another."
         )
     of_arm = np.array([[float(arm == name) for name in names] for arm in arms])
-    of_strata = stratum_columns(strata or [()] * len(arms))
-    design = np.column_stack([of_arm, baseline - baseline.mean(), of_strata])
+    own = np.column_stack([of_arm, baseline - baseline.mean()])
+    of_strata = stratum_columns(strata or [()] * len(arms), own)
+    design = np.column_stack([own, of_strata])
     df = len(arms) - design.shape[1]
     if df < 1:
         among = " and their strata" * bool(of_strata.size)
         raise StatsError(f"{len(arms)} patients in {len(names)} arms{among} are too few. Expected more.")
-    if np.linalg.matrix_rank(design) < design.shape[1]:
-        among = ", or arms and strata cannot be told from each other" * bool(of_strata.size)
-        raise StatsError(
-            f"All baselines are the same within their arms{among}. Expected patients who differ."
-        )
+    if np.linalg.matrix_rank(own) < own.shape[1]:
+        raise StatsError("All baselines are the same within their arms. Expected patients who differ.")
     inverse = np.linalg.inv(design.T @ design)
     beta = inverse @ design.T @ follow_up
     variance = float(((follow_up - design @ beta) ** 2).sum() / df)
@@ -149,13 +147,24 @@ def ancova(
     return Ancova(comparisons, means, float(np.sqrt(variance)), tested(unit[len(names)]))
 
 
-def stratum_columns(strata: Sequence[Sequence[str]]) -> Values:
+def stratum_columns(strata: Sequence[Sequence[str]], beside: Values) -> Values:
     """Whether a patient is in each stratum but the first of its kind, less the share of it, (N, S).
 
     Parameters
     ----------
     strata : sequence of N sequences of str
         Of every patient the stratum of each kind, as centre and sex.
+    beside : (N, K)
+        What else the model has of each patient.
+
+    Raises
+    ------
+    StatsError
+        Arms and strata cannot be told from each other.
+
+    Notes
+    -----
+    What the strata before it tell already has no column: of centres within countries the country's.
     """
     columns = [
         [float(one == stratum) for one in kind]
@@ -163,7 +172,16 @@ def stratum_columns(strata: Sequence[Sequence[str]]) -> Values:
         for stratum in sorted(set(kind))[1:]
     ]
     found = np.array(columns, np.float64).reshape(len(columns), len(strata)).T
-    return np.asarray(found - found.mean(axis=0))
+    own = np.empty((len(strata), 0))
+    for column in (found - found.mean(axis=0)).T:
+        if np.linalg.matrix_rank(more := np.column_stack([own, column])) > own.shape[1]:
+            own = more
+    if np.linalg.matrix_rank(np.column_stack([beside, own])) < np.linalg.matrix_rank(beside) + own.shape[1]:
+        raise StatsError(
+            "Arms and strata cannot be told from each other. Expected strata that are no arms. Leave out a "
+            "stratum of the protocol."
+        )
+    return own
 
 
 def adjusted_p(

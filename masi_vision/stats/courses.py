@@ -122,7 +122,7 @@ def strata_of(rows: Rows, columns: Sequence[str], name: str) -> dict[str, tuple[
     Raises
     ------
     StatsError
-        A column is missing, or a patient has two strata of one or none.
+        A column is missing, or a patient has two strata of one or none, or one with a ``;``.
     """
     if lacking := [column for column in columns if rows and column not in rows[0]]:
         raise StatsError(
@@ -133,13 +133,18 @@ def strata_of(rows: Rows, columns: Sequence[str], name: str) -> dict[str, tuple[
     strata: dict[str, tuple[str, ...]] = {}
     for row in rows:
         own = tuple(row[column] for column in columns)
+        if any(";" in one for one in own):
+            raise StatsError(
+                f"{name} has the stratum {';'.join(own)!r}. Expected none with a ;, which stands between "
+                "strata in endpoint.csv. Call it otherwise."
+            )
         if not all(own) or strata.setdefault(row["patient"], own) != own:
             raise StatsError(
                 f"{name} has {'two strata' if all(own) else 'no stratum'} of {row['patient']!r} "
                 f"({', '.join(columns)}). Expected one of each. Correct it."
             )
     for number, column in enumerate(columns):
-        refuse_spelled_alike((own[number] for own in strata.values()), column)
+        refuse_spelled_alike((own[number] for own in strata.values()), column, nearly=True)
     return strata
 
 

@@ -142,8 +142,8 @@ def fit_mmrm(values: Values, design: Values, patients: Sequence[str], visits: np
     if np.linalg.matrix_rank(design) < design.shape[1]:
         raise StatsError(
             f"The model has {design.shape[1]} coefficients, and the data tell only "
-            f"{np.linalg.matrix_rank(design)} of them. Expected every arm at every visit, and strata that "
-            "are no arms. Drop a visit, an arm or a stratum."
+            f"{np.linalg.matrix_rank(design)} of them. Expected every arm at every visit, and patients "
+            "of each stratum there. Drop a visit, an arm or a stratum."
         )
     count = int(visits.max()) + 1
     beta, *_ = np.linalg.lstsq(design, values, rcond=None)

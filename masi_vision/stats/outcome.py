@@ -98,7 +98,7 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Outcom
                 f"The protocol names the {what} {name!r}; the table has {', '.join(sorted(known))}. Expected "
                 "the names of the table. Change the protocol."
             )
-    refuse_spelled_alike(seen.union(*(one.verdicts for one in courses)), "visit")
+    refuse_spelled_alike(seen.union(*(one.verdicts for one in courses)), "visit", nearly=True)
     for one in courses:
         if len(one.strata) != len(protocol.strata):
             raise StatsError(
@@ -250,7 +250,9 @@ def mmrm_of(
     arms = [protocol.control, *sorted({one.arm for one in there} - {protocol.control})]
     there = _modelled(there, visits)
     mean = float(np.mean([one.values[protocol.baseline] for one in there]))
-    strata = stratum_columns([one.strata for one in there])
+    before = np.array([one.values[protocol.baseline] for one in there])
+    of_arm = np.array([[float(one.arm == arm) for arm in arms] for one in there])
+    strata = stratum_columns([one.strata for one in there], np.column_stack([of_arm, before - mean]))
     values, design, names, numbers = [], [], [], []
     for one, of_strata in zip(there, strata, strict=True):
         for number, visit in enumerate(visits):
@@ -469,7 +471,7 @@ def other_results(
     StatsError
         An item, a value or a patient is none of the trial, or there are two values of one.
     """
-    refuse_spelled_alike((row.get("visit", "") for row in rows), "visit")
+    refuse_spelled_alike((row.get("visit", "") for row in rows), "visit", nearly=True)
     groups: dict[tuple[str, str, str], list[float]] = {}
     seen: set[tuple[str, str, str]] = set()
     for row in rows:

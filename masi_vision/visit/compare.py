@@ -235,9 +235,16 @@ def photos_of(changes: Sequence[VisitChange]) -> dict[Place, str | None]:
 
 
 def _without_copies(change: VisitChange, groups: Sequence[Sequence[Place]]) -> VisitChange:
-    """A comparison as it was, or without its change where a photo of it is that of a visit beside the two."""
+    """A comparison as it was, or without its change where nobody knows of which visit a photo of it is.
+
+    The same view of both is no business of this: `compare_visits` says so.
+    """
     own = {(visit.patient, visit.visit) for visit in (change.baseline, change.follow_up)}
-    elsewhere = [same for same in groups if 0 < sum(place[:2] in own for place in same) < len(same)]
+    elsewhere = []
+    for same in groups:
+        visits, views = {place[:2] for place in same}, {place[2] for place in same}
+        if own & visits and (visits - own or (len(visits) > 1 and len(views) > 1)):
+            elsewhere.append(same)
     if not elsewhere:
         return change
     named = "; ".join(", ".join(place_of(*place) for place in same) for same in elsewhere)

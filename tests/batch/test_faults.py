@@ -78,6 +78,15 @@ def test_a_photo_that_ends_its_worker_takes_no_other_visit_along(
     assert words in messages_of(out)[kind]
 
 
+def test_without_a_folder_for_temporary_files_local_photos_are_scored(study, perform, monkeypatch, tmp_path):
+    def read_only(**_):
+        raise OSError("Read-only file system")
+
+    monkeypatch.setattr("masi_vision.batch.worker.tempfile.TemporaryDirectory", read_only)
+    summary, _ = perform(study, tmp_path / "out", time_limit_s=60.0)
+    assert (summary.state, set(reasons_of(tmp_path / "out").values())) == ("finished", {""})
+
+
 @linux_only
 def test_what_crashed_is_tried_again_and_scored_once_it_can_be(spoilt, in_processes, perform, tmp_path):
     study, out = spoilt("aborts"), tmp_path / "out"

@@ -438,7 +438,11 @@ def test_photos_that_are_one_file_are_told_before_nobody_can_see_it_any_more(mad
 def test_copies_are_not_told_once_all_but_one_do_not_count(made, tmp_path):
     shutil.copytree(made / "study", tmp_path / "study")
     (tmp_path / "passphrase").write_text(PASSPHRASE)
-    coded_with_copies(tmp_path / "study", tmp_path)
+    own = tmp_path / "study" / PATIENTS[1] / VISITS[0]
+    shutil.copy(own / "left.png", own / "right.png")  # which blind tells, and no correction can mend
+    assert f"{PATIENTS[1]}/{VISITS[0]}/left, {PATIENTS[1]}/{VISITS[0]}/right are one" in said(
+        coded_with_copies(tmp_path / "study", tmp_path)
+    )
     rows = [(PATIENTS[0], VISITS[1]), ("Dahl-04", VISITS[1])]
     text = "".join(f"{patient},{visit},,,sent twice\n" for patient, visit in rows)
     head = "patient,visit,correct_patient,correct_visit,reason\n"

@@ -1,6 +1,7 @@
 """`masi outcome`, run as a statistician does on a study that never was."""
 
 import json
+from collections import Counter
 from datetime import datetime
 from hashlib import sha256
 
@@ -515,25 +516,34 @@ def test_a_trial_that_was_randomised_by_centre_is_analysed_so(study, tmp_path):
     for number, row in enumerate(arms):
         row["centre"] = ("lyon", "porto", "ulm")[number % 3]
     allocation = write_rows(tmp_path / "arms.csv", arms)
+    _, rows = table(study / "reads.csv")
+    lost = [row for row in rows if (row["patient"], row["visit"]) != ("P003", "visit-6")]
+    reads = write_rows(tmp_path / "reads.csv", lost)
     shipped = shipped_file("configs", "outcome.yaml").read_text()
     (tmp_path / "by.yaml").write_text(shipped.replace("strata: []", "strata: [centre]"))
     found = {}
     for name, protocol in (("without", ()), ("by", ("--protocol", tmp_path / "by.yaml"))):
-        asked = ("outcome", study / "reads.csv", "--allocation", allocation, *protocol)
-        done = masi(*asked, "--out", tmp_path / name)
+        done = masi("outcome", reads, "--allocation", allocation, *protocol, "--out", tmp_path / name)
         assert done.exit_code == 0, done.output
         rows = table(tmp_path / name / "outcome.csv")[1]
         found[name] = [r for r in rows if r["measure"] == "difference" and r["arm"] == "D less A"]
         said = "arms.csv has centre, which no analysis takes. Expected patient, arm" in done.stderr
         assert said == (name == "without")
     assert "at visit-6, by visit-1 and centre, against A:" in done.output
-    primary, other = found["by"][0], found["without"][0]
-    assert int(other["df"]) - int(primary["df"]) == 2
+    for analysis in ("primary", "sensitivity: baseline carried forward"):
+        by, without = (
+            next(row for row in found[name] if row["analysis"] == analysis) for name in ("by", "without")
+        )
+        assert int(without["df"]) - int(by["df"]) == 2
     assert [r["value"] for r in found["by"]] != [r["value"] for r in found["without"]]
-    assert {r["measure"] for r in rows if r["analysis"] == "strata"} == {
-        *("centre: lyon", "centre: porto", "centre: ulm")
-    }
     values = table(tmp_path / "by" / "endpoint.csv")[1]
+    at = {visit: {r["patient"] for r in values if r["visit"] == visit} for visit in ("visit-1", "visit-6")}
+    there = at["visit-1"] & at["visit-6"]
+    both = Counter((r["arm"], f"centre: {r['centre']}") for r in arms if r["patient"] in there)
+    assert sum(both.values()) == len(arms) - 1
+    assert both == {
+        (r["arm"], r["measure"]): int(float(r["value"])) for r in rows if r["analysis"] == "strata"
+    }
     assert {r["patient"]: r["strata"] for r in values} == {r["patient"]: r["centre"] for r in arms}
     assert json.loads((tmp_path / "by" / "protocol.json").read_text())["strata"] == ["centre"]
 
@@ -544,6 +554,14 @@ def test_a_trial_that_was_randomised_by_centre_is_analysed_so(study, tmp_path):
         (lambda rows: [row.pop("centre") for row in rows], "arms.csv lacks centre, which the protocol names"),
         (lambda rows: rows[0].update(centre=""), "arms.csv has no stratum of 'P000' (centre)"),
         (lambda rows: rows.append(rows[0] | {"centre": "ulm"}), "arms.csv has two strata of 'P000' (centre)"),
+        (
+            lambda rows: rows[0].update(centre="Lyon;Nord"),
+            "has the stratum 'Lyon;Nord'. Expected none with a ;",
+        ),
+        (
+            lambda rows: [row.update(centre=str(n % 2 or "01")) for n, row in enumerate(rows)],
+            "has the centres '01' and '1'. Expected one spelling",
+        ),
         (
             lambda rows: rows[1].update(centre="Lyon"),
             "has the centres 'Lyon' and 'lyon'. Expected one spelling",
@@ -607,7 +625,10 @@ def test_a_centre_that_calls_the_visits_otherwise_is_refused_or_told(tmp_path, o
     left = f"of {len(arms) // 2} of"
     assert f"without visit-1 or visit-6: 2 {left} A, 2 {left} B." in done.output
     assert "V1 (4 patients), V6 (4 patients)." in done.output
-    assert "reads.csv has V1, V6, which nobody in the primary analysis has. Expected visit-1" in done.stderr
+    assert (
+        "reads.csv has 'V1', 'V6', which nobody in the primary analysis has. Expected 'visit-1'"
+        in done.stderr
+    )
     _, found = table(tmp_path / "out" / "outcome.csv")
     told = {r["arm"]: (r["value"], r["visit"]) for r in found if "or the primary visit" in r["measure"]}
     assert told == {"A": ("2", "visit-6"), "B": ("2", "visit-6")}

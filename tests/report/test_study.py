@@ -403,3 +403,10 @@ def test_the_page_says_which_strata_the_outcome_was_analysed_by():
     for strata, said in ((["centre", "sex"], by), ([], "as covariate; p")):
         asked = StudyReport(title="T", run={}, scores=(), protocol=rules | {"strata": strata}).asked
         assert said in asked
+
+
+@pytest.mark.parametrize("analysis", ["missing", "readers", "strata"])
+def test_patients_are_counted_in_whole_numbers(analysis):
+    row = {"analysis": analysis, "arm": "A", "visit": "visit-6", "measure": "centre: lyon", "value": "6"}
+    row |= {"patients": "16", "p": "", "p_adjusted": "", "low": "", "high": ""}
+    assert '<td class="number">6</td>' in study_page(StudyReport("T", RUN, SCORES, outcome=[row]))

@@ -105,7 +105,9 @@ def test_ancova_with_strata_is_the_regression_of_statsmodels():
     other = ancova(y, baseline, arms, "A", multiplicity="none")
     assert other.residual_sd > found.residual_sd
     assert ancova(y, baseline, arms, "A", multiplicity="none", strata=[("lyon",)] * 80).means == other.means
-    with pytest.raises(StatsError, match="arms and strata cannot be told from each other"):
+    nested = [(*own, "France" if own[0] == "lyon" else "elsewhere") for own in strata]
+    assert ancova(y, baseline, arms, "A", multiplicity="none", strata=nested).means == found.means
+    with pytest.raises(StatsError, match="Arms and strata cannot be told from each other"):
         ancova(y, baseline, arms, "A", strata=[(arm,) for arm in arms])
 
 

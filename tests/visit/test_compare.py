@@ -15,6 +15,7 @@ from masi_vision.face.atlas import Subunit
 from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
 from masi_vision.report.change import draw_visits
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.visit.compare import without_copies
 from masi_vision.visit.models import PIGMENT_CARD, shipped_models
 from masi_vision.visit.region_change import LaidVisits, refusals, region_change
 from masi_vision.visit.score import provenance_of
@@ -400,3 +401,24 @@ def test_a_comparison_prints_in_a_few_lines(change):
     assert lines[0].startswith(f"visit-2 since visit-1: compared, mMASI {change.mmasi_change:+.1f} (")
     assert len(lines) == 7
     assert round(10 * change.mmasi_change, 9) == round(10 * change.mmasi_change)
+
+
+@pytest.mark.parametrize(
+    ("copy_of", "told"),
+    [
+        (("follow_up", "front", "baseline", "front"), False),  # compare_visits says it, view by view
+        (("follow_up", "right", "baseline", "left"), True),
+        (("follow_up", "right", "follow_up", "left"), False),  # whoever it is of, it is of this visit
+    ],
+)
+def test_no_change_is_told_where_nobody_knows_of_which_visit_a_photo_is(change, copy_of, told):
+    which, view, other, of = copy_of
+    digest = next(photo.photo_sha256 for photo in getattr(change, other).photos if photo.view == of)
+    photos = [
+        replace(photo, photo_sha256=digest) if photo.view == view else photo
+        for photo in getattr(change, which).photos
+    ]
+    made = replace(change, **{which: replace(getattr(change, which), photos=tuple(photos))})
+    (found,) = without_copies([made])
+    assert (found.mmasi_change is None) == (found.amount_change_od is None) == told
+    assert ("of which visit it is nobody knows" in found.message) == told

@@ -77,7 +77,7 @@ def test_a_photo_that_was_fetched_goes_however_the_run_ends(served, tmp_path, en
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     path = os.pathsep.join([str(SPOILT), os.environ.get("PYTHONPATH", "")])
-    limit = ["--time-limit", "5"] if end == "--time-limit" else []
+    limit = ["--time-limit", "3"] if end == "--time-limit" else []
     run = subprocess.Popen(
         command(address, tmp_path / "out", "--workers", "1", *limit),
         env=os.environ | {"PYTHONPATH": path, "TMPDIR": str(scratch)},

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from masi_vision.cli.agree import agree
 from masi_vision.cli.batch import batch
@@ -33,13 +34,15 @@ from masi_vision.cli.unblind import unblind
 from masi_vision.source_code import code_sha256
 from masi_vision.version import __version__
 
+_HELP = ["-h", "--help"]
+
 app = typer.Typer(
     help="MASI scores of melasma from standardized facial photographs. Nothing leaves this machine but to an "
     "address that you name.",
     epilog="Exit codes: 0 done; 1 done, some visits not scored; 2 change something; 70 a bug; 130 stopped.",
     no_args_is_help=True,
     add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": _HELP},
     pretty_exceptions_enable=False,
 )
 app.command()(score)
@@ -89,4 +92,15 @@ def main() -> None:
             "masi: an argument is empty. Expected a value: is a variable of the script not set?", err=True
         )
         sys.exit(MUST_CHANGE)
-    app(prog_name="masi")
+    _tell_flags(command := get_command(app))
+    command(prog_name="masi")
+
+
+def _tell_flags(command: Any) -> None:
+    """Have the help of a verb, or of all of a group, show no word for a value behind what takes none."""
+    context = typer.Context(command, help_option_names=_HELP)
+    for option in (*command.params, command.get_help_option(context)):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""  # else typer writes <bool>
+    for verb in getattr(command, "commands", {}).values():
+        _tell_flags(verb)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from masi_vision import __version__, source_code
 from masi_vision.cli import door
-from masi_vision.cli.main import app
+from masi_vision.cli.main import app, main
 from masi_vision.config import load_settings
 from masi_vision.errors import ModelError
 from masi_vision.report.names import FileNames, safe_name
@@ -250,3 +250,13 @@ def test_a_path_in_a_script_that_the_terminal_lacks_is_no_bug(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert rb"\u0928\u0947\u092a\u093e\u0932.yaml" in done.stdout
+
+
+@pytest.mark.parametrize("verb", [[], ["score"], ["blind", "check"], ["review", "serve"]])
+def test_help_shows_no_value_behind_what_takes_none(verb, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["masi", *verb, "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().out
+    assert "--help" in said
+    assert "bool" not in said.lower()

@@ -6,6 +6,8 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
+from masi_vision.version import __version__
+
 
 @cache
 def code_sha256() -> str:
@@ -20,6 +22,11 @@ def code_sha256() -> str:
     files = sorted((file.relative_to(package).as_posix(), file) for file in package.rglob("*.py"))
     lines = (f"{name} {sha256(_as_written(file)).hexdigest()}\n" for name, file in files)
     return sha256("".join(lines).encode()).hexdigest()
+
+
+def version_and_code() -> str:
+    """The version with the beginning of the hash: scores are by one where this is the same."""
+    return f"{__version__}, code {code_sha256()[:12]}"
 
 
 def _as_written(file: Path) -> bytes:

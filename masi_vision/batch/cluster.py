@@ -18,7 +18,7 @@ from masi_vision.batch.pool import Hand
 from masi_vision.batch.worker import Death
 from masi_vision.errors import MasiError, ModelError, StudyError, how_to_install
 from masi_vision.report.tables import models_hash
-from masi_vision.version import __version__
+from masi_vision.source_code import version_and_code
 from masi_vision.visit.models import Models
 
 _IN_FLIGHT = 4  # visits per thread of the cluster that wait there; the scheduler holds no million tasks
@@ -87,7 +87,7 @@ class ClusterWorkers:
             ) from error
 
     def _asked(self, client: Any, job: Job, asked: dict[Any, Job]) -> Any:
-        made = (__version__, models_hash(self.models.sha256))
+        made = (version_and_code(), models_hash(self.models.sha256))
         setup = self.setup.to_json()
         future = client.submit(score_there, job.to_json(), setup, self.time_limit_s, made, pure=False)
         asked[future] = job
@@ -162,7 +162,7 @@ def score_there(job_line: str, setup_line: str, time_limit_s: float, made: tuple
     Parameters
     ----------
     made : (str, str)
-        Version and hash of the models, which must be those of the run.
+        Version with code, and hash of the models, which must be those of the run.
     """
     job, setup = Job.from_json(job_line), Setup.from_json(setup_line)
     try:
@@ -172,7 +172,7 @@ def score_there(job_line: str, setup_line: str, time_limit_s: float, made: tuple
             f"On a machine of the cluster: {error} Every machine needs the same models under the same path; "
             "restart the cluster's workers when models were exchanged."
         ) from error
-    here = (__version__, models_hash(models.sha256))
+    here = (version_and_code(), models_hash(models.sha256))
     if here != tuple(made):
         raise StudyError(
             f"A machine of the cluster has masi_vision {here[0]} with models {here[1][:8]}. Expected "

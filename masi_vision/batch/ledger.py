@@ -25,6 +25,7 @@ from masi_vision.errors import OutputError
 from masi_vision.names import View, place_of
 from masi_vision.report.pictures import Pictures
 from masi_vision.report.tables import models_hash
+from masi_vision.source_code import version_and_code
 from masi_vision.visit.folder import SHARDS
 from masi_vision.visit.score import Provenance
 
@@ -57,7 +58,7 @@ class Made:
     Parameters
     ----------
     version : str
-        Of masi_vision.
+        Of masi_vision, with its code: every state between two releases calls itself the same.
     slice : str
         Hash of the settings that matter to this visit.
     models : str
@@ -96,7 +97,7 @@ class Maker:
 
     def made(self, patient: str, visit: str) -> Made:
         """What this visit's result depends on."""
-        return Made(self.provenance.version, self._slice(self._accepted_at(patient, visit)), self._models)
+        return Made(version_and_code(), self._slice(self._accepted_at(patient, visit)), self._models)
 
     def values(self, patient: str, visit: str) -> str:
         """The settings that matter to this visit, as JSON."""

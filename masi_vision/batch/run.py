@@ -313,7 +313,7 @@ class BatchRun:
     def _scored_again(self, outcome: Outcome, this: _Pass, before: Result) -> ScoredAgain:
         place, provenance = (outcome.patient, outcome.visit), self.maker.provenance
         after = Result(
-            provenance.version,
+            self.maker.made(*place).version,
             provenance.settings_sha256,
             models_hash(provenance.models_sha256),
             outcome.status,

@@ -54,14 +54,34 @@ def validate(
         Path | None, typer.Argument(help="A settings file; the shipped one where only --quality is named.")
     ] = None,
     quality: QualityFile = None,
+    protocol: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A protocol of masi review, protocol.yaml.")
+    ] = None,
+    outcome: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A protocol of masi outcome, outcome.yaml.")
+    ] = None,
 ) -> int:
-    """Check settings files and print their SHA-256, as it will stand beside every score."""
+    """Check files of settings or protocols and print their SHA-256, as it will stand beside every result.
+
+    It is of the values: a remark or another order changes nothing.
+    """
     from masi_vision.config import load_settings
     from masi_vision.errors import SettingsError
 
     named = [str(one) for one in (file, quality) if one is not None]
-    if not named:
-        raise SettingsError("No file was named. Expected a settings file, --quality FILE, or both.")
-    chosen = load_settings(file, quality)
-    typer.echo(f"{' with '.join(named)}: usable settings. SHA-256 {chosen.sha256}")
+    if not named and protocol is None and outcome is None:
+        raise SettingsError(
+            "No file was named. Expected a settings file, --quality FILE, or both; or --protocol FILE, or "
+            "--outcome FILE."
+        )
+    if named:
+        typer.echo(f"{' with '.join(named)}: usable settings. SHA-256 {load_settings(file, quality).sha256}")
+    if protocol is not None:
+        from masi_vision.review.protocol import load_protocol as of_reading
+
+        typer.echo(f"{protocol}: a usable protocol of a reading. SHA-256 {of_reading(protocol).sha256}")
+    if outcome is not None:
+        from masi_vision.stats.outcome_protocol import load_protocol as of_outcome
+
+        typer.echo(f"{outcome}: a usable protocol of an outcome. SHA-256 {of_outcome(outcome).sha256}")
     return DONE

@@ -119,6 +119,11 @@ def left_out_of(file: Path | None) -> LeftOut:
         return LeftOut()
     rows = rows_of(file)
     need_columns(rows, ("patient",), file.name)
+    if rows and "visit" in rows[0]:
+        raise StatsError(
+            f"{file.name} has a column visit. Expected patients, who are left out with all of their visits. "
+            "Leave the column out, if that is meant."
+        )
     if not rows or not all(row["patient"] for row in rows):
         raise StatsError(
             f"{file.name} has {'a row without a patient' if rows else 'no row'}. Expected the column "

@@ -31,8 +31,7 @@ from masi_vision.cli.score import score
 from masi_vision.cli.selftest import selftest
 from masi_vision.cli.train import train
 from masi_vision.cli.unblind import unblind
-from masi_vision.source_code import code_sha256
-from masi_vision.version import __version__
+from masi_vision.source_code import version_and_code
 
 _HELP = ["-h", "--help"]
 
@@ -71,7 +70,7 @@ app.add_typer(config, name="config")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"masi_vision {__version__}, code {code_sha256()[:12]}")
+        typer.echo(f"masi_vision {version_and_code()}")
         raise typer.Exit
 
 

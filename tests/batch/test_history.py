@@ -40,7 +40,9 @@ def test_scores_of_before_stay_told_when_settings_replace_them(study, out, perfo
         place = (row["patient"], row["visit"])
         assert row["why"] == "settings changed: pigment.lesion_probability"
         assert row["visits_again"] == "4"
-        for name in ("version", "settings_sha256", "models_sha256", "status", "mmasi"):
+        for when, told in (("before", before), ("after", now)):
+            assert row[f"version_{when}"].startswith(f"{told[place]['version']}, code ")
+        for name in ("settings_sha256", "models_sha256", "status", "mmasi"):
             assert row[f"{name}_before"] == before[place][name], name
             assert row[f"{name}_after"] == now[place][name], name
     first = (out / HISTORY).read_bytes()

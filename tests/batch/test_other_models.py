@@ -16,7 +16,7 @@ from masi_vision.batch.run import BatchRun
 from masi_vision.batch.worker import Worker
 from masi_vision.errors import ModelError, StudyError
 from masi_vision.report.tables import models_hash
-from masi_vision.version import __version__
+from masi_vision.source_code import version_and_code
 from masi_vision.visit.models import open_models
 
 
@@ -107,7 +107,7 @@ def test_what_a_worker_is_told_of_models_arrives(settings):
 
 def test_a_machine_of_a_cluster_scores_with_the_models_of_the_folder(settings, trained, four_visits):
     job = Job("P01", "visit-1", "x", {"front": str(four_visits / "P01" / "visit-1" / "front.jpg")})
-    made = (__version__, models_hash(open_models(trained).sha256))
+    made = (version_and_code(), models_hash(open_models(trained).sha256))
     setup = Setup(settings, models=str(trained), models_sha256=made[1])
     outcome = json.loads(score_there(job.to_json(), setup.to_json(), 60.0, made))
     assert f",site-a,{made[1]}," in outcome["scores"]
@@ -117,7 +117,7 @@ def test_a_machine_of_a_cluster_without_the_models_says_what_is_needed(settings,
     job, setup = Job("P1", "v1", "x", {}), Setup(settings, models=str(tmp_path / "site-a"))
     said = r"On a machine of the cluster: site-a/face.json cannot be read .* Every machine needs"
     with pytest.raises(StudyError, match=said):
-        score_there(job.to_json(), setup.to_json(), 10.0, (__version__, "0" * 64))
+        score_there(job.to_json(), setup.to_json(), 10.0, (version_and_code(), "0" * 64))
 
 
 def test_a_machine_of_a_cluster_with_other_models_is_refused(settings, trained):
@@ -125,4 +125,4 @@ def test_a_machine_of_a_cluster_with_other_models_is_refused(settings, trained):
     with pytest.raises(
         StudyError, match=r"A machine of the cluster has masi_vision .* Expected .* with 0000"
     ):
-        score_there(job.to_json(), setup.to_json(), 10.0, (__version__, "0" * 64))
+        score_there(job.to_json(), setup.to_json(), 10.0, (version_and_code(), "0" * 64))

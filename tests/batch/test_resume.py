@@ -124,6 +124,16 @@ def test_another_version_or_another_model_is_named(study, out, perform):
     assert set(reasons) == {"P01/visit-1", "P02/visit-1", "P01/visit-2"}
 
 
+def test_other_code_of_the_same_version_scores_again(study, out, perform, monkeypatch):
+    monkeypatch.setattr("masi_vision.source_code.code_sha256", lambda: "5" * 64)
+    _, reasons = perform(study, out)
+    assert len(reasons) == len(json.loads((out / "run.json").read_text())["inputs"])
+    assert all(
+        re.fullmatch(r"version changed: (\S+), code \w{12}, now \1, code 5{12}", why)
+        for why in reasons.values()
+    )
+
+
 def test_version_and_settings_that_are_both_others_are_both_named(study, out, perform, settings):
     _ask(out, "UPDATE visits SET version = '0.0.9' WHERE visit = 'visit-2'")
     accepted = changed(settings, "quality", accepted=("jpeg_quality@P01/visit-2/front",))

@@ -164,6 +164,7 @@ def test_strips_of_who_is_left_out_are_not_shown(trial, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said", "code"),
     [
+        ("patient,visit\nP003,visit-6\n", "list.csv has a column visit. Expected patients", 2),
         ("patient\nP3\n", "names 'P3', and a table has 'P003'. Expected one spelling.", 2),
         ("patient\nP099\n", "masi: no table here has a row of P099, whom list.csv lists.", 0),
         ("name\nP003\n", "list.csv lacks patient", 2),

@@ -19,8 +19,10 @@ from masi_vision.cli.main import app, main
 from masi_vision.config import load_settings
 from masi_vision.errors import ModelError
 from masi_vision.report.names import FileNames, safe_name
+from masi_vision.review.protocol import load_protocol as reading_protocol
 from masi_vision.shipped import shipped_file
 from masi_vision.source_code import code_sha256
+from masi_vision.stats.outcome_protocol import load_protocol as outcome_protocol
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -53,6 +55,20 @@ def test_another_state_of_the_code_has_another_hash(tmp_path, fresh_python):
     assert fresh_python(ask).split() == [str(copy / "source_code.py"), code_sha256()]
     windows.write_bytes(windows.read_bytes() + b"# more\n")
     assert fresh_python(ask).split()[1] != code_sha256()
+
+
+@pytest.mark.parametrize("kind", ["protocol", "outcome"])
+def test_the_hash_of_a_protocol_is_told_before_there_is_data_and_is_of_its_values(tmp_path, kind):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(masi("config", "show", f"--{kind}").stdout, encoding="utf-8")
+    first = masi("config", "validate", f"--{kind}", mine)
+    assert first.exit_code == 0, first.output
+    mine.write_text(mine.read_text(encoding="utf-8") + "# a remark\n", encoding="utf-8")
+    assert masi("config", "validate", f"--{kind}", mine).stdout == first.stdout
+    load = {"protocol": reading_protocol, "outcome": outcome_protocol}[kind]
+    assert load().sha256 in first.stdout
+    mine.write_text("{}", encoding="utf-8")
+    assert masi("config", "validate", f"--{kind}", mine).exit_code == 2
 
 
 def test_shown_settings_are_a_file_that_validates(tmp_path):

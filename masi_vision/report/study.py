@@ -21,7 +21,7 @@ from masi_vision.reads_table import (
 )
 from masi_vision.settings_file import read_yaml
 from masi_vision.shipped import shipped_file
-from masi_vision.visit.region import UNDECIDED, flag_words, flags_in
+from masi_vision.visit.region import REFUSED, UNDECIDED, flag_words, flags_in
 
 Row = Mapping[str, str]
 _CHINESE_STANDARD = (
@@ -307,7 +307,10 @@ def _shipped_classes() -> Any:
 
 def _in_words(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
     """How often each reason was given; what stands for it in the tables, as words."""
-    return sorted((flag_words((reason,)), count) for reason, count in reasons.items())
+    return sorted(
+        ("a region " * (reason in REFUSED) + flag_words((reason,)), count)
+        for reason, count in reasons.items()
+    )
 
 
 def headline(text: str) -> str:

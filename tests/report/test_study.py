@@ -67,7 +67,7 @@ def test_the_flow_counts_what_was_lost_at_each_step_and_why():
     ]
     flow = {name: (count, lost) for name, count, lost in StudyReport("T", RUN, SCORES, reads).flow}
     assert flow["Photographs"] == (7, [])
-    assert flow["Visits scored by the software"] == (2, [("burnt out", 1)])
+    assert flow["Visits scored by the software"] == (2, [("a region burnt out", 1)])
     (said,) = [name for name in flow if name.startswith("Blind reads with grades, of 3 visits")]
     assert flow[said] == (1, [("out of focus", 1), ("read yet", 1)])
 

@@ -219,12 +219,15 @@ def _say_missing(
     found: Sequence[OutcomeFigure], courses: Sequence[Course], rules: OutcomeProtocol, name: str
 ) -> None:
     """Say who is not in the primary analysis, and which visits are in the table and not in the protocol."""
-    from masi_vision.stats.outcome import NOT_PRIMARY
+    from masi_vision.stats.outcome import NOT_PRIMARY, WITHOUT_VALUE
 
     lost = [one for one in found if one.measure == NOT_PRIMARY]
     if any(one.value for one in lost):
         told = ", ".join(f"{one.value:g} of {one.patients} of {one.arm}" for one in lost)
         typer.echo(f"Not in the primary analysis, without {rules.baseline} or {rules.primary}: {told}.")
+    for visit in (rules.baseline, rules.primary):
+        if ungraded := Counter(one.arm for one in courses if visit in one.without_value):
+            typer.echo(f"{visit.capitalize()} {WITHOUT_VALUE}: {_by_arm(ungraded)}.")
     named = {rules.baseline, rules.primary, *(rules.visits or ())}
     patients = Counter(visit for one in courses for visit in one.values if visit not in named)
     if patients:

@@ -18,7 +18,7 @@ from masi_vision.reads_table import (
     refuse_other_stages,
     refuse_spelled_alike,
 )
-from masi_vision.stats.reads import reads_from, scores_table
+from masi_vision.stats.reads import reads_from, scores_table, with_patients
 from masi_vision.stats.verdicts import NOT_ADJUDICATED, NOT_GRADABLE, Adjudicated, Verdict, verdicts_of
 
 Rows = Sequence[Mapping[str, str]]
@@ -41,6 +41,8 @@ class Course:
         Visit to what an adjudicator's grades put in place of the readers' mean.
     strata : tuple of str
         By each of what the protocol names, as the centre.
+    without_value : frozenset of str
+        Visits in the table that nobody could grade; at a visit that is not in it nobody was photographed.
     """
 
     patient: str
@@ -49,6 +51,7 @@ class Course:
     readers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     strata: tuple[str, ...] = ()
+    without_value: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse values that are no numbers: a visit without one is left out."""
@@ -323,10 +326,29 @@ def courses_of(
     values = _by_patient({unit: value for unit, value in given.items() if value == value})
     readers = _by_patient({unit: who for unit, who in raters.items() if unit not in verdicts})
     settled = _by_patient(verdicts)
+    lacking = _by_patient(dict.fromkeys(_units(rows) - given.keys()))
     return [
-        Course(one, arms[one], values.get(one, {}), readers.get(one, {}), settled.get(one, {}))
+        Course(
+            one,
+            arms[one],
+            values.get(one, {}),
+            readers.get(one, {}),
+            settled.get(one, {}),
+            without_value=frozenset(lacking.get(one, ())),
+        )
         for one in sorted(arms)
     ]
+
+
+def _units(rows: Rows) -> set[_Unit]:
+    """Every unit that the table has, with a value or without."""
+    visits = [name for name in ("visit", "baseline", "follow_up") if rows and name in rows[0]]
+    return {
+        (row["patient"], row[name])
+        for row in with_patients(rows)
+        for name in visits
+        if not row.get("repeat_of")
+    }
 
 
 def _by_patient(of_units: Mapping[_Unit, _Of]) -> dict[str, dict[str, _Of]]:

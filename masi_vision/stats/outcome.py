@@ -23,6 +23,7 @@ from masi_vision.stats.outcome_protocol import OutcomeProtocol
 Values = npt.NDArray[np.float64]
 NOT_FITTED, NOT_COMPARED = "not fitted:", "not compared:"
 NOT_PRIMARY = "patients without the baseline or the primary visit"
+WITHOUT_VALUE = "in the table, and nobody could grade it"
 INEFFECTIVE, NONE = "ineffective", "no rate: baseline 0"
 
 
@@ -406,15 +407,16 @@ def _share(analysis: str, arm: str, visit: str, measure: str, count: int, of: in
 
 
 def _missing(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[OutcomeFigure]:
-    """How many have no value, of whom an adjudicator's is wanting, and who is not in the primary analysis."""
-    visits = {visit for one in courses for visit in (*one.values, *one.verdicts)}
+    """How many have no value, why as far as the table tells, and who is not in the primary analysis."""
+    visits = {visit for one in courses for visit in (*one.values, *one.verdicts, *one.without_value)}
     for arm in sorted({one.arm for one in courses}):
         here = [one for one in courses if one.arm == arm]
         for visit in sorted(visits, key=natural_key):
             count = sum(visit not in one.values for one in here)
             yield OutcomeFigure("missing", arm, visit, "patients without a value", len(here), float(count))
             whys = Counter(one.verdicts[visit].why_missing for one in here if visit in one.verdicts)
-            for why in sorted(whys.keys() - {""}):
+            whys[WITHOUT_VALUE] = sum(visit in one.without_value for one in here)
+            for why in sorted((+whys).keys() - {""}):
                 yield OutcomeFigure("missing", arm, visit, f"of these: {why}", len(here), float(whys[why]))
         count = len(here) - len(_with_both(here, protocol, carried=False))
         yield OutcomeFigure("missing", arm, protocol.primary, NOT_PRIMARY, len(here), float(count))

@@ -102,6 +102,20 @@ def test_a_hidden_repeat_is_no_part_of_the_endpoint():
     assert one.readers == {"v1": ("anna", "ben")}
 
 
+def test_a_visit_that_nobody_could_grade_is_told_from_one_that_is_not_there():
+    found = courses_of([change(), change("P2", found="")], ARMS, AMOUNT, "changes.csv")
+    assert {one.patient: set(one.without_value) for one in found} == {"P1": set(), "P2": {"v2"}, "P3": set()}
+    rows = [
+        {"patient": "P1", "visit": v, "mmasi": text} for v, text in (("v1", "3.1"), ("v2", ""), ("v3", "NA"))
+    ]
+    found = courses_of(rows, ARMS, "mmasi", "scores.csv")
+    assert {one.patient: set(one.without_value) for one in found} == {
+        "P1": {"v2", "v3"},
+        "P2": set(),
+        "P3": set(),
+    }
+
+
 def test_a_visit_without_a_number_is_left_out_and_not_put_in_as_nan():
     with pytest.raises(StatsError, match=r"P1 has nan at visit-2\. Expected a number\. Leave a visit out"):
         Course("P1", "A", {"visit-1": 3.0, "visit-2": float("nan")})

@@ -20,6 +20,7 @@ from masi_vision.stats.outcome import (
     INEFFECTIVE,
     NONE,
     NOT_PRIMARY,
+    WITHOUT_VALUE,
     Course,
     ancova_of,
     event_results,
@@ -359,9 +360,10 @@ def test_null_trials_are_called_effective_as_seldom_as_the_level_says():
 def test_what_is_missing_is_counted_and_handled_as_the_rule_says():
     made = courses(2)
     made[3] = Course(made[3].patient, made[3].arm, {"visit-1": 10.0})  # arm D
-    made[7] = Course(made[7].patient, made[7].arm, {})
+    made[7] = Course(made[7].patient, made[7].arm, {}, without_value=frozenset({"visit-6"}))
     found = outcome(made, RULES)
-    missing = {(r.arm, r.visit): r.value for r in found if r.analysis == "missing"}
+    assert {(r.arm, r.visit): r.value for r in found if WITHOUT_VALUE in r.measure} == {("D", "visit-6"): 1}
+    missing = {(r.arm, r.visit): r.value for r in found if r.measure == "patients without a value"}
     assert (missing["D", "visit-1"], missing["D", "visit-6"], missing["A", "visit-6"]) == (1, 2, 0)
     assert {r.arm: r.value for r in found if r.measure == NOT_PRIMARY} == {"A": 0, "B": 0, "C": 0, "D": 2}
     patients = {

@@ -95,17 +95,6 @@ class SetContents:
         return hashlib.sha256(listed.encode()).hexdigest()
 
 
-def make_set(
-    visits: Sequence[StudyVisit],
-    out: Path,
-    plan: CodingPlan,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Key:
-    """Write a coded set, and return its key, which is not written. Raises as `coding` does."""
-    with coding(visits, out, plan, progress) as key:
-        return key
-
-
 @contextmanager
 def coding(
     visits: Sequence[StudyVisit],

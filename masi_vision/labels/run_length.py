@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from masi_vision.labels.outline import Mask, Size
 
-Numbers = npt.NDArray[np.int64]
-
 _CHANNELS = 4  # a brush is kept as a picture of red, green, blue and opacity
 _COUNT_BITS = (3, 4, 8, 16)  # of the four lengths of a number that a brush may count with
 _WORD_BITS = 8

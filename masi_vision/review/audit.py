@@ -149,8 +149,3 @@ def is_lock_sql() -> ColumnElement[bool]:
 def trail(session: Session) -> list[Event]:
     """All rows in their order."""
     return list(session.execute(select(Event).order_by(Event.number)).scalars())
-
-
-def verify(session: Session) -> list[str]:
-    """What is wrong with the audit trail; empty where it is as it was written."""
-    return list(faults(trail(session), session.execute(select(Head)).scalar_one()))

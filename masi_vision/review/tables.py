@@ -11,9 +11,6 @@ Role = Literal["reader", "adjudicator", "coordinator", "statistician"]
 ROLES: tuple[str, ...] = get_args(Role)
 Stage = Literal["blind", "with_software", "adjudication"]
 
-APPEND_ONLY = ("entry", "event")
-"""Tables whose rows the database itself refuses to change or remove."""
-
 
 class Base(DeclarativeBase):
     """What all tables are made from."""

@@ -50,13 +50,6 @@ def mirror_of(landmark_mean: Floats) -> npt.NDArray[np.int64]:
     return np.where(nearest[nearest] == own, nearest, own)
 
 
-def mirrored(landmarks: Floats, mirror: npt.NDArray[np.int64], width: float) -> Floats:
-    """Landmarks of the mirrored photo, (478, 3), in the patient-side order."""
-    out = landmarks[mirror].copy()
-    out[:, 0] = width - 1 - out[:, 0]
-    return out
-
-
 def upright(landmarks: Floats) -> Floats:
     """Centre, turn the outer eye corners level and scale their distance to one; (478, 3)."""
     across = landmarks[LEFT_EYE_OUTER, :2] - landmarks[RIGHT_EYE_OUTER, :2]

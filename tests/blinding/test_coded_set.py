@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
-from named_photos import found_in, write_named_study
+from named_photos import found_in, make_set, write_named_study
 from verbs import masi, table
 
 from masi_vision.batch.study import visits_of
@@ -565,10 +565,10 @@ def test_two_who_write_one_set_at_once_do_not_mix(study, tmp_path):
     plan = coded_set.CodingPlan()
     refused = pytest.raises(OutputError, match="Another masi blind writes")
     with coded_set.coding(visits, tmp_path / "set", plan) as key, refused:
-        coded_set.make_set(visits, tmp_path / "set", plan)
+        make_set(visits, tmp_path / "set", plan)
     assert read_contents(tmp_path / "set").photos == key.coded
     with pytest.raises(OutputError, match="is there already"):
-        coded_set.make_set(visits, tmp_path / "set", plan)
+        make_set(visits, tmp_path / "set", plan)
     assert read_contents(tmp_path / "set").photos == key.coded
 
 
@@ -579,7 +579,7 @@ def test_photos_are_made_in_the_order_of_the_codes_not_of_the_patients(study, tm
         coded_set, "_write_photo", lambda folder, *of: (made.append(folder.name), write(folder, *of))
     )
     visits = visits_of(str(study[0] / "study"), load_settings().views)
-    key = coded_set.make_set(visits, tmp_path / "set", coded_set.CodingPlan())
+    key = make_set(visits, tmp_path / "set", coded_set.CodingPlan())
     assert len(set(made)) == len(key.units) == 12
     assert made == sorted(made)
 
@@ -606,7 +606,7 @@ def test_a_list_that_has_all_first_visits_first_is_found(tmp_path):
         cv2.imwrite(str(tmp_path / "study" / patient / visit / "front.png"), picture)
     visits = visits_of(str(tmp_path / "study"), load_settings().views)
     plan = coded_set.CodingPlan(readers=("r1",), repeat_share=0)
-    key = coded_set.make_set(visits, tmp_path / "set", plan)
+    key = make_set(visits, tmp_path / "set", plan)
     assert len(key.units) == 20
     codes = sorted(key.orders["r1"], key=lambda code: key.unit(code).visit)
     file = tmp_path / "set" / "orders" / "r1.csv"
@@ -623,7 +623,7 @@ def test_patients_with_plain_numbers_make_a_clean_set_and_their_numbers_are_foun
         (tmp_path / "study" / str(number) / "V1").mkdir(parents=True)
         cv2.imwrite(str(tmp_path / "study" / str(number) / "V1" / "front.png"), picture)
     visits = visits_of(str(tmp_path / "study"), load_settings().views)
-    key = coded_set.make_set(visits, tmp_path / "set", coded_set.CodingPlan(readers=("r1", "r2")))
+    key = make_set(visits, tmp_path / "set", coded_set.CodingPlan(readers=("r1", "r2")))
     assert problems_of(tmp_path / "set", key) == []
     order = tmp_path / "set" / "orders" / "r1.csv"
     order.write_text(order.read_text(encoding="utf-8").replace("\n1,", "\n1,of 1017 "), encoding="utf-8")
@@ -692,7 +692,7 @@ def test_a_photo_that_goes_while_it_is_read_is_left_out_and_a_full_disk_ends_the
         return photo
 
     monkeypatch.setattr(coded_set, "read_photo", seen)
-    key = coded_set.make_set(visits, tmp_path / "set", coded_set.CodingPlan(repeat_share=0))
+    key = make_set(visits, tmp_path / "set", coded_set.CodingPlan(repeat_share=0))
     (left,) = key.left_out
     assert str(left) == "P-01/v1/front: front.png cannot be read (no such file or directory)."
 
@@ -701,7 +701,7 @@ def test_a_photo_that_goes_while_it_is_read_is_left_out_and_a_full_disk_ends_the
 
     monkeypatch.setattr(coded_set, "_write_photo", is_full)
     with pytest.raises(OutputError, match="set-2 cannot be written"):
-        coded_set.make_set(visits, tmp_path / "set-2", coded_set.CodingPlan(repeat_share=0))
+        make_set(visits, tmp_path / "set-2", coded_set.CodingPlan(repeat_share=0))
 
 
 WORDS_OF_A_SET = ["photos", "set", "readers", "units", "format", "orders", "place", "code", "csv", "reader"]
@@ -736,7 +736,7 @@ def test_a_repeat_of_a_unit_that_could_not_be_written_is_no_repeat(tmp_path, mon
 
     # Units are written in the order of their codes: this one's repeat comes last.
     monkeypatch.setattr(coded_set, "draw_codes", lambda count: sorted(draw_codes(count)))
-    key = coded_set.make_set(visits, tmp_path / "set", coded_set.CodingPlan(), back)
+    key = make_set(visits, tmp_path / "set", coded_set.CodingPlan(), back)
     (unit,) = key.units
     assert unit.repeat_of is None
     assert len(key.left_out) == 2

@@ -10,12 +10,12 @@ import pytest
 for needed in ("fastapi", "sqlalchemy", "alembic", "argon2", "httpx"):
     pytest.importorskip(needed, reason="needs the extra review")
 
-from named_photos import write_named_study  # noqa: E402
+from named_photos import make_set, write_named_study  # noqa: E402
 from postgres_server import CannotServeError, make_database, postgres_server  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
 from masi_vision.batch.study import visits_of  # noqa: E402
-from masi_vision.blinding.coded_set import CodingPlan, make_set, read_order  # noqa: E402
+from masi_vision.blinding.coded_set import CodingPlan, read_order  # noqa: E402
 from masi_vision.config import load_settings  # noqa: E402
 from masi_vision.review.accounts import add_account  # noqa: E402
 from masi_vision.review.app import create_app  # noqa: E402

@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
+from masi_vision.blinding.coded_set import coding
+
 KINDS = ("jpg", "jpg turned", "jpg progressive", "png", "png deep", "tif", "webp", "jpg adobe rgb")
 """Every way in which a photo comes in; the last says its colours in Exif alone."""
 
@@ -159,6 +161,12 @@ def write_named_study(folder: Path, patients: list[str], visits: list[str], pict
                 file.write_bytes(data)
             planted |= {patient, visit, words, f"2026:0{1 + at}:1{place % 10}", f"serial-{patient}-{at}"}
     return sorted(planted)
+
+
+def make_set(*of, **how):
+    """A coded set as `coding` writes it; the key, which is not written."""
+    with coding(*of, **how) as key:
+        return key
 
 
 def forms_of(words: str) -> list[bytes]:

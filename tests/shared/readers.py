@@ -35,15 +35,16 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from named_photos import make_set
 from postgres_server import make_database, postgres_server
 from sqlalchemy import select
 
 from masi_vision.batch.study import visits_of
-from masi_vision.blinding.coded_set import CodingPlan, make_set, read_contents
+from masi_vision.blinding.coded_set import CodingPlan, read_contents
 from masi_vision.config import load_settings
 from masi_vision.phantom.demo import demo_folder
 from masi_vision.review.accounts import add_account
-from masi_vision.review.audit import verify
+from masi_vision.review.altered import looked_through
 from masi_vision.review.database import looking, open_database, writing
 from masi_vision.review.lists import give_list
 from masi_vision.review.protocol import load_protocol
@@ -109,7 +110,7 @@ class Reading:
         """Of the audit trail."""
         engine = open_database(self.database)
         with looking(engine) as session:
-            wrong = verify(session)
+            _, wrong = looked_through(session)
         engine.dispose()
         return list(wrong)
 

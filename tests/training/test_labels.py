@@ -11,7 +11,7 @@ pytest.importorskip("scipy", reason="needs the extra train")
 
 from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import SUBUNITS, Subunit
-from masi_vision.training.atlas import build_atlas, mirrored, symmetric_mirror, upright
+from masi_vision.training.atlas import build_atlas, symmetric_mirror, upright
 from masi_vision.training.faces import Face, load_faces, load_polygons, persons, split_by_person
 from masi_vision.training.labels import label_face
 
@@ -71,12 +71,6 @@ def test_opposite_landmarks_name_each_other(faces_folder):
     assert mirror[33] == 263
     assert mirror[50] == 280
     assert mirror[1] == 1
-
-
-def test_a_face_mirrored_twice_is_itself(training_faces, faces_folder):
-    mirror = symmetric_mirror(load_polygons(faces_folder).mirror)
-    face = training_faces[0].landmarks
-    np.testing.assert_allclose(mirrored(mirrored(face, mirror, 500), mirror, 500), face, atol=1e-3)
 
 
 def test_an_upright_face_is_level_and_of_unit_size(training_faces):

@@ -2,7 +2,7 @@
 
     python benchmarks/finetuning.py --faces FACES [--write]
 
-The site is made (`AWAY` in `masi_vision/training/phantom_dataset.py`): a sensor whose channels leak into each
+The site is made (`AWAY` in `benchmarks/made_site.py`): a sensor whose channels leak into each
 other, warm light, hard contrast, oblique views only, three times the flush. Nobody on its photographs was
 known to the shipped models. The same people are photographed at an ordinary site, at one with the other
 camera alone, and at one with the other position alone, so that it is seen what the loss is made of.
@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from made_site import AWAY, HOME, Domain, people_unseen, write_phantom_dataset
 from page import parser_of, write_results
 
 from masi_vision.config import load_settings
@@ -28,7 +29,6 @@ from masi_vision.evaluation.summary import Figure, summary
 from masi_vision.labels.dataset import Split
 from masi_vision.training.cache import TrainingSet, prepare
 from masi_vision.training.fit import LOG
-from masi_vision.training.phantom_dataset import AWAY, HOME, Domain, people_unseen, write_phantom_dataset
 
 PAGE = Path(__file__).parent.parent / "docs" / "training.md"
 COUNTS: dict[Split, int] = {"train": 100, "validation": 12, "test": 60}

@@ -292,6 +292,15 @@ def sha256_of(file: Path) -> str | None:
         return None
 
 
+def sha256_at(address: str) -> str | None:
+    """The same of a photo at an address."""
+    try:
+        with at_hand({"front": address}) as files:
+            return sha256_of(files["front"])
+    except OSError:
+        return None
+
+
 def photo_name(address: str) -> str:
     """A photo's name without its folder."""
     return printable_name(shown(address).rsplit("/", 1)[-1] if "://" in address else address)

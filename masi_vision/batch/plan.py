@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from masi_vision.batch.address import at_hand, is_same_file, mark_of
-from masi_vision.batch.job import Job, PhotoMark, Setup, photo_name, sha256_of
+from masi_vision.batch.address import is_same_file, mark_of
+from masi_vision.batch.job import Job, PhotoMark, Setup, photo_name, sha256_at
 from masi_vision.batch.ledger import Ledger, Maker, Place, Record
 from masi_vision.batch.study import StudyVisit
 from masi_vision.names import View
@@ -261,12 +261,4 @@ def _marked(address: str, mark: str | None, known: PhotoMark) -> PhotoMark:
     """The photo as it is now; its hash is computed only where it may have changed."""
     name = photo_name(address)
     is_known = name == known.name and is_same_file(mark, known.mark)
-    return known if is_known else PhotoMark(name, _sha256(address), mark)
-
-
-def _sha256(address: str) -> str | None:
-    try:
-        with at_hand({"front": address}) as files:
-            return sha256_of(files["front"])
-    except OSError:
-        return None
+    return known if is_known else PhotoMark(name, sha256_at(address), mark)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from masi_vision.batch.address import at_hand
-from masi_vision.batch.job import sha256_of
+from masi_vision.batch.job import sha256_at
 from masi_vision.batch.study import StudyVisit
 from masi_vision.blinding.key import Key
 from masi_vision.errors import PhotoUnreadable
@@ -49,7 +49,7 @@ def differing(visits: Sequence[StudyVisit], key: Key) -> Iterator[Differing]:
             continue
         there = now.get((unit.patient, unit.visit), {})
         for view, original in unit.photos.items():
-            digest = _sha256_at(there[view]) if view in there else None
+            digest = sha256_at(there[view]) if view in there else None
             if digest != original:
                 yield Differing(unit.patient, unit.visit, view, "gone" if digest is None else "changed")
 
@@ -131,7 +131,7 @@ def _found(
     place: str, addresses: Sequence[str], left_out: Mapping[str, str], coded_at: Mapping[str, set[str]]
 ) -> Added | None:
     """What a place without a code holds; None where it is what was left out, and no better."""
-    hashes = [_sha256_at(address) for address in addresses]
+    hashes = [sha256_at(address) for address in addresses]
     if coded_as := {before for digest in hashes if digest for before in coded_at.get(digest, ())}:
         return Added(place, "moved", tuple(sorted(coded_as)))
     if place not in left_out:
@@ -180,12 +180,3 @@ def originals_sha256(key: Key) -> str:
     """Hash of the hashes of all originals, sorted: names the photos of a study without telling any."""
     originals = {sha256 for unit in key.units for sha256 in unit.photos.values()}
     return hashlib.sha256("\n".join(sorted(originals)).encode()).hexdigest()
-
-
-def _sha256_at(address: str) -> str | None:
-    """Hash of a photo; None where it cannot be opened."""
-    try:
-        with at_hand({"front": address}) as files:
-            return sha256_of(files["front"])
-    except OSError:
-        return None

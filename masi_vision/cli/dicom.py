@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
+from masi_vision.batch.job import sha256_of
 from masi_vision.blinding.colour_profile import clean_profile
 from masi_vision.blinding.jpeg import strip_jpeg
 from masi_vision.blinding.jpeg_segment import segments_of
@@ -58,7 +58,7 @@ def write_dicom(order: DicomOrder, scores: Sequence[Mapping[str, str]]) -> Dicom
     OutputError
         The folder cannot be written.
     """
-    files = {_sha256(file): file for file in sorted(order.photos.rglob("*")) if file.is_file()}
+    files = {digest: file for file in sorted(order.photos.rglob("*")) if (digest := sha256_of(file))}
     with writing(order.out):
         order.out.mkdir(parents=True, exist_ok=True)
     made = DicomFiles()
@@ -111,11 +111,6 @@ def _photos_of(row: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for part in filter(None, row.get("photos_sha256", "").split(";")):
         view, _, digest = part.partition("=")
         yield view, digest
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _picture(file: Path) -> CodedPicture:

@@ -36,7 +36,7 @@ _SCORES = {
     "mmasi_low": 1,
     "mmasi_high": 1,
 }
-PROVENANCE = ("version", "settings_sha256", "models", "models_sha256", "atlas", "pigment_method")
+PROVENANCE = tuple(Provenance.__dataclass_fields__)
 SCORE_COLUMNS = (
     "patient",
     "visit",
@@ -142,14 +142,7 @@ def _region_row(name: str, region: RegionResult) -> Row:
 
 def provenance_cells(provenance: Provenance) -> Row:
     """What made a row, in the columns `PROVENANCE`."""
-    return {
-        "version": provenance.version,
-        "settings_sha256": provenance.settings_sha256,
-        "models": provenance.models,
-        "models_sha256": models_hash(provenance.models_sha256),
-        "atlas": provenance.atlas,
-        "pigment_method": provenance.pigment_method,
-    }
+    return asdict(provenance) | {"models_sha256": models_hash(provenance.models_sha256)}
 
 
 def models_hash(models_sha256: Mapping[str, str]) -> str:

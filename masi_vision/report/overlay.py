@@ -49,12 +49,6 @@ _NOTES = {rules.METHOD: "pigment, by rules: a rough estimate", learned.METHOD: "
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _STRIP_PX = 96
 _Contours = Sequence[npt.NDArray[np.int32]]
-_SHORT = {
-    Subunit.FOREHEAD: "Forehead",
-    Subunit.RIGHT_MALAR: "Right malar",
-    Subunit.LEFT_MALAR: "Left malar",
-    Subunit.CHIN: "Chin",
-}
 
 
 def draw_overlay(result: PhotoScore, visit: VisitScore | None = None) -> Picture:
@@ -190,7 +184,8 @@ def _strip(result: PhotoScore, visit: VisitScore | None, width: int) -> Picture:
         x = round(place * step) + 10
         cv2.rectangle(strip, (x, 12), (x + 14, 26), _COLOURS[subunit], -1)
         cv2.rectangle(strip, (x, 12), (x + 14, 26), _INK, 1)
-        cv2.putText(strip, _SHORT[subunit], (x + 22, 25), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
+        name = subunit.name.replace("_", " ").capitalize()
+        cv2.putText(strip, name, (x + 22, 25), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
         if region is None:
             continue
         facts = f"{_facts(region)}{_from_where(region, result.view)}"

@@ -22,7 +22,7 @@ from masi_vision.cli.run import (
     prepared,
     score_files,
 )
-from masi_vision.config import Settings, ViewSettings
+from masi_vision.config import ViewSettings
 from masi_vision.csv_table import csv_text
 from masi_vision.errors import OutputError
 from masi_vision.names import VIEWS, place_of
@@ -43,19 +43,6 @@ from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.region import flag_words
 from masi_vision.visit.since_first import copies
 from masi_vision.written import json_text, write_file
-
-
-@dataclass(frozen=True)
-class ChangeOrder:
-    """What a person asked for; `baseline` names the visit to compare with, else it is the first."""
-
-    paths: tuple[Path, ...]
-    out: Path
-    settings: Settings
-    baseline: str | None = None
-    pictures: bool = True
-    overwrite: bool = False
-    models: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -115,11 +102,19 @@ class ChangeBook(Book):
         self.changes = without_copies(self.changes)
 
 
-def compare_and_show(order: ChangeOrder) -> int:
-    """Compare, show the table, and give the exit code."""
+def compare_and_show(order: Order, baseline: str | None, *, pictures: bool) -> int:
+    """Compare, show the table, and give the exit code.
+
+    Parameters
+    ----------
+    baseline : str or None
+        Name of the visit to compare with; else it is the first.
+    pictures : bool
+        Write the visits of a patient in one frame.
+    """
     with screen.progress("Comparing") as progress:
-        book = compare_all(order, progress)
-    _show(book, order)
+        book = _compared(order, baseline, progress, pictures=pictures)
+    _show(book)
     if book.state == "interrupted":
         return STOPPED
     compared = all(change.status == "compared" for change in book.changes)
@@ -127,26 +122,17 @@ def compare_and_show(order: ChangeOrder) -> int:
     return DONE if whole else SOME_NOT_SCORED
 
 
-def compare_all(order: ChangeOrder, progress: Told = lambda done, found: None) -> ChangeBook:
-    """Compare every visit with its patient's baseline, and write the results.
-
-    Raises
-    ------
-    OutputError, ModelError
-        There is nothing to compare, the results folder cannot be used, or the models cannot.
-    """
+def _compared(order: Order, baseline: str | None, progress: Told, *, pictures: bool) -> ChangeBook:
+    """Compare every visit with its patient's baseline, and write the results."""
     models = open_models(order.models)
-    found = find_series(order.paths, order.settings.views, order.baseline)
-    run = Order(
-        order.paths, order.out, order.settings, overlays=False, overwrite=order.overwrite, models=order.models
-    )
-    book, names = ChangeBook(run, models, found), FileNames()
-    with prepared(run), book.kept():
+    found = find_series(order.paths, order.settings.views, baseline)
+    book, names = ChangeBook(order, models, found), FileNames()
+    with prepared(order), book.kept():
         for one in found.series:
             drawn = []
             for change in _changes(one, book, models, progress):
                 book.changes.append(_light(change))
-                drawn += [change] * order.pictures
+                drawn += [change] * pictures
             _write_pictures(drawn, order.out, names.of(one.patient or "visits", ""))
     return book
 
@@ -258,8 +244,8 @@ def _write_pictures(changes: list[VisitChange], out: Path, name: str) -> None:
             write_file(out / PICTURES / f"{name}_{view}.jpg", jpeg(draw_visits(changes, view)))
 
 
-def _show(book: ChangeBook, order: ChangeOrder) -> None:
-    console = screen.console()
+def _show(book: ChangeBook) -> None:
+    console, order = screen.console(), book.order
     screen.print_table(console, _table(book.changes))
     lines = [line for visit in book.visits for line in screen.notes(visit)]
     lines += [

@@ -31,11 +31,12 @@ def compare(
     models: ModelsChoice = None,
 ) -> int:
     """Lay every visit over the patient's baseline and measure what changed. Unblinds the order of visits."""
-    from masi_vision.cli.changes import ChangeOrder, compare_and_show
+    from masi_vision.cli.changes import compare_and_show
     from masi_vision.cli.models import chosen_models
+    from masi_vision.cli.run import Order
     from masi_vision.config import load_settings
 
     chosen = load_settings(settings, quality, accept=accept or ())
     folder = chosen_models(models, chosen)
-    order = ChangeOrder(tuple(paths), out, chosen, baseline, not no_pictures, overwrite, folder)
-    return compare_and_show(order)
+    order = Order(tuple(paths), out, chosen, overlays=False, overwrite=overwrite, models=folder)
+    return compare_and_show(order, baseline, pictures=not no_pictures)

@@ -81,36 +81,23 @@ class Order:
         return (OVERLAYS,) * self.overlays + (MASKS,) * self.save_masks
 
 
-@dataclass(frozen=True)
-class Ended:
-    """What a run came to; `state` is not "finished" where it was stopped."""
-
-    visits: tuple[VisitRows, ...]
-    state: RunState
-
-    @property
-    def exit_code(self) -> int:
-        """Code for the shell."""
-        if self.state == "interrupted":
-            return STOPPED
-        scored = all(visit.score["status"] == "scored" for visit in self.visits)
-        return DONE if scored else SOME_NOT_SCORED
-
-
 def score_and_show(order: Order, *, as_json: bool = False) -> int:
     """Score, show the table (or print scores.json), and give the exit code."""
     from masi_vision.cli import screen
 
     with screen.progress() as progress:
-        outcome = score_visits(order, progress)
+        book = score_visits(order, progress)
     if as_json:
-        screen.print_json([visit.nested for visit in outcome.visits])
+        screen.print_json([visit.nested for visit in book.visits])
     else:
-        screen.show(outcome, order)
-    return outcome.exit_code
+        screen.show(book)
+    if book.state == "interrupted":
+        return STOPPED
+    scored = all(visit.score["status"] == "scored" for visit in book.visits)
+    return DONE if scored else SOME_NOT_SCORED
 
 
-def score_visits(order: Order, progress: Told = lambda done, found: None) -> Ended:
+def score_visits(order: Order, progress: Told = lambda done, found: None) -> Book:
     """Score every visit and write the results; stopped by Ctrl-C, it keeps what is done.
 
     Raises
@@ -128,11 +115,14 @@ def score_visits(order: Order, progress: Told = lambda done, found: None) -> End
             result = score_files(files, order.settings, models)
             write_pictures(result, order.out, names.of(files.patient, files.visit), order.pictures)
             book.visits.append(visit_rows(result, files.remarks))
-    return Ended(tuple(book.visits), book.state)
+    return book
 
 
 class Book:
-    """Keeps what a run has done, and writes it whatever ends the run."""
+    """Keeps what a run has done, and writes it whatever ends the run.
+
+    Its `state` is "interrupted" where it was stopped.
+    """
 
     def __init__(self, order: Order, models: Models, visits_found: int) -> None:
         self.visits: list[VisitRows] = []

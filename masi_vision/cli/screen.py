@@ -21,7 +21,7 @@ from masi_vision.visit.region import DISAGREEMENT, UNDECIDED, UNLIKE, flag_words
 from masi_vision.written import json_text
 
 if TYPE_CHECKING:
-    from masi_vision.cli.run import Ended, Order
+    from masi_vision.cli.run import Book
     from masi_vision.config import Settings, SeverityBands
 
 # Width of the table where there is no terminal to ask.
@@ -68,18 +68,18 @@ def print_json(values: object) -> None:
     sys.stdout.flush()
 
 
-def show(outcome: Ended, order: Order) -> None:
+def show(book: Book) -> None:
     """Print the table, what was not scored and why, and where the results lie."""
-    screen = console()
-    print_table(screen, score_table(outcome.visits, order.settings.severity_bands))
-    for visit in outcome.visits:
+    screen, order = console(), book.order
+    print_table(screen, score_table(book.visits, order.settings.severity_bands))
+    for visit in book.visits:
         for line in notes(visit):
             screen.print(line, soft_wrap=True)
-    for line in idle_overrides(order.settings, places_of(outcome.visits)):
+    for line in idle_overrides(order.settings, places_of(book.visits)):
         screen.print(line, soft_wrap=True)
-    scored = sum(visit.score["status"] == "scored" for visit in outcome.visits)
-    stopped = " Stopped before the end: what was done is kept." if outcome.state == "interrupted" else ""
-    screen.print(f"{scored} of {len(outcome.visits)} visits scored.{stopped}", soft_wrap=True)
+    scored = sum(visit.score["status"] == "scored" for visit in book.visits)
+    stopped = " Stopped before the end: what was done is kept." if book.state == "interrupted" else ""
+    screen.print(f"{scored} of {len(book.visits)} visits scored.{stopped}", soft_wrap=True)
     if scored and order.settings.pigment.method == "classical":
         screen.print(
             "The classical pigment map is a rough estimate by rules: look at the pictures before "
@@ -108,7 +108,7 @@ def print_table(screen: Console, table: Table) -> None:
     screen.print(f"\n{table.caption}\n", soft_wrap=True)
 
 
-def score_table(visits: tuple[VisitRows, ...], bands: SeverityBands | None = None) -> Table:
+def score_table(visits: Sequence[VisitRows], bands: SeverityBands | None = None) -> Table:
     """One line per visit: scores, and per region area x darkness with the pigmented share of the skin."""
     cited = f"\n{', '.join(bands.mmasi_from)}: {bands.citation}" if bands else ""
     patients = any(visit.nested["patient"] for visit in visits)

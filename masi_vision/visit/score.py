@@ -87,7 +87,6 @@ class PhotoScore:
 
     name: str
     view: View
-    status: Status
     reason: ReasonCode | None
     message: str
     scores: Scores | None
@@ -101,6 +100,11 @@ class PhotoScore:
         """In a few lines: the score with its interval or the reason, and the regions."""
         return _told(self, f"{self.name}, {self.view}")
 
+    @property
+    def status(self) -> Status:
+        """Whether there is a score."""
+        return "scored" if self.scores else "not_scored"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values with the keys of ``scores.json``."""
         return _plain(self) | {"photo": self.name, "view": self.view, "quality": quality(self)}
@@ -112,7 +116,6 @@ class VisitScore:
 
     patient: str
     visit: str
-    status: Status
     reason: ReasonCode | None
     message: str
     scores: Scores | None
@@ -124,13 +127,17 @@ class VisitScore:
         """In a few lines: the score with its interval or the reason, and the regions."""
         return _told(self, place_of(self.patient, self.visit) or "visit")
 
+    @property
+    def status(self) -> Status:
+        """Whether there is a score."""
+        return "scored" if self.scores else "not_scored"
+
     @classmethod
     def refused(cls, patient: str, visit: str, why: NotScorable, provenance: Provenance) -> VisitScore:
         """A visit of which no photo could be looked at."""
         return cls(
             patient=patient,
             visit=visit,
-            status="not_scored",
             reason=why.reason,
             message=why.message,
             scores=None,
@@ -181,9 +188,9 @@ def score_photo(
             f"source must be a path or a Photo, got {type(source).__name__}. Of pixels in memory: "
             "Photo.from_srgb(array), upright sRGB of uint8 or uint16."
         )
-    name = source.name if isinstance(source, Photo) else printable_name(source)
-    provenance = provenance_of(settings, models)
     findings: tuple[Finding, ...] = ()
+    measures: PhotoMeasures | None = None
+    regions: dict[str, RegionResult] = {}
     try:
         seen = see_photo(source, settings, models)
         findings = check_photo(seen, view, settings, place)
@@ -191,35 +198,20 @@ def score_photo(
             why.photo_sha256 = seen.photo.sha256
             raise why
         measures = measure_seen(seen, view, settings, models)
+        regions = {one: region_result(one, measures, findings, settings, place) for one in measures.regions}
+        scores, reason, message = _total(regions, settings, models)
+        sha256: str | None = seen.photo.sha256
     except NotScorable as why:
-        return PhotoScore(
-            name=name,
-            view=view,
-            status="not_scored",
-            reason=why.reason,
-            message=why.message,
-            scores=None,
-            regions={},
-            provenance=provenance,
-            photo_sha256=why.photo_sha256,
-            measures=None,
-            findings=findings,
-        )
-    regions = {
-        region: region_result(region, measures, findings, settings, place) for region in measures.regions
-    }
-    scores, reason, message = _total(regions, settings, models)
-    status: Status = "scored" if scores else "not_scored"
+        scores, reason, message, sha256 = None, why.reason, why.message, why.photo_sha256
     return PhotoScore(
-        name=name,
+        name=source.name if isinstance(source, Photo) else printable_name(source),
         view=view,
-        status=status,
         reason=reason,
         message=message,
         scores=scores,
         regions=regions,
-        provenance=provenance,
-        photo_sha256=measures.photo.sha256,
+        provenance=provenance_of(settings, models),
+        photo_sha256=sha256,
         measures=measures,
         findings=findings,
     )
@@ -284,7 +276,6 @@ def visit_of(
         name: merged(name, regions_of, measures, settings, models, _unseen(name, by_view)) for name in names
     }
     scores, reason, message = _total(regions, settings, models)
-    status: Status = "scored" if scores else "not_scored"
     front = by_view.get("front")
     if scores is None and front is None:
         reason, message = (
@@ -297,7 +288,6 @@ def visit_of(
     return VisitScore(
         patient=patient,
         visit=visit,
-        status=status,
         reason=reason,
         message=message,
         scores=scores,

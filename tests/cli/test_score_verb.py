@@ -77,7 +77,6 @@ def scoring(monkeypatch):
             PhotoScore(
                 name=Path(path).name,
                 view=view,
-                status="scored",
                 reason=None,
                 message="",
                 scores=SCORES,
@@ -89,9 +88,7 @@ def scoring(monkeypatch):
             for view, path in paths.items()
         )
         regions = dict.fromkeys(MASI_REGIONS, REGION)
-        return replace(
-            result, status="scored", reason=None, message="", scores=SCORES, regions=regions, photos=photos
-        )
+        return replace(result, reason=None, message="", scores=SCORES, regions=regions, photos=photos)
 
     monkeypatch.setattr(run_module, "score_visit", score)
     return told

@@ -212,7 +212,7 @@ def burnt(result):
     """The same photo where the right cheek, which has the pigment, is refused."""
     cheek = replace(result.regions["right_malar"], grade=None, flags=("clipped",))
     regions = {**result.regions, "right_malar": cheek}
-    return replace(result, regions=regions, scores=None, status="not_scored", reason="clipped")
+    return replace(result, regions=regions, scores=None, reason="clipped")
 
 
 def test_of_a_refused_region_no_pigment_is_drawn(result):

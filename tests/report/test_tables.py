@@ -47,7 +47,6 @@ def photo(view="front", status="scored", reason=None, message="", sha256="ab12")
     return PhotoScore(
         name=f"{view}.jpg",
         view=view,
-        status=status,
         reason=reason,
         message=message,
         scores=SCORES if status == "scored" else None,
@@ -66,7 +65,6 @@ def scored(patient="P1", visit="V1", photos=(FRONT,)):
     return VisitScore(
         patient=patient,
         visit=visit,
-        status="scored",
         reason=None,
         message="",
         scores=SCORES,
@@ -81,7 +79,6 @@ def refused(reason="no_face", message="No face was found. Look again.", photos=N
     return VisitScore(
         patient="P1",
         visit=visit,
-        status="not_scored",
         reason=reason,
         message=message,
         scores=None,

@@ -17,7 +17,7 @@ from masi_vision.errors import MasiError, reason_of
 
 Row = dict[str, str]
 
-MISSING = ("", "na", "nan", ".")
+_MISSING = ("", "na", "nan", ".")
 """How R, Python and SAS write that there is no value, in small letters."""
 _ENDED = frozenset({"settings_sha256", "protocol_sha256", "closed_utc"})
 """Columns by which a table of the program is known, whose last line has its end."""
@@ -123,6 +123,11 @@ def csv_table(text: str, name: str, refused: type[MasiError], *, any_case: bool 
             )
     rows = tuple(dict(zip(columns, [*cells, *[""] * len(columns)], strict=False)) for _, cells in lines)
     return CsvTable(name, columns, rows, tuple(line for line, _ in lines))
+
+
+def without_missing(row: Row) -> Row:
+    """A row with blanks where another program wrote that there is nothing."""
+    return {name: "" if cell.lower() in _MISSING else cell for name, cell in row.items()}
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from masi_vision.csv_table import MISSING, Row, number_in, read_csv, whole_number
+from masi_vision.csv_table import Row, number_in, read_csv, whole_number, without_missing
 from masi_vision.errors import StatsError
 from masi_vision.names import nearly_alike, place_of, spelled_alike, told_apart
 from masi_vision.scale import MASI_REGIONS
@@ -81,10 +81,7 @@ def rows_of(file: Path) -> list[Row]:
     StatsError
         It is no table.
     """
-    return [
-        {name: "" if cell.lower() in MISSING else cell for name, cell in row.items()}
-        for row in read_csv(file, StatsError).plain_rows
-    ]
+    return [without_missing(row) for row in read_csv(file, StatsError).plain_rows]
 
 
 def refuse_other_total(item: str, told: str, made: float, what: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from masi_vision.blinding.key import Key
-from masi_vision.csv_table import MISSING, read_csv
+from masi_vision.csv_table import read_csv, without_missing
 from masi_vision.errors import BlindingError
 from masi_vision.names import as_known, place_of, without_zeros
 from masi_vision.photo import printable
@@ -84,7 +84,7 @@ def read_corrections(file: Path) -> list[CorrectionRow]:
         raise BlindingError(f"{file.name} has no row. Expected one for each visit to correct. Complete it.")
     made = []
     for line, row in zip(table.lines, table.plain_rows, strict=True):
-        told = {name: "" if cell.lower() in MISSING else cell for name, cell in row.items()}
+        told = without_missing(row)
         correct = (told["correct_patient"], told["correct_visit"])
         filed = (row["patient"], row["visit"])
         made.append(CorrectionRow(line, filed, correct, told["reason"], told.get(SET, "")))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal, TypeVar
 
-from masi_vision.csv_table import MISSING, number_in
+from masi_vision.csv_table import number_in
 from masi_vision.errors import StatsError
 from masi_vision.names import natural_key
 from masi_vision.reads_table import (
@@ -207,7 +207,7 @@ def _amounts(rows: Rows, name: str) -> dict[tuple[str, str], float]:
 
 def _density(text: str, what: str) -> float | None:
     """An amount or a change, which may be below 0; None of a blank."""
-    if text.lower() in MISSING:
+    if not text:
         return None
     value = number_in(text, -_MOST_OD, _MOST_OD)
     if value is None:

@@ -10,7 +10,7 @@ from math import inf
 import numpy as np
 
 from masi_vision.config import ScaleSettings
-from masi_vision.csv_table import MISSING, number_in, whole_number
+from masi_vision.csv_table import number_in, whole_number
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import counts, need_columns, of_masi, refuse_spelled_alike
 from masi_vision.scale import MASI_REGIONS
@@ -77,7 +77,7 @@ def joined(reads: Sequence[Line], reads_name: str, measures: Sequence[Line], mea
     for what in ("patient", "reader"):
         refuse_spelled_alike((row[what] for row in (*reads, *measures) if what in row), what)
     read = _by_region(reads, reads_name)
-    graded = [row for row in read if _is_graded(row)]
+    graded = [row for row in read if row["area"]]  # darkness may be missing, and counts for itself
     _refuse_unscored(read, {_key(row)[:2] for row in with_patients(measures)}, measures_name)
     measured = _by_key(measures, measures_name)
     wanted = {_key(row) for row in graded}
@@ -218,15 +218,10 @@ def _refuse_twice(rows: Sequence[Line], columns: tuple[str, ...], name: str) -> 
             )
 
 
-def _is_graded(row: Line) -> bool:
-    """Whether the reader gave an area; darkness may be missing, and counts for itself."""
-    return row["area"].lower() not in MISSING
-
-
 def _grades(row: Line) -> tuple[int, int | None]:
     """Area and darkness; None where no darkness was given."""
     area = _grade(row, "area")
-    darkness = None if row["darkness"].lower() in MISSING else _grade(row, "darkness")
+    darkness = _grade(row, "darkness") if row["darkness"] else None
     if area == 0 and darkness:
         raise StatsError(
             f"The read of {'/'.join(_key(row))} has area 0 and darkness {darkness}. Expected no darkness "

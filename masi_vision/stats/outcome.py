@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.csv_table import MISSING, number_in
+from masi_vision.csv_table import number_in
 from masi_vision.errors import StatsError
 from masi_vision.names import folded, natural_key
 from masi_vision.reads_table import AMOUNT, refuse_spelled_alike
@@ -488,7 +488,7 @@ def other_results(
                 f"{name} has {item} of {patient} at the visit {visit!r}. Expected one as the trial's table "
                 f"has it: {', '.join(sorted(visits, key=natural_key)) or 'any name'}. Correct it."
             )
-        if row.get("value", "").lower() in MISSING:
+        if not row.get("value", ""):
             continue
         if (item, patient, visit) in seen:
             raise StatsError(f"{name} has two values of {item} of {patient} at {visit}. Expected one.")

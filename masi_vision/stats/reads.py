@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.csv_table import MISSING, number_in, whole_number
+from masi_vision.csv_table import number_in, whole_number
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import (
     UNGRADED,
@@ -172,7 +172,7 @@ def _of_row(row: Mapping[str, str], name: str) -> Read:
         (region, grade): _grade(text, name)
         for region in MASI_REGIONS
         for grade in NEEDED_GRADES
-        if (text := row.get(f"{region}_{grade}", "")).lower() not in MISSING
+        if (text := row.get(f"{region}_{grade}", ""))
     }
     return _read(row, grades, name)
 
@@ -196,8 +196,8 @@ def _by_region(rows: Sequence[Mapping[str, str]], name: str) -> list[Read]:
             )
         grades = made.setdefault(key, (row, {}))[1]
         for grade in NEEDED_GRADES:
-            if row.get(grade, "").lower() not in MISSING:
-                grades[region, grade] = _grade(row[grade], name)
+            if text := row.get(grade, ""):
+                grades[region, grade] = _grade(text, name)
     return [_read(row, grades, name) for row, grades in made.values()]
 
 
@@ -211,12 +211,11 @@ def _grade(text: str, name: str) -> int:
 def _read(row: Mapping[str, str], grades: Grades, name: str) -> Read:
     what = f"{name}, {row['patient']} {row['visit']} by {row['reader']}"
     told = row.get("mmasi", "")
-    is_told = told.lower() not in MISSING
     lacking = [region.replace("_", " ") for region in MASI_REGIONS if not _is_graded(grades, region)]
     score = float("nan") if lacking else _mmasi(grades, what)
-    if is_told and lacking:
+    if told and lacking:
         refuse_total_alone(lacking, what)
-    if is_told:
+    if told:
         refuse_other_total("mmasi", told, score, what)
     return Read(row["patient"], row["visit"], row["reader"], bool(row.get("repeat_of")), score, grades)
 
@@ -261,7 +260,7 @@ def scores_table(
         unit, text = (row["patient"], row["visit"]), row[column]
         if not row["visit"]:
             raise StatsError(f"{name} has a row of {unit[0]!r} without a visit. Expected one. Complete it.")
-        if text.lower() in MISSING or row.get("repeat_of"):
+        if not text or row.get("repeat_of"):
             continue
         score = _score(text, greatest, f"{name}, {' '.join(unit)}: {column}")
         if unit in made and (

@@ -334,7 +334,7 @@ def test_further_outcomes_are_counted_once_and_follow_each_other():
     arms = {"P1": "A", "P2": "A"}
     rows = [
         {"patient": p, "visit": f"week-{w}", "item": "pain", "value": v}
-        for p, w, v in (("P1", 12, "1"), ("P1", 4, "2"), ("P2", 4, "NA"), ("P2", 12, "3"))
+        for p, w, v in (("P1", 12, "1"), ("P1", 4, "2"), ("P2", 4, ""), ("P2", 12, "3"))
     ]
     made = other_results(rows, arms, RULES, "others.csv")
     assert [(one.visit, one.measure, one.patients) for one in made] == [

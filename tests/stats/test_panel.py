@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("scipy", reason="needs the extra stats")
 
 from masi_vision.errors import StatsError
+from masi_vision.reads_table import rows_of
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.stats.panel import (
     SOFTWARE,
@@ -144,7 +145,7 @@ def test_of_a_table_by_region_too_only_locked_blind_reads_count():
 def test_a_grade_may_be_written_as_programs_write_it():
     rows = [
         wide("P1", "v1", "A", [2] * 4, [1] * 4, chin_area="2.0"),
-        wide("P2", "v1", "A", [2] * 4, ["NA"] * 4),
+        wide("P2", "v1", "A", [2] * 4, [""] * 4),
     ]
     first, second = reads_from(rows, "r")
     assert first.grades["chin", "area"] == 2
@@ -248,7 +249,7 @@ def test_a_total_that_somebody_rounded_is_no_contradiction_and_the_grades_count(
     assert read.mmasi == pytest.approx(7.8)
 
 
-@pytest.mark.parametrize("told", ["4.0", "4", "4.05", "", "NA"])
+@pytest.mark.parametrize("told", ["4.0", "4", "4.05", ""])
 def test_a_total_that_its_grades_make_or_that_nobody_wrote_is_no_contradiction(told):
     (read,) = reads_from([wide("P1", "v1", "A", [4] * 4, [1] * 4, mmasi=told)], "reads.csv")
     assert read.mmasi == pytest.approx(4)
@@ -261,12 +262,10 @@ def test_one_reader_is_no_panel():
 
 
 @pytest.mark.parametrize("text", ["", "NA", "nan", "."])
-def test_a_score_that_is_missing_is_none_however_it_is_written(text):
-    rows = [
-        {"patient": "P1", "visit": "v1", "mmasi": "3.2"},
-        {"patient": "P1", "visit": "v2", "mmasi": text},
-    ]
-    assert scores_table(rows, "scores.csv") == {("P1", "v1"): 3.2}
+def test_a_score_that_is_missing_is_none_however_it_is_written(tmp_path, text):
+    file = tmp_path / "scores.csv"
+    file.write_text(f"patient,visit,mmasi\nP1,v1,3.2\nP1,v2,{text}\n", encoding="utf-8")
+    assert scores_table(rows_of(file), file.name) == {("P1", "v1"): 3.2}
 
 
 @pytest.mark.parametrize("text", ["7,5", "999", "-1", "inf", "none"])

@@ -29,7 +29,7 @@ STAGES = ("blind", "with_software", "adjudication")
 """Of a read: a reader's, a reader's who knew the software's score, an adjudicator's."""
 AMOUNT = "amount_od"
 """Endpoint of a table of changes: the amount of pigment, visits laid over the baseline; it may be below 0."""
-UNGRADED = ("nose", "upper_lip")
+_UNGRADED = ("nose", "upper_lip")
 """Regions that a table may hold and MASI does not grade."""
 MADE_BY = ("version", "settings_sha256", "models_sha256", "atlas", "pigment_method")
 """Columns of what made a score of the software: two scores compare where these are equal."""
@@ -65,7 +65,7 @@ def of_masi(rows: Sequence[_Row], name: str) -> list[_Row]:
         A region is none.
     """
     for row in rows:
-        if row["region"] not in (*MASI_REGIONS, *UNGRADED):
+        if row["region"] not in (*MASI_REGIONS, *_UNGRADED):
             raise StatsError(
                 f"{name} has the region {row['region']!r}. Expected one of {', '.join(MASI_REGIONS)}. Look "
                 "for a misspelt name."
@@ -348,6 +348,18 @@ def is_latest(row: Mapping[str, str]) -> bool:
     return whole_number(row.get("latest") or "1") == 1
 
 
-def counts(row: Mapping[str, str]) -> bool:
-    """Whether a row is a read that is locked, blind, and the last."""
-    return is_locked(row) and is_blind(row) and is_latest(row)
+def that_count(rows: Sequence[_Row], name: str) -> list[_Row]:
+    """Reads that are locked, blind, and the last.
+
+    Raises
+    ------
+    StatsError
+        There are none.
+    """
+    counted = [row for row in rows if is_locked(row) and is_blind(row) and is_latest(row)]
+    if not counted:
+        raise StatsError(
+            f"None of the {len(rows)} rows of {name} counts. Expected reads that are locked, blind and the "
+            "reader's last (columns locked_utc, stage, latest). Let the readers finish."
+        )
+    return counted

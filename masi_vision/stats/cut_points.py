@@ -12,7 +12,7 @@ import numpy as np
 from masi_vision.config import ScaleSettings
 from masi_vision.csv_table import number_in, whole_number
 from masi_vision.errors import StatsError
-from masi_vision.reads_table import counts, need_columns, of_masi, refuse_spelled_alike
+from masi_vision.reads_table import need_columns, of_masi, refuse_spelled_alike, that_count
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.stats.calibration import Calibration, calibrate
 from masi_vision.stats.reads import NEEDED_GRADES, with_patients
@@ -144,12 +144,7 @@ def is_found(pair: ReadRegion, scale: ScaleSettings) -> bool:
 
 def _by_region(rows: Sequence[Line], name: str) -> list[Line]:
     """A row for every region that was read."""
-    counted = [row for row in with_patients(rows) if counts(row) and not row.get("repeat_of")]
-    if not counted:
-        raise StatsError(
-            f"None of the {len(rows)} rows of {name} counts. Expected reads that are locked, blind and the "
-            "reader's last (columns locked_utc, stage, latest). Let the readers finish."
-        )
+    counted = [row for row in that_count(with_patients(rows), name) if not row.get("repeat_of")]
     if "reader" in rows[0]:  # without it, several rows of a region are several readers
         _refuse_twice(counted, ("patient", "visit", "region", "reader"), name)
     if "region" in rows[0]:

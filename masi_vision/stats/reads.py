@@ -12,16 +12,16 @@ import numpy.typing as npt
 from masi_vision.csv_table import number_in, whole_number
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import (
-    UNGRADED,
-    counts,
     is_adjudication,
     is_latest,
     is_locked,
     need_columns,
+    of_masi,
     refuse_other_total,
     refuse_spelled_alike,
     refuse_total_alone,
     refuse_two_reads,
+    that_count,
 )
 from masi_vision.scale import MASI_REGIONS, RegionGrade, mmasi
 
@@ -101,14 +101,7 @@ def reads_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
     StatsError
         A column is missing, a grade is none, or the column ``mmasi`` says otherwise than the grades.
     """
-    rows = _checked(rows, name)
-    counted = [row for row in rows if counts(row)]
-    if not counted:
-        raise StatsError(
-            f"None of the {len(rows)} rows of {name} counts. Expected reads that are locked, blind and the "
-            "reader's last (columns locked_utc, stage, latest). Let the readers finish."
-        )
-    return _reads(counted, name)
+    return _reads(that_count(_checked(rows, name), name), name)
 
 
 def adjudications_from(rows: Iterable[Mapping[str, str]], name: str) -> list[Read]:
@@ -186,14 +179,8 @@ def _by_region(rows: Sequence[Mapping[str, str]], name: str) -> list[Read]:
         ),
         name,
     )
-    for row in rows:
-        key = (row["patient"], row["visit"], row["reader"], row.get("repeat_of", ""))
-        region = row["region"]
-        if region not in (*MASI_REGIONS, *UNGRADED):
-            raise StatsError(
-                f"{name} has the region {region!r}. Expected one of {', '.join(MASI_REGIONS)}. "
-                "Correct the name."
-            )
+    for row in of_masi(rows, name):
+        key, region = (row["patient"], row["visit"], row["reader"], row.get("repeat_of", "")), row["region"]
         grades = made.setdefault(key, (row, {}))[1]
         for grade in NEEDED_GRADES:
             if text := row.get(grade, ""):

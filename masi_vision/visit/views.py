@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ from masi_vision.pigment.map import PigmentMap
 from masi_vision.pigment.measure import RegionMeasure, measure_region
 from masi_vision.skin.density import optical_density
 from masi_vision.visit.measure import PhotoMeasures
+from masi_vision.visit.seen import SeenPhoto
 
 _WHOLLY = 0.9  # share of a reduced pixel that must be skin
 
@@ -87,19 +87,7 @@ def _mean(parts: Sequence[Floats], weights: Floats) -> Floats:
     return np.asarray((np.stack(parts) * weights).sum(axis=0), np.float32)
 
 
-class FaceInFrame(Protocol):
-    """A face in the aligned frame: its subunits, and its colours as they are measured."""
-
-    @property
-    def codes(self) -> npt.NDArray[np.uint8]:
-        """Subunit codes of visible skin, (H, W)."""
-
-    @property
-    def corrected_rgb(self) -> Floats:
-        """Linear, (H, W, 3)."""
-
-
-def likeness_of(front: FaceInFrame, side: FaceInFrame) -> float | None:
+def likeness_of(front: SeenPhoto | PhotoMeasures, side: SeenPhoto | PhotoMeasures) -> float | None:
     """How alike two photographs of a visit are once the side view is laid over the front; see `likeness`."""
     (first, on_first), (second, on_second) = (_reduced(photo) for photo in (front, side))
     laid = register(first, second, on_first & on_second)
@@ -107,7 +95,7 @@ def likeness_of(front: FaceInFrame, side: FaceInFrame) -> float | None:
     return likeness(first, np.asarray(laid.to_baseline(second), np.float32), on_first & there)
 
 
-def _reduced(photo: FaceInFrame) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _reduced(photo: SeenPhoto | PhotoMeasures) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Optical density and skin at half the frame's size: five times as fast, and as telling."""
     size = tuple(side // 2 for side in photo.codes.shape[::-1])
     skin = cv2.resize((photo.codes > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA) > _WHOLLY

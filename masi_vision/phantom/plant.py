@@ -33,17 +33,16 @@ class Site:
     density_od: float
 
 
-def pigment_patches(shape: tuple[int, int], sites: list[Site], rng: Rng, *, grain: float = 0.04) -> Floats:
+def pigment_patches(shape: tuple[int, int], sites: list[Site], rng: Rng) -> Floats:
     """Irregular patches with soft borders, (H, W) optical density.
 
     Parameters
     ----------
     shape : (int, int)
         Height and width of the frame.
-    grain : float
-        Size of the irregularities as a share of the width.
     """
     height, width = shape
+    grain_px = 0.04 * width
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     density = np.zeros(shape, np.float32)
     for site in sites:
@@ -52,11 +51,9 @@ def pigment_patches(shape: tuple[int, int], sites: list[Site], rng: Rng, *, grai
             (rows / height - site.centre[1]) / site.radius[1],
         )
         ragged = (
-            away
-            + 0.28 * smooth_noise(shape, grain * width, rng)
-            + 0.2 * smooth_noise(shape, grain * width / 4, rng)
+            away + 0.28 * smooth_noise(shape, grain_px, rng) + 0.2 * smooth_noise(shape, grain_px / 4, rng)
         )
-        mottled = 1 + 0.15 * smooth_noise(shape, grain * width / 3, rng)
+        mottled = 1 + 0.15 * smooth_noise(shape, grain_px / 3, rng)
         patch = 1 / (1 + np.exp(np.minimum((ragged - 0.85) / 0.1, 50)))
         density = np.maximum(density, site.density_od * patch * mottled)
     return np.asarray(np.maximum(density, 0), np.float32)

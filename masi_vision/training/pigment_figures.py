@@ -83,7 +83,7 @@ def change_r(rows: list[Row]) -> float:
     return correlation(measured, true)
 
 
-def change_error(rows: list[Row], *, knots: int = 6, neighbours: int = 80) -> ChangeError:
+def change_error(rows: list[Row]) -> ChangeError:
     """Within how much of a region's change nine truths in ten lay, by the size of what was measured.
 
     And how much of that the weighted mean of a person's four regions needs for nine people in ten. Of
@@ -100,8 +100,8 @@ def change_error(rows: list[Row], *, knots: int = 6, neighbours: int = 80) -> Ch
         raise ValueError("no change was measured: expected rows of the visits laid over each other")
     found, true = np.array([pair for regions in people.values() for pair in regions.values()]).T
     size, missed = np.abs(found), np.abs(true - found)
-    places = np.unique([0.0, *np.round(np.quantile(size, np.linspace(0.1, 0.97, knots)), 4)])
-    within = [np.quantile(missed[np.argsort(abs(size - place))[:neighbours]], LEVEL) for place in places]
+    places = np.unique([0.0, *np.round(np.quantile(size, np.linspace(0.1, 0.97, 6)), 4)])
+    within = [np.quantile(missed[np.argsort(abs(size - place))[:80]], LEVEL) for place in places]
     error = ChangeError(tuple(float(p) for p in places), tuple(round(float(w), 4) for w in within))
     return replace(error, share=_share_of_mean(list(people.values()), error))
 
@@ -222,7 +222,6 @@ def band(
     truth: list[float],
     *,
     highest_of_nothing: float = LEVEL,
-    knots: int = 7,
     neighbours: int = 60,
 ) -> Band:
     """Where the truth lay, by what was measured.
@@ -242,7 +241,7 @@ def band(
     """
     found, true = np.array(measured), np.array(truth)
     positive = found[found > 0]
-    spread = np.quantile(positive, np.linspace(0.03, 0.97, knots)) if len(positive) else []
+    spread = np.quantile(positive, np.linspace(0.03, 0.97, 7)) if len(positive) else []
     places = np.unique([0.0, *np.round(spread, 4)])
     lows, highs = [], []
     for place in places:

@@ -33,6 +33,7 @@ from masi_vision.written import make_private_folder, writing
 _CACHE_VERSION = 2
 _ROOM = 0.5  # around the face, in shares of its span: what augmentation may bring into the crop
 _LONGEST_SIDE_PX = 512
+_WORKERS = 2
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,7 @@ class SitePhotos:
         return [frame for frame in frames if frame is not None]
 
 
-def site_photos(
-    data: Dataset, entries: Sequence[Entry], models: Path, cache: Path, *, workers: int = 2
-) -> SitePhotos:
+def site_photos(data: Dataset, entries: Sequence[Entry], models: Path, cache: Path) -> SitePhotos:
     """Read photographs, or what was kept of them.
 
     Parameters
@@ -86,9 +85,9 @@ def site_photos(
     with writing(cache):
         make_private_folder(cache)
     reading = partial(_kept, data.folder, dict(data.landmarks), models, cache)
-    if workers > 1 and len(entries) > workers:
+    if len(entries) > _WORKERS:
         # Started afresh, not forked: OpenCV's thread pool, in use by now, does not survive a fork.
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        with ProcessPoolExecutor(_WORKERS, get_context("spawn")) as pool:
             found = list(pool.map(reading, entries, chunksize=4))
     else:
         found = [reading(entry) for entry in entries]

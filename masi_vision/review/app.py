@@ -1,4 +1,4 @@
-"""The web application: signing in and out, tables for the statistician, and the pages of `readers`.
+"""The web application: the pages of `signing_in`, `readers` and `statistician`, and how it refuses.
 
 Rules are in `reading`, words in `texts`.
 """
@@ -7,40 +7,30 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
-from threading import BoundedSemaphore
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Form, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from masi_vision.blinding.order import ALPHABET, CODE_LENGTH
 from masi_vision.errors import ReadingError
-from masi_vision.review import accounts, altered, readers, reading
-from masi_vision.review.audit import note, set_back
-from masi_vision.review.database import looking, why_not_written, writing
-from masi_vision.review.export import audit_csv, reads_csv
-from masi_vision.review.pages import NotSignedInError, Pages, PasswordDueError, Reviewed, Visitor
-from masi_vision.review.shield import COOKIE, LANGUAGE, Shield
+from masi_vision.review import readers, signing_in, statistician
+from masi_vision.review.database import why_not_written
+from masi_vision.review.pages import NotSignedInError, Pages, PasswordDueError, Reviewed
+from masi_vision.review.shield import Shield
+from masi_vision.review.signing_in import CODE
 from masi_vision.review.texts import RefusedError, texts
 
 _LOG = logging.getLogger("masi_vision.review")
-_ROWS_OF_PAGE = 500
-_LONGEST_ENTERED = 1000
-_A_YEAR_S = 365 * 24 * 3600
 _HERE = Path(__file__).parent
-_MOST_SIGNING_IN = 24  # at once: each holds a thread while its password is hashed, and pages need some
 # Newer versions tell a collector, where the environment names one, which units are read.
 _NO_TELEMETRY = dict.fromkeys(("tracing", "metrics", "logs", "auto_configure"), False)
-_CODE = re.compile(rf"[{ALPHABET}]{{{CODE_LENGTH}}}")
-_UNIT = re.compile(rf"/units/({_CODE.pattern})")
+_UNIT = re.compile(rf"/units/({CODE.pattern})")
 
 
 def create_app(reviewed: Reviewed) -> FastAPI:
@@ -102,10 +92,8 @@ def create_app(reviewed: Reviewed) -> FastAPI:
         words = texts(pages.language(request))
         return refusal(request, words["busy" if why == "busy" else "not_written"], 503)
 
-    _everybody(app, pages)
-    _own_password(app, pages)
-    app.router.routes.extend(readers.routes.routes)  # as its own: tests go through all that there are
-    _statistician(app, pages)
+    for part in (signing_in, readers, statistician):
+        app.router.routes.extend(part.routes.routes)  # as its own: tests go through all that there are
     return app
 
 
@@ -118,168 +106,3 @@ def _first(page: str, request: Request) -> Response:
     """Go to a page that comes before the one asked for, and remembers the unit."""
     unit = _UNIT.fullmatch(request.url.path)
     return RedirectResponse(f"{page}?unit={unit[1]}" if unit else page, 303)
-
-
-def _code_or_none(unit: str) -> str:
-    """What was sent as a unit's code; empty where it is none: nobody is led to another host."""
-    return unit if _CODE.fullmatch(unit) else ""
-
-
-def _everybody(app: FastAPI, pages: Pages) -> None:
-    """Signing in and out, and the language."""
-    engine, protocol = pages.reviewed.engine, pages.protocol
-    signing_in = BoundedSemaphore(_MOST_SIGNING_IN)
-
-    @app.get("/sign-in")
-    def sign_in_page(request: Request, unit: str = "") -> Response:
-        return pages.page("sign_in", request, None, wrong=False, unit=_code_or_none(unit))
-
-    @app.post("/sign-in")
-    def sign_in(
-        request: Request,
-        name: Annotated[str, Form(max_length=64)] = "",
-        password: Annotated[str, Form(max_length=accounts.MOST_PASSWORD)] = "",
-        unit: Annotated[str, Form()] = "",
-    ) -> Response:
-        if not signing_in.acquire(blocking=False):
-            raise StarletteHTTPException(429, texts(pages.language(request))["many_sign_in"])
-        try:
-            with looking(engine) as session:
-                fits = accounts.hash_that_fits(session, name, password)
-            with writing(engine) as session:
-                opened = accounts.sign_in(session, name, fits, protocol, source=_source(request))
-        finally:
-            signing_in.release()
-        if opened is None:
-            _LOG.warning("A sign-in from %s failed.", _source(request))
-            page = pages.page("sign_in", request, None, wrong=True, unit=_code_or_none(unit))
-            page.status_code = 401
-            return page
-        return _gone_on(name, unit, opened, pages)
-
-    @app.post("/sign-out")
-    def sign_out(request: Request) -> Response:
-        pages.visitor(request, may_be_due=True)
-        with writing(engine) as session:
-            accounts.sign_out(session, request.cookies[COOKIE])
-        answer = RedirectResponse("/sign-in", 303)
-        answer.delete_cookie(COOKIE, path="/")
-        return answer
-
-    @app.post("/language")
-    def language(request: Request, unit: Annotated[str, Form()] = "") -> Response:
-        known = [str(one) for one in protocol.languages]
-        following = known[(known.index(pages.language(request)) + 1) % len(known)]
-        code = _code_or_none(unit)
-        answer = RedirectResponse(f"/units/{code}" if code else "/", 303)
-        answer.set_cookie(
-            LANGUAGE,
-            following,
-            max_age=_A_YEAR_S,
-            samesite="strict",
-            secure=pages.reviewed.tls,
-            path="/",
-        )
-        return answer
-
-
-def _own_password(app: FastAPI, pages: Pages) -> None:
-    """Everybody's own password, which nobody else knows: a signature rests on it."""
-    engine, protocol = pages.reviewed.engine, pages.protocol
-
-    def page_of(request: Request, who: Visitor, unit: str, wrong: str = "") -> Response:
-        told = {"wrong": wrong, "least": accounts.LEAST_PASSWORD, "unit": _code_or_none(unit)}
-        return pages.page("password", request, who, **told)
-
-    @app.get("/password")
-    def password_page(request: Request, unit: str = "") -> Response:
-        return page_of(request, pages.visitor(request, may_be_due=True), unit)
-
-    @app.post("/password")
-    def change(
-        request: Request,
-        old: Annotated[str, Form(max_length=accounts.MOST_PASSWORD)] = "",
-        new: Annotated[str, Form(max_length=_LONGEST_ENTERED)] = "",
-        again: Annotated[str, Form(max_length=_LONGEST_ENTERED)] = "",
-        unit: Annotated[str, Form()] = "",
-    ) -> Response:
-        who = pages.visitor(request, may_be_due=True)
-        words, why, opened = texts(who.language), "", None
-        if new != again:
-            why = words["password_differs"]
-        elif new == old:  # before anything is looked at: else it told, untold, whether it is the one
-            why = words["password_same"]
-        else:
-            try:
-                chosen = accounts.new_hash(new)
-                with looking(engine) as session:
-                    fits = accounts.hash_that_fits(session, who.account.name, old)
-                with writing(engine) as session:
-                    opened = accounts.change_password(
-                        session, who.account.name, fits, chosen, protocol, source=_source(request)
-                    )
-                why = words["password_wrong"].format(minutes=f"{protocol.sign_in.minutes:g}")
-            except RefusedError as error:
-                why = error.words(who.language)
-        if opened is None:
-            page = page_of(request, who, unit, why)
-            page.status_code = 409
-            return page
-        return _gone_on(who.account.name, unit, opened, pages)
-
-
-def _source(request: Request) -> str:
-    """Address of the machine that asks; behind a proxy, as that says."""
-    return request.client.host if request.client else ""
-
-
-def _gone_on(name: str, unit: str, opened: accounts.Opened, pages: Pages) -> Response:
-    """Go on with the session just begun: to the unit that was asked for if it is theirs, else to the list."""
-    code = _code_or_none(unit)
-    with looking(pages.reviewed.engine) as session:
-        account = accounts.account_named(session, name)
-        goes_on = bool(code) and reading.may_open(session, account, code, pages.protocol)
-    answer = RedirectResponse(f"/units/{code}" if goes_on else "/", 303)
-    answer.set_cookie(
-        COOKIE, opened.token, httponly=True, samesite="strict", secure=pages.reviewed.tls, path="/"
-    )
-    return answer
-
-
-def _statistician(app: FastAPI, pages: Pages) -> None:
-    """Tables for the statistician."""
-    engine = pages.reviewed.engine
-
-    def table(request: Request, made: Callable[[Session], str], name: str) -> Response:
-        account = pages.visitor(request, "statistician").account
-        with writing(engine) as session:
-            note(session, account.name, account.role, "downloaded", name)
-        with looking(engine) as session:  # a long table keeps nobody from saving
-            text = made(session)
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
-
-    @app.get("/reads.csv")
-    def reads(request: Request) -> Response:
-        return table(request, lambda session: reads_csv(session, pages.protocol), "reads.csv")
-
-    @app.get("/audit.csv")
-    def audit(request: Request) -> Response:
-        return table(request, audit_csv, "audit.csv")
-
-    @app.get("/audit")
-    def audit_page(request: Request, first: int | None = None) -> Response:
-        who = pages.visitor(request, "statistician")
-        with looking(engine) as session:
-            events, wrong = altered.looked_through(session)
-        parts = [(one, one + _ROWS_OF_PAGE - 1) for one in range(1, len(events) + 1, _ROWS_OF_PAGE)]
-        part = next((one for one in parts if one[0] == first), parts[-1])  # the newest
-        shown = events[part[0] - 1 : part[1]]
-        told = {
-            "rows": len(events),
-            "events": shown,
-            "remarks": set_back(events),
-            "parts": parts,
-            "part": part,
-        }
-        return pages.page("audit", request, who, faults=wrong, **told)

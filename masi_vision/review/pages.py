@@ -7,9 +7,10 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from threading import BoundedSemaphore
+from typing import Annotated, Any
 
-from fastapi import HTTPException, Request
+from fastapi import Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Engine
@@ -29,6 +30,7 @@ from masi_vision.review.texts import RefusedError, texts
 
 _LOG = logging.getLogger(__name__)
 _TOUCH_S = 20
+_MOST_SIGNING_IN = 24  # at once: each holds a thread while its password is hashed, and pages need some
 _SHOWN: tuple[View, ...] = ("front", "right", "left")
 _TEMPLATES = Environment(
     loader=PackageLoader("masi_vision.review"), autoescape=True, undefined=StrictUndefined
@@ -84,6 +86,7 @@ class Pages:
 
     def __init__(self, reviewed: Reviewed) -> None:
         self.reviewed, self.protocol = reviewed, reviewed.protocol
+        self.signing_in = BoundedSemaphore(_MOST_SIGNING_IN)
         self.photos: dict[tuple[str, str], tuple[Path, str]] = {}  # file and hash, by code and view
         for name, digest in read_contents(reviewed.coded_set).photos.items():
             code, file = name.split("/")
@@ -169,3 +172,12 @@ class Pages:
             **values,
         )
         return HTMLResponse(html)
+
+
+def pages_of(request: Request) -> Pages:
+    """Those of the application that is asked."""
+    pages: Pages = request.app.state.pages
+    return pages
+
+
+Shared = Annotated[Pages, Depends(pages_of)]

@@ -13,7 +13,7 @@ from masi_vision.errors import ReadingError
 from masi_vision.review import accounts, adjudication, altered, closing, lists, reading, showing
 from masi_vision.review.database import closed_utc, fact, looking, minute_of, writing
 from masi_vision.review.grades import Reading, reading_from
-from masi_vision.review.pages import Pages, Visitor
+from masi_vision.review.pages import Pages, Shared, Visitor, pages_of
 from masi_vision.review.software import SoftwareScore
 from masi_vision.review.tables import Account, Draft
 from masi_vision.review.texts import texts
@@ -22,17 +22,9 @@ from masi_vision.scale import MASI_REGIONS
 routes = APIRouter()
 
 
-def _pages(request: Request) -> Pages:
-    pages: Pages = request.app.state.pages
-    return pages
-
-
-Shared = Annotated[Pages, Depends(_pages)]
-
-
 def _reader(request: Request) -> Visitor:
     """Whoever grades."""
-    return _pages(request).visitor(request, "reader", "adjudicator")
+    return pages_of(request).visitor(request, "reader", "adjudicator")
 
 
 Reader = Annotated[Visitor, Depends(_reader)]

@@ -940,7 +940,7 @@ def test_a_database_that_cannot_be_written_is_said_on_the_command_line_too(engin
 
 
 def test_a_long_trail_is_shown_in_parts(reading_of, monkeypatch):
-    monkeypatch.setattr("masi_vision.review.app._ROWS_OF_PAGE", 5)
+    monkeypatch.setattr("masi_vision.review.statistician._ROWS_OF_PAGE", 5)
     stat = Person(reading_of(), "stat")
     newest, first = stat.see("/audit").text, stat.see("/audit?first=1").text
     rows = [re.findall(r"<tr><td>(\d+)</td>", page) for page in (newest, first)]
@@ -1021,7 +1021,7 @@ def test_names_of_nobody_do_not_fill_the_trail_and_its_rows_say_from_where(readi
 
 
 def test_when_many_sign_in_at_once_the_rest_is_sent_away_and_pages_are_answered(reading_of, monkeypatch):
-    monkeypatch.setattr("masi_vision.review.app._MOST_SIGNING_IN", 8)
+    monkeypatch.setattr("masi_vision.review.pages._MOST_SIGNING_IN", 8)
     app, anna = (made := reading_of()), Person(made, "anna")
     go_on, waiting = Event(), Semaphore(0)
 

@@ -23,20 +23,22 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures of every photo here")
     arguments = parser.parse_args()
 
+    import face_card
+
     from masi_vision.face.models import face_models
-    from masi_vision.training import card, face_figures
+    from masi_vision.training import face_figures
     from masi_vision.training.cache import prepare
 
     data, models = prepare(arguments.faces, arguments.cache), face_models()
     figures = face_figures.evaluate(data, models)
     table = face_figures.table(figures, face_figures.evaluate(data, models, as_made=True))
-    wrong = card.false_faces_in_skimage(models)
-    print(card.markdown_table(table))
+    wrong = face_card.false_faces_in_skimage(models)
+    print(face_card.markdown_table(table))
     print(f"\nFaces found in {wrong['pictures']} pictures without one: {wrong['found']}")
     if arguments.json:
         arguments.json.write_text(json.dumps(face_figures.plain(figures), indent=1), encoding="utf-8")
     if arguments.write_card:
-        card.write(table, wrong, data)
+        face_card.write(table, wrong, data)
 
 
 if __name__ == "__main__":

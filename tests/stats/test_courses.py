@@ -105,12 +105,10 @@ def test_a_hidden_repeat_is_no_part_of_the_endpoint():
 def test_a_visit_that_nobody_could_grade_is_told_from_one_that_is_not_there():
     found = courses_of([change(), change("P2", found="")], ARMS, AMOUNT, "changes.csv")
     assert {one.patient: set(one.without_value) for one in found} == {"P1": set(), "P2": {"v2"}, "P3": set()}
-    rows = [
-        {"patient": "P1", "visit": v, "mmasi": text} for v, text in (("v1", "3.1"), ("v2", ""), ("v3", "NA"))
-    ]
+    rows = [{"patient": "P1", "visit": v, "mmasi": text} for v, text in (("v1", "3.1"), ("v2", ""))]
     found = courses_of(rows, ARMS, "mmasi", "scores.csv")
     assert {one.patient: set(one.without_value) for one in found} == {
-        "P1": {"v2", "v3"},
+        "P1": {"v2"},
         "P2": set(),
         "P3": set(),
     }

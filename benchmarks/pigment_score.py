@@ -90,11 +90,12 @@ def _errors(name: str, part: Sequence[Score]) -> str:
 def tone_table(
     rows: Sequence[Row], scores: Sequence[Score], error: MeasureError, scale: ScaleSettings
 ) -> str:
-    """The error of the score and what the intervals hold, by skin tone; the darkest beside all others."""
+    """The error of the score, what intervals hold, by tone as photographed; the darkest beside all others."""
     *lighter, dark = (tone for tone, _ in TONES)
     parts = {tone: (tone,) for tone in (*lighter, dark)} | {f"all but {dark}": tuple(lighter)}
     lines = [
-        "The mMASI by skin tone, where all four regions are graded. Contrast: of the regions with pigment.",
+        "The mMASI by skin tone as photographed, where all four regions are graded. "
+        "Contrast: of the regions with pigment.",
         "",
         "| skin tone | planted photographs | mean absolute error; bias | clear ones above 0 "
         "| 90 % interval of the contrast held | of the mMASI |",

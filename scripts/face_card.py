@@ -147,7 +147,9 @@ most {shares:.0e} in a probability and {landmarks:.0e} px in a landmark.
 
 ## Data
 {trained_on}: {train} photos to train, {validation} to choose, {test} to test, split by person (look-alike faces count as
-one person). No photograph of a real person, and none with melasma. Landmarks come with the photos.
+one person). No photograph of a real person, and none with melasma. Landmarks come with the photos, 478 in the
+order of MediaPipe's Face Landmarker; who placed them, and whether anybody looked, is not on record, and an error of theirs is in every
+figure of landmarks below.
 
 Which skin is *visible* is found from each photo by rules (`masi_vision/training/labels.py`: GrabCut, shade by hue, beard
 by fine detail), and the rules err. They were mended after predictions had been seen beside the labels of some test

@@ -336,7 +336,8 @@ The 90 % intervals were made on these and hold here, by construction, {held["fra
 the contrasts and {held["mMASI"]:.0%} of the mMASI. A difference of {card["validation"]["apart_95"]} between the fractions of the two maps flags
 one region in twenty.
 
-Figures on people, patterns and colours that neither training nor these choices saw: `benchmarks/README.md`.
+Photographs to train and to choose are those of `face.md`. Figures on people, patterns and colours that neither training nor these
+choices saw: `benchmarks/README.md`; of the shipped map, large patches of 30 of them were seen beside the last choice (`docs/pigment.md`).
 
 ## Limits
 Synthetic faces and planted pigment: no photograph of a patient, none of real melasma. What no phantom has is unknown to

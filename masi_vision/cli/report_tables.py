@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from masi_vision.batch.history import HISTORY
 from masi_vision.cli.agree import AGREEMENT, MADE, READS_SHA256, SCORES_SHA256
 from masi_vision.cli.left_out import LeftOut, refuse_others_left_out
 from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL
@@ -86,9 +87,10 @@ def study_of(sources: Sources, left: LeftOut, title: str) -> StudyReport:
     made = _provenance(asked, sources.outcome, sources.agreement, left)
     _refuse_of_other_scores(agreed, scores, sources.agreement)
     regions = _regions_of(sources.results, scores)
+    dropped = [row for row in whole if row["patient"] in left.patients]
     return StudyReport(
         title=title,
-        run=_run_without(run, [row for row in whole if row["patient"] in left.patients]),
+        run=_run_without(run, dropped),
         scores=scores,
         reads=reads,
         agreement=agreed,
@@ -98,6 +100,7 @@ def study_of(sources: Sources, left: LeftOut, title: str) -> StudyReport:
         left_out=(left.met, len(left.withdrawn)),
         not_counted=left.met_not_counted,
         regions=regions,
+        history=_history_of(sources.results, dropped, left.patients),
     )
 
 
@@ -129,6 +132,15 @@ def _regions_of(results: Path, scores: Rows) -> list[Row]:
     need_columns(rows, ("patient", "visit", "region", "flag", "area"), str(file))
     once = {_unit_of(row) for row in scores if not row.get("repeat_of")}
     return [row for row in of_masi(rows, file.name) if _unit_of(row) in once]
+
+
+def _history_of(results: Path, dropped: Rows, left_out: Collection[str]) -> list[Row]:
+    """What masi batch scored again, but of whom the page leaves out; nothing where it never did."""
+    if not (file := results / HISTORY).is_file():
+        return []
+    rows, units = rows_of(file), {_unit_of(row) for row in dropped}
+    need_columns(rows, ("patient", "visit", "why"), str(file))
+    return [row for row in rows if row["patient"] not in left_out and _unit_of(row) not in units]
 
 
 def _unit_of(row: Mapping[str, str]) -> tuple[str, str]:

@@ -19,6 +19,8 @@ _SHIPPED = (
 )
 _OTHER_MODELS = "The cards of these models say what they were trained on and how well they do."
 _OPEN = "Open source, Apache-2.0, code and models."
+_OF_THE_SYSTEM = ("version changed", "models changed", "settings changed")
+"""How masi batch begins the reasons, of those that history.csv has, by which the system became another."""
 
 
 def checklists(report: StudyReport) -> list[tuple[str, list[Item]]]:
@@ -125,10 +127,19 @@ def _software_shown(report: StudyReport) -> str:
 
 
 def _modifications(report: StudyReport) -> str:
-    """How many programs, settings and models made the scores."""
-    if len(ways := ways_made(report.scores)) <= 1:
-        return "No: one program, one set of models and one set of settings made every score."
-    return f"Yes: scores were made in {len(ways)} ways: {'; '.join(ways)}."
+    """How many programs, settings and models made the scores, and those whose place they took."""
+    whys = [why for row in report.history for why in row["why"].split("; ")]
+    changes = Counter(why for why in whys if why.startswith(_OF_THE_SYSTEM))
+    again = [f"{count} for {why}" for why, count in changes.items()]
+    replaced = f"visits were scored again (history.csv): {'; '.join(again)}" if again else ""
+    ways = ways_made(report.scores)
+    made = f"scores were made in {len(ways)} ways: {'; '.join(ways)}" if len(ways) > 1 else ""
+    if found := ". ".join(filter(None, (replaced, made))):
+        return f"Yes: {found}."
+    return (
+        "Not as far as is known: one program, one set of models and one set of settings made these scores, "
+        "and no history.csv beside them tells of others. Of runs into other folders nothing is known."
+    )
 
 
 def _agreement_said(report: StudyReport) -> str:

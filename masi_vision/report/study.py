@@ -109,6 +109,8 @@ class StudyReport:
         Patients of whom nothing is told, and who were to be left out.
     not_counted : int
         Visits that the table of corrections says not to count.
+    history : sequence of mapping
+        Rows of ``history.csv`` of the results: what was scored again, and why.
     """
 
     title: str
@@ -124,6 +126,7 @@ class StudyReport:
     left_out: tuple[int, int] = (0, 0)
     not_counted: int = 0
     regions: Sequence[Row] = ()
+    history: Sequence[Row] = ()
 
     @cached_property
     def flow(self) -> list[tuple[str, int, list[tuple[str, int]]]]:

@@ -50,6 +50,20 @@ def analysed(trial, out, *words):
     return agree, outcome
 
 
+def test_the_page_tells_what_was_scored_again_but_of_who_is_left_out(trial, tmp_path):
+    results = shutil.copytree(trial / "results", tmp_path / "results")
+    why = "settings changed: scale.noise_floor"
+    again = [{"patient": name, "visit": "visit-1", "why": why} for name in (LEFT, "P001", "P002")]
+    write_rows(results / "history.csv", again)
+    for words, told in (([], 3), (["--without", trial / "withdrawn.csv"], 2)):
+        assert masi("report", results, *words, "--out", tmp_path / str(told)).exit_code == 0
+        assert f"{told} for {why}" in (tmp_path / str(told) / "report.html").read_text()
+    write_rows(results / "history.csv", [{"visit": "of somebody's own"}])
+    refused = masi("report", results, "--out", tmp_path / "refused")
+    assert refused.exit_code == 2
+    assert "history.csv lacks patient, why" in " ".join(refused.output.split())
+
+
 def report(trial, made, out, *words):
     parts = ["--agreement", made / "agreement", "--outcome", made / "outcome"]
     return masi("report", trial / "results", "--reads", trial / "reads.csv", *parts, *words, "--out", out)

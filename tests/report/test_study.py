@@ -80,6 +80,27 @@ def test_hidden_repeats_are_said_to_be_no_visits_of_their_own():
     assert said.startswith("2 patients, 3 visits")
 
 
+def modifications(**more):
+    _, decide = (items for _, items in checklists(StudyReport("T", RUN, SCORES, **more)))
+    return {item: answer for item, _, answer in decide}["11"]
+
+
+def test_a_system_that_was_changed_between_two_runs_is_not_said_to_be_unchanged():
+    settings = "settings changed: scale.noise_floor"
+    whys = [settings, f"{settings}; photo changed: P1.jpg", "models changed: a.onnx; by a part", "view added"]
+    assert modifications(history=[{"why": why} for why in whys]) == (
+        "Yes: visits were scored again (history.csv): 2 for settings changed: scale.noise_floor; "
+        "1 for models changed: a.onnx."
+    )
+
+
+def test_a_system_whose_earlier_runs_nobody_knows_is_not_said_to_be_unchanged():
+    for history in ([], [{"why": "photo changed: P1.jpg"}]):
+        said = modifications(history=history)
+        assert said.startswith("Not as far as is known: one program")
+        assert said.endswith("Of runs into other folders nothing is known.")
+
+
 def test_a_read_with_a_row_for_each_region_is_one_read():
     rows = [
         {"patient": "P1", "visit": "v1", "reader": "A", "region": region, "area": "1", "darkness": "1"}
@@ -215,7 +236,7 @@ def test_the_checklists_answer_from_the_run_and_say_what_only_the_trial_knows():
     decide = lists["DECIDE-AI"]
     assert decide["9a"].startswith("2 patients, 3 visits, 1 of them without a score")
     assert decide["10a"].startswith("1 second values")
-    assert decide["11"].startswith("No: one program")
+    assert decide["11"].startswith("Not as far as is known: one program")
     assert decide["12"].startswith("Agreement with the readers")
     page = study_page(report)
     assert page.count("<h2>DECIDE-AI") == page.count("<h2>CONSORT-AI") == 1

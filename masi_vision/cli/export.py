@@ -16,7 +16,16 @@ from masi_vision.cli.options import Overwrite, refuse_coded_set
 from masi_vision.cli.tables import say_two_names, say_two_sets
 from masi_vision.csv_table import Row
 from masi_vision.errors import OutputError, StatsError, how_to_install
-from masi_vision.reads_table import is_locked, refuse_mixed, refuse_strangers, refuse_two_openings, rows_of
+from masi_vision.names import natural_key, place_of
+from masi_vision.reads_table import (
+    CORRECTED,
+    YES,
+    is_locked,
+    refuse_mixed,
+    refuse_strangers,
+    refuse_two_openings,
+    rows_of,
+)
 from masi_vision.written import being_written, half_written, write_pieces, writing
 
 if TYPE_CHECKING:
@@ -75,6 +84,7 @@ def export(
     left.say()
     say_two_sets([*table, *scores], reads.name if reads else "scores.csv")
     say_two_names({row["patient"] for row in (*table, *scores)})
+    _say_corrected([*read, *scored])
     refuse_strangers(table, scores, (reads.name if reads else "", "scores.csv"))
     refuse_mixed(scores, "scores.csv", "mmasi")
     values = _values_of(table, reads, scores, regions)
@@ -113,6 +123,19 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
         raise OutputError(
             f"{out / _DICOM} holds {', '.join(foreign[:_NAMED])}{more}, which masi export did not write (or "
             "an earlier version did). Expected its own alone, for --overwrite deletes them. Move the others."
+        )
+
+
+def _say_corrected(rows: Sequence[Row]) -> None:
+    """Say which visits masi unblind corrected, left out or not: no later export takes back what was sent."""
+    places = {place_of(row["patient"], row["visit"]) for row in rows if row.get(CORRECTED) == YES}
+    if places:
+        typer.echo(
+            f"masi: patient or visit was corrected of {', '.join(sorted(places, key=natural_key))}. Expected "
+            "that nobody has them by the names of before: REDCap and a FHIR server keep those of an earlier "
+            "export, as final reads of another patient or visit. Delete there, before this one is imported, "
+            "what was sent of these visits and of those that the table of corrections moves them from.",
+            err=True,
         )
 
 

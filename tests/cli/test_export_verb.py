@@ -946,6 +946,21 @@ def test_a_clear_face_has_a_masi_only_where_homogeneity_is_graded(tmp_path):
     assert {row["item"]: row["value"] for row in rows if not row["region"]} == {"mmasi": "0", "masi": "0"}
 
 
+def test_visits_whose_patient_was_corrected_are_named_for_an_export_of_before_stays_with_others(tmp_path):
+    rows = READS.replace("BB,P1", "BB,not-counted-BB").splitlines()
+    marked = [f"{rows[0]},corrected", *(f"{row},{'yes' * row.startswith('BB')}" for row in rows[1:])]
+    (tmp_path / "corrected.csv").write_text("\n".join([*marked, ""]))
+    (tmp_path / "reads.csv").write_text(READS)
+    (tmp_path / "left.csv").write_text("patient\nnot-counted-BB\n")
+    said = "patient or visit was corrected of not-counted-BB/v2. Expected"
+    for name, told in (("reads.csv", False), ("corrected.csv", True)):
+        parts = ["--reads", tmp_path / name, "--study", "MEL01", "--out", tmp_path / name[:-4]]
+        parts += ["--without", tmp_path / "left.csv"]
+        done = masi("export", *parts)
+        assert done.exit_code == 0, done.output
+        assert (said in done.stderr) is told
+
+
 def test_a_read_that_is_corrected_later_keeps_its_address(tmp_path):
     once = "".join(READS.splitlines(keepends=True)[:2]).replace(",blind,0,", ",blind,1,")
     export_of(tmp_path, once)

@@ -27,23 +27,28 @@ class Differing:
     ----------
     how : {"changed", "gone"}
         ``gone``: there is none, or it cannot be opened.
+    coded_as : tuple of str
+        Where the photo that is there now lay when the study was coded, if it was coded.
     """
 
     patient: str
     visit: str
     view: View
     how: Literal["changed", "gone"]
+    coded_as: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """As a person reads it."""
         place = place_of(self.patient, self.visit, self.view)
         words = {"changed": "is another photo than the one that was coded", "gone": "is gone"}
-        return f"{place} {words[self.how]}."
+        shows = f", and shows what was coded as {', '.join(self.coded_as)}: moved or copied?"
+        return f"{place} {words[self.how]}{shows if self.coded_as else '.'}"
 
 
 def differing(visits: Sequence[StudyVisit], key: Key) -> Iterator[Differing]:
     """Photos behind the codes that the study has otherwise now, or not any more, in the order of the key."""
     now = {(one.patient, one.visit): one.photos for one in visits}
+    coded_at = _places_of(key, of_photos=True)
     for unit in key.units:
         if unit.repeat_of is not None:  # of the photos of the unit that it repeats
             continue
@@ -51,7 +56,9 @@ def differing(visits: Sequence[StudyVisit], key: Key) -> Iterator[Differing]:
         for view, original in unit.photos.items():
             digest = sha256_at(there[view]) if view in there else None
             if digest != original:
-                yield Differing(unit.patient, unit.visit, view, "gone" if digest is None else "changed")
+                how: Literal["changed", "gone"] = "gone" if digest is None else "changed"
+                coded_as = tuple(sorted(coded_at.get(digest or "", ())))
+                yield Differing(unit.patient, unit.visit, view, how, coded_as)
 
 
 @dataclass(frozen=True)

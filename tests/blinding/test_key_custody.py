@@ -401,6 +401,21 @@ def test_what_was_coded_and_lies_elsewhere_now_is_told_by_both_places(trial):
     assert logged(trial)[-1]["added"] == 3
 
 
+def test_two_visits_that_were_exchanged_are_told_by_both_places(trial):
+    one, other = (trial / "study" / PATIENTS[0] / visit / "front.png" for visit in VISITS)
+    kept = one.read_bytes()
+    shutil.move(other, one)
+    other.write_bytes(kept)
+    done = checked(trial, "--study", trial / "study")
+    assert done.exit_code == 2, done.output
+    places = [f"{PATIENTS[0]}/{visit}/front" for visit in VISITS]
+    for here, there in (places, places[::-1]):
+        assert (
+            f"{here} is another photo than the one that was coded, and shows what was coded as {there}: "
+            "moved or copied?"
+        ) in said(done)
+
+
 def coded_with_copies(study, folder):
     """A study in which a visit was sent twice, and a visit of another patient was copied."""
     once, twice = (study / PATIENTS[0] / visit / "front.png" for visit in VISITS)

@@ -311,6 +311,19 @@ class Ledger:
                 [(json.dumps(pictures), *place) for place, pictures in visits.items()],
             )
 
+    def gone(self) -> set[Place]:
+        """Visits of which a run that ended has told that they are not in the study any more."""
+        with self._disk():
+            found = self._base.execute("SELECT value FROM facts WHERE name = 'gone'").fetchone()
+            return {(patient, visit) for patient, visit in json.loads(found[0])} if found else set()
+
+    def set_gone(self, visits: Sequence[Place]) -> None:
+        """Note that they were told; one that came back is told when it goes again."""
+        if self.gone() != set(visits):
+            with self._disk(), self._whole():
+                fact = ("gone", json.dumps(visits))
+                self._base.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", fact)
+
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """What is kept within is written to the disk together: one by one, thousands take minutes."""

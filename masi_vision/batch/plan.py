@@ -81,9 +81,9 @@ class Plan:
 
     @property
     def stood(self) -> bool:
-        """Whether all was as the run before left it."""
+        """Whether all that is in the study was as the run before left it."""
         known = all((one.patient, one.visit) in self.records for one in self.problems)
-        return not self.jobs and not self.vanished and not self.lost and known
+        return not self.jobs and not self.lost and known
 
     @property
     def lost(self) -> dict[Place, str]:

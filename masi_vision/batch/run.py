@@ -32,7 +32,6 @@ from masi_vision.visit.since_first import same_files
 from masi_vision.written import writing
 
 _SAMPLE = 50  # photos that are looked for before a study counts as gone
-_VANISHED = "is not in the study any more. What was found there stays in the ledger, not in the tables."
 _ALL: Place = ("", "")
 """Stands for the study where a remark is on no visit alone."""
 _LEAST_STUDY = 5  # visits from which on it is no chance that every photo is another
@@ -67,6 +66,9 @@ class Summary:
         By this run.
     remarks : sequence
         Patient and visit, and what a person should know of it.
+    left : sequence of (str, str)
+        Patient and visit of what is not in the study any more, and was when the last run ended. No file
+        that is handed on names them: they may be of who withdrew.
     """
 
     plan: Plan
@@ -75,6 +77,7 @@ class Summary:
     photos_read: int
     seconds: float
     remarks: Sequence[tuple[Place, str]]
+    left: Sequence[Place] = ()
 
 
 @dataclass
@@ -265,7 +268,7 @@ class BatchRun:
         MasiError
             The disk is full, the study went away, the workers cannot work: what was done is kept.
         """
-        this = _Pass(plan)
+        this, told_gone = _Pass(plan), ledger.gone()
         folder = self.results.folder
         try:
             write_run(folder, ledger, [], self._facts(this), this.notes)  # marks a folder of results
@@ -279,6 +282,7 @@ class BatchRun:
                 for outcome in outcomes:
                     self._keep(outcome, this, ledger)
             this.remarks += _copies(plan.places, ledger.records())
+            ledger.set_gone(plan.vanished)
             this.state, self._written = "finished", plan.state
         except KeyboardInterrupt:
             this.state = "interrupted"
@@ -288,7 +292,8 @@ class BatchRun:
         finally:
             write_views(folder, ledger, this.standing, self._facts(this), this.notes)
         told = ledger.told(this.standing)
-        return Summary(plan, this.state, told, this.photos, this.seconds, this.remarks)
+        left = [place for place in plan.vanished if place not in told_gone]
+        return Summary(plan, this.state, told, this.photos, this.seconds, this.remarks, left)
 
     def _keep(self, outcome: Outcome, this: _Pass, ledger: Ledger) -> None:
         """Keep an outcome; what cannot be opened now does not replace a result that still holds."""
@@ -436,7 +441,6 @@ class _Pass:
         self.done: set[Place] = set()
         self.photos = 0
         self.remarks = [((one.patient, one.visit), remark) for one in plan.visits for remark in one.remarks]
-        self.remarks += [(place, _VANISHED) for place in plan.vanished]
         self.remarks += [(_ALL, one) for one in spelled_in_two_ways(plan.places)]
         self.again = {place: why.words for place, (_, why) in plan.jobs.items() if why.kind != "new"}
         self.again |= {place: f"nothing to score any more: {why}" for place, why in plan.lost.items()}

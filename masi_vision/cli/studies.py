@@ -37,6 +37,7 @@ from masi_vision.visit.folder import SHARDS, files_in
 _SHOWN = 10
 """Visits named on the screen; the tables have all."""
 _TOLD_EVERY_S = 60.0
+_LEFT = "Not in the study any more (what was found there stays in the ledger, not in the tables):"
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def show_plan(plan: Plan) -> None:
         f"{len(plan.visits)} visits: {finished} finished, {len(plan.jobs)} to score ({photos} photos).",
     )
     _show_reasons(console, plan)
-    _list(console, "Not in the study any more:", [place_of(*place) for place in plan.vanished], all_in="")
+    _list(console, _LEFT, [place_of(*place) for place in plan.vanished], all_in="")
     problems = [f"{one.place}: {one.problem}" for one in plan.problems]
     _list(console, f"{len(problems)} cannot be scored:", problems, all_in="")
 
@@ -221,6 +222,7 @@ def show_summary(summary: Summary, order: StudyOrder, before: Summary | None = N
     if not_scored:
         _say(console, "Why each of them, and what to do: run.json of the results, under refused.")
     _list(console, "Remarks:", _news(_remarks, summary, before), all_in="run.json")
+    _list(console, _LEFT, [place_of(*place) for place in summary.left], all_in="masi batch --dry-run")
     if before is None:
         views = [place_of(one.patient, one.visit, view) for one in summary.plan.visits for view in one.photos]
         for line in screen.idle_overrides(order.settings, views):
@@ -248,7 +250,7 @@ def show_summary(summary: Summary, order: StudyOrder, before: Summary | None = N
         + (f"; {failed} with a photo that fails" if failed else "")
         + (f"; {warned} with a warning of quality" if warned else "")
         + (" (masi qc tells which)" if failed or warned else "")
-        + (". Nothing was new or changed." if summary.plan.visits and _is_as_before(summary.plan) else "."),
+        + (". Nothing was new or changed." if summary.plan.visits and _is_as_before(summary) else "."),
     )
     if summary.state == "interrupted":
         _say(console, "Stopped before the end: what was done is kept, and the next run goes on from here.")
@@ -289,9 +291,14 @@ def _lacking(summary: Summary) -> list[tuple[Place, str]]:
     ]
 
 
-def _is_as_before(plan: Plan) -> bool:
+def _is_as_before(summary: Summary) -> bool:
     """Whether all was as the run before left it, and could be looked at."""
-    return plan.stood and not any(one.problem and one.problem.reason == "unreadable" for one in plan.problems)
+    plan = summary.plan
+    return (
+        plan.stood
+        and not summary.left
+        and not any(one.problem and one.problem.reason == "unreadable" for one in plan.problems)
+    )
 
 
 def _list(console: Console, heading: str, lines: Sequence[str], *, all_in: str) -> None:

@@ -358,18 +358,34 @@ def test_another_study_in_the_same_folder_is_refused(finished, tmp_path, perform
         perform(other, out)
 
 
-def test_what_vanished_from_the_study_is_named(study, out, perform):
+def test_who_left_the_study_is_named_once_and_in_no_file_but_the_ledger(study, out, perform):
+    kept = shutil.move(study / "P02", out.with_name("kept"))
+    once, later = (masi("batch", study, "--out", out).stdout for _ in range(2))
+    assert "Not in the study any more" in once
+    assert "P02/visit-1" in once
+    assert "Nothing was new or changed" not in once
+    assert "P02" not in later
+    assert "Nothing was new or changed" in later
+    assert [file.name for file in out.iterdir() if b"P02" in file.read_bytes()] == ["ledger.sqlite"]
+    assert "P02/visit-1" in masi("batch", study, "--out", out, "--dry-run").stdout
+    shutil.move(kept, study / "P02")
+    assert perform(study, out)[0].left == []
     shutil.rmtree(study / "P02")
-    summary, reasons = perform(study, out)
-    assert reasons == {}
-    assert not summary.plan.stood
-    assert [(place, remark.partition(".")[0]) for place, remark in summary.remarks] == [
-        (("P02", "visit-1"), "is not in the study any more")
-    ]
-    assert "P02" in (out / "run.json").read_text()
-    said = masi("batch", study, "--out", out)
-    assert "Nothing was new or changed" not in said.stdout
-    assert "Not in the study any more" in masi("batch", study, "--out", out, "--dry-run").stdout
+    assert perform(study, out)[0].left == [("P02", "visit-1")]  # for it went again
+    assert perform(study, out)[0].left == []
+
+
+def test_who_left_the_study_before_a_run_that_was_stopped_is_named_by_the_next(study, out, perform):
+    shutil.rmtree(study / "P02")
+    (study / "P01" / "visit-2" / "front.jpg").write_bytes(b"not a photo")
+
+    class Stopped:
+        def outcomes(self, jobs):
+            raise KeyboardInterrupt
+            yield
+
+    assert perform(study, out, workers=Stopped())[0].state == "interrupted"
+    assert perform(study, out)[0].left == [("P02", "visit-1")]
 
 
 def test_folders_without_their_photos_are_a_study_that_went_away(study, out, perform):

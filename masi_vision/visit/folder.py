@@ -28,7 +28,7 @@ from masi_vision.names import (
     folded,
     folders_spelled_alike,
     natural_key,
-    spelled_alike,
+    nearly_alike,
     told_apart,
 )
 from masi_vision.photo import printable_name
@@ -143,13 +143,17 @@ def files_in(folder: Path) -> Iterator[Path]:
 
 
 def spelled_in_two_ways(places: Collection[tuple[str, str]]) -> list[str]:
-    """Say which sites, patients and visits are spelled in two ways, of the patient and visit of each."""
+    """Say which sites, patients and visits are spelled in two ways, of the patient and visit of each.
+
+    Of visits what an analysis refuses as one, when the code is broken and it is late to rename them.
+    """
     patients, visits = ([place[at] for place in places] for at in (0, 1))
     return [
         "{} and {}".format(*told_apart(first, other))
-        + " differ in case, width, blanks or how an accent is written alone, and count as two. Expected one "
-        "spelling of each site, patient and visit. Rename one."
-        for first, *others in [*folders_spelled_alike(patients), *spelled_alike(visits)]
+        + " differ in case, width, blanks or how an accent is written alone (or, as visits, in leading zeros "
+        "or the sign between their parts), and count as two. Expected one spelling of each site, patient and "
+        "visit. Rename one."
+        for first, *others in [*folders_spelled_alike(patients), *nearly_alike(visits)]
         for other in others
     ]
 

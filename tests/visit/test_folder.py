@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from masi_vision.config import ViewSettings, load_settings
 from masi_vision.names import natural_key
 from masi_vision.visit import folder as folders
-from masi_vision.visit.folder import find_visits, one_visit, views_told
+from masi_vision.visit.folder import find_visits, one_visit, spelled_in_two_ways, views_told
 
 WORDS = load_settings().views
 
@@ -246,3 +246,12 @@ def test_the_order_of_names_does_not_hang_on_the_order_the_disk_gives(some, seed
     shuffled = some.copy()
     random.Random(seed).shuffle(shuffled)
     assert sorted(some, key=natural_key) == sorted(shuffled, key=natural_key)
+
+
+def test_visits_that_an_analysis_refuses_as_one_are_told_where_the_study_is_walked():
+    told = spelled_in_two_ways([("P1", "visit-6"), ("P2", "Visit_6"), ("P3", "visit-06"), ("P4", "visit-7")])
+    assert [one.partition(" differ")[0] for one in told] == [
+        "'Visit_6' and 'visit-06'",
+        "'Visit_6' and 'visit-6'",
+    ]
+    assert spelled_in_two_ways([("1", "D1"), ("01", "D-1"), ("P1", "day 1"), ("P-1", "day -1")]) == []

@@ -67,7 +67,8 @@ def agree(
 ) -> int:
     """Measure agreement between readers, with themselves, and with the software; intervals by patient."""
     need_extra("stats", "statistics")
-    from masi_vision.stats.panel import findings
+    from masi_vision.stats.agreement import LEAST_PAIRS
+    from masi_vision.stats.panel import findings, repeat_pairs
     from masi_vision.stats.reads import reads_from, scores_table
     from masi_vision.stats.resampling import KIND, SEED
     from masi_vision.written import json_text, write_file
@@ -110,6 +111,13 @@ def agree(
     wanted = (*(("software", "leave one out") if scores else ()), *(("change",) if first != last else ()))
     for topic in sorted(set(wanted) - {one.topic for one in found}):
         typer.echo(f"\n{topic}: no figure. Fewer than three units were graded by all of {readers}.")
+    few = {reader: pairs for reader, pairs in repeat_pairs(read).items() if pairs < LEAST_PAIRS}
+    if few:
+        told = ", ".join(f"{reader} ({pairs} pairs)" for reader, pairs in few.items())
+        typer.echo(
+            f"\nrepeats: no figure of {told}. Expected {LEAST_PAIRS} or more hidden repeats that one reader "
+            "graded twice: of those whose other read is another reader's there is no pair."
+        )
     typer.echo(f"All figures: {out / AGREEMENT}")
     return DONE
 

@@ -231,6 +231,21 @@ def _with_wilson(share: Figure) -> Figure:
 
 def _of_repeats(reads: Sequence[Read], draws: int) -> Iterator[Figure]:
     """How far a reader agrees with himself, from units that came twice under other codes."""
+    for rater, table in _read_twice(reads).items():
+        if complete_rows(table.values).sum() >= LEAST_PAIRS:
+            yield from _figures("repeats", rater, table, _of_himself, draws)
+
+
+def repeat_pairs(reads: Sequence[Read]) -> dict[str, int]:
+    """How often each reader graded both of a unit and its hidden repeat; nothing where none is a repeat."""
+    are_there = any(read.repeat for read in reads)
+    tables = _read_twice(reads) if are_there else {}
+    return {rater: int(complete_rows(table.values).sum()) for rater, table in tables.items()}
+
+
+def _read_twice(reads: Sequence[Read]) -> dict[str, ReadTable]:
+    """By reader the mMASI of units that came twice, the first and the repeat."""
+    found: dict[str, ReadTable] = {}
     first = {(read.rater, read.patient, read.visit): read for read in reads if not read.repeat}
     for rater in sorted({read.rater for read in reads}):
         again = [read for read in reads if read.repeat and read.rater == rater]
@@ -240,11 +255,9 @@ def _of_repeats(reads: Sequence[Read], draws: int) -> Iterator[Figure]:
             if (rater, read.patient, read.visit) in first
         ]
         values = np.array([[one.mmasi, other.mmasi] for one, other in pairs], np.float64).reshape(-1, 2)
-        if complete_rows(values).sum() < LEAST_PAIRS:
-            continue
         names, visits = (tuple(getattr(one, of) for one, _ in pairs) for of in ("patient", "visit"))
-        table = ReadTable(names, visits, ("first", "repeat"), values)
-        yield from _figures("repeats", rater, table, _of_himself, draws)
+        found[rater] = ReadTable(names, visits, ("first", "repeat"), values)
+    return found
 
 
 def _of_himself(values: Values) -> dict[str, Estimate]:

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the extra stats")
 
-from made_trial import write_trial
+from made_trial import write_rows, write_trial
 from verbs import masi
 
 from masi_vision.reads_table import rows_of, rows_sha256
@@ -46,6 +46,25 @@ def test_readers_and_software_are_compared(study, tmp_path):
     again = masi("agree", reads, "--out", tmp_path)
     assert again.exit_code == 2
     assert "--overwrite" in again.output
+
+
+def test_a_reader_of_whom_repeats_give_no_figure_is_named(study, tmp_path):
+    rows = [row | {"repeat_of": ""} for row in rows_of(study / "reads.csv")]
+    twice = ("P000", "P001", "P002", "P003")
+    again = [
+        row | {"repeat_of": "code"} for row in rows if row["patient"] in twice and row["visit"] == "visit-1"
+    ]
+    parted = [
+        row | {"reader": "cleo"} if row["reader"] == "R1" and row["patient"] != "P000" else row
+        for row in again
+    ]
+    said = "repeats: no figure of R1 (1 pairs), cleo (0 pairs). Expected 3 or more hidden repeats"
+    for name, repeats, told in (("parted", parted, True), ("whole", again, False), ("none", [], False)):
+        write_rows(tmp_path / f"{name}.csv", rows + repeats)
+        done = masi("agree", tmp_path / f"{name}.csv", "--out", tmp_path / name, "--draws", 100)
+        assert done.exit_code == 0, done.output
+        assert (said in done.output) is told
+        assert ("repeats: no figure" in done.output) is told
 
 
 def test_scores_of_other_visits_are_refused(study, tmp_path):

@@ -156,10 +156,17 @@ def fit_cut_points(measured: Values, grades: Grades, *, lowest: int, count: int)
             "higher measures do not come with higher grades. Expected reads and measures of the same photos: "
             "check that patients, visits and regions are named alike in both files"
         )
-    if not (np.isfinite(cuts).all() and x.min() < cuts[0] and cuts[-1] < x.max()):
+    lacking = {
+        f"grade {lowest} where little": x.min() < cuts[0],
+        f"grade {lowest + count} where much": cuts[-1] < x.max(),
+    }
+    if few := [reads for reads, is_within in lacking.items() if not is_within]:
         raise ValueError(
             f"the cut points {np.round(np.exp(cuts), 3).tolist()} would lie beyond what was measured, "
-            f"{np.exp(x.min()):.3g} to {np.exp(x.max()):.3g}. Expected reads of all grades over that range"
+            f"{np.exp(x.min()):.3g} to {np.exp(x.max()):.3g}. Expected the lowest grade to be likelier than "
+            "the others together at the least measure, and the highest at the greatest, in all of the panel "
+            "and in each four fifths of its patients. Let the panel read more regions of "
+            f"{' and of '.join(few)} is measured"
         )
     return [float(cut) for cut in np.exp(cuts)]
 

@@ -82,6 +82,19 @@ def test_a_grade_given_too_seldom_is_refused_with_its_number():
         calibrate(measured, grades, patients, before=TRUE, lowest=1)
 
 
+@pytest.mark.parametrize(
+    ("cuts", "lacking"),
+    [
+        ((0.06, 0.10, 0.60), "grade 4 where much"),
+        ((0.02, 0.06, 0.10), "grade 1 where little"),
+        ((0.02, 0.10, 0.60), "grade 1 where little and of grade 4 where much"),
+    ],
+)
+def test_a_grade_that_begins_beyond_what_was_measured_is_named(cuts, lacking):
+    with pytest.raises(ValueError, match=rf"beyond what was measured.* regions of {lacking} is measured$"):
+        calibrate(*panel(seed=2, cuts=cuts), before=SHIFTED, lowest=1)
+
+
 def test_reads_of_other_photos_are_refused():
     measured, grades, patients = panel()
     with pytest.raises(ValueError, match="do not come with higher grades"):

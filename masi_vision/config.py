@@ -233,6 +233,7 @@ class QualitySettings(Section):
     yaw_change_deg: WarnOnly
     card_drift_delta_e00: WarnOnly
     views_likeness: WarnBelow
+    visits_likeness: WarnBelow
     registration_residual: AtMostShare
     colour_card: ColourCardSettings
     accepted: tuple[str, ...]

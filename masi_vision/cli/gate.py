@@ -28,10 +28,19 @@ from masi_vision.report.quality import (
 from masi_vision.report.tables import RUN_JSON, run_record
 from masi_vision.visit.folder import VisitFiles, find_visits, has_own_folder
 from masi_vision.visit.models import Models, open_models
-from masi_vision.visit.quality import RESULTS, check_likeness, check_photo, refusal, wanted, worst
+from masi_vision.visit.quality import (
+    RESULTS,
+    check_likeness,
+    check_person,
+    check_photo,
+    refusal,
+    wanted,
+    worst,
+)
 from masi_vision.visit.score import no_front
 from masi_vision.visit.seen import READ_SIDE_PX, SeenPhoto, see_photo, srgb8
 from masi_vision.visit.since_first import Capture, capture_of, changed_since, copies
+from masi_vision.visit.views import SkinDetail
 from masi_vision.written import json_text, write_file
 
 QUALITY_CSV, SHEETS = "quality.csv", "contact"
@@ -116,10 +125,17 @@ def _lacking(files: VisitFiles, settings: Settings) -> NotScorable | None:
 
 @dataclass(frozen=True)
 class Before:
-    """What later photos of a patient's view are held against: the first, and the first that does not fail."""
+    """What later photos of a patient's view are held against: the first, and the first that does not fail.
+
+    Parameters
+    ----------
+    skin : SkinDetail or None
+        Of the good one, in the front view.
+    """
 
     first: Capture
     good: Capture | None
+    skin: SkinDetail | None
 
 
 def _checked_visit(
@@ -156,12 +172,17 @@ def _checked(
     place = place_of(files.patient, files.visit, view)
     findings = wanted(check_photo(seen, view, settings, place), view, tuple(files.photos))
     if has_own_folder(files):
-        taken, whose, fails = capture_of(seen), (path.parent.parent, view), worst(findings) == "fail"
+        taken, whose = capture_of(seen, files.visit), (path.parent.parent, view)
+        fails, scored = worst(findings) == "fail", refusal(findings) is None
         known = before.get(whose)
         if known is not None:
             findings += changed_since(known.first, known.good, taken, settings.quality, place)
+            if known.good is not None and known.skin is not None and scored:
+                person = check_person(known.skin, known.good.visit, seen, settings.quality, place)
+                findings += tuple(filter(None, [person]))
         if known is None or known.good is None:
-            before[whose] = Before(known.first if known else taken, None if fails else taken)
+            skin = None if fails or view != "front" else SkinDetail.of(seen)
+            before[whose] = Before(known.first if known else taken, None if fails else taken, skin)
     return replace(checked, sha256=seen.photo.sha256, findings=findings, thumbnail=thumbnail(seen)), seen
 
 

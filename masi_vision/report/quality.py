@@ -55,6 +55,7 @@ _FOUND = {  # what a check says that did not pass, in a word or three
     "eye_opening_change": "eyes otherwise open",
     "yaw_change_deg": "otherwise turned",
     "views_likeness": "views of two people?",
+    "visits_likeness": "another person than before?",
     "registration_residual": "does not fit the first",
     "card_drift_delta_e00": "other colours of the card",
 }

@@ -32,7 +32,7 @@ from masi_vision.visit.photo_light import (
     without_detail,
 )
 from masi_vision.visit.seen import SeenPhoto
-from masi_vision.visit.views import likeness_of
+from masi_vision.visit.views import SkinDetail, alike, likeness_of
 
 Result = Literal["pass", "warn", "accepted", "fail"]
 RESULTS: tuple[Result, ...] = ("pass", "warn", "accepted", "fail")
@@ -169,14 +169,36 @@ def check_likeness(
 
     None where both show too little of the same skin.
     """
-    alike = likeness_of(front, side)
-    if alike is None:
+    found = likeness_of(front, side)
+    if found is None:
         return None
     says = (
-        f"Laid over the front, the skin is alike by {floored(alike):.3f}. Expected {{limit}}: it may be "
+        f"Laid over the front, the skin is alike by {floored(found):.3f}. Expected {{limit}}: it may be "
         "another person, or a face that moved. See whether both photos are this patient's."
     )
-    return Checks(limits, place)("views_likeness", None, alike, says)
+    return Checks(limits, place)("views_likeness", None, found, says)
+
+
+def check_person(
+    first: SkinDetail, visit: str, later: SeenPhoto, limits: QualitySettings, place: str = ""
+) -> Finding | None:
+    """Whether a front shows the person of the patient's first good one, as `check_likeness` does.
+
+    None where both show too little of the same skin.
+
+    Parameters
+    ----------
+    visit : str
+        Of the first good front.
+    """
+    found = alike(first, SkinDetail.of(later))
+    if found is None:
+        return None
+    says = (
+        f"Laid over the front of {visit}, the skin is alike by {floored(found):.3f}. Expected {{limit}}: it "
+        "may be another person. See whether this whole visit is the patient's."
+    )
+    return Checks(limits, place)("visits_likeness", None, found, says)
 
 
 def refusal(findings: Collection[Finding]) -> NotScorable | None:

@@ -42,6 +42,7 @@ class Capture:
         Height over width, mean of both eyes.
     card : Correction or None
         Of a colour card that is trusted.
+    visit : str
     """
 
     facts: CaptureFacts
@@ -49,13 +50,14 @@ class Capture:
     yaw_deg: float
     eye_opening: float
     card: Correction | None
+    visit: str
 
 
-def capture_of(seen: SeenPhoto) -> Capture:
-    """How a photo was taken."""
+def capture_of(seen: SeenPhoto, visit: str) -> Capture:
+    """How a photo was taken, and at which visit."""
     card = seen.card if isinstance(seen.card, Correction) else None
-    pose = seen.face.pose
-    return Capture(seen.photo.capture, seen.photo.sha256, pose.yaw_deg, eye_opening(seen.face), card)
+    opening = eye_opening(seen.face)
+    return Capture(seen.photo.capture, seen.photo.sha256, seen.face.pose.yaw_deg, opening, card, visit)
 
 
 def changed_since(

@@ -87,19 +87,39 @@ def _mean(parts: Sequence[Floats], weights: Floats) -> Floats:
     return np.asarray((np.stack(parts) * weights).sum(axis=0), np.float32)
 
 
+@dataclass(frozen=True, eq=False)
+class SkinDetail:
+    """What tells whose skin it is, at half the frame's size: five times as fast, and as telling.
+
+    Parameters
+    ----------
+    density_od : (H, W, 3) float32
+    skin : (H, W) bool
+    """
+
+    density_od: Floats
+    skin: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, photo: SeenPhoto | PhotoMeasures) -> SkinDetail:
+        """That of a photograph."""
+        size = tuple(side // 2 for side in photo.codes.shape[::-1])
+        share = cv2.resize((photo.codes > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        rgb = cv2.resize(photo.corrected_rgb, size, interpolation=cv2.INTER_AREA)
+        return cls(optical_density(rgb), share > _WHOLLY)
+
+
 def likeness_of(front: SeenPhoto | PhotoMeasures, side: SeenPhoto | PhotoMeasures) -> float | None:
     """How alike two photographs of a visit are once the side view is laid over the front; see `likeness`."""
-    (first, on_first), (second, on_second) = (_reduced(photo) for photo in (front, side))
-    laid = register(first, second, on_first & on_second)
-    there = np.asarray(laid.to_baseline(on_second.view(np.uint8), nearest=True), np.uint8) > 0
-    return likeness(first, np.asarray(laid.to_baseline(second), np.float32), on_first & there)
+    return alike(SkinDetail.of(front), SkinDetail.of(side))
 
 
-def _reduced(photo: SeenPhoto | PhotoMeasures) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Optical density and skin at half the frame's size: five times as fast, and as telling."""
-    size = tuple(side // 2 for side in photo.codes.shape[::-1])
-    skin = cv2.resize((photo.codes > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA) > _WHOLLY
-    return optical_density(cv2.resize(photo.corrected_rgb, size, interpolation=cv2.INTER_AREA)), skin
+def alike(first: SkinDetail, second: SkinDetail) -> float | None:
+    """How alike two photographs are once the second is laid over the first; see `likeness`."""
+    laid = register(first.density_od, second.density_od, first.skin & second.skin)
+    there = np.asarray(laid.to_baseline(second.skin.view(np.uint8), nearest=True), np.uint8) > 0
+    moved = np.asarray(laid.to_baseline(second.density_od), np.float32)
+    return likeness(first.density_od, moved, first.skin & there)
 
 
 def differ(measures: Sequence[RegionMeasure]) -> bool:

@@ -104,6 +104,28 @@ def test_views_that_cannot_be_held_against_each_other_have_no_row_of_it(demo_vis
     assert "views_likeness" not in {row["check"] for row in rows}
 
 
+def test_a_whole_visit_of_another_patient_is_warned_of(demo_visits, tmp_path):
+    """Its views are alike, and its camera the same: only the first good front tells."""
+    blurred = tmp_path / "study" / "P1" / "V0"
+    blurred.mkdir(parents=True)
+    with Image.open(demo_visits[2] / "front.jpg") as photo:
+        photo.filter(ImageFilter.GaussianBlur(9)).save(blurred / "front.jpg", quality=92)
+    for number, visit in enumerate(demo_visits, start=1):
+        shutil.copytree(visit, tmp_path / "study" / "P1" / f"V{number}")
+    masi("qc", tmp_path / "study", "--out", tmp_path / "out")
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    found = {(row["visit"], row["view"]): row for row in rows if row["check"] == "visits_likeness"}
+    assert {place: row["result"] for place, row in found.items()} == {
+        ("V2", "front"): "pass",
+        ("V3", "front"): "warn",
+    }
+    told = found["V3", "front"]
+    assert float(told["value"]) < float(told["warn"]) < float(found["V2", "front"]["value"])
+    assert told["fail"] == ""
+    assert told["message"].startswith("Laid over the front of V1, the skin is alike by 0.")
+    assert "views_likeness" not in {row["check"] for row in rows if row["result"] != "pass"}
+
+
 def test_the_run_is_on_record_and_marks_the_folder(checked):
     record = json.loads((checked[1] / "run.json").read_text(encoding="utf-8"))
     assert record["state"] == "finished"

@@ -120,7 +120,9 @@ def test_drift_from_the_first_visit_is_told(scene):
     refused = SeenPhoto(later.photo, later.face, later.codes, Refusal("covered", "A finger."))
 
     def drift(one):
-        findings = changed_since(*(capture_of(photo) for photo in (first, first, one)), chosen("use").quality)
+        findings = changed_since(
+            *(capture_of(photo, "V1") for photo in (first, first, one)), chosen("use").quality
+        )
         return {f.check: f.result for f in findings}.get("card_drift_delta_e00")
 
     assert [drift(one) for one in (same, later, refused)] == ["pass", "warn", None]

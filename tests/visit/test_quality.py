@@ -21,9 +21,10 @@ from masi_vision.visit.photo_light import (
     light_difference_od,
     noise_levels,
 )
-from masi_vision.visit.quality import REASONS, check_likeness, check_photo, refusal, worst
+from masi_vision.visit.quality import REASONS, check_likeness, check_person, check_photo, refusal, worst
 from masi_vision.visit.seen import SeenPhoto, see_photo
 from masi_vision.visit.since_first import capture_of, changed_since
+from masi_vision.visit.views import SkinDetail
 
 SETTINGS = load_settings()
 LIMITS = SETTINGS.quality
@@ -63,7 +64,8 @@ def blurred(photo, seen, percent):
 
 def since(first, later):
     """What changed since a first photo that is a good one too."""
-    return changed_since(capture_of(first), capture_of(first), capture_of(later), LIMITS)
+    before = capture_of(first, "V1")
+    return changed_since(before, before, capture_of(later, "V2"), LIMITS)
 
 
 def test_a_good_photo_passes(seen):
@@ -545,3 +547,4 @@ def test_a_likeness_just_below_its_limit_never_reads_as_the_limit(seen, monkeypa
 def test_views_that_share_too_little_skin_pass_no_check_of_likeness(seen):
     front, side = (SeenPhoto(one.photo, one.face, np.zeros_like(one.codes)) for one in seen[:2])
     assert check_likeness(front, side, LIMITS) is None
+    assert check_person(SkinDetail.of(front), "V1", side, LIMITS) is None

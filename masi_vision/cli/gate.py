@@ -39,7 +39,7 @@ from masi_vision.visit.quality import (
 )
 from masi_vision.visit.score import no_front
 from masi_vision.visit.seen import READ_SIDE_PX, SeenPhoto, see_photo, srgb8
-from masi_vision.visit.since_first import Capture, capture_of, changed_since, copies
+from masi_vision.visit.since_first import Capture, capture_of, changed_since, copies, no_such_view
 from masi_vision.visit.views import SkinDetail
 from masi_vision.written import json_text, write_file
 
@@ -101,6 +101,7 @@ def check_visits(order: Order, progress: Told = lambda done, found: None) -> Gat
     found = find_visits(order.paths, order.settings.views)
     book = GateBook(order, models, len(found))
     before: dict[tuple[Path, View], Before] = {}
+    firsts: dict[Path, VisitFiles] = {}
     with prepared(order, CHECKED), book.kept():
         (order.out / SHEETS).mkdir(exist_ok=True)
         for done, files in enumerate(found):
@@ -112,6 +113,7 @@ def check_visits(order: Order, progress: Told = lambda done, found: None) -> Gat
                 book.photos.append(nothing)
             for one in _checked_visit(files, before, order.settings, models):
                 book.photos.append(one)
+            book.photos += _without_its_views(files, firsts, order.settings)
         book.remarks += copies((one.name, one.sha256) for one in book.there)
     return book
 
@@ -121,6 +123,24 @@ def _lacking(files: VisitFiles, settings: Settings) -> NotScorable | None:
     if files.problem is None and "front" not in files.photos:
         return NotScorable("no_photo", no_front(settings))
     return files.problem
+
+
+def _without_its_views(
+    files: VisitFiles, firsts: dict[Path, VisitFiles], settings: Settings
+) -> Iterator[CheckedPhoto]:
+    """A side view that the patient's first visit has and this one lacks, as a photo that is not there."""
+    if not files.photos or not has_own_folder(files):
+        return
+    first = firsts.setdefault(_patient_of(files), files)
+    for view in VIEWS[1:]:  # without a front it cannot be scored, which is said already
+        if view in first.photos and view not in files.photos:
+            lacks = no_such_view(view, first.visit, getattr(settings.views, view)[0], files.passed_over)
+            yield CheckedPhoto(files.patient, files.visit, view, "", None, (lacks,))
+
+
+def _patient_of(files: VisitFiles) -> Path:
+    """Folder of the patient whose visit has a folder of its own."""
+    return next(iter(files.photos.values())).parent.parent
 
 
 @dataclass(frozen=True)
@@ -172,7 +192,7 @@ def _checked(
     place = place_of(files.patient, files.visit, view)
     findings = wanted(check_photo(seen, view, settings, place), view, tuple(files.photos))
     if has_own_folder(files):
-        taken, whose = capture_of(seen, files.visit), (path.parent.parent, view)
+        taken, whose = capture_of(seen, files.visit), (_patient_of(files), view)
         fails, scored = worst(findings) == "fail", refusal(findings) is None
         known = before.get(whose)
         if known is not None:
@@ -205,7 +225,7 @@ def _show(book: GateBook) -> None:
     for remark in [*book.remarks, *screen.idle_overrides(book.order.settings, places)]:
         console.print(remark, soft_wrap=True)
     bad = sum(one.result == "fail" for one in book.there)
-    lacking = len(book.photos) - len(book.there)
+    lacking = sum(one.problem is not None and not one.photo for one in book.photos)
     lack = "visit lacks what it needs" if lacking == 1 else "visits lack what they need"
     more = f" {lacking} {lack}." if lacking else ""
     stopped = " Stopped before the end: what was done is kept." if book.state == "interrupted" else ""

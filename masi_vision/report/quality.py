@@ -58,6 +58,7 @@ _FOUND = {  # what a check says that did not pass, in a word or three
     "visits_likeness": "another person than before?",
     "registration_residual": "does not fit the first",
     "card_drift_delta_e00": "other colours of the card",
+    "view_missing": "this view is missing",
 }
 _INK, _PAPER = (20, 20, 20), 255
 _FONT = cv2.FONT_HERSHEY_SIMPLEX

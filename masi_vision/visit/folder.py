@@ -79,6 +79,8 @@ class VisitFiles:
         Why there is nothing to score.
     remarks : tuple of str
         What a person should know, a sentence each: a photo passed over, a visit renamed.
+    passed_over : tuple of str
+        Names of files beside the photos that may be a view of the visit, but do not say which.
     """
 
     patient: str
@@ -86,6 +88,7 @@ class VisitFiles:
     photos: dict[View, Path]
     problem: NotScorable | None = None
     remarks: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
 
 def find_visits(paths: Sequence[Path], words: ViewSettings) -> list[VisitFiles]:
@@ -346,12 +349,9 @@ def _visit_by_views(folder: Path, patient: str, told: dict[Path, list[View]], wo
             return _problem(folder, patient, name, NotScorable("ambiguous_view", why))
         photos.update((view, photo) for photo in alike)
     such = f"Rename it, such as {words.left[0]}.jpg."
-    remarks = [
-        f"{printable_name(photo)} was passed over: its name tells no view. {such}"
-        for photo, views in told.items()
-        if not views
-    ]
-    visit = VisitFiles(patient, name, photos, None, tuple(remarks))
+    unnamed = tuple(printable_name(photo) for photo, views in told.items() if not views)
+    remarks = tuple(f"{photo} was passed over: its name tells no view. {such}" for photo in unnamed)
+    visit = VisitFiles(patient, name, photos, None, remarks, unnamed)
     return _key(visit), visit
 
 

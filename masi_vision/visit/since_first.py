@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import log2
 from typing import TypeVar
 
 from masi_vision.config import QualitySettings
+from masi_vision.names import View
 from masi_vision.photo.colour_correction import Correction, card_drift
 from masi_vision.photo.exif import CaptureFacts
 from masi_vision.visit.photo_light import eye_opening
@@ -114,6 +115,26 @@ def _noted_otherwise(first: Capture, later: Capture) -> Iterator[Finding]:
     same = first.sha256 == later.sha256
     words = "This is the very file of the first visit. Expected another. Copy it from the camera again."
     yield _remark("own_file", words if same else "")
+
+
+def no_such_view(view: View, first: str, word: str, passed_over: Sequence[str] = ()) -> Finding:
+    """Say that a visit lacks a view that the patient's first visit has.
+
+    Parameters
+    ----------
+    first : str
+        Name of that visit.
+    word : str
+        What the view is called in a file's name.
+    passed_over : sequence of str
+        Files that may be it.
+    """
+    beside = f" {' and '.join(passed_over)} may be it." if passed_over else ""
+    return _remark(
+        "view_missing",
+        f"{first} has a {view} view, this visit has none. Expected the same views at every visit. "
+        f"Take it, or name it {word}.jpg.{beside}",
+    )
 
 
 def came_before(one: CaptureFacts, other: CaptureFacts) -> bool | None:

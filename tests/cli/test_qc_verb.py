@@ -126,6 +126,46 @@ def test_a_whole_visit_of_another_patient_is_warned_of(demo_visits, tmp_path):
     assert "views_likeness" not in {row["check"] for row in rows if row["result"] != "pass"}
 
 
+def test_a_side_view_that_the_first_visit_has_is_missed(demo_visits, tmp_path):
+    patient = tmp_path / "study" / "P1"
+    for name, front_alone in (("V1", False), ("V2", False), ("V3", True)):
+        (patient / name).mkdir(parents=True)
+        for view in ("front",) if front_alone else ("front", "left"):
+            shutil.copy(demo_visits[0] / f"{view}.jpg", patient / name)
+    (patient / "V2" / "left.jpg").rename(patient / "V2" / "IMG_2.jpg")
+    done = masi("qc", tmp_path / "study", "--out", tmp_path / "out")
+    assert done.exit_code == 0
+    assert "0 of 4 photos fail." in done.stdout
+    assert "lack" not in done.stdout
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    told = {row["visit"]: row for row in rows if row["check"] == "view_missing"}
+    assert {visit: (row["view"], row["photo"], row["result"]) for visit, row in told.items()} == {
+        "V2": ("left", "", "warn"),
+        "V3": ("left", "", "warn"),
+    }
+    assert told["V3"]["message"] == (
+        "V1 has a left view, this visit has none. Expected the same views at every visit. "
+        "Take it, or name it left.jpg."
+    )
+    assert told["V2"]["message"] == f"{told['V3']['message']} IMG_2.jpg may be it."
+    run = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    assert run["counts"]["photos"] == len(run["inputs"]) == 4
+
+
+def test_a_side_view_that_the_first_visit_has_not_is_no_loss(checked, demo_visits, tmp_path):
+    _, rows = table(checked[1] / "quality.csv")
+    assert {(r["visit"], r["view"]) for r in rows if r["check"] == "view_missing"} == {
+        ("V2", "left"),
+        ("V3", "left"),
+        ("V3", "right"),
+    }
+    shutil.copytree(demo_visits[0], tmp_path / "P1" / "V2")
+    (tmp_path / "P1" / "V1").mkdir()
+    shutil.copy(demo_visits[0] / "front.jpg", tmp_path / "P1" / "V1")
+    masi("qc", tmp_path, "--out", tmp_path / "out")
+    assert "view_missing" not in (tmp_path / "out" / "quality.csv").read_text(encoding="utf-8")
+
+
 def test_the_run_is_on_record_and_marks_the_folder(checked):
     record = json.loads((checked[1] / "run.json").read_text(encoding="utf-8"))
     assert record["state"] == "finished"
@@ -139,10 +179,12 @@ def test_the_run_is_on_record_and_marks_the_folder(checked):
 def test_the_contact_sheet_shows_the_worst_first(checked):
     (sheet,) = sorted((checked[1] / "contact").glob("*.jpg"))
     picture = cv2.imread(str(sheet))[..., ::-1].astype(int)
-    frames = [picture[2, 60 + 236 * place] for place in range(6)]
+    frames = [picture[2 + 318 * row, 60 + 236 * column] for row in range(2) for column in range(6)]
     red, green = np.array([213, 94, 0]), np.array([0, 158, 115])
     assert all(np.abs(frame - red).max() < 40 for frame in frames[:3])
-    assert all(np.abs(frame - green).max() < 40 for frame in frames[4:])
+    assert all(
+        np.abs(frame - green).max() < 40 for frame in frames[7:9]
+    )  # before them views that V2, V3 lack
 
 
 def test_results_are_not_overwritten_unless_asked_for(study, checked):

@@ -16,6 +16,7 @@ from masi_vision.csv_table import csv_text
 from masi_vision.errors import NotScorable
 from masi_vision.names import VIEWS, View, place_of
 from masi_vision.photo import printable_name, read_photo
+from masi_vision.photo.exif import CaptureFacts
 from masi_vision.report.picture import Picture, jpeg
 from masi_vision.report.quality import (
     QUALITY_COLUMNS,
@@ -39,7 +40,14 @@ from masi_vision.visit.quality import (
 )
 from masi_vision.visit.score import no_front
 from masi_vision.visit.seen import READ_SIDE_PX, SeenPhoto, see_photo, srgb8
-from masi_vision.visit.since_first import Capture, capture_of, changed_since, copies, no_such_view
+from masi_vision.visit.since_first import (
+    Capture,
+    capture_of,
+    changed_since,
+    check_day,
+    copies,
+    no_such_view,
+)
 from masi_vision.visit.views import SkinDetail
 from masi_vision.written import json_text, write_file
 
@@ -145,17 +153,26 @@ def _patient_of(files: VisitFiles) -> Path:
 
 @dataclass(frozen=True)
 class Before:
-    """What later photos of a patient's view are held against: the first, and the first that does not fail.
+    """What later photos of a patient's view are held against.
 
     Parameters
     ----------
+    earlier : tuple of Capture
+        All before, the first one first.
+    good : Capture or None
+        The first that does not fail.
     skin : SkinDetail or None
         Of the good one, in the front view.
     """
 
-    first: Capture
-    good: Capture | None
-    skin: SkinDetail | None
+    earlier: tuple[Capture, ...] = ()
+    good: Capture | None = None
+    skin: SkinDetail | None = None
+
+    def and_then(self, taken: Capture, skin: SkinDetail | None, *, fails: bool) -> Before:
+        """With one photo more."""
+        earlier = (*self.earlier, taken)
+        return replace(self, earlier=earlier) if self.good or fails else Before(earlier, taken, skin)
 
 
 def _checked_visit(
@@ -163,6 +180,7 @@ def _checked_visit(
 ) -> Iterator[CheckedPhoto]:
     """The photos of a visit as they are checked, the front first: side views are held against it too."""
     front: SeenPhoto | None = None
+    taken: list[tuple[View, CaptureFacts]] = []
     for view in (one for one in VIEWS if one in files.photos):
         checked, seen = _checked(files, view, before, settings, models)
         if seen is not None and refusal(checked.findings) is None:  # what is not scored merges with nothing
@@ -172,6 +190,10 @@ def _checked_visit(
                 place = place_of(files.patient, files.visit, view)
                 alike = check_likeness(front, seen, settings.quality, place)
                 checked = replace(checked, findings=(*checked.findings, *filter(None, [alike])))
+        if seen is not None:
+            day = check_day(taken, seen.photo.capture)
+            checked = replace(checked, findings=(*checked.findings, *filter(None, [day])))
+            taken.append((view, seen.photo.capture))
         yield checked
 
 
@@ -194,15 +216,14 @@ def _checked(
     if has_own_folder(files):
         taken, whose = capture_of(seen, files.visit), (_patient_of(files), view)
         fails, scored = worst(findings) == "fail", refusal(findings) is None
-        known = before.get(whose)
-        if known is not None:
-            findings += changed_since(known.first, known.good, taken, settings.quality, place)
-            if known.good is not None and known.skin is not None and scored:
-                person = check_person(known.skin, known.good.visit, seen, settings.quality, place)
-                findings += tuple(filter(None, [person]))
-        if known is None or known.good is None:
-            skin = None if fails or view != "front" else SkinDetail.of(seen)
-            before[whose] = Before(known.first if known else taken, None if fails else taken, skin)
+        known = before.get(whose, Before())
+        if known.earlier:
+            findings += changed_since(known.earlier, known.good, taken, settings.quality, place)
+        if known.good is not None and known.skin is not None and scored:
+            person = check_person(known.skin, known.good.visit, seen, settings.quality, place)
+            findings += tuple(filter(None, [person]))
+        skin = SkinDetail.of(seen) if view == "front" and known.good is None else None
+        before[whose] = known.and_then(taken, skin, fails=fails)
     return replace(checked, sha256=seen.photo.sha256, findings=findings, thumbnail=thumbnail(seen)), seen
 
 

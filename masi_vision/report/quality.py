@@ -59,6 +59,10 @@ _FOUND = {  # what a check says that did not pass, in a word or three
     "registration_residual": "does not fit the first",
     "card_drift_delta_e00": "other colours of the card",
     "view_missing": "this view is missing",
+    "views_day": "taken on another day",
+    "order": "before an earlier visit",
+    "own_moment": "an earlier photo?",
+    "own_file": "an earlier visit's file",
 }
 _INK, _PAPER = (20, 20, 20), 255
 _FONT = cv2.FONT_HERSHEY_SIMPLEX

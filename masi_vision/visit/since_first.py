@@ -62,19 +62,19 @@ def capture_of(seen: SeenPhoto, visit: str) -> Capture:
 
 
 def changed_since(
-    first: Capture, good: Capture | None, later: Capture, limits: QualitySettings, place: str = ""
+    earlier: Sequence[Capture], good: Capture | None, later: Capture, limits: QualitySettings, place: str = ""
 ) -> tuple[Finding, ...]:
     """What changed in camera, exposure and pose since a patient's photos before, in the same view.
 
     Parameters
     ----------
-    first : Capture
-        At the first visit: what the camera notes needs no good photo.
+    earlier : sequence of Capture
+        Of all visits before, the first one first: what the camera notes needs no good photo.
     good : Capture or None
         The first that does not fail: exposure, pose and card are held against it.
     """
     against_good = () if good is None else _taken_otherwise(good, later, Checks(limits, place))
-    return (*against_good, *_noted_otherwise(first, later))
+    return (*against_good, *_noted_otherwise(earlier[0], later), *_taken_before(earlier, later))
 
 
 def _taken_otherwise(good: Capture, later: Capture, check: Checks) -> Iterator[Finding]:
@@ -106,15 +106,31 @@ def _noted_otherwise(first: Capture, later: Capture) -> Iterator[Finding]:
             f"{_NAMES[name]} changed since the first visit: {_said(was)}, now {_said(now)}. {_SAME_SETTINGS}"
         )
         yield _remark(name, words if was != now else "")
-    if (order := came_before(after, before)) is not None:
+
+
+def _taken_before(earlier: Sequence[Capture], later: Capture) -> Iterator[Finding]:
+    """Whether a photo is one of the visits before: by the camera's clock, or to the byte."""
+    known = [(one, order) for one in earlier if (order := _order(later.facts, one.facts)) is not None]
+    if known:
         words = (
-            "By the camera's clock this was taken before the first visit. Expected after it. "
+            "By the camera's clock this was taken before {visit}. Expected after it. "
             "Set the clock, or see whether the visits are mixed up."
         )
-        yield _remark("order", words if order else "")
-    same = first.sha256 == later.sha256
-    words = "This is the very file of the first visit. Expected another. Copy it from the camera again."
-    yield _remark("own_file", words if same else "")
+        yield _told_of("order", words, (one for one, order in known if order < 0))
+        words = (
+            "By the camera's clock this was taken in the very second of that of {visit}: it may be that "
+            "photo, saved again. Expected another. Copy it from the camera again."
+        )
+        others = (one for one, order in known if order == 0 and one.sha256 != later.sha256)
+        yield _told_of("own_moment", words, others)
+    words = "This is the very file of {visit}. Expected another. Copy it from the camera again."
+    yield _told_of("own_file", words, (one for one in earlier if one.sha256 == later.sha256))
+
+
+def _told_of(check: str, words: str, visits: Iterable[Capture]) -> Finding:
+    """A remark of the first of the visits; a pass where there is none."""
+    visit = next(iter(visits), None)
+    return _remark(check, "" if visit is None else words.format(visit=visit.visit))
 
 
 def no_such_view(view: View, first: str, word: str, passed_over: Sequence[str] = ()) -> Finding:
@@ -139,8 +155,28 @@ def no_such_view(view: View, first: str, word: str, passed_over: Sequence[str] =
 
 def came_before(one: CaptureFacts, other: CaptureFacts) -> bool | None:
     """Whether a photo was taken before another, by the camera's clock; None where that tells nothing."""
+    order = _order(one, other)
+    return None if order is None else order < 0
+
+
+def check_day(others: Iterable[tuple[View, CaptureFacts]], one: CaptureFacts) -> Finding | None:
+    """Whether a photo is of the day of the first of its visit's others that has a clock; None without one."""
+    at = _moment(one.taken_at)
+    known = ((view, moment) for view, facts in others if (moment := _moment(facts.taken_at)) is not None)
+    view, other_at = next(known, ("", None))
+    if at is None or other_at is None:
+        return None
+    words = (
+        f"By the camera's clock this was taken on another day than the {view} view. Expected all views of a "
+        "visit on one day. See whether one of them is of another visit, and copy it from the camera again."
+    )
+    return _remark("views_day", words if at.date() != other_at.date() else "")
+
+
+def _order(one: CaptureFacts, other: CaptureFacts) -> float | None:
+    """Seconds from another photo to this one, by the camera's clock; None where that tells nothing."""
     at, other_at = _moment(one.taken_at), _moment(other.taken_at)
-    return None if at is None or other_at is None else at < other_at
+    return None if at is None or other_at is None else (at - other_at).total_seconds()
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -278,17 +278,49 @@ def test_a_first_visit_that_fails_is_no_measure_for_later_ones(study, demo_visit
     assert turned == {"V3": "pass"}
 
 
+def taken_by(photo, camera, day, file):
+    """A photograph as a camera saves it."""
+    exif = Image.Exif()
+    exif[271], exif[272], exif[306] = "Maker", camera, f"{day} 10:00:00"
+    exif.get_ifd(0x8769)[36867] = f"{day} 10:00:00"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    photo.save(file, exif=exif, quality=92)
+
+
+def test_the_clock_tells_an_old_photo_among_new_ones_and_visits_that_are_mixed_up(demo_visits, tmp_path):
+    """V2's left is V1's, saved again; V4 was taken between V1 and V3."""
+    days = {
+        "V1": ("2026:03:01", "2026:03:01"),
+        "V2": ("2026:03:29", "2026:03:01"),
+        "V3": ("2026:05:24", "2026:05:24"),
+        "V4": ("2026:04:26", "2026:04:26"),
+    }
+    for visit, of_visit in days.items():
+        for view, day in zip(("front", "left"), of_visit, strict=True):
+            with Image.open(demo_visits[0] / f"{view}.jpg") as photo:
+                dimmed = photo.point(lambda level, by=int(visit[1:]): max(0, level - by))
+                taken_by(dimmed, "Cam A", day, tmp_path / "P1" / visit / f"{view}.jpg")
+    masi("qc", tmp_path, "--out", tmp_path / "out")
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    clocks = {"order", "own_moment", "own_file", "views_day"}
+    told = {(r["visit"], r["view"], r["check"]): r for r in rows if r["check"] in clocks}
+    assert {place for place, row in told.items() if row["result"] != "pass"} == {
+        ("V2", "left", "own_moment"),
+        ("V2", "left", "views_day"),
+        ("V4", "front", "order"),
+        ("V4", "left", "order"),
+    }
+    assert "this was taken before V3." in told["V4", "front", "order"]["message"]
+    assert "2026" not in (tmp_path / "out" / "quality.csv").read_text(encoding="utf-8")
+
+
 def test_camera_and_clock_are_held_against_the_true_first_visit_though_it_fails(demo_visits, tmp_path):
     """Blurred by one camera, then sharp by another, and earlier by the clock; then the first camera again."""
     taken = [("Cam B", "2024:05:01"), ("Cam A", "2024:03:01"), ("Cam B", "2024:07:01")]
     for number, (camera, day) in enumerate(taken, start=1):
         photo = Image.open(demo_visits[0] / "front.jpg")
-        exif = Image.Exif()
-        exif[271], exif[272], exif[306] = "Maker", camera, f"{day} 10:00:00"
-        exif.get_ifd(0x8769)[36867] = f"{day} 10:00:00"
         sharp = photo if number > 1 else photo.filter(ImageFilter.GaussianBlur(9))
-        (tmp_path / "P1" / f"V{number}").mkdir(parents=True)
-        sharp.save(tmp_path / "P1" / f"V{number}" / "front.jpg", exif=exif, quality=92)
+        taken_by(sharp, camera, day, tmp_path / "P1" / f"V{number}" / "front.jpg")
     masi("qc", tmp_path, "--out", tmp_path / "out")
     _, rows = table(tmp_path / "out" / "quality.csv")
     told = {(row["visit"], row["check"]): row["result"] for row in rows}

@@ -121,7 +121,7 @@ def test_drift_from_the_first_visit_is_told(scene):
 
     def drift(one):
         findings = changed_since(
-            *(capture_of(photo, "V1") for photo in (first, first, one)), chosen("use").quality
+            [capture_of(first, "V1")], capture_of(first, "V1"), capture_of(one, "V2"), chosen("use").quality
         )
         return {f.check: f.result for f in findings}.get("card_drift_delta_e00")
 

@@ -23,7 +23,7 @@ from masi_vision.visit.photo_light import (
 )
 from masi_vision.visit.quality import REASONS, check_likeness, check_person, check_photo, refusal, worst
 from masi_vision.visit.seen import SeenPhoto, see_photo
-from masi_vision.visit.since_first import capture_of, changed_since
+from masi_vision.visit.since_first import capture_of, changed_since, check_day
 from masi_vision.visit.views import SkinDetail
 
 SETTINGS = load_settings()
@@ -65,7 +65,7 @@ def blurred(photo, seen, percent):
 def since(first, later):
     """What changed since a first photo that is a good one too."""
     before = capture_of(first, "V1")
-    return changed_since(before, before, capture_of(later, "V2"), LIMITS)
+    return changed_since([before], before, capture_of(later, "V2"), LIMITS)
 
 
 def test_a_good_photo_passes(seen):
@@ -513,6 +513,49 @@ def test_a_photo_taken_before_the_first_visit_is_told_without_its_date(seen):
         order = [f for f in since(first, later) if f.check == "order"]
         assert [one.result for one in order] == results  # without a clock nobody knows
         assert "2026" not in str([one.to_dict() for one in order])
+
+
+def taken_at(seen, when, visit, digest):
+    photo = replace(with_capture(seen, taken_at=when).photo, sha256=digest * 64)
+    return capture_of(SeenPhoto(photo, seen.face, seen.codes), visit)
+
+
+def test_the_clock_and_the_file_are_held_against_every_earlier_visit(seen):
+    """The third visit before the second, in its very second, and its very file."""
+    earlier = [
+        taken_at(seen[0], "2026:03:01 10:00:00", "week 0", "a"),
+        taken_at(seen[0], "2026:05:01 10:00:00", "week 4", "b"),
+    ]
+    told = {}
+    for digest, day in (("c", "04:01"), ("d", "05:01"), ("b", "05:01")):
+        later = taken_at(seen[0], f"2026:{day} 10:00:00", "week 8", digest)
+        found = changed_since(earlier, None, later, LIMITS)
+        told[digest] = {one.check: one.sentence for one in found if one.result == "warn"}
+        assert {"order", "own_moment", "own_file"} <= {one.check for one in found}
+        assert "2026" not in str(found)
+    assert {digest: set(checks) for digest, checks in told.items()} == {
+        "c": {"order"},
+        "d": {"own_moment"},
+        "b": {"own_file"},
+    }
+    assert told["c"]["order"].startswith("By the camera's clock this was taken before week 4.")
+    assert "in the very second of that of week 4: it may be that photo" in told["d"]["own_moment"]
+    assert told["b"]["own_file"].startswith("This is the very file of week 4.")
+
+
+def test_views_of_another_day_are_told_and_without_a_clock_nothing_is(seen):
+    no_clock = "0000:00:00 00:00:00"
+    front = ("front", with_capture(seen[0], taken_at=no_clock).photo.capture)
+    left = ("left", with_capture(seen[0], taken_at="2026:05:01 10:00:00").photo.capture)
+    results = {}
+    for when in ("2026:05:01 10:02:00", "2026:05:02 09:00:00", no_clock, None):
+        right = with_capture(seen[0], taken_at=when).photo.capture
+        results[when] = check_day([front, left], right)
+        assert check_day([front], right) is None
+    assert [one and one.result for one in results.values()] == ["pass", "warn", None, None]
+    said = results["2026:05:02 09:00:00"].sentence
+    assert said.startswith("By the camera's clock this was taken on another day than the left view.")
+    assert "2026" not in said
 
 
 def test_facts_that_the_camera_did_not_write_are_no_change(seen):

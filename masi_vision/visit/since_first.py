@@ -103,7 +103,7 @@ def _noted_otherwise(first: Capture, later: Capture) -> Iterator[Finding]:
         if was is None or now is None:
             continue  # nobody knows whether it changed
         words = (
-            f"{_NAMES[name]} changed since the first visit: {_said(was)}, now {_said(now)}. {_SAME_SETTINGS}"
+            f"{_NAMES[name]} changed since {first.visit}: {_said(was)}, now {_said(now)}. {_SAME_SETTINGS}"
         )
         yield _remark(name, words if was != now else "")
 

@@ -314,6 +314,19 @@ def test_the_clock_tells_an_old_photo_among_new_ones_and_visits_that_are_mixed_u
     assert "2026" not in (tmp_path / "out" / "quality.csv").read_text(encoding="utf-8")
 
 
+def test_a_visit_that_later_ones_are_held_against_is_named(demo_visits, tmp_path):
+    """V1 cannot be read, so V2 is the first that anything is told of."""
+    shutil.copytree(demo_visits[0], tmp_path / "P1" / "V2")
+    shutil.copytree(demo_visits[0], tmp_path / "P1" / "V3")
+    (tmp_path / "P1" / "V1").mkdir()
+    (tmp_path / "P1" / "V1" / "front.jpg").write_text("not a picture")
+    masi("qc", tmp_path, "--out", tmp_path / "out")
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    (row,) = (row for row in rows if (row["view"], row["check"]) == ("front", "own_file"))
+    assert (row["visit"], row["result"]) == ("V3", "warn")
+    assert row["message"].startswith("This is the very file of V2.")
+
+
 def test_camera_and_clock_are_held_against_the_true_first_visit_though_it_fails(demo_visits, tmp_path):
     """Blurred by one camera, then sharp by another, and earlier by the clock; then the first camera again."""
     taken = [("Cam B", "2024:05:01"), ("Cam A", "2024:03:01"), ("Cam B", "2024:07:01")]

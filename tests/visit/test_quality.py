@@ -499,8 +499,8 @@ def test_what_changed_is_said_in_words(seen):
     later = with_capture(seen[0], flash=False, focal_length_mm=60.0)
     later = SeenPhoto(replace(later.photo, sha256="2" * 64), later.face, later.codes)
     said = {one.check: one.sentence for one in since(first, later)}
-    assert said["flash"].startswith("The flash changed since the first visit: fired, now not fired.")
-    assert said["focal_length_mm"].startswith("The focal length changed since the first visit: 105, now 60.")
+    assert said["flash"].startswith("The flash changed since V1: fired, now not fired.")
+    assert said["focal_length_mm"].startswith("The focal length changed since V1: 105, now 60.")
 
 
 def test_a_photo_taken_before_the_first_visit_is_told_without_its_date(seen):

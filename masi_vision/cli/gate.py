@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from masi_vision.report.quality import (
     thumbnail,
 )
 from masi_vision.report.tables import RUN_JSON, run_record
-from masi_vision.visit.folder import VisitFiles, find_visits, has_own_folder
+from masi_vision.visit.folder import VisitFiles, find_visits, folder_of_patient, has_own_folder
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.quality import (
     RESULTS,
@@ -108,8 +109,8 @@ def check_visits(order: Order, progress: Told = lambda done, found: None) -> Gat
     models = open_models(order.models)
     found = find_visits(order.paths, order.settings.views)
     book = GateBook(order, models, len(found))
-    before: dict[tuple[Path, View], Before] = {}
-    firsts: dict[Path, VisitFiles] = {}
+    before: dict[tuple[str, View], Before] = {}
+    firsts: dict[str, VisitFiles] = {}
     with prepared(order, CHECKED), book.kept():
         (order.out / SHEETS).mkdir(exist_ok=True)
         for done, files in enumerate(found):
@@ -123,6 +124,7 @@ def check_visits(order: Order, progress: Told = lambda done, found: None) -> Gat
                 book.photos.append(one)
             book.photos += _without_its_views(files, firsts, order.settings)
         book.remarks += copies((one.name, one.sha256) for one in book.there)
+        book.remarks += _named_alone(order.paths, found)
     return book
 
 
@@ -134,21 +136,29 @@ def _lacking(files: VisitFiles, settings: Settings) -> NotScorable | None:
 
 
 def _without_its_views(
-    files: VisitFiles, firsts: dict[Path, VisitFiles], settings: Settings
+    files: VisitFiles, firsts: dict[str, VisitFiles], settings: Settings
 ) -> Iterator[CheckedPhoto]:
     """A side view that the patient's first visit has and this one lacks, as a photo that is not there."""
     if not files.photos or not has_own_folder(files):
         return
-    first = firsts.setdefault(_patient_of(files), files)
+    first = firsts.setdefault(folder_of_patient(files), files)
     for view in VIEWS[1:]:  # without a front it cannot be scored, which is said already
         if view in first.photos and view not in files.photos:
             lacks = no_such_view(view, first.visit, getattr(settings.views, view)[0], files.passed_over)
             yield CheckedPhoto(files.patient, files.visit, view, "", None, (lacks,))
 
 
-def _patient_of(files: VisitFiles) -> Path:
-    """Folder of the patient whose visit has a folder of its own."""
-    return next(iter(files.photos.values())).parent.parent
+def _named_alone(paths: Sequence[Path], found: Sequence[VisitFiles]) -> Iterator[str]:
+    """Say of visits that were named themselves, and alone of their patient, what is not checked of them."""
+    visits = [files for files in found if files.photos and has_own_folder(files)]
+    patients = Counter(folder_of_patient(files) for files in visits)
+    for files in visits:
+        folder = next(iter(files.photos.values())).parent
+        if folder in paths and patients[folder_of_patient(files)] == 1:
+            yield (
+                f"{files.visit}: nothing earlier of this patient was named, so what changed since is not "
+                "checked. Name the patient's folder."
+            )
 
 
 @dataclass(frozen=True)
@@ -176,7 +186,7 @@ class Before:
 
 
 def _checked_visit(
-    files: VisitFiles, before: dict[tuple[Path, View], Before], settings: Settings, models: Models
+    files: VisitFiles, before: dict[tuple[str, View], Before], settings: Settings, models: Models
 ) -> Iterator[CheckedPhoto]:
     """The photos of a visit as they are checked, the front first: side views are held against it too."""
     front: SeenPhoto | None = None
@@ -200,7 +210,7 @@ def _checked_visit(
 def _checked(
     files: VisitFiles,
     view: View,
-    before: dict[tuple[Path, View], Before],
+    before: dict[tuple[str, View], Before],
     settings: Settings,
     models: Models,
 ) -> tuple[CheckedPhoto, SeenPhoto | None]:
@@ -214,7 +224,7 @@ def _checked(
     place = place_of(files.patient, files.visit, view)
     findings = wanted(check_photo(seen, view, settings, place), view, tuple(files.photos))
     if has_own_folder(files):
-        taken, whose = capture_of(seen, files.visit), (_patient_of(files), view)
+        taken, whose = capture_of(seen, files.visit), (folder_of_patient(files), view)
         fails, scored = worst(findings) == "fail", refusal(findings) is None
         known = before.get(whose, Before())
         if known.earlier:

@@ -444,5 +444,10 @@ def has_own_folder(files: VisitFiles) -> bool:
     photo = next(iter(files.photos.values()), None)
     if photo is None:
         return True
-    folder = re.escape(printable_name(photo.parent))  # with the number that `_distinct` gave it
+    folder = re.escape(_own_name(photo.parent))  # with the number that `_distinct` gave it
     return re.fullmatch(rf"{folder}( \(\d+\))?", files.visit) is not None
+
+
+def folder_of_patient(files: VisitFiles) -> str:
+    """Where the folder of a visit with photos lies, whichever way it was named."""
+    return str(Path(_absolute(next(iter(files.photos.values())))).parent.parent)

@@ -268,6 +268,20 @@ def test_one_patient_named_alone_is_held_against_the_first_visit_too(study, tmp_
     assert {row["visit"] for row in rows if row["check"] == "yaw_change_deg"} == {"V2"}
 
 
+def test_a_visit_named_alone_is_not_held_against_any_and_says_so(study, tmp_path, monkeypatch):
+    alone = "nothing earlier of this patient was named, so what changed since is not checked"
+    first, second = study / "=P1" / "V1", study / "=P1" / "V2"
+    done = masi("qc", second, "--out", tmp_path / "a")
+    assert f"V2: {alone}. Name the patient's folder." in " ".join(done.stdout.split())
+    for number, paths in enumerate([(first, second), (study / "=P1",), (study,), (second / "front.jpg",)]):
+        assert alone not in " ".join(masi("qc", *paths, "--out", tmp_path / str(number)).stdout.split())
+    monkeypatch.chdir(second)
+    assert alone in " ".join(masi("qc", ".", "--out", tmp_path / "b").stdout.split())
+    together = masi("qc", first, ".", "--out", tmp_path / "c")
+    assert alone not in " ".join(together.stdout.split())
+    assert "yaw_change_deg" in (tmp_path / "c" / "quality.csv").read_text(encoding="utf-8")
+
+
 def test_a_first_visit_that_fails_is_no_measure_for_later_ones(study, demo_visits, tmp_path):
     for number, photo in enumerate(("left.jpg", "front.jpg", "front.jpg"), start=1):
         (tmp_path / "P1" / f"V{number}").mkdir(parents=True)

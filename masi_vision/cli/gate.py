@@ -131,7 +131,7 @@ def check_visits(order: Order, progress: Told = lambda done, found: None) -> Gat
 def _lacking(files: VisitFiles, settings: Settings) -> NotScorable | None:
     """Why the visit could not be scored whatever its photos are like."""
     if files.problem is None and "front" not in files.photos:
-        return NotScorable("no_photo", no_front(settings))
+        return NotScorable("no_photo", no_front(settings) + files.may_be_it)
     return files.problem
 
 
@@ -144,7 +144,7 @@ def _without_its_views(
     first = firsts.setdefault(folder_of_patient(files), files)
     for view in VIEWS[1:]:  # without a front it cannot be scored, which is said already
         if view in first.photos and view not in files.photos:
-            lacks = no_such_view(view, first.visit, getattr(settings.views, view)[0], files.passed_over)
+            lacks = no_such_view(view, first.visit, getattr(settings.views, view)[0], files.may_be_it)
             yield CheckedPhoto(files.patient, files.visit, view, "", None, (lacks,))
 
 

@@ -57,6 +57,7 @@ _REFUSED_SUFFIXES = frozenset((".gif", ".avif", ".jp2", ".jxl", ".psd", ".dcm", 
 """Of pictures that are not read: a visit says so, rather than that it holds no photo."""
 _NOT_SHOWN = (".", "@eaDir", "__MACOSX")
 """How names begin of what systems lay beside photos: a share's thumbnails, what a Mac puts into a ZIP."""
+_NO_ENDING = "its name ends as no photo's does. If it is one, end it as the camera did, such as .jpg."
 _DEPTH_OF_A_VISIT = 2  # STUDY/PATIENT/VISIT: an empty folder from there on is a visit without its photos
 RESULTS_MARK = "run.json"
 """A folder that holds a file of this name holds results, not photos."""
@@ -89,6 +90,11 @@ class VisitFiles:
     problem: NotScorable | None = None
     remarks: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
+
+    @property
+    def may_be_it(self) -> str:
+        """A sentence on what was passed over, for one who looks for a view; empty where nothing was."""
+        return f" {_listed(self.passed_over)} may be it." if self.passed_over else ""
 
 
 def find_visits(paths: Sequence[Path], words: ViewSettings) -> list[VisitFiles]:
@@ -262,9 +268,10 @@ def _visits_below(
     shown = [entry for entry in entries if not entry.name.startswith(_NOT_SHOWN)]
     folders = [entry for entry in shown if files.is_folder(entry)]
     photos = [entry for entry in shown if _is_picture(entry) and not files.is_folder(entry)]
+    others = [entry for entry in shown if not _is_picture(entry) and not files.is_folder(entry)]
     if len(parts) >= _DEPTH_OF_A_VISIT and not photos and not folders:
-        yield _problem(folder, patient, name, _no_photo(name))
-    yield from _visits_in(called, photos, parts, words)
+        yield _problem(folder, patient, name, _no_photo(name, _called_as(VIEWS, others, words)))
+    yield from _visits_in(called, photos, others, parts, words)
     for below in folders:
         named = (*parts, printable_name(below))
         yield from _visits_below(below, below, files, words, named, above | {real})
@@ -290,13 +297,13 @@ def _is_marked(part: Path, files: _Files) -> bool:
 
 
 def _visits_in(
-    folder: Path, photos: Sequence[Path], parts: tuple[str, ...], words: ViewSettings
+    folder: Path, photos: Sequence[Path], others: Sequence[Path], parts: tuple[str, ...], words: ViewSettings
 ) -> Iterator[_Found]:
     """Visits of the photos that lie directly in one folder."""
     told = _without_working_files({photo: views_told(photo.stem, words) for photo in photos})
     photos = list(told)
     if any(told.values()):
-        yield _visit_by_views(folder, "/".join(parts[:-1]), told, words)
+        yield _visit_by_views(folder, "/".join(parts[:-1]), told, words, others)
     elif len(photos) == 1:
         visit = VisitFiles("/".join(parts[:-1]), _own_name(folder), {"front": photos[0]})
         yield _key(visit), visit
@@ -331,7 +338,9 @@ def _without_working_files(told: dict[Path, list[View]]) -> dict[Path, list[View
     }
 
 
-def _visit_by_views(folder: Path, patient: str, told: dict[Path, list[View]], words: ViewSettings) -> _Found:
+def _visit_by_views(
+    folder: Path, patient: str, told: dict[Path, list[View]], words: ViewSettings, others: Sequence[Path]
+) -> _Found:
     name = _own_name(folder)
     for photo, views in told.items():
         if len(views) > 1:
@@ -348,11 +357,29 @@ def _visit_by_views(folder: Path, patient: str, told: dict[Path, list[View]], wo
             )
             return _problem(folder, patient, name, NotScorable("ambiguous_view", why))
         photos.update((view, photo) for photo in alike)
-    such = f"Rename it, such as {words.left[0]}.jpg."
     unnamed = tuple(printable_name(photo) for photo, views in told.items() if not views)
-    remarks = tuple(f"{photo} was passed over: its name tells no view. {such}" for photo in unnamed)
-    visit = VisitFiles(patient, name, photos, None, remarks, unnamed)
+    advice = _names_left(photos, words)
+    remarks = [f"{photo} was passed over: its name tells no view. {advice}" for photo in unnamed]
+    unread = _called_as([view for view in VIEWS if view not in photos], others, words)
+    remarks += [f"{file} was passed over: {_NO_ENDING}" for file in unread]
+    visit = VisitFiles(patient, name, photos, None, tuple(remarks), (*unnamed, *unread))
     return _key(visit), visit
+
+
+def _called_as(views: Collection[View], files: Iterable[Path], words: ViewSettings) -> tuple[str, ...]:
+    """Files that are no photo by the end of their name, and whose name tells one of these views."""
+    if not views:
+        return ()
+    told = {file: views_told(file.name, words) for file in files}
+    return tuple(printable_name(file) for file, of in told.items() if not set(views).isdisjoint(of))
+
+
+def _names_left(photos: Collection[View], words: ViewSettings) -> str:
+    """What to call a photo, of the views that a visit has none of."""
+    names = [f"{getattr(words, view)[0]}.jpg" for view in VIEWS if view not in photos]
+    if not names:
+        return "The visit has all its views."
+    return f"If it is another view, name it {' or '.join(filter(None, (', '.join(names[:-1]), names[-1])))}."
 
 
 def _lone_photo(photo: Path, patient: str, name: str, told: Sequence[View]) -> _Found:
@@ -388,9 +415,10 @@ def _problem(path: Path, patient: str, name: str, why: NotScorable) -> _Found:
     return _absolute(path), VisitFiles(patient, name, {}, why)
 
 
-def _no_photo(name: str) -> NotScorable:
+def _no_photo(name: str, beside: Sequence[str] = ()) -> NotScorable:
+    what_to_do = f"{_listed(beside)}: {_NO_ENDING}" if beside else "Check the folder."
     return NotScorable(
-        "no_photo", f"{name} holds no photo. Expected one to three: front, left, right. Check the folder."
+        "no_photo", f"{name} holds no photo. Expected one to three: front, left, right. {what_to_do}"
     )
 
 

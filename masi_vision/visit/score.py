@@ -324,7 +324,7 @@ def _shipped_settings() -> Settings:
 
 def no_front(settings: Settings) -> str:
     """Say that a visit has no front photo, in the words that the settings take for one."""
-    return f"There is no front photo. Expected one: name it {settings.views.front[0]}."
+    return f"There is no front photo. Expected one: name it {settings.views.front[0]}.jpg."
 
 
 def _told(result: PhotoScore | VisitScore, name: str) -> str:

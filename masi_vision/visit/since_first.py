@@ -133,7 +133,7 @@ def _told_of(check: str, words: str, visits: Iterable[Capture]) -> Finding:
     return _remark(check, "" if visit is None else words.format(visit=visit.visit))
 
 
-def no_such_view(view: View, first: str, word: str, passed_over: Sequence[str] = ()) -> Finding:
+def no_such_view(view: View, first: str, word: str, beside: str = "") -> Finding:
     """Say that a visit lacks a view that the patient's first visit has.
 
     Parameters
@@ -142,10 +142,9 @@ def no_such_view(view: View, first: str, word: str, passed_over: Sequence[str] =
         Name of that visit.
     word : str
         What the view is called in a file's name.
-    passed_over : sequence of str
-        Files that may be it.
+    beside : str
+        A sentence on files that may be it.
     """
-    beside = f" {' and '.join(passed_over)} may be it." if passed_over else ""
     return _remark(
         "view_missing",
         f"{first} has a {view} view, this visit has none. Expected the same views at every visit. "

@@ -373,7 +373,18 @@ def test_advice_is_in_the_words_that_the_settings_take_for_views(demo_visits, tm
     shutil.copy(demo_visits[0] / "left.jpg", tmp_path / "P1" / "V1")
     for verb in ("qc", "score"):
         done = masi(verb, tmp_path / "P1", "--out", tmp_path / verb, "--settings", settings)
-        assert "name it vorn." in " ".join(done.output.split())
+        assert "name it vorn.jpg." in " ".join(done.output.split())
+
+
+def test_a_front_whose_name_ends_wrongly_is_named(demo_visits, tmp_path):
+    visit = tmp_path / "P1" / "V1"
+    visit.mkdir(parents=True)
+    shutil.copy(demo_visits[0] / "left.jpg", visit)
+    shutil.copy(demo_visits[0] / "front.jpg", visit / "front.jpg.txt")
+    masi("qc", tmp_path, "--out", tmp_path / "out")
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    (told,) = (row["message"] for row in rows if row["check"] == "no_photo")
+    assert told == ("There is no front photo. Expected one: name it front.jpg. front.jpg.txt may be it.")
 
 
 def test_an_override_that_fits_no_photo_is_told(study, tmp_path):

@@ -106,7 +106,43 @@ def test_a_photo_that_tells_two_views_makes_the_visit_ambiguous(tmp_path):
 def test_a_photo_that_tells_no_view_among_others_that_do_is_passed_over_aloud(tmp_path):
     (visit,) = found(photos(tmp_path / "V1", "front.jpg", "IMG_7.jpg"))
     assert views(visit) == {"front": "front.jpg"}
-    assert visit.remarks[0].startswith("IMG_7.jpg was passed over: its name tells no view.")
+    assert visit.remarks == (
+        "IMG_7.jpg was passed over: its name tells no view. "
+        "If it is another view, name it left.jpg or right.jpg.",
+    )
+    assert visit.passed_over == ("IMG_7.jpg",)
+
+
+def test_a_photo_is_offered_the_views_that_are_missing_and_no_other(tmp_path):
+    """Whose name tells no view may be any of those: to offer a side that is there would exchange the two."""
+    for number, (there, offered) in enumerate(
+        [
+            (("left",), "name it front.jpg or right.jpg."),
+            (("front", "left"), "name it right.jpg."),
+            (("right",), "name it front.jpg or left.jpg."),
+        ]
+    ):
+        named = [f"{view}.jpg" for view in there]
+        (visit,) = found(photos(tmp_path / str(number), *named, "Rechts.JPEG"))
+        assert visit.remarks[0].endswith(offered)
+    (whole,) = found(photos(tmp_path / "all", "front.jpg", "left.jpg", "right.jpg", "IMG_1.jpg"))
+    assert whole.remarks == (
+        "IMG_1.jpg was passed over: its name tells no view. The visit has all its views.",
+    )
+
+
+@pytest.mark.parametrize("name", ["front.jpg.txt", "front", "P1_front.jpg_"])
+def test_a_file_called_as_a_view_that_is_missing_and_no_photo_by_its_ending_is_told(tmp_path, name):
+    (visit,) = found(photos(tmp_path / "P1/V1", "left.jpg", name, "notes.txt", "left.xmp"))
+    assert visit.passed_over == (name,)
+    assert visit.remarks == (
+        f"{name} was passed over: its name ends as no photo's does. "
+        "If it is one, end it as the camera did, such as .jpg.",
+    )
+    (alone,) = found(photos(tmp_path / "S/P1/V2", name, "notes.txt").parents[1])
+    assert f"{name}: its name ends as no photo's does." in alone.problem.message
+    (there,) = found(photos(tmp_path / "P1/V3", "front.jpg", name))
+    assert there.remarks == there.passed_over == ()
 
 
 def test_photos_of_a_visit_that_tell_no_views_are_visits_of_their_own_and_say_so(tmp_path):

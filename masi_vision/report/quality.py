@@ -14,7 +14,7 @@ from masi_vision.errors import NotScorable
 from masi_vision.names import View, place_of
 from masi_vision.report.picture import Picture, ascii_text, drawn_names
 from masi_vision.report.tables import number
-from masi_vision.visit.quality import RESULTS, Finding, Result, worst
+from masi_vision.visit.quality import RESULTS, Finding, Result, shows_other_side, worst
 from masi_vision.visit.region import HIDDEN, flag_words
 from masi_vision.visit.seen import SeenPhoto, srgb8
 
@@ -215,9 +215,16 @@ def _short(one: CheckedPhoto) -> list[str]:
     for finding in one.findings:
         if finding.result == one.result:
             place = [] if finding.region is None else [finding.region.replace("_", " ")]
-            regions.setdefault(_FOUND.get(finding.check, finding.check.replace("_", " ")), []).extend(place)
+            regions.setdefault(_in_short(finding), []).extend(place)
     told = [f"{check}: {', '.join(places)}" if places else check for check, places in regions.items()]
     return [one.result, *_wrapped(told)]
+
+
+def _in_short(finding: Finding) -> str:
+    turned = finding.value if finding.check == "yaw_deg_oblique_least" else None
+    if turned is not None and shows_other_side(turned):
+        return "the other side"
+    return _FOUND.get(finding.check, finding.check.replace("_", " "))
 
 
 def _wrapped(told: Sequence[str]) -> list[str]:

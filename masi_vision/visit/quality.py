@@ -350,6 +350,11 @@ def _of_photo(seen: SeenPhoto, view: View) -> Iterator[tuple[str, float | None, 
     yield from _of_pose(face, view)
 
 
+def shows_other_side(turned_deg: float) -> bool:
+    """Whether a side view, turned so far toward the side that it is named by, shows the other one."""
+    return turned_deg < -_NO_SIDE_DEG
+
+
 def _of_pose(face: FaceRegions, view: View) -> Iterator[tuple[str, float, str]]:
     pose = face.pose
     again = (
@@ -366,7 +371,7 @@ def _of_pose(face: FaceRegions, view: View) -> Iterator[tuple[str, float, str]]:
         turned = pose.yaw_deg if view == "right" else -pose.yaw_deg
         shown = (
             f"The photo named {view} shows the patient's other side, turned by {-turned:.1f} degrees"
-            if turned < -_NO_SIDE_DEG
+            if shows_other_side(turned)
             else f"The photo named {view} is turned {max(turned, 0):.1f} degrees toward that side"
         )
         words = f"{shown}. Expected {{limit}}, best 45. {again}"

@@ -24,6 +24,14 @@ def test_a_check_is_told_once_with_the_regions_that_fail_it():
     assert _short(checked()) == ["pass"]
 
 
+@pytest.mark.parametrize(
+    ("turned", "words"), [(-42.0, "the other side"), (4.0, "turned too little"), (-9.0, "turned too little")]
+)
+def test_a_side_view_of_the_other_side_is_called_so(turned, words):
+    found = Finding("yaw_deg_oblique_least", None, "fail", turned, 25, 15, "")
+    assert _short(checked(found)) == ["fail", words]
+
+
 def test_what_does_not_fit_two_lines_ends_with_dots():
     regions = ("forehead", "right_malar", "left_malar", "chin")
     many = [failed(check, one) for check in ("clipped_fraction", "visible_fraction") for one in regions]

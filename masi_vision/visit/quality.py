@@ -378,11 +378,11 @@ def _of_pose(face: FaceRegions, view: View) -> Iterator[tuple[str, float, str]]:
         yield "yaw_deg_oblique_least", turned, words
         yield "yaw_deg_oblique_most", turned, words
     for name, angle, how in (
-        ("pitch_deg", pose.pitch_deg, "up or down"),
-        ("roll_deg", pose.roll_deg, "toward a shoulder"),
+        ("pitch_deg", pose.pitch_deg, ", chin down" if pose.pitch_deg > 0 else ", chin up"),
+        ("roll_deg", pose.roll_deg, " toward a shoulder"),
     ):
         words = (
-            f"The head is tilted {abs(angle):.1f} degrees {how}. Expected {{limit}}. "
+            f"The head is tilted {abs(angle):.1f} degrees{how}. Expected {{limit}}. "
             "Take the photo again with the camera at eye level and upright."
         )
         yield name, abs(angle), words

@@ -374,6 +374,14 @@ def test_a_pose_that_is_not_the_view_s_is_refused(seen, view, yaw, pitch, roll, 
         assert "other side" in why.message
 
 
+@pytest.mark.parametrize(("pitch", "how"), [(20.0, "chin down"), (-20.0, "chin up")])
+def test_a_tilted_head_is_told_where_its_chin_is(seen, pitch, how):
+    one = turned(seen[0], yaw_deg=0, pitch_deg=pitch, roll_deg=0)
+    (found,) = (one for one in check_photo(one, "front", SETTINGS) if one.check == "pitch_deg")
+    assert (found.result, found.value) == ("warn", 20)
+    assert found.sentence.startswith(f"The head is tilted 20.0 degrees, {how}. Expected at most 15.")
+
+
 def test_a_small_face_is_refused_with_its_width(photos):
     small = cv2.resize(np.asarray(photos[0].srgb), None, fx=0.12, fy=0.12, interpolation=cv2.INTER_AREA)
     why = refusal(check_photo(see(small), "front", SETTINGS))

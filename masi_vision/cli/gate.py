@@ -107,7 +107,10 @@ def check_visits(order: Order, progress: Told = lambda done, found: None) -> Gat
         The results folder cannot be used, or the models cannot.
     """
     models = open_models(order.models)
-    found = find_visits(order.paths, order.settings.views)
+    found = [
+        replace(files, photos=files.unscored) if files.unscored else files
+        for files in find_visits(order.paths, order.settings.views)
+    ]
     book = GateBook(order, models, len(found))
     before: dict[tuple[str, View], Before] = {}
     firsts: dict[str, VisitFiles] = {}
@@ -118,7 +121,8 @@ def check_visits(order: Order, progress: Told = lambda done, found: None) -> Gat
             name = place_of(files.patient, files.visit)
             book.remarks += [f"{name}: {remark}" for remark in files.remarks]
             if (why := _lacking(files, order.settings)) is not None:
-                nothing = CheckedPhoto(files.patient, files.visit, "front", "", None, (), why)
+                lacked: View = next((view for view in VIEWS if view not in files.photos), "front")
+                nothing = CheckedPhoto(files.patient, files.visit, lacked, "", None, (), why)
                 book.photos.append(nothing)
             for one in _checked_visit(files, before, order.settings, models):
                 book.photos.append(one)
@@ -143,7 +147,7 @@ def _without_its_views(
         return
     first = firsts.setdefault(folder_of_patient(files), files)
     for view in VIEWS[1:]:  # without a front it cannot be scored, which is said already
-        if view in first.photos and view not in files.photos:
+        if view in first.photos and view not in files.photos and files.problem is None:
             lacks = no_such_view(view, first.visit, getattr(settings.views, view)[0], files.may_be_it)
             yield CheckedPhoto(files.patient, files.visit, view, "", None, (lacks,))
 

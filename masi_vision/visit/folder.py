@@ -15,7 +15,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -82,6 +82,8 @@ class VisitFiles:
         What a person should know, a sentence each: a photo passed over, a visit renamed.
     passed_over : tuple of str
         Names of files beside the photos that may be a view of the visit, but do not say which.
+    unscored : dict of View to Path
+        Where names are ambiguous, the photos whose names are not: good to be checked, not to be scored.
     """
 
     patient: str
@@ -90,6 +92,7 @@ class VisitFiles:
     problem: NotScorable | None = None
     remarks: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
+    unscored: dict[View, Path] = field(default_factory=dict)
 
     @property
     def may_be_it(self) -> str:
@@ -342,21 +345,10 @@ def _visit_by_views(
     folder: Path, patient: str, told: dict[Path, list[View]], words: ViewSettings, others: Sequence[Path]
 ) -> _Found:
     name = _own_name(folder)
-    for photo, views in told.items():
-        if len(views) > 1:
-            why = f"{printable_name(photo)} tells two views, {' and '.join(views)}. Expected one. Rename it."
-            return _problem(folder, patient, name, NotScorable("ambiguous_view", why))
-    photos: dict[View, Path] = {}
-    for view in VIEWS:
-        alike = [photo for photo, views in told.items() if views == [view]]
-        if len(alike) > 1:
-            names = _listed([printable_name(photo) for photo in alike])
-            why = (
-                f"{name} holds {len(alike)} photos of the {view} view: {names}. Expected one. "
-                "Keep the one to be scored, and give each visit its own folder."
-            )
-            return _problem(folder, patient, name, NotScorable("ambiguous_view", why))
-        photos.update((view, photo) for photo in alike)
+    of_view = {view: [photo for photo, views in told.items() if views == [view]] for view in VIEWS}
+    photos: dict[View, Path] = {view: of[0] for view, of in of_view.items() if len(of) == 1}
+    if why := _ambiguous(name, told, of_view):
+        return _absolute(folder), VisitFiles(patient, name, {}, why, unscored=photos)
     unnamed = tuple(printable_name(photo) for photo, views in told.items() if not views)
     advice = _names_left(photos, words)
     remarks = [f"{photo} was passed over: its name tells no view. {advice}" for photo in unnamed]
@@ -364,6 +356,25 @@ def _visit_by_views(
     remarks += [f"{file} was passed over: {_NO_ENDING}" for file in unread]
     visit = VisitFiles(patient, name, photos, None, tuple(remarks), (*unnamed, *unread))
     return _key(visit), visit
+
+
+def _ambiguous(
+    name: str, told: Mapping[Path, list[View]], of_view: Mapping[View, list[Path]]
+) -> NotScorable | None:
+    """Why nobody knows which photo of a visit is which, if so."""
+    for photo, views in told.items():
+        if len(views) > 1:
+            why = f"{printable_name(photo)} tells two views, {' and '.join(views)}. Expected one. Rename it."
+            return NotScorable("ambiguous_view", why)
+    for view, alike in of_view.items():
+        if len(alike) > 1:
+            names = _listed([printable_name(photo) for photo in alike])
+            why = (
+                f"{name} holds {len(alike)} photos of the {view} view: {names}. Expected one. "
+                "Keep the one to be scored, and give each visit its own folder."
+            )
+            return NotScorable("ambiguous_view", why)
+    return None
 
 
 def _called_as(views: Collection[View], files: Iterable[Path], words: ViewSettings) -> tuple[str, ...]:

@@ -262,6 +262,24 @@ def test_a_visit_that_cannot_be_scored_fails_though_its_photos_are_good(demo_vis
     assert run["counts"]["photos"] == len(run["inputs"]) == 1
 
 
+@pytest.mark.parametrize(("twice", "checked"), [("front", {"left", "right"}), ("left", {"front", "right"})])
+def test_a_view_taken_twice_keeps_no_other_from_being_checked(demo_visits, tmp_path, twice, checked):
+    patient = tmp_path / "study" / "P1"
+    for visit in ("V1", "V2"):
+        shutil.copytree(demo_visits[0], patient / visit)
+    shutil.copy(patient / "V2" / f"{twice}.jpg", patient / "V2" / f"{twice}-2.jpg")
+    done = masi("qc", tmp_path / "study", "--out", tmp_path / "out")
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    second = [row for row in rows if row["visit"] == "V2"]
+    assert {row["view"] for row in second if row["check"] == "own_file"} == checked
+    assert [row["view"] for row in second if row["result"] == "fail"] == [twice]
+    assert "view_missing" not in {row["check"] for row in rows}
+    assert (done.exit_code, "1 visit lacks what it needs." in done.stdout) == (1, True)
+    masi("score", tmp_path / "study", "--out", tmp_path / "scored", "--no-overlays")
+    _, scores = table(tmp_path / "scored" / "scores.csv")
+    assert {row["visit"]: row["reason"] for row in scores} == {"V1": "", "V2": "ambiguous_view"}
+
+
 def test_one_patient_named_alone_is_held_against_the_first_visit_too(study, tmp_path):
     masi("qc", study / "=P1", "--out", tmp_path / "out")
     _, rows = table(tmp_path / "out" / "quality.csv")

@@ -96,6 +96,7 @@ def test_two_photos_of_one_view_make_the_visit_ambiguous(tmp_path):
     (visit,) = found(photos(tmp_path / "V1", "front.jpg", "front_2.jpg", "left.jpg"))
     assert (visit.problem.reason, visit.photos) == ("ambiguous_view", {})
     assert "2 photos of the front view: front.jpg, front_2.jpg" in visit.problem.message
+    assert {view: photo.name for view, photo in visit.unscored.items()} == {"left": "left.jpg"}
 
 
 def test_a_photo_that_tells_two_views_makes_the_visit_ambiguous(tmp_path):

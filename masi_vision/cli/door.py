@@ -16,7 +16,7 @@ from typing import ParamSpec
 
 import typer
 
-from masi_vision.errors import MasiError
+from masi_vision.errors import MasiError, SettingsError
 from masi_vision.version import __version__
 
 # The codes of docs/outputs.md. 70 is EX_SOFTWARE of sysexits.h, 130 what shells give for Ctrl-C.
@@ -35,6 +35,7 @@ def verb(run: Callable[_P, int]) -> Callable[_P, None]:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         try:
+            _refuse_other_names()
             code = run(*args, **kwargs)
         except MasiError as error:
             typer.echo(f"masi: {error}", err=True)
@@ -53,6 +54,15 @@ def verb(run: Callable[_P, int]) -> Callable[_P, None]:
 
     guarded.__annotations__ = {**run.__annotations__, "return": "None"}
     return guarded
+
+
+def _refuse_other_names() -> None:
+    """Names of files would be read otherwise than they were written: `Müller` as `MÃ¼ller`."""
+    if os.name == "posix" and (found := sys.getfilesystemencoding()) != "utf-8":
+        raise SettingsError(
+            f"Names of files are read as {found} here, and patients would be called otherwise. Expected "
+            "utf-8. Set the environment variable PYTHONUTF8=1, or a locale such as C.UTF-8 (LC_ALL)."
+        )
 
 
 def _has_no_reader(error: Exception) -> bool:

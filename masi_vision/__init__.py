@@ -9,20 +9,24 @@ print(result.status, result.scores)
 from __future__ import annotations
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 # ONNX Runtime reports usage over the network and keeps an identifier of the device; its own call to stop that
 # comes too late, so this stands before whatever imports it.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-from masi_vision.config import Settings, load_settings
 from masi_vision.errors import MasiError, ModelError, NotScorable, PhotoUnreadable, SettingsError
-from masi_vision.photo import Photo, read_photo
-from masi_vision.scale import MasiScore, RegionGrade
 from masi_vision.version import __version__
-from masi_vision.visit.compare import VisitChange, compare_visits
-from masi_vision.visit.models import open_models
-from masi_vision.visit.region import RegionResult
-from masi_vision.visit.score import PhotoScore, Scores, VisitScore, score_photo, score_visit
+
+if TYPE_CHECKING:
+    from masi_vision.config import Settings, load_settings
+    from masi_vision.photo import Photo, read_photo
+    from masi_vision.scale import MasiScore, RegionGrade
+    from masi_vision.visit.compare import VisitChange, compare_visits
+    from masi_vision.visit.models import open_models
+    from masi_vision.visit.region import RegionResult
+    from masi_vision.visit.score import PhotoScore, Scores, VisitScore, score_photo, score_visit
 
 __all__ = [
     "MasiError",
@@ -47,3 +51,25 @@ __all__ = [
     "score_photo",
     "score_visit",
 ]
+
+_MODULES = {
+    "config": ("Settings", "load_settings"),
+    "photo": ("Photo", "read_photo"),
+    "scale": ("MasiScore", "RegionGrade"),
+    "visit.compare": ("VisitChange", "compare_visits"),
+    "visit.models": ("open_models",),
+    "visit.region": ("RegionResult",),
+    "visit.score": ("PhotoScore", "Scores", "VisitScore", "score_photo", "score_visit"),
+}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        """Import a public name when it is first asked for: where a library is broken `masi` has to say so."""
+        for module, names in _MODULES.items():
+            if name in names:
+                return getattr(import_module(f"masi_vision.{module}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

@@ -56,6 +56,24 @@ def reason_of(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error).lower()
 
 
+def broken_library(error: BaseException) -> str:
+    """Say which library cannot be loaded; "" where it is a module of our own, which is a bug."""
+    while error.__cause__ is not None:  # numpy's own sentence is a page
+        error = error.__cause__
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    raised_in = last.tb_frame.f_globals.get("__name__", "") if last is not None else ""
+    name, _, _ = (getattr(error, "name", None) or raised_in).partition(".")
+    if name == "masi_vision":
+        return ""
+    why, _, _ = str(error).strip().partition("\n")
+    return (
+        f"The library {name} cannot be loaded ({why}). Expected all that masi_vision needs, whole, of this "
+        "machine's kind. Install masi_vision into a new virtual environment."
+    )
+
+
 class MasiError(Exception):
     """Anything this package raises on purpose."""
 

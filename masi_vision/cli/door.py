@@ -16,7 +16,7 @@ from typing import ParamSpec
 
 import typer
 
-from masi_vision.errors import MasiError, SettingsError
+from masi_vision.errors import MasiError, SettingsError, broken_library
 from masi_vision.version import __version__
 
 # The codes of docs/outputs.md. 70 is EX_SOFTWARE of sysexits.h, 130 what shells give for Ctrl-C.
@@ -47,6 +47,9 @@ def verb(run: Callable[_P, int]) -> Callable[_P, None]:
             if _has_no_reader(error):
                 _leave_pipe()
                 code = DONE
+            elif isinstance(error, ImportError) and (words := broken_library(error)):
+                typer.echo(f"masi: {words}", err=True)
+                code = MUST_CHANGE
             else:
                 typer.echo(_bug_sentence(), err=True)
                 code = BUG

@@ -84,7 +84,7 @@ def _masi(
 
 
 def main() -> None:
-    """Run the command line: the entry point `masi`."""
+    """Run the command line."""
     # An empty path would be the current folder.
     if any(not one or re.fullmatch("--[a-z-]+=", one) for one in sys.argv[1:]):
         typer.echo(

@@ -186,6 +186,8 @@ class Ledger:
     def __init__(self, file: Path, *, copy_of: Path | None = None) -> None:
         """Open the ledger, or make it; what is said of a copy names the file that it was made of."""
         self.file, self._read_from = copy_of or file, file
+        with suppress(OSError):  # of what is in the way SQLite speaks below
+            file.touch(mode=0o666, exist_ok=False)  # as the umask has it: SQLite leaves out the group's right
         with self._disk():
             self._base = sqlite3.connect(file, isolation_level=None)
             self._base.executescript(_SCHEMA)

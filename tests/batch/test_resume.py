@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sqlite3
+import stat
 
 import pytest
 from faults import TABLES, done_in
@@ -635,3 +636,14 @@ def test_where_nobody_looks_at_a_bar_a_line_tells_how_far_it_is(four_visits, tmp
     monkeypatch.setattr("masi_vision.cli.studies._TOLD_EVERY_S", 0.0)
     done = masi("batch", four_visits, "--out", tmp_path / "out")
     assert re.search(r"1 of 4 visits, \d+\.\d photos/s, about \d+ min left", done.stderr)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files are POSIX's")
+@pytest.mark.parametrize(("umask", "mode"), [(0o007, 0o660), (0o077, 0o600)])
+def test_a_ledger_has_the_rights_that_the_umask_leaves(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        with Ledger(tmp_path / "ledger.sqlite"):
+            assert stat.S_IMODE((tmp_path / "ledger.sqlite").stat().st_mode) == mode
+    finally:
+        os.umask(before)

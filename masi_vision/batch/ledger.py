@@ -272,6 +272,13 @@ class Ledger:
             mmasi = json.loads(zlib.decompress(nested))["mmasi"]
         return Result(version, settings, models, status, mmasi)
 
+    def name_of_models(self, visit: Place) -> str:
+        """What the models were called that scored a visit which stands in it."""
+        ask = "SELECT nested FROM visits WHERE patient = ? AND visit = ?"
+        with self._disk():
+            (nested,) = self._base.execute(ask, visit).fetchone()
+            return str(json.loads(zlib.decompress(nested))["provenance"]["models"])
+
     def keep(self, outcome: Outcome, maker: Maker) -> None:
         """Write a visit, in place of what stood there."""
         made = maker.made(outcome.patient, outcome.visit)

@@ -222,7 +222,8 @@ def _made_otherwise(visit: StudyVisit, record: Record, maker: Maker, ledger: Led
         yield f"version changed: {before.version}, now {now.version}"
     if before.models != now.models:
         files = _differing(ledger.models_of(before), dict(maker.provenance.models_sha256))
-        yield f"models changed: {', '.join(files)}"
+        name, name_now = ledger.name_of_models((visit.patient, visit.visit)), maker.provenance.models
+        yield f"models changed: {name}, now {name_now} ({', '.join(files)})"
     if before.slice != now.slice:
         values = json.loads(maker.values(visit.patient, visit.visit))
         yield f"settings changed: {', '.join(_differing(ledger.settings_of(before), values))}"

@@ -69,7 +69,8 @@ def test_other_models_score_all_again_and_the_same_ones_nothing(
 ):
     out = shutil.copytree(finished_with, tmp_path / "out")
     assert perform_with(four_visits, out, trained) == {}
-    assert set(perform_with(four_visits, out).values()) == {"models changed: pigment_reader.onnx"}
+    why = "models changed: site-a, now shipped (pigment_reader.onnx)"
+    assert set(perform_with(four_visits, out).values()) == {why}
     assert {name for name, _ in models_in(out)} == {"shipped"}
 
 

@@ -72,7 +72,7 @@ def mirrored(out: str, *, write: bool) -> Iterator[Path]:
 
 def _folder_here(out: str) -> Path:
     digest = hashlib.sha256(out.rstrip("/").encode()).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"masi-{getpass.getuser()}-{digest}"
+    folder = Path(tempfile.gettempdir()) / f"masi-{_user()}-{digest}"
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()
     owned = os.name != "posix" or (facts.st_uid == os.getuid() and not facts.st_mode & 0o077)
@@ -82,6 +82,13 @@ def _folder_here(out: str) -> Path:
             "a run is at work. Take it away, or set TMPDIR."
         )
     return folder
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's account may be a number alone
+        return f"uid{os.getuid()}"
 
 
 def _fetch(there: UPath, here: Path, *, pictures: bool) -> None:

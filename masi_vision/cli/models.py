@@ -26,7 +26,7 @@ def list_() -> int:
 
     from masi_vision.cli.screen import console
     from masi_vision.report.tables import models_hash
-    from masi_vision.visit.store import store_folder, stored_models
+    from masi_vision.visit.store import VARIABLE, has_store, store_folder, stored_models
 
     table = Table("Name", "In use", "Made with", "Hash", "What", "State")
     code, remarks = DONE, []
@@ -42,7 +42,10 @@ def list_() -> int:
             code = MUST_CHANGE
     screen = console()
     screen.print(table)
-    for line in (*remarks, f"Added models lie in {store_folder()}."):
+    without = (
+        f"This account has no home folder, and so no added models; {VARIABLE} may name a folder of them."
+    )
+    for line in (*remarks, f"Added models lie in {store_folder()}." if has_store() else without):
         screen.print(line, soft_wrap=True)
     return code
 

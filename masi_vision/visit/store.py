@@ -67,9 +67,30 @@ class FileCheck:
 
 
 def store_folder() -> Path:
-    """Where added models lie."""
+    """Where added models lie.
+
+    Raises
+    ------
+    ModelError
+        The account has no home folder, as that of a container may.
+    """
     own = os.environ.get(VARIABLE)
-    return Path(own).expanduser() if own else user_data_path("masi_vision", appauthor=False) / "models"
+    try:
+        folder = Path(own) if own else user_data_path("masi_vision", appauthor=False) / "models"
+        return folder.expanduser()
+    except RuntimeError as error:
+        raise ModelError(
+            "This account has no home folder. Expected one, where models of its own lie. Set the environment "
+            f"variable {VARIABLE} to a folder, by its full path."
+        ) from error
+
+
+def has_store() -> bool:
+    """Whether models can have been added: there is a home folder, or a store was named."""
+    try:
+        return bool(os.environ.get(VARIABLE) or store_folder())
+    except ModelError:
+        return False
 
 
 def in_use() -> str:
@@ -80,6 +101,8 @@ def in_use() -> str:
     ModelError
         The choice cannot be read.
     """
+    if not has_store():
+        return SHIPPED
     try:
         return printable((store_folder() / _IN_USE).read_text(encoding="utf-8").strip()) or SHIPPED
     except FileNotFoundError:
@@ -133,6 +156,8 @@ def _own_folder(folder: Path) -> Path:
 
 def added() -> tuple[str, ...]:
     """Names of the models that were added."""
+    if not has_store():
+        return ()
     try:
         found = [one.name for one in store_folder().iterdir() if (one / CARD).is_file()]
     except OSError:

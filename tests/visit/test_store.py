@@ -1,6 +1,7 @@
 """Models that a user added: verified on the way in, found by name, chosen, and never half there."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -40,6 +41,19 @@ def test_nothing_is_in_use_but_the_shipped_models_at_first(own_store):
 def test_without_the_variable_the_store_lies_with_the_users_data(monkeypatch):
     monkeypatch.delenv("MASI_MODELS")
     assert store.store_folder().parts[-2:] == ("masi_vision", "models")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere every account has a home")
+def test_an_account_without_a_home_has_no_store_and_scores_with_the_shipped_models(trained, monkeypatch):
+    for name in ("MASI_MODELS", "HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # as of a container's number
+    assert (store.in_use(), store.folder_of(), store.added()) == ("shipped", None, ())
+    with pytest.raises(ModelError, match=r"no home folder\. .* Set the environment variable MASI_MODELS"):
+        store.add(trained)
+    monkeypatch.setenv("MASI_MODELS", "~/store")  # named, so not passed over
+    with pytest.raises(ModelError, match="no home folder"):
+        store.in_use()
 
 
 def test_added_models_are_found_by_name_and_hold_only_what_belongs_to_them(trained, own_store):

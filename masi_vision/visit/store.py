@@ -107,6 +107,11 @@ def in_use() -> str:
         return printable((store_folder() / _IN_USE).read_text(encoding="utf-8").strip()) or SHIPPED
     except FileNotFoundError:
         return SHIPPED
+    except PermissionError as error:  # sudo may keep the HOME of another account
+        raise ModelError(
+            f"{store_folder() / _IN_USE} cannot be read by this account. Expected its own store. Set HOME "
+            f"to its home folder, or {VARIABLE} to a folder that it may read, or name models with --models."
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
             f"{store_folder() / _IN_USE} cannot be read ({reason_of(error)}). Expected the name of the "

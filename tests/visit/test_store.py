@@ -56,6 +56,15 @@ def test_an_account_without_a_home_has_no_store_and_scores_with_the_shipped_mode
         store.in_use()
 
 
+def test_a_home_of_another_account_is_told_from_a_choice_that_is_damaged(monkeypatch):
+    def shut(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_text", shut)
+    with pytest.raises(ModelError, match=r"by this account\. .* Set HOME .* or MASI_MODELS .* --models"):
+        store.in_use()
+
+
 def test_added_models_are_found_by_name_and_hold_only_what_belongs_to_them(trained, own_store):
     for extra in ("notes.txt", "face_reader.safetensors", "face.md"):
         (trained / extra).write_text("x")

@@ -12,7 +12,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import ParamSpec, TextIO
 
 import typer
 
@@ -21,6 +21,8 @@ from masi_vision.version import __version__
 
 # The codes of docs/outputs.md. 70 is EX_SOFTWARE of sysexits.h, 130 what shells give for Ctrl-C.
 DONE, SOME_NOT_SCORED, MUST_CHANGE, BUG, STOPPED = 0, 1, 2, 70, 130
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _P = ParamSpec("_P")
 
@@ -34,24 +36,28 @@ def verb(run: Callable[_P, int]) -> Callable[_P, None]:
         for stream in (sys.stdout, sys.stderr):  # a name in a script that the terminal lacks is no bug
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        code = DONE
         try:
             _refuse_other_names()
             code = run(*args, **kwargs)
+            sys.stdout.flush()  # Python's own flush at the end would give a code of its own
         except MasiError as error:
-            typer.echo(f"masi: {error}", err=True)
+            _say(f"masi: {error}")
             code = MUST_CHANGE
         except KeyboardInterrupt:
-            typer.echo("masi: stopped.", err=True)
+            _say("masi: stopped.")
             code = STOPPED
         except Exception as error:
             if _has_no_reader(error):
-                _leave_pipe()
-                code = DONE
+                _leave(sys.stdout)
+            elif isinstance(error, OSError) and error.errno in FULL:
+                leave_full_output()
+                code = MUST_CHANGE
             elif isinstance(error, ImportError) and (words := broken_library(error)):
-                typer.echo(f"masi: {words}", err=True)
+                _say(f"masi: {words}")
                 code = MUST_CHANGE
             else:
-                typer.echo(_bug_sentence(), err=True)
+                _say(_bug_sentence())
                 code = BUG
         raise typer.Exit(code)
 
@@ -81,9 +87,30 @@ def _has_no_reader(error: Exception) -> bool:
     return False
 
 
-def _leave_pipe() -> None:
-    """The reader of our output has gone (`masi ... | head`): let Python's own last flush go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _say(words: str) -> None:
+    """Say it on stderr, and go on where nobody takes that: the code has to tell."""
+    try:
+        typer.echo(words, err=True)
+    except OSError:
+        _leave(sys.stderr)
+
+
+def _leave(stream: TextIO) -> None:
+    """Nobody takes our output any more (`masi ... | head`): let Python's own last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def leave_full_output() -> None:
+    """Say that the disk behind our output, or that of temporary files, is full; drop what is left."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _leave(stream)
+    _say(
+        "masi: the output, or a temporary file, could not be written: the disk is full. Expected free space. "
+        "Make some, or send the output elsewhere and set TMPDIR to a folder on another disk."
+    )
 
 
 def _bug_sentence() -> str:

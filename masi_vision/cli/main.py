@@ -17,7 +17,7 @@ from masi_vision.cli.compare import compare
 from masi_vision.cli.config import config
 from masi_vision.cli.demo import demo
 from masi_vision.cli.doctor import doctor
-from masi_vision.cli.door import MUST_CHANGE
+from masi_vision.cli.door import FULL, MUST_CHANGE, leave_full_output
 from masi_vision.cli.evaluate import evaluate
 from masi_vision.cli.export import export
 from masi_vision.cli.labels import labels
@@ -92,7 +92,13 @@ def main() -> None:
         )
         sys.exit(MUST_CHANGE)
     _tell_flags(command := get_command(app))
-    command(prog_name="masi")
+    try:
+        command(prog_name="masi")
+    except OSError as error:  # of help and usage: verbs have the door
+        if error.errno not in FULL:
+            raise
+        leave_full_output()
+        sys.exit(MUST_CHANGE)
 
 
 def _tell_flags(command: Any) -> None:

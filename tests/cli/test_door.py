@@ -1,4 +1,4 @@
-"""What the system may be like when `masi` is called: its locale, its libraries."""
+"""What the system may be like when `masi` is called: its locale, its libraries, its streams."""
 
 import os
 import subprocess
@@ -35,8 +35,32 @@ def test_a_module_of_our_own_that_is_missing_is_no_broken_library():
     assert broken_library(missing.value) == ""
 
 
-def masi(*words, **environment):
-    command = [sys.executable, "-m", "masi_vision", *words]
+@pytest.mark.skipif(os.name != "posix", reason="closed by a POSIX shell")
+def test_a_daemon_that_closed_stderr_leaves_no_number_for_the_next_file_to_get():
+    code = (
+        "from masi_vision.__main__ import _open_streams; _open_streams(); import os, sys; "
+        "print(sys.stderr.isatty(), os.get_inheritable(2), os.open(os.devnull, os.O_RDONLY) > 2)"
+    )
+    assert masi(python=("-c", code), redirect="2>&-").stdout.split() == ["False", "True", "True"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full, of Linux")
+@pytest.mark.parametrize("words", [("config", "show"), ("--version",)])
+def test_output_to_a_full_disk_is_no_bug(words):
+    done = masi(*words, redirect=">/dev/full")
+    assert done.returncode == door.MUST_CHANGE
+    assert done.stderr.startswith("masi: the output, or a temporary file, could not be written")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full, of Linux")
+def test_where_no_sentence_can_be_said_the_code_still_tells():
+    assert masi("config", "nothing", redirect="2>/dev/full").returncode == door.MUST_CHANGE
+
+
+def masi(*words, python=("-m", "masi_vision"), redirect="", **environment):
+    command = [sys.executable, *python, *words]
+    if redirect:
+        command = ["sh", "-c", f'exec "$@" {redirect}', "sh", *command]
     return subprocess.run(
         command, env=os.environ | environment, capture_output=True, text=True, encoding="utf-8", check=False
     )

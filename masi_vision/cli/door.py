@@ -53,6 +53,13 @@ def verb(run: Callable[_P, int]) -> Callable[_P, None]:
             elif isinstance(error, OSError) and error.errno in FULL:
                 leave_full_output()
                 code = MUST_CHANGE
+            elif _lacks_memory(error):
+                _say(
+                    f"masi: the system gave no more memory, or no more processes ({type(error).__name__}). "
+                    "Expected 1 GB of address space for each process, more for large photos. Close other "
+                    "programs, raise the limit (ulimit, a container's), or ask batch for fewer --workers."
+                )
+                code = MUST_CHANGE
             elif isinstance(error, ImportError) and (words := broken_library(error)):
                 _say(f"masi: {words}")
                 code = MUST_CHANGE
@@ -85,6 +92,18 @@ def _has_no_reader(error: Exception) -> bool:
     except OSError:
         return True
     return False
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether the system gave no more memory or threads; every library says so in its own way."""
+    is_opencv_s = type(error).__name__ == "error" and getattr(error, "code", None) == -4  # StsNoMem
+    words = ("can't start new thread", "bad_alloc", "Failed to allocate memory")
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) == errno.ENOMEM
+        or is_opencv_s
+        or any(one in str(error) for one in words)
+    )
 
 
 def _say(words: str) -> None:

@@ -1,11 +1,14 @@
 """What the system may be like when `masi` is called: its locale, its libraries, its streams."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
+import typer
 
 import masi_vision
 from masi_vision.cli import door
@@ -55,6 +58,43 @@ def test_output_to_a_full_disk_is_no_bug(words):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full, of Linux")
 def test_where_no_sentence_can_be_said_the_code_still_tells():
     assert masi("config", "nothing", redirect="2>/dev/full").returncode == door.MUST_CHANGE
+
+
+def no_memory_for_opencv():
+    error = cv2.error("OpenCV: Failed to allocate 201326592 bytes")
+    error.code = cv2.Error.StsNoMem
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        no_memory_for_opencv(),
+        RuntimeError("can't start new thread"),
+    ],
+    ids=["Python and NumPy", "the system", "OpenCV", "threads"],
+)
+def test_too_little_memory_is_no_bug(error, capsys):
+    assert code_of(error) == door.MUST_CHANGE
+    assert "no more memory, or no more processes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), cv2.error("odd")])
+def test_another_error_is_a_bug_still(error, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert code_of(error) == door.BUG
+    assert "this is a bug" in capsys.readouterr().err
+
+
+def code_of(error):
+    def run() -> int:
+        raise error
+
+    with pytest.raises(typer.Exit) as ended:
+        door.verb(run)()
+    return ended.value.exit_code
 
 
 def masi(*words, python=("-m", "masi_vision"), redirect="", **environment):

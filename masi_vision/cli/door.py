@@ -49,7 +49,7 @@ def verb(run: Callable[_P, int]) -> Callable[_P, None]:
             code = STOPPED
         except Exception as error:
             if _has_no_reader(error):
-                _leave(sys.stdout)
+                leave(sys.stdout)
             elif isinstance(error, OSError) and error.errno in FULL:
                 leave_full_output()
                 code = MUST_CHANGE
@@ -111,10 +111,10 @@ def _say(words: str) -> None:
     try:
         typer.echo(words, err=True)
     except OSError:
-        _leave(sys.stderr)
+        leave(sys.stderr)
 
 
-def _leave(stream: TextIO) -> None:
+def leave(stream: TextIO) -> None:
     """Nobody takes our output any more (`masi ... | head`): let Python's own last flush go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -125,7 +125,7 @@ def leave_full_output() -> None:
         try:
             stream.flush()
         except OSError:
-            _leave(stream)
+            leave(stream)
     _say(
         "masi: the output, or a temporary file, could not be written: the disk is full. Expected free space. "
         "Make some, or send the output elsewhere and set TMPDIR to a folder on another disk."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ from masi_vision.batch.run import BatchRun, Progress, Summary, Workers
 from masi_vision.batch.shard import Shard
 from masi_vision.batch.storage import mirrored
 from masi_vision.cli import screen
-from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
+from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED, leave
 from masi_vision.cli.options import refuse_coded_set, refuse_photos
 from masi_vision.config import Settings
 from masi_vision.errors import OutputError, StudyError
@@ -143,16 +144,28 @@ def _exit_code(summary: Summary, order: StudyOrder) -> int:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """A cluster's SIGTERM stops the run as Ctrl-C does."""
+    """A cluster's SIGTERM stops the run as Ctrl-C does, and so does a terminal that goes (SIGHUP).
 
-    def stop(*_: object) -> None:
+    Where SIGHUP is ignored, as under nohup, the run goes on.
+    """
+    terminals = [stream for stream in (sys.stdout, sys.stderr) if stream.isatty()]
+    numbers = [signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+
+    def stop(number: int, _: object) -> None:
+        if number != signal.SIGTERM:  # the terminal takes nothing any more
+            signal.signal(number, signal.SIG_IGN)  # shell and system send one each
+            for terminal in terminals:
+                leave(terminal)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import pytest
 from faults import TABLES, Kills, command, contents, done_in, finished_despite, hears_ctrl_c, make_study
 from verbs import masi, table
 
+from masi_vision.cli.studies import _stoppable
 from masi_vision.errors import MasiError, OutputError, StudyError
 
 SPOILT = Path(__file__).parent / "spoilt"
@@ -257,6 +258,20 @@ def test_a_run_that_is_stopped_keeps_what_is_done_and_goes_on(tmp_path, name):
     after = done_in(out)
     assert len(after) == 5
     assert {place: after[place] for place in done} == done
+
+
+@linux_only
+def test_a_terminal_that_goes_stops_a_run_unless_nohup_said_otherwise():
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with pytest.raises(KeyboardInterrupt), _stoppable():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with _stoppable():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @linux_only

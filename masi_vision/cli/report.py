@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,6 +48,8 @@ def report(
 ) -> int:
     """Write a study as one page: photos in and refused, quality, agreement, outcome, versions and hashes."""
     need_extra("stats", "the report")
+    # Where a home cannot be written it takes a temporary folder, removes it again, and warns of that.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from masi_vision.report.study_page import study_page
 
     make_ready(out, _FILES, overwrite=overwrite)

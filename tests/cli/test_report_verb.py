@@ -3,9 +3,11 @@
 import base64
 import csv
 import json
+import os
 import re
 import shutil
 import stat
+import subprocess
 import sys
 import zlib
 
@@ -656,3 +658,19 @@ def test_a_figure_of_another_hand_in_the_folder_stays(study, tmp_path):
     again = masi("report", study / "results", "--out", tmp_path / "report")
     assert again.exit_code == 2
     assert "distribution.svg is there already" in " ".join(again.output.split())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="HOME is POSIX's")
+def test_an_account_whose_home_cannot_be_written_is_told_nothing_of_matplotlib(study, tmp_path):
+    own = ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in own}
+    done = subprocess.run(
+        [sys.executable, "-m", "masi_vision", "report", study / "results", "--out", tmp_path / "report"],
+        env=environment | {"HOME": "/dev/null"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "figures" in done.stdout
+    assert done.stderr == ""

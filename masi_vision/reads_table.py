@@ -333,6 +333,11 @@ def tells_no_closing(columns: Collection[str]) -> bool:
     return set(columns) >= _OF_THE_PAGE and CLOSED not in columns
 
 
+def is_of_reading_page(row: Mapping[str, str]) -> bool:
+    """Whether the reading page exported a locked read, which then knows what its reader was shown."""
+    return all(row.get(name) for name in (*_OF_THE_PAGE, "stage"))
+
+
 def is_blind(row: Mapping[str, str]) -> bool:
     """Whether nobody had seen the software's score."""
     return row.get("stage", "blind").casefold() == "blind"

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 
-from masi_vision.reads_table import is_locked, ways_made
+from masi_vision.model_files import SHIPPED
+from masi_vision.reads_table import is_locked, is_of_reading_page, ways_made
 from masi_vision.report.study import StudyReport
 
 Item = tuple[str, str, str]
 """Of a checklist: number, what it asks, answer."""
-NO_STANDARD = "The software does not know it; the trial's own documents say it."
+NOT_KNOWN = "Not known here; the trial's own documents say it."
 _OUTPUT = (
     "Grades of area and darkness for four regions, mMASI with a 90 % interval; a reason where it has none."
 )
-_SHIPPED = (
-    "Trained on synthetic faces with planted pigment; the model cards and benchmarks/README.md of "
-    "masi_vision say how well it does."
-)
+_HOW_WELL = "How well they do: models/ and benchmarks/README.md of masi_vision."
+_SHIPPED = {
+    "learned": f"Networks, trained on synthetic faces with planted pigment. {_HOW_WELL}",
+    "classical": "Networks that were trained on synthetic faces find face and regions; pigment is found by "
+    f"rules, which are not trained. {_HOW_WELL}",
+}
+"""Of the shipped models, by the map that was measured: what they were trained on."""
 _OTHER_MODELS = "The cards of these models say what they were trained on and how well they do."
-_OPEN = "Open source, Apache-2.0, code and models."
 _OF_THE_SYSTEM = ("version changed", "models changed", "settings changed")
 """How masi batch begins the reasons, of those that history.csv has, by which the system became another."""
 
@@ -36,13 +39,13 @@ def checklists(report: StudyReport) -> list[tuple[str, list[Item]]]:
 def _consort_ai(report: StudyReport) -> list[Item]:
     return [
         ("5 (i)", "Which version of the algorithm", _version(report)),
-        ("5 (ii)", "How input was acquired and selected", NO_STANDARD),
+        ("5 (ii)", "How input was acquired and selected", NOT_KNOWN),
         ("5 (iii)", "How poor or missing input was assessed and handled", _poor_input(report)),
-        ("5 (iv)", "Who handled the input, with which expertise", NO_STANDARD),
+        ("5 (iv)", "Who handled the input, with which expertise", NOT_KNOWN),
         ("5 (v)", "What the output is", _OUTPUT),
         ("5 (vi)", "How the output contributed to decisions", _software_shown(report)),
-        ("19", "Results of an analysis of errors", _agreement_said(report)),
-        ("25 (i)", "How the algorithm can be had", _OPEN),
+        ("19", "Errors of performance: what was analysed, how they were found", _errors(report)),
+        ("25", "How algorithm and code can be had", _availability(report)),
     ]
 
 
@@ -51,7 +54,7 @@ def _decide_ai(report: StudyReport) -> list[Item]:
         (
             "4a",
             "The AI system, its version, what it was trained on, how well it does",
-            f"{_version(report)} {_SHIPPED if report.run.get('models') == 'shipped' else _OTHER_MODELS}",
+            f"{_version(report)} {_trained(report)}",
         ),
         (
             "4b",
@@ -68,9 +71,9 @@ def _decide_ai(report: StudyReport) -> list[Item]:
         ("9a", "Patients, and what input was missing", _missing_input(report)),
         ("10a", "How often users used the system", _software_shown(report)),
         ("11", "Whether the system was changed during the study", _modifications(report)),
-        ("12", "Agreement of users and system", _agreement_said(report)),
-        ("13a", "Errors and malfunctions", f"{_poor_input(report)} Others: {NO_STANDARD.lower()}"),
-        ("17", "Whether data and code can be had", f"{_OPEN} Of the data: {NO_STANDARD.lower()}"),
+        ("12", "Agreement of users with the system", _agreement_said(report)),
+        ("13a", "Errors and malfunctions", f"{_poor_input(report)} Others: {NOT_KNOWN.lower()}"),
+        ("17", "Whether data and code can be had", f"{_availability(report)} The data: {NOT_KNOWN.lower()}"),
     ]
 
 
@@ -80,6 +83,21 @@ def _version(report: StudyReport) -> str:
         f"masi_vision {run.get('version', 'unknown')}, models {run.get('models', 'unknown')}, pigment by "
         f"{run.get('pigment_method', 'unknown')}; hashes at the end of this page."
     )
+
+
+def _trained(report: StudyReport) -> str:
+    """What was trained on what, as far as the models are the shipped ones and the map is known."""
+    method = str(report.run.get("pigment_method")).partition("-")[0]
+    return _SHIPPED.get(method, _OTHER_MODELS) if _is_shipped(report) else _OTHER_MODELS
+
+
+def _is_shipped(report: StudyReport) -> bool:
+    return bool(report.run.get("models") == SHIPPED)
+
+
+def _availability(report: StudyReport) -> str:
+    models = "the models alike" if _is_shipped(report) else "of these models whoever made them says it"
+    return f"The code is open source, Apache-2.0; {models}."
 
 
 def _views_said(report: StudyReport) -> str:
@@ -112,17 +130,25 @@ def _missing_input(report: StudyReport) -> str:
 
 
 def _software_shown(report: StudyReport) -> str:
-    """How many readers' units were graded again with the software's score in sight."""
-    if not report.reads or "stage" not in report.reads[0]:
-        return NO_STANDARD
-    second = {
-        (row["patient"], row["visit"], row["reader"])
-        for row in report.reads
-        if row.get("stage") == "with_software" and is_locked(row)
-    }
+    """How many units were graded again with the software's score in sight; only the reading page knows it."""
+    locked = [row for row in report.reads if is_locked(row)]
+    if not locked or not all(map(is_of_reading_page, locked)):
+        return NOT_KNOWN
+    unit = ("patient", "visit", "code", "repeat_of", "reader")
+    second = {tuple(row.get(name, "") for name in unit) for row in locked if row["stage"] == "with_software"}
     return (
-        f"{len(second)} second values were given after the blind read was locked, with the "
-        "software's score in sight; blind reads saw none."
+        f"{len(second)} second values were locked on the reading page with the software's score in sight; "
+        f"before the blind read is locked it shows none. Other uses: {NOT_KNOWN.lower()}"
+    )
+
+
+def _errors(report: StudyReport) -> str:
+    """What the tables tell of failures; whether they were analysed is for the trial to say."""
+    lost = ", ".join(f"{reason} ({count})" for reason, count in report.not_scored)
+    return (
+        f"Visits not scored: {lost or 'none'}. {report.flags_said} "
+        f"{_HOW_WELL if _is_shipped(report) else _OTHER_MODELS} "
+        f"The scores of this trial that are wrong, and how they were found: {NOT_KNOWN.lower()}"
     )
 
 
@@ -143,4 +169,7 @@ def _modifications(report: StudyReport) -> str:
 
 
 def _agreement_said(report: StudyReport) -> str:
-    return "Agreement with the readers, above." if report.agreement else "None was made."
+    """Of readers beside the software; of second reads, which know its score, no figure is made."""
+    made = any(row["topic"] == "software" for row in report.agreement)
+    told = "above, under Agreement." if made else "no figure was made."
+    return f"Blind reads beside the software: {told} Users who knew its score: {NOT_KNOWN.lower()}"

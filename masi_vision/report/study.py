@@ -131,16 +131,20 @@ class StudyReport:
     @cached_property
     def flow(self) -> list[tuple[str, int, list[tuple[str, int]]]]:
         """Steps from photo to read: what came, how many, and what was lost there and why."""
-        refused = Counter(row["reason"] for row in self.scores if row["status"] != "scored")
         scored = sum(row["status"] == "scored" for row in self.scores)
         steps: list[tuple[str, int, list[tuple[str, int]]]] = [
             ("Photographs", len(self.run.get("inputs", ())), []),
             (f"Visits{self.repeats_said}", len(self.scores), []),
-            ("Visits scored by the software", scored, _in_words(refused)),
+            ("Visits scored by the software", scored, self.not_scored),
         ]
         if self.reads:
             steps.append(self._reads_locked())
         return steps
+
+    @property
+    def not_scored(self) -> list[tuple[str, int]]:
+        """How many visits were not scored, by reason."""
+        return _in_words(Counter(row["reason"] for row in self.scores if row["status"] != "scored"))
 
     @property
     def repeats_said(self) -> str:

@@ -161,4 +161,5 @@ def test_from_photographs_to_results(arms, tmp_path, engine):
     assert {row["evaluator"] for row in values} == {"anna", "ben", "ALGORITHM"}
     page = (tmp_path / "report" / "report.html").read_text()
     assert "Blind reads with grades" in page
+    assert "0 second values were locked on the reading page" in page
     assert f"Of {4 * len(VISITS) * len(arms)} regions of MASI" in page  # by the codes, without repeats

@@ -10,7 +10,19 @@ from masi_vision.report.study import StudyReport
 
 Item = tuple[str, str, str]
 """Of a checklist: number, what it asks, answer."""
-NOT_KNOWN = "Not known here; the trial's own documents say it."
+NOT_KNOWN = "Not known here; it is for the trial's own documents to say."
+_THE_REST = f"The rest: {NOT_KNOWN.lower()}"
+_MADE_FOR = (
+    "Made for outcome assessors in clinical studies, whom it supports and does not replace; it is not a "
+    f"medical device (README.md of masi_vision). {_THE_REST}"
+)
+_CONDITION = "It scores melasma on photographs of the face."
+_ELIGIBLE = (
+    "Photographs that pass the checks of quality (docs/quality.md of masi_vision; limits in the settings "
+    f"below). Participants: {NOT_KNOWN.lower()}"
+)
+_NEEDS = "What it needs: README.md of masi_vision; no network once it is installed."
+_HANDLED = "Checks overridden by a person: see 5 (iii)."
 _OUTPUT = (
     "Grades of area and darkness for four regions, mMASI with a 90 % interval; a reason where it has none."
 )
@@ -27,7 +39,7 @@ _OF_THE_SYSTEM = ("version changed", "models changed", "settings changed")
 
 
 def checklists(report: StudyReport) -> list[tuple[str, list[Item]]]:
-    """Items of CONSORT-AI and of DECIDE-AI that the software can answer, or say that it cannot.
+    """All items on AI of CONSORT-AI and DECIDE-AI, each with what is known of it, or that it is not.
 
     References
     ----------
@@ -38,10 +50,16 @@ def checklists(report: StudyReport) -> list[tuple[str, list[Item]]]:
 
 def _consort_ai(report: StudyReport) -> list[Item]:
     return [
+        ("1a,b (i)", "Title or abstract: that it is AI, of which type", _type_of_model(report)),
+        ("1a,b (ii)", "Title or abstract: intended use in the trial", NOT_KNOWN),
+        ("2a (i)", "Intended use in the clinical pathway: purpose, users", _MADE_FOR),
+        ("4a (i)", "Which participants were eligible", NOT_KNOWN),
+        ("4a (ii)", "Which input data were eligible", _ELIGIBLE),
+        ("4b", "How it was integrated into the trial, what that needs", f"{_NEEDS} {_THE_REST}"),
         ("5 (i)", "Which version of the algorithm", _version(report)),
-        ("5 (ii)", "How input was acquired and selected", NOT_KNOWN),
+        ("5 (ii)", "How input was acquired and selected", f"{_input_said(report)} {_THE_REST}"),
         ("5 (iii)", "How poor or missing input was assessed and handled", _poor_input(report)),
-        ("5 (iv)", "Who handled the input, with which expertise", NOT_KNOWN),
+        ("5 (iv)", "Who handled the input, with which expertise", f"{_HANDLED} {_THE_REST}"),
         ("5 (v)", "What the output is", _OUTPUT),
         ("5 (vi)", "How the output contributed to decisions", _software_shown(report)),
         ("19", "Errors of performance: what was analysed, how they were found", _errors(report)),
@@ -51,28 +69,42 @@ def _consort_ai(report: StudyReport) -> list[Item]:
 
 def _decide_ai(report: StudyReport) -> list[Item]:
     return [
+        ("1", "Title: that it is an early evaluation of AI, for which problem", NOT_KNOWN),
+        ("2a", "Condition and patients it is meant for, current practice", f"{_CONDITION} {_THE_REST}"),
+        ("2b", "Users it is meant for, its place in care, expected effect", _MADE_FOR),
+        ("3a", "How patients were recruited, which patients and data were eligible", _ELIGIBLE),
+        ("3b, 3c", "How users were recruited and made familiar with the system", NOT_KNOWN),
         (
             "4a",
-            "The AI system, its version, what it was trained on, how well it does",
+            "The AI system, its version and type, what it was trained on, how well it does",
             f"{_version(report)} {_trained(report)}",
         ),
         (
             "4b",
             "Its input, and how low quality was handled",
-            f"Photographs of faces: {_views_said(report)}. {_poor_input(report)}",
+            f"{_input_said(report)} {_poor_input(report)}",
         ),
-        ("4c", "Its output, and how it was shown", f"{_OUTPUT} {_software_shown(report)}"),
+        ("4c", "Its output, and how it was shown", f"{_OUTPUT} How it was shown: {_software_shown(report)}"),
+        ("5a, 5b", "Settings; workflow, when the system was used, who decided", NOT_KNOWN),
         (
             "6a",
             "How significant errors were found",
             "A photo that fails a check is not used, a region that fails one not graded. "
             f"{report.flags_said} Which regions: regions.csv.",
         ),
+        ("6b", "How risks and harm to patients were found and made small", NOT_KNOWN),
+        ("7", "How human factors were studied", NOT_KNOWN),
+        ("8", "What was done for ethical aims, such as fairness", _fairness(report)),
         ("9a", "Patients, and what input was missing", _missing_input(report)),
-        ("10a", "How often users used the system", _software_shown(report)),
+        ("9b", "Who the users were", NOT_KNOWN),
+        ("10a", "How often users used the system, and whether as intended", _software_shown(report)),
+        ("10b", "How it changed workflow or care", NOT_KNOWN),
         ("11", "Whether the system was changed during the study", _modifications(report)),
         ("12", "Agreement of users with the system", _agreement_said(report)),
-        ("13a", "Errors and malfunctions", f"{_poor_input(report)} Others: {NOT_KNOWN.lower()}"),
+        ("13a", "Errors and malfunctions", f"{_poor_input(report)} {_THE_REST}"),
+        ("13b", "Risks and harm to patients that were seen", NOT_KNOWN),
+        ("14a, 14b", "Usability; how users learned", NOT_KNOWN),
+        ("15, 16", "Whether results support the intended use; what they say of safety", NOT_KNOWN),
         ("17", "Whether data and code can be had", f"{_availability(report)} The data: {NOT_KNOWN.lower()}"),
     ]
 
@@ -87,8 +119,27 @@ def _version(report: StudyReport) -> str:
 
 def _trained(report: StudyReport) -> str:
     """What was trained on what, as far as the models are the shipped ones and the map is known."""
-    method = str(report.run.get("pigment_method")).partition("-")[0]
-    return _SHIPPED.get(method, _OTHER_MODELS) if _is_shipped(report) else _OTHER_MODELS
+    return _SHIPPED.get(_method(report), _OTHER_MODELS) if _is_shipped(report) else _OTHER_MODELS
+
+
+def _type_of_model(report: StudyReport) -> str:
+    if not _is_shipped(report):
+        return f"Type: the cards of these models say it. {_THE_REST}"
+    found = "face and pigment" if _method(report) == "learned" else "the face"
+    return f"Type: convolutional neural networks (U-Nets), which find {found}. {_THE_REST}"
+
+
+def _fairness(report: StudyReport) -> str:
+    """The figures by skin tone are of the shipped networks alone."""
+    if not _is_shipped(report):
+        return f"{_OTHER_MODELS} {_THE_REST}"
+    known = "How well it does by skin tone: benchmarks/README.md of masi_vision. "
+    return f"{known}{_THE_REST}" if _method(report) == "learned" else NOT_KNOWN
+
+
+def _method(report: StudyReport) -> str:
+    """Which map of the pigment was measured, without its version."""
+    return str(report.run.get("pigment_method")).partition("-")[0]
 
 
 def _is_shipped(report: StudyReport) -> bool:
@@ -100,10 +151,11 @@ def _availability(report: StudyReport) -> str:
     return f"The code is open source, Apache-2.0; {models}."
 
 
-def _views_said(report: StudyReport) -> str:
-    """How many photos show which view."""
+def _input_said(report: StudyReport) -> str:
+    """How many photos show which view, and how they should be taken."""
     views = Counter(str(one.get("view", "unknown")) for one in report.run.get("inputs", ()))
-    return ", ".join(f"{count} {view}" for view, count in sorted(views.items())) or "none"
+    told = ", ".join(f"{count} {view}" for view, count in sorted(views.items())) or "none"
+    return f"Photographs of faces: {told}; how to take them: docs/photographs.md of masi_vision."
 
 
 def _poor_input(report: StudyReport) -> str:

@@ -4,6 +4,7 @@ import re
 import warnings
 from html.parser import HTMLParser
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ def test_what_the_tables_do_not_tell_is_not_said():
     reads = [{name: value for name, value in read("P1").items() if name != "stage"}]
     consort, decide = (items for _, items in checklists(StudyReport("T", views, SCORES, reads)))
     answers = {item: answer for item, _, answer in decide}
-    assert answers["4b"].startswith("Photographs of faces: 2 front, 1 left.")
+    assert answers["4b"].startswith("Photographs of faces: 2 front, 1 left;")
     assert answers["10a"] == {item: answer for item, _, answer in consort}["5 (vi)"] == NOT_KNOWN
 
 
@@ -170,6 +171,37 @@ def test_readers_who_agree_with_each_other_are_not_said_to_agree_with_the_softwa
     for topic, said in (("readers", "no figure was made"), ("software", "above, under Agreement")):
         (_, decide) = answers(agreement=[AGREED | {"topic": topic}])
         assert f"Blind reads beside the software: {said}" in decide["12"]
+
+
+def test_the_checklists_have_every_item_on_ai_and_no_blank_answer():
+    consort, decide = answers()
+    assert [*consort] == [
+        *("1a,b (i)", "1a,b (ii)", "2a (i)", "4a (i)", "4a (ii)", "4b"),
+        *("5 (i)", "5 (ii)", "5 (iii)", "5 (iv)", "5 (v)", "5 (vi)", "19", "25"),
+    ]
+    numbers = [number for item in decide for number in item.split(", ")]
+    assert list(dict.fromkeys(int(number.rstrip("abc")) for number in numbers)) == [*range(1, 18)]
+    assert len(numbers) == 28
+    assert all(answer.endswith(".") for answer in (*consort.values(), *decide.values()))
+
+
+def test_pages_that_the_checklists_name_are_there():
+    root = Path(__file__).parents[2]
+    said = " ".join(text for items in answers() for text in items.values())
+    named = set(re.findall(r"\b(?:docs/|benchmarks/)?\w+\.md\b", said))
+    assert named == {"README.md", "benchmarks/README.md", "docs/quality.md", "docs/photographs.md"}
+    assert all((root / name).is_file() for name in named)
+
+
+def test_the_type_of_model_is_told_of_the_models_that_measured():
+    for models, method, said in (
+        ("shipped", "learned-1", "which find face and pigment."),
+        ("shipped", "classical-1", "which find the face."),
+        ("ours", "learned-1", "Type: the cards of these models say it."),
+    ):
+        consort, decide = answers(run=RUN | {"models": models, "pigment_method": method})
+        assert said in consort["1a,b (i)"]
+        assert ("by skin tone" in decide["8"]) is (method == "learned-1" and models == "shipped")
 
 
 def test_the_page_holds_everything_it_shows_and_no_patient():

@@ -12,8 +12,10 @@ pytest.importorskip("sqlalchemy", reason="needs the extra review")
 from typer.main import get_command
 
 from masi_vision.cli.main import app
+from masi_vision.review.accounts import LEAST_PASSWORD
 from masi_vision.review.audit import COLUMNS, START, faults, hash_of
 from masi_vision.review.export import READ_COLUMNS
+from masi_vision.review.tables import Account
 from masi_vision.review.texts import RefusedError, texts
 from masi_vision.scale import MASI_REGIONS
 
@@ -113,6 +115,18 @@ def test_every_column_of_both_tables_is_explained():
     for region in MASI_REGIONS:
         names = {name.replace(f"{region}_", "REGION_") for name in names} | {region}
     assert [name for name in sorted(names) if f"`{name}`" not in PAGE] == []
+
+
+def test_the_clauses_on_signatures_name_columns_of_reads_and_where_the_signer_s_name_is():
+    section = PAGE.partition("## 21 CFR 11, clause by clause")[2].partition("\n## ")[0]
+    rows = {line.split("|")[1].split()[0]: line for line in section.splitlines() if line.startswith("| 11.")}
+    parts = [f"11.10({letter})" for letter in "abcdeg"]
+    assert list(rows) == [*parts, "11.50", "11.70", "11.100", "11.200", "11.300"]
+    named = set(re.findall(r"`([a-z0-9_]+)`", rows["11.50"] + rows["11.70"]))
+    assert named == {"locked_utc", "signed_by", "meaning", "sha256"} <= {*READ_COLUMNS}
+    told = {column.name for column in Account.__table__.columns if "name" in column.name}
+    assert told == {"name", "list_name"}  # a field for the printed name would make 11.50 say otherwise
+    assert f"{LEAST_PASSWORD} characters" in rows["11.300"]
 
 
 def test_every_option_is_explained():

@@ -143,4 +143,7 @@ def _bug_sentence() -> str:
             report.write(facts + traceback.format_exc())
     except OSError:
         return f"{words} Its report could not be written and stands here:\n{facts}{traceback.format_exc()}"
-    return f"{words} A report lies at {place}; it may name files and folders. Please send it to the authors."
+    return (
+        f"{words} A report lies at {place}; it may name files and folders. Read it, and report the bug as "
+        "SECURITY.md of the source says."
+    )

@@ -163,6 +163,8 @@ def test_a_bug_keeps_what_was_scored_and_says_where_its_report_lies(study, tmp_p
     assert done.exit_code == 70
     (report,) = tmp_path.glob("masi-bug-*.txt")
     assert str(report) in done.stderr and "Traceback" not in done.output
+    assert "Read it, and report the bug as SECURITY.md" in done.stderr
+    assert "## Reporting" in (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
     assert "RuntimeError: unforeseen" in report.read_text(encoding="utf-8")
     assert len(table(tmp_path / "out" / "scores.csv")) == 2
 

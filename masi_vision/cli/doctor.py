@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import platform
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
-from masi_vision.cli.checks import Check, told
+from masi_vision.cli.checks import Check, installation, told
 from masi_vision.cli.door import DONE, MUST_CHANGE, verb
 from masi_vision.cli.extras import EXTRAS, missing
 from masi_vision.errors import MasiError, how_to_install
 from masi_vision.report.versions import library_versions
-from masi_vision.version import __version__
 
 _ALSO = ("pydantic", "typer", "rich")
 _WRONG = "Something is wrong: do what stands at FAILED above, or else install masi_vision again."
@@ -23,7 +21,7 @@ _WRONG = "Something is wrong: do what stands at FAILED above, or else install ma
 @verb
 def doctor() -> int:
     """Say versions, models and settings, and run a self-test."""
-    typer.echo(f"masi_vision {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    typer.echo(installation())
     for name, version in library_versions(*_ALSO).items():
         typer.echo(f"  {name} {version}")
     for line in extras():

@@ -10,20 +10,24 @@ import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import pairwise, starmap
+from hashlib import sha256
+from itertools import pairwise, starmap, tee
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import cv2
 import numpy as np
 import typer
 from PIL import Image, ImageCms
 
-from masi_vision.cli.checks import Check, told
+from masi_vision.cli.checks import Check, installation, told
 from masi_vision.cli.door import DONE, MUST_CHANGE, verb
+from masi_vision.cli.qualification import qualification
+from masi_vision.errors import OutputError
 from masi_vision.phantom.demo import demo_folder
 from masi_vision.phantom.plant import Site, pigment_patches, planted
+from masi_vision.written import json_text, write_file
 
 if TYPE_CHECKING:
     from masi_vision.visit.compare import VisitChange
@@ -93,23 +97,52 @@ _DOSED = "demo-01/visit-2/front.jpg"
 
 
 @verb
-def selftest() -> int:
-    """Measure the package's phantoms by the shipped models, and compare with their expected numbers."""
-    well = told(run_selftest())
+def selftest(
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a dated record (JSON) for the site's own file.")
+    ] = None,
+) -> int:
+    """Measure the package's phantoms by the shipped models, and compare with their expected numbers.
+
+    By the shipped models and settings alone: no numbers are known of others. docs/models.md says how a site
+    qualifies cut points or models of its own.
+    """
+    if out is not None and out.exists():
+        raise OutputError(f"{out} is there already. Expected a new file. Name another with --out.")
+    typer.echo(installation())
+    measured: dict[str, Numbers] = {}
+    checks, kept = tee(run_selftest(measured))
+    well = told(checks)
+    if out is not None:
+        hashes = made_with() | {"expected": _expected_sha256()}
+        write_file(out, json_text(qualification(list(kept), measured, _TOLERANCES, hashes)))
+        typer.echo(f"Record: {out}")
     typer.echo(
         "All is as expected." if well else "Something differs: see FAILED above. Do not score with it."
     )
     return DONE if well else MUST_CHANGE
 
 
-def run_selftest() -> Iterator[Check]:
-    """All checks, one after the other."""
+def _expected_sha256() -> str:
+    """Of the file of expected numbers; "" where it is missing, which a check says."""
+    file = demo_folder() / RECORD
+    return sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+
+
+def run_selftest(measured: dict[str, Numbers] | None = None) -> Iterator[Check]:
+    """All checks, one after the other.
+
+    Parameters
+    ----------
+    measured : dict, optional
+        Filled with the numbers of each phantom that are held against the expected ones.
+    """
     yield _scale()
     yield _planted_pigment()
     try:
         record: Record = json.loads((demo_folder() / RECORD).read_text(encoding="utf-8"))
         yield from _shipped(record["made_with"])
-        yield from _phantoms(record["phantoms"])
+        yield from _phantoms(record["phantoms"], {} if measured is None else measured)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"missing or damaged ({type(error).__name__}: {error}). Expected it with the demo"
         yield "phantoms", False, f"{RECORD}, or a photo beside it, is {why}. Install masi_vision again."
@@ -184,12 +217,13 @@ def _shipped(expected: dict[str, str]) -> Iterator[Check]:
         yield f"shipped {what}", is_same, said
 
 
-def _phantoms(recorded: dict[str, Numbers]) -> Iterator[Check]:
+def _phantoms(recorded: dict[str, Numbers], measured: dict[str, Numbers]) -> Iterator[Check]:
     """Every demo visit, and one photo with more and more pigment, give the recorded numbers."""
     expected = dict(recorded)
     doses: list[float] = []
     for name, found in measured_phantoms():
         wanted = expected.pop(name, {})
+        measured[name] = {key: found[key] for key in wanted if key in found}
         if not found or not wanted or not wanted.keys() <= found.keys():
             yield name, False, f"not scored, or {RECORD} is of another version"
             continue

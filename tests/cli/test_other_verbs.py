@@ -21,7 +21,7 @@ from masi_vision.errors import ModelError
 from masi_vision.report.names import FileNames, safe_name
 from masi_vision.review.protocol import load_protocol as reading_protocol
 from masi_vision.shipped import shipped_file
-from masi_vision.source_code import code_sha256
+from masi_vision.source_code import code_sha256, version_and_code
 from masi_vision.stats.outcome_protocol import load_protocol as outcome_protocol
 
 REPOSITORY = Path(__file__).parents[2]
@@ -106,7 +106,13 @@ def test_a_settings_file_with_a_mistake_is_refused_in_a_sentence(tmp_path):
 def test_the_doctor_names_versions_models_and_settings(selftest):
     done = masi("doctor")
     assert done.exit_code == 0, done.output
-    for word in (__version__, "onnxruntime", "face_reader.onnx", load_settings().sha256, "planted pigment"):
+    for word in (
+        version_and_code(),
+        "onnxruntime",
+        "face_reader.onnx",
+        load_settings().sha256,
+        "planted pigment",
+    ):
         assert word in done.stdout
     assert "All is well." in done.stdout
 

@@ -1,7 +1,12 @@
 """The self-test that a site runs: it passes here, and it notices when something is broken."""
 
 import json
+import platform
+import re
 import shutil
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -12,11 +17,19 @@ from masi_vision.config import load_settings
 from masi_vision.phantom.demo import demo_folder
 from masi_vision.pigment import rules
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.source_code import code_sha256, version_and_code
+
+MANUAL = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def checks():
-    return list(selftest.run_selftest())
+def measured():
+    return {}
+
+
+@pytest.fixture(scope="module")
+def checks(measured):
+    return list(selftest.run_selftest(measured))
 
 
 def test_every_check_of_the_self_test_passes(checks):
@@ -31,18 +44,73 @@ def test_every_check_of_the_self_test_passes(checks):
 
 
 def test_the_verb_says_what_it_found_and_that_all_is_well(monkeypatch, checks):
-    monkeypatch.setattr(selftest, "run_selftest", lambda: iter(checks))
+    monkeypatch.setattr(selftest, "run_selftest", lambda *_: iter(checks))
     done = CliRunner().invoke(app, ["selftest"])
     assert done.exit_code == 0
     assert "All is as expected." in done.stdout
+    assert done.stdout.startswith(f"masi_vision {version_and_code()}, Python {platform.python_version()}")
     assert "more pigment scores more" in done.stdout
 
 
 def test_the_verb_fails_when_a_check_does(monkeypatch):
-    monkeypatch.setattr(selftest, "run_selftest", lambda: iter([("scale", False, "worst mMASI 23")]))
+    monkeypatch.setattr(selftest, "run_selftest", lambda *_: iter([("scale", False, "worst mMASI 23")]))
     done = CliRunner().invoke(app, ["selftest"])
     assert done.exit_code == 2
     assert "[FAILED] scale: worst mMASI 23" in done.stdout
+
+
+def qualified(monkeypatch, file, checks, numbers):
+    monkeypatch.setattr(selftest, "run_selftest", lambda into: into.update(numbers) or iter(checks))
+    done = CliRunner().invoke(app, ["selftest", "--out", str(file)])
+    return done, json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_a_site_keeps_a_dated_record_of_what_was_measured_where_by_what(
+    tmp_path, monkeypatch, checks, measured
+):
+    done, record = qualified(monkeypatch, tmp_path / "record.json", checks, measured)
+    assert done.exit_code == 0, done.output
+    assert datetime.now(UTC) - datetime.fromisoformat(record["made_utc"]) < timedelta(minutes=5)
+    assert record["passed"] is True
+    assert record["code_sha256"] == code_sha256()
+    assert record["host"] == platform.node()
+    assert record["libraries"]["python"] == platform.python_version()
+    assert {key.removesuffix("_sha256"): record[key] for key in ("settings_sha256", "models_sha256")} == (
+        selftest.made_with()
+    )
+    expected = (demo_folder() / selftest.RECORD).read_bytes()
+    assert record["expected_sha256"] == sha256(expected).hexdigest()
+    assert [(one["check"], one["passed"], one["found"]) for one in record["checks"]] == checks
+    held = {name: [*numbers] for name, numbers in json.loads(expected)["phantoms"].items()}
+    assert {name: [*numbers] for name, numbers in record["measured"].items()} == held
+    assert record["measured"]["demo-01/visit-1"]["mmasi"] > 0
+
+
+def test_the_record_of_a_self_test_that_fails_says_so_and_replaces_none(tmp_path, monkeypatch):
+    file, failed = tmp_path / "record.json", [("demo-01/visit-1", False, "1 numbers")]
+    numbers = {"demo-01/visit-1": {"mmasi": float("nan"), "masi": None}}
+    done, record = qualified(monkeypatch, file, failed, numbers)
+    assert done.exit_code == 2
+    assert record["passed"] is False
+    assert record["measured"] == {"demo-01/visit-1": {"mmasi": "nan", "masi": None}}
+    again = CliRunner().invoke(app, ["selftest", "--out", str(file)])
+    assert again.exit_code == 2
+    assert "record.json is there already. Expected a new file." in again.stderr
+    assert json.loads(file.read_text(encoding="utf-8")) == record
+
+
+def test_the_manual_has_every_key_of_the_record_and_every_tolerance(tmp_path, monkeypatch):
+    _, record = qualified(monkeypatch, tmp_path / "record.json", [], {})
+    part = MANUAL.partition("## Qualifying an installation")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if "|" in line
+    ]
+    keys = [key for cell, _ in rows for key in re.findall("`(.+?)`", cell)]
+    assert keys == [*record]
+    told = {
+        key: float(off) for off, names in rows if off[:1].isdigit() for key in re.findall("`(.+?)`", names)
+    }
+    assert told == record["tolerances"]
 
 
 def test_the_self_test_notices_a_map_by_rules_that_finds_nothing(monkeypatch):
@@ -67,7 +135,7 @@ def test_the_record_holds_scores_and_grades_of_every_region():
 
 def _of_phantoms():
     record = json.loads((demo_folder() / selftest.RECORD).read_text(encoding="utf-8"))
-    return selftest._phantoms(record["phantoms"])
+    return selftest._phantoms(record["phantoms"], {})
 
 
 @pytest.mark.parametrize(
@@ -104,7 +172,7 @@ def test_the_self_test_notices_what_is_broken(monkeypatch, place, broken, checks
 
 def recorded(monkeypatch, numbers, measured):
     monkeypatch.setattr(selftest, "measured_phantoms", lambda: iter(measured.items()))
-    return {name: (passed, found) for name, passed, found in selftest._phantoms(numbers)}
+    return {name: (passed, found) for name, passed, found in selftest._phantoms(numbers, {})}
 
 
 def doses(*fractions):

@@ -25,6 +25,7 @@ from masi_vision.report.tables import (
     refused_in,
     visit_rows,
 )
+from masi_vision.report.versions import library_versions
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.score import PhotoScore, VisitScore, provenance_of, score_photo, visit_of
 from masi_vision.written import json_items
@@ -145,7 +146,8 @@ class Outcome:
     nested : str
         Its object in scores.json.
     notes : dict
-        Its part of the lists ``refused`` and ``inputs`` of run.json.
+        Its part of the lists ``refused`` and ``inputs`` of run.json, and the ``libraries`` of the process
+        that read its photos: none where it has no photo.
     photos : dict of View to PhotoMark
     pictures : dict of {"overlays", "masks"} to tuple of str
         What was asked for, and the names of the files.
@@ -271,6 +273,7 @@ def _outcome(
         notes={
             "refused": list(refused_in(rows.nested)),
             "inputs": list(inputs_of(rows.nested)),
+            "libraries": [library_versions()] if marks else [],
         },
         status=result.status,
         reason=result.reason or "",

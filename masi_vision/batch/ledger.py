@@ -12,6 +12,7 @@ import re
 import shutil
 import sqlite3
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -397,6 +398,19 @@ class Ledger:
                 for patient, visit, status, reason, quality, seconds, again in self._base.execute(ask)
             }
         return [found[visit] for visit in visits if visit in found]
+
+    def libraries(self, visits: Sequence[Place]) -> list[tuple[dict[str, str], int]]:
+        """With which libraries the photos of these visits were read, and of how many; most of them first.
+
+        They stand in the notes, not in the key: no visit is scored again for another library.
+        """
+        found: Counter[tuple[tuple[str, str], ...]] = Counter()
+        for visit in visits:
+            ask = "SELECT notes FROM visits WHERE patient = ? AND visit = ?"
+            with self._disk():
+                (notes,) = self._base.execute(ask, visit).fetchone() or ("{}",)
+                found.update(tuple(one.items()) for one in json.loads(notes).get("libraries", []))
+        return [(dict(one), count) for one, count in found.most_common()]
 
     def settings_of(self, made: Made) -> dict[str, Any]:
         """The settings behind a slice's hash."""

@@ -69,6 +69,8 @@ class Summary:
     left : sequence of (str, str)
         Patient and visit of what is not in the study any more, and was when the last run ended. No file
         that is handed on names them: they may be of who withdrew.
+    libraries : sequence
+        With which libraries the photos were read, and of how many visits.
     """
 
     plan: Plan
@@ -78,6 +80,7 @@ class Summary:
     seconds: float
     remarks: Sequence[tuple[Place, str]]
     left: Sequence[Place] = ()
+    libraries: Sequence[tuple[Mapping[str, str], int]] = ()
 
 
 @dataclass
@@ -293,7 +296,8 @@ class BatchRun:
             write_views(folder, ledger, this.standing, self._facts(this), this.notes)
         told = ledger.told(this.standing)
         left = [place for place in plan.vanished if place not in told_gone]
-        return Summary(plan, this.state, told, this.photos, this.seconds, this.remarks, left)
+        made = ledger.libraries(this.standing)
+        return Summary(plan, this.state, told, this.photos, this.seconds, this.remarks, left, made)
 
     def _keep(self, outcome: Outcome, this: _Pass, ledger: Ledger) -> None:
         """Keep an outcome; what cannot be opened now does not replace a result that still holds."""

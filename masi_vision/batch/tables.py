@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from masi_vision.batch.ledger import Column, Ledger, Place
@@ -74,6 +74,10 @@ def _run_pieces(ledger: Ledger, visits: Sequence[Place], facts: RunFacts, notes:
     """run.json, its long lists piece by piece."""
     told = ledger.told(visits)
     reasons = Counter(one.reason for one in told if one.status == "not_scored")
+    made = ledger.libraries(visits)
+    if made:  # not those of this run, which may have scored none of them
+        sets = [{"visits": count, "libraries": one} for one, count in made]
+        facts = replace(facts, libraries=sets if len(sets) > 1 else made[0][0])
     head, foot = run_facts(facts, len(told) - reasons.total(), reasons)
     yield json_text(head)[:-3]
     for name, items in (

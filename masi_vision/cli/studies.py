@@ -33,6 +33,7 @@ from masi_vision.config import Settings
 from masi_vision.errors import OutputError, StudyError
 from masi_vision.names import place_of
 from masi_vision.report.pictures import Pictures
+from masi_vision.report.versions import library_versions
 from masi_vision.visit.folder import SHARDS, files_in
 
 _SHOWN = 10
@@ -269,9 +270,26 @@ def show_summary(summary: Summary, order: StudyOrder, before: Summary | None = N
         _say(console, "Stopped before the end: what was done is kept, and the next run goes on from here.")
     if before is not None:
         return
+    if other := _of_other_libraries(summary):
+        _say(console, other)
     if order.shard is not None:
         _say(console, f"This is part {order.shard}: the same command without --shard gathers all parts.")
     _say(console, f"Results: {shown(order.out)}")
+
+
+def _of_other_libraries(summary: Summary) -> str:
+    """Say that results stand which other libraries made: no visit is scored again for that."""
+    now = library_versions()
+    others = [(made, count) for made, count in summary.libraries if made != now]
+    if not others:
+        return ""
+    names = {name for made, _ in others for name, _ in made.items() ^ now.items()}
+    visits = sum(count for _, count in others)
+    return (
+        f"{visits} of the visits were scored with another {', '.join(sorted(names))} than this run has, and "
+        "stand: run.json tells with which (libraries). To score all with the same, name a new folder with "
+        "--out."
+    )
 
 
 def _news(

@@ -38,6 +38,7 @@ def study_page(report: StudyReport) -> str:
         p_of=p_text,
         headline=headline,
         code_of=_code_of,
+        libraries_of=_libraries_of,
     )
 
 
@@ -45,3 +46,10 @@ def _code_of(made: Mapping[str, Any]) -> str:
     """Which state of the code, where what it made tells."""
     code = made.get("code_sha256")
     return f", code {str(code)[:12]}" if code else ""
+
+
+def _libraries_of(run: Mapping[str, Any]) -> list[str]:
+    """A line for each set of libraries that read photos of the run, where it tells them."""
+    told = run.get("libraries") or []
+    sets = [told] if isinstance(told, Mapping) else [one["libraries"] for one in told]
+    return [", ".join(f"{name} {version}" for name, version in one.items()) for one in sets]

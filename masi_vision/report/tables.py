@@ -96,6 +96,8 @@ class RunFacts:
     ----------
     started_utc : str
         When the scoring began; no visit's date.
+    libraries : mapping, or sequence of mapping
+        Name to version; of a study that was scored with several sets of them, each with its number of visits.
     part : str
         Which part of a split study it is, as "1/2"; "" where it is the whole.
     """
@@ -106,7 +108,7 @@ class RunFacts:
     visits_found: int
     started_utc: str
     seconds: float
-    libraries: Mapping[str, str]
+    libraries: Mapping[str, str] | Sequence[Mapping[str, Any]]
     part: str = ""
 
 
@@ -200,7 +202,7 @@ def run_facts(
         "models_sha256": dict(facts.provenance.models_sha256),
         "settings_sha256": facts.settings.sha256,
         "settings": facts.settings.model_dump(mode="json"),
-        "libraries": dict(facts.libraries),
+        "libraries": facts.libraries,
     }
     return head, foot
 

@@ -501,6 +501,15 @@ def test_the_page_tells_which_state_of_the_code_scored():
     assert "masi_vision 9.9.9<" in study_page(StudyReport("S", RUN, SCORES))  # of a version before
 
 
+def test_the_page_tells_every_set_of_libraries_that_scored():
+    old, new = ({"python": "3.12.1", "pillow": version} for version in ("11.1", "12.0"))
+    sets = [{"visits": 3, "libraries": old}, {"visits": 1, "libraries": new}]
+    for told, lines in ((old, 1), (sets, 2)):
+        page = study_page(StudyReport("S", RUN | {"libraries": told}, SCORES))
+        assert page.count("<br>python 3.12.1, pillow ") == lines
+        assert "<br>python 3.12.1, pillow 11.1<" in page
+
+
 def test_the_page_says_which_strata_the_outcome_was_analysed_by():
     rules = load_protocol().model_dump(mode="json")
     by = "as covariate, strata by centre, sex as factors, here and in the models below; p"

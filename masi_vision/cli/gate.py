@@ -11,6 +11,7 @@ from rich.table import Table
 
 from masi_vision.cli import screen
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, STOPPED
+from masi_vision.cli.options import is_coded_set
 from masi_vision.cli.run import Book, Order, ResultFiles, Told, prepared
 from masi_vision.config import Settings
 from masi_vision.csv_table import csv_text
@@ -143,7 +144,7 @@ def _without_its_views(
     files: VisitFiles, firsts: dict[str, VisitFiles], settings: Settings
 ) -> Iterator[CheckedPhoto]:
     """A side view that the patient's first visit has and this one lacks, as a photo that is not there."""
-    if not files.photos or not has_own_folder(files):
+    if not files.photos or not _of_a_patient(files):
         return
     first = firsts.setdefault(folder_of_patient(files), files)
     for view in VIEWS[1:]:  # without a front it cannot be scored, which is said already
@@ -154,7 +155,7 @@ def _without_its_views(
 
 def _named_alone(paths: Sequence[Path], found: Sequence[VisitFiles]) -> Iterator[str]:
     """Say of visits that were named themselves, and alone of their patient, what is not checked of them."""
-    visits = [files for files in found if files.photos and has_own_folder(files)]
+    visits = [files for files in found if files.photos and _of_a_patient(files)]
     patients = Counter(folder_of_patient(files) for files in visits)
     for files in visits:
         folder = next(iter(files.photos.values())).parent
@@ -163,6 +164,11 @@ def _named_alone(paths: Sequence[Path], found: Sequence[VisitFiles]) -> Iterator
                 f"{files.visit}: nothing earlier of this patient was named, so what changed since is not "
                 "checked. Name the patient's folder."
             )
+
+
+def _of_a_patient(files: VisitFiles) -> bool:
+    """Whether others beside it are its patient's: of a coded set nobody may learn which units are."""
+    return has_own_folder(files) and not (files.photos and is_coded_set(Path(folder_of_patient(files))))
 
 
 @dataclass(frozen=True)
@@ -227,7 +233,7 @@ def _checked(
         return replace(checked, sha256=why.photo_sha256, problem=why, thumbnail=there_is), None
     place = place_of(files.patient, files.visit, view)
     findings = wanted(check_photo(seen, view, settings, place), view, tuple(files.photos))
-    if has_own_folder(files):
+    if _of_a_patient(files):
         taken, whose = capture_of(seen, files.visit), (folder_of_patient(files), view)
         fails, scored = worst(findings) == "fail", refusal(findings) is None
         known = before.get(whose, Before())

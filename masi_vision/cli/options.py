@@ -37,7 +37,8 @@ ModelsChoice = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results in the folder.")]
 
 
-def _is_coded_set(folder: Path) -> bool:
+def is_coded_set(folder: Path) -> bool:
+    """Whether a folder is one of `masi blind`."""
     return (folder / "set.json").is_file() and (folder / "orders").is_dir()
 
 
@@ -48,7 +49,7 @@ def refuse_coded_set(out: Path) -> None:
     ------
     OutputError
     """
-    if within := [one for one in (out.resolve(), *out.resolve().parents) if _is_coded_set(one)]:
+    if within := [one for one in (out.resolve(), *out.resolve().parents) if is_coded_set(one)]:
         raise OutputError(
             f"{out} lies in the coded set {within[0]}, which readers get. Expected another folder. Name one."
         )

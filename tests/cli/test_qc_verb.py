@@ -300,6 +300,21 @@ def test_a_visit_named_alone_is_not_held_against_any_and_says_so(study, tmp_path
     assert "yaw_change_deg" in (tmp_path / "c" / "quality.csv").read_text(encoding="utf-8")
 
 
+def test_units_of_a_coded_set_are_not_held_against_each_other(demo_visits, tmp_path):
+    """It would tell which are of one patient, and which are hidden repeats."""
+    for unit, visit in zip(("4TX4NM9", "569ZM7C", "6RDWYD5"), demo_visits, strict=True):
+        shutil.copytree(visit, tmp_path / "set" / unit)
+    (tmp_path / "set" / "6RDWYD5" / "left.jpg").unlink()
+    (tmp_path / "set" / "orders").mkdir()
+    (tmp_path / "set" / "set.json").write_text("{}")
+    for paths in ([tmp_path / "set"], [tmp_path / "set" / "4TX4NM9"]):
+        done = masi("qc", *paths, "--out", tmp_path / "out", "--overwrite")
+        columns = {row["check"] for row in table(tmp_path / "out" / "quality.csv")[1]}
+        assert not columns & {"visits_likeness", "view_missing", "yaw_change_deg", "own_file"}
+        assert "views_likeness" in columns
+        assert "named" not in done.stdout
+
+
 def test_a_first_visit_that_fails_is_no_measure_for_later_ones(study, demo_visits, tmp_path):
     for number, photo in enumerate(("left.jpg", "front.jpg", "front.jpg"), start=1):
         (tmp_path / "P1" / f"V{number}").mkdir(parents=True)

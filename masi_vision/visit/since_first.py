@@ -26,6 +26,8 @@ _NAMES = {
     "colour_space": "The colour space",
     "bits": "The bits of a value",
 }
+_SESSION_H = 8
+"""Hours that a visit lasts at most. Chosen here: by a clock of another time zone it may pass midnight."""
 _GOOD = "the patient's first good photo"
 _SAME_SETTINGS = "Expected the same camera at the same settings. Note them down, and set them by hand."
 
@@ -169,7 +171,8 @@ def check_day(others: Iterable[tuple[View, CaptureFacts]], one: CaptureFacts) ->
         f"By the camera's clock this was taken on another day than the {view} view. Expected all views of a "
         "visit on one day. See whether one of them is of another visit, and copy it from the camera again."
     )
-    return _remark("views_day", words if at.date() != other_at.date() else "")
+    hours = abs((at - other_at).total_seconds()) / 3600
+    return _remark("views_day", words if at.date() != other_at.date() and hours > _SESSION_H else "")
 
 
 def _order(one: CaptureFacts, other: CaptureFacts) -> float | None:

@@ -566,6 +566,17 @@ def test_views_of_another_day_are_told_and_without_a_clock_nothing_is(seen):
     assert "2026" not in said
 
 
+def test_a_visit_that_passes_midnight_by_a_clock_of_another_zone_is_of_one_day(seen):
+    at = [
+        with_capture(seen[0], taken_at=when).photo.capture
+        for when in ("2026:05:01 23:59:50", "2026:05:02 00:00:10", "2026:05:02 10:00:00")
+    ]
+    assert [found and found.result for found in (check_day([("front", at[0])], one) for one in at[1:])] == [
+        "pass",
+        "warn",
+    ]
+
+
 def test_facts_that_the_camera_did_not_write_are_no_change(seen):
     first, later = with_capture(seen[0]), with_capture(seen[0], **CAMERA)
     later = SeenPhoto(replace(later.photo, sha256="2" * 64), later.face, later.codes)

@@ -123,7 +123,10 @@ def _taken_before(earlier: Sequence[Capture], later: Capture) -> Iterator[Findin
             "By the camera's clock this was taken in the very second of that of {visit}: it may be that "
             "photo, saved again. Expected another. Copy it from the camera again."
         )
-        others = (one for one, order in known if order == 0 and one.sha256 != later.sha256)
+        timed = not str(later.facts.taken_at).endswith(
+            "00:00:00"
+        )  # else a day alone, as after de-identification
+        others = (one for one, order in known if timed and order == 0 and one.sha256 != later.sha256)
         yield _told_of("own_moment", words, others)
     words = "This is the very file of {visit}. Expected another. Copy it from the camera again."
     yield _told_of("own_file", words, (one for one in earlier if one.sha256 == later.sha256))

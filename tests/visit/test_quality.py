@@ -551,6 +551,12 @@ def test_the_clock_and_the_file_are_held_against_every_earlier_visit(seen):
     assert told["b"]["own_file"].startswith("This is the very file of week 4.")
 
 
+def test_a_date_that_replaced_the_true_one_everywhere_is_nobodys_moment(seen):
+    first, later = (taken_at(seen[0], "1900:01:01 00:00:00", *who) for who in (("V1", "a"), ("V2", "b")))
+    found = {one.check: one.result for one in changed_since([first], None, later, LIMITS)}
+    assert found["own_moment"] == found["order"] == "pass"
+
+
 def test_views_of_another_day_are_told_and_without_a_clock_nothing_is(seen):
     no_clock = "0000:00:00 00:00:00"
     front = ("front", with_capture(seen[0], taken_at=no_clock).photo.capture)

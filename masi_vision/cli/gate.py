@@ -114,7 +114,7 @@ def check_visits(order: Order, progress: Told = lambda done, found: None) -> Gat
     ]
     book = GateBook(order, models, len(found))
     before: dict[tuple[str, View], Before] = {}
-    firsts: dict[str, VisitFiles] = {}
+    had: dict[tuple[str, View], str] = {}
     with prepared(order, CHECKED), book.kept():
         (order.out / SHEETS).mkdir(exist_ok=True)
         for done, files in enumerate(found):
@@ -127,7 +127,7 @@ def check_visits(order: Order, progress: Told = lambda done, found: None) -> Gat
                 book.photos.append(nothing)
             for one in _checked_visit(files, before, order.settings, models):
                 book.photos.append(one)
-            book.photos += _without_its_views(files, firsts, order.settings)
+            book.photos += _without_its_views(files, had, order.settings)
         book.remarks += copies((one.name, one.sha256) for one in book.there)
         book.remarks += _named_alone(order.paths, found)
     return book
@@ -141,15 +141,17 @@ def _lacking(files: VisitFiles, settings: Settings) -> NotScorable | None:
 
 
 def _without_its_views(
-    files: VisitFiles, firsts: dict[str, VisitFiles], settings: Settings
+    files: VisitFiles, had: dict[tuple[str, View], str], settings: Settings
 ) -> Iterator[CheckedPhoto]:
-    """A side view that the patient's first visit has and this one lacks, as a photo that is not there."""
+    """A side view that a visit before has and this one lacks, as a photo that is not there."""
     if not files.photos or not _of_a_patient(files):
         return
-    first = firsts.setdefault(folder_of_patient(files), files)
     for view in VIEWS[1:]:  # without a front it cannot be scored, which is said already
-        if view in first.photos and view not in files.photos and files.problem is None:
-            lacks = no_such_view(view, first.visit, getattr(settings.views, view)[0], files.may_be_it)
+        whose = (folder_of_patient(files), view)
+        if view in files.photos:
+            had.setdefault(whose, files.visit)
+        elif whose in had and files.problem is None:
+            lacks = no_such_view(view, had[whose], getattr(settings.views, view)[0], files.may_be_it)
             yield CheckedPhoto(files.patient, files.visit, view, "", None, (lacks,))
 
 

@@ -138,12 +138,12 @@ def _told_of(check: str, words: str, visits: Iterable[Capture]) -> Finding:
     return _remark(check, "" if visit is None else words.format(visit=visit.visit))
 
 
-def no_such_view(view: View, first: str, word: str, beside: str = "") -> Finding:
-    """Say that a visit lacks a view that the patient's first visit has.
+def no_such_view(view: View, before: str, word: str, beside: str = "") -> Finding:
+    """Say that a visit lacks a view that one before has.
 
     Parameters
     ----------
-    first : str
+    before : str
         Name of that visit.
     word : str
         What the view is called in a file's name.
@@ -152,7 +152,7 @@ def no_such_view(view: View, first: str, word: str, beside: str = "") -> Finding
     """
     return _remark(
         "view_missing",
-        f"{first} has a {view} view, this visit has none. Expected the same views at every visit. "
+        f"{before} has a {view} view, this visit has none. Expected the same views at every visit. "
         f"Take it, or name it {word}.jpg.{beside}",
     )
 

@@ -64,6 +64,7 @@ def test_later_visits_are_held_against_the_first(checked):
     _, rows = table(checked[1] / "quality.csv")
     against = {(row["visit"], row["view"]) for row in rows if row["check"] == "yaw_change_deg"}
     assert against == {("V2", "front"), ("V2", "right")}
+    assert "visits_likeness" not in {row["check"] for row in rows}  # V2's front fails
 
 
 def test_a_cheek_with_a_view_of_its_own_is_not_judged_in_front(checked):
@@ -126,16 +127,17 @@ def test_a_whole_visit_of_another_patient_is_warned_of(demo_visits, tmp_path):
     assert "views_likeness" not in {row["check"] for row in rows if row["result"] != "pass"}
 
 
-def test_a_side_view_that_the_first_visit_has_is_missed(demo_visits, tmp_path):
+def test_a_side_view_that_a_visit_before_has_is_missed(demo_visits, tmp_path):
+    """V0, the screening, had the front alone."""
     patient = tmp_path / "study" / "P1"
-    for name, front_alone in (("V1", False), ("V2", False), ("V3", True)):
+    for name, front_alone in (("V0", True), ("V1", False), ("V2", False), ("V3", True)):
         (patient / name).mkdir(parents=True)
         for view in ("front",) if front_alone else ("front", "left"):
             shutil.copy(demo_visits[0] / f"{view}.jpg", patient / name)
     (patient / "V2" / "left.jpg").rename(patient / "V2" / "IMG_2.jpg")
     done = masi("qc", tmp_path / "study", "--out", tmp_path / "out")
     assert done.exit_code == 0
-    assert "0 of 4 photos fail." in done.stdout
+    assert "0 of 5 photos fail." in done.stdout
     assert "lack" not in done.stdout
     _, rows = table(tmp_path / "out" / "quality.csv")
     told = {row["visit"]: row for row in rows if row["check"] == "view_missing"}
@@ -149,7 +151,7 @@ def test_a_side_view_that_the_first_visit_has_is_missed(demo_visits, tmp_path):
     )
     assert told["V2"]["message"] == f"{told['V3']['message']} IMG_2.jpg may be it."
     run = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
-    assert run["counts"]["photos"] == len(run["inputs"]) == 4
+    assert run["counts"]["photos"] == len(run["inputs"]) == 5
 
 
 def test_a_side_view_that_the_first_visit_has_not_is_no_loss(checked, demo_visits, tmp_path):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from math import log2
 from typing import TypeVar
 
@@ -184,6 +185,7 @@ def _order(one: CaptureFacts, other: CaptureFacts) -> float | None:
     return None if at is None or other_at is None else (at - other_at).total_seconds()
 
 
+@lru_cache(maxsize=4096)  # each photo is held against all before
 def _moment(text: str | None) -> datetime | None:
     """A time as a camera writes it; None where its clock was not set, or nothing can be made of it."""
     digits = re.match(r"(\d{4})\D(\d{2})\D(\d{2})\D+(\d{2})\D(\d{2})\D(\d{2})", text or "")

@@ -32,6 +32,7 @@ from masi_vision.report.tables import RUN_JSON, run_record
 from masi_vision.visit.folder import VisitFiles, find_visits, folder_of_patient, has_own_folder
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.quality import (
+    PERSON,
     RESULTS,
     check_likeness,
     check_person,
@@ -54,6 +55,8 @@ from masi_vision.visit.views import SkinDetail
 from masi_vision.written import json_text, write_file
 
 QUALITY_CSV, SHEETS = "quality.csv", "contact"
+_SEVERAL = 3
+"""Fewer fronts tell nothing of a folder."""
 CHECKED = ResultFiles((QUALITY_CSV, RUN_JSON), {SHEETS: ("contact_*.jpg",)})
 
 
@@ -130,6 +133,7 @@ def check_visits(order: Order, progress: Told = lambda done, found: None) -> Gat
             book.photos += _without_its_views(files, had, order.settings)
         book.remarks += copies((one.name, one.sha256) for one in book.there)
         book.remarks += _named_alone(order.paths, found)
+        book.remarks += _may_be_patients(book.photos)
     return book
 
 
@@ -166,6 +170,19 @@ def _named_alone(paths: Sequence[Path], found: Sequence[VisitFiles]) -> Iterator
                 f"{files.visit}: nothing earlier of this patient was named, so what changed since is not "
                 "checked. Name the patient's folder."
             )
+
+
+def _may_be_patients(photos: Sequence[CheckedPhoto]) -> Iterator[str]:
+    """Say where visits of a folder that names no patient look like a study of one visit each."""
+    fronts = [one for one in photos if not one.patient and one.view == "front"]
+    held = [one for one in fronts if any(found.check == PERSON for found in one.findings)]
+    unlike = sum(f.check == PERSON and f.result != "pass" for one in held for f in one.findings)
+    if len(held) >= _SEVERAL and unlike > len(held) / 2:
+        yield (
+            f"Of {len(held)} fronts {unlike} are unlike the first, {fronts[0].visit}: these may be patients "
+            "of one visit each, and not the visits of one. Then nothing said of changes holds: name each of "
+            "them STUDY/PATIENT/VISIT."
+        )
 
 
 def _of_a_patient(files: VisitFiles) -> bool:

@@ -57,6 +57,8 @@ _REFUSED_SUFFIXES = frozenset((".gif", ".avif", ".jp2", ".jxl", ".psd", ".dcm", 
 """Of pictures that are not read: a visit says so, rather than that it holds no photo."""
 _NOT_SHOWN = (".", "@eaDir", "__MACOSX")
 """How names begin of what systems lay beside photos: a share's thumbnails, what a Mac puts into a ZIP."""
+_BESIDE_A_PHOTO = frozenset((".xmp", ".aae", ".json", ".thm", ".xml", ".csv"))
+"""What programs and cameras write beside a photo, under its name."""
 _NO_ENDING = "its name ends as no photo's does. If it is one, end it as the camera did, such as .jpg."
 _DEPTH_OF_A_VISIT = 2  # STUDY/PATIENT/VISIT: an empty folder from there on is a visit without its photos
 RESULTS_MARK = "run.json"
@@ -381,7 +383,7 @@ def _called_as(views: Collection[View], files: Iterable[Path], words: ViewSettin
     """Files that are no photo by the end of their name, and whose name tells one of these views."""
     if not views:
         return ()
-    told = {file: views_told(file.name, words) for file in files}
+    told = {f: views_told(f.name, words) for f in files if f.suffix.lower() not in _BESIDE_A_PHOTO}
     return tuple(printable_name(file) for file, of in told.items() if not set(views).isdisjoint(of))
 
 

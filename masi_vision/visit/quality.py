@@ -37,6 +37,8 @@ from masi_vision.visit.views import SkinDetail, alike, likeness_of
 Result = Literal["pass", "warn", "accepted", "fail"]
 RESULTS: tuple[Result, ...] = ("pass", "warn", "accepted", "fail")
 """From good to bad; ``accepted`` is a fail that was overridden by name."""
+PERSON = "visits_likeness"
+"""The check of whether a front is that of the patient's first visit."""
 
 REASONS: Mapping[str, ReasonCode] = {
     "face_width_px": "too_small",
@@ -198,7 +200,7 @@ def check_person(
         f"Laid over the front of {visit}, the skin is alike by {floored(found):.3f}. Expected {{limit}}: it "
         "may be another person. See whether this whole visit is the patient's."
     )
-    return Checks(limits, place)("visits_likeness", None, found, says)
+    return Checks(limits, place)(PERSON, None, found, says)
 
 
 def refusal(findings: Collection[Finding]) -> NotScorable | None:

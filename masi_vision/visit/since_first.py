@@ -116,8 +116,8 @@ def _taken_before(earlier: Sequence[Capture], later: Capture) -> Iterator[Findin
     known = [(one, order) for one in earlier if (order := _order(later.facts, one.facts)) is not None]
     if known:
         words = (
-            "By the camera's clock this was taken before {visit}. Expected after it. "
-            "Set the clock, or see whether the visits are mixed up."
+            "By the camera's clock this was taken before {visit}. Expected after it, as the visits' names "
+            "sort. Set the clock, see whether the visits are mixed up, or number their names."
         )
         yield _told_of("order", words, (one for one, order in known if order < 0))
         words = (

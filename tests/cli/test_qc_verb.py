@@ -105,6 +105,17 @@ def test_views_that_cannot_be_held_against_each_other_have_no_row_of_it(demo_vis
     assert "views_likeness" not in {row["check"] for row in rows}
 
 
+@pytest.mark.parametrize(("whose", "told"), [((0, 2, 2, 2), True), ((0, 0, 0, 2), False)])
+def test_a_study_of_one_visit_each_is_taken_for_no_patient_in_silence(demo_visits, tmp_path, whose, told):
+    for number, place in enumerate(whose):
+        (tmp_path / "study" / f"P{number}").mkdir(parents=True)
+        shutil.copy(demo_visits[place] / "front.jpg", tmp_path / "study" / f"P{number}")
+    done = masi("qc", tmp_path / "study", "--out", tmp_path / "out")
+    remark = "Of 3 fronts 3 are unlike the first, P0: these may be patients of one visit each"
+    assert (remark in " ".join(done.output.split())) == told
+    assert ("these may be patients" in done.output) == told
+
+
 def test_a_whole_visit_of_another_patient_is_warned_of(demo_visits, tmp_path):
     """Its views are alike, and its camera the same: only the first good front tells."""
     blurred = tmp_path / "study" / "P1" / "V0"

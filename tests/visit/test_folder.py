@@ -187,6 +187,13 @@ def test_a_look_at_a_study_asks_each_file_once_and_reads_the_words_once(tmp_path
     assert sorted(asked) == ["a", "b", "front", "left", "odd"]
 
 
+def test_what_programs_write_beside_a_photo_is_no_view(tmp_path):
+    for name in ("front.jpg", "left.xmp", "right.aae", "left.JSON"):
+        (tmp_path / name).touch()
+    (visit,) = find_visits([tmp_path], WORDS)
+    assert visit.remarks == visit.passed_over == ()
+
+
 def test_hidden_files_results_and_other_files_are_passed_over(tmp_path):
     photos(tmp_path / "V1", "front.jpg", "._front.jpg", "notes.txt", "front.xmp")
     photos(tmp_path / ".cache", "front.jpg")

@@ -47,6 +47,11 @@ def test_a_daemon_that_closed_stderr_leaves_no_number_for_the_next_file_to_get()
     assert masi(python=("-c", code), redirect="2>&-").stdout.split() == ["False", "True", "True"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="closed by a POSIX shell")
+def test_closed_streams_of_a_daemon_are_no_bug():
+    assert masi("config", "show", redirect=">&- 2>&-").returncode == door.DONE
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full, of Linux")
 @pytest.mark.parametrize("words", [("config", "show"), ("--version",)])
 def test_output_to_a_full_disk_is_no_bug(words):

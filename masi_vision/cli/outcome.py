@@ -227,7 +227,7 @@ def _say_missing(
         typer.echo(f"Not in the primary analysis, without {rules.baseline} or {rules.primary}: {told}.")
     for visit in (rules.baseline, rules.primary):
         if ungraded := Counter(one.arm for one in courses if visit in one.without_value):
-            typer.echo(f"{visit.capitalize()} {WITHOUT_VALUE}: {_by_arm(ungraded)}.")
+            typer.echo(f"Patients with {visit} {WITHOUT_VALUE}: {_by_arm(ungraded)}.")
     named = {rules.baseline, rules.primary, *(rules.visits or ())}
     patients = Counter(visit for one in courses for visit in one.values if visit not in named)
     if patients:

@@ -13,6 +13,7 @@ from masi_vision.errors import StatsError
 from masi_vision.names import natural_key
 from masi_vision.reads_table import (
     AMOUNT,
+    is_locked,
     is_not_counted,
     refuse_mixed,
     refuse_other_stages,
@@ -341,14 +342,13 @@ def courses_of(
 
 
 def _units(rows: Rows) -> set[_Unit]:
-    """Every unit that the table has, with a value or without."""
+    """Every unit that the table has, with a value or without, but for what waits for a reader."""
     visits = [name for name in ("visit", "baseline", "follow_up") if rows and name in rows[0]]
-    return {
-        (row["patient"], row[name])
-        for row in with_patients(rows)
-        for name in visits
-        if not row.get("repeat_of")
-    }
+    read, awaited = set[_Unit](), set[_Unit]()
+    for row in with_patients(rows):
+        if not row.get("repeat_of"):
+            (read if is_locked(row) else awaited).update((row["patient"], row[name]) for name in visits)
+    return read - awaited
 
 
 def _by_patient(of_units: Mapping[_Unit, _Of]) -> dict[str, dict[str, _Of]]:

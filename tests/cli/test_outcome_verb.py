@@ -215,7 +215,7 @@ def test_a_visit_without_a_score_is_compared_with_none_whatever_made_it(study, t
     for number, words in enumerate((["outcome", scores], with_scores)):
         done = masi(*words, "--out", tmp_path / str(number))
         assert done.exit_code == 0, done.output
-        ungraded = "Visit-1 in the table, and nobody could grade it: 1 of "
+        ungraded = "Patients with visit-1 in the table, and nobody could grade it: 1 of "
         assert (ungraded in done.output) == (words[0] == "outcome")
     write_rows(scores, [made[0] | {"mmasi": "7.0"}, *made[1:]])
     done = masi("outcome", scores, "--out", tmp_path / "mixed")

@@ -114,6 +114,15 @@ def test_a_visit_that_nobody_could_grade_is_told_from_one_that_is_not_there():
     }
 
 
+def test_a_visit_that_waits_for_its_reader_is_not_told_as_one_that_nobody_could_grade():
+    blank = {f"{region}_{grade}": "" for region in MASI_REGIONS for grade in ("area", "darkness")}
+    read = {"reader": "anna", "stage": "blind", "latest": "1", "locked_utc": "2026-05-01"} | blank
+    rows = [{"patient": "P1", "visit": "v1"} | read, {"patient": "P1", "visit": "v2"} | read]
+    for locked, told in (("2026-05-01", {"v1", "v2"}), ("", {"v1"})):
+        rows[1]["locked_utc"] = locked
+        assert courses_of(rows, ARMS, "mmasi", "reads.csv")[0].without_value == told
+
+
 def test_a_visit_without_a_number_is_left_out_and_not_put_in_as_nan():
     with pytest.raises(StatsError, match=r"P1 has nan at visit-2\. Expected a number\. Leave a visit out"):
         Course("P1", "A", {"visit-1": 3.0, "visit-2": float("nan")})

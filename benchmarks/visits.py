@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from page import parser_of, write_results
 
-from masi_vision.config import Settings
+from masi_vision.config import Settings, load_settings
 from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import SUBUNIT_OF_REGION, FaceAtlas, Floats
 from masi_vision.pigment.map import undecided
@@ -27,9 +27,12 @@ from masi_vision.training.phantom_photos import Picture
 from masi_vision.training.pigment_export import Sittings, judged
 from masi_vision.visit.laid_over import Comparison, face_in_frame, laid_over
 from masi_vision.visit.models import Models, shipped_models
+from masi_vision.visit.views import SkinDetail, alike
 
 PAGE = Path(__file__).parent.parent / "docs" / "comparing.md"
 LEAST_CHANGE_OD = 5e-4
+STRANGERS = 10
+"""Other people beside whom each is held."""
 Changes = tuple[float, float, float, float, float]
 
 
@@ -51,6 +54,8 @@ class Pair:
         Changes in OD of each region that both photographs grade.
     person : (measured, low, high, difference of the measures, planted) or None
         The same of the amount: of the four regions, weighted as in MASI; None where one lacks.
+    detail : SkinDetail, 2
+        By which one person is told from another.
     """
 
     state: str
@@ -61,6 +66,7 @@ class Pair:
     plainly: float
     regions: Mapping[str, Changes]
     person: Changes | None
+    detail: tuple[SkinDetail, SkinDetail]
 
 
 def judge(pictures: list[Picture], models: Models, settings: Settings) -> Iterator[Pair]:
@@ -87,6 +93,7 @@ def _pair(before: Picture, after: Picture, models: Models, settings: Settings) -
         float(np.average(change.plain[change.skin] != 0, weights=skin_area(atlas)[change.skin])),
         regions,
         _person(regions, models),
+        (SkinDetail.of(before.measures), SkinDetail.of(after.measures)),
     )
 
 
@@ -185,6 +192,29 @@ def table(judged_pairs: list[Pair]) -> str:
     return "\n".join(lines)
 
 
+def likeness_table(pairs: list[Pair], limit: float) -> str:
+    """How often `visits_likeness` of `masi qc` warns: of one person, of whom each is held against others."""
+    firsts = [pair.detail[0] for pair in pairs if pair.state == "clear"]
+    others = [
+        alike(one, firsts[(place + step) % len(firsts)])
+        for place, one in enumerate(firsts)
+        for step in range(1, STRANGERS + 1)
+    ]
+    found = {"one person": [alike(*pair.detail) for pair in pairs], "two people": others}
+    lines = [
+        "| two photographs of | pairs | too little skin in common | likeness: least, median, greatest "
+        f"| below {limit} |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, several in found.items():
+        told = np.array([one for one in several if one is not None])
+        ends = ", ".join(f"{one:.2f}" for one in np.quantile(told, (0, 0.5, 1)))
+        lines.append(
+            f"| {name} | {len(several)} | {len(several) - len(told)} | {ends} | {(told < limit).sum()} |"
+        )
+    return "\n".join(lines)
+
+
 def _beside_truth(changes: np.ndarray) -> tuple[list[str], list[str]]:
     """Mean absolute error and r of both routes."""
     both = (changes[0], changes[3])
@@ -204,7 +234,9 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     sittings = Sittings(arguments.faces, arguments.cache, "test", "held out", arguments.people)
-    results = table(judged(sittings, shipped_models, judge))
+    pairs = judged(sittings, shipped_models, judge)
+    limit = load_settings().quality.visits_likeness.warn or 0.0
+    results = f"{table(pairs)}\n\n{likeness_table(pairs, limit)}"
     print(results)
     if arguments.write:
         write_results(PAGE, results)

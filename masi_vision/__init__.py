@@ -69,6 +69,10 @@ if not TYPE_CHECKING:
         for module, names in _MODULES.items():
             if name in names:
                 return getattr(import_module(f"masi_vision.{module}"), name)
+        if below := [module for module in _MODULES if module.partition(".")[0] == name]:
+            for module in below:
+                import_module(f"masi_vision.{module}")
+            return import_module(f"masi_vision.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__():

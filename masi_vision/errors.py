@@ -68,6 +68,8 @@ def broken_library(error: BaseException) -> str:
     if name == "masi_vision":
         return ""
     why, _, _ = str(error).strip().partition("\n")
+    if "failed to map segment" in why or "annot allocate memory" in why:
+        return f"Too little memory to load the library {name} ({why}). Expected 1 GB for each process."
     return (
         f"The library {name} cannot be loaded ({why}). Expected all that masi_vision needs, whole, of this "
         "machine's kind. Install masi_vision into a new virtual environment."

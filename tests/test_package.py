@@ -41,6 +41,11 @@ def test_the_public_names_are_sorted_and_importable():
         assert getattr(masi_vision, name) is not None
 
 
+def test_a_module_is_reached_by_the_package_as_its_name_says(fresh_python):
+    code = "import masi_vision; print(masi_vision.config.load_settings, masi_vision.visit.score.score_visit)"
+    assert "load_settings" in fresh_python(code)
+
+
 def test_star_import_brings_exactly_the_public_names():
     names: dict[str, object] = {}
     exec("from masi_vision import *", names)

@@ -196,7 +196,8 @@ def main() -> None:
                 traceback.print_exc()
                 sentence = (
                     f"A bug in masi_vision, or too little memory ({type(error).__name__}). Expected a score. "
-                    "Please send what stands on the screen to the authors."
+                    "Give each process 1 GB, or name fewer --workers; if it comes again, report what stands "
+                    "on the screen as SECURITY.md says."
                 )
                 outcome = refused(job, "crashed", sentence, setup.settings, models, fate="again")
             say(outcome=outcome.to_json())

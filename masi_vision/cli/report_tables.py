@@ -100,7 +100,7 @@ def study_of(sources: Sources, left: LeftOut, title: str) -> StudyReport:
         left_out=(left.met, len(left.withdrawn)),
         not_counted=left.met_not_counted,
         regions=regions,
-        history=_history_of(sources.results, dropped, left.patients),
+        history=_history_of(sources.results, scores),
     )
 
 
@@ -134,13 +134,13 @@ def _regions_of(results: Path, scores: Rows) -> list[Row]:
     return [row for row in of_masi(rows, file.name) if _unit_of(row) in once]
 
 
-def _history_of(results: Path, dropped: Rows, left_out: Collection[str]) -> list[Row]:
-    """What masi batch scored again, but of whom the page leaves out; nothing where it never did."""
+def _history_of(results: Path, scores: Rows) -> list[Row]:
+    """What masi batch scored again of the visits of the page; nothing where it never did."""
     if not (file := results / HISTORY).is_file():
         return []
-    rows, units = rows_of(file), {_unit_of(row) for row in dropped}
+    rows, units = rows_of(file), {_unit_of(row) for row in scores}
     need_columns(rows, ("patient", "visit", "why"), str(file))
-    return [row for row in rows if row["patient"] not in left_out and _unit_of(row) not in units]
+    return [row for row in rows if _unit_of(row) in units]
 
 
 def _unit_of(row: Mapping[str, str]) -> tuple[str, str]:

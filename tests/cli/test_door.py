@@ -38,6 +38,12 @@ def test_a_module_of_our_own_that_is_missing_is_no_broken_library():
     assert broken_library(missing.value) == ""
 
 
+def test_a_library_that_memory_does_not_hold_is_not_called_broken():
+    words = broken_library(ImportError("libavcodec.so: failed to map segment from shared object", name="cv2"))
+    assert words.startswith("Too little memory to load the library cv2 (libavcodec")
+    assert "Install" not in words
+
+
 @pytest.mark.skipif(os.name != "posix", reason="closed by a POSIX shell")
 def test_a_daemon_that_closed_stderr_leaves_no_number_for_the_next_file_to_get():
     code = (

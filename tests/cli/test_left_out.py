@@ -53,7 +53,8 @@ def analysed(trial, out, *words):
 def test_the_page_tells_what_was_scored_again_but_of_who_is_left_out(trial, tmp_path):
     results = shutil.copytree(trial / "results", tmp_path / "results")
     why = "settings changed: scale.noise_floor"
-    again = [{"patient": name, "visit": "visit-1", "why": why} for name in (LEFT, "P001", "P002")]
+    gone = "no-longer-here"
+    again = [{"patient": name, "visit": "visit-1", "why": why} for name in (LEFT, "P001", "P002", gone)]
     write_rows(results / "history.csv", again)
     for words, told in (([], 3), (["--without", trial / "withdrawn.csv"], 2)):
         assert masi("report", results, *words, "--out", tmp_path / str(told)).exit_code == 0

@@ -278,7 +278,7 @@ def show_summary(summary: Summary, order: StudyOrder, before: Summary | None = N
 
 
 def _of_other_libraries(summary: Summary) -> str:
-    """Say that results stand which other libraries made: no visit is scored again for that."""
+    """Say that results stand which other libraries made, before or on a cluster: none is scored again."""
     now = library_versions()
     others = [(made, count) for made, count in summary.libraries if made != now]
     if not others:
@@ -286,9 +286,9 @@ def _of_other_libraries(summary: Summary) -> str:
     names = {name for made, _ in others for name, _ in made.items() ^ now.items()}
     visits = sum(count for _, count in others)
     return (
-        f"{visits} of the visits were scored with another {', '.join(sorted(names))} than this run has, and "
-        "stand: run.json tells with which (libraries). To score all with the same, name a new folder with "
-        "--out."
+        f"{visits} of the visits were scored with another {', '.join(sorted(names))} than this machine has "
+        "now, and stand: run.json tells with which (libraries). To score all with the same, name a new "
+        "folder with --out; of a cluster, give its workers the same first."
     )
 
 

@@ -37,13 +37,16 @@ def libraries(out):
 
 
 def test_after_an_upgrade_the_run_names_the_libraries_that_made_the_scores(study, out, perform, upgraded):
-    assert "than this run has" not in masi("batch", study, "--out", out).output
+    assert "than this machine has" not in masi("batch", study, "--out", out).output
     upgraded()
     (study / "P03" / "visit-1").mkdir(parents=True)  # without a photo nothing was read
     assert perform(study, out)[1] == {}
     assert libraries(out) == NOW
     said = " ".join(masi("batch", study, "--out", out).output.split())
-    assert f"4 of the visits were scored with another {OPENCV} than this run has, and stand: run.json" in said
+    assert (
+        f"4 of the visits were scored with another {OPENCV} than this machine has now, and stand: run.json"
+        in said
+    )
     assert libraries(out) == NOW
 
 

@@ -20,3 +20,9 @@ def test_decoders_of_photos_are_told_where_they_are_installed(monkeypatch):
 def test_the_decoder_of_heic_has_its_own_version():
     pytest.importorskip("pi_heif")
     assert versions.library_versions()["pi-heif"] == version("pi-heif")
+
+
+def test_a_process_tells_the_libraries_that_it_began_with(monkeypatch):
+    before = versions.library_versions()
+    monkeypatch.setattr(versions, "version", lambda name: "99.0")
+    assert versions.library_versions() == before

@@ -99,6 +99,14 @@ def test_the_record_of_a_self_test_that_fails_says_so_and_replaces_none(tmp_path
     assert json.loads(file.read_text(encoding="utf-8")) == record
 
 
+def test_what_was_found_is_said_though_the_record_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(selftest, "run_selftest", lambda *_: iter([("scale", False, "worst mMASI 23")]))
+    done = CliRunner().invoke(app, ["selftest", "--out", str(tmp_path / "file" / "record.json")])
+    assert done.exit_code == 2
+    assert "Do not score with it." in done.stdout
+
+
 def test_the_manual_has_every_key_of_the_record_and_every_tolerance(tmp_path, monkeypatch):
     _, record = qualified(monkeypatch, tmp_path / "record.json", [], {})
     part = MANUAL.partition("## Qualifying an installation")[2].partition("\n## ")[0]

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from masi_vision.batch.address import at_hand
 from masi_vision.batch.job import sha256_of
 from masi_vision.batch.study import StudyVisit
-from masi_vision.blinding.key import CodedUnit, Key, LeftOut
+from masi_vision.blinding.key import CodedUnit, Key, PhotoLeftOut
 from masi_vision.blinding.order import draw_codes, reading_order, repeats_wanted
 from masi_vision.blinding.photo import CodedPhoto, coded_photo
 from masi_vision.csv_table import csv_text, read_csv
@@ -144,7 +144,7 @@ def _written(
     rng = np.random.default_rng(seed)
     usable = [one for one in visits if one.problem is None and one.photos]
     left_out = [
-        LeftOut(one.patient, one.visit, "", str(one.problem or "no photo"))
+        PhotoLeftOut(one.patient, one.visit, "", str(one.problem or "no photo"))
         for one in visits
         if one not in usable
     ]
@@ -176,22 +176,24 @@ def _written(
     return Key(set_id, seed, tuple(units), orders, tuple(left_out), hashes)
 
 
-def _coded(visit: StudyVisit, folder: Path, hashes: dict[str, str]) -> tuple[dict[View, str], list[LeftOut]]:
+def _coded(
+    visit: StudyVisit, folder: Path, hashes: dict[str, str]
+) -> tuple[dict[View, str], list[PhotoLeftOut]]:
     """Write the photos of a visit under a code; their originals' hashes, and what could not be coded."""
-    why: list[LeftOut] = []
+    why: list[PhotoLeftOut] = []
     originals: dict[View, str] = {}
     with ExitStack() as stack:
         try:
             files = stack.enter_context(at_hand(visit.photos))
         except OSError as error:  # of its address; the rest goes on
-            return {}, [LeftOut(visit.patient, visit.visit, "", str(error))]
+            return {}, [PhotoLeftOut(visit.patient, visit.visit, "", str(error))]
         for view, file in files.items():
             try:
                 copy, original = _unlike(hashes.values(), file)
             except (LeakError, PhotoUnreadable, OSError) as error:  # only of reading: nothing is written yet
                 is_of_system = isinstance(error, OSError)
                 told = f"{file.name} cannot be read ({reason_of(error)})." if is_of_system else str(error)
-                why.append(LeftOut(visit.patient, visit.visit, view, told, sha256_of(file) or ""))
+                why.append(PhotoLeftOut(visit.patient, visit.visit, view, told, sha256_of(file) or ""))
                 continue
             originals[view] = original
             _write_photo(folder, view, copy, hashes)

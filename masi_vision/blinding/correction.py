@@ -52,7 +52,7 @@ class CorrectionRow:
 
 
 @dataclass(frozen=True)
-class Correction:
+class FilingCorrection:
     """What the photos of a visit that were filed under a wrong name are to be called.
 
     Parameters
@@ -91,7 +91,7 @@ def read_corrections(file: Path) -> list[CorrectionRow]:
     return made
 
 
-def settled(rows: Sequence[CorrectionRow], key: Key, name: str) -> dict[Place, Correction]:
+def settled(rows: Sequence[CorrectionRow], key: Key, name: str) -> dict[Place, FilingCorrection]:
     """Corrections by the place that each corrects, names as the key has them.
 
     What is not to be counted is called by its code, that of a hidden repeat not, so that a row more in the
@@ -128,11 +128,11 @@ def settled(rows: Sequence[CorrectionRow], key: Key, name: str) -> dict[Place, C
     for row in rows:
         made_up = NOT_COUNTED + codes.get(row.filed, "of-no-code")  # none of its photos could be coded
         correct = row.correct if row.is_counted else (made_up, row.filed[1])
-        settled_rows[row.filed] = Correction(correct, row.reason, row.is_counted)
+        settled_rows[row.filed] = FilingCorrection(correct, row.reason, row.is_counted)
     return settled_rows
 
 
-def corrected(key: Key, corrections: Mapping[Place, Correction]) -> Key:
+def corrected(key: Key, corrections: Mapping[Place, FilingCorrection]) -> Key:
     """The key as it would be, had the photos been filed right; hidden repeats go with their unit."""
     units = []
     for unit in key.units:

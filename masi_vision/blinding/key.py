@@ -51,7 +51,7 @@ class CodedUnit:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class PhotoLeftOut:
     """A photo, or a visit with all its photos, that could not be coded.
 
     Parameters
@@ -89,7 +89,7 @@ class Key:
     units : tuple of CodedUnit
     orders : mapping of str to tuple of str
         Codes in each reader's order.
-    left_out : tuple of LeftOut
+    left_out : tuple of PhotoLeftOut
         Photographs that could not be coded, and why.
     coded : mapping of str to str
         SHA-256 of each coded photo by its name in the set; empty, so not known, in a key of a version that
@@ -100,7 +100,7 @@ class Key:
     seed: int
     units: tuple[CodedUnit, ...]
     orders: Mapping[str, tuple[str, ...]]
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[PhotoLeftOut, ...] = ()
     coded: Mapping[str, str] = field(default_factory=dict)
 
     def unit(self, code: str) -> CodedUnit | None:
@@ -186,7 +186,8 @@ def opened(file: Path, passphrase: str) -> Key:
     units = tuple(CodedUnit(**unit) for unit in values["units"])
     orders = {reader: tuple(codes) for reader, codes in values["orders"].items()}
     left_out = tuple(
-        LeftOut("", "", "", one) if isinstance(one, str) else LeftOut(**one) for one in values["left_out"]
+        PhotoLeftOut("", "", "", one) if isinstance(one, str) else PhotoLeftOut(**one)
+        for one in values["left_out"]
     )
     return Key(values["set_id"], values["seed"], units, orders, left_out, values.get("coded", {}))
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from masi_vision.blinding.correction import Correction, Place
+from masi_vision.blinding.correction import FilingCorrection, Place
 from masi_vision.blinding.key import Key
 from masi_vision.blinding.record import Record, content_of
 from masi_vision.csv_table import guarded, read_csv
@@ -187,14 +187,14 @@ def unblinded(
     return Table(table.name, (*added, *rest), rows)
 
 
-def coding(key: Key, corrections: Mapping[Place, Correction]) -> Table:
+def coding(key: Key, corrections: Mapping[Place, FilingCorrection]) -> Table:
     """Which original photo stands behind each coded one; photos left out without a code, and why.
 
     Parameters
     ----------
     key : Key
         As it was sealed: what was corrected stands beside what was coded.
-    corrections : mapping of Place to Correction
+    corrections : mapping of Place to FilingCorrection
     """
     coded = {
         (code, name.partition(".")[0]): sha256
@@ -221,7 +221,7 @@ def coding(key: Key, corrections: Mapping[Place, Correction]) -> Table:
     return Table(CODING, CODING_COLUMNS, rows)
 
 
-def _corrected_cells(place: Place, corrections: Mapping[Place, Correction]) -> dict[str, str]:
+def _corrected_cells(place: Place, corrections: Mapping[Place, FilingCorrection]) -> dict[str, str]:
     """What a place was corrected to, and why; nothing where it stays."""
     if (one := corrections.get(place)) is None:
         return {}

@@ -14,7 +14,7 @@ from masi_vision.cli.sealed_key import KeyFile, PassphraseFile, journal_of, note
 from masi_vision.errors import KeyFileError, OutputError
 
 if TYPE_CHECKING:
-    from masi_vision.blinding.correction import Correction, Place
+    from masi_vision.blinding.correction import FilingCorrection, Place
     from masi_vision.blinding.key import Key
     from masi_vision.blinding.unblind import Table
 
@@ -104,7 +104,7 @@ def _opened_tables(
     tables: Sequence[Table],
     key: Key,
     arms: Mapping[str, str] | None,
-    changes: Mapping[Place, Correction],
+    changes: Mapping[Place, FilingCorrection],
 ) -> list[Table]:
     """The tables by the corrected names, and the coding, which tells those of the key too."""
     from masi_vision.blinding.correction import corrected
@@ -117,12 +117,12 @@ def _opened_tables(
     return [*(unblinded(table, as_corrected, arms, moved) for table in tables), coding(key, changes)]
 
 
-def _not_counted(changes: Mapping[Place, Correction]) -> list[str]:
+def _not_counted(changes: Mapping[Place, FilingCorrection]) -> list[str]:
     """How those are called whose photos are not to be counted."""
     return [one.correct[0] for one in changes.values() if not one.is_counted]
 
 
-def _say_corrected(changes: Mapping[Place, Correction], key: Key, *, is_allocated: bool) -> None:
+def _say_corrected(changes: Mapping[Place, FilingCorrection], key: Key, *, is_allocated: bool) -> None:
     """Say how much was corrected, whom to leave out, and which names the key does not have."""
     from masi_vision.blinding.unblind import CODING
 
@@ -151,7 +151,7 @@ def _say_corrected(changes: Mapping[Place, Correction], key: Key, *, is_allocate
         )
 
 
-def _say_copied(key: Key, changes: Mapping[Place, Correction]) -> None:
+def _say_copied(key: Key, changes: Mapping[Place, FilingCorrection]) -> None:
     """Say which photos stand in the tables as those of two places, for all that was corrected."""
     from masi_vision.blinding.correction import corrected
     from masi_vision.blinding.originals import copied

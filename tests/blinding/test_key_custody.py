@@ -17,7 +17,7 @@ from verbs import masi, table
 from masi_vision.batch.study import visits_of
 from masi_vision.blinding.coded_set import CONTENTS, FILE_TIME, ORDERS, read_contents
 from masi_vision.blinding.journal import note, read_journal
-from masi_vision.blinding.key import FORMAT, LeftOut, _derived, opened, sealed
+from masi_vision.blinding.key import FORMAT, PhotoLeftOut, _derived, opened, sealed
 from masi_vision.blinding.originals import added
 from masi_vision.cli.custody import _stands_in
 from masi_vision.cli.sealed_key import noted
@@ -98,7 +98,7 @@ def as_of_an_older_version(folder):
 
     def older(values, **how):
         if isinstance(values, dict) and "coded" in values:
-            left = [str(LeftOut(**one)) for one in values["left_out"]]
+            left = [str(PhotoLeftOut(**one)) for one in values["left_out"]]
             values = {name: one for name, one in values.items() if name != "coded"} | {"left_out": left}
         return text(values, **how)
 
@@ -507,7 +507,7 @@ def test_what_was_left_out_and_has_been_mended_since_stands_behind_no_code(trial
 
 def test_a_visit_that_was_left_out_is_told_once_it_can_be_coded(trial):
     (trial / "study" / "Empty-05" / "baseline").mkdir(parents=True)
-    empty = LeftOut("Empty-05", "baseline", "", "no photo")
+    empty = PhotoLeftOut("Empty-05", "baseline", "", "no photo")
     key = key_of(trial)
     key = replace(key, left_out=(*key.left_out, empty))
     assert not as_told(visits_of(str(trial / "study"), load_settings().views), key)
@@ -523,14 +523,14 @@ def test_a_visit_that_was_left_out_is_told_once_it_can_be_coded(trial):
 
 def test_what_was_left_out_is_known_to_a_key_of_a_version_that_kept_sentences(trial):
     key = key_of(trial)
-    before = LeftOut("", "", "", f"{'/'.join(DAMAGED)}: it is no photo")
+    before = PhotoLeftOut("", "", "", f"{'/'.join(DAMAGED)}: it is no photo")
     visits = visits_of(str(trial / "study"), load_settings().views)
     assert not as_told(visits, replace(key, left_out=(before,)))
     (told,) = as_told(visits, replace(key, left_out=()))
     assert told.startswith(f"{'/'.join(DAMAGED)} was added")
     (trial / "study" / PATIENTS[0] / VISITS[0] / "left.png").unlink()
     (trial / "study" / PATIENTS[0] / VISITS[0] / "front.png").unlink()
-    whole = LeftOut("", "", "", f"{PATIENTS[0]}/{VISITS[0]}: no photo")
+    whole = PhotoLeftOut("", "", "", f"{PATIENTS[0]}/{VISITS[0]}: no photo")
     units = tuple(one for one in key.units if (one.patient, one.visit) != (PATIENTS[0], VISITS[0]))
     visits = visits_of(str(trial / "study"), load_settings().views)
     assert not as_told(visits, replace(key, units=units, left_out=(before, whole)))
@@ -959,7 +959,7 @@ def test_a_log_that_was_changed_stops_a_coding_before_the_work(trial, tmp_path):
 
 
 def test_a_left_out_visit_reads_as_a_sentence():
-    one = LeftOut("P1", "v1", "", "no photo")
+    one = PhotoLeftOut("P1", "v1", "", "no photo")
     assert str(one) == "P1/v1: no photo"
     assert str(replace(one, view="left")) == "P1/v1/left: no photo"
 

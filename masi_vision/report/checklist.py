@@ -133,7 +133,7 @@ def _fairness(report: StudyReport) -> str:
     """The figures by skin tone are of the shipped networks alone."""
     if not _is_shipped(report):
         return f"{_OTHER_MODELS} {_THE_REST}"
-    known = "How well it does by skin tone: benchmarks/README.md of masi_vision. "
+    known = "How well it does by skin tone as photographed: benchmarks/README.md of masi_vision. "
     return f"{known}{_THE_REST}" if _method(report) == "learned" else NOT_KNOWN
 
 

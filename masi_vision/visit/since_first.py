@@ -124,9 +124,8 @@ def _taken_before(earlier: Sequence[Capture], later: Capture) -> Iterator[Findin
             "By the camera's clock this was taken in the very second of that of {visit}: it may be that "
             "photo, saved again. Expected another. Copy it from the camera again."
         )
-        timed = not str(later.facts.taken_at).endswith(
-            "00:00:00"
-        )  # else a day alone, as after de-identification
+        # A day alone, as a de-identifier leaves it, is no moment.
+        timed = not str(later.facts.taken_at).endswith("00:00:00")
         others = (one for one, order in known if timed and order == 0 and one.sha256 != later.sha256)
         yield _told_of("own_moment", words, others)
     words = "This is the very file of {visit}. Expected another. Copy it from the camera again."

@@ -83,7 +83,7 @@ def draw_overlay(result: PhotoScore, visit: VisitScore | None = None) -> Picture
         _outline(marked, border, _COLOURS[subunit], 2 if subunit in MASI_SUBUNITS else 1)
     for subunit in MASI_SUBUNITS:
         if region := told.get(subunit.name.lower()):
-            _label(marked, codes == subunit, region, _COLOURS[subunit])
+            _label(marked, codes, subunit, region)
     both = np.concatenate([plain, np.full((len(plain), 8, 3), 255, np.uint8), marked], axis=1)
     return np.concatenate([both, _strip(result, visit, both.shape[1])], axis=0)
 
@@ -158,18 +158,26 @@ def _outline(picture: Picture, contours: _Contours, colour: tuple[int, int, int]
     cv2.drawContours(picture, contours, -1, colour, thick, cv2.LINE_AA)
 
 
-def _label(
-    picture: Picture, mask: npt.NDArray[np.bool_], region: RegionResult, colour: tuple[int, int, int]
-) -> None:
-    """Area x darkness in a small tag on the region's border, where it hides least skin."""
-    rows, columns = np.nonzero(mask)
+def _label(picture: Picture, codes: Picture, subunit: Subunit, region: RegionResult) -> None:
+    """Area x darkness in a small tag beside the region, where it hides neither graded skin nor an eye."""
+    rows, columns = np.nonzero(codes == subunit)
     if not len(rows):
         return
+    colour = _COLOURS[subunit]
     text = "not graded" if region.grade is None else f"A{region.grade.area} D{region.grade.darkness}"
     (wide, high), _ = cv2.getTextSize(text, _FONT, 0.6, 1)
-    x = int(np.clip(np.median(columns) - wide / 2, 2, picture.shape[1] - wide - 10))
-    below = region.grade is not None and rows.mean() > 0.75 * picture.shape[0]
-    y = int(np.clip(rows.max() + high + 10 if below else rows.min() - 8, high + 6, picture.shape[0] - 8))
+    if subunit in (Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR):
+        # Above a cheek is the eye: its tag stands towards the ear, where the jaw gives way.
+        y = int(np.quantile(rows, 0.85))
+        border = columns[rows == y]
+        outer_left = columns.mean() < np.nonzero(codes)[1].mean()
+        x = border.min() - wide - 14 if outer_left else border.max() + 14
+    else:
+        below = region.grade is not None and rows.mean() > 0.75 * picture.shape[0]
+        y = rows.max() + high + 10 if below else rows.min() - 8
+        x = np.median(columns) - wide / 2
+    x = int(np.clip(x, 2, picture.shape[1] - wide - 10))
+    y = int(np.clip(y, high + 6, picture.shape[0] - 8))
     cv2.rectangle(picture, (x - 5, y - high - 5), (x + wide + 5, y + 5), _INK, -1)
     cv2.rectangle(picture, (x - 5, y - high - 5), (x + wide + 5, y + 5), colour, 1, cv2.LINE_AA)
     cv2.putText(picture, text, (x, y), _FONT, 0.6, _PAPER, 1, cv2.LINE_AA)

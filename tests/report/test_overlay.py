@@ -9,7 +9,7 @@ import pytest
 from masi_vision import score_photo
 from masi_vision.face.atlas import Subunit
 from masi_vision.photo import Photo, srgb_to_linear
-from masi_vision.report.overlay import _COLOURS, draw_overlay, write_overlay
+from masi_vision.report.overlay import _COLOURS, _window, draw_overlay, write_overlay
 from masi_vision.report.quality import _FOUND
 from masi_vision.scale import RegionGrade
 from masi_vision.visit.quality import Finding
@@ -161,6 +161,24 @@ def test_a_photo_that_is_measured_but_not_scored_is_drawn_too(known_models, plac
     hidden = score_photo(Photo.from_srgb(plain_skin(720, 640)), settings, models=models)
     assert hidden.reason == "region_hidden"
     assert draw_overlay(hidden).shape[0] > 900
+
+
+@pytest.mark.parametrize("name", ["right_malar", "left_malar"])
+def test_the_tag_of_a_cheek_stands_beside_it_and_below_the_eye(result, name):
+    cheek = replace(result.regions[name], grade=RegionGrade(area=6, darkness=4, homogeneity=4))
+    drawn, other = (
+        draw_overlay(one)[:900] for one in (result, replace(result, regions={**result.regions, name: cheek}))
+    )
+    rows, columns = np.nonzero((drawn != other).any(axis=2))
+    assert rows.size > 50
+    window = _window(result.measures)
+    scale = 900 / (window[2] - window[0])
+    codes = result.measures.face.photo_codes(window)
+    inside = codes[
+        (rows / scale).astype(int), ((columns - drawn.shape[1] + codes.shape[1] * scale) / scale).astype(int)
+    ]
+    assert not inside.any()
+    assert rows.min() / scale > np.nonzero(codes == Subunit[name.upper()])[0].mean()
 
 
 def test_a_region_of_which_the_map_is_undecided_is_marked_below_its_figures(result):

@@ -2,7 +2,7 @@
 
 `configs/scoring.yaml` and `configs/quality.yaml` hold every value with where it is from. There are no
 defaults in the code: a settings file is complete, so that it can stand in a study protocol as it is. Only
-`fitted_to_models` may lack: `masi calibrate` adds it.
+`fitted_to_models` and `fitted_to_reads` may lack: `masi calibrate` adds them.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ HomogeneityCutPoints = Annotated[
 ]
 MidlineRegion = Literal["forehead", "chin"]
 """A region that nose or upper lip, which have no side, can count toward."""
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Word = Annotated[str, StringConstraints(to_lower=True, pattern=r"^\w+$")]
 Words = Annotated[tuple[Word, ...], Field(min_length=1)]
 
@@ -61,14 +62,16 @@ class ScaleSettings(Section):
     homogeneity_cut_points: HomogeneityCutPoints
     nose_counts_toward: MidlineRegion | None
     upper_lip_counts_toward: MidlineRegion | None
-    fitted_to_models: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    fitted_to_models: Sha256 | None = None
     """``models_sha256`` of those whose measures `masi calibrate` fitted the cut points to; None: of none."""
+    fitted_to_reads: Sha256 | None = None
+    """What the reads say that it fitted them to (`rows_sha256`); None: to none."""
 
     @model_serializer(mode="wrap")
     def _without_unsaid(self, values_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Settings that were fitted to no models have the hash that they had before this could be said."""
+        """Settings that were fitted to nothing have the hash that they had before this could be said."""
         values: dict[str, Any] = values_of(self)
-        return {name: one for name, one in values.items() if name != "fitted_to_models" or one}
+        return {name: one for name, one in values.items() if not name.startswith("fitted_to_") or one}
 
     @model_validator(mode="after")
     def _floor_below_area(self) -> ScaleSettings:

@@ -99,6 +99,7 @@ def agree(
         refuse_mixed(table, scores.name, "mmasi")
         by_software, hashes[SCORES_SHA256] = scores_table(table, scores.name), rows_sha256(table)
         _check_shared(read, by_software, {(row["patient"] or row["visit"], row["visit"]) for row in table})
+        _say_fitted(scores.parent, rows_sha256(whole))
     left.say()
     found = findings(read, by_software, baseline=first, final=last, draws=draws)
     text = table_of(found, hashes)
@@ -155,6 +156,23 @@ def _check_shared(
         )
     if missing := wanted - scores.keys():
         typer.echo(f"{len(missing)} visits that were read have no score: they count for the readers alone.")
+
+
+def _say_fitted(results: Path, reads_sha256: str) -> None:
+    """Say where the cut points of the scores were fitted to reads, above all to these very ones."""
+    from masi_vision.report.tables import settings_of_run
+
+    fitted_to = (settings_of_run(results) or {}).get("scale", {}).get("fitted_to_reads")
+    if fitted_to == reads_sha256:
+        typer.echo(
+            "The cut points of these scores were fitted to these very reads: how well the software agrees "
+            "with them proves nothing. Expected reads of other patients than those of masi calibrate."
+        )
+    elif fitted_to is not None:
+        typer.echo(
+            f"The cut points of these scores were fitted to reads with the hash {fitted_to[:8]}. Where "
+            "patients of those are read here too, the software seems to agree better than it does."
+        )
 
 
 def table_of(found: Sequence[Figure], hashes: Mapping[str, str]) -> str:

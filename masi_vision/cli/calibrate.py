@@ -14,13 +14,13 @@ from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.csv_table import Row
 from masi_vision.errors import OutputError, SettingsError, StatsError
-from masi_vision.reads_table import refuse_two_openings, rows_of
+from masi_vision.reads_table import refuse_two_openings, rows_of, rows_sha256
 
 if TYPE_CHECKING:
     from masi_vision.config import Settings
     from masi_vision.stats.calibration import Calibration
 
-_DARKNESS, _OF_MODELS = "darkness_cut_points_od", "fitted_to_models"
+_DARKNESS, _FITTED_TO = "darkness_cut_points_od", "fitted_to_"
 _FLAGS = ("undecided_fraction", "disagreement_fraction")
 """Settings of the pigment map that flag a region and measure nothing."""
 
@@ -79,7 +79,8 @@ def calibrate(
     measured_by, models = _measured_by(measures.parent)
     if failed and base.scale.fitted_to_models:  # what stays as it was still belongs to those of before
         models = base.scale.fitted_to_models
-    write_file(out, rewritten(text, made, first, measured_by, models))
+    fitted_to = {"models": models, "reads": rows_sha256(read)}
+    write_file(out, rewritten(text, made, first, measured_by, fitted_to))
     try:
         written = load_settings(out)
     except SettingsError as error:
@@ -119,8 +120,12 @@ def _refuse_other_settings(results: Path, base: Settings, file: Path) -> None:
     if used is None:
         typer.echo(f"Which settings made {results / 'regions.csv'} is not known: no run.json lies beside it.")
         return
-    of_grades = ("points", "points_od", _OF_MODELS)
-    of_measures = {name for name in ScaleSettings.model_fields if not name.endswith(of_grades)}
+    of_grades = ("points", "points_od")
+    of_measures = {
+        name
+        for name in ScaleSettings.model_fields
+        if not name.endswith(of_grades) and not name.startswith(_FITTED_TO)
+    }
     now = base.model_dump(mode="json")
     other = [
         f"{section}.{key}"
@@ -158,7 +163,7 @@ def rewritten(
     found: Mapping[str, Calibration],
     threshold_od: float,
     measured_by: str,
-    models_sha256: str = "",
+    fitted_to: Mapping[str, str],
 ) -> str:
     """The settings with new cut points, each with its origin beside it.
 
@@ -168,12 +173,13 @@ def rewritten(
         The first cut point of darkness in use: what is fitted begins at the second.
     measured_by : str
         What made the measures.
-    models_sha256 : str
-        Of the models among it: cut points belong to those that measured. "" where they are not known.
+    fitted_to : mapping
+        Hash of the models among it, "" where they are not known, and of the reads: cut points belong to those
+        that measured, and agree well with what they were fitted to.
     """
     from masi_vision.stats.calibration import first_cut
 
-    text = re.sub(rf"^  {_OF_MODELS}: .*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(rf"^  {_FITTED_TO}\w+: .*\n", "", text, flags=re.MULTILINE)
     day = datetime.now(UTC).date().isoformat()
     last = list(found)[-1]
     for name, fit in found.items():
@@ -188,8 +194,8 @@ def rewritten(
             f"  # Fitted by masi calibrate on {day}{note}:\n  # {_facts(fit)}.\n"
             f"  # Of measures by {measured_by}: fit again where others measure.\n  {name}: {_list(points)}"
         )
-        if models_sha256 and name == last:
-            line += f"\n  {_OF_MODELS}: {models_sha256}"
+        if name == last:
+            line += "".join(f"\n  {_FITTED_TO}{what}: {one}" for what, one in fitted_to.items() if one)
         text, changed = re.subn(rf"^  {name}: .*$", line, text, flags=re.MULTILINE)
         if changed != 1:
             raise SettingsError(

@@ -127,3 +127,18 @@ def test_a_topic_without_figures_says_why(study, tmp_path):
     done = masi("agree", tmp_path / "reads.csv", *scores, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     assert "software: no figure. Fewer than three units were graded by all of" in done.output
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"), [("same", "these very reads"), ("b" * 64, "with the hash bbbbbbbb")]
+)
+def test_scores_by_cut_points_that_were_fitted_to_reads_are_told_so(study, tmp_path, shown, said):
+    reads = study / "reads.csv"
+    hashed = rows_sha256(rows_of(reads)) if shown == "same" else shown
+    (tmp_path / "scores.csv").write_bytes((study / "truth.csv").read_bytes())
+    run = tmp_path / "run.json"
+    call = ("agree", reads, "--scores", tmp_path / "scores.csv", "--draws", 100, "--overwrite", "--out")
+    run.write_text(json.dumps({"settings": {"scale": {"fitted_to_reads": hashed}}}), encoding="utf-8")
+    assert said in " ".join(masi(*call, tmp_path / "out").output.split())
+    run.write_text(json.dumps({"settings": {"scale": {}}}), encoding="utf-8")
+    assert "fitted to" not in masi(*call, tmp_path / "out").output

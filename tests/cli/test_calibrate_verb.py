@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from masi_vision.cli.main import app
 from masi_vision.config import load_settings
+from masi_vision.reads_table import rows_of, rows_sha256
 from masi_vision.report.tables import models_hash
 from masi_vision.shipped import shipped_file
 
@@ -392,11 +393,13 @@ def test_measures_of_a_stopped_run_or_of_other_settings_are_refused(panel, tmp_p
     assert text.count(f"\n  fitted_to_models: {hashed}\n") == 1
     fitted = load_settings(tmp_path / "mine.yaml")
     assert fitted.scale.fitted_to_models == hashed
+    assert fitted.scale.fitted_to_reads == rows_sha256(rows_of(reads))
     # Fitted again to measures of nobody knows which models, it belongs to none.
     (tmp_path / "run.json").unlink()
     again = ("--settings", tmp_path / "mine.yaml", "--out", tmp_path / "again.yaml")
     assert calibrate(reads, "--measures", measures, *again).exit_code == 0
     assert load_settings(tmp_path / "again.yaml").scale.fitted_to_models is None
+    assert load_settings(tmp_path / "again.yaml").scale.fitted_to_reads == fitted.scale.fitted_to_reads
 
 
 def test_measures_in_per_cent_and_reads_of_the_nose(panel, tmp_path):

@@ -82,7 +82,7 @@ class RegionResult:
     refusal : str
         The sentence that goes with a flag of `REFUSED`.
     view_share : float or None
-        How much of the measure is by `view`; the rest is by the front.
+        How much of the measure is by `view`; the rest is by the other view that shows it.
     """
 
     view: View | None

@@ -13,7 +13,6 @@ from typing import NoReturn, TypeVar
 from masi_vision.csv_table import Row, number_in, read_csv, whole_number, without_missing
 from masi_vision.errors import StatsError
 from masi_vision.names import nearly_alike, place_of, spelled_alike, told_apart
-from masi_vision.scale import MASI_REGIONS
 
 _Row = TypeVar("_Row", bound=Mapping[str, str])
 
@@ -64,6 +63,8 @@ def of_masi(rows: Sequence[_Row], name: str) -> list[_Row]:
     StatsError
         A region is none.
     """
+    from masi_vision.scale import MASI_REGIONS
+
     for row in rows:
         if row["region"] not in (*MASI_REGIONS, *_UNGRADED):
             raise StatsError(

@@ -34,6 +34,15 @@ def test_importing_the_training_labels_needs_no_torch(fresh_python):
     assert fresh_python(code).strip() == "False"
 
 
+def test_the_command_line_loads_what_a_verb_needs_when_it_runs(fresh_python):
+    """Help, a usage error and the door of a reading page wait for no library of photographs."""
+    code = """
+import sys, masi_vision.cli.main
+print(sorted({"cv2", "numpy", "onnxruntime", "PIL", "pydantic", "yaml"} & set(sys.modules)))
+"""
+    assert fresh_python(code).strip() == "[]"
+
+
 def test_the_public_names_are_sorted_and_importable():
     assert masi_vision.__all__ == sorted(masi_vision.__all__)
     assert len(set(masi_vision.__all__)) == len(masi_vision.__all__)

@@ -11,7 +11,6 @@ from typing import Any
 from masi_vision.cli.left_out import LeftOut
 from masi_vision.errors import StatsError, reason_of
 from masi_vision.reads_table import MADE_BY, is_closed, units_corrected
-from masi_vision.report.tables import values_in
 from masi_vision.source_code import code_sha256
 from masi_vision.version import __version__
 
@@ -82,6 +81,8 @@ def told_in(file: Path, keys: Collection[str], expected: str, remedy: str) -> di
     ------
     StatsError
     """
+    from masi_vision.report.tables import values_in
+
     try:
         told = values_in(file)
     except (OSError, ValueError) as error:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from masi_vision.batch.history import HISTORY
 from masi_vision.cli.agree import AGREEMENT, MADE, READS_SHA256, SCORES_SHA256
 from masi_vision.cli.left_out import LeftOut, refuse_others_left_out
 from masi_vision.cli.outcome import OUTCOME, PATIENTS, PROTOCOL
@@ -136,6 +135,8 @@ def _regions_of(results: Path, scores: Rows) -> list[Row]:
 
 def _history_of(results: Path, scores: Rows) -> list[Row]:
     """What masi batch scored again of the visits of the page; nothing where it never did."""
+    from masi_vision.batch.history import HISTORY
+
     if not (file := results / HISTORY).is_file():
         return []
     rows, units = rows_of(file), {_unit_of(row) for row in scores}

@@ -16,17 +16,13 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
-import cv2
-import numpy as np
 import typer
-from PIL import Image, ImageCms
 
 from masi_vision.cli.checks import Check, installation, told
 from masi_vision.cli.door import DONE, MUST_CHANGE, verb
 from masi_vision.cli.qualification import qualification
 from masi_vision.errors import OutputError
 from masi_vision.phantom.demo import demo_folder
-from masi_vision.phantom.plant import Site, pigment_patches, planted
 from masi_vision.written import json_text, write_file
 
 if TYPE_CHECKING:
@@ -177,7 +173,10 @@ def _scale() -> Check:
 
 def _planted_pigment() -> Check:
     """Pigment planted on even skin comes back with its area, by rules."""
+    import numpy as np
+
     from masi_vision.config import load_settings
+    from masi_vision.phantom.plant import Site, pigment_patches, planted
     from masi_vision.pigment.rules import map_by_rules
 
     by = load_settings().pigment
@@ -270,6 +269,9 @@ def measured_phantoms() -> Iterator[tuple[str, Numbers]]:
 
 def _dosed(file: Path, dose_od: float) -> PhotoScore:
     """A photo with a patch of pigment laid on each region, where its own face lies."""
+    import numpy as np
+
+    from masi_vision.phantom.plant import Site, pigment_patches, planted
     from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
     from masi_vision.visit.score import score_photo
 
@@ -319,6 +321,10 @@ def _tolerance(key: str) -> float:
 
 def _files() -> Iterator[Check]:
     """What a file says of its own position and colours is followed, and a blurred photo is refused."""
+    import cv2
+    import numpy as np
+    from PIL import Image
+
     from masi_vision.blinding.jpeg import strip_jpeg
     from masi_vision.photo import Photo, read_photo
     from masi_vision.visit.score import score_photo
@@ -341,12 +347,16 @@ def _files() -> Iterator[Check]:
 
 def _red_for_blue() -> bytes:
     """The colour profile of a screen whose red and blue are each other's."""
+    from PIL import ImageCms
+
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
 
 
 def _unfit() -> Iterator[Check]:
     """Skin that cannot be graded is refused with its reason, and what is doubtful has its flag."""
+    import numpy as np
+
     from masi_vision.config import load_settings
     from masi_vision.face.atlas import Subunit
     from masi_vision.photo import Photo, read_photo
@@ -381,6 +391,8 @@ def _unfit() -> Iterator[Check]:
 
 
 def _no_face() -> Check:
+    import numpy as np
+
     from masi_vision.photo import Photo
     from masi_vision.visit.score import score_photo
 

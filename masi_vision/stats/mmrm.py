@@ -260,9 +260,10 @@ def _deviance(patterns: Sequence[_Pattern], theta: Values) -> tuple[float, Value
     except np.linalg.LinAlgError:
         return float("inf"), np.zeros_like(theta)
     for pattern, inverse in zip(patterns, inverses, strict=True):
-        x = np.einsum("vw,pwk->pvk", inverse, pattern.design)
+        x = inverse @ pattern.design
         rest = (pattern.values - pattern.design @ beta) @ inverse
-        part = len(rest) * inverse - np.einsum("pvk,kl,pwl->vw", x, covariance, x) - rest.T @ rest
+        of_coefficients = np.tensordot(x @ covariance, x, axes=([0, 2], [0, 2]))
+        part = len(rest) * inverse - of_coefficients - rest.T @ rest
         total[np.ix_(pattern.visits, pattern.visits)] += part
     by_factor = 2 * total @ factor
     by_factor[np.diag_indices(count)] *= np.diag(factor)

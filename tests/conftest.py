@@ -12,8 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from hypothesis import settings as hypothesis_settings
-from remembered import remembered
+from remembered import remembered, remembered_by_values
+from scored_here import Here
 from typer.main import get_command
 
 import masi_vision
@@ -63,6 +65,14 @@ def networks_that_remember():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def settings_that_are_parsed_once():
+    """YAML is read letter by letter in Python; every verb reads the shipped settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("yaml.load", remembered_by_values(yaml.load))
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def keys_that_cost_little(request):
     """Hundreds are sealed and opened, at 0.4 s each; the full cost has a file of its own."""
@@ -78,6 +88,12 @@ def command_line_that_is_made_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("typer.testing._get_command", cache(get_command))
         yield
+
+
+@pytest.fixture
+def scored_here(monkeypatch):
+    """`masi batch` without processes of its own; tests/batch/test_faults.py has it with them."""
+    monkeypatch.setattr("masi_vision.cli.studies.LocalWorkers", Here)
 
 
 @pytest.fixture(scope="session")

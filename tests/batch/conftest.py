@@ -1,16 +1,24 @@
 """A small study, near the size of a demo, and a run over it in this process."""
 
 import shutil
-from dataclasses import dataclass
 
 import pytest
 from faults import make_study
+from remembered import scored_once
+from scored_here import Here
 
-from masi_vision.batch.job import Setup, score_job
+from masi_vision.batch.job import Setup, score_photo
 from masi_vision.batch.pool import LocalWorkers
 from masi_vision.batch.results import ResultsFolder
 from masi_vision.batch.run import BatchRun
-from masi_vision.visit.models import Models
+
+
+@pytest.fixture(scope="module", autouse=True)
+def photos_that_are_scored_once():
+    """What is tested is which photos are scored, and what becomes of it: not, each time, how."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("masi_vision.batch.job.score_photo", scored_once(score_photo))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -25,18 +33,6 @@ def study(four_visits, tmp_path):
     return shutil.copytree(four_visits, tmp_path / "study")
 
 
-@dataclass(frozen=True)
-class _Here:
-    """Scores in this process: what is tested is what becomes of outcomes, and a process takes a second."""
-
-    setup: Setup
-    models: Models
-
-    def outcomes(self, jobs):
-        for job in jobs:
-            yield score_job(job, self.setup, self.models)
-
-
 @pytest.fixture(scope="session")
 def perform(settings):
     """Run over a study as `masi batch` does; the summary, and the reasons of what was scored.
@@ -49,7 +45,7 @@ def perform(settings):
         batch = BatchRun(str(study), ResultsFolder(out, shard), setup)
         with batch.results.held(pictures) as ledger:
             plan = batch.plan(ledger)
-            here = _Here(setup, batch.models)
+            here = Here(setup, batch.models)
             by = workers or (LocalWorkers(setup, batch.models, 2, time_limit_s) if time_limit_s else here)
             summary = batch.perform(plan, ledger, by, lambda progress: None)
         return summary, {"/".join(place): why.words for place, (_, why) in plan.jobs.items()}

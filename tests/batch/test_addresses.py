@@ -86,7 +86,7 @@ def test_a_study_in_s3_is_scored_as_the_folder_is(bucket, four_visits, finished,
 
 
 def test_results_in_s3_are_gone_on_with_from_another_machine(
-    bucket, four_visits, finished, tmp_path, monkeypatch
+    bucket, four_visits, finished, tmp_path, monkeypatch, scored_here
 ):
     storage, name = bucket
     address = f"s3://{name}/results"
@@ -120,7 +120,9 @@ def test_results_in_s3_are_gone_on_with_from_another_machine(
     assert len(second.splitlines()) == 3
 
 
-def test_another_study_does_not_replace_what_lies_at_an_address(bucket, four_visits, tmp_path, monkeypatch):
+def test_another_study_does_not_replace_what_lies_at_an_address(
+    bucket, four_visits, tmp_path, monkeypatch, scored_here
+):
     storage, name = bucket
     address = f"s3://{name}/results"
     assert masi("batch", four_visits, "--out", address).exit_code == 0

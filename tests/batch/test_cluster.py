@@ -48,7 +48,7 @@ def cluster(tmp_path):
         process.wait()
 
 
-def test_a_study_on_a_cluster_is_the_same_though_a_worker_is_killed(cluster, tmp_path):
+def test_a_study_on_a_cluster_is_the_same_though_a_worker_is_killed(cluster, tmp_path, scored_here):
     address, workers = cluster
     study = make_study(tmp_path / "study", 10)
     masi("batch", study, "--out", tmp_path / "near")

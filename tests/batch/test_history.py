@@ -25,7 +25,7 @@ def scores(out):
     return {(row["patient"], row["visit"]): row for row in table(out / "scores.csv")[1]}
 
 
-def test_scores_of_before_stay_told_when_settings_replace_them(study, out, perform, settings):
+def test_scores_of_before_stay_told_when_settings_replace_them(study, out, perform, settings, scored_here):
     before = scores(out)
     assert perform(study, out)[1] == {}
     assert not (out / HISTORY).exists()  # nothing was scored again

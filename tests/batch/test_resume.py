@@ -9,11 +9,11 @@ import stat
 
 import pytest
 from faults import TABLES, done_in
+from scored_here import Here
 from verbs import masi, table
 
 from masi_vision.batch.job import Setup, refused
 from masi_vision.batch.ledger import Ledger
-from masi_vision.batch.pool import LocalWorkers
 from masi_vision.batch.results import ResultsFolder
 from masi_vision.batch.run import BatchRun
 from masi_vision.batch.shard import Shard
@@ -195,7 +195,7 @@ class StopsAfterOne:
     """Workers during whose second visit the person presses Ctrl-C."""
 
     def __init__(self, setup, models):
-        self.real = LocalWorkers(setup, models, 1, 60.0)
+        self.real = Here(setup, models)
 
     def outcomes(self, jobs):
         yield next(self.real.outcomes(jobs))
@@ -416,7 +416,7 @@ def test_what_cannot_be_opened_is_not_tried_at_every_look(study, tmp_path, perfo
     setup = Setup(settings, (), str(tmp_path / "out"))
     batch = BatchRun(str(study), ResultsFolder(tmp_path / "out"), setup)
     with batch.results.held(()) as ledger:
-        workers = LocalWorkers(setup, batch.models, 2, 60.0)
+        workers = Here(setup, batch.models)
         batch.perform(batch.plan(ledger), ledger, workers, lambda progress: None)
         assert batch.plan(ledger).jobs == {}
         assert batch.stands(batch.plan(ledger))
@@ -453,7 +453,7 @@ def test_pictures_of_a_run_that_was_stopped_are_drawn_again(study, perform, sett
     before = overlays(tmp_path / "out")
     other = changed(settings, "pigment", lesion_probability=0.9)
     setup = Setup(other, ("overlays",), str(tmp_path / "out"))
-    stopped = StoppedAfter(LocalWorkers(setup, shipped_models(), 2, 60.0), 0)
+    stopped = StoppedAfter(Here(setup, shipped_models()), 0)
     perform(study, tmp_path / "out", pictures=("overlays",), settings=other, workers=stopped)
     assert overlays(tmp_path / "out") != before  # drawn, and not kept
     _, reasons = perform(study, tmp_path / "out", pictures=("overlays",))
@@ -507,7 +507,7 @@ def test_a_part_whose_visits_were_renamed_has_others_or_none(study, perform, tmp
     assert sum(map(len, told)) == 4
 
 
-def test_results_in_a_study_that_is_reached_by_a_link_are_no_visits(study, tmp_path):
+def test_results_in_a_study_that_is_reached_by_a_link_are_no_visits(study, tmp_path, scored_here):
     (tmp_path / "link").symlink_to(study)
     done = masi("batch", tmp_path / "link", "--out", study / "results", "--overlays", "--workers", 1)
     assert done.exit_code == 0, done.output
@@ -568,7 +568,7 @@ def test_results_whose_folder_is_gone_are_not_begun_anew(study, perform, setting
 
     setup = Setup(settings, (), str(out))
     with pytest.raises(OutputError):
-        perform(study, out, workers=GoneAfterOne(LocalWorkers(setup, shipped_models(), 1, 60.0), 0))
+        perform(study, out, workers=GoneAfterOne(Here(setup, shipped_models()), 0))
     assert not out.exists()
 
 
@@ -632,7 +632,9 @@ def test_a_first_run_without_a_photo_says_not_that_nothing_was_new(tmp_path):
     assert "Nothing was new" in masi("batch", tmp_path / "study", "--out", tmp_path / "out").stdout
 
 
-def test_where_nobody_looks_at_a_bar_a_line_tells_how_far_it_is(four_visits, tmp_path, monkeypatch):
+def test_where_nobody_looks_at_a_bar_a_line_tells_how_far_it_is(
+    four_visits, tmp_path, monkeypatch, scored_here
+):
     monkeypatch.setattr("masi_vision.cli.studies._TOLD_EVERY_S", 0.0)
     done = masi("batch", four_visits, "--out", tmp_path / "out")
     assert re.search(r"1 of 4 visits, \d+\.\d photos/s, about \d+ min left", done.stderr)

@@ -28,7 +28,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(two_visits, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_the_summary_tells_scored_not_scored_why_and_the_slowest(two_visits, tmp_path):
+def test_the_summary_tells_scored_not_scored_why_and_the_slowest(two_visits, tmp_path, scored_here):
     study, out = shutil.copytree(two_visits, tmp_path / "study"), tmp_path / "out"
     (study / "P01" / "visit-3").mkdir()
     (study / "P01" / "visit-3" / "front.jpg").write_bytes(b"no picture")
@@ -53,7 +53,7 @@ def test_the_summary_tells_scored_not_scored_why_and_the_slowest(two_visits, tmp
     )
 
 
-def test_a_visit_that_lacks_a_photo_is_told_though_it_is_scored(two_visits, tmp_path):
+def test_a_visit_that_lacks_a_photo_is_told_though_it_is_scored(two_visits, tmp_path, scored_here):
     study, out = shutil.copytree(two_visits, tmp_path / "study"), tmp_path / "out"
     (study / "P01" / "visit-1" / "left.jpg").symlink_to(tmp_path / "gone.jpg")
     (study / "P01" / "visit-2" / "left.jpg").write_bytes(b"no picture")
@@ -63,7 +63,7 @@ def test_a_visit_that_lacks_a_photo_is_told_though_it_is_scored(two_visits, tmp_
     assert "2 of 2 visits scored; 2 with a photo that fails" in told
 
 
-def test_a_photo_that_is_another_visit_s_is_told(two_visits, tmp_path):
+def test_a_photo_that_is_another_visit_s_is_told(two_visits, tmp_path, scored_here):
     study = shutil.copytree(two_visits, tmp_path / "study")
     shutil.copy(study / "P01" / "visit-1" / "front.jpg", study / "P01" / "visit-2" / "front.jpg")
     done = masi("batch", study, "--out", tmp_path / "out")
@@ -72,7 +72,7 @@ def test_a_photo_that_is_another_visit_s_is_told(two_visits, tmp_path):
     assert len(json.loads((tmp_path / "out" / "run.json").read_text())["remarks"]) == 1
 
 
-def test_a_centre_that_is_spelled_in_two_ways_is_told(two_visits, tmp_path):
+def test_a_centre_that_is_spelled_in_two_ways_is_told(two_visits, tmp_path, scored_here):
     study = tmp_path / "study"
     for name, visit in (("Porto 1", "visit-1"), ("Porto1", "visit-2")):
         shutil.copytree(two_visits / "P01" / visit, study / name / "001" / visit)
@@ -137,7 +137,7 @@ def test_a_watch_scores_what_comes_until_it_is_stopped(two_visits, tmp_path):
 
 
 def test_a_later_pass_of_a_watch_tells_what_it_did_and_not_everything_again(
-    two_visits, tmp_path, monkeypatch
+    two_visits, tmp_path, monkeypatch, scored_here
 ):
     study = shutil.copytree(two_visits, tmp_path / "study")
 

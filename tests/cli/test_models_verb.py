@@ -135,7 +135,8 @@ def test_use_says_what_scores_are_made_with_and_the_way_back(trained):
     assert masi("models", "use", "site-b").exit_code == 2
 
 
-def test_models_of_newer_code_are_used_with_a_remark_each_time(trained, visit, tmp_path):
+def test_models_of_newer_code_are_used_with_a_remark_each_time(trained, visit, tmp_path, monkeypatch):
+    monkeypatch.setattr("masi_vision.cli.selftest.run_selftest", lambda: [("planted pigment", True, "found")])
     (trained / "model.json").write_text(json.dumps({"made_with": "7.0.1"}))
     said = "masi: The models were written by masi_vision 7.0.1, and this is 0.1.0."
     assert said in masi("models", "add", trained).stderr
@@ -167,7 +168,7 @@ def test_scores_of_other_models_name_them_in_every_table_and_batch_writes_the_sa
 
 
 def test_cut_points_that_were_fitted_to_other_models_are_told_by_every_verb_that_grades(
-    trained, visit, tmp_path
+    trained, visit, tmp_path, scored_here
 ):
     shutil.copytree(visit / "P01" / "visit-1", visit / "P01" / "visit-2")
     mine = tmp_path / "mine.yaml"

@@ -18,6 +18,7 @@ from masi_vision.phantom.demo import demo_folder
 from masi_vision.pigment import rules
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.source_code import code_sha256, version_and_code
+from masi_vision.visit.score import score_visit
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
 
@@ -146,6 +147,13 @@ def _of_phantoms():
     return selftest._phantoms(record["phantoms"], {})
 
 
+@pytest.fixture(scope="module")
+def scored():
+    return {
+        visit: score_visit(visit) for visit in {one.parent for one in demo_folder().glob("*/*/front.jpg")}
+    }
+
+
 @pytest.mark.parametrize(
     ("place", "broken", "checks_of", "expected"),
     [
@@ -170,9 +178,11 @@ def _of_phantoms():
     ],
     ids=["no area", "no orientation", "no gate", "no flag", "burnt", "amount", "ends", "ends of a visit"],
 )
-def test_the_self_test_notices_what_is_broken(monkeypatch, place, broken, checks_of, expected):
+def test_the_self_test_notices_what_is_broken(monkeypatch, scored, place, broken, checks_of, expected):
     monkeypatch.setattr(selftest, "_DOSES_OD", ())
     monkeypatch.setattr(f"masi_vision.{place}", broken)
+    if expected == {"change of demo-01"}:  # the visits themselves are scored as ever
+        monkeypatch.setattr("masi_vision.visit.score.score_visit", scored.__getitem__)
     others = {"more pigment scores more"}
     failed = {name for name, passed, _ in checks_of() if not passed and "dose" not in name}
     assert failed - others == expected
@@ -248,7 +258,10 @@ def test_a_record_that_is_missing_or_damaged_is_noticed(tmp_path, monkeypatch, c
     photo = tmp_path / "demo-01" / "visit-2"
     shutil.copytree(demo_folder() / "demo-01" / "visit-2", photo)
     monkeypatch.setattr(selftest, "demo_folder", lambda: tmp_path)
-    ((passed, found),) = [(ok, found) for name, ok, found in selftest.run_selftest() if name == "phantoms"]
+    for after in ("_files", "_unfit"):
+        monkeypatch.setattr(selftest, after, lambda: iter([("what comes after", True, "")]))
+    *_, (name, passed, found), one, _, last = selftest.run_selftest()
+    assert (name, one[0], last[0]) == ("phantoms", "what comes after", "what comes after")
     assert not passed
     assert "expected.json, or a photo beside it, is missing or damaged" in found
 

@@ -8,6 +8,7 @@ from conftest_review import (  # noqa: F401
     coded,
     empty_database,
     engine,
+    one_loop_for_all,
     order,
     passwords_that_cost_little,
     postgres,

@@ -96,6 +96,7 @@ def test_nobody_is_let_in_without_a_sign_in(app, data):
     method, path = data.draw(st.sampled_from(routes_of(app)))
     parts = data.draw(st.lists(st.one_of(st.none(), odd), min_size=2, max_size=2))
     browser = TestClient(app, follow_redirects=False, raise_server_exceptions=True)
+    browser.portal = Person.portal
     answer = asked(browser, method, filled(path, parts, "AAAAAAA"), data.draw(body), {})
     assert answer.status_code < 500
     if (method, path) not in OPEN_TO_ALL:

@@ -10,6 +10,7 @@ import pytest
 for needed in ("fastapi", "sqlalchemy", "alembic", "argon2", "httpx"):
     pytest.importorskip(needed, reason="needs the extra review")
 
+from anyio.from_thread import start_blocking_portal  # noqa: E402
 from named_photos import make_set, write_named_study  # noqa: E402
 from postgres_server import CannotServeError, make_database, postgres_server  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
@@ -127,11 +128,22 @@ def reading_of(engine, coded):
     return made
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_loop_for_all():
+    """The test client starts a thread and an event loop for every request that finds none."""
+    with start_blocking_portal() as portal, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Person, "portal", portal)
+        yield
+
+
 class Person:
     """Someone at a browser."""
 
+    portal = None
+
     def __init__(self, app, name, password=PASSWORD):
         self.browser = TestClient(app, follow_redirects=False)
+        self.browser.portal = self.portal
         self.signed_in = self.browser.post("/sign-in", data={"name": name, "password": password})
         self.reads = {}
 

@@ -114,6 +114,7 @@ def finished_despite(study: Path, out: Path, kills: Kills, rng: random.Random, p
         if run.returncode == 0:
             return
         assert run.returncode == -signal.SIGKILL, f"the run ended with {run.returncode}"
+        pause_s *= 1.5  # a slow machine would be killed for ever before its first visit is done
 
 
 def _until_ended(run: subprocess.Popen[bytes], rng: random.Random, pause_s: float) -> Iterator[None]:

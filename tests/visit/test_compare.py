@@ -29,6 +29,12 @@ def visits(demo_visits):
 
 
 @pytest.fixture(scope="module")
+def fronts(demo_visits):
+    """The fronts of the same visits alone: for what is no matter of views."""
+    return [score_visit({"front": folder / "front.jpg"}) for folder in demo_visits[:2]]
+
+
+@pytest.fixture(scope="module")
 def change(visits):
     return compare_visits(*visits)
 
@@ -203,7 +209,7 @@ def test_results_made_under_other_settings_do_not_compare(visits, by_rules):
         compare_visits(*visits, by_rules)
 
 
-def test_results_of_other_models_are_compared_by_those_alone(visits, tmp_path):
+def test_results_of_other_models_are_compared_by_those_alone(fronts, tmp_path):
     """The intervals of a change come from the models: those of others would be wrong without a word."""
     site = copied(tmp_path / "site")
     card = json.loads((site / PIGMENT_CARD).read_text(encoding="utf-8"))
@@ -211,10 +217,10 @@ def test_results_of_other_models_are_compared_by_those_alone(visits, tmp_path):
     change_card(site, PIGMENT_CARD, change_error=card["change_error"])
     models = open_models(site)
     assert models.pigment.change_error != shipped_models().pigment.change_error
-    theirs = [replace(one, provenance=provenance_of(load_settings(), models)) for one in visits]
+    theirs = [replace(one, provenance=provenance_of(load_settings(), models)) for one in fronts]
     with pytest.raises(ValueError, match=r"models site .*the comparison asks for .*models shipped"):
         compare_visits(*theirs)
-    wide, narrow = compare_visits(*theirs, models=models), compare_visits(*visits)
+    wide, narrow = compare_visits(*theirs, models=models), compare_visits(*fronts)
     assert wide.amount_change_od_high - wide.amount_change_od > 1.5 * (
         narrow.amount_change_od_high - narrow.amount_change_od
     )
@@ -229,10 +235,9 @@ def test_without_a_photo_there_is_a_reason_and_no_number(visits):
     assert none.to_dict()["regions"]["chin"]["common_fraction"] is None
 
 
-def test_visits_that_share_no_view_are_not_compared(demo_visits):
-    front = score_visit({"front": demo_visits[0] / "front.jpg"})
+def test_visits_that_share_no_view_are_not_compared(demo_visits, fronts):
     side = score_visit({"left": demo_visits[1] / "left.jpg"})
-    none = compare_visits(front, side)
+    none = compare_visits(fronts[0], side)
     assert (none.status, none.reason) == ("not_compared", "no_photo")
     assert "The visits share no view: the baseline has front, the follow-up left." in none.message
     assert none.amount_change_od is None
@@ -248,18 +253,17 @@ def dated(visit, moment):
     return replace(visit, photos=tuple(photos))
 
 
-def test_a_follow_up_of_before_the_baseline_is_told(visits):
+def test_a_follow_up_of_before_the_baseline_is_told(fronts):
     early, late = "2024:01:01 10:00:00", "2024:06:01 10:00:00"
-    turned = compare_visits(dated(visits[0], late), dated(visits[1], early))
+    turned = compare_visits(dated(fronts[0], late), dated(fronts[1], early))
     assert "the follow-up was taken before the baseline" in turned.message
     assert "2024" not in turned.message
     for moments in ((early, late), (early, early), (None, early), (late, None)):
-        assert "baseline" not in compare_visits(*map(dated, visits, moments)).message
+        assert "baseline" not in compare_visits(*map(dated, fronts, moments)).message
 
 
-def test_where_a_side_view_is_missing_the_front_is_compared_and_flagged(visits, demo_visits):
-    front = score_visit({"front": demo_visits[1] / "front.jpg"})
-    change = compare_visits(visits[0], front)
+def test_where_a_side_view_is_missing_the_front_is_compared_and_flagged(visits, fronts):
+    change = compare_visits(visits[0], fronts[1])
     assert change.regions["right_malar"].view == "front"
     assert change.regions["right_malar"].flag == "other_view"
     assert change.mmasi_change is None  # scored from the side at one visit, from the front at the other
@@ -342,20 +346,19 @@ def test_skin_hidden_and_accepted_at_both_visits_is_compared(demo_visits, tmp_pa
     assert by_name.regions["left_malar"].registered_od is not None
 
 
-def test_a_region_that_quality_refuses_at_one_visit_is_not_compared(demo_visits, tmp_path):
+def test_a_region_that_quality_refuses_at_one_visit_is_not_compared(demo_visits, fronts, tmp_path):
     dark = linear_to_srgb8(0.01 * srgb_to_linear(np.asarray(read_photo(demo_visits[1] / "front.jpg").srgb)))
     cv2.imwrite(str(tmp_path / "front.png"), dark[..., ::-1])
-    front = score_visit({"front": demo_visits[0] / "front.jpg"})
-    none = compare_visits(front, score_visit({"front": tmp_path / "front.png"}))
+    none = compare_visits(fronts[0], score_visit({"front": tmp_path / "front.png"}))
     assert none.status == "not_compared"
     refused = [none.regions[name] for name in MASI_REGIONS]
     assert {one.flag for one in refused} <= {"too_dark", "region_hidden"}
     assert {one.registered_od for one in refused} == {None}
 
 
-def test_what_covers_skin_at_one_visit_contradicts_itself_and_tells_no_change(demo_visits):
+def test_what_covers_skin_at_one_visit_contradicts_itself_and_tells_no_change(demo_visits, fronts):
     """Cream on the chin is no pigment to the map at either visit, and lighter over each other."""
-    first, second = (score_visit({"front": folder / "front.jpg"}) for folder in demo_visits[:2])
+    first, second = fronts
     light = srgb_to_linear(np.asarray(read_photo(demo_visits[1] / "front.jpg").srgb))
     top, left, bottom, right = second.photos[0].measures.face.window(light.shape)
     chin = second.photos[0].measures.face.photo_codes((top, left, bottom, right)) == Subunit.CHIN
@@ -386,9 +389,9 @@ def test_a_copy_of_the_baseline_written_anew_is_no_follow_up(demo_visits, tmp_pa
     assert change.message.startswith("The baseline's own photograph, written anew: front.")
 
 
-def test_a_visit_without_a_score_has_no_change_of_the_mmasi_and_says_why(demo_visits):
+def test_a_visit_without_a_score_has_no_change_of_the_mmasi_and_says_why(demo_visits, visits):
     sides = {view: demo_visits[0] / f"{view}.jpg" for view in ("left", "right")}
-    change = compare_visits(score_visit(sides), score_visit(demo_visits[1]))
+    change = compare_visits(score_visit(sides), visits[1])
     assert change.status == "compared"
     assert change.message == (
         "No change of the mMASI: the baseline was not scored (no_photo). "

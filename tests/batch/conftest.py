@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from faults import make_study
-from remembered import scored_once
+from remembered import once_a_photo
 from scored_here import Here
 
 from masi_vision.batch.job import Setup, score_photo
@@ -17,7 +17,7 @@ from masi_vision.batch.run import BatchRun
 def photos_that_are_scored_once():
     """What is tested is which photos are scored, and what becomes of it: not, each time, how."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("masi_vision.batch.job.score_photo", scored_once(score_photo))
+        patch.setattr("masi_vision.batch.job.score_photo", once_a_photo(score_photo))
         yield
 
 

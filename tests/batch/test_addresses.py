@@ -161,7 +161,7 @@ def test_a_bucket_that_is_not_there_is_told(server, tmp_path):
     assert "s3://nowhere-at-all/study" in done.stderr
 
 
-def test_a_manifest_may_name_photos_in_s3(bucket, four_visits, tmp_path):
+def test_a_manifest_may_name_photos_in_s3(bucket, four_visits, tmp_path, scored_here):
     storage, name = bucket
     photo = four_visits / "P01" / "visit-1" / "front.jpg"
     storage.put_file(str(photo), f"{name}/a.jpg")

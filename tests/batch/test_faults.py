@@ -237,7 +237,7 @@ def test_a_photo_that_became_a_pipe_keeps_no_run_waiting(study, tmp_path, perfor
 
 @linux_only
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_run_that_is_stopped_keeps_what_is_done_and_goes_on(tmp_path, name):
+def test_a_run_that_is_stopped_keeps_what_is_done_and_goes_on(tmp_path, perform, name):
     study, out = make_study(tmp_path / "study", 5), tmp_path / "out"
     run = subprocess.Popen(
         command(study, out, "--workers", "1"),
@@ -254,7 +254,7 @@ def test_a_run_that_is_stopped_keeps_what_is_done_and_goes_on(tmp_path, name):
     done = done_in(out)
     assert 0 < len(done) < 5
     assert len(table(out / "scores.csv")[1]) == len(done)
-    subprocess.run(command(study, out), check=True, stdout=subprocess.DEVNULL)
+    perform(study, out, pictures=("overlays",))
     after = done_in(out)
     assert len(after) == 5
     assert {place: after[place] for place in done} == done
@@ -275,10 +275,10 @@ def test_a_terminal_that_goes_stops_a_run_unless_nohup_said_otherwise():
 
 
 @linux_only
-def test_killed_at_random_and_gone_on_with_the_tables_are_the_same(tmp_path):
+def test_killed_at_random_and_gone_on_with_the_tables_are_the_same(tmp_path, perform):
     """The short form of `python tests/shared/faults.py`."""
     study, calm, out = make_study(tmp_path / "study", 6), tmp_path / "calm", tmp_path / "out"
-    subprocess.run(command(study, calm), check=True, stdout=subprocess.DEVNULL)
+    perform(study, calm, pictures=("overlays",))
     kills = Kills()
     finished_despite(study, out, kills, random.Random(3), pause_s=2.0)
     assert kills.total > 0

@@ -49,7 +49,7 @@ def served(four_visits, tmp_path, request):
 
 
 def test_a_web_servers_photos_are_fetched_again_only_where_it_does_not_tell_that_they_are_the_same(
-    served, finished, tmp_path
+    served, finished, tmp_path, scored_here
 ):
     folder, address, asked, told = served
     done = masi("batch", address, "--out", tmp_path / "out", "--workers", 1)

@@ -7,12 +7,22 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
+from remembered import once_a_photo
 from verbs import masi, table
 
 from masi_vision.cli import gate
 from masi_vision.config import load_settings
 from masi_vision.report.quality import QUALITY_COLUMNS, CheckedPhoto, contact_sheets
 from masi_vision.shipped import shipped_file
+from masi_vision.visit.seen import see_photo
+
+
+@pytest.fixture(scope="module", autouse=True)
+def photos_that_are_seen_once():
+    """What is tested is what becomes of checks: face and skin of the same few photos are found once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("masi_vision.cli.gate.see_photo", once_a_photo(see_photo))
+        yield
 
 
 @pytest.fixture(scope="module")

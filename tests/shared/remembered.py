@@ -6,16 +6,17 @@ from collections import OrderedDict
 from copy import deepcopy
 from functools import wraps
 from hashlib import blake2b
+from pathlib import Path
 
 import numpy as np
 
 _AT_MOST = 256  # answers, of a megabyte at most
-_KEPT = []
-_SCORES, _SCORES_AT_MOST = OrderedDict(), 16  # of some ten megabytes each
+_PHOTOS, _PHOTOS_AT_MOST = OrderedDict(), 16  # of some ten megabytes each
+_KEPT = [_PHOTOS]
 
 
 def forget():
-    """Let the networks compute again: for who asks whether they say the same twice."""
+    """Let all be computed again: for who asks whether it is the same twice."""
     for answers in _KEPT:
         answers.clear()
 
@@ -52,28 +53,31 @@ def remembered(method, session):
     return read
 
 
-def scored_once(score_photo):
-    """The function that scores a photo in a file, computed once for its bytes, name, settings and models."""
+def once_a_photo(function):
+    """A function of a photo's file and of settings that computes once for these bytes, name and settings."""
 
-    @wraps(score_photo)
-    def scored(file, settings, *, view, models, place):
-        if not file.is_file() or not os.access(file, os.R_OK):
-            return score_photo(file, settings, view=view, models=models, place=place)
-        data = blake2b(file.read_bytes()).digest()
-        seen = data, file.name, view, place, settings.model_dump_json(), id(models)
-        if seen not in _SCORES:
-            _SCORES[seen] = models, score_photo(file, settings, view=view, models=models, place=place)
-            if len(_SCORES) > _SCORES_AT_MOST:
-                _SCORES.popitem(last=False)
-        _SCORES.move_to_end(seen)
-        return _SCORES[seen][1]
+    @wraps(function)
+    def told(file, settings, *more, **named):
+        if not Path(file).is_file() or not os.access(file, os.R_OK):
+            return function(file, settings, *more, **named)
+        data = blake2b(Path(file).read_bytes()).digest()
+        others = (*more, *named.values())
+        known = (one if isinstance(one, str) else id(one) for one in others)
+        seen = function, data, Path(file).name, settings.model_dump_json(), *known
+        if seen not in _PHOTOS:
+            _PHOTOS[seen] = others, function(file, settings, *more, **named)  # so that no other gets an id
+            if len(_PHOTOS) > _PHOTOS_AT_MOST:
+                _PHOTOS.popitem(last=False)
+        _PHOTOS.move_to_end(seen)
+        return _PHOTOS[seen][1]
 
-    return scored
+    return told
 
 
 def remembered_by_values(function):
     """A function of plain values that computes its answer once for equal ones."""
     answers = {}
+    _KEPT.append(answers)
 
     @wraps(function)
     def told(*values, **named):

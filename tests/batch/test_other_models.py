@@ -6,6 +6,7 @@ import shutil
 import pytest
 from faults import TABLES
 from model_folders import copied, rehash, retrained
+from scored_here import Here
 from verbs import table
 
 from masi_vision.batch.cluster import score_there
@@ -29,12 +30,12 @@ def trained(tmp_path_factory):
 def perform_with(settings):
     """Run over a study with the models of a folder; the reasons of what was scored."""
 
-    def run(study, out, models=""):
+    def run(study, out, models="", workers=Here):
         batch = BatchRun(str(study), ResultsFolder(out, None), Setup(settings, (), str(out), str(models)))
         with batch.results.held(()) as ledger:
             plan = batch.plan(ledger)
-            workers = LocalWorkers(batch.setup, batch.models, 2, 60.0)
-            batch.perform(plan, ledger, workers, lambda progress: None)
+            by = workers(batch.setup, batch.models, 2, 60.0)
+            batch.perform(plan, ledger, by, lambda progress: None)
         return {"/".join(place): why.words for place, (_, why) in plan.jobs.items()}
 
     return run
@@ -42,9 +43,9 @@ def perform_with(settings):
 
 @pytest.fixture(scope="module")
 def finished_with(four_visits, perform_with, trained, tmp_path_factory):
-    """Results of the four visits by the site's models; not to be changed."""
+    """Results of the four visits by the site's models, of real workers; not to be changed."""
     out = tmp_path_factory.mktemp("finished") / "out"
-    perform_with(four_visits, out, trained)
+    perform_with(four_visits, out, trained, LocalWorkers)
     return out
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from masi_vision.csv_table import Row, number_in, read_csv, whole_number, without_missing
+from masi_vision.csv_table import CsvTable, Row, number_in, read_csv, whole_number, without_missing
 from masi_vision.errors import StatsError
 from masi_vision.names import nearly_alike, place_of, spelled_alike, told_apart
 
@@ -26,6 +27,8 @@ NOT_COUNTED = "not-counted-"
 """How a patient is called, with the code of the unit, whose photos masi unblind was told not to count."""
 STAGES = ("blind", "with_software", "adjudication")
 """Of a read: a reader's, a reader's who knew the software's score, an adjudicator's."""
+_CODE = re.compile("[23456789BCDFGHJKMNPQRTVWXYZ]{7}")
+"""How masi blind writes a code; of a part of the units that of the first read may stand in no row."""
 AMOUNT = "amount_od"
 """Endpoint of a table of changes: the amount of pigment, visits laid over the baseline; it may be below 0."""
 _UNGRADED = ("nose", "upper_lip")
@@ -80,9 +83,36 @@ def rows_of(file: Path) -> list[Row]:
     Raises
     ------
     StatsError
-        It is no table.
+        It is no table, or has a word in ``latest``, ``stage`` or ``repeat_of`` that is none of theirs: its
+        row would count nowhere, and nobody would be told.
     """
-    return [without_missing(row) for row in read_csv(file, StatsError).plain_rows]
+    table = read_csv(file, StatsError)
+    rows = [without_missing(row) for row in table.plain_rows]
+    if "visit" in table.columns:  # an allocation may have the stage of a disease
+        _refuse_other_marks(rows, table)
+    return rows
+
+
+def _refuse_other_marks(rows: Sequence[Row], table: CsvTable) -> None:
+    """Refuse a cell that is none of the words by which a read counts or not."""
+    codes = {row["code"] for row in rows} if "code" in table.columns else set[str]()
+    of_every_read = {"stage"} if any(row.get("stage") for row in rows) else set[str]()
+    expected: dict[str, tuple[Callable[[str], bool], str]] = {
+        "latest": (lambda cell: whole_number(cell) in (0, 1), "1 in the last version of a read, else 0"),
+        "stage": (lambda cell: cell.casefold() in STAGES, f"{', '.join(STAGES)} in each row"),
+        "repeat_of": (
+            lambda cell: cell in codes or _CODE.fullmatch(cell) is not None,
+            "the code of the first read in a hidden repeat, else nothing",
+        ),
+    }
+    for column in [name for name in expected if name in table.columns]:
+        fits, words = expected[column]
+        for line, row in zip(table.lines, rows, strict=True):
+            if (row[column] or column in of_every_read) and not fits(row[column]):
+                raise StatsError(
+                    f"{table.name}, line {line}: {column} is {row[column]!r}. Expected {words}: by it a read "
+                    "counts or does not. Correct it, or leave the column out."
+                )
 
 
 def refuse_other_total(item: str, told: str, made: float, what: str) -> None:

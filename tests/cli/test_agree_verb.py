@@ -11,6 +11,8 @@ pytest.importorskip("scipy", reason="needs the extra stats")
 from made_trial import write_rows, write_trial
 from verbs import masi
 
+from masi_vision.blinding.order import draw_codes
+from masi_vision.errors import StatsError
 from masi_vision.reads_table import rows_of, rows_sha256
 from masi_vision.shipped import shipped_file
 from masi_vision.version import __version__
@@ -52,7 +54,9 @@ def test_a_reader_of_whom_repeats_give_no_figure_is_named(study, tmp_path):
     rows = [row | {"repeat_of": ""} for row in rows_of(study / "reads.csv")]
     twice = ("P000", "P001", "P002", "P003")
     again = [
-        row | {"repeat_of": "code"} for row in rows if row["patient"] in twice and row["visit"] == "visit-1"
+        row | {"repeat_of": "BCDFGHJ"}
+        for row in rows
+        if row["patient"] in twice and row["visit"] == "visit-1"
     ]
     parted = [
         row | {"reader": "cleo"} if row["reader"] == "R1" and row["patient"] != "P000" else row
@@ -101,6 +105,33 @@ def test_what_other_programs_write_for_nothing_is_nothing(tmp_path):
         {"patient": "P1", "visit": "v1", "reader": "=R", "locked_utc": ""},
         {"patient": "", "visit": "", "reader": "", "locked_utc": "x"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "expected"),
+    [
+        *(("repeat_of", cell, "the code of the first read") for cell in ("NULL", "0", "FALSE", "#N/A", "-")),
+        *(("latest", cell, "1 in the last version of a read, else 0") for cell in ("TRUE", "x", "1,0", "2")),
+        *(("stage", cell, "blind, with_software, adjudication in each") for cell in ("masked", "0", "")),
+    ],
+)
+def test_a_word_by_which_reads_would_vanish_is_refused(tmp_path, column, cell, expected):
+    rows = [{"patient": "P1", "visit": "v1", "reader": reader, column: ""} for reader in ("anna", "ben")]
+    rows[0][column] = "blind" if column == "stage" else ""
+    rows[1][column] = cell
+    with pytest.raises(StatsError) as refused:
+        rows_of(write_rows(tmp_path / "reads.csv", rows))
+    assert f"reads.csv, line 3: {column} is {cell!r}. Expected {expected}" in str(refused.value)
+
+
+def test_words_of_the_reading_page_and_codes_of_a_set_are_none_to_refuse(tmp_path):
+    (code,) = draw_codes(1)
+    marks = ("code", "latest", "stage", "repeat_of")
+    cells = [("U1", "1.0", "Blind", ""), ("U2", "0", "with_software", "U1"), ("U3", "", "adjudication", code)]
+    rows = [{"visit": "v1"} | dict(zip(marks, row, strict=True)) for row in cells]
+    assert rows_of(write_rows(tmp_path / "reads.csv", rows)) == rows
+    allocation = [{"patient": "P1", "arm": "A", "stage": "II"}]
+    assert rows_of(write_rows(tmp_path / "arms.csv", allocation)) == allocation
 
 
 def test_more_than_half_of_the_visits_without_a_score_are_told_and_the_readers_are_compared(study, tmp_path):

@@ -83,7 +83,7 @@ def test_reads_of_the_page_serve_too_and_a_clear_region_needs_no_darkness(panel,
         row | {"stage": "blind", "latest": 1, "locked_utc": "2026-11-01", "repeat_of": ""}
         for row in wide(panel[0])
     ]
-    rows.append(rows[0] | {"chin_area": 0, "chin_darkness": "", "repeat_of": "another code"})
+    rows.append(rows[0] | {"chin_area": 0, "chin_darkness": "", "repeat_of": "BCDFGHJ"})
     rows.append(rows[0] | {"stage": "with_software"} | dict.fromkeys(rows[0].keys() & {"chin_area"}, 6))
     measures = write(tmp_path / "regions.csv", panel[1])
     done = calibrate(
@@ -258,7 +258,7 @@ def test_measures_that_cannot_be_are_refused_by_name(panel, tmp_path, wrong, sai
 def test_hidden_repeats_among_the_measures_count_nowhere(panel, tmp_path):
     """As masi unblind writes them: under the patient and visit that they repeat."""
     measures = [row | {"repeat_of": ""} for row in panel[1]]
-    measures += [row | {"repeat_of": "CODE", "pigmented_fraction": 0.5} for row in measures[:40]]
+    measures += [row | {"repeat_of": "BCDFGHJ", "pigmented_fraction": 0.5} for row in measures[:40]]
     reads = write(tmp_path / "reads.csv", panel[0])
     given = []
     for name, rows in (("with", measures), ("without", panel[1])):

@@ -363,10 +363,10 @@ def test_where_the_protocol_says_so_the_adjudicator_s_grades_are_the_endpoint(st
         verdict(of["P001", "visit-6"], 6),
         verdict(of["P005", "visit-1"], 0),
         verdict(of["P005", "visit-6"], 0),
-        verdict(of["P002", "visit-1"], 6, repeat_of="AA"),
+        verdict(of["P002", "visit-1"], 6, repeat_of="BCDFGHJ"),
         verdict(of["P006", "visit-1"], 6, locked_utc=""),
         awaited(of["P003", "visit-6"]),
-        awaited(of["P007", "visit-1"] | {"repeat_of": "AA"}),
+        awaited(of["P007", "visit-1"] | {"repeat_of": "BCDFGHJ"}),
     ]
     reads = write_rows(tmp_path / "reads.csv", [*rows, *last])
     alone = write_rows(tmp_path / "alone.csv", rows)

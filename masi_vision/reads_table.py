@@ -83,8 +83,8 @@ def rows_of(file: Path) -> list[Row]:
     Raises
     ------
     StatsError
-        It is no table, or has a word in ``latest``, ``stage`` or ``repeat_of`` that is none of theirs: its
-        row would count nowhere, and nobody would be told.
+        It is no table, or has a word in ``latest``, ``stage``, ``repeat_of`` or ``locked_utc`` that is none
+        of theirs: its row would count nowhere, or without a signature, and nobody would be told.
     """
     table = read_csv(file, StatsError)
     rows = [without_missing(row) for row in table.plain_rows]
@@ -100,6 +100,10 @@ def _refuse_other_marks(rows: Sequence[Row], table: CsvTable) -> None:
     expected: dict[str, tuple[Callable[[str], bool], str]] = {
         "latest": (lambda cell: whole_number(cell) in (0, 1), "1 in the last version of a read, else 0"),
         "stage": (lambda cell: cell.casefold() in STAGES, f"{', '.join(STAGES)} in each row"),
+        LOCKED: (
+            lambda cell: moment_of(cell) is not None,
+            "a time, as 2026-05-01T10:00:00+00:00, or nothing where the read is not locked",
+        ),
         "repeat_of": (
             lambda cell: cell in codes or _CODE.fullmatch(cell) is not None,
             "the code of the first read in a hidden repeat, else nothing",

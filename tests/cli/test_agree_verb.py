@@ -100,10 +100,12 @@ def test_a_table_without_a_locked_read_says_so(study, tmp_path):
 
 
 def test_what_other_programs_write_for_nothing_is_nothing(tmp_path):
-    (tmp_path / "reads.csv").write_text("patient,visit,reader,locked_utc\nP1, v1,'=R,NA\n.,NaN,na,x\n")
+    (tmp_path / "reads.csv").write_text(
+        "patient,visit,reader,locked_utc\nP1, v1,'=R,NA\n.,NaN,na,2026-05-01\n"
+    )
     assert rows_of(tmp_path / "reads.csv") == [
         {"patient": "P1", "visit": "v1", "reader": "=R", "locked_utc": ""},
-        {"patient": "", "visit": "", "reader": "", "locked_utc": "x"},
+        {"patient": "", "visit": "", "reader": "", "locked_utc": "2026-05-01"},
     ]
 
 
@@ -112,6 +114,7 @@ def test_what_other_programs_write_for_nothing_is_nothing(tmp_path):
     [
         *(("repeat_of", cell, "the code of the first read") for cell in ("NULL", "0", "FALSE", "#N/A", "-")),
         *(("latest", cell, "1 in the last version of a read, else 0") for cell in ("TRUE", "x", "1,0", "2")),
+        *(("locked_utc", cell, "a time, as 2026") for cell in ("NULL", "no", "0", "01.05.2026 11:00")),
         *(("stage", cell, "blind, with_software, adjudication in each") for cell in ("masked", "0", "")),
     ],
 )

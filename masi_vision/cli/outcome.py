@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +16,7 @@ from masi_vision.cli.left_out import LeftOut, Without, left_out_of
 from masi_vision.cli.options import Overwrite, make_ready
 from masi_vision.cli.provenance import PROVENANCE, WAYS_MADE, made_by, provenance_of
 from masi_vision.cli.tables import check_run, say_open, say_two_names, say_two_sets
-from masi_vision.csv_table import csv_text, guarded
+from masi_vision.csv_table import Row, csv_text, guarded
 from masi_vision.errors import StatsError
 from masi_vision.names import natural_key, told_apart
 from masi_vision.reads_table import AMOUNT, is_adjudication, is_closed, rows_of, rows_sha256
@@ -149,10 +149,32 @@ def _figures(
     found = figures(courses, rules)
     if others is not None:
         visits = {visit for one in courses for visit in one.values}
-        found += other_results(left.rows(rows_of(others)), arms, rules, others.name, visits)
+        told = left.rows(_not_empty(others))
+        found += other_results(told, arms, rules, others.name, visits)
+        _say_other_visits({row["visit"] for row in told} - visits, others.name)
     if events is not None:
-        found += event_results(left.rows(rows_of(events)), arms, events.name)
+        found += event_results(left.rows(_not_empty(events)), arms, events.name)
     return found
+
+
+def _not_empty(file: Path) -> list[Row]:
+    """Rows of a further table; one without any would leave its outcome out of every result, unsaid."""
+    if not (rows := rows_of(file)):
+        raise StatsError(
+            f"{file.name} has no row. Expected one for each value or event. Export it again; where there was "
+            "none, leave the option out."
+        )
+    return rows
+
+
+def _say_other_visits(visits: Collection[str], name: str) -> None:
+    """Say which visits of the further outcomes the table of the trial lacks."""
+    if visits:
+        typer.echo(
+            f"masi: {name} has the visits {', '.join(sorted(visits, key=natural_key))}, which the table of "
+            "the trial lacks. Expected so of a visit without photographs. Look for a misspelt name.",
+            err=True,
+        )
 
 
 def _refuse_other_arms(arms: Mapping[str, str], told: Mapping[str, str], by: str, name: str) -> None:

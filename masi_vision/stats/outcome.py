@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from masi_vision.csv_table import number_in
 from masi_vision.errors import StatsError
-from masi_vision.names import folded, natural_key
-from masi_vision.reads_table import AMOUNT, refuse_spelled_alike
+from masi_vision.names import folded, natural_key, nearly_alike
+from masi_vision.reads_table import AMOUNT, need_columns, refuse_spelled_alike
 from masi_vision.stats.agreement import spread_of, wilson
 from masi_vision.stats.ancova import Ancova, adjusted_p, ancova, intervals_together, stratum_columns
 from masi_vision.stats.courses import Course
@@ -471,9 +471,13 @@ def other_results(
     Raises
     ------
     StatsError
-        An item, a value or a patient is none of the trial, or there are two values of one.
+        A column is missing, an item, a value or a patient is none of the trial, or there are two values of
+        one.
     """
-    refuse_spelled_alike((row.get("visit", "") for row in rows), "visit", nearly=True)
+    need_columns(rows, ("patient", "visit", "item", "value"), name)
+    told = {row["visit"] for row in rows}
+    refuse_spelled_alike(told, "visit", nearly=True)
+    misspelt = _written_otherwise(told, set(visits))
     groups: dict[tuple[str, str, str], list[float]] = {}
     seen: set[tuple[str, str, str]] = set()
     for row in rows:
@@ -483,7 +487,7 @@ def other_results(
                 f"{name} has item {item!r} of patient {patient!r}. Expected the items "
                 f"{', '.join(protocol.others)} and patients of the trial."
             )
-        if not visit or (visit not in visits and _squeezed(visit) in map(_squeezed, visits)):
+        if not visit or visit in misspelt:
             raise StatsError(
                 f"{name} has {item} of {patient} at the visit {visit!r}. Expected one as the trial's table "
                 f"has it: {', '.join(sorted(visits, key=natural_key)) or 'any name'}. Correct it."
@@ -509,6 +513,13 @@ def other_results(
     return made
 
 
+def _written_otherwise(told: set[str], visits: set[str]) -> set[str]:
+    """Which visits are those of the trial in another spelling."""
+    alike = {visit for group in nearly_alike(told | visits) if visits & set(group) for visit in group}
+    squeezed = set(map(_squeezed, visits))
+    return {visit for visit in told - visits if visit in alike or _squeezed(visit) in squeezed}
+
+
 def _squeezed(visit: str) -> str:
     return re.sub(r"[\s_-]", "", folded(visit))
 
@@ -521,8 +532,9 @@ def event_results(
     Raises
     ------
     StatsError
-        A patient is none of the trial, or an event has no name.
+        A column is missing, a patient is none of the trial, or an event has no name.
     """
+    need_columns(rows, ("patient", "event"), name)
     had: dict[str, set[str]] = {}
     for row in rows:
         event, patient = row.get("event", "").strip(), row.get("patient", "")

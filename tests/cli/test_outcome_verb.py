@@ -637,12 +637,48 @@ def test_a_centre_that_calls_the_visits_otherwise_is_refused_or_told(tmp_path, o
 
 
 def test_a_visit_of_a_further_outcome_is_one_of_the_trial_s(study, tmp_path):
-    for visit in ("", "visit 6", "Visit-6"):
+    for visit in ("", "visit 6", "Visit-6", "visit-06"):
         (tmp_path / "others.csv").write_text(f"patient,visit,item,value\nP001,{visit},pain,2\n")
         asked = ["--allocation", study / "arms.csv", "--others", tmp_path / "others.csv"]
-        done = masi("outcome", study / "reads.csv", *asked, "--out", tmp_path / f"out{len(visit)}{visit[:1]}")
+        done = masi("outcome", study / "reads.csv", *asked, "--out", tmp_path / f"out{visit}")
         assert done.exit_code == 2
         assert f"at the visit {visit!r}" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "said"),
+    [
+        (
+            "--others",
+            "patient,visit,item,VALUE\nP001,visit-6,pain,2\n",
+            "further.csv lacks value; it has patient",
+        ),
+        ("--others", "patient,visit,item,value\n", "further.csv has no row"),
+        ("--others", "", "further.csv has no row"),
+        (
+            "--events",
+            "patient,visit,EVENT\nP001,visit-6,erythema\n",
+            "further.csv lacks event; it has patient",
+        ),
+        ("--events", "patient,visit,event\n", "further.csv has no row"),
+    ],
+)
+def test_a_further_outcome_never_lacks_without_a_word(study, tmp_path, option, content, said):
+    (tmp_path / "further.csv").write_text(content)
+    asked = ["--allocation", study / "arms.csv", option, tmp_path / "further.csv"]
+    done = masi("outcome", study / "reads.csv", *asked, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
+
+
+def test_a_visit_of_a_further_outcome_that_the_trial_lacks_is_told(study, tmp_path):
+    (tmp_path / "others.csv").write_text("patient,visit,item,value\nP001,visit-6,pain,2\nP001,call,pain,2\n")
+    asked = ["--allocation", study / "arms.csv", "--others", tmp_path / "others.csv"]
+    done = masi("outcome", study / "reads.csv", *asked, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "others.csv has the visits call, which the table of the trial lacks" in " ".join(
+        done.stderr.split()
+    )
 
 
 def test_without_arms_nothing_is_compared(study, tmp_path):

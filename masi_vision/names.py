@@ -36,7 +36,10 @@ def natural_key(name: str) -> tuple[object, ...]:
 
 
 def spelled_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Names that differ in case, width, blanks or how an accent is written alone: one person would be two."""
+    """Names that differ in case, width, blanks, what nobody sees or how an accent is written alone.
+
+    One person would be two.
+    """
     return _of_one(names, _plain)
 
 
@@ -95,4 +98,7 @@ def _with_one_sign(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
+    known = unicodedata.normalize("NFKC", name).casefold()
+    if not known.isascii():  # signs that nobody sees, as U+200B of a web page
+        known = "".join(sign for sign in known if unicodedata.category(sign) != "Cf")
+    return "".join(known.split())

@@ -43,6 +43,14 @@ def test_a_day_before_treatment_is_another_than_that_after_it(name, other):
     assert nearly_alike([name, other]) == []
 
 
+@pytest.mark.parametrize("sign", ["\u200b", "\u200e", "\u2060", "\u00ad", "\ufeff"])
+def test_a_sign_that_nobody_sees_makes_no_other_name_and_is_shown(sign):
+    seen, other = "visit-1", f"visit{sign}-1"
+    assert spelled_alike([seen, other]) == nearly_alike([seen, other]) == [(seen, other)]
+    assert told_apart(seen, other) == ("'visit-1'", ascii(other))
+    assert same_within_sites([f"north/{seen}", f"south/{other}"]) == [(f"north/{seen}", f"south/{other}")]
+
+
 def test_a_group_that_is_part_of_another_is_told_once():
     assert nearly_alike(["P-1", "P-01", "P_1"]) == [("P-01", "P-1", "P_1")]
 

@@ -9,6 +9,7 @@ import typer
 
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.options import ModelsChoice, SettingsFile
+from masi_vision.cli.tables import say_nearly_alike
 from masi_vision.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def import_(
     for line in (*export.remarks, *kept, *imported.remarks, *imported.left_out):
         screen.print(line, soft_wrap=True)
     show_contents(contents)
+    say_nearly_alike({one.patient for one in imported.data.entries})
     left = f" {len(imported.left_out)} not used, see above." if imported.left_out else ""
     screen.print(f"{len(imported.data.entries)} photos of {export.kind} in {out}.{left}", soft_wrap=True)
     return SOME_NOT_SCORED if imported.left_out or contents.problems else DONE
@@ -145,8 +147,10 @@ def check(dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folde
     from masi_vision.labels.dataset import read_dataset
 
     with progress("Checking", "photos") as step:
-        contents = check_dataset(read_dataset(dataset), step)
+        data = read_dataset(dataset)
+        contents = check_dataset(data, step)
     show_contents(contents)
+    say_nearly_alike({one.patient for one in data.entries})
     words = f"{len(contents.problems)} problems, see above." if contents.problems else "Nothing is wrong."
     console().print(words)
     return SOME_NOT_SCORED if contents.problems else DONE

@@ -38,6 +38,11 @@ def say_two_names(patients: Collection[str]) -> None:
             "one name.",
             err=True,
         )
+    say_nearly_alike(patients)
+
+
+def say_nearly_alike(patients: Collection[str]) -> None:
+    """Say which patients may be one whose name was written in two ways."""
     if found := nearly_alike(patients):
         typer.echo(
             "masi: patients whose names differ in zeros or in the sign between their parts alone count as "

@@ -30,7 +30,7 @@ import numpy.typing as npt
 from masi_vision.csv_table import csv_text, guarded, read_csv
 from masi_vision.errors import DatasetError, reason_of
 from masi_vision.face.atlas import Floats, Subunit
-from masi_vision.names import VIEWS, spelled_alike
+from masi_vision.names import VIEWS, nearly_alike, spelled_alike, told_apart
 from masi_vision.photo import Photo, read_photo
 from masi_vision.written import write_file
 
@@ -265,6 +265,8 @@ def refuse_spelled_alike(patients: Iterable[str]) -> None:
 def refuse_shared_patients(entries: Iterable[Entry]) -> None:
     """Refuse photographs of one patient in two splits: what was learned by heart would count as known.
 
+    Patients that are `nearly_alike` may be two, but not in two splits: 7 is what a spreadsheet makes of 007.
+
     Raises
     ------
     DatasetError
@@ -279,6 +281,15 @@ def refuse_shared_patients(entries: Iterable[Entry]) -> None:
         raise DatasetError(
             f"{len(shared)} patients stand in more than one split: {'; '.join(shared[:10])}. Expected "
             "all photos of a patient in one. Correct the column split."
+        )
+    apart = [
+        alike for alike in nearly_alike(places) if len({split for one in alike for split in places[one]}) > 1
+    ]
+    if apart:
+        raise DatasetError(
+            f"In two splits stand patients whose names differ in zeros or in the sign between their parts "
+            f"alone: {'; '.join(' and '.join(told_apart(*alike)) for alike in apart[:10])}. Expected one "
+            "person in one split. Give one name to who is one, and two people other names or one split."
         )
 
 

@@ -11,7 +11,7 @@ from masi_vision.csv_table import read_csv
 from masi_vision.errors import DatasetError
 from masi_vision.labels.dataset import SPLITS, Dataset, Entry, refuse_shared_patients, refuse_spelled_alike
 from masi_vision.labels.photo_folder import NoSuchPhotoError, PhotoFolder
-from masi_vision.names import VIEWS
+from masi_vision.names import VIEWS, nearly_alike, told_apart
 from masi_vision.photo import printable
 from masi_vision.visit.folder import views_told
 
@@ -75,6 +75,14 @@ def with_splits_of(people: People, photos: PhotoFolder, earlier: Dataset) -> tup
     splits = {entry.patient: entry.split for entry in earlier.entries}
     patients = {entry.patient for entry in people.entries.values()}
     refuse_spelled_alike([*splits, *patients])
+    for alike in nearly_alike({*splits, *patients}):
+        if (new := patients.intersection(alike) - splits.keys()) and (old := splits.keys() & alike):
+            name, other = told_apart(min(new), min(old))
+            raise DatasetError(
+                f"The patient {name} is new, and the earlier data set has {other}. Expected names that "
+                "differ in more than zeros or the sign between their parts, so that nobody is tested who was "
+                "learned from. Call who is one as before, and another otherwise."
+            )
     _refuse_other_names(people, photos, earlier)
     for entry in people.entries.values():
         kept = splits.get(entry.patient, "")

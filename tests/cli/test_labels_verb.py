@@ -226,6 +226,20 @@ def test_patients_keep_the_splits_of_an_earlier_data_set(imported, tmp_path, dat
     refused, _ = imported(lambda content: None, "--splits-of", before, out="never")
     assert refused.exit_code == 2
     assert "Patients are spelled alike" in refused.output
+    (before / "dataset.csv").write_text(upper.lower().replace(",demo-01,", ",demo-1,"), encoding="utf-8")
+    refused, _ = imported(lambda content: None, "--splits-of", before, out="never")
+    assert refused.exit_code == 2
+    assert "The patient 'demo-01' is new, and the earlier data set has 'demo-1'" in refused.output
+
+
+def test_patients_of_one_split_who_may_be_one_are_told(dataset, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset[0], copy)
+    text = (copy / "dataset.csv").read_text(encoding="utf-8")
+    (copy / "dataset.csv").write_text(text.replace(",demo-01,visit-2,", ",demo-1,visit-2,"), encoding="utf-8")
+    done = masi("labels", "check", copy)
+    assert done.exit_code == 0
+    assert "count as two patients: 'demo-01' and 'demo-1'" in " ".join(done.stderr.split())
 
 
 def test_a_photo_of_before_under_another_patient_is_refused(imported, dataset):

@@ -143,6 +143,16 @@ def test_a_patient_who_is_spelled_in_two_ways_is_refused(one, other):
         refuse_shared_patients(entries)
 
 
+@pytest.mark.parametrize(("one", "other"), [("7", "007"), ("P-1", "P_1")])
+def test_patients_who_may_be_one_stand_in_one_split(one, other):
+    first, second = (
+        Entry(f"photos/{name}.png", "", "", patient=name, split="train") for name in (one, other)
+    )
+    refuse_shared_patients([first, second])
+    with pytest.raises(DatasetError, match="In two splits stand patients whose names differ in zeros"):
+        refuse_shared_patients([first, replace(second, split="test")])
+
+
 def test_landmarks_that_are_none_are_refused(dataset):
     np.savez(dataset.folder / "landmarks.npz", **{"photos/a.jpg": np.ones((5, 3))})
     with pytest.raises(DatasetError, match=r"landmarks of shape \(5, 3\)"):

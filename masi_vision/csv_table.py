@@ -19,6 +19,9 @@ Row = dict[str, str]
 
 _MISSING = ("", "na", "nan", ".")
 """How R, Python and SAS write that there is no value, in small letters."""
+_NO_NAME = re.compile(r"(?i:na|nan|null|n/a|#[^0-9].*)|\.|None|NaT|<NA>")
+"""What stands there too where a program had nothing, or an error; #12 is a name, none a word of people."""
+NOTHING = "NA, NaN and a point stand for nothing here, as a blank does."
 _ENDED = frozenset({"settings_sha256", "protocol_sha256", "closed_utc"})
 """Columns by which a table of the program is known, whose last line has its end."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -128,6 +131,11 @@ def csv_table(text: str, name: str, refused: type[MasiError], *, any_case: bool 
 def without_missing(row: Row) -> Row:
     """A row with blanks where another program wrote that there is nothing."""
     return {name: "" if cell.lower() in _MISSING else cell for name, cell in row.items()}
+
+
+def is_no_name(text: str) -> bool:
+    """Whether other programs write it where there is nothing: nobody can be called so."""
+    return _NO_NAME.fullmatch(text.strip()) is not None
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:

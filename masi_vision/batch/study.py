@@ -10,7 +10,7 @@ from typing import cast
 
 from masi_vision.batch.address import files_below, is_remote, local_path, remote, shown, words_of
 from masi_vision.config import ViewSettings
-from masi_vision.csv_table import csv_table
+from masi_vision.csv_table import csv_table, is_no_name
 from masi_vision.errors import NotScorable, StudyError, reason_of
 from masi_vision.names import VIEWS, View, place_of
 from masi_vision.photo import printable, printable_name
@@ -113,7 +113,8 @@ def _by_manifest(study: str) -> Iterator[tuple[VisitFiles, dict[View, str]]]:
         found = shown(",".join(row[name] for name in COLUMNS))
         raise StudyError(
             f"Line {number} of {_short(study)} is {found!r}. Expected "
-            f"a visit without /, a view ({', '.join(VIEWS)}) and a path in each line. Correct the line"
+            f"a visit without /, a view ({', '.join(VIEWS)}) and a path in each line, and nobody called as "
+            "tables write that there is nothing (NA, NULL). Correct the line"
             + (f", and lines {others}." if others else ".")
         )
     for number, row in rows:
@@ -149,6 +150,8 @@ def _by_manifest(study: str) -> Iterator[tuple[VisitFiles, dict[View, str]]]:
 
 def _is_usable(row: Mapping[str, str]) -> bool:
     visit, view = printable(row["visit"]), printable(row["view"])
+    if is_no_name(row["patient"]) or is_no_name(visit):
+        return False  # what tables have where there is nothing: no analysis could tell them
     return bool(visit) and "/" not in visit and view.lower() in VIEWS and bool(row["path"])
 
 

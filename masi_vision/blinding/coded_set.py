@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from masi_vision.batch.study import StudyVisit
 from masi_vision.blinding.key import CodedUnit, Key, PhotoLeftOut
 from masi_vision.blinding.order import draw_codes, reading_order, repeats_wanted
 from masi_vision.blinding.photo import CodedPhoto, coded_photo
-from masi_vision.csv_table import csv_text, read_csv
+from masi_vision.csv_table import csv_text, is_no_name, read_csv
 from masi_vision.errors import BlindingError, LeakError, OutputError, PhotoUnreadable, reason_of
 from masi_vision.names import View, folded
 from masi_vision.photo import read_photo
@@ -67,6 +67,26 @@ class CodingPlan:
             raise BlindingError(
                 f"A reader is called {wrong[0]!r}. Expected at most 160 letters, digits, - and _ alone, and "
                 "no name that Windows keeps for a device: it names a file."
+            )
+        if nothing := list(filter(is_no_name, self.readers)):
+            raise BlindingError(
+                f"A reader is called {nothing[0]!r}, which tables have where there is nothing. Expected a "
+                "name: the reads would be without a reader. Call the reader otherwise."
+            )
+
+
+def _refuse_no_names(visits: Iterable[StudyVisit]) -> None:
+    """Refuse a patient or visit that tables take for nothing: once opened, nobody could analyse the reads.
+
+    Raises
+    ------
+    BlindingError
+    """
+    for one in visits:
+        if name := next(filter(is_no_name, (one.patient, one.visit)), None):
+            raise BlindingError(
+                f"The photos of {one.place} are of {name!r}, which tables have where there is nothing. "
+                "Expected a name: the reads would be of nobody. Rename the folder, or correct the manifest."
             )
 
 
@@ -139,6 +159,7 @@ def coding(
 def _written(
     visits: Sequence[StudyVisit], folder: Path, plan: CodingPlan, progress: Callable[[int, int], None]
 ) -> Key:
+    _refuse_no_names(visits)
     make_private_folder(folder)
     seed = secrets.randbits(128)
     rng = np.random.default_rng(seed)

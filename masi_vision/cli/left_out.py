@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from masi_vision.csv_table import Row
+from masi_vision.csv_table import NOTHING, Row
 from masi_vision.errors import StatsError
 from masi_vision.names import without_zeros
 from masi_vision.reads_table import is_not_counted, need_columns, rows_of
@@ -127,7 +127,7 @@ def left_out_of(file: Path | None) -> LeftOut:
     if not rows or not all(row["patient"] for row in rows):
         raise StatsError(
             f"{file.name} has {'a row without a patient' if rows else 'no row'}. Expected the column "
-            "patient, and the name of one in each row. Complete it."
+            f"patient, and the name of one in each row. Complete it; {NOTHING}"
         )
     return LeftOut(frozenset(row["patient"] for row in rows), file.name)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from masi_vision.csv_table import is_no_name
 from masi_vision.errors import ReadingError
 from masi_vision.review.audit import Act, note, note_tool, now
 from masi_vision.review.protocol import ReadingProtocol
@@ -60,6 +61,11 @@ def add_account(
     """
     if not _NAME.fullmatch(name):
         raise ReadingError(f"{name!r} cannot be a name. Expected letters, digits, dot, - and _; two to 64.")
+    if is_no_name(name):
+        raise ReadingError(
+            f"{name!r} stands in tables where there is nothing. Expected a name: the reads would be "
+            "without a reader. Choose another."
+        )
     if role not in ROLES:
         raise ReadingError(f"{role!r} is no role. Expected one of {', '.join(ROLES)}.")
     if (role == "reader") != bool(list_name):

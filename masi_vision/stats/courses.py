@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal, TypeVar
 
-from masi_vision.csv_table import number_in
+from masi_vision.csv_table import NOTHING, number_in
 from masi_vision.errors import StatsError
 from masi_vision.names import natural_key
 from masi_vision.reads_table import (
@@ -110,7 +110,7 @@ def arms_of(rows: Rows, name: str) -> dict[str, str]:
     if rows and (not {"patient", "arm"} <= rows[0].keys() or not all(row["patient"] for row in rows)):
         raise StatsError(
             f"{name} does not say the arm of every patient. Expected the columns patient and arm: break the "
-            "code with --allocation, or name that file here."
+            f"code with --allocation, or name that file here. {NOTHING}"
         )
     _refuse_without_arm({row["patient"] for row in rows if not row["arm"]}, f" by {name}")
     arms: dict[str, str] = {}
@@ -191,7 +191,9 @@ def _amounts(rows: Rows, name: str) -> dict[tuple[str, str], float]:
     for row in rows:
         patient, baseline, follow_up, *texts = (row.get(column, "").strip() for column in columns)
         if not all((patient, baseline, follow_up)):
-            raise StatsError(f"{name} has a row without patient, baseline or follow_up. Complete it.")
+            raise StatsError(
+                f"{name} has a row without patient, baseline or follow_up. Complete it; {NOTHING}"
+            )
         if (patient, follow_up) in seen or follow_up == baseline:
             raise StatsError(f"{name} has {patient} {follow_up} twice. Expected one row. Take one out.")
         seen.add((patient, follow_up))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.csv_table import number_in, whole_number
+from masi_vision.csv_table import NOTHING, number_in, whole_number
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import (
     is_adjudication,
@@ -132,7 +132,7 @@ def _checked(rows: Iterable[Mapping[str, str]], name: str) -> list[Mapping[str, 
         if is_locked(row) and (blank := [column for column in NEEDED if not row[column]]):
             raise StatsError(
                 f"{name} has a row without {' and '.join(blank)}: {', '.join(filter(None, row.values()))!r}. "
-                f"Expected {', '.join(NEEDED)} in each. Complete it."
+                f"Expected {', '.join(NEEDED)} in each. Complete it; {NOTHING}"
             )
     for column in ("patient", "reader"):
         refuse_spelled_alike((row[column] for row in rows), column)
@@ -246,7 +246,9 @@ def scores_table(
     for row in rows:
         unit, text = (row["patient"], row["visit"]), row[column]
         if not row["visit"]:
-            raise StatsError(f"{name} has a row of {unit[0]!r} without a visit. Expected one. Complete it.")
+            raise StatsError(
+                f"{name} has a row of {unit[0]!r} without a visit. Expected one. Complete it; {NOTHING}"
+            )
         if not text or row.get("repeat_of"):
             continue
         score = _score(text, greatest, f"{name}, {' '.join(unit)}: {column}")

@@ -143,6 +143,16 @@ def test_patients_of_two_sites_are_two_patients(tmp_path, settings):
     assert [(one.patient, one.visit) for one in listed] == [("A/P01", "v1"), ("B/P01", "v1")]
 
 
+@pytest.mark.parametrize("place", ["NA,v1", "P1,#N/A", "null,v1", "#N/A,NaT"])
+def test_a_manifest_names_nobody_as_tables_write_that_there_is_nothing(tmp_path, settings, place):
+    manifest = tmp_path / "study.csv"
+    manifest.write_text(f"patient,visit,view,path\n#12,none,front,a.jpg\n{place},front,b.jpg\n")
+    with pytest.raises(
+        StudyError, match=f"^Line 3 of study.csv is '{place},front,b.jpg'. .* nobody called as"
+    ):
+        visits_of(str(manifest), settings.views)
+
+
 def test_two_photos_of_a_view_in_a_manifest_are_that_visits_problem_alone(tmp_path, settings):
     file = manifest(tmp_path, "P1,v1,front,a.jpg", "P1,v1,front,b.jpg", "P1,v2,front,c.jpg")
     first, second = visits_of(file, settings.views)

@@ -804,8 +804,20 @@ def test_a_name_that_a_spreadsheet_would_run_is_marked_and_read_back_as_it_was(t
         (("Anna", "anna"), "differ in more than capitals"),
         (("CON", "ben"), "keeps for a device"),
         ((), "none"),
+        (("NA", "ben"), "'NA', which tables have where there is nothing"),
     ],
 )
-def test_orders_are_files_on_every_system(readers, told):
+def test_readers_have_names_that_files_and_tables_may_have(readers, told):
     with pytest.raises(BlindingError, match=told):
         coded_set.CodingPlan(readers)
+
+
+@pytest.mark.parametrize("name", ["NA", "nan", "NULL", "#N|A"])
+def test_nobody_is_sealed_under_a_name_that_tables_take_for_nothing(study, tmp_path, name):
+    shutil.copytree(study[0] / "study" / PATIENTS[0], tmp_path / "study" / name)
+    keys = ("--key", tmp_path / "key", "--passphrase-file", study[0] / "passphrase")
+    done = masi("blind", tmp_path / "study", "--out", tmp_path / "set", *keys)
+    assert done.exit_code == 2
+    assert f"are of '{name}', which tables have where there is nothing" in " ".join(done.output.split())
+    assert not (tmp_path / "set").exists()
+    assert not (tmp_path / "key").exists()

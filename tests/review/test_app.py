@@ -256,6 +256,12 @@ def test_two_accounts_do_not_differ_by_capitals_alone(reading_of, engine):
         add_account(session, "Anna", "coordinator", PASSWORD)
 
 
+def test_no_account_is_called_as_tables_write_that_there_is_nothing(reading_of, engine):
+    reading_of()
+    with pytest.raises(ReadingError, match="'NaN' stands in tables"), writing(engine) as session:
+        add_account(session, "NaN", "coordinator", PASSWORD)
+
+
 def test_the_trail_says_who_gave_another_password(reading_of, engine, monkeypatch):
     reading_of()
     monkeypatch.setattr("masi_vision.review.audit.system_user", lambda: "mallory")

@@ -11,7 +11,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from masi_vision.csv_table import CsvTable, Row, number_in, read_csv, whole_number, without_missing
+from masi_vision.csv_table import (
+    CsvTable,
+    Row,
+    is_no_name,
+    number_in,
+    read_csv,
+    whole_number,
+    without_missing,
+)
 from masi_vision.errors import StatsError
 from masi_vision.names import nearly_alike, place_of, spelled_alike, told_apart
 
@@ -83,14 +91,27 @@ def rows_of(file: Path) -> list[Row]:
     Raises
     ------
     StatsError
-        It is no table, or has a word in ``latest``, ``stage``, ``repeat_of`` or ``locked_utc`` that is none
-        of theirs: its row would count nowhere, or without a signature, and nobody would be told.
+        It is no table; has NULL, #N/A or the like for a patient, visit or arm; or has a word in ``latest``,
+        ``stage``, ``repeat_of`` or ``locked_utc`` that is none of theirs: its row would count nowhere, or
+        without a signature, and nobody would be told.
     """
     table = read_csv(file, StatsError)
     rows = [without_missing(row) for row in table.plain_rows]
+    _refuse_no_names(rows, table)
     if "visit" in table.columns:  # an allocation may have the stage of a disease
         _refuse_other_marks(rows, table)
     return rows
+
+
+def _refuse_no_names(rows: Sequence[Row], table: CsvTable) -> None:
+    """Refuse what programs write where there is nothing: it would be an arm, or a patient, of its own."""
+    for column in [name for name in ("patient", "visit", "arm") if name in table.columns]:
+        for line, row in zip(table.lines, rows, strict=True):
+            if is_no_name(row[column]):
+                raise StatsError(
+                    f"{table.name}, line {line}: {column} is {row[column]!r}, which programs write where "
+                    "there is nothing. Expected a name, or a blank where there is none. Correct it."
+                )
 
 
 def _refuse_other_marks(rows: Sequence[Row], table: CsvTable) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from masi_vision.blinding.key import Key
-from masi_vision.csv_table import read_csv, without_missing
+from masi_vision.csv_table import is_no_name, read_csv, without_missing
 from masi_vision.errors import BlindingError
 from masi_vision.names import as_known, place_of, without_zeros
 from masi_vision.photo import printable
@@ -192,6 +192,8 @@ def _faults_of_names(
         within = "/" in name and column == "correct_visit"
         if within or name != printable(name) or any(part.strip() in ("", ".", "..") for part in parts):
             yield f"{column} {printable(name)!r} is no name of a folder"
+        if is_no_name(name):
+            yield f"{column} is {name!r}, which programs write where there is nothing"
         if column == "correct_patient" and is_not_counted(name):
             yield f"{column} {name!r} is how photos are called that do not count: leave both names blank"
         alike = [one for one in others if one != name and without_zeros(one) == without_zeros(name)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from masi_vision.blinding.correction import FilingCorrection, Place
 from masi_vision.blinding.key import Key
 from masi_vision.blinding.record import Record, content_of
-from masi_vision.csv_table import guarded, read_csv
+from masi_vision.csv_table import guarded, is_no_name, read_csv
 from masi_vision.errors import BlindingError
 from masi_vision.reads_table import (
     CLOSED,
@@ -125,9 +125,10 @@ def read_allocation(file: Path) -> dict[str, str]:
     arms: dict[str, str] = {}
     for row in table.plain_rows:
         patient, arm = (row[name] for name in ALLOCATION_COLUMNS)
-        if not patient or not arm:
+        if not patient or not arm or is_no_name(patient) or is_no_name(arm):
             raise BlindingError(
-                f"{file.name} has a row with patient {patient!r} and arm {arm!r}. Expected both. Correct it."
+                f"{file.name} has a row with patient {patient!r} and arm {arm!r}. Expected both, and no "
+                "NA or the like, which stands for nothing. Correct it."
             )
         if arms.setdefault(patient, arm) != arm:
             raise BlindingError(f"{file.name} names two arms of {patient!r}. Expected one. Correct it.")

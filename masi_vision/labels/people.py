@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
-from masi_vision.csv_table import read_csv
+from masi_vision.csv_table import is_no_name, read_csv
 from masi_vision.errors import DatasetError
 from masi_vision.labels.dataset import SPLITS, Dataset, Entry, refuse_shared_patients, refuse_spelled_alike
 from masi_vision.labels.photo_folder import NoSuchPhotoError, PhotoFolder
@@ -138,6 +138,10 @@ def _entry(row: dict[str, str], photos: PhotoFolder) -> Entry:
     view, split = values.pop("view").casefold() or _view(file, photos), values.pop("split").casefold()
     if not values["patient"]:
         raise ValueError("has no patient")
+    if is_no_name(values["patient"]):
+        raise ValueError(
+            f"has the patient {values['patient']!r}, which programs write where there is nothing"
+        )
     if view not in VIEWS:
         raise ValueError(f"has the view {view!r}, expected one of {', '.join(VIEWS)}")
     if split not in ("", *SPLITS):

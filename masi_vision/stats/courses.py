@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal, TypeVar
 
-from masi_vision.csv_table import NOTHING, number_in
+from masi_vision.csv_table import NOTHING, is_no_name, number_in
 from masi_vision.errors import StatsError
 from masi_vision.names import natural_key
 from masi_vision.reads_table import (
@@ -141,6 +141,11 @@ def strata_of(rows: Rows, columns: Sequence[str], name: str) -> dict[str, tuple[
             raise StatsError(
                 f"{name} has the stratum {';'.join(own)!r}. Expected none with a ;, which stands between "
                 "strata in endpoint.csv. Call it otherwise."
+            )
+        if nothing := list(filter(is_no_name, own)):
+            raise StatsError(
+                f"{name} has the stratum {nothing[0]!r} of {row['patient']!r}, which programs write where "
+                "there is nothing. Expected one of each. Correct it."
             )
         if not all(own) or strata.setdefault(row["patient"], own) != own:
             raise StatsError(

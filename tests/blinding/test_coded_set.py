@@ -461,6 +461,10 @@ def test_an_arm_is_read_without_blanks_around_it_and_a_lacking_one_is_refused(tm
     (tmp_path / "arms.csv").write_text("patient,arm\nP1,\nP2,A\n", encoding="utf-8")
     with pytest.raises(BlindingError, match="patient 'P1' and arm ''"):
         read_allocation(tmp_path / "arms.csv")
+    for row in ("P1,#N/A", "NULL,A"):
+        (tmp_path / "arms.csv").write_text(f"patient,arm\n{row}\nP2,A\n", encoding="utf-8")
+        with pytest.raises(BlindingError, match="Expected both, and no NA"):
+            read_allocation(tmp_path / "arms.csv")
     (tmp_path / "arms.csv").write_bytes(b"")
     with pytest.raises(BlindingError, match="it has none"):
         read_allocation(tmp_path / "arms.csv")

@@ -395,6 +395,10 @@ def test_corrected_tables_go_into_every_analysis(trial):
         ([("P01", "visit-6", "", "", "NA")], ["line 2: there is no reason"]),
         ([("P01", "visit-6", "P01", "a/b", "r")], ["line 2: correct_visit 'a/b' is no name of a folder"]),
         ([("P01", "visit-6", "../P1", "v", "r")], ["line 2: correct_patient '../P1' is no name of a folder"]),
+        (
+            [("P01", "visit-6", "#N/A", "v", "r")],
+            ["correct_patient is '#N/A', which programs write where there"],
+        ),
         ([("P01", "visit-6", "P\n1", "v", "r")], ["correct_patient 'P\\\\n1' is no name of a folder"]),
         (
             [("P01", "visit-6", "not-counted-AA", "v", "r")],

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from hashlib import sha256
 
 import pytest
@@ -125,6 +126,14 @@ def test_a_word_by_which_reads_would_vanish_is_refused(tmp_path, column, cell, e
     with pytest.raises(StatsError) as refused:
         rows_of(write_rows(tmp_path / "reads.csv", rows))
     assert f"reads.csv, line 3: {column} is {cell!r}. Expected {expected}" in str(refused.value)
+
+
+@pytest.mark.parametrize("column", ["patient", "visit", "arm"])
+@pytest.mark.parametrize("cell", ["#N/A", "NULL", "None", "N/A", "NaT", "<NA>", "#REF!"])
+def test_what_programs_write_for_nothing_is_no_patient_visit_or_arm(tmp_path, column, cell):
+    row = {"patient": "#12", "visit": "none", "arm": "Total"}
+    with pytest.raises(StatsError, match=f"^arms.csv, line 3: {column} is '{re.escape(cell)}', which"):
+        rows_of(write_rows(tmp_path / "arms.csv", [row, row | {column: cell}]))
 
 
 def test_words_of_the_reading_page_and_codes_of_a_set_are_none_to_refuse(tmp_path):

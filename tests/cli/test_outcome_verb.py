@@ -555,6 +555,10 @@ def test_a_trial_that_was_randomised_by_centre_is_analysed_so(study, tmp_path):
     [
         (lambda rows: [row.pop("centre") for row in rows], "arms.csv lacks centre, which the protocol names"),
         (lambda rows: rows[0].update(centre=""), "arms.csv has no stratum of 'P000' (centre)"),
+        (
+            lambda rows: rows[0].update(centre="N/A"),
+            "arms.csv has the stratum 'N/A' of 'P000', which programs",
+        ),
         (lambda rows: rows.append(rows[0] | {"centre": "ulm"}), "arms.csv has two strata of 'P000' (centre)"),
         (
             lambda rows: rows[0].update(centre="Lyon;Nord"),

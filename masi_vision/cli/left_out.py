@@ -80,9 +80,21 @@ class LeftOut:
         return len(self._met & self.not_counted)
 
     def say(self) -> None:
-        """Say how many are left out, and whom no table knows."""
+        """Say how many are left out, and whom no table knows.
+
+        Raises
+        ------
+        StatsError
+            No table knows any of them.
+        """
         if not self.patients:
             return
+        if not self._met:
+            raise StatsError(
+                f"No table here has a row of anybody whom {self.source} lists: "
+                f"{', '.join(sorted(self.patients))}. Expected names as the tables have them: nobody would "
+                "be left out. Look for a misspelt one; who is in no table needs no list."
+            )
         for what, met, listed in (
             ("Patients left out", self.met, self.withdrawn),
             ("Visits not counted", self.met_not_counted, self.not_counted),

@@ -79,6 +79,12 @@ _MORE_THAN_TEXT = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "null", "tim
 """What YAML takes words such as no and off for, and days."""
 
 
+_DECIMAL = re.compile(
+    r"[-+]?(0|[1-9][0-9]*)|[-+]?([0-9]+\.[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|[-+]?\.(inf|nan)", re.I
+)
+"""A number as it is read everywhere. YAML takes 010 for 8, 1:30 for 90, 0x1F for 31 and 1_0 for 10."""
+
+
 class _UnusableYaml(Exception):
     """YAML that is none of ours: says what."""
 
@@ -99,6 +105,18 @@ class _StrictLoader(yaml.SafeLoader):
             )
         return super().compose_node(parent, index)
 
+    def decimal(self, node: yaml.ScalarNode) -> float:
+        """A number that says what it is."""
+        read = self.construct_yaml_int if node.tag.endswith(":int") else self.construct_yaml_float
+        value: float = read(node)
+        if not _DECIMAL.fullmatch(node.value):
+            raise _UnusableYaml(
+                f"line {node.start_mark.line + 1} has {node.value}, which YAML reads as {value:g}. Expected "
+                "a decimal number without zeros in front, as 8, 0.5 or 5.0e-4. Write it so; a text, as the "
+                "name of a visit, needs quotation marks."
+            )
+        return value
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         mapping = super().construct_mapping(node, deep=deep)
         for key, _ in node.value:
@@ -110,6 +128,10 @@ class _StrictLoader(yaml.SafeLoader):
         if len(mapping) < len(node.value):
             raise yaml.YAMLError(f"a key stands twice in the block at line {node.start_mark.line + 1}")
         return mapping
+
+
+for _kind in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _StrictLoader.decimal)
 
 
 def read_yaml(file: Path) -> dict[Hashable, Any]:

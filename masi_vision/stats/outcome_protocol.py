@@ -75,6 +75,8 @@ class OutcomeProtocol(Section):
             raise ValueError("strata must name each column once, and neither patient nor arm")
         if self.adjudicated == "replaces" and self.endpoint != "mmasi":
             raise ValueError("adjudicated: replaces is of reads, whose endpoint is mmasi")
+        if wrong := [name for name, (low, high) in self.others.items() if low >= high]:
+            raise ValueError(f"others to have the least value before the greatest, not as {', '.join(wrong)}")
         if unknown := sorted(self.high_is.keys() - self.others.keys()):
             raise ValueError(f"high_is to name outcomes that others has, not {', '.join(unknown)}")
         return self

@@ -482,6 +482,9 @@ def test_a_protocol_that_does_not_fit_the_table_or_itself_is_refused():
     values = read_yaml(FILE) | {"classes": {"good": 0.2, "better": 0.6}}
     with pytest.raises(SettingsError, match="fall from the best down"):
         checked(OutcomeProtocol, values, FILE, "outcome.yaml")
+    values = read_yaml(FILE) | {"others": {"pain": [10, 0]}}
+    with pytest.raises(SettingsError, match="the least value before the greatest, not as pain"):
+        checked(OutcomeProtocol, values | {"high_is": {}}, FILE, "outcome.yaml")
 
 
 def test_a_mean_of_values_that_differ_by_rounding_alone_has_no_interval():

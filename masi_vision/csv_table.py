@@ -1,6 +1,7 @@
 """Tables as CSV (RFC 4180, but with lines ended by LF): read, refused, written.
 
-A spreadsheet takes a cell that begins with = + - @ for a formula and runs it: names are written `guarded`.
+A spreadsheet takes a cell that begins with = + - @, full-width in Asia, for a formula and runs it: names are
+written `guarded`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ _NO_NAME = re.compile(r"(?i:na|nan|null|n/a|#[^0-9].*)|\.|None|NaT|<NA>")
 NOTHING = "NA, NaN and a point stand for nothing here, as a blank does."
 _ENDED = frozenset({"settings_sha256", "protocol_sha256", "closed_utc"})
 """Columns by which a table of the program is known, whose last line has its end."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
+"""By which a formula begins; the last four are the same in full width."""
+_FORMULA = (*_SIGNS, "\t", "\r")
+_CELL = f"(?='*[{re.escape(_SIGNS)}])"
+"""Where a spreadsheet that parts cells by ; or tabs would see the next one begin as a formula does."""
+_UNMARKED, _MARKED = re.compile(f"(?<=[;\t]){_CELL}"), re.compile(f"(?<=[;\t])'{_CELL}")
 
 
 @dataclass(frozen=True)
@@ -172,9 +178,11 @@ def number_in(text: str, low: float, high: float) -> float | None:
 
 def guarded(name: str) -> str:
     """A name as text, that no spreadsheet runs."""
-    return f"'{name}" if name.startswith(_FORMULA) else name
+    parted = _UNMARKED.sub("'", name)
+    return f"'{parted}" if parted.startswith(_FORMULA) else parted
 
 
 def unguarded(cell: str) -> str:
     """The name behind a cell that `guarded` made."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+    whole = cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+    return _MARKED.sub("", whole)

@@ -1,5 +1,7 @@
 """Tables of other programs: read as they are meant, or refused in a sentence."""
 
+import re
+
 import pytest
 
 from masi_vision.csv_table import csv_table, csv_text, guarded, number_in, read_csv, unguarded, whole_number
@@ -55,7 +57,34 @@ def test_a_lacking_column_is_named_beside_those_that_are_there():
         csv_table("a,b\n", "t", StatsError).need(("a", "c"), StatsError, "Do so.")
 
 
-@pytest.mark.parametrize("name", ["=1+1", "-07", "@home", "plain", ""])
+SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("before", ["", "P1;", "P1\t", "P1;'", "\t", ";;"])
+def test_no_cell_begins_as_a_formula_however_a_spreadsheet_parts_them(sign, before):
+    for part in re.split("[;\t]", guarded(f"{before}{sign}1+1")):
+        assert not part.startswith(tuple(SIGNS))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "=1+1",
+            "-07",
+            "@home",
+            "plain",
+            "",
+            "\uff1d1+1",
+            "P1;=1+1",
+            "P1\t+1",
+            "P1;'=1",
+            "=1;-1;2",
+            "a; -b",
+        ),
+    ],
+)
 def test_a_guarded_name_comes_back(name):
     assert unguarded(guarded(name)) == name
     read = csv_table(csv_text(["name", "n"], [{"name": guarded(name), "n": 1}]), "t", StatsError)

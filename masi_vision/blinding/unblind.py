@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from masi_vision.blinding.correction import FilingCorrection, Place
 from masi_vision.blinding.key import Key
 from masi_vision.blinding.record import Record, content_of
-from masi_vision.csv_table import guarded, is_no_name, read_csv
+from masi_vision.csv_table import guarded, is_no_name, number_in, read_csv, unguarded
 from masi_vision.errors import BlindingError
 from masi_vision.reads_table import (
     CLOSED,
@@ -184,8 +185,14 @@ def unblinded(
             found["arm"] = guarded(arms[unit.patient])
         if moved is not None:
             found[CORRECTED] = YES if unit.code in moved else ""
-        rows.append({**found, **{name: row[name] for name in rest}})
+        rows.append({**found, **{name: _guarded(row[name]) for name in rest}})
     return Table(table.name, (*added, *rest), rows)
+
+
+def _guarded(cell: str) -> str:
+    """A cell of whoever made the table, as a spreadsheet may have it; a number below 0 is no formula."""
+    is_number = number_in(cell.strip(), -inf, inf) is not None
+    return cell if is_number else guarded(unguarded(cell))
 
 
 def coding(key: Key, corrections: Mapping[Place, FilingCorrection]) -> Table:

@@ -802,6 +802,17 @@ def test_a_name_that_a_spreadsheet_would_run_is_marked_and_read_back_as_it_was(t
     assert (row["patient"], row["visit"], row["arm"]) == ("=1+1", "-week 1", "@A")
 
 
+def test_a_foreign_column_is_no_formula_after_the_code_is_broken_and_what_was_guarded_is_once(tmp_path):
+    key = Key("s", 1, (CodedUnit("AAAAAAA", "P1", "v1", None, {}),), {"anna": ("AAAAAAA",)})
+    told = {"note": "=1+1", "said": "'=1+1", "more": "a;=1", "change": "-0.5", "name": "b;'=1"}
+    made = unblinded(Table("t.csv", ("code", *told), [{"code": "AAAAAAA"} | told]), key)
+    guarded = {"note": "'=1+1", "said": "'=1+1", "more": "a;'=1", "change": "-0.5", "name": "b;'=1"}
+    assert {name: made.rows[0][name] for name in told} == guarded
+    (tmp_path / "t.csv").write_text(csv_text(made.columns, made.rows), encoding="utf-8")
+    (row,) = rows_of(tmp_path / "t.csv")
+    assert [row[name] for name in told] == ["=1+1", "=1+1", "a;=1", "-0.5", "b;=1"]
+
+
 @pytest.mark.parametrize(
     ("readers", "told"),
     [

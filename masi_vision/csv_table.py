@@ -60,10 +60,21 @@ class CsvTable:
 
     def need(self, columns: Sequence[str], refused: type[MasiError], remedy: str) -> CsvTable:
         """The same table; refused where it lacks a column."""
+        self.in_small_letters(columns, refused)
         if lacking := [name for name in columns if name not in self.columns]:
             raise refused(
                 f"{self.name} has no column {', '.join(lacking)}; it has "
                 f"{', '.join(self.columns) or 'none'}. Expected {', '.join(columns)}. {remedy}"
+            )
+        return self
+
+    def in_small_letters(self, columns: Iterable[str], refused: type[MasiError]) -> CsvTable:
+        """The same table; refused where it has one of these columns in capitals alone."""
+        written = {column.casefold(): column for column in self.columns}
+        if large := [written[one] for one in columns if one in written and one not in self.columns]:
+            raise refused(
+                f"{self.name} has the column {', '.join(large)}. Expected {', '.join(large).casefold()}, in "
+                "small letters. Write the first line so."
             )
         return self
 
@@ -77,13 +88,33 @@ def read_csv(file: Path, refused: type[MasiError], *, any_case: bool = False) ->
         It cannot be read either.
     """
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        remedy = "Look for a misspelt name." if isinstance(error, OSError) else 'Save it as "CSV UTF-8".'
+        content = file.read_bytes()
+    except OSError as error:
         raise refused(
-            f"{file} cannot be read ({reason_of(error)}). Expected a CSV table in UTF-8. {remedy}"
+            f"{file} cannot be read ({reason_of(error)}). Expected a CSV table in UTF-8. Look for a "
+            "misspelt name."
         ) from error
-    return csv_table(text, file.name, refused, any_case=any_case)
+    return csv_table(text_of(content, str(file), refused), file.name, refused, any_case=any_case)
+
+
+def text_of(content: bytes, name: str, refused: type[MasiError]) -> str:
+    """The text of a table's file.
+
+    Raises
+    ------
+    refused
+        It is not in UTF-8; where it is a workbook, or of Excel's "Unicode text", that is said.
+    """
+    if content.startswith(b"PK\x03\x04"):
+        why = "a workbook (.xlsx), whatever it is called"
+    elif content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:4]:
+        why = "UTF-16, as Unicode text of Excel and > of PowerShell write it"
+    else:
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            why = reason_of(error)
+    raise refused(f'{name} cannot be read ({why}). Expected a CSV table in UTF-8. Save it as "CSV UTF-8".')
 
 
 def csv_table(text: str, name: str, refused: type[MasiError], *, any_case: bool = False) -> CsvTable:
@@ -99,9 +130,10 @@ def csv_table(text: str, name: str, refused: type[MasiError], *, any_case: bool 
     Raises
     ------
     refused
-        It is no CSV, is parted by semicolons, has a column twice, or a row has more cells than there are
-        columns: a decimal comma parts a number in two, and a comma a name. Or the file ends within its last
-        row; a row that somebody ended before its last columns has nothing there.
+        It is no CSV, is parted by semicolons or tabs, begins with another line than its columns, has a column
+        twice, or a row has more cells than there are columns: a decimal comma parts a number in two, and a
+        comma a name. Or the file ends within its last row; a row that somebody ended before its last columns
+        has nothing there.
     """
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
@@ -114,8 +146,15 @@ def csv_table(text: str, name: str, refused: type[MasiError], *, any_case: bool 
         ) from error
     if twice := [column for column, count in Counter(filter(None, columns)).items() if count > 1]:
         raise refused(f"{name} has the column {twice[0]!r} twice. Expected one. Take the other out.")
-    if len(columns) == 1 and ";" in columns[0]:
-        raise refused(f"{name} is parted by semicolons. Expected commas. Save it as CSV with commas.")
+    first = next(iter(columns), "")
+    if first.startswith(("#", "sep=")):
+        raise refused(
+            f"{name} begins with {text.splitlines()[0][:60]!r}. Expected the names of the columns in the "
+            "first line. Take that line out."
+        )
+    for sign, words in ((";", "semicolons"), ("\t", "tabs")):
+        if len(columns) == 1 and sign in first:
+            raise refused(f"{name} is parted by {words}. Expected commas. Save it as CSV with commas.")
     for line, cells in lines:
         if any(map(str.strip, cells[len(columns) :])):
             raise refused(

@@ -35,6 +35,7 @@ NOT_COUNTED = "not-counted-"
 """How a patient is called, with the code of the unit, whose photos masi unblind was told not to count."""
 STAGES = ("blind", "with_software", "adjudication")
 """Of a read: a reader's, a reader's who knew the software's score, an adjudicator's."""
+_NAMES = ("patient", "visit", "reader", "arm", "region")
 _CODE = re.compile("[23456789BCDFGHJKMNPQRTVWXYZ]{7}")
 """How masi blind writes a code; of a part of the units that of the first read may stand in no row."""
 AMOUNT = "amount_od"
@@ -95,7 +96,7 @@ def rows_of(file: Path) -> list[Row]:
         ``stage``, ``repeat_of`` or ``locked_utc`` that is none of theirs: its row would count nowhere, or
         without a signature, and nobody would be told.
     """
-    table = read_csv(file, StatsError)
+    table = read_csv(file, StatsError).in_small_letters(_NAMES, StatsError)
     rows = [without_missing(row) for row in table.plain_rows]
     _refuse_no_names(rows, table)
     if "visit" in table.columns:  # an allocation may have the stage of a disease

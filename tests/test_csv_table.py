@@ -27,6 +27,9 @@ def test_cells_as_they_are_and_as_they_are_meant():
     [
         ("a,a\n1,2\n", "column 'a' twice"),
         ("a;b\n1;2\n", "parted by semicolons"),
+        ("a\tb\n1\t2\n", "parted by tabs"),
+        ("sep=,\na,b\n1,2\n", "begins with 'sep=,'. Expected the names of the columns"),
+        ("# exported, 2026\na,b\n1,2\n", "begins with '# exported, 2026'. Expected the names"),
         ("a,b\n\n1,2,3\n", "line 3, has 3 cells for 2 columns"),
         ("a,b,c\n1,2,3\n4,5", "breaks off in line 3, after 2 of 3 cells"),
         ("a,b\r\n1,2\r\n4", "breaks off in line 3, after 1 of 2 cells"),
@@ -50,6 +53,27 @@ def test_a_table_that_cannot_be_read_says_what_to_do(tmp_path):
     (tmp_path / "latin.csv").write_bytes("größe\n".encode("latin-1"))
     with pytest.raises(StatsError, match="CSV UTF-8"):
         read_csv(tmp_path / "latin.csv", StatsError)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a,b\n1,2\n".encode("utf-16"), "UTF-16"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "UTF-16"),
+        (b"PK\x03\x04\x14\0\x06\0\xff", r"a workbook \(.xlsx\)"),
+        (b"PK\x03\x04plain", r"a workbook \(.xlsx\)"),
+    ],
+)
+def test_what_excel_writes_beside_csv_is_told_by_its_name(tmp_path, content, said):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(StatsError, match=rf"t.csv cannot be read \({said}.* Save it as .CSV UTF-8"):
+        read_csv(tmp_path / "t.csv", StatsError)
+
+
+def test_a_column_in_capitals_is_told_by_its_name():
+    table = csv_table("Patient,ARM\n1,2\n", "t", StatsError)
+    with pytest.raises(StatsError, match=r"t has the column Patient, ARM\. Expected patient, arm, in small"):
+        table.need(("patient", "arm"), StatsError, "Name the allocation.")
 
 
 def test_a_lacking_column_is_named_beside_those_that_are_there():

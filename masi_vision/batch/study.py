@@ -10,7 +10,7 @@ from typing import cast
 
 from masi_vision.batch.address import files_below, is_remote, local_path, remote, shown, words_of
 from masi_vision.config import ViewSettings
-from masi_vision.csv_table import csv_table, is_no_name
+from masi_vision.csv_table import csv_table, is_no_name, text_of
 from masi_vision.errors import NotScorable, StudyError, reason_of
 from masi_vision.names import VIEWS, View, place_of
 from masi_vision.photo import printable, printable_name
@@ -157,15 +157,13 @@ def _is_usable(row: Mapping[str, str]) -> bool:
 
 def _rows(study: str) -> Iterator[tuple[int, dict[str, str]]]:
     try:
-        if is_remote(study):
-            text = remote(study).read_text(encoding="utf-8-sig")
-        else:
-            text = local_path(study).read_text(encoding="utf-8-sig")
+        content = (remote(study) if is_remote(study) else local_path(study)).read_bytes()
     except StudyError:
         raise
     except Exception as error:  # every kind of storage has its own errors
         words = words_of(error) if is_remote(study) else reason_of(error)
         raise StudyError(f"{shown(study)} cannot be read ({words}). Expected a CSV file in UTF-8.") from error
+    text = text_of(content, shown(study), StudyError)
     table = csv_table(text, _short(study), StudyError, any_case=True).need(COLUMNS, StudyError, _ONLY_THESE)
     if more := set(table.columns) - set(COLUMNS):
         raise StudyError(

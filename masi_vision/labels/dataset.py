@@ -214,9 +214,8 @@ def read_dataset(folder: Path) -> Dataset:
         raise DatasetError(
             f"{folder} holds no {TABLE}. Expected a data set. Make one with masi labels import."
         )
-    table = read_csv(file, DatasetError).need(
-        ("photo", "patient", "split"), DatasetError, "Make a data set with masi labels import."
-    )
+    table = read_csv(file, DatasetError).in_small_letters(COLUMNS, DatasetError)
+    table.need(("photo", "patient", "split"), DatasetError, "Make a data set with masi labels import.")
     entries, wrong = [], []
     for line, row in zip(table.lines, table.plain_rows, strict=True):
         values = {name: row.get(name, "") for name in COLUMNS}

@@ -162,7 +162,7 @@ def with_patients(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
 
 def _of_row(row: Mapping[str, str], name: str) -> Read:
     grades: Grades = {
-        (region, grade): _grade(text, name)
+        (region, grade): _grade(text, f"{region}_{grade}", row, name)
         for region in MASI_REGIONS
         for grade in NEEDED_GRADES
         if (text := row.get(f"{region}_{grade}", ""))
@@ -184,14 +184,17 @@ def _by_region(rows: Sequence[Mapping[str, str]], name: str) -> list[Read]:
         grades = made.setdefault(key, (row, {}))[1]
         for grade in NEEDED_GRADES:
             if text := row.get(grade, ""):
-                grades[region, grade] = _grade(text, name)
+                grades[region, grade] = _grade(text, f"{grade} of {region}", row, name)
     return [_read(row, grades, name) for row, grades in made.values()]
 
 
-def _grade(text: str, name: str) -> int:
+def _grade(text: str, what: str, row: Mapping[str, str], name: str) -> int:
     grade = whole_number(text)
     if grade is None:
-        raise StatsError(f"{name} has the grade {text!r}. Expected a whole number of the scale. Correct it.")
+        raise StatsError(
+            f"{name}, {row['patient']} {row['visit']} by {row['reader']}: {what} is {text!r}. Expected a "
+            "whole number of the scale. Correct it."
+        )
     return grade
 
 

@@ -125,6 +125,9 @@ def test_a_folder_without_a_table_is_refused(tmp_path, dataset):
     (dataset.folder / "dataset.csv").write_text("photo\na.jpg\n")
     with pytest.raises(DatasetError, match=r"dataset\.csv has no column patient, split; it has photo"):
         read_dataset(dataset.folder)
+    (dataset.folder / "dataset.csv").write_text("photo,Labels,patient,split\na.jpg,a.png,A,test\n")
+    with pytest.raises(DatasetError, match="has the column Labels"):  # else nothing would be labelled
+        read_dataset(dataset.folder)
 
 
 def test_a_patient_in_two_splits_is_refused(dataset):

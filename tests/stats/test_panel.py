@@ -343,6 +343,12 @@ def test_a_darkness_where_there_is_no_pigment_counts_nowhere():
     assert reads_from([row], "reads.csv")[0].mmasi == 0
 
 
+def test_a_grade_that_is_none_is_told_with_its_patient_and_reader():
+    row = wide("P1", "v1", "A", (1, 1, 1, 1), (1, 1, 1, 1)) | {"chin_area": "#N/A"}
+    with pytest.raises(StatsError, match=r"^r, P1 v1 by A: chin_area is '#N/A'\. Expected a whole number"):
+        reads_from([row], "r")
+
+
 def test_what_was_due_when_the_reading_was_closed_needs_no_reader():
     """As masi review export writes it of a unit that no adjudicator locked."""
     rows = [wide("P1", "v1", name, (1, 1, 1, 1), (1, 1, 1, 1)) | {"locked_utc": name} for name in ("A", "")]

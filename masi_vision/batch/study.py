@@ -165,7 +165,7 @@ def _rows(study: str) -> Iterator[tuple[int, dict[str, str]]]:
         raise StudyError(f"{shown(study)} cannot be read ({words}). Expected a CSV file in UTF-8.") from error
     text = text_of(content, shown(study), StudyError)
     table = csv_table(text, _short(study), StudyError, any_case=True).need(COLUMNS, StudyError, _ONLY_THESE)
-    if more := set(table.columns) - set(COLUMNS):
+    if more := set(table.columns) - {*COLUMNS, ""}:  # as of an index, or what is left of a spreadsheet
         raise StudyError(
             f"{table.name} has the column {min(more)!r} too. Expected {', '.join(COLUMNS)}. {_ONLY_THESE}"
         )

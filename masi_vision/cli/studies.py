@@ -207,6 +207,13 @@ def show_plan(plan: Plan) -> None:
         console,
         f"{len(plan.visits)} visits: {finished} finished, {len(plan.jobs)} to score ({photos} photos).",
     )
+    lacking = [  # an address is not asked: of a long manifest that takes hours
+        f"{place_of(*place, view)}: {shown(address)}"
+        for place, (job, _) in plan.jobs.items()
+        for view, address in job.photos.items()
+        if not (is_remote(address) or local_path(address).is_file())
+    ]
+    _list(console, f"Of these photos {len(lacking)} cannot be found:", lacking, all_in="")
     _show_reasons(console, plan)
     _list(console, _LEFT, [place_of(*place) for place in plan.vanished], all_in="")
     problems = [f"{one.place}: {one.problem}" for one in plan.problems]

@@ -201,6 +201,19 @@ def test_a_manifest_s_columns_may_stand_in_any_order_and_case(tmp_path, settings
     assert (one.patient, one.visit, list(one.photos)) == ("P1", "v1", ["front"])
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("patient,visit,view,path,,,", "P1,v1,front,a.jpg,,,", ",,,,,,"),
+        (",patient,visit,view,path", "0,P1,v1,front,a.jpg"),
+    ],
+)
+def test_a_manifest_may_have_columns_without_a_name(tmp_path, settings, lines):
+    (tmp_path / "study.csv").write_text("\n".join(lines) + "\n")
+    (one,) = visits_of(str(tmp_path / "study.csv"), settings.views)
+    assert (one.patient, one.visit, list(one.photos)) == ("P1", "v1", ["front"])
+
+
 def test_a_study_that_is_not_there_is_refused(tmp_path, settings):
     with pytest.raises(StudyError, match=r"is no folder. Expected STUDY/PATIENT/VISIT"):
         visits_of(str(tmp_path / "nowhere"), settings.views)

@@ -28,6 +28,17 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(two_visits, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_says_which_photo_of_a_manifest_is_not_there(two_visits, tmp_path):
+    there, gone = two_visits / "P01" / "visit-1" / "front.jpg", tmp_path / "gone.jpg"
+    lines = [f"P01,visit-{n},front,{photo}" for n, photo in enumerate((there, gone), 1)]
+    (tmp_path / "study.csv").write_text("\n".join(["patient,visit,view,path", *lines]) + "\n")
+    done = masi("batch", tmp_path / "study.csv", "--out", tmp_path / "out", "--dry-run")
+    assert done.stdout == (
+        "2 visits: 0 finished, 2 to score (2 photos).\n"
+        f"Of these photos 1 cannot be found:\n  P01/visit-2/front: {gone}\n"
+    )
+
+
 def test_the_summary_tells_scored_not_scored_why_and_the_slowest(two_visits, tmp_path, scored_here):
     study, out = shutil.copytree(two_visits, tmp_path / "study"), tmp_path / "out"
     (study / "P01" / "visit-3").mkdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -56,6 +58,9 @@ def evaluate(
         try_to_write(out)
     opened = [opened_models(one) for one in ([models] if against is None else [models, against])]
     names = _names(opened)
+    data, remarks = _held_against(
+        data, split, dict(zip(names, (folder for folder, _ in opened), strict=True))
+    )
     made = [
         _figures(data, folder, chosen, split, workers or cores(), name)
         for (folder, _), name in zip(opened, names, strict=True)
@@ -71,11 +76,7 @@ def evaluate(
         figures=figures,
         others=others,
         differences=compared(figures, others) if others else (),
-        remarks=[
-            said
-            for (folder, _), name in zip(opened, names, strict=True)
-            for said in _learned_here(data, split, name, folder)
-        ],
+        remarks=remarks,
         worst=worst_cases(data, figures, with_pictures, chosen, count=worst) if with_pictures else (),
     )
     _show(evaluation)
@@ -99,19 +100,52 @@ def _names(opened: list[tuple[Path | None, Models]]) -> list[str]:
     return names if len(set(names)) == len(names) else [f"{name} ({n})" for n, name in enumerate(names, 1)]
 
 
-def _learned_here(data: Dataset, split: Part, name: str, folder: Path | None) -> list[str]:
-    """Say that models learned from photos that they are evaluated on, or were chosen by them."""
-    from masi_vision.visit.models import datasets_learned
+def _held_against(data: Dataset, split: Part, models: Mapping[str, Path | None]) -> tuple[Dataset, list[str]]:
+    """Say what of a split models learned from, or were chosen by; of the test, leave those patients out.
 
-    if folder is None or split == "test" or data.sha256 not in datasets_learned(folder):
-        return []
-    parts = ("train", "validation") if split == "all" else (split,)
-    if not (count := sum(entry.split in parts for entry in data.entries)):
-        return []
-    return [
-        f"{name} learned from {count} of these photos, or was chosen by them: its figures here are better "
-        "than on people it never saw. Expected the split test, for what it is worth on others."
+    Of all models alike: two are compared on the same photos.
+
+    Raises
+    ------
+    DatasetError
+        Nobody is left to test on.
+    """
+    from masi_vision.evaluation.page import counted
+
+    asked = data.entries if split == "all" else data.part(split)
+    met = {name: [entry for entry in asked if entry.photo in _learned(data, models[name])] for name in models}
+    if split != "test":
+        return data, [
+            f"{name} learned from {len(here)} of these photos, or was chosen by them: its figures here are "
+            "better than on people it never saw. Expected the split test, for what it is worth on others."
+            for name, here in met.items()
+            if here
+        ]
+    known = {entry.patient for here in met.values() for entry in here}
+    kept = tuple(entry for entry in data.entries if entry.split != "test" or entry.patient not in known)
+    told = [
+        f"{name} learned from {counted(len(here), 'photo')} of the split test, or was chosen by them: "
+        f"{counted(len({entry.patient for entry in here}), 'patient')} left out. Expected people it never "
+        "saw. Keep patients in their splits: masi labels import --splits-of DATASET."
+        for name, here in met.items()
+        if here
     ]
+    if known and not any(entry.split == "test" for entry in kept):
+        raise DatasetError(" ".join([*told, "Nobody is left to test on."]))
+    return replace(data, entries=kept), told
+
+
+def _learned(data: Dataset, folder: Path | None) -> set[str]:
+    """Photos of a data set that models learned from, or were chosen by; of the shipped ones none is known."""
+    from masi_vision.visit.models import datasets_learned, photos_learned
+
+    if folder is None:
+        return set()
+    marks = photos_learned(folder)
+    met = {photo for photo, mark in data.photo_marks.items() if mark in marks}
+    if data.sha256 in datasets_learned(folder):  # all that models say that were made before they kept marks
+        met |= {entry.photo for entry in data.entries if entry.split in ("train", "validation")}
+    return met
 
 
 def _figures(

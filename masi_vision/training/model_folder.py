@@ -23,7 +23,7 @@ from masi_vision.training.fit import Fitted
 from masi_vision.training.onnx_export import export_finder, export_pigment, export_reader
 from masi_vision.training.runs import Prepared
 from masi_vision.version import __version__
-from masi_vision.visit.models import PIGMENT_CARD
+from masi_vision.visit.models import LEARNED_PHOTOS, PIGMENT_CARD, photos_learned
 from masi_vision.written import json_text, write_file
 
 _PARITY = "largest_difference_to_pytorch"
@@ -111,8 +111,11 @@ def _write_card(part: Part, apart: dict[str, float], out: Path, files: tuple[Pat
     for key in _OUTDATED:
         card.pop(key, None)
     networks = card.get("networks", {})
+    facts = dict(part.prepared.facts)
+    # Whatever the network started from: one name too many costs a test patient, one too few a false figure.
+    card[LEARNED_PHOTOS] = sorted(photos_learned(out) | set(facts.pop(LEARNED_PHOTOS, ())))
     networks[part.experiment.network] = {
-        **part.prepared.facts,
+        **facts,
         "experiment": part.experiment.model_dump(mode="json"),
         "started_from_sha256": before if part.experiment.model.start == "models" else {},
         "steps": part.fitted.steps,
@@ -126,7 +129,7 @@ def _write_card(part: Part, apart: dict[str, float], out: Path, files: tuple[Pat
     }
     card |= {
         "masi_vision": __version__,
-        "trained_on": part.prepared.facts["trained_on"],
+        "trained_on": facts["trained_on"],
         "licence": "as the owner of the photographs decides",
         "networks": networks,
         "versions": {

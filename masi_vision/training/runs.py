@@ -35,6 +35,7 @@ from masi_vision.training.judges import FinderJudge, PigmentJudge, ReaderJudge
 from masi_vision.training.losses import finder_loss, pigment_loss, reader_loss
 from masi_vision.training.pigment_data import PigmentSamples, SiteFrame, SitePigmentSamples, frame_faces
 from masi_vision.training.site_photos import SitePhotos, site_photos
+from masi_vision.visit.models import LEARNED_PHOTOS
 
 _VALIDATION_PHANTOMS, _OF_ONE_FACE = 200, 10
 _VALIDATION_SEED = 11
@@ -273,6 +274,9 @@ def _site_facts(sources: Sources, used: Mapping[Split, int]) -> dict[str, Any]:
         "photos": {split: len(data.part(split)) for split in SPLITS},
         "photos_used": dict(used),
         "dataset_sha256": data.sha256,
+        LEARNED_PHOTOS: [
+            data.photo_marks[entry.photo] for split in _LEARNED_AND_HELD for entry in data.part(split)
+        ],
     }
 
 

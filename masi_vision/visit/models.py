@@ -48,6 +48,9 @@ ABOUT = "model.json"
 CARDS = {CARD: FORMAT, PIGMENT_CARD: PIGMENT_FORMAT}
 """The cards of a folder of models, and the format that this code understands."""
 PIGMENT_GIVES: Shapes = {"drawn": (1, 2, *NETWORK_SHAPE)}
+LEARNED_PHOTOS = "learned_photos"
+"""In a card: marks of the photos (`Dataset.photo_marks`) that a network learned from or was chosen by, and of
+those of the models that it was trained on."""
 UNFINISHED = "unfinished"
 """In the card of models whose training was stopped before their intervals were looked at."""
 ERRORS = f"{PIGMENT_CARD} (errors)"
@@ -254,6 +257,11 @@ def datasets_learned(folder: Path) -> set[str]:
     cards = (read_json(folder / name) for name in CARDS)
     made = (one for card in cards for one in card.get("networks", {}).values())
     return {str(one["dataset_sha256"]) for one in made if "dataset_sha256" in one}
+
+
+def photos_learned(folder: Path) -> set[str]:
+    """Marks of the photos that the networks, or those before them, learned from or were chosen by."""
+    return {str(mark) for name in CARDS for mark in read_json(folder / name).get(LEARNED_PHOTOS, ())}
 
 
 def _learned_from(folder: Path, card: Mapping[str, Any]) -> str:

@@ -5,6 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
+from model_folders import change_card
+from model_folders import copied as copied_models
 from verbs import masi
 
 from masi_vision.evaluation.measures import MEASURES
@@ -109,6 +111,36 @@ def test_models_of_two_runs_are_named_by_their_runs_and_say_what_they_learned_fr
     assert len(values["remarks"]) == 1
     plain = masi("evaluate", copied, *both, "--workers", 1)
     assert "learned from" not in plain.stdout
+
+
+def test_patients_whose_photos_models_learned_from_are_left_out_of_any_test(copied, tmp_path):
+    """Dealt anew, or with one more patient, a data set has another hash: the photos tell."""
+    marks = read_dataset(copied).photo_marks
+    old, new = (change_learned(copied_models(tmp_path / name), ()) for name in ("old", "new"))
+    first = "photos/demo-01.jpg"
+    change_learned(new, [marks[first]])
+    both = ("--models", old, "--against", new, "--workers", 1)
+    done = masi("evaluate", copied, *both, "--out", tmp_path / "out", "--worst", 0)
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.stdout.split())
+    assert "new learned from 1 photo of the split test, or was chosen by them: 1 patient left out" in said
+    assert "old learned" not in said
+    assert "1 photo of 1 patient." in said
+    values = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
+    assert [one["photo"] for one in values["photos"]] == ["photos/demo-02.jpg"]
+    assert len(values["remarks"]) == 1
+    asked = masi("evaluate", copied, *both, "--split", "all")
+    assert "2 photos of 2 patients." in asked.stdout
+    assert "new learned from 1 of these photos" in " ".join(asked.stdout.split())
+    change_learned(new, marks.values())
+    nobody = masi("evaluate", copied, *both)
+    assert nobody.exit_code == 2
+    assert "Nobody is left to test on." in " ".join(nobody.stderr.split())
+
+
+def change_learned(folder, marks):
+    change_card(folder, "pigment.json", learned_photos=list(marks))
+    return folder
 
 
 def test_one_photo_in_two_splits_is_refused(copied):

@@ -1,0 +1,34 @@
+"""Folders of models that training writes: what their cards remember of what they learned from."""
+
+import json
+
+import pytest
+from model_folders import copied
+
+pytest.importorskip("torch", reason="needs the extra train")
+
+from masi_vision.training.experiment import load_experiment
+from masi_vision.training.fit import Fitted
+from masi_vision.training.model_folder import Part, _write_card
+from masi_vision.training.runs import Prepared
+from masi_vision.visit.models import datasets_learned, photos_learned
+
+
+def part_of(name, data, *marks):
+    facts = {"trained_on": "photos", "dataset_sha256": data, "learned_photos": list(marks)}
+    prepared = Prepared(None, None, None, None, None, facts, ())
+    return Part(load_experiment(name), prepared, Fitted(None, 1, 4, 1, 0.1))
+
+
+def test_models_of_a_second_training_know_the_photos_of_the_first(tmp_path):
+    """What a data set was is overwritten; of its photos each is remembered, by whichever network."""
+    models = copied(tmp_path / "models")
+    made = (("finetune_regions", "face_reader", "a"), ("finetune_pigment", "pigment_reader", "b"))
+    for name, network, mark in (*made, ("finetune_pigment", "pigment_reader", "c")):
+        (models / f"{network}.safetensors").write_bytes(b"weights")
+        files = tuple(models / f"{network}{ending}" for ending in (".onnx", ".safetensors"))
+        _write_card(part_of(name, mark * 64, mark), {}, models, files)
+    assert photos_learned(models) == {"a", "b", "c"}
+    assert datasets_learned(models) == {"a" * 64, "c" * 64}
+    card = json.loads((models / "pigment.json").read_text(encoding="utf-8"))
+    assert "learned_photos" not in card["networks"]["pigment"]

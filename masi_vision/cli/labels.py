@@ -152,7 +152,8 @@ def check(dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Folde
     show_contents(contents)
     say_nearly_alike({one.patient for one in data.entries})
     words = f"{len(contents.problems)} problems, see above." if contents.problems else "Nothing is wrong."
-    console().print(words)
+    look = " Look at what is said above." if contents.remarks and not contents.problems else ""
+    console().print(f"{words}{look}")
     return SOME_NOT_SCORED if contents.problems else DONE
 
 
@@ -165,7 +166,7 @@ def show_contents(contents: DatasetContents) -> None:
     if contents.no_face:
         names = ", ".join(contents.no_face)
         screen.print(f"No face was found in {len(contents.no_face)} photos: {names}.", soft_wrap=True)
-    for line in contents.problems:
+    for line in (*contents.remarks, *contents.problems):
         screen.print(line, soft_wrap=True)
 
 

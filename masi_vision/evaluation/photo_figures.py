@@ -66,7 +66,7 @@ class PhotoFigures:
     swapped : bool
         Either malar region lies more on the other's label than on its own.
     clear : bool
-        The annotator saw no pigment.
+        The annotator saw no pigment on the skin that MASI counts.
     lesion : LesionAreas
     mmasi, true_mmasi : float or None
         Where all four regions are graded and the density of the pigment is known.
@@ -257,14 +257,18 @@ def _with_truth(figures: PhotoFigures, one: _Annotated, models: Models, settings
 
 
 def _is_clear(truth: PigmentTruth, one: _Annotated, settings: Settings) -> bool:
-    """Whether no pigment was drawn, and most of the skin that MASI counts was looked at."""
+    """Whether no pigment was drawn on the skin that MASI counts, and most of that was looked at.
+
+    Pigment elsewhere, as a stray outline beside the face, would make a perfect photo with pigment of it.
+    """
     codes = one.labels
     if codes is None or not one.labelled_skin.any():
         codes = drawn_codes(one.measures, one.photo)
     members = region_members(settings.scale)
     skin = np.isin(codes, [code for name in MASI_REGIONS for code in members[name]])
-    looked_at = _share(truth.known, skin) if skin.any() else float(truth.known.any())
-    return not truth.lesion.any() and looked_at >= _MOSTLY
+    if not skin.any():
+        return not truth.lesion.any() and bool(truth.known.any())
+    return not (truth.lesion & skin).any() and _share(truth.known, skin) >= _MOSTLY
 
 
 def _share(part: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]) -> float:

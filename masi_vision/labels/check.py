@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +17,12 @@ from masi_vision.photo import Photo, srgb_to_linear
 from masi_vision.skin.tone import TONES, tone_of
 
 NO_TONE = "no labelled skin"
+_LEAST_ASTRAY = 1e-3
+"""Share of the labelled skin below which pigment off it is a slip of the pen. Chosen here."""
+_ASTRAY = (
+    "pigment of {} px lies off the labelled skin and counts nowhere. Expected it on a region. Look whether "
+    "it is a slip, or a region was not drawn."
+)
 _MOST_PIXELS = 50_000  # of labelled skin are enough for its median colour
 
 
@@ -27,6 +34,7 @@ class _Seen:
     tone: str
     has_pigment: bool
     sha256: str
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class DatasetContents:
         Photos without landmarks.
     problems : tuple of str
         A sentence for each thing that is wrong.
+    remarks : tuple of str
+        A sentence for each thing to look at, which may be right.
     """
 
     photos: dict[Split, int]
@@ -54,6 +64,7 @@ class DatasetContents:
     tones: dict[str, dict[Split, int]]
     no_face: tuple[str, ...]
     problems: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def check_dataset(
@@ -82,6 +93,7 @@ def check_dataset(
         tones={name: tones[name] for name in order if name in tones},
         no_face=tuple(entry.photo for entry in data.entries if entry.photo not in data.landmarks),
         problems=tuple(problems),
+        remarks=tuple(f"{name}: {told}" for name, one in seen.items() for told in one.remarks),
     )
 
 
@@ -123,8 +135,20 @@ def _look(data: Dataset, entry: Entry) -> _Seen:
     if labels is not None:
         counts = np.bincount(labels.ravel(), minlength=UNKNOWN + 1)
         pixels.update({unit.name.lower(): int(counts[unit]) for unit in SUBUNITS})
-    has_pigment = pigment is not None and bool(pigment.lesion.any())
-    return _Seen(pixels, tone_of_photo(photo, labels, pigment), has_pigment, photo.sha256)
+    has_pigment, remarks = pigment is not None and bool(pigment.lesion.any()), tuple[str, ...]()
+    if labels is not None and pigment is not None and (skin := labels != Subunit.NONE).any():
+        has_pigment = bool(pigment.lesion[skin].any())
+        astray = _astray_px(skin, pigment.lesion)
+        remarks = (_ASTRAY.format(astray),) if astray > _LEAST_ASTRAY * skin.sum() else ()
+    return _Seen(pixels, tone_of_photo(photo, labels, pigment), has_pigment, photo.sha256, remarks)
+
+
+def _astray_px(skin: npt.NDArray[np.bool_], lesion: npt.NDArray[np.bool_]) -> int:
+    """Pixels of pigment in pieces that lie wholly off the labelled skin."""
+    count, pieces = cv2.connectedComponents(lesion.astype(np.uint8))
+    on_skin = np.zeros(count, bool)
+    on_skin[pieces[skin]] = True
+    return int((lesion & ~on_skin[pieces]).sum())
 
 
 def tone_of_photo(photo: Photo, labels: Codes | None, pigment: PigmentTruth | None) -> str:

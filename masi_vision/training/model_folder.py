@@ -113,7 +113,8 @@ def _write_card(part: Part, apart: dict[str, float], out: Path, files: tuple[Pat
     networks = card.get("networks", {})
     facts = dict(part.prepared.facts)
     # Whatever the network started from: one name too many costs a test patient, one too few a false figure.
-    card[LEARNED_PHOTOS] = sorted(photos_learned(out) | set(facts.pop(LEARNED_PHOTOS, ())))
+    if marks := photos_learned(out) | set(facts.pop(LEARNED_PHOTOS, ())):
+        card[LEARNED_PHOTOS] = sorted(marks)
     networks[part.experiment.network] = {
         **facts,
         "experiment": part.experiment.model_dump(mode="json"),

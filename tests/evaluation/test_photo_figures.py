@@ -103,6 +103,19 @@ def test_a_clear_photo_is_known_to_be_clear(drawn, dataset, settings, models):
     assert found.region("left_malar").fraction_error == found.region("left_malar").fraction
 
 
+def test_pigment_off_the_skin_that_masi_counts_leaves_a_photo_clear(drawn, dataset, settings, models):
+    """A stray outline would make it a photo with pigment, of which every grade is right."""
+
+    def astray(one):
+        mask = np.zeros(one.codes.shape, np.uint8)
+        mask[:60, :60] = 1
+        assert not one.codes[:60, :60].any()
+        return mask
+
+    data = dataset(drawn[:1], pigment=astray)
+    assert evaluate_photo(data, data.entries[0], models, settings).clear
+
+
 def test_without_labels_the_pigment_is_compared_on_the_regions_found(drawn, dataset, settings, models):
     data, entry = dataset(drawn[:1]), replace(drawn[0].entry, labels="")
     found = evaluate_photo(data, entry, models, settings)

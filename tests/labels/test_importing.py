@@ -286,6 +286,18 @@ def test_everything_that_is_wrong_with_a_data_set_is_listed(site, coco_file, bro
     assert "holds the codes [9]" in problems[0]
 
 
+def test_pigment_off_the_labelled_skin_is_listed_and_is_no_photo_with_pigment(site, coco_file, brought_in):
+    corner, over = [[0, 60, 10, 60, 10, 70, 0, 70]], [[10, 10, 20, 10, 20, 30, 10, 30]]
+    drawn = [(n, "chin", TOP) for n in (1, 2)] + [(1, "melasma", corner), (2, "melasma", over)]
+    names = ["a.jpg", "b.jpg"]
+    data, _ = brought_in(read_export(coco_file(names, drawn)), site(*names))
+    found = check_dataset(data)
+    assert sum(found.pigment.values()) == 1
+    (remark,) = [one for one in found.remarks if "pigment" in one]
+    assert remark.startswith("photos/a.jpg: pigment of 100 px lies off the labelled skin and counts nowhere")
+    assert found.problems == ()
+
+
 def test_tones_follow_the_typology_angle():
     found = []
     for colour in ((235, 205, 185), (195, 150, 120), (180, 132, 102), (110, 75, 55)):

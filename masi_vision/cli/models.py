@@ -62,7 +62,15 @@ def add(
     from masi_vision.visit import store
 
     chosen = store.add(folder, name)
-    _tell(store.verify(store.folder_of(chosen)).remarks)
+    models = store.verify(store.folder_of(chosen))
+    _tell(models.remarks)
+    if store.is_shipped_by_another_name(models):
+        _tell(
+            (
+                "Every network of these models is the shipped one. Expected one at least that was trained. "
+                "Look whether these are the models that you meant.",
+            )
+        )
     typer.echo(
         f"Added {chosen}. Score with it: masi models use {chosen}, or masi score ... --models {chosen}"
     )

@@ -61,8 +61,7 @@ def copy_models(source: Path, out: Path) -> None:
     OutputError
         Something else lies there.
     """
-    if out.exists() and not (out / CARD).exists() and any(out.iterdir()):
-        raise OutputError(f"{out} holds other files. Expected a new folder, or models. Name another.")
+    refuse_other_files(out)
     out.mkdir(parents=True, exist_ok=True)
     for name in (CARD, PIGMENT_CARD):
         card = read_json(source / name)
@@ -73,6 +72,17 @@ def copy_models(source: Path, out: Path) -> None:
         checkpoint = source / f"{what}.safetensors"
         if checkpoint.exists():
             shutil.copyfile(checkpoint, out / checkpoint.name)
+
+
+def refuse_other_files(out: Path) -> None:
+    """Refuse a folder that holds anything but models, which would be replaced.
+
+    Raises
+    ------
+    OutputError
+    """
+    if out.exists() and not (out / CARD).exists() and any(out.iterdir()):
+        raise OutputError(f"{out} holds other files. Expected a new folder, or models. Name another.")
 
 
 def replace_network(part: Part, out: Path) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,15 +16,17 @@ from masi_vision.model_files import CARD
 from masi_vision.training.curves import draw_curves
 from masi_vision.training.experiment import Experiment
 from masi_vision.training.fit import BEST, CHECKPOINT, Figures, Processes
-from masi_vision.training.model_folder import Part, copy_models, replace_network
+from masi_vision.training.model_folder import Part, copy_models, refuse_other_files, replace_network
 from masi_vision.training.runs import Sources, carried_out, made_ready, refuse_without_outlines
 from masi_vision.training.site_errors import mark_unfinished, widen_to_site
 from masi_vision.visit.models import PIGMENT_CARD
-from masi_vision.written import write_file
+from masi_vision.written import PART, write_file
 
 MODELS, EXPERIMENT, ORIGIN = "models", "experiment.json", "origin.json"
+MAKING = f"{MODELS}{PART}"
+"""Where the models lie until the call is done: `MODELS` are finished ones, of this call or of one before."""
 CACHE = "cache"
-_TAKEN = (MODELS, CACHE)
+_TAKEN = (MODELS, MAKING, CACHE)
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,9 @@ def train_models(
 ) -> list[Part]:
     """Carry out experiments, each on the models that the one before left, into ``run/models``.
 
-    After those on a site's photos the intervals are looked at again (`widen_to_site`). A stopped call goes on
-    from its checkpoints when it is made again. Of several processes the first one writes.
+    After those on a site's photos the intervals are looked at again (`widen_to_site`). Only then are there
+    models, or others than before. A stopped call goes on from its checkpoints when it is made again. Of
+    several processes the first one writes.
 
     Raises
     ------
@@ -77,12 +81,16 @@ def train_models(
             begun = _origin(sources)
             for one in experiments:
                 _remember(one, run, begun)
+            refuse_other_files(run / MODELS)
         parts: list[Part] = []
         for one in experiments:
             parts.append(_part(one, sources, run, listener, processes))
-            sources = replace(sources, models=run / MODELS, previous=run / one.name)
+            sources = replace(sources, models=run / MAKING, previous=run / one.name)
         if processes.is_first and sources.dataset and any(one.experiment.needs == "dataset" for one in parts):
-            listener.begun("intervals", (f"Intervals: {widen_to_site(run / MODELS, sources.dataset)}",))
+            listener.begun("intervals", (f"Intervals: {widen_to_site(run / MAKING, sources.dataset)}",))
+        if processes.is_first:
+            shutil.rmtree(run / MODELS, ignore_errors=True)
+            (run / MAKING).replace(run / MODELS)
     return parts
 
 
@@ -113,11 +121,12 @@ def _part(one: Named, sources: Sources, run: Path, listener: Listener, processes
     )
     if processes.is_first:
         draw_curves(run / one.name)
-        if sources.models != run / MODELS:
-            copy_models(sources.models, run / MODELS)
-        replace_network(part, run / MODELS)
-        if one.experiment.needs == "dataset":
-            mark_unfinished(run / MODELS)
+        if sources.models != run / MAKING:
+            shutil.rmtree(run / MAKING, ignore_errors=True)  # of a call that was stopped
+            copy_models(sources.models, run / MAKING)
+            if one.experiment.needs == "dataset":
+                mark_unfinished(run / MAKING)
+        replace_network(part, run / MAKING)
     processes.wait()
     return part
 
@@ -125,10 +134,10 @@ def _part(one: Named, sources: Sources, run: Path, listener: Listener, processes
 def _refuse_other_networks(experiments: Sequence[Named], sources: Sources, run: Path) -> None:
     """Refuse to replace networks that another call has left in the folder, or those that are trained on."""
     models, names = run / MODELS, {one.name for one in experiments}
-    if sources.models.resolve() == models.resolve():
+    if sources.models.resolve() in (models.resolve(), (run / MAKING).resolve()):
         raise OutputError(
-            f"{models} is both trained on and written. Expected a new folder for the run. Name another with "
-            "--run."
+            f"{sources.models} is both trained on and written. Expected a new folder for the run. Name "
+            "another with --run."
         )
     others = sorted(
         file.parent.name
@@ -136,9 +145,10 @@ def _refuse_other_networks(experiments: Sequence[Named], sources: Sources, run: 
         if any((file.parent / made).exists() for made in (CHECKPOINT, BEST))
     )
     others = [name for name in others if name not in names]
-    if others and models.exists():
+    there = next((one for one in (models, run / MAKING) if one.exists()), None)
+    if others and there:
         raise OutputError(
-            f"{models} holds what {', '.join(others)} made, and this would replace it. Expected all "
+            f"{there} holds what {', '.join(others)} made, and this would replace it. Expected all "
             f"experiments in one call, or a new folder that goes on from there: --run NEW --models {models}."
         )
 

@@ -52,7 +52,7 @@ LEARNED_PHOTOS = "learned_photos"
 """In a card: marks of the photos (`Dataset.photo_marks`) that a network learned from or was chosen by, and of
 those of the models that it was trained on."""
 UNFINISHED = "unfinished"
-"""In the card of models whose training was stopped before their intervals were looked at."""
+"""In the card of models whose training has not come to its end."""
 ERRORS = f"{PIGMENT_CARD} (errors)"
 """Stands among the model files for the tables of known errors: intervals depend on them."""
 
@@ -165,8 +165,9 @@ def _open_models(folder: Path) -> Models:
     remarks = [_newer(one) for one in written_by if _numbers(one)[:2] > _numbers(__version__)[:2]]
     if card.get(UNFINISHED):
         remarks.append(
-            "The call of masi train that wrote the models was stopped: their intervals are not held against "
-            "the site's photographs yet. Make the call again."
+            "The call of masi train that wrote the models did not finish: some networks may still be those "
+            "that were trained on, and the intervals are not held against the site's photographs. Make the "
+            "same call again."
         )
     made_with = __version__ if is_shipped(folder) else max(written_by, key=_numbers, default="")
     return Models(

@@ -24,7 +24,8 @@ from masi_vision.face.crop import FINDER_SIDE_PX, READER_SIDE_PX
 from masi_vision.model_files import CARD, SHIPPED, read_card_alone, remedy, shipped_folder, verified
 from masi_vision.photo import printable
 from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE
-from masi_vision.visit.models import ABOUT, CARDS, Models, about_models, open_models
+from masi_vision.visit.models import ABOUT, CARDS, Models, about_models, open_models, shipped_models
+from masi_vision.written import PART
 
 VARIABLE = "MASI_MODELS"
 _IN_USE = "in_use"
@@ -140,7 +141,7 @@ def folder_of(choice: str | Path | None = None) -> Path | None:
         return None
     if asked in added():
         return store_folder() / asked
-    if choice is not None and Path(asked).is_dir():
+    if choice is not None and (Path(asked).is_dir() or _is_being_made(Path(asked))):
         return _own_folder(Path(asked))
     known = ", ".join((SHIPPED, *added()))
     if choice is None:
@@ -151,10 +152,21 @@ def folder_of(choice: str | Path | None = None) -> Path | None:
     raise ModelError(f"There are no models {asked}. Expected one of {known}, or a folder of models.")
 
 
+def _is_being_made(folder: Path) -> bool:
+    """Whether a call of `masi train` was to write models there, and has not come to its end."""
+    return not folder.exists() and folder.with_name(f"{folder.name}{PART}").is_dir()
+
+
 def _own_folder(folder: Path) -> Path:
+    if _is_being_made(folder):
+        raise ModelError(
+            f"{folder} is not there: the training did not finish. Expected models, as masi train writes them "
+            "at its end. Make the same call of masi train again: it goes on."
+        )
     if not (folder / CARD).is_file():
         raise ModelError(
-            f"{folder} holds no {CARD}. Expected a folder of models, as masi train writes it. Name another."
+            f"{folder} holds no {CARD}. Expected a folder of models, as masi train writes it at its end. "
+            "Name another."
         )
     return folder
 
@@ -238,6 +250,13 @@ def verify(folder: Path | None) -> Models:
             "it again."
         )
     return models
+
+
+def is_shipped_by_another_name(models: Models) -> bool:
+    """Whether each network is the shipped one: nothing was learned, or other models were meant."""
+    shipped = shipped_models().sha256
+    networks = [file for file in shipped if file.endswith(".onnx")]
+    return models.name != SHIPPED and all(models.sha256.get(file) == shipped[file] for file in networks)
 
 
 def add(folder: Path, name: str | None = None) -> str:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from model_folders import retrained
+from model_folders import copied, retrained
 from verbs import masi, table
 
 from masi_vision.cli.models import models as verbs
@@ -88,6 +88,23 @@ def test_added_models_are_said_with_how_to_use_them(trained):
     assert again.stderr == (
         "masi: There are models called site-b already. Expected a new name. Name them with --name.\n"
     )
+
+
+def test_models_that_are_the_shipped_ones_are_added_with_a_word(trained, tmp_path):
+    done = masi("models", "add", copied(tmp_path / "site-c"))
+    assert done.exit_code == 0
+    assert "Every network of these models is the shipped one." in " ".join(done.stderr.split())
+    assert "shipped one" not in masi("models", "add", trained).stderr
+
+
+def test_models_of_a_training_that_did_not_finish_are_refused_with_what_to_do(trained, tmp_path):
+    (tmp_path / "run").mkdir()
+    trained.rename(tmp_path / "run" / "models.part")
+    for verb in ("add", "verify"):
+        done = masi("models", verb, tmp_path / "run" / "models")
+        assert done.exit_code == 2
+        said = " ".join(done.stderr.split())
+        assert "the training did not finish" in said and "Make the same call of masi train again" in said
 
 
 def test_every_file_is_verified_with_its_hash(trained):

@@ -6,9 +6,10 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from masi_vision.errors import OutputError, SettingsError
 from masi_vision.labels.dataset import refuse_shared_photos
@@ -176,12 +177,23 @@ def _remember(one: Named, run: Path, begun: dict[str, str]) -> None:
     if has_begun and file.exists():
         before = json.loads(file.read_text(encoding="utf-8"))
         if before != values:
-            keys = sorted(key for key in {*before, *values} if before.get(key) != values.get(key))
             raise OutputError(
-                f"{folder} holds a run of another experiment: {', '.join(keys)} differ. Expected the same, "
-                "to go on with it, or a new folder. Name another with --run."
+                f"{folder} holds a run of another experiment: {'; '.join(_differing(before, values))}. "
+                "Expected the same, to go on with it, or a new folder. Name another with --run."
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
     write_file(origin, json.dumps(begun, indent=1) + "\n")
     write_file(file, json.dumps(values, indent=1) + "\n")
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> list[str]:
+    """Each setting that two experiments have otherwise, with both values; sections are gone into."""
+    told = []
+    for key in sorted({*before, *now}):
+        then, here = before.get(key), now.get(key)
+        if isinstance(then, dict) and isinstance(here, dict):
+            told += _differing(then, here, f"{within}{key}.")
+        elif then != here:
+            told.append(f"{within}{key}: {json.dumps(then)} before, {json.dumps(here)} now")
+    return told

@@ -82,6 +82,15 @@ def test_a_run_goes_on_with_the_data_and_models_that_it_was_begun_with_alone(tmp
             _remember(one, tmp_path, begun | other)
 
 
+def test_a_run_of_another_experiment_says_what_each_setting_was_and_is(tmp_path):
+    one = load_experiment("finetune_regions")
+    slower = one.schedule.model_copy(update={"peak_rate": 1e-4})
+    _remember(Named("mine", one), tmp_path, {})
+    (tmp_path / "mine" / CHECKPOINT).touch()
+    with pytest.raises(OutputError, match=r"experiment: schedule\.peak_rate: 0\.0005 before, 0\.0001 now\."):
+        _remember(Named("mine", one.model_copy(update={"schedule": slower})), tmp_path, {})
+
+
 def test_a_name_of_no_experiment_is_answered_with_those_that_there_are():
     with pytest.raises(SettingsError, match=r"There is no experiment 'tiny'.*face_reader, finetune_pigment"):
         load_experiment("tiny")

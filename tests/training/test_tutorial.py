@@ -72,7 +72,7 @@ def test_from_a_folder_of_photos_to_models_that_score(site):
     (site / "finetune_regions.yaml").write_text(other, encoding="utf-8")
     refused = masi("train", *configs, "--dataset", dataset, "--run", run)
     assert refused.exit_code == 2
-    assert "holds a run of another experiment: seed differ" in refused.output
+    assert "holds a run of another experiment: seed: 1 before, 2 now." in refused.output
 
     (site / "other.yaml").write_text(other, encoding="utf-8")
     alone = masi("train", site / "other.yaml", "--dataset", dataset, "--run", run)

@@ -67,7 +67,7 @@ def train(
 
 @contextmanager
 def listening() -> Iterator[Listener]:
-    """A bar on stderr for each experiment, and what there is to say of its data."""
+    """What there is to say of each experiment's data; on stderr a bar, or off a terminal lines for a log."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from masi_vision.cli.screen import console
@@ -83,15 +83,25 @@ def listening() -> Iterator[Listener]:
     )
     with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
         task = bar.add_task("", total=None, figures="")
+        running, last, tenths = "", dict[str, float](), 0
 
         def begun(name: str, remarks: Sequence[str]) -> None:
+            nonlocal running, last, tenths
+            running, last, tenths = name, {}, 0
             bar.reset(task, description=name, total=None, figures="")
             for remark in remarks:
                 screen.print(remark, soft_wrap=True)
 
         def stepped(done: int, total: int, figures: dict[str, float]) -> None:
+            nonlocal last, tenths
             told = " ".join(f"{key} {value:.3f}" for key, value in figures.items() if key != "score")
             bar.update(task, completed=done, total=total, figures=told)
+            if not screen.is_terminal and (figures is not last or 10 * done // total > tenths):
+                looked = f"; last look at the validation people: {told}" if told else ""
+                screen.print(
+                    f"{running}: step {done} of {total} ({done / total:.0%}){looked}", soft_wrap=True
+                )
+                last, tenths = figures, 10 * done // total
 
         yield Listener(begun, stepped)
 

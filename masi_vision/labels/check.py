@@ -23,6 +23,15 @@ _ASTRAY = (
     "pigment of {} px lies off the labelled skin and counts nowhere. Expected it on a region. Look whether "
     "it is a slip, or a region was not drawn."
 )
+_EMPTY = (
+    "The split {} is empty: {}. Expected patients in each of the three. Annotate three patients at least, or "
+    "say their splits in the table."
+)
+_WITHOUT: dict[Split, str] = {
+    "train": "nothing can be learned",
+    "validation": "nobody looks whether a training gets better",
+    "test": "nobody can tell what models are worth on others",
+}
 _MOST_PIXELS = 50_000  # of labelled skin are enough for its median colour
 
 
@@ -93,7 +102,10 @@ def check_dataset(
         tones={name: tones[name] for name in order if name in tones},
         no_face=tuple(entry.photo for entry in data.entries if entry.photo not in data.landmarks),
         problems=tuple(problems),
-        remarks=tuple(f"{name}: {told}" for name, one in seen.items() for told in one.remarks),
+        remarks=(
+            *(f"{name}: {told}" for name, one in seen.items() for told in one.remarks),
+            *(_EMPTY.format(split, lost) for split, lost in _WITHOUT.items() if not data.part(split)),
+        ),
     )
 
 

@@ -298,6 +298,18 @@ def test_pigment_off_the_labelled_skin_is_listed_and_is_no_photo_with_pigment(si
     assert found.problems == ()
 
 
+def test_splits_that_are_empty_are_said_with_what_is_lost(site, coco_file, brought_in):
+    export = read_export(coco_file(["a.jpg"], [(1, "chin", TOP)]))
+    told = check_dataset(brought_in(export, site("a.jpg"))[0]).remarks
+    assert [line.partition(".")[0] for line in told] == [
+        "The split validation is empty: nobody looks whether a training gets better",
+        "The split test is empty: nobody can tell what models are worth on others",
+    ]
+    names = ["a.jpg", "b.jpg", "c.jpg"]
+    three = read_export(coco_file(names, [(n, "chin", TOP) for n in (1, 2, 3)]))
+    assert check_dataset(brought_in(three, site(*names), out="three")[0]).remarks == ()
+
+
 def test_tones_follow_the_typology_angle():
     found = []
     for colour in ((235, 205, 185), (195, 150, 120), (180, 132, 102), (110, 75, 55)):

@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader
 from masi_vision.errors import ModelError, OutputError
 from masi_vision.training.data import Samples
 from masi_vision.training.experiment import Experiment, ScheduleSettings
+from masi_vision.written import write_file
 
 Batch = dict[str, Tensor]
 Facts = dict[str, Tensor]
@@ -270,7 +271,7 @@ class _Run:
         score = _from_first(self.figures.get(SCORE, np.nan), self.device, self.world)
         if score > at.best:
             if self.rank == 0:
-                _write(self.folder / BEST, dict(network.state_dict()), {"step": str(at.step)})
+                write_tensors(self.folder / BEST, dict(network.state_dict()), {"step": str(at.step)})
             at.best, at.best_step, at.looks_since = score, at.step, 0
         elif at.step:  # the start is what the looks are held against, and none of them
             at.looks_since += 1
@@ -318,7 +319,7 @@ class _Run:
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
         tensors["random"] = torch.get_rng_state()
-        _write(self.folder / CHECKPOINT, tensors, {"progress": json.dumps(vars(self.progress))})
+        write_tensors(self.folder / CHECKPOINT, tensors, {"progress": json.dumps(vars(self.progress))})
 
     def _fitted(self) -> Fitted:
         at, network = self.progress, self._delivered()
@@ -428,8 +429,14 @@ def _board(run: Path) -> Any:
     return SummaryWriter(str(run / "tensorboard"))
 
 
-def _write(file: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
-    """Whole or not at all: a kill while writing leaves the file that was there."""
+def write_tensors(file: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
+    """Write tensors whole or not at all: a kill while writing leaves the file that was there.
+
+    Raises
+    ------
+    OutputError
+        There is no room.
+    """
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     partial = file.with_suffix(".partial")
     try:
@@ -440,6 +447,8 @@ def _write(file: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> Non
             f"{file} cannot be written ({error}). Expected free space and the permission to write. The run "
             "goes on from its last checkpoint when it is called again."
         ) from error
+    finally:
+        partial.unlink(missing_ok=True)  # on a full disk half a file would take the room of the next try
 
 
 def _resume(file: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> Reached:
@@ -478,7 +487,7 @@ def _forget_after(log: Path, step: int) -> None:
     if not log.exists():
         return
     kept = [line for line in _lines(log) if line["step"] <= step]
-    log.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
+    write_file(log, "".join(f"{json.dumps(line)}\n" for line in kept))
 
 
 def _lines(log: Path) -> Iterator[dict[str, Any]]:

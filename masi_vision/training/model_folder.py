@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from masi_vision.config import load_settings
 from masi_vision.errors import OutputError
 from masi_vision.model_files import CARD, read_json
 from masi_vision.training.designs import FILES
 from masi_vision.training.experiment import Experiment
-from masi_vision.training.fit import Fitted
+from masi_vision.training.fit import Fitted, write_tensors
 from masi_vision.training.onnx_export import export_finder, export_pigment, export_reader
 from masi_vision.training.runs import Prepared
 from masi_vision.version import __version__
@@ -109,7 +108,7 @@ def replace_network(part: Part, out: Path) -> dict[str, float]:
         cut = load_settings().pigment.lesion_probability
         apart = export_pigment(network, compared, file, lesion_probability=cut)
     checkpoint = file.with_suffix(".safetensors")
-    save_file({name: value.contiguous().clone() for name, value in network.state_dict().items()}, checkpoint)
+    write_tensors(checkpoint, dict(network.state_dict()), {})
     _write_card(part, apart, out, (file, checkpoint))
     return apart
 

@@ -12,15 +12,16 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 if find_spec("segmentation_models_pytorch") is None:  # imported by networks, after its torchvision is mended
     pytest.skip("needs the extra train", allow_module_level=True)
 
+from safetensors import SafetensorError  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from torch.optim.swa_utils import AveragedModel  # noqa: E402
 
-from masi_vision.errors import ModelError  # noqa: E402
+from masi_vision.errors import ModelError, OutputError  # noqa: E402
 from masi_vision.training import onnx_export  # noqa: E402
 from masi_vision.training.data import FinderSamples, ReaderSamples  # noqa: E402
 from masi_vision.training.designs import choose_anchors, finder_of, reader_of  # noqa: E402
 from masi_vision.training.experiment import load_experiment  # noqa: E402
-from masi_vision.training.fit import BEST, CHECKPOINT, fit, rate_at, weights_of  # noqa: E402
+from masi_vision.training.fit import BEST, CHECKPOINT, fit, rate_at, weights_of, write_tensors  # noqa: E402
 from masi_vision.training.losses import finder_loss, reader_loss  # noqa: E402
 from masi_vision.training.networks import FaceFinder, FaceReader, soft_argmax  # noqa: E402
 from masi_vision.training.shipped import load_shipped  # noqa: E402
@@ -280,6 +281,22 @@ def test_a_training_that_comes_apart_later_keeps_what_it_had(drawn_faces, atlas,
     for name in (CHECKPOINT, BEST):
         kept = load_file(tmp_path / name)
         assert all(bool(torch.isfinite(one).all()) for one in kept.values() if one.is_floating_point())
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    file = tmp_path / CHECKPOINT
+    write_tensors(file, {"a": torch.ones(3)}, {})
+    before = file.read_bytes()
+
+    def full(_tensors, partial, _facts):
+        partial.write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("masi_vision.training.fit.save_file", full)
+    with pytest.raises(OutputError, match=r"No space left.*Expected free space.*goes on from its last"):
+        write_tensors(file, {"a": torch.zeros(3)}, {})
+    assert {one.name for one in tmp_path.iterdir()} == {CHECKPOINT}
+    assert file.read_bytes() == before
 
 
 def test_a_finished_run_is_not_fitted_further(drawn_faces, atlas, mirror, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal, get_args
 
 View = Literal["front", "left", "right"]
@@ -33,6 +33,12 @@ def natural_key(name: str) -> tuple[object, ...]:
     """Order names as people do: visit2 before visit10."""
     pieces = re.split(r"([0-9]+)", folded(name))
     return (*((int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces), (-1, name))
+
+
+def in_order(names: Iterable[str], listed: Sequence[str] = ()) -> list[str]:
+    """Names once each: those that are listed as they stand there, then the others as people order them."""
+    places = {name: place for place, name in enumerate(listed)}
+    return sorted(set(names), key=lambda name: (places.get(name, len(places)), natural_key(name)))
 
 
 def spelled_alike(names: Iterable[str]) -> list[tuple[str, ...]]:

@@ -18,7 +18,7 @@ from masi_vision.cli.provenance import PROVENANCE, WAYS_MADE, made_by, provenanc
 from masi_vision.cli.tables import check_run, say_open, say_two_names, say_two_sets
 from masi_vision.csv_table import Row, csv_text, guarded
 from masi_vision.errors import StatsError
-from masi_vision.names import natural_key, told_apart
+from masi_vision.names import in_order, natural_key, told_apart
 from masi_vision.reads_table import AMOUNT, is_adjudication, is_closed, rows_of, rows_sha256
 from masi_vision.written import json_text, write_file
 
@@ -82,7 +82,7 @@ def outcome(
         OUTCOME: _csv(OutcomeFigure, found, rules),
         PATIENTS: _csv(Gain, gains(courses, rules), rules),
         # Whole, so that another program fits what was fitted here.
-        ENDPOINT: _csv(EndpointValue, endpoint_values(courses, rules.baseline), rules, digits=15),
+        ENDPOINT: _csv(EndpointValue, endpoint_values(courses, rules.course), rules, digits=15),
     }
     for name, text in written.items():
         write_file(out / name, text, private=True)
@@ -104,6 +104,7 @@ def outcome(
     _say(found, rules)
     _say_missing(found, courses, rules, table.name)
     _say_limits(courses, rules, table.name)
+    _say_order(courses, rules)
     if rules.adjudicated == "replaces":
         _say_adjudicated(rows, courses, table.name)
     typer.echo(
@@ -270,6 +271,19 @@ def _say_missing(
             f"masi: {name} has {', '.join(shown[2:])}, which nobody in the primary analysis has. Expected "
             f"{shown[0]} and {shown[1]} to be called so at every centre. Look whether these are "
             "such visits under another name; then correct the table.",
+            err=True,
+        )
+
+
+def _say_order(courses: Sequence[Course], rules: OutcomeProtocol) -> None:
+    """Say in which order the visits are drawn, where the primary one is not the last."""
+    known = rules.course if rules.visits else [visit for one in courses for visit in one.values]
+    if (visits := in_order(known, rules.course))[-1] != rules.primary:
+        typer.echo(
+            f"masi: the visits follow each other as {', '.join(visits)}, and after the primary one, "
+            f"{rules.primary}, comes {visits[-1]}. Expected the primary one last, but where patients are "
+            "seen after it. If it is the last, list the visits after the baseline in their order (visits of "
+            "the protocol).",
             err=True,
         )
 

@@ -56,7 +56,7 @@ def report(
     left = left_out_of(without)
     study = study_of(Sources(results, reads, scores, agreement, outcome), left, title)
     drawings = [
-        *scores_drawn(study.scores),
+        *scores_drawn(study.scores, study.outcome),
         *agreement_drawn(study.reads, study.scores, study.agreement),
         *outcome_drawn(study.outcome, study.protocol),
     ]

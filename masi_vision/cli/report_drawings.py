@@ -21,13 +21,14 @@ Rows = Sequence[Mapping[str, str]]
 _NAN = float("nan")
 
 
-def scores_drawn(scores: Rows) -> list[Drawing]:
-    """The scores by visit; all in one of a coded set, whose visits are codes, or where no one has a name."""
+def scores_drawn(scores: Rows, found: Rows = ()) -> list[Drawing]:
+    """The scores by visit, in the order of the outcome; all in one of a coded set, whose visits are codes,
+    or where no one has a name."""
     import numpy as np
 
-    from masi_vision.names import natural_key
+    from masi_vision.names import in_order
     from masi_vision.report.figures import distribution_figure
-    from masi_vision.report.study import Drawing
+    from masi_vision.report.study import Drawing, visits_of
 
     groups: dict[str, list[float]] = {}
     for row in scores:
@@ -37,7 +38,7 @@ def scores_drawn(scores: Rows) -> list[Drawing]:
         groups = {"all visits": [value for values in groups.values() for value in values]}
     if not groups:
         return []
-    ordered = sorted(groups, key=natural_key)
+    ordered = in_order(groups, visits_of(found))
     svg = distribution_figure({name: np.array(groups[name]) for name in ordered}, "mMASI")
     told = "; ".join(
         f"{name}: median {np.median(groups[name]):.1f} of {len(groups[name])}" for name in ordered
@@ -79,7 +80,7 @@ def agreement_drawn(reads: Rows, scores: Rows, agreed: Rows) -> list[Drawing]:
 def outcome_drawn(found: Rows, asked: Mapping[str, Any] | None) -> list[Drawing]:
     """Arms over the visits, and against the control."""
     from masi_vision.report.figures import forest_figure, interval_text, trajectories_figure
-    from masi_vision.report.study import Drawing, endpoint_name
+    from masi_vision.report.study import Drawing, endpoint_name, visits_of
     from masi_vision.stats.outcome import NOT_COMPARED, NOT_FITTED
 
     made, endpoint = [], endpoint_name(asked)
@@ -113,7 +114,8 @@ def outcome_drawn(found: Rows, asked: Mapping[str, Any] | None) -> list[Drawing]
         from_zero = column != AMOUNT
         down = ", drawn down to 0" if from_zero else ""
         words = f"Mean of the patients who have the visit, and its 95 % interval{down}."
-        svg = trajectories_figure(arms, endpoint, from_zero=from_zero)
+        drawn = [one for one in visits_of(found) if any(one in visits for visits in arms.values())]
+        svg = trajectories_figure(arms, endpoint, drawn, from_zero=from_zero)
         told = "; ".join(
             f"{arm}, {visit} {interval_text(one, column)}"
             for arm, visits in arms.items()

@@ -13,8 +13,6 @@ from unicodedata import east_asian_width
 import numpy as np
 import numpy.typing as npt
 
-from masi_vision.names import natural_key
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -84,10 +82,14 @@ def bland_altman_figure(
 
 
 def trajectories_figure(
-    arms: Mapping[str, Mapping[str, Interval]], endpoint: str, *, from_zero: bool = True
+    arms: Mapping[str, Mapping[str, Interval]],
+    endpoint: str,
+    visits: Sequence[str],
+    *,
+    from_zero: bool = True,
 ) -> str:
-    """Mean of every arm at every visit, with intervals; arms stand a little beside each other."""
-    visits = sorted({visit for of in arms.values() for visit in of}, key=natural_key)
+    """Mean of every arm at every visit, in the order of these, with intervals; arms stand a little beside
+    each other."""
     ticks, width_in = _ticks(visits)
     names = [_wrapped(f"arm {arm}", _LEGEND_COLUMNS) for arm in arms]
     beside = max(1, _LEGEND_COLUMNS // (max(_columns(name) for name in names) + 8))

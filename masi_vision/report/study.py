@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from masi_vision.config import load_settings
-from masi_vision.names import natural_key
+from masi_vision.names import in_order
 from masi_vision.reads_table import (
     AMOUNT,
     is_blind,
@@ -85,6 +85,11 @@ class Strip:
     def address(self) -> str:
         """As `Drawing.address`."""
         return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode()
+
+
+def visits_of(outcome: Sequence[Mapping[str, str]]) -> list[str]:
+    """The visits of a trial in the order in which its outcome tells them, those that nobody has too."""
+    return list(dict.fromkeys(row["visit"] for row in outcome if row["analysis"] == "missing"))
 
 
 @dataclass(frozen=True)
@@ -199,7 +204,7 @@ class StudyReport:
             by_visit.setdefault(row["visit"], Counter())[row.get("quality") or "not checked"] += 1
         return [
             (visit, dict(counts))
-            for visit, counts in sorted(by_visit.items(), key=lambda one: natural_key(one[0]))
+            for visit, counts in ((one, by_visit[one]) for one in in_order(by_visit, visits_of(self.outcome)))
         ]
 
     @property

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 from masi_vision.csv_table import NOTHING, is_no_name, number_in
 from masi_vision.errors import StatsError
-from masi_vision.names import natural_key
+from masi_vision.names import in_order
 from masi_vision.reads_table import (
     AMOUNT,
     is_locked,
@@ -86,12 +86,18 @@ class EndpointValue:
     strata: str = ""
 
 
-def endpoint_values(courses: Sequence[Course], baseline: str) -> list[EndpointValue]:
-    """Every value that is there, the baselines too; the values of the model of all visits are among them."""
+def endpoint_values(courses: Sequence[Course], course: Sequence[str]) -> list[EndpointValue]:
+    """Every value that is there, the baselines too; the values of the model of all visits are among them.
+
+    Parameters
+    ----------
+    course : sequence of str
+        Visits as they follow each other, from the baseline on; others stand after them.
+    """
     made = []
     for one in sorted(courses, key=lambda one: one.patient):
-        before = one.values.get(baseline, float("nan"))
-        for visit in sorted(one.values, key=natural_key):
+        before = one.values.get(course[0], float("nan"))
+        for visit in in_order(one.values, course):
             raters = _raters(one, visit)
             names = ";".join(raters.names) if raters else ""
             told = (before, one.values[visit], names, ";".join(one.strata))

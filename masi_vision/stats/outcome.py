@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from masi_vision.csv_table import number_in
 from masi_vision.errors import StatsError
-from masi_vision.names import folded, natural_key, nearly_alike
+from masi_vision.names import folded, in_order, natural_key, nearly_alike
 from masi_vision.reads_table import AMOUNT, need_columns, refuse_spelled_alike
 from masi_vision.stats.agreement import spread_of, wilson
 from masi_vision.stats.ancova import Ancova, adjusted_p, ancova, intervals_together, stratum_columns
@@ -112,10 +112,10 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Outcom
         *_compared("primary", courses, protocol),
         *_compared("sensitivity: baseline carried forward", courses, protocol, carried=True),
         *_by_mmrm(courses, protocol),
-        *_trajectories(courses),
+        *_trajectories(courses, protocol),
         *(() if protocol.endpoint == AMOUNT else _improvement(courses, protocol)),
         *_missing(courses, protocol),
-        *_readers(courses),
+        *_readers(courses, protocol),
         *_strata(courses, protocol),
     ]
 
@@ -284,7 +284,7 @@ def visits_of(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[str]
     there = {visit for one in courses for visit in one.values} - {protocol.baseline}
     if protocol.visits is not None:
         there &= set(protocol.visits)
-    return sorted(there, key=natural_key)
+    return in_order(there, protocol.course)
 
 
 def _check_cells(with_baseline: Sequence[Course], visits: Sequence[str], protocol: OutcomeProtocol) -> None:
@@ -325,10 +325,11 @@ def _by_mmrm(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[O
         yield _difference(analysis, f"{arm} less {protocol.control}", visit, both, one, p, ends)
 
 
-def _trajectories(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
+def _trajectories(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[OutcomeFigure]:
     """Mean of every arm at every visit, with its interval by Student's t."""
+    visits = in_order((visit for one in courses for visit in one.values), protocol.course)
     for arm in sorted({one.arm for one in courses}):
-        for visit in sorted({visit for one in courses for visit in one.values}, key=natural_key):
+        for visit in visits:
             values = np.array(
                 [one.values[visit] for one in courses if one.arm == arm and visit in one.values]
             )
@@ -408,10 +409,11 @@ def _share(analysis: str, arm: str, visit: str, measure: str, count: int, of: in
 
 def _missing(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[OutcomeFigure]:
     """How many have no value, why as far as the table tells, and who is not in the primary analysis."""
-    visits = {visit for one in courses for visit in (*one.values, *one.verdicts, *one.without_value)}
+    named = (visit for one in courses for visit in (*one.values, *one.verdicts, *one.without_value))
+    visits = in_order(named, protocol.course)
     for arm in sorted({one.arm for one in courses}):
         here = [one for one in courses if one.arm == arm]
-        for visit in sorted(visits, key=natural_key):
+        for visit in visits:
             count = sum(visit not in one.values for one in here)
             yield OutcomeFigure("missing", arm, visit, "patients without a value", len(here), float(count))
             whys = Counter(one.verdicts[visit].why_missing for one in here if visit in one.verdicts)
@@ -422,7 +424,7 @@ def _missing(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[O
         yield OutcomeFigure("missing", arm, protocol.primary, NOT_PRIMARY, len(here), float(count))
 
 
-def _readers(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
+def _readers(courses: Sequence[Course], protocol: OutcomeProtocol) -> Iterator[OutcomeFigure]:
     """Who graded how many of an arm at a visit, where not all graded all, or an adjudicator some."""
     units: Counter[tuple[str, str, str]] = Counter()
     for one in courses:
@@ -433,7 +435,8 @@ def _readers(courses: Sequence[Course]) -> Iterator[OutcomeFigure]:
                 units[one.arm, visit, f"adjudicated by {', '.join(verdict.adjudicators)}"] += 1
     if len({who for _, _, who in units}) < 2:
         return
-    for arm, visit, who in sorted(units, key=lambda key: (key[0], natural_key(key[1]), key[2])):
+    place = in_order((visit for _, visit, _ in units), protocol.course).index
+    for arm, visit, who in sorted(units, key=lambda key: (key[0], place(key[1]), key[2])):
         here = sum(one.arm == arm for one in courses)
         yield OutcomeFigure("readers", arm, visit, who, here, float(units[arm, visit, who]))
 
@@ -506,7 +509,8 @@ def other_results(
             )
         groups.setdefault((item, arms[patient], visit), []).append(value)
     made = []
-    for item, arm, visit in sorted(groups, key=lambda group: (*group[:2], natural_key(group[2]))):
+    place = in_order((visit for _, _, visit in groups), protocol.course).index
+    for item, arm, visit in sorted(groups, key=lambda group: (*group[:2], place(group[2]))):
         values = np.array(groups[item, arm, visit])
         made.append(_mean(item, arm, visit, "mean", values))
         made.append(OutcomeFigure(item, arm, visit, "median", len(values), float(np.median(values))))

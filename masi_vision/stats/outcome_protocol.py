@@ -29,7 +29,8 @@ class OutcomeProtocol(Section):
     baseline, primary, control : str
         Names of two visits and an arm.
     visits : list of str or None
-        Visits after the baseline that the model of all visits has; None takes all but the baseline.
+        Visits after the baseline that the model of all visits has, as they follow each other; None takes all
+        but the baseline.
     strata : list of str
         Columns of the allocation that the analyses have as factors beside the arm, as the centre.
     classes : dict
@@ -52,6 +53,11 @@ class OutcomeProtocol(Section):
     responder: _Share
     others: dict[str, tuple[float, float]]
     high_is: dict[str, Literal["better", "worse"]] = Field(default_factory=dict)  # as of visits
+
+    @property
+    def course(self) -> list[str]:
+        """The visits that it names, as they follow each other; the baseline alone where it lists none."""
+        return [self.baseline, *(self.visits or ())]
 
     @property
     def sha256(self) -> str:

@@ -103,6 +103,29 @@ def test_the_protocol_that_is_kept_says_what_went_in_and_what_made_it(study, tmp
     assert datetime.fromisoformat(last["made_utc"]).tzinfo is not None
 
 
+def test_a_primary_visit_that_is_not_the_last_by_the_order_of_the_visits_is_told(study, tmp_path):
+    """By their names alone the end of treatment comes before the weeks."""
+    called = {"visit-1": "baseline", "visit-2": "week-4", "visit-6": "end-of-treatment"}
+    columns, rows = table(study / "reads.csv")
+    kept = [row | {"visit": called[row["visit"]]} for row in rows if row["visit"] in called]
+    (tmp_path / "reads.csv").write_text(csv_text(columns, kept))
+    shipped = shipped_file("configs", "outcome.yaml").read_text()
+    shipped = shipped.replace("baseline: visit-1", "baseline: baseline").replace(
+        "primary: visit-6", "primary: end-of-treatment"
+    )
+    told = {}
+    for visits in ("null", "[week-4, end-of-treatment]"):
+        (tmp_path / "mine.yaml").write_text(shipped.replace("visits: null", f"visits: {visits}"))
+        asked = ["--allocation", study / "arms.csv", "--protocol", tmp_path / "mine.yaml", "--overwrite"]
+        done = masi("outcome", tmp_path / "reads.csv", *asked, "--out", tmp_path / "out")
+        assert done.exit_code == 0, done.output
+        told[visits] = "Expected the primary one last" in done.output
+        rows = table(tmp_path / "out" / "outcome.csv")[1]
+        drawn = [row["visit"] for row in rows if (row["analysis"], row["arm"]) == ("trajectory", "A")]
+    assert told == {"null": True, "[week-4, end-of-treatment]": False}
+    assert drawn == ["baseline", "week-4", "end-of-treatment"]
+
+
 def test_the_truth_of_the_study_can_be_analysed_as_scores_are(study, tmp_path):
     done = masi("outcome", study / "truth.csv", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output

@@ -22,7 +22,9 @@ from made_trial import regions_of, signed_reads, write_rows, write_trial
 from verbs import masi
 from verbs import table as table_of
 
+from masi_vision.cli.report_drawings import outcome_drawn, scores_drawn
 from masi_vision.csv_table import csv_text
+from masi_vision.report.study import StudyReport
 from masi_vision.report.tables import models_hash
 from masi_vision.shipped import shipped_file
 from masi_vision.stats.outcome import OutcomeFigure
@@ -286,6 +288,35 @@ def test_reads_of_an_earlier_version_are_said_not_to_tell_whether_the_reading_wa
             assert ("which does not tell whether the reading was closed" in words_said) is (name == "earlier")
             told = json.loads((folder / kept / kept).read_text())
             assert told.get("provenance", told)["reading_closed"] is None
+
+
+def test_visits_are_drawn_as_the_protocol_lists_them(study, tmp_path):
+    """By their names alone the end of treatment comes before the weeks."""
+    names = ["baseline", "week-4", "week-12", "week-16", "week-20", "end"]
+    called = dict(zip((f"visit-{n}" for n in range(1, 7)), names, strict=True))
+    rules = shipped_file("configs", "outcome.yaml").read_text(encoding="utf-8")
+    for key, name in (("baseline", names[0]), ("primary", names[-1])):
+        rules = re.sub(rf"(?m)^{key}: \S+", f"{key}: {name}", rules)
+    (tmp_path / "mine.yaml").write_text(rules.replace("visits: null", f"visits: [{', '.join(names[1:])}]"))
+    columns, rows = table_of(study / "results" / "scores.csv")
+    # The first arm lacks a visit, whose place in the course the other arms tell.
+    arm = min(row["arm"] for row in rows)
+    kept = [row | {"visit": called[row["visit"]]} for row in rows]
+    lost = [row for row in kept if (row["arm"], row["visit"]) == (arm, "week-12")]
+    (tmp_path / "scores.csv").write_text(csv_text(columns, [row for row in kept if row not in lost]))
+    done = masi(
+        *("outcome", tmp_path / "scores.csv", "--protocol", tmp_path / "mine.yaml"),
+        *("--out", tmp_path / "outcome"),
+    )
+    assert done.exit_code == 1, done.output  # of that visit the MMRM says why it is not fitted
+    found = table_of(tmp_path / "outcome" / "outcome.csv")[1]
+    asked = json.loads((tmp_path / "outcome" / "protocol.json").read_text())
+    scores = table_of(tmp_path / "scores.csv")[1]
+    for drawing in (*outcome_drawn(found, asked), *scores_drawn(scores, found)):
+        ticks = [word for word in re.findall(">([^<>]+)</text>", drawing.svg) if word in names]
+        if drawing.name in ("trajectories", "distribution"):
+            assert ticks == names, drawing.name
+    assert [name for name, _ in StudyReport("t", {}, scores, outcome=found).quality] == names
 
 
 def test_an_outcome_in_masi_is_called_so_and_what_asked_for_it_is_told(study, tmp_path):

@@ -292,7 +292,7 @@ def test_figures_say_what_was_measured_and_are_the_same_again():
     made = {
         "bland_altman": lambda: bland_altman_figure(values, values[::-1], ("software", "panel"), limits),
         "trajectories": lambda: trajectories_figure(
-            {"A": {"v1": (3.0, 2.0, 4.0), "v2": (2.0, np.nan, np.nan)}}, "m"
+            {"A": {"v1": (3.0, 2.0, 4.0), "v2": (2.0, np.nan, np.nan)}}, "m", ["v1", "v2"]
         ),
         "forest": lambda: forest_figure([("B less A", (-1.23, -2.0, -0.5))], "difference", "mmasi"),
         "distribution": lambda: distribution_figure({"v1": values, "v2": np.array([])}, "mMASI"),
@@ -392,7 +392,7 @@ def figures_of(arms, visits):
     return {
         "forest": lambda: forest_figure(rows, "difference in amount of pigment (OD); left of 0: less", "od"),
         "trajectories": lambda: trajectories_figure(
-            {arm: dict.fromkeys(visits, ONE) for arm in arms}, "mMASI"
+            {arm: dict.fromkeys(visits, ONE) for arm in arms}, "mMASI", visits
         ),
         "distribution": lambda: distribution_figure({visit: np.ones(9) for visit in visits}, "mMASI"),
     }
@@ -426,7 +426,7 @@ def test_no_word_of_a_figure_is_cut_off_or_lies_over_another(monkeypatch, figure
 def test_a_name_in_another_script_or_with_signs_of_formulas_is_drawn_as_it_is_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        svg = trajectories_figure({"安慰剂": {"基线": ONE}, "$5 and $6": {"基线": ONE}}, "mMASI")
+        svg = trajectories_figure({"安慰剂": {"基线": ONE}, "$5 and $6": {"基线": ONE}}, "mMASI", ["基线"])
     assert {"arm 安慰剂", "arm $5 and $6", "基线"} <= set(re.findall(">([^<>]+)</text>", svg))
 
 

@@ -16,6 +16,7 @@ from masi_vision.errors import SettingsError, StatsError
 from masi_vision.phantom.cohort import Arm
 from masi_vision.settings_file import checked, read_yaml
 from masi_vision.shipped import shipped_file
+from masi_vision.stats.courses import endpoint_values
 from masi_vision.stats.outcome import (
     INEFFECTIVE,
     NONE,
@@ -438,6 +439,25 @@ def test_visits_follow_each_other_as_their_numbers_do():
     trial = [Course(c.patient, c.arm, {week[v]: x for v, x in c.values.items()}) for c in courses()]
     drawn = [one.visit for one in outcome(trial, rules) if (one.analysis, one.arm) == ("trajectory", "A")]
     assert drawn == ["week-0", "week-4", "week-12"]
+
+
+def test_visits_that_the_protocol_lists_follow_each_other_as_it_lists_them():
+    named = ("week-4", "week-12", "end-of-treatment")
+    told = {"baseline": "baseline", "primary": named[-1], "visits": list(named)}
+    names = dict(zip(VISITS, ("baseline", *named[1:]), strict=True))
+    trial = [Course(c.patient, c.arm, {names[v]: x for v, x in c.values.items()}) for c in courses()]
+    rng = np.random.default_rng(5)
+    trial = [
+        replace(one, values={"unscheduled": 4.0, "week-4": rng.uniform(2, 9), **one.values}) for one in trial
+    ]
+    rules = RULES.model_copy(update=told)
+    found = outcome(trial, rules)
+    for analysis, measure in (("trajectory", "mean"), ("missing", "patients without a value")):
+        drawn = [r.visit for r in found if (r.analysis, r.arm, r.measure) == (analysis, "A", measure)]
+        assert drawn == ["baseline", *named, "unscheduled"]
+    assert mmrm_of(trial, rules)[2] == list(named)
+    kept = [one.visit for one in endpoint_values(trial[:1], rules.course)]
+    assert kept == ["baseline", *named, "unscheduled"]
 
 
 def test_shares_of_classes_are_of_those_who_have_both_visits_and_add_up():

@@ -30,9 +30,48 @@ def as_known(name: str, known: Collection[str]) -> str:
 
 
 def natural_key(name: str) -> tuple[object, ...]:
-    """Order names as people do: visit2 before visit10."""
-    pieces = re.split(r"([0-9]+)", folded(name))
-    return (*((int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces), (-1, name))
+    """Order names as people do: visit2 before visit10, and "day -14" before "day 1".
+
+    A dash before a number is a minus where it begins the name or stands behind another sign that parts it
+    from a word ("day -14", day_-14, day--14), U+2212 wherever it does not follow a digit. Else it parts:
+    visit-1 is visit 1.
+    """
+    pieces = re.split(rf"((?:(?<![0-9]){_MINUS})?[0-9]+)", _with_minus(name))
+    keys = [
+        (int(piece.replace(_MINUS, "-")), "") if number % 2 else (-1, piece)
+        for number, piece in enumerate(pieces)
+    ]
+    return (*keys, (-1, name))
+
+
+_MINUS = "\N{MINUS SIGN}"
+_DASHES = "-\N{HYPHEN}-\N{EN DASH}"
+"""Of a set in a pattern: the sign of a keyboard, and what programs make of it."""
+
+
+def _with_minus(name: str) -> str:
+    """The name, folded, with a minus sign for a dash that can be nothing else, one dash for all others."""
+    minus = rf"(^|(?<=[^\W\d_])[{_DASHES}_\s]+)[{_DASHES}](?=[0-9])"
+    return re.sub(f"[{_DASHES}]", "-", re.sub(minus, rf"\1{_MINUS}", folded(name)))
+
+
+def signs_in_doubt(names: Iterable[str]) -> list[str]:
+    """Names of one patient's visits of which nobody knows which number has a minus.
+
+    Those are D-14 beside D1 or D+1, and visits that have a minus all, as "visit -1" and "visit -2".
+    """
+    called: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        if found := re.match(rf"(\D*?[^\W\d_])([-_\s+{_MINUS}]*)[0-9]", _with_minus(name)):
+            kind = {"-": "dash", _MINUS: "minus"}.get(found[2][-1:], "plain")
+            called.setdefault(found[1], {}).setdefault(kind, []).append(name)
+    return [
+        name
+        for kinds in called.values()
+        if ("dash" in kinds and len(kinds) > 1) or (kinds.keys() == {"minus"} and len(kinds["minus"]) > 1)
+        for of_kind in kinds.values()
+        for name in of_kind
+    ]
 
 
 def in_order(names: Iterable[str], listed: Sequence[str] = ()) -> list[str]:

@@ -4,8 +4,11 @@ import pytest
 
 from masi_vision.names import (
     folders_spelled_alike,
+    in_order,
+    natural_key,
     nearly_alike,
     same_within_sites,
+    signs_in_doubt,
     spelled_alike,
     told_apart,
     without_zeros,
@@ -49,6 +52,58 @@ def test_a_sign_that_nobody_sees_makes_no_other_name_and_is_shown(sign):
     assert spelled_alike([seen, other]) == nearly_alike([seen, other]) == [(seen, other)]
     assert told_apart(seen, other) == ("'visit-1'", ascii(other))
     assert same_within_sites([f"north/{seen}", f"south/{other}"]) == [(f"north/{seen}", f"south/{other}")]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["day -14", "day 1", "day 29"],
+        ["day_-14", "day_-7", "day_1", "day_10"],
+        ["day--14", "day-1", "day-29"],
+        ["D\N{MINUS SIGN}14", "D1", "D10"],
+        ["week -2", "week 0", "week 4", "week 12"],
+        ["-14", "0", "28"],
+        ["IMG-0001", "IMG-0002", "IMG-0014"],
+        ["IMG_0001", "IMG_0001-2", "IMG_0001-10", "IMG_0002"],
+        ["2025-12-31", "2026-02-01", "2026-02-29", "2026-10-01"],
+        ["P01 - 2", "P01 - 10", "P02 - 1"],
+        ["north/P-2", "north/P-10", "south/P-1"],
+        ["V1-2", "V1-10", "V2-1"],
+        ["visit-1", "visit-2", "visit-10"],
+    ],
+)
+def test_a_number_is_negative_only_where_its_dash_can_be_nothing_else(names):
+    for shuffled in (names[::-1], sorted(names)):
+        assert sorted(shuffled, key=natural_key) == names
+        assert in_order(shuffled) == names
+
+
+@pytest.mark.parametrize(
+    ("names", "doubtful"),
+    [
+        (["D-14", "D1", "baseline"], {"D-14", "D1"}),
+        (["D-14", "D+1"], {"D-14", "D+1"}),
+        (["V-2", "V1"], {"V-2", "V1"}),
+        (["day-14", "day 1"], {"day-14", "day 1"}),
+        (["visit -1", "visit -2"], {"visit -1", "visit -2"}),
+        (["D-14", "D-1"], set()),
+        (["visit-1", "visit-2", "screening", "week 4"], set()),
+        (["day -14", "day 1", "day 29"], set()),
+        (["D\N{MINUS SIGN}14", "D1"], set()),
+        (["V1", "V1-2", "V2"], set()),
+        (["2026-02-01", "2026-03-01"], set()),
+        (["screening -14", "baseline"], set()),
+    ],
+)
+def test_a_dash_that_may_be_a_minus_is_in_doubt_where_the_visits_do_not_tell(names, doubtful):
+    assert set(signs_in_doubt(names)) == set(signs_in_doubt(names[::-1])) == doubtful
+
+
+def test_names_that_are_listed_stand_as_listed_and_the_others_after_them():
+    listed = ["baseline", "week-4", "end"]
+    assert in_order(["end", "week-12", "baseline", "week-9", "end"], listed) == [
+        *("baseline", "end", "week-9", "week-12")
+    ]
 
 
 def test_a_group_that_is_part_of_another_is_told_once():

@@ -38,7 +38,13 @@ from masi_vision.report.picture import jpeg
 from masi_vision.report.tables import RUN_JSON, run_record, visit_rows
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.compare import VisitChange, compare_visits, photos_of, without_copies
-from masi_vision.visit.folder import VisitFiles, find_visits, has_own_folder, spelled_in_two_ways
+from masi_vision.visit.folder import (
+    VisitFiles,
+    find_visits,
+    has_own_folder,
+    order_in_doubt,
+    spelled_in_two_ways,
+)
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.region import flag_words
 from masi_vision.visit.since_first import copies
@@ -176,6 +182,12 @@ def find_series(paths: Sequence[Path], words: ViewSettings, baseline: str | None
                 passed_over += 1
     series = []
     if baseline is None and len(paths) == 1:
+        doubtful = order_in_doubt((one, files.visit) for one, of in patients.items() for files in of)
+        if doubtful:
+            more = f" It is so with {len(doubtful) - 1} more." * (len(doubtful) > 1)
+            raise OutputError(
+                f"{doubtful[0]}{more} Name the baseline with --baseline, or call them otherwise."
+            )
         remarks += _baselines_apart(patients)
     for patient, visits in patients.items():
         ordered = _from_baseline(visits, baseline)

@@ -29,7 +29,13 @@ from masi_vision.report.quality import (
     thumbnail,
 )
 from masi_vision.report.tables import RUN_JSON, run_record
-from masi_vision.visit.folder import VisitFiles, find_visits, folder_of_patient, has_own_folder
+from masi_vision.visit.folder import (
+    VisitFiles,
+    find_visits,
+    folder_of_patient,
+    has_own_folder,
+    order_in_doubt,
+)
 from masi_vision.visit.models import Models, open_models
 from masi_vision.visit.quality import (
     PERSON,
@@ -133,6 +139,8 @@ def check_visits(order: Order, progress: Told = lambda done, found: None) -> Gat
             book.photos += _without_its_views(files, had, order.settings)
         book.remarks += copies((one.name, one.sha256) for one in book.there)
         book.remarks += _named_alone(order.paths, found)
+        ours = [(files.patient, files.visit) for files in found if files.photos and _of_a_patient(files)]
+        book.remarks += [f"{said} Call them so, and check again." for said in order_in_doubt(ours)]
         book.remarks += _may_be_patients(book.photos)
     return book
 

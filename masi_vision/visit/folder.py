@@ -29,6 +29,7 @@ from masi_vision.names import (
     folders_spelled_alike,
     natural_key,
     nearly_alike,
+    signs_in_doubt,
     told_apart,
 )
 from masi_vision.photo import printable_name
@@ -154,6 +155,20 @@ def files_in(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         yield from (Path(where, name).relative_to(folder) for name in files)
+
+
+def order_in_doubt(visits: Iterable[tuple[str, str]]) -> list[str]:
+    """Say of which patients the names of the visits do not tell their order, of patient and visit each."""
+    of: dict[str, list[str]] = {}
+    for patient, visit in visits:
+        of.setdefault(patient, []).append(visit)
+    return [
+        f"{patient or 'This patient'} has the visits {', '.join(told_apart(*doubtful))}: whether a dash "
+        "there is a minus, and so which visit came first, nobody can tell. Expected names that do, as "
+        "'day -14', 'day 1'."
+        for patient, names in of.items()
+        if (doubtful := signs_in_doubt(names))
+    ]
 
 
 def spelled_in_two_ways(places: Collection[tuple[str, str]]) -> list[str]:

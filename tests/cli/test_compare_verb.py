@@ -165,6 +165,20 @@ def test_a_missing_first_visit_moves_the_baseline_with_a_remark(placeholders, vi
     assert told in " ".join(remarks)
 
 
+def test_a_visit_of_before_treatment_comes_first_by_its_minus(placeholders):
+    study = placeholders(*(f"A/day {day}/front.jpg" for day in ("1", "-14", "29")))
+    assert series([study]) == ([("A", ["day -14", "day 1", "day 29"])], [])
+
+
+def test_where_a_dash_may_be_a_minus_the_baseline_is_asked_for(placeholders):
+    study = placeholders(*(f"{p}/{day}/front.jpg" for p in "AB" for day in ("D-14", "D1", "EOT")))
+    said = "A has the visits 'D1', 'D-14': whether a dash there is a minus.*with 1 more. Name the baseline"
+    with pytest.raises(OutputError, match=said):
+        series([study])
+    found, _ = series([study], "D-14")
+    assert [(patient, visits[0]) for patient, visits in found] == [("A", "D-14"), ("B", "D-14")]
+
+
 def test_results_are_not_overwritten_unasked(results):
     _, base = results
     again = masi("compare", base / "study", "--out", base / "out")

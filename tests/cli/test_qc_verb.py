@@ -384,6 +384,17 @@ def test_the_clock_tells_an_old_photo_among_new_ones_and_visits_that_are_mixed_u
     assert "2026" not in (tmp_path / "out" / "quality.csv").read_text(encoding="utf-8")
 
 
+def test_visits_whose_order_is_open_are_told(tmp_path):
+    for place in ("P1/D-14", "P1/D1", "P2/V1", "P2/V2"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "front.jpg").write_text("not a picture")
+    done = masi("qc", tmp_path, "--out", tmp_path / "out")
+    assert done.output.count("which visit came first, nobody can tell") == 1
+    assert "P1 has the visits 'D1', 'D-14': whether a dash there is a minus" in done.output
+    run = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    assert [one[:2] for one in run["remarks"] if "a minus" in one] == ["P1"]
+
+
 def test_a_visit_that_later_ones_are_held_against_is_named(demo_visits, tmp_path):
     """V1 cannot be read, so V2 is the first that anything is told of."""
     shutil.copytree(demo_visits[0], tmp_path / "P1" / "V2")

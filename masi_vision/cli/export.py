@@ -65,6 +65,10 @@ def export(
         Path | None,
         typer.Option(metavar="DIR", help="Masks of --save-masks for --photos; RESULTS/masks where omitted."),
     ] = None,
+    protocol: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Of masi outcome: visits are numbered in SDTM as it lists them."),
+    ] = None,
     without: Without = None,
     overwrite: Overwrite = False,
 ) -> int:
@@ -75,6 +79,7 @@ def export(
         raise StatsError("--photos needs --results, whose scores.csv says whose photos they are. Add it.")
     if photos is not None:
         _need_dicom(photos)
+    course = _course_of(protocol)
     left = left_out_of(without)
     read = [] if reads is None else _checked(rows_of(reads), (*_COLUMNS, "reader"), reads.name)
     scored, regions = ([], []) if results is None else _scored(results)
@@ -88,7 +93,7 @@ def export(
     refuse_strangers(table, scores, (reads.name if reads else "", "scores.csv"))
     refuse_mixed(scores, "scores.csv", "mmasi")
     values = _values_of(table, reads, scores, regions)
-    rs = _rs_of(values, study, [row["visit"] for row in (*read, *scored) if row["visit"]])
+    rs = _rs_of(values, study, {row["visit"] for row in (*read, *scored) if row["visit"]}, course)
     files, lacking = _texts(values, study, rs)
     made = _write(out, files)
     made += _with_libraries(out, values, rs, lacking)
@@ -168,10 +173,25 @@ def _values_of(table: list[Row], reads: Path | None, scores: list[Row], regions:
     return values
 
 
-def _rs_of(values: list[Value], study: str, visits: list[str]) -> _RsRows:
-    from masi_vision.report.sdtm import rs_rows
+def _course_of(protocol: Path | None) -> list[str]:
+    """The visits of an outcome's protocol, as they follow each other."""
+    if protocol is None:
+        return []
+    need_extra("stats", "the protocol of an outcome")
+    from masi_vision.stats.outcome_protocol import load_protocol
 
-    return partial(rs_rows, values, study, visits)
+    return load_protocol(protocol).course
+
+
+def _rs_of(values: list[Value], study: str, visits: set[str], course: list[str]) -> _RsRows:
+    """How the rows of SDTM are made; says which number each visit has in them."""
+    from masi_vision.report.sdtm import rs_rows, visit_numbers
+
+    numbers = visit_numbers(visits, course)
+    told = ", ".join(f"{number:g} {visit}" for visit, number in numbers.items())
+    by = "as the protocol lists them, others by name" if course else "by name"
+    typer.echo(f"VISITNUM, {by}: {told}. Expected the order of the trial; --protocol sets it.", err=True)
+    return partial(rs_rows, values, study, numbers)
 
 
 def _texts(values: list[Value], study: str, rs: _RsRows) -> tuple[dict[str, Iterable[str]], list[str]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from masi_vision.names import natural_key
+from masi_vision.names import in_order
 from masi_vision.report.exports import NOT_DONE, PLACES, Value, role, term
 
 LONGEST_TEXT = 200
@@ -41,24 +41,29 @@ RS: tuple[tuple[str, str, Literal["text", "number"]], ...] = (
 """Columns of SDTM's RS: name, label, kind."""
 
 
-def rs_rows(values: Sequence[Value], study: str, visits: Iterable[str]) -> Iterator[dict[str, Any]]:
+def visit_numbers(visits: Collection[str], course: Sequence[str] = ()) -> dict[str, float]:
+    """VISITNUM of each visit: those of the trial's course as they follow each other there, then the others by
+    their names in order, week-4 before week-12."""
+    named = in_order([*visits, *course], course)
+    return {name: float(number) for number, name in enumerate(named, 1)}
+
+
+def rs_rows(values: Sequence[Value], study: str, numbers: Mapping[str, float]) -> Iterator[dict[str, Any]]:
     """Rows in the shape of SDTM's RS, after that of PASI: text and number, evaluator, sponsor-defined terms.
 
     Parameters
     ----------
-    visits : iterable of str
-        Names of all visits, of patients who are left out too: the numbers do not hang on who that is.
+    numbers : mapping
+        Of `visit_numbers`, of all visits, of patients who are left out too: they do not hang on who that is.
 
     Notes
     -----
-    Visits are numbered by their names in order, week-4 before week-12. RSSCAT tells blind reads from those
-    with the software in sight, and marks hidden repeats and what was corrected later. What was made of the
-    grades has no original result: SDTMIG 4.5.1.1. RSLOBXFL, permissible in RS, is not there: no table tells
-    when treatment began. RSGRPID is of one read of the patient: evaluator, number of the visit, number of the
-    read. RSDTC is that of the observation, which is in no table: when a read was locked says nothing of the
-    patient.
+    RSSCAT tells blind reads from those with the software in sight, and marks hidden repeats and what was
+    corrected later. What was made of the grades has no original result: SDTMIG 4.5.1.1. RSLOBXFL,
+    permissible in RS, is not there: no table tells when treatment began. RSGRPID is of one read of the
+    patient: evaluator, number of the visit, number of the read. RSDTC is that of the observation, which is in
+    no table: when a read was locked says nothing of the patient.
     """
-    numbers = {name: float(number) for number, name in enumerate(sorted(set(visits), key=natural_key), 1)}
     sequence: dict[str, int] = {}
     for one in values:
         sequence[one.patient] = sequence.get(one.patient, 0) + 1

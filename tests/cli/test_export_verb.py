@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from masi_vision.report.fhir import fhir_bundle
 from masi_vision.report.redcap import event_name
 from masi_vision.report.sdtm import RS, not_for_transport
 from masi_vision.scale import MASI_REGIONS
+from masi_vision.shipped import shipped_file
 
 GRADES = [f"{region}_{item}" for region in MASI_REGIONS for item in ("area", "darkness")]
 COLUMNS = [
@@ -464,6 +466,26 @@ def test_sdtm_numbers_visits_as_their_numbers_go(tmp_path):
     export_of(tmp_path, told)
     _, rows = table(tmp_path / "out" / "rs.csv")
     assert {row["VISIT"]: row["VISITNUM"] for row in rows} == {"week-4": "1", "week-12": "2"}
+
+
+def test_sdtm_numbers_visits_as_the_protocol_of_the_outcome_lists_them_and_says_so(tmp_path):
+    pytest.importorskip("scipy", reason="needs the extra stats")
+    told = READS.replace(",v1,", ",week-4,").replace(",v2,", ",end-of-treatment,")
+    words = export_of(tmp_path, told)[1]
+    assert "VISITNUM, by name: 1 end-of-treatment, 2 week-4. Expected the order of the trial" in words
+    visits = {"baseline": "baseline", "primary": "end-of-treatment"}
+    rules = shipped_file("configs", "outcome.yaml").read_text(encoding="utf-8")
+    for key, name in visits.items():
+        rules = re.sub(rf"(?m)^{key}: \S+", f"{key}: {name}", rules)
+    rules = rules.replace("visits: null", "visits: [week-4, end-of-treatment]")
+    (tmp_path / "mine.yaml").write_text(rules, encoding="utf-8")
+    asked = ["--reads", tmp_path / "reads.csv", "--study", "S", "--protocol", tmp_path / "mine.yaml"]
+    done = masi("export", *asked, "--out", tmp_path / "listed")
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.stderr.split())
+    assert "VISITNUM, as the protocol lists them, others by name: 1 baseline, 2 week-4, 3 end-of-" in said
+    _, rows = table(tmp_path / "listed" / "rs.csv")
+    assert {row["VISIT"]: row["VISITNUM"] for row in rows} == {"week-4": "2", "end-of-treatment": "3"}
 
 
 def test_sdtm_numbers_visits_alike_whoever_is_left_out(tmp_path):

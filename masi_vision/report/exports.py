@@ -7,7 +7,7 @@ every code here is defined by the sponsor, and says so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from itertools import islice
 from typing import Any
@@ -55,6 +55,8 @@ PLACES = {
 _REGION_CODES = {"forehead": "F", "right_malar": "RM", "left_malar": "LM", "chin": "C"}
 _NEEDED = ("area", "darkness")
 _OF_A_READ = ("ungradable", "comment")
+TRAIL_ROW = "trail_row"
+"""Number of the audit trail's row of the lock: the order of locking, though the clock was set back."""
 _OTHER = "other"
 """The reading page's reason that says nothing without the comment."""
 _AT_ONCE = 1000
@@ -88,6 +90,8 @@ class Value:
         the protocol.
     derived : bool
         Whether it is a total that the grades here make, and not as it was told.
+    place : int
+        Of the read among those of its table in the order of locking; a later export adds behind it.
     """
 
     patient: str
@@ -103,6 +107,7 @@ class Value:
     comment: str
     made_with: str
     derived: bool = False
+    place: int = 0
 
     @property
     def column(self) -> str:
@@ -147,13 +152,25 @@ def values_of_reads(rows: Sequence[Row], name: str) -> Iterator[Value]:
         rows = _wide(rows, name)
     need_columns(rows, [f"{region}_{item}" for region in MASI_REGIONS for item in _NEEDED], name)
     locked = [{**row, LOCKED: _utc(row, name)} for row in rows if is_locked(row)]
-    numbers = _numbered(sorted(locked, key=lambda row: row[LOCKED]), "reader")
+    in_order = _as_locked(locked)
+    numbers = _numbered(in_order, "reader")
+    places = {id(row): place for place, row in enumerate(in_order)}
     last = ((*_read_of(row), _stage_of(row)) for row in locked if is_latest(row))
     refuse_two_reads(last, name)
     for row in locked:
         stage = _stage_of(row) + ("" if is_latest(row) else _SUPERSEDED)
         protocol = row.get("protocol_sha256", "")
-        yield from _values(row, name, row["reader"], stage, numbers[id(row)], row[LOCKED], protocol)
+        for one in _values(row, name, row["reader"], stage, numbers[id(row)], row[LOCKED], protocol):
+            yield replace(one, place=places[id(row)])
+
+
+def _as_locked(rows: Sequence[Row]) -> list[Row]:
+    """Reads in the order of locking: by the rows of one audit trail, else by the clock, which may be set
+    back."""
+    numbers = {id(row): whole_number(row.get(TRAIL_ROW, "")) for row in rows}
+    if None in numbers.values() or len({row.get("set", "") for row in rows}) > 1:
+        return sorted(rows, key=lambda row: row[LOCKED])
+    return sorted(rows, key=lambda row: numbers[id(row)] or 0)
 
 
 def _read_of(row: Row) -> tuple[str, str, str]:

@@ -58,7 +58,7 @@ def redcap_rows(values: Sequence[Value]) -> list[dict[str, Any]]:
     events = _events_of(values)
     instances: dict[tuple[str, str, bool], int] = {}
     reads: dict[tuple[str, ...], dict[str, Any]] = {}
-    for one in sorted(values, key=lambda value: (value.utc, value.number)):
+    for one in sorted(values, key=lambda value: (value.place, value.number)):
         if one.read not in reads:
             place = (one.patient, one.visit, one.evaluator == SOFTWARE)
             instances[place] = instances.get(place, _OF_SOFTWARE - 1 if place[2] else 0) + 1

@@ -6,21 +6,22 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from masi_vision.csv_table import csv_text, guarded
+from masi_vision.report.exports import TRAIL_ROW
 from masi_vision.report.tables import GRADES
 from masi_vision.review.adjudication import codes_not_adjudicated, has_adjudicator
-from masi_vision.review.audit import COLUMNS, trail
+from masi_vision.review.audit import COLUMNS, is_lock_sql, trail
 from masi_vision.review.closing import open_corrections
 from masi_vision.review.database import closed_utc, fact
 from masi_vision.review.grades import Reading
 from masi_vision.review.protocol import ReadingProtocol
-from masi_vision.review.tables import Account, Entry, ListPlace
+from masi_vision.review.tables import Account, Entry, Event, ListPlace
 from masi_vision.scale import MASI_REGIONS
 
 READ_COLUMNS = (
     *("code", "reader", "stage", "version", "latest"),
     *(f"{region}_{name}" for region in MASI_REGIONS for name in GRADES),
     *("mmasi", "masi", "ungradable", "comment", "reason"),
-    *("locked_utc", "signed_by", "meaning", "sha256", "set", "protocol_sha256", "closed_utc"),
+    *("locked_utc", "signed_by", "meaning", "sha256", TRAIL_ROW, "set", "protocol_sha256", "closed_utc"),
 )
 
 
@@ -42,8 +43,16 @@ def reads_csv(session: Session, protocol: ReadingProtocol) -> str:
         "protocol_sha256": fact(session, "protocol"),
         "closed_utc": closed_utc(session),
     }
+    locks = {
+        (code, new.partition(" ")[0]): number
+        for number, code, new in session.execute(
+            select(Event.number, Event.subject, Event.new).where(is_lock_sql())
+        )
+    }
     made: list[dict[str, object]] = [
-        _row(entry, name, newest[entry.code, name, entry.stage] == entry.id, protocol) | known
+        _row(entry, name, newest[entry.code, name, entry.stage] == entry.id, protocol)
+        | {TRAIL_ROW: locks.get((entry.code, entry.sha256), "")}
+        | known
         for entry, name in rows
     ]
     read = {(entry.code, name) for entry, name in rows}

@@ -224,6 +224,33 @@ def test_a_later_export_has_the_instances_of_the_one_before_and_more(tmp_path):
     assert found[1]["2026-06-01T10:00:00.000+00:00"] == "4"
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_instances_stay_though_the_clock_was_set_back(tmp_path, known):
+    """Ben locks after anna and a correction of hers after both, by a clock that is then behind."""
+    columns = [*COLUMNS, "trail_row"]
+    utc = ["2027-01-05", "2026-12-01", "2026-12-02"]
+    area = ["3", "5", "4"]
+    rows = [
+        ("AA", "P1", "v1", "", latest, area[n], "2", "", "", "", f"{utc[n]}T10:00:00.000+00:00")
+        for n, latest in enumerate("011")
+    ]
+    lines = reads_csv(*rows).splitlines()[1:]
+    lines[1] = lines[1].replace(",anna,", ",ben,")
+    numbers = ["11", "30", "107"] if known else [""] * 3
+    lines = [f"{line},{number}" for line, number in zip(lines, numbers, strict=True)]
+    found = []
+    for count in (1, 2, 3):
+        (tmp_path / str(count)).mkdir()
+        latest = lines[0] if count == 3 else lines[0].replace(",blind,0,", ",blind,1,")
+        text = "\n".join([",".join(columns), *lines[1:count][::-1], latest]) + "\n"
+        assert export_of(tmp_path / str(count), text)[0] == 0
+        _, made = table(tmp_path / str(count) / "out" / "redcap.csv")
+        found.append({row["locked_utc"][:10]: row["redcap_repeat_instance"] for row in made})
+    in_order = dict(zip(utc, "123", strict=True))
+    assert (found[2] == in_order) is known
+    assert (found[0].items() <= found[1].items() <= found[2].items()) is known
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

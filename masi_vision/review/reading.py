@@ -185,10 +185,11 @@ def save_draft(session: Session, account: Account, code: str, reading: Reading, 
 def saved_ms_ago(session: Session, account: Account, code: str) -> int | None:
     """How long ago a draft was changed last, as the audit trail has it; None where it never was."""
     of_draft = (Event.what == Act.DRAFT) & (Event.subject == code) & (Event.who == account.name)
-    utc = session.execute(select(func.max(Event.utc)).where(of_draft)).scalar()
+    # The last row by number: after a clock was set back the latest time is of an older draft.
+    utc = session.execute(select(Event.utc).where(of_draft).order_by(Event.number.desc()).limit(1)).scalar()
     if utc is None:
         return None
-    return max(0, round((time_of(now()) - time_of(utc)) / timedelta(milliseconds=1)))  # a clock may go back
+    return max(0, round((time_of(now()) - time_of(utc)) / timedelta(milliseconds=1)))
 
 
 def signs(session: Session, account: Account, code: str, fits: str, protocol: ReadingProtocol) -> Signature:

@@ -842,6 +842,22 @@ def test_a_clock_that_is_set_back_lets_nobody_guess_and_leaves_no_session_open(r
 
 
 @both
+def test_a_draft_of_before_the_clock_was_set_back_is_not_the_one_saved_last(reading_of, clock):
+    clock.ahead = timedelta(hours=1)
+    app = reading_of()
+    anna = Person(app, "anna")
+    code = anna.next_code
+    anna.draft(code, graded(area=3))
+    clock.ahead = timedelta(0)
+    anna = Person(app, "anna")
+    assert anna.draft(code, graded(area=2), turn=2).json()["accepted"]
+    clock.ahead = timedelta(seconds=50)
+    told = anna.draft(code, graded(area=4), turn=9).json()
+    assert not told["accepted"]
+    assert 50_000 <= told["saved_ms_ago"] < 110_000
+
+
+@both
 def test_a_clock_that_ran_ahead_and_was_set_right_bars_nobody_until_the_day_that_it_had(
     reading_of, clock, order
 ):

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Event, Semaphore
@@ -1040,6 +1041,22 @@ def test_names_of_nobody_do_not_fill_the_trail_and_its_rows_say_from_where(readi
     with looking(engine) as session:
         refused = [event.reason for event in trail(session) if event.what == "sign-in refused"]
     assert refused == ["too many wrong passwords; from testclient"]
+
+
+def test_a_clock_that_was_set_back_lets_nobody_fill_the_trail(reading_of, clock, engine):
+    clock.ahead = timedelta(hours=1)
+    app = reading_of()
+    Person(app, "nobody")
+    clock.ahead = timedelta(0)
+    for number in range(12):
+        Person(app, f"nobody-{number}")
+    for _ in range(12):
+        Person(app, "anna", password="not hers at all")
+    with looking(engine) as session:
+        events = trail(session)
+    told = Counter((event.what, event.subject) for event in events if event.what.startswith("sign-in"))
+    assert told["sign-in failed", "unknown name"] == 2  # of the clock of before, and of that of after
+    assert told["sign-in refused", "anna"] == 1
 
 
 def test_when_many_sign_in_at_once_the_rest_is_sent_away_and_pages_are_answered(reading_of, monkeypatch):

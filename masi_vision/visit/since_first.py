@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from math import log2
 from typing import TypeVar
@@ -113,21 +113,23 @@ def _noted_otherwise(first: Capture, later: Capture) -> Iterator[Finding]:
 
 def _taken_before(earlier: Sequence[Capture], later: Capture) -> Iterator[Finding]:
     """Whether a photo is one of the visits before: by the camera's clock, or to the byte."""
-    known = [(one, order) for one in earlier if (order := _order(later.facts, one.facts)) is not None]
+    known = [(one, at) for one in earlier if (at := _moments(later.facts, one.facts)) is not None]
     if known:
         words = (
             "By the camera's clock this was taken before {visit}. Expected after it, as the visits' names "
             "sort. Set the clock, see whether the visits are mixed up, or number their names."
         )
-        yield _told_of("order", words, (one for one, order in known if order < 0))
+        yield _told_of("order", words, (one for one, (at, before) in known if at.since(before) < 0))
         words = (
             "By the camera's clock this was taken in the very second of that of {visit}: it may be that "
             "photo, saved again. Expected another. Copy it from the camera again."
         )
-        # A day alone, as a de-identifier leaves it, is no moment.
-        timed = not str(later.facts.taken_at).endswith("00:00:00")
-        others = (one for one, order in known if timed and order == 0 and one.sha256 != later.sha256)
-        yield _told_of("own_moment", words, others)
+        same = (
+            one
+            for one, (at, before) in known
+            if not at.is_day and not before.is_day and at.since(before) == 0
+        )
+        yield _told_of("own_moment", words, (one for one in same if one.sha256 != later.sha256))
     words = "This is the very file of {visit}. Expected another. Copy it from the camera again."
     yield _told_of("own_file", words, (one for one in earlier if one.sha256 == later.sha256))
 
@@ -159,39 +161,76 @@ def no_such_view(view: View, before: str, word: str, beside: str = "") -> Findin
 
 def came_before(one: CaptureFacts, other: CaptureFacts) -> bool | None:
     """Whether a photo was taken before another, by the camera's clock; None where that tells nothing."""
-    order = _order(one, other)
-    return None if order is None else order < 0
+    told = _moments(one, other)
+    return None if told is None else told[0].since(told[1]) < 0
 
 
 def check_day(others: Iterable[tuple[View, CaptureFacts]], one: CaptureFacts) -> Finding | None:
     """Whether a photo is of the day of the first of its visit's others that has a clock; None without one."""
-    at = _moment(one.taken_at)
-    known = ((view, moment) for view, facts in others if (moment := _moment(facts.taken_at)) is not None)
-    view, other_at = next(known, ("", None))
-    if at is None or other_at is None:
+    known = ((view, told) for view, facts in others if (told := _moments(one, facts)) is not None)
+    if (first := next(known, None)) is None:
         return None
+    view, (at, other_at) = first
     words = (
         f"By the camera's clock this was taken on another day than the {view} view. Expected all views of a "
         "visit on one day. See whether one of them is of another visit, and copy it from the camera again."
     )
-    hours = abs((at - other_at).total_seconds()) / 3600
-    return _remark("views_day", words if at.date() != other_at.date() and hours > _SESSION_H else "")
+    longest_s = 0 if at.is_day or other_at.is_day else 3600 * _SESSION_H
+    apart = abs(at.since(other_at)) > longest_s
+    return _remark("views_day", words if apart and at.local.date() != other_at.local.date() else "")
 
 
-def _order(one: CaptureFacts, other: CaptureFacts) -> float | None:
-    """Seconds from another photo to this one, by the camera's clock; None where that tells nothing."""
+@dataclass(frozen=True)
+class _Moment:
+    """When a photo was taken, by the camera's clock.
+
+    Parameters
+    ----------
+    local : datetime
+        As the clock showed it.
+    utc_offset : timedelta or None
+        None where the camera does not tell.
+    is_day : bool
+        A day alone, as a de-identifier leaves it: its time, midnight, says nothing.
+    """
+
+    local: datetime
+    utc_offset: timedelta | None
+    is_day: bool
+
+    def since(self, other: _Moment) -> float:
+        """Seconds from the other; from day to day where either is a day alone."""
+        if self.is_day or other.is_day:
+            return (self.local.date() - other.local.date()).total_seconds()
+        apart = self.local - other.local
+        if self.utc_offset is not None and other.utc_offset is not None:
+            apart -= self.utc_offset - other.utc_offset
+        return apart.total_seconds()
+
+
+def _moments(one: CaptureFacts, other: CaptureFacts) -> tuple[_Moment, _Moment] | None:
+    """When both were taken; None where the clock of either tells nothing."""
     at, other_at = _moment(one.taken_at), _moment(other.taken_at)
-    return None if at is None or other_at is None else (at - other_at).total_seconds()
+    return None if at is None or other_at is None else (at, other_at)
+
+
+_MOMENT = re.compile(
+    r"(\d{4})\D(\d{2})\D(\d{2})(?:\D+(\d{2})\D(\d{2})\D(\d{2})(?:[.,]\d*)?\s*(Z|[+-]\d{2}:?\d{2})?)?"
+)
 
 
 @lru_cache(maxsize=4096)  # each photo is held against all before
-def _moment(text: str | None) -> datetime | None:
+def _moment(text: str | None) -> _Moment | None:
     """A time as a camera writes it; None where its clock was not set, or nothing can be made of it."""
-    digits = re.match(r"(\d{4})\D(\d{2})\D(\d{2})\D+(\d{2})\D(\d{2})\D(\d{2})", text or "")
+    if (found := _MOMENT.match(text or "")) is None:
+        return None
+    *digits, offset = found.groups(default="00")
     try:
-        return datetime.strptime(" ".join(digits.groups()), "%Y %m %d %H %M %S") if digits else None
+        local = datetime.strptime(" ".join(digits), "%Y %m %d %H %M %S")
+        told = None if offset == "00" else datetime.strptime(offset, "%z").utcoffset()
     except ValueError:
         return None
+    return _Moment(local, told, (local.hour, local.minute, local.second) == (0, 0, 0))
 
 
 def copies(

@@ -23,7 +23,7 @@ from masi_vision.visit.photo_light import (
 )
 from masi_vision.visit.quality import REASONS, check_likeness, check_person, check_photo, refusal, worst
 from masi_vision.visit.seen import SeenPhoto, see_photo
-from masi_vision.visit.since_first import capture_of, changed_since, check_day
+from masi_vision.visit.since_first import came_before, capture_of, changed_since, check_day
 from masi_vision.visit.views import SkinDetail
 
 SETTINGS = load_settings()
@@ -555,6 +555,24 @@ def test_a_date_that_replaced_the_true_one_everywhere_is_nobodys_moment(seen):
     first, later = (taken_at(seen[0], "1900:01:01 00:00:00", *who) for who in (("V1", "a"), ("V2", "b")))
     found = {one.check: one.result for one in changed_since([first], None, later, LIMITS)}
     assert found["own_moment"] == found["order"] == "pass"
+
+
+@pytest.mark.parametrize(
+    "day", ["2026:05:01 00:00:00", "2026:05:01 00:00:00Z", "2026-05-01", "2026:05:01 00:00:00.00"]
+)
+def test_a_day_alone_is_held_against_days_alone(seen, day):
+    """As a de-identifier leaves it: a photo of that day is neither before it, nor that moment, nor of another
+    day."""
+    first = taken_at(seen[0], "2026:05:01 15:00:00", "V1", "a")
+    for earlier, later in ((first, day), (taken_at(seen[0], day, "V1", "a"), day)):
+        alone = taken_at(seen[0], later, "V2", "b")
+        found = {one.check: one.result for one in changed_since([earlier], None, alone, LIMITS)}
+        assert found["own_moment"] == found["order"] == "pass"
+        assert check_day([("front", earlier.facts)], alone.facts).result == "pass"
+    before = taken_at(seen[0], "2026:04:30 23:00:00", "V2", "b").facts
+    assert check_day([("front", alone.facts)], before).result == "warn"
+    assert came_before(before, alone.facts)
+    assert not came_before(alone.facts, before)
 
 
 def test_views_of_another_day_are_told_and_without_a_clock_nothing_is(seen):

@@ -31,8 +31,8 @@ class CaptureFacts:
     jpeg_quality : int, optional
         Of a JPEG file, 1 to 100, as its quantization tables tell it.
     taken_at : str, optional
-        Capture time as the camera wrote it. Never written to an output: it tells baseline from
-        follow-up and so unblinds.
+        Capture time as the camera wrote it, with its offset from UTC where it has one: 2026:05:01
+        10:00:00+02:00. Never written to an output: it tells baseline from follow-up and so unblinds.
     """
 
     camera: str | None = None
@@ -99,8 +99,20 @@ def facts_of(exif: Image.Exif, *, bits: int, colour_space: str) -> CaptureFacts:
         flash=None if flash is None else int(flash) % 2 == 1,
         bits=bits,
         colour_space=colour_space,
-        taken_at=_text(details.get(Base.DateTimeOriginal)),
+        taken_at=_taken_at(details),
     )
+
+
+def _taken_at(details: dict[int, object]) -> str | None:
+    """When it was taken, else when it became a file; with the camera's offset from UTC where it has one."""
+    for moment, offset in (
+        (Base.DateTimeOriginal, Base.OffsetTimeOriginal),
+        (Base.DateTimeDigitized, Base.OffsetTimeDigitized),
+    ):
+        text = _text(details.get(moment)) or ""
+        if any(map(str.isdigit, text)):  # a clock that was not set leaves colons
+            return f"{text}{_text(details.get(offset)) or ''}"
+    return None
 
 
 def _directory(exif: Image.Exif, which: IFD) -> dict[int, object]:

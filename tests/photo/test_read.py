@@ -225,6 +225,24 @@ def test_the_facts_of_the_capture_are_read(tmp_path):
     assert (facts.colour_space, facts.taken_at) == ("sRGB", "2024:05:06 07:08:09")
 
 
+@pytest.mark.parametrize(
+    ("tags", "taken_at"),
+    [
+        (
+            {36867: "2024:05:06 07:08:09", 36881: "+05:30", 36868: "2025:01:01 10:00:00"},
+            "2024:05:06 07:08:09+05:30",
+        ),
+        ({36868: "2025:01:01 10:00:00"}, "2025:01:01 10:00:00"),
+        ({36867: "    :  :     :  :  ", 36868: "2025:01:01 10:00:00", 36882: "Z"}, "2025:01:01 10:00:00Z"),
+        ({36867: "    :  :     :  :  ", 36881: "+05:30"}, None),
+    ],
+)
+def test_the_time_is_the_original_s_with_its_offset_and_else_that_of_the_file(tmp_path, tags, taken_at):
+    block = exif()
+    block.get_ifd(EXIF_IFD).update(tags)
+    assert read_photo(saved(tmp_path, encode(skin(), "JPEG", exif=block))).capture.taken_at == taken_at
+
+
 def test_a_16_bit_tiff_made_pixel_by_pixel_is_read(tmp_path):
     picture = skin(64, 64, np.uint16)
     np.testing.assert_array_equal(read_photo(saved(tmp_path, tiff(picture), "front.tif")).srgb, picture)

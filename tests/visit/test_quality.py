@@ -575,6 +575,21 @@ def test_a_day_alone_is_held_against_days_alone(seen, day):
     assert not came_before(alone.facts, before)
 
 
+def test_clocks_of_two_zones_are_held_against_each_other_where_both_tell_theirs(seen):
+    """The hour that comes twice when summer time ends."""
+    times = ("2026:10:25 02:50:00", "2026:10:25 02:20:00")
+    for offsets, turned in ((("+02:00", "+01:00"), False), (("+02:00", ""), True), (("", ""), True)):
+        told = [f"{time}{offset}" for time, offset in zip(times, offsets, strict=True)]
+        first, later = (with_capture(seen[0], taken_at=one).photo.capture for one in told)
+        assert came_before(later, first) is turned
+    same = ("2026:10:25 02:50:00+02:00", "2026:10:25 01:50:00+01:00")
+    first, later = (
+        taken_at(seen[0], when, *who) for when, who in zip(same, (("V1", "a"), ("V2", "b")), strict=True)
+    )
+    found = {one.check: one.result for one in changed_since([first], None, later, LIMITS)}
+    assert (found["own_moment"], found["order"]) == ("warn", "pass")
+
+
 def test_views_of_another_day_are_told_and_without_a_clock_nothing_is(seen):
     no_clock = "0000:00:00 00:00:00"
     front = ("front", with_capture(seen[0], taken_at=no_clock).photo.capture)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.table import Table
@@ -53,6 +54,7 @@ from masi_vision.visit.since_first import (
     Capture,
     capture_of,
     changed_since,
+    check_clock,
     check_day,
     copies,
     no_such_view,
@@ -100,7 +102,7 @@ class GateBook(Book):
 def check_and_show(order: Order) -> int:
     """Check, show the table, and give the exit code."""
     with screen.progress("Checking") as progress:
-        book = check_visits(order, progress)
+        book = check_visits(order, datetime.now(UTC).replace(tzinfo=None), progress)
     _show(book)
     if book.state == "interrupted":
         return STOPPED
@@ -108,8 +110,13 @@ def check_and_show(order: Order) -> int:
     return SOME_NOT_SCORED if bad else DONE
 
 
-def check_visits(order: Order, progress: Told = lambda done, found: None) -> GateBook:
+def check_visits(order: Order, now: datetime, progress: Told = lambda done, found: None) -> GateBook:
     """Check the photos of every visit, later visits against the patient's first; and write the results.
+
+    Parameters
+    ----------
+    now : datetime
+        In UTC, without a zone: no photo is of a later day.
 
     Raises
     ------
@@ -134,7 +141,7 @@ def check_visits(order: Order, progress: Told = lambda done, found: None) -> Gat
                 lacked: View = next((view for view in VIEWS if view not in files.photos), "front")
                 nothing = CheckedPhoto(files.patient, files.visit, lacked, "", None, (), why)
                 book.photos.append(nothing)
-            for one in _checked_visit(files, before, order.settings, models):
+            for one in _checked_visit(files, before, order.settings, models, now):
                 book.photos.append(one)
             book.photos += _without_its_views(files, had, order.settings)
         book.remarks += copies((one.name, one.sha256) for one in book.there)
@@ -223,13 +230,17 @@ class Before:
 
 
 def _checked_visit(
-    files: VisitFiles, before: dict[tuple[str, View], Before], settings: Settings, models: Models
+    files: VisitFiles,
+    before: dict[tuple[str, View], Before],
+    settings: Settings,
+    models: Models,
+    now: datetime,
 ) -> Iterator[CheckedPhoto]:
     """The photos of a visit as they are checked, the front first: side views are held against it too."""
     front: SeenPhoto | None = None
     taken: list[tuple[View, CaptureFacts]] = []
     for view in (one for one in VIEWS if one in files.photos):
-        checked, seen = _checked(files, view, before, settings, models)
+        checked, seen = _checked(files, view, before, settings, models, now)
         if seen is not None and refusal(checked.findings) is None:  # what is not scored merges with nothing
             if view == "front":
                 front = seen
@@ -250,6 +261,7 @@ def _checked(
     before: dict[tuple[str, View], Before],
     settings: Settings,
     models: Models,
+    now: datetime,
 ) -> tuple[CheckedPhoto, SeenPhoto | None]:
     path = files.photos[view]
     checked = CheckedPhoto(files.patient, files.visit, view, printable_name(path), None, ())
@@ -260,6 +272,10 @@ def _checked(
         return replace(checked, sha256=why.photo_sha256, problem=why, thumbnail=there_is), None
     place = place_of(files.patient, files.visit, view)
     findings = wanted(check_photo(seen, view, settings, place), view, tuple(files.photos))
+    if (clock := check_clock(seen.photo.capture, now)) is not None:
+        findings += (clock,)
+        if clock.result != "pass":
+            seen = _without_clock(seen)
     if _of_a_patient(files):
         taken, whose = capture_of(seen, files.visit), (folder_of_patient(files), view)
         fails, scored = worst(findings) == "fail", refusal(findings) is None
@@ -272,6 +288,10 @@ def _checked(
         skin = SkinDetail.of(seen) if view == "front" and known.good is None else None
         before[whose] = known.and_then(taken, skin, fails=fails)
     return replace(checked, sha256=seen.photo.sha256, findings=findings, thumbnail=thumbnail(seen)), seen
+
+
+def _without_clock(seen: SeenPhoto) -> SeenPhoto:
+    return replace(seen, photo=replace(seen.photo, capture=replace(seen.photo.capture, taken_at=None)))
 
 
 def what_there_is(path: Path, settings: Settings) -> Picture | None:

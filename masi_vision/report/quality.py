@@ -60,6 +60,7 @@ _FOUND = {  # what a check says that did not pass, in a word or three
     "card_drift_delta_e00": "other colours of the card",
     "view_missing": "this view is missing",
     "views_day": "taken on another day",
+    "clock": "clock not set",
     "order": "before an earlier visit",
     "own_moment": "an earlier photo?",
     "own_file": "an earlier visit's file",

@@ -29,6 +29,8 @@ _NAMES = {
 }
 _SESSION_H = 8
 """Hours that a visit lasts at most. Chosen here: by a clock of another time zone it may pass midnight."""
+_FIRST_YEAR = 2005
+"""No photo is taken as of before. Chosen here: a clock that lost its time begins in 1970, 1980 or 2000."""
 _GOOD = "the patient's first good photo"
 _SAME_SETTINGS = "Expected the same camera at the same settings. Note them down, and set them by hand."
 
@@ -178,6 +180,24 @@ def check_day(others: Iterable[tuple[View, CaptureFacts]], one: CaptureFacts) ->
     longest_s = 0 if at.is_day or other_at.is_day else 3600 * _SESSION_H
     apart = abs(at.since(other_at)) > longest_s
     return _remark("views_day", words if apart and at.local.date() != other_at.local.date() else "")
+
+
+def check_clock(one: CaptureFacts, now: datetime) -> Finding | None:
+    """Whether a photo's time can be: not before `_FIRST_YEAR`, nor to come; None without one.
+
+    Parameters
+    ----------
+    now : datetime
+        In UTC, without a zone; a day of room is for clocks of other zones.
+    """
+    if (at := _moment(one.taken_at)) is None:
+        return None
+    words = (
+        "The camera's clock is not set: by it this was taken long ago or is still to come. Expected the day "
+        "of the visit. Set the clock. What else the time of a photo tells is not told of this one."
+    )
+    wrong = at.local.year < _FIRST_YEAR or at.local > now + timedelta(days=1)
+    return _remark("clock", words if wrong else "")
 
 
 @dataclass(frozen=True)

@@ -395,6 +395,28 @@ def test_visits_whose_order_is_open_are_told(tmp_path):
     assert [one[:2] for one in run["remarks"] if "a minus" in one] == ["P1"]
 
 
+@pytest.mark.parametrize("wrong", ["2000:01:01", "2062:03:01"])
+def test_a_clock_that_lost_its_time_is_told_of_its_photo_and_blames_no_other(demo_visits, tmp_path, wrong):
+    for visit, day in {"V1": wrong, "V2": "2024:04:01", "V3": "2024:05:01"}.items():
+        for view in ("front", "left"):
+            with Image.open(demo_visits[0] / f"{view}.jpg") as photo:
+                dimmed = photo.point(lambda level, by=int(visit[1:]): max(0, level - by))
+                of_day = "2024:04:20" if (visit, view) == ("V1", "left") else day
+                taken_by(dimmed, "Cam A", of_day, tmp_path / "P1" / visit / f"{view}.jpg")
+    masi("qc", tmp_path, "--out", tmp_path / "out")
+    _, rows = table(tmp_path / "out" / "quality.csv")
+    told = {(r["visit"], r["view"], r["check"]): r["result"] for r in rows}
+    clocks = {place[:2]: result for place, result in told.items() if place[2] == "clock"}
+    assert {place for place, result in clocks.items() if result == "warn"} == {("V1", "front")}
+    assert len(clocks) == 6
+    others = {place: told[place] for place in told if place[2] in ("order", "own_moment", "views_day")}
+    assert ("V1", "left", "views_day") not in others
+    assert ("V2", "front", "order") not in others
+    assert others["V3", "front", "order"] == "pass"
+    assert others["V2", "left", "order"] == "warn"  # V1's left has a clock of its own
+    assert wrong[:4] not in "".join(r["message"] for r in rows)
+
+
 def test_a_visit_that_later_ones_are_held_against_is_named(demo_visits, tmp_path):
     """V1 cannot be read, so V2 is the first that anything is told of."""
     shutil.copytree(demo_visits[0], tmp_path / "P1" / "V2")

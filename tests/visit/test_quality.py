@@ -1,6 +1,8 @@
 """The quality gate: what damages a photo is refused by the right check, and only that."""
 
+import re
 from dataclasses import replace
+from datetime import datetime
 
 import cv2
 import numpy as np
@@ -23,7 +25,7 @@ from masi_vision.visit.photo_light import (
 )
 from masi_vision.visit.quality import REASONS, check_likeness, check_person, check_photo, refusal, worst
 from masi_vision.visit.seen import SeenPhoto, see_photo
-from masi_vision.visit.since_first import came_before, capture_of, changed_since, check_day
+from masi_vision.visit.since_first import came_before, capture_of, changed_since, check_clock, check_day
 from masi_vision.visit.views import SkinDetail
 
 SETTINGS = load_settings()
@@ -588,6 +590,22 @@ def test_clocks_of_two_zones_are_held_against_each_other_where_both_tell_theirs(
     )
     found = {one.check: one.result for one in changed_since([first], None, later, LIMITS)}
     assert (found["own_moment"], found["order"]) == ("warn", "pass")
+
+
+def test_a_time_that_cannot_be_is_told_without_it_and_none_is_not(seen):
+    now = datetime(2026, 5, 1, 10)
+    told = {}
+    for when in (
+        "2004:12:31 23:59:59",
+        "2005:01:01 00:00:00",
+        "2026:05:02 09:59:00",
+        "2026:05:02 10:01:00",
+        None,
+    ):
+        found = check_clock(with_capture(seen[0], taken_at=when).photo.capture, now)
+        told[when] = found and found.result
+        assert found is None or not re.search(r"\d", found.sentence)
+    assert list(told.values()) == ["warn", "pass", "pass", "warn", None]
 
 
 def test_views_of_another_day_are_told_and_without_a_clock_nothing_is(seen):

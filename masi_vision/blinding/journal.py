@@ -6,7 +6,9 @@ import getpass
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +110,24 @@ def read_journal(journal: Path) -> list[dict[str, Any]]:
             "changed it, and put it aside before you go on."
         )
     return [json.loads(line) for line in lines]
+
+
+def set_back(moments: Iterable[tuple[int, str]], what: str, whose: str) -> list[str]:
+    """Where a clock was set back, a sentence each: nothing is altered, but times there mislead.
+
+    Parameters
+    ----------
+    moments : iterable of (int, str)
+        Number and time in UTC of each, in the order in which they were written.
+    what, whose : str
+        What they are, as "Row", and whose clock it is.
+    """
+    return [
+        f"{what} {after} is of {later[:23]} and {what.lower()} {before} of {earlier[:23]} UTC: the {whose} "
+        "clock was set back between them."
+        for (before, earlier), (after, later) in pairwise(moments)
+        if later < earlier
+    ]
 
 
 def first_broken(lines: list[str]) -> int | None:

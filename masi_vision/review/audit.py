@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
+from masi_vision.blinding.journal import set_back as clock_set_back
 from masi_vision.blinding.journal import system_user
 from masi_vision.review.tables import Event, Head
 
@@ -127,13 +127,8 @@ def faults(events: Iterable[Event], head: Head) -> Iterator[str]:
 
 
 def set_back(events: Iterable[Event]) -> list[str]:
-    """Where the server's clock was set back, a sentence each: nothing is altered, but times there mislead."""
-    return [
-        f"Row {after.number} is of {after.utc[:23]} and row {before.number} of {before.utc[:23]} UTC: the "
-        "server's clock was set back between them."
-        for before, after in pairwise(events)
-        if after.utc < before.utc
-    ]
+    """Where the server's clock was set back, a sentence each."""
+    return clock_set_back(((event.number, event.utc) for event in events), "Row", "server's")
 
 
 def is_lock(event: Event) -> bool:

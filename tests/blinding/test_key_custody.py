@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import cv2
@@ -880,6 +881,25 @@ def test_the_same_passphrase_typed_otherwise_is_no_other(trial):
     assert same.exit_code == 2
     assert "The new passphrase is the old one" in said(same)
     assert logged(trial)[-1]["what"] == "asked to reseal"
+
+
+def test_a_log_over_which_the_clock_was_set_back_is_whole_and_says_so(trial, monkeypatch):
+    assert "set back" not in said(masi("blind", "log", trial / "safe" / "key"))
+
+    class EarlierClock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2001, 2, 3, 4, 5, 6, tzinfo=tz)
+
+    monkeypatch.setattr("masi_vision.blinding.journal.datetime", EarlierClock)
+    assert checked(trial).exit_code == 0
+    done = masi("blind", "log", trial / "safe" / "key")
+    assert done.exit_code == 0, done.output
+    (told,) = re.findall(r"Line \d+ is of [^.]+\.", said(done))
+    number = len(logged(trial)) - 1
+    assert told.startswith(f"Line {number} is of 2001-02-03T04:05:06 and line {number - 1} of 20")
+    assert told.endswith(" UTC: the machine's clock was set back between them.")
+    assert "The log is as it was written" in said(done)
 
 
 def test_the_log_is_held_against_a_hash_that_was_kept(trial):

@@ -843,6 +843,36 @@ def test_a_clock_that_is_set_back_lets_nobody_guess_and_leaves_no_session_open(r
 
 
 @both
+def test_reads_have_the_row_of_the_trail_of_their_lock_though_the_clock_was_set_back(reading_of, clock):
+    clock.ahead = timedelta(hours=1)
+    app = reading_of()
+    anna = Person(app, "anna")
+    code = anna.next_code
+    anna.lock(code, graded(area=3))
+    clock.ahead = timedelta(0)
+    ben = Person(app, "ben")
+    ben.lock(ben.next_code, graded())
+    anna = Person(app, "anna")
+    anna.correct(code)
+    anna.draft(code, graded(area=2))
+    assert anna.lock(code, graded(area=2)).status_code == 200
+    stat = Person(app, "stat")
+    trail_rows = {row["number"]: row for row in rows_of(stat.see("/audit.csv").text)}
+    locked = [row for row in rows_of(stat.see("/reads.csv").text) if row["trail_row"]]
+    for row in locked:
+        event = trail_rows[row["trail_row"]]
+        assert (event["who"], event["subject"]) == (row["reader"], row["code"])
+        assert event["new"].startswith(row["sha256"])
+    in_order = sorted(locked, key=lambda row: int(row["trail_row"]))
+    assert [(row["reader"], row["version"]) for row in in_order] == [
+        ("anna", "1"),
+        ("ben", "1"),
+        ("anna", "2"),
+    ]
+    assert in_order[0]["locked_utc"] == max(row["locked_utc"] for row in locked)
+
+
+@both
 def test_a_draft_of_before_the_clock_was_set_back_is_not_the_one_saved_last(reading_of, clock):
     clock.ahead = timedelta(hours=1)
     app = reading_of()

@@ -250,7 +250,10 @@ def _moment(text: str | None) -> _Moment | None:
         told = None if offset == "00" else datetime.strptime(offset, "%z").utcoffset()
     except ValueError:
         return None
-    return _Moment(local, told, (local.hour, local.minute, local.second) == (0, 0, 0))
+    is_day = (local.hour, local.minute, local.second) == (0, 0, 0)
+    if is_day and local.year < _FIRST_YEAR:  # what a de-identifier writes for no time at all
+        return None
+    return _Moment(local, told, is_day)
 
 
 def copies(

@@ -600,12 +600,13 @@ def test_a_time_that_cannot_be_is_told_without_it_and_none_is_not(seen):
         "2005:01:01 00:00:00",
         "2026:05:02 09:59:00",
         "2026:05:02 10:01:00",
+        "1900:01:01 00:00:00",
         None,
     ):
         found = check_clock(with_capture(seen[0], taken_at=when).photo.capture, now)
         told[when] = found and found.result
         assert found is None or not re.search(r"\d", found.sentence)
-    assert list(told.values()) == ["warn", "pass", "pass", "warn", None]
+    assert list(told.values()) == ["warn", "pass", "pass", "warn", None, None]
 
 
 def test_views_of_another_day_are_told_and_without_a_clock_nothing_is(seen):

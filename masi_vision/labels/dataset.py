@@ -365,8 +365,10 @@ def write_grey(file: Path, picture: npt.NDArray[np.uint8 | np.uint16]) -> None:
 def split_by_patient(entries: Sequence[Entry], *, seed: int = 1) -> tuple[Entry, ...]:
     """Give each patient without a split one, at random: 70 % train, 15 % validation, 15 % test.
 
-    The splits that are given stay. From three patients on, none of the three is left empty.
+    The splits that are given stay, and who may be one person (`nearly_alike`) has one. From three people on,
+    none of the three is left empty.
     """
+    together = _together({entry.patient for entry in entries})
     given = {entry.patient: entry.split for entry in entries if entry.split}
     free = sorted({entry.patient for entry in entries} - set(given))
     total = len(free) + len(given)
@@ -377,9 +379,19 @@ def split_by_patient(entries: Sequence[Entry], *, seed: int = 1) -> tuple[Entry,
         wanted |= {name: max(1.0, wanted[name]) for name in ("validation", "test")}
     for place in np.random.default_rng(seed).permutation(len(free)):
         lacking = max(SPLITS, key=lambda name: (wanted[name] - held[name]) / _SHARES[name])
-        drawn[free[place]] = lacking
-        held[lacking] += 1
+        split = next((drawn[one] for one in together[free[place]] if one in drawn), lacking)
+        drawn[free[place]] = split
+        held[split] += 1
     return tuple(replace(entry, split=drawn[entry.patient]) for entry in entries)
+
+
+def _together(patients: set[str]) -> dict[str, set[str]]:
+    """Of each patient all who may be the same person, by whatever chain of spellings."""
+    together = {name: {name} for name in patients}
+    for alike in nearly_alike(patients):
+        merged = set[str]().union(*(together[name] for name in alike))
+        together |= dict.fromkeys(merged, merged)
+    return together
 
 
 def balance(data: Dataset, group_of: Callable[[Entry], str]) -> dict[str, dict[Split, int]]:

@@ -37,6 +37,14 @@ def test_no_patient_stands_in_two_splits_and_none_is_empty(patients, seed):
         assert {entry.split for entry in split} == set(SPLITS)
 
 
+@given(st.integers(0, 20))
+def test_who_may_be_one_person_is_drawn_into_one_split(seed):
+    alike = ["P01", "P 1", "P-1"]  # the first and the last by way of the second alone
+    split = split_by_patient(entries_of([*"ABCDEFGH", *alike]), seed=seed)
+    assert len({entry.split for entry in split if entry.patient in alike}) == 1
+    refuse_shared_patients(split)
+
+
 @given(PATIENTS)
 def test_splits_that_are_given_stay(patients):
     entries = [

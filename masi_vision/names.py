@@ -94,7 +94,11 @@ def nearly_alike(names: Collection[str]) -> list[tuple[str, ...]]:
     visit-1, visit 01 and visit_1 are one. D1 and D-1 are two, and so are "day 1" and "day -1", by its minus.
     """
     groups = {*_of_one(names, without_zeros), *_of_one(names, _with_one_sign)}
-    return sorted(one for one in groups if not any(set(one) < set(other) for other in groups))
+    having: dict[str, list[set[str]]] = {}
+    for one in groups:
+        for name in one:
+            having.setdefault(name, []).append(set(one))
+    return sorted(one for one in groups if not any(set(one) < other for other in having[one[0]]))
 
 
 def _of_one(names: Iterable[str], key: Callable[[str], str]) -> list[tuple[str, ...]]:

@@ -137,7 +137,7 @@ def _refuse_other_marks(rows: Sequence[Row], table: CsvTable) -> None:
             if (row[column] or column in of_every_read) and not fits(row[column]):
                 raise StatsError(
                     f"{table.name}, line {line}: {column} is {row[column]!r}. Expected {words}: by it a read "
-                    "counts or does not. Correct it, or leave the column out."
+                    "counts or does not. Correct it."
                 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,12 +44,19 @@ class LeftOut:
         Raises
         ------
         StatsError
-            The table knows one by another spelling, who would stay in.
+            The table knows one by another spelling, or several that the list has in one cell: they would stay
+            in.
         """
         names = {row.get("patient", "") for row in table}
         self._say_forgotten(set(filter(is_not_counted, names - self.patients)))
         if not self.patients:
             return list(table)
+        for cell in sorted(self.patients - names):
+            if len(parts := re.split(r"[,;\s]+", cell)) > 1 and names.issuperset(parts):
+                raise StatsError(
+                    f"{self.source} has {cell!r} in one row. Expected one patient in each. Part them: "
+                    "nobody of them would be left out."
+                )
         spelled = {without_zeros(name): name for name in self.patients}
         for name in sorted(names - self.patients):
             if other := spelled.get(without_zeros(name)):
@@ -80,21 +88,9 @@ class LeftOut:
         return len(self._met & self.not_counted)
 
     def say(self) -> None:
-        """Say how many are left out, and whom no table knows.
-
-        Raises
-        ------
-        StatsError
-            No table knows any of them.
-        """
+        """Say how many are left out, and whom no table knows."""
         if not self.patients:
             return
-        if not self._met:
-            raise StatsError(
-                f"No table here has a row of anybody whom {self.source} lists: "
-                f"{', '.join(sorted(self.patients))}. Expected names as the tables have them: nobody would "
-                "be left out. Look for a misspelt one; who is in no table needs no list."
-            )
         for what, met, listed in (
             ("Patients left out", self.met, self.withdrawn),
             ("Visits not counted", self.met_not_counted, self.not_counted),

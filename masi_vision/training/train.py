@@ -83,6 +83,7 @@ def train_models(
             for one in experiments:
                 _remember(one, run, begun)
             refuse_other_files(run / MODELS)
+            (run / MAKING).mkdir(exist_ok=True)  # says from now on that the call has not come to its end
         parts: list[Part] = []
         for one in experiments:
             parts.append(_part(one, sources, run, listener, processes))

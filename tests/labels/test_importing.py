@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from masi_vision.errors import DatasetError
+from masi_vision.face.align import Alignment
 from masi_vision.labels.check import check_dataset, tone_of_photo
 from masi_vision.labels.classes import mapped_classes
-from masi_vision.labels.dataset import read_dataset
+from masi_vision.labels.dataset import SPLITS, Dataset, Entry, read_dataset, write_grey
 from masi_vision.labels.export import Export, LabelledPhoto, Shape, labels_of
 from masi_vision.labels.importing import ImportPlan, import_labels, match_photos, refuse_used
 from masi_vision.labels.people import people_by_folder, people_by_table
@@ -308,6 +309,27 @@ def test_splits_that_are_empty_are_said_with_what_is_lost(site, coco_file, broug
     names = ["a.jpg", "b.jpg", "c.jpg"]
     three = read_export(coco_file(names, [(n, "chin", TOP) for n in (1, 2, 3)]))
     assert check_dataset(brought_in(three, site(*names), out="three")[0]).remarks == ()
+
+
+def test_regions_that_lie_where_the_face_has_none_are_said(tmp_path, atlas, placed, plain_skin):
+    """Annotations of two photos exchanged, or one region over the whole picture: no side is swapped."""
+    here, there = placed(128, 115, 60, 10), placed(190, 60, 40, -20)
+    own, others = (
+        Alignment(atlas, points).to_photo(atlas.labels, (0, 0, 256, 256), nearest=True).astype(np.uint8)
+        for points in (here, there)
+    )
+    for name, codes in (("own", own), ("others", others), ("whole", np.where(own > 1, own, 1))):
+        write_grey(tmp_path / f"labels/{name}.png", codes.astype(np.uint8))
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"photos/{name}.png"), plain_skin(256, 256)[..., ::-1])
+    entries = tuple(
+        Entry(f"photos/{name}.png", f"labels/{name}.png", "", name, split=split)
+        for name, split in zip(("own", "others", "whole"), SPLITS, strict=True)
+    )
+    told = check_dataset(Dataset(tmp_path, entries, {entry.photo: here for entry in entries})).remarks
+    assert [line.partition(": ")[0] for line in told] == ["photos/others.png", "photos/whole.png"]
+    assert "of its forehead" in told[0] and "of its chin" in told[0]
+    assert told[1].count("of its") == 1 and "of its forehead lies where the face has none." in told[1]
 
 
 def test_tones_follow_the_typology_angle():

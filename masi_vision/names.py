@@ -34,11 +34,11 @@ def natural_key(name: str) -> tuple[object, ...]:
 
     A dash before a number is a minus where it begins the name or stands behind another sign that parts it
     from a word ("day -14", day_-14, day--14), U+2212 wherever it does not follow a digit. Else it parts:
-    visit-1 is visit 1.
+    visit-1 is visit 1. What parts a word from a number does not count: day_-14 comes before "day 1".
     """
     pieces = re.split(rf"((?:(?<![0-9]){_MINUS})?[0-9]+)", _with_minus(name))
     keys = [
-        (int(piece.replace(_MINUS, "-")), "") if number % 2 else (-1, piece)
+        (int(piece.replace(_MINUS, "-")), "") if number % 2 else (-1, re.sub(r"[-_\s]+", " ", piece).strip())
         for number, piece in enumerate(pieces)
     ]
     return (*keys, (-1, name))

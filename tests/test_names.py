@@ -62,6 +62,7 @@ def test_a_sign_that_nobody_sees_makes_no_other_name_and_is_shown(sign):
         ["day--14", "day-1", "day-29"],
         ["D\N{MINUS SIGN}14", "D1", "D10"],
         ["week -2", "week 0", "week 4", "week 12"],
+        ["day_-14", "day 1", "day_2", "day10", "day-29"],
         ["-14", "0", "28"],
         ["IMG-0001", "IMG-0002", "IMG-0014"],
         ["IMG_0001", "IMG_0001-2", "IMG_0001-10", "IMG_0002"],

@@ -95,7 +95,7 @@ def test_a_file_is_a_front_photo_of_its_own_and_says_so_if_its_name_tells_a_side
 def test_two_photos_of_one_view_make_the_visit_ambiguous(tmp_path):
     (visit,) = found(photos(tmp_path / "V1", "front.jpg", "front_2.jpg", "left.jpg"))
     assert (visit.problem.reason, visit.photos) == ("ambiguous_view", {})
-    assert "2 photos of the front view: front.jpg, front_2.jpg" in visit.problem.message
+    assert "2 photos of the front view: front_2.jpg, front.jpg" in visit.problem.message
     assert {view: photo.name for view, photo in visit.unscored.items()} == {"left": "left.jpg"}
 
 

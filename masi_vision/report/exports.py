@@ -6,7 +6,7 @@ every code here is defined by the sponsor, and says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from itertools import islice
@@ -91,7 +91,8 @@ class Value:
     derived : bool
         Whether it is a total that the grades here make, and not as it was told.
     place : int
-        Of the read among those of its table in the order of locking; a later export adds behind it.
+        Of the read among those of its table in the order of locking, one of those locked at one moment; a
+        later export adds behind it.
     """
 
     patient: str
@@ -152,25 +153,25 @@ def values_of_reads(rows: Sequence[Row], name: str) -> Iterator[Value]:
         rows = _wide(rows, name)
     need_columns(rows, [f"{region}_{item}" for region in MASI_REGIONS for item in _NEEDED], name)
     locked = [{**row, LOCKED: _utc(row, name)} for row in rows if is_locked(row)]
-    in_order = _as_locked(locked)
+    when = _when_locked(locked)
+    in_order = sorted(locked, key=when)
     numbers = _numbered(in_order, "reader")
-    places = {id(row): place for place, row in enumerate(in_order)}
+    places = {moment: place for place, moment in enumerate(dict.fromkeys(map(when, in_order)))}
     last = ((*_read_of(row), _stage_of(row)) for row in locked if is_latest(row))
     refuse_two_reads(last, name)
     for row in locked:
         stage = _stage_of(row) + ("" if is_latest(row) else _SUPERSEDED)
         protocol = row.get("protocol_sha256", "")
         for one in _values(row, name, row["reader"], stage, numbers[id(row)], row[LOCKED], protocol):
-            yield replace(one, place=places[id(row)])
+            yield replace(one, place=places[when(row)])
 
 
-def _as_locked(rows: Sequence[Row]) -> list[Row]:
-    """Reads in the order of locking: by the rows of one audit trail, else by the clock, which may be set
-    back."""
+def _when_locked(rows: Sequence[Row]) -> Callable[[Row], tuple[int, str]]:
+    """When each read was locked: by the rows of one audit trail, else by the clock, which may be set back."""
     numbers = {id(row): whole_number(row.get(TRAIL_ROW, "")) for row in rows}
     if None in numbers.values() or len({row.get("set", "") for row in rows}) > 1:
-        return sorted(rows, key=lambda row: row[LOCKED])
-    return sorted(rows, key=lambda row: numbers[id(row)] or 0)
+        return lambda row: (0, row[LOCKED])
+    return lambda row: (numbers[id(row)] or 0, "")
 
 
 def _read_of(row: Row) -> tuple[str, str, str]:

@@ -224,6 +224,22 @@ def test_a_later_export_has_the_instances_of_the_one_before_and_more(tmp_path):
     assert found[1]["2026-06-01T10:00:00.000+00:00"] == "4"
 
 
+def test_reads_of_one_moment_are_numbered_as_ever(tmp_path):
+    """A table without locked_utc: first reads before repeats, whichever row is first."""
+    rows = [
+        (code, "P1", "v1", repeat_of, "1", "2", "3", "1.8", "", "", "")
+        for code, repeat_of in (("AA", ""), ("BB", "AA")) * 2
+    ]
+    lines = reads_csv(*rows).replace(",locked_utc", ",noted").splitlines()
+    lines[3:] = [line.replace(",anna,", ",ben,") for line in lines[3:]]
+    assert export_of(tmp_path, "\n".join(lines) + "\n")[0] == 0
+    _, made = table(tmp_path / "out" / "redcap.csv")
+    found = {(row["evaluator"], row["stage"]): row["redcap_repeat_instance"] for row in made}
+    assert [found[who, what] for what in ("blind", "blind, repeat") for who in ("anna", "ben")] == list(
+        "1234"
+    )
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_instances_stay_though_the_clock_was_set_back(tmp_path, known):
     """Ben locks after anna and a correction of hers after both, by a clock that is then behind."""

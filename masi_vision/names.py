@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 View = Literal["front", "left", "right"]
 """The patient's own side that faces the camera."""
@@ -75,9 +75,23 @@ def signs_in_doubt(names: Iterable[str]) -> list[str]:
 
 
 def in_order(names: Iterable[str], listed: Sequence[str] = ()) -> list[str]:
-    """Names once each: those that are listed as they stand there, then the others as people order them."""
+    """Names once each: those that are listed as they stand there, then the others as people order them.
+
+    One that has the words of the first listed and a lower number stands before it: V0 before V1.
+    """
     places = {name: place for place, name in enumerate(listed)}
-    return sorted(set(names), key=lambda name: (places.get(name, len(places)), natural_key(name)))
+    first = natural_key(listed[0])[:-1] if listed else ()
+
+    def key(name: str) -> tuple[int, tuple[object, ...]]:
+        own = natural_key(name)
+        before = _words(own[:-1]) == _words(first) and own[:-1] < first
+        return places.get(name, -1 if before else len(places)), own
+
+    return sorted(set(names), key=key)
+
+
+def _words(key: tuple[object, ...]) -> list[object]:
+    return [word for _, word in cast(tuple[tuple[int, str], ...], key)]
 
 
 def spelled_alike(names: Iterable[str]) -> list[tuple[str, ...]]:

@@ -107,6 +107,20 @@ def test_names_that_are_listed_stand_as_listed_and_the_others_after_them():
     ]
 
 
+@pytest.mark.parametrize(
+    ("names", "listed"),
+    [
+        (["V0", "V1", "V2", "V3"], ["V1", "V2", "V3"]),
+        (["V0", "V1", "V2", "V3"], ["V1"]),
+        (["week -2", "week 0", "week 4", "end"], ["week 0", "week 4", "end"]),
+        (["start", "week 4", "end"], ["start", "week 4"]),
+        (["V1", "V3", "V2"], ["V1", "V3"]),
+    ],
+)
+def test_a_visit_before_the_baseline_by_its_number_stands_before_it(names, listed):
+    assert in_order(names[::-1], listed) == names
+
+
 def test_a_group_that_is_part_of_another_is_told_once():
     assert nearly_alike(["P-1", "P-01", "P_1"]) == [("P-01", "P-1", "P_1")]
 

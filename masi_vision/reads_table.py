@@ -35,7 +35,7 @@ NOT_COUNTED = "not-counted-"
 """How a patient is called, with the code of the unit, whose photos masi unblind was told not to count."""
 STAGES = ("blind", "with_software", "adjudication")
 """Of a read: a reader's, a reader's who knew the software's score, an adjudicator's."""
-_NAMES = ("patient", "visit", "reader", "arm", "region")
+_NAMES = ("patient", "visit", "reader", "arm")
 _CODE = re.compile("[23456789BCDFGHJKMNPQRTVWXYZ]{7}")
 """How masi blind writes a code; of a part of the units that of the first read may stand in no row."""
 AMOUNT = "amount_od"

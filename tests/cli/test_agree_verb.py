@@ -142,7 +142,7 @@ def test_words_of_the_reading_page_and_codes_of_a_set_are_none_to_refuse(tmp_pat
     cells = [("U1", "1.0", "Blind", ""), ("U2", "0", "with_software", "U1"), ("U3", "", "adjudication", code)]
     rows = [{"visit": "v1"} | dict(zip(marks, row, strict=True)) for row in cells]
     assert rows_of(write_rows(tmp_path / "reads.csv", rows)) == rows
-    allocation = [{"patient": "P1", "arm": "A", "stage": "II"}]
+    allocation = [{"patient": "P1", "arm": "A", "stage": "II", "Region": "EU"}]  # of the world: a stratum
     assert rows_of(write_rows(tmp_path / "arms.csv", allocation)) == allocation
 
 

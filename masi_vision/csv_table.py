@@ -147,7 +147,8 @@ def csv_table(text: str, name: str, refused: type[MasiError], *, any_case: bool 
     if twice := [column for column, count in Counter(filter(None, columns)).items() if count > 1]:
         raise refused(f"{name} has the column {twice[0]!r} twice. Expected one. Take the other out.")
     first = next(iter(columns), "")
-    if first.startswith(("#", "sep=")):
+    is_comment = first.startswith("#") and (len(columns) == 1 or " " in first)  # "#" may number the rows
+    if is_comment or first.startswith("sep="):
         raise refused(
             f"{name} begins with {text.splitlines()[0][:60]!r}. Expected the names of the columns in the "
             "first line. Take that line out."

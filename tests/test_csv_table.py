@@ -42,6 +42,11 @@ def test_what_is_no_table_is_refused(text, said):
         csv_table(text, "t.csv", StatsError)
 
 
+@pytest.mark.parametrize("first", ["#", "#id"])
+def test_a_column_may_be_called_by_the_sign_of_numbers(first):
+    assert csv_table(f"{first},a\n1,2\n", "t.csv", StatsError).rows == ({first: "1", "a": "2"},)
+
+
 def test_the_last_row_of_another_program_may_lack_cells_or_the_end_of_its_line():
     for text in ("a,b\n1\n", "a,b\r1\r", "a,b\n1,", "a,b\n1,2"):
         assert csv_table(text, "t.csv", StatsError).rows[0]["a"] == "1"

@@ -20,8 +20,9 @@ Row = dict[str, str]
 
 _MISSING = ("", "na", "nan", ".")
 """How R, Python and SAS write that there is no value, in small letters."""
-_NO_NAME = re.compile(r"(?i:na|nan|null|n/a|#[^0-9].*)|\.|None|NaT|<NA>")
-"""What stands there too where a program had nothing, or an error; #12 is a name, none a word of people."""
+_NO_NAME = re.compile(r"(?i:na|nan|null|n/a|#[^0-9]+(/0!)?)|\.|None|NaT|<NA>")
+"""What stands there too where a program had nothing, or an error, whose only digit is that of
+#DIV/0!; #12 and #P01 are names, none a word of people."""
 NOTHING = "NA, NaN and a point stand for nothing here, as a blank does."
 _ENDED = frozenset({"settings_sha256", "protocol_sha256", "closed_utc"})
 """Columns by which a table of the program is known, whose last line has its end."""

@@ -129,9 +129,9 @@ def test_a_word_by_which_reads_would_vanish_is_refused(tmp_path, column, cell, e
 
 
 @pytest.mark.parametrize("column", ["patient", "visit", "arm"])
-@pytest.mark.parametrize("cell", ["#N/A", "NULL", "None", "N/A", "NaT", "<NA>", "#REF!"])
+@pytest.mark.parametrize("cell", ["#N/A", "NULL", "None", "N/A", "NaT", "<NA>", "#REF!", "#DIV/0!"])
 def test_what_programs_write_for_nothing_is_no_patient_visit_or_arm(tmp_path, column, cell):
-    row = {"patient": "#12", "visit": "none", "arm": "Total"}
+    row = {"patient": "#12", "visit": "#V1", "arm": "Total"}
     with pytest.raises(StatsError, match=f"^arms.csv, line 3: {column} is '{re.escape(cell)}', which"):
         rows_of(write_rows(tmp_path / "arms.csv", [row, row | {column: cell}]))
 

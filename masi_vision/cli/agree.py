@@ -16,7 +16,7 @@ from masi_vision.cli.provenance import provenance_of
 from masi_vision.cli.tables import check_run, say_open, say_two_names, say_two_sets
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
-from masi_vision.names import natural_key
+from masi_vision.names import natural_key, signs_in_doubt, told_apart
 from masi_vision.reads_table import (
     refuse_mixed,
     refuse_spelled_alike,
@@ -131,6 +131,12 @@ def _visits(read: Sequence[Read], baseline: str | None, final: str | None) -> tu
                 f"No read is of visit {visit!r}. Expected one of {', '.join(names)}. Correct --baseline, "
                 "--final or the protocol."
             )
+    if not (baseline and final) and (doubtful := signs_in_doubt(names)):
+        raise StatsError(
+            f"The table has the visits {', '.join(told_apart(*doubtful))}: whether a dash there is a minus, "
+            "and so which came first, nobody can tell. Expected the two of the change. Name them with "
+            "--baseline and --final, or with --protocol."
+        )
     return baseline or names[0], final or names[-1]
 
 

@@ -91,6 +91,18 @@ def test_the_protocol_says_between_which_visits_the_change_is(study, tmp_path):
     assert "Change is from visit-1 to visit-2" in done.output
 
 
+def test_between_visits_whose_dash_may_be_a_minus_the_change_is_asked_for(study, tmp_path):
+    """By name the last visit would come first, and every change have the other sign."""
+    text = (study / "reads.csv").read_text().replace("visit-", "visit -")
+    (tmp_path / "reads.csv").write_text(text)
+    asked = ["agree", tmp_path / "reads.csv", "--draws", 100, "--out", tmp_path / "out"]
+    done = masi(*asked, "--final", "visit -2")
+    assert done.exit_code == 2
+    assert "whether a dash there is a minus" in " ".join(done.output.split())
+    done = masi(*asked, "--baseline", "visit -1", "--final", "visit -2")
+    assert "Change is from visit -1 to visit -2." in done.output
+
+
 def test_a_table_without_a_locked_read_says_so(study, tmp_path):
     text = (study / "reads.csv").read_text(encoding="utf-8").splitlines()
     table = tmp_path / "reads.csv"

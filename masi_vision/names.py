@@ -63,7 +63,7 @@ def signs_in_doubt(names: Iterable[str]) -> list[str]:
     called: dict[str, dict[str, list[str]]] = {}
     for name in names:
         if found := re.match(rf"(\D*?[^\W\d_])([-_\s+{_MINUS}]*)[0-9]", _with_minus(name)):
-            kind = {"-": "dash", _MINUS: "minus"}.get(found[2][-1:], "plain")
+            kind = {"-": "dash", _MINUS: "minus"}.get(found[2].strip()[-1:], "plain")
             called.setdefault(found[1], {}).setdefault(kind, []).append(name)
     return [
         name

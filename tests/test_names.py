@@ -86,6 +86,8 @@ def test_a_number_is_negative_only_where_its_dash_can_be_nothing_else(names):
         (["D-14", "D+1"], {"D-14", "D+1"}),
         (["V-2", "V1"], {"V-2", "V1"}),
         (["day-14", "day 1"], {"day-14", "day 1"}),
+        (["day - 14", "day 1"], {"day - 14", "day 1"}),
+        (["Visit - 1", "Visit - 2"], set()),
         (["visit -1", "visit -2"], {"visit -1", "visit -2"}),
         (["D-14", "D-1"], set()),
         (["visit-1", "visit-2", "screening", "week 4"], set()),

@@ -52,7 +52,9 @@ class LeftOut:
         if not self.patients:
             return list(table)
         for cell in sorted(self.patients - names):
-            if len(parts := re.split(r"[,;\s]+", cell)) > 1 and names.issuperset(parts):
+            parts = re.split(r"[,;\s]+", cell)
+            are_names = all(re.search(r"\d", part) for part in parts)  # "P01 bis" is one
+            if len(parts) > 1 and (names.issuperset(parts) or (are_names and not names.isdisjoint(parts))):
                 raise StatsError(
                     f"{self.source} has {cell!r} in one row. Expected one patient in each. Part them: "
                     "nobody of them would be left out."

@@ -183,6 +183,8 @@ def test_strips_of_who_is_left_out_are_not_shown(trial, tmp_path):
         ("patient\nP3\n", "names 'P3', and a table has 'P003'. Expected one spelling.", 2),
         ("patient\nP099\n", "masi: no table here has a row of P099, whom list.csv lists.", 0),
         ('patient\n"P001, P003"\n', "list.csv has 'P001, P003' in one row. Expected one patient in each.", 2),
+        ("patient\nP001 P999\n", "list.csv has 'P001 P999' in one row.", 2),
+        ("patient\nP001 bis\n", "masi: no table here has a row of P001 bis, whom list.csv lists.", 0),
         ("patient\nP0\u200b03\n", "Expected one spelling.", 2),
         ("name\nP003\n", "list.csv lacks patient", 2),
         ("patient\n", "list.csv has no row", 2),

@@ -113,7 +113,8 @@ def _held_against(data: Dataset, split: Part, models: Mapping[str, Path | None])
     from masi_vision.evaluation.page import counted
 
     asked = data.entries if split == "all" else data.part(split)
-    met = {name: [entry for entry in asked if entry.photo in _learned(data, models[name])] for name in models}
+    learned = {name: _learned(data, folder) for name, folder in models.items()}
+    met = {name: [entry for entry in asked if entry.photo in photos] for name, photos in learned.items()}
     if split != "test":
         return data, [
             f"{name} learned from {len(here)} of these photos, or was chosen by them: its figures here are "
@@ -141,9 +142,11 @@ def _learned(data: Dataset, folder: Path | None) -> set[str]:
 
     if folder is None:
         return set()
-    marks = photos_learned(folder)
-    met = {photo for photo, mark in data.photo_marks.items() if mark in marks}
-    if data.sha256 in datasets_learned(folder):  # all that models say that were made before they kept marks
+    met = set[str]()
+    if marks := photos_learned(folder):  # else no photo is read: those of a network drive take minutes
+        met = {photo for photo, mark in data.photo_marks.items() if mark in marks}
+    datasets = datasets_learned(folder)  # all that models say that were made before they kept marks
+    if datasets and data.sha256 in datasets:
         met |= {entry.photo for entry in data.entries if entry.split in ("train", "validation")}
     return met
 

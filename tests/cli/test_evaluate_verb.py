@@ -9,6 +9,7 @@ from model_folders import change_card
 from model_folders import copied as copied_models
 from verbs import masi
 
+from masi_vision.cli.evaluate import _held_against
 from masi_vision.evaluation.measures import MEASURES
 from masi_vision.labels.dataset import Dataset, Entry, read_dataset, write_dataset, write_grey
 from masi_vision.photo import read_photo
@@ -136,6 +137,20 @@ def test_patients_whose_photos_models_learned_from_are_left_out_of_any_test(copi
     nobody = masi("evaluate", copied, *both)
     assert nobody.exit_code == 2
     assert "Nobody is left to test on." in " ".join(nobody.stderr.split())
+
+
+def test_models_are_asked_once_what_they_learned_from(tmp_path, monkeypatch):
+    """Once a photo took minutes for ten thousand; and of models without marks no photo is read."""
+    asked = []
+    monkeypatch.setattr(
+        "masi_vision.visit.models.photos_learned", lambda folder: asked.append(folder) or set()
+    )
+    monkeypatch.setattr(Dataset, "photo_marks", property(lambda data: pytest.fail("read")))
+    entries = tuple(Entry(f"{n}.jpg", "", "", patient=f"P{n}", split="test") for n in range(3))
+    data, told = _held_against(
+        Dataset(tmp_path, entries, {}), "test", {"own": copied_models(tmp_path / "own")}
+    )
+    assert (len(asked), data.entries, told) == (1, entries, [])
 
 
 def change_learned(folder, marks):

@@ -26,8 +26,8 @@ from masi_vision.written import PART, write_file
 MODELS, EXPERIMENT, ORIGIN = "models", "experiment.json", "origin.json"
 MAKING = f"{MODELS}{PART}"
 """Where the models lie until the call is done: `MODELS` are finished ones, of this call or of one before."""
-CACHE = "cache"
-_TAKEN = (MODELS, MAKING, CACHE)
+BEFORE, CACHE = f"{MODELS}.before", "cache"
+_TAKEN = (MODELS, MAKING, BEFORE, CACHE)
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,17 @@ def train_models(
         if processes.is_first and sources.dataset and any(one.experiment.needs == "dataset" for one in parts):
             listener.begun("intervals", (f"Intervals: {widen_to_site(run / MAKING, sources.dataset)}",))
         if processes.is_first:
-            shutil.rmtree(run / MODELS, ignore_errors=True)
-            (run / MAKING).replace(run / MODELS)
+            _put_in_place(run)
     return parts
+
+
+def _put_in_place(run: Path) -> None:
+    """Those of before are moved away whole: a removal may be stopped or refused half way."""
+    shutil.rmtree(run / BEFORE, ignore_errors=True)
+    if (run / MODELS).exists():
+        (run / MODELS).replace(run / BEFORE)
+    (run / MAKING).replace(run / MODELS)
+    shutil.rmtree(run / BEFORE, ignore_errors=True)
 
 
 def _refuse_names(names: Iterable[str]) -> None:
@@ -149,9 +157,10 @@ def _refuse_other_networks(experiments: Sequence[Named], sources: Sources, run: 
     others = [name for name in others if name not in names]
     there = next((one for one in (models, run / MAKING) if one.exists()), None)
     if others and there:
+        on = f" that goes on from there: --run NEW --models {models}" if models.exists() else ": --run NEW"
         raise OutputError(
             f"{there} holds what {', '.join(others)} made, and this would replace it. Expected all "
-            f"experiments in one call, or a new folder that goes on from there: --run NEW --models {models}."
+            f"experiments in one call, or a new folder{on}."
         )
 
 

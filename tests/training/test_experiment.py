@@ -12,7 +12,7 @@ from masi_vision.shipped import shipped_file
 from masi_vision.training.experiment import load_experiment
 from masi_vision.training.fit import CHECKPOINT
 from masi_vision.training.runs import Sources
-from masi_vision.training.train import Named, _remember, train_models
+from masi_vision.training.train import BEFORE, MAKING, MODELS, Named, _put_in_place, _remember, train_models
 
 FOLDER = shipped_file("configs", "training/finetune_regions.yaml").parent
 SHIPPED = sorted(f.stem for f in FOLDER.glob("*.yaml") if "network:" in f.read_text(encoding="utf-8"))
@@ -89,6 +89,35 @@ def test_a_run_of_another_experiment_says_what_each_setting_was_and_is(tmp_path)
     (tmp_path / "mine" / CHECKPOINT).touch()
     with pytest.raises(OutputError, match=r"experiment: schedule\.peak_rate: 0\.0005 before, 0\.0001 now\."):
         _remember(Named("mine", one.model_copy(update={"schedule": slower})), tmp_path, {})
+
+
+def test_models_of_before_that_cannot_be_removed_are_in_nobody_s_way(tmp_path, monkeypatch):
+    """Half of them would be left, without a card: no models, and a folder that no call may write to."""
+    for name in (MODELS, MAKING):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "face.json").write_text(name)
+        (tmp_path / name / "in_use").touch()
+
+    def half(folder, **_):
+        (folder / "face.json").unlink(missing_ok=True)
+
+    monkeypatch.setattr("shutil.rmtree", half)
+    _put_in_place(tmp_path)
+    assert (tmp_path / MODELS / "face.json").read_text() == MAKING
+    assert {one.name for one in tmp_path.iterdir()} == {MODELS, BEFORE}
+
+
+def test_a_run_that_never_came_to_models_names_none_to_go_on_from(tmp_path):
+    (tmp_path / MAKING).mkdir()
+    (tmp_path / "mine").mkdir()
+    for name in ("experiment.json", CHECKPOINT):
+        (tmp_path / "mine" / name).touch()
+    with pytest.raises(OutputError, match=r"or a new folder: --run NEW\.$"):
+        train_models(
+            [Named("other", load_experiment("finetune_regions"))],
+            Sources(models=FOLDER, dataset=None, faces=None, cache=tmp_path),
+            tmp_path,
+        )
 
 
 def test_a_name_of_no_experiment_is_answered_with_those_that_there_are():

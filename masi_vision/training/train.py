@@ -6,10 +6,13 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from masi_vision.errors import OutputError, SettingsError
 from masi_vision.labels.dataset import refuse_shared_photos
@@ -66,12 +69,12 @@ def train_models(
     Raises
     ------
     OutputError
-        The folder holds runs of other experiments, or of other data or models.
+        The folder holds runs of other experiments, or of other data or models, or another call works in it.
     DatasetError, SettingsError, ModelError
         See `made_ready`.
     """
     _refuse_names(one.name for one in experiments)
-    with Processes() as processes:
+    with Processes() as processes, ExitStack() as held:
         listener = listener if listener and processes.is_first else Listener()
         if processes.is_first:
             _refuse_other_networks(experiments, sources, run)
@@ -80,6 +83,7 @@ def train_models(
             if sources.dataset is not None:
                 refuse_shared_photos(sources.dataset)
             begun = _origin(sources)
+            held.enter_context(_alone_in(run))
             for one in experiments:
                 _remember(one, run, begun)
             refuse_other_files(run / MODELS)
@@ -93,6 +97,24 @@ def train_models(
         if processes.is_first:
             _put_in_place(run)
     return parts
+
+
+@contextmanager
+def _alone_in(run: Path) -> Iterator[None]:
+    """Hold the run against another call, which would write the same models; a call that dies lets go."""
+    run.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"Another call of masi train works in {run}. Expected none. Wait until it is done, or name "
+            "another folder with --run."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _put_in_place(run: Path) -> None:

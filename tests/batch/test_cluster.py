@@ -154,6 +154,12 @@ def test_an_address_of_no_scheduler_is_told_at_once(four_visits, tmp_path):
     assert "--cluster is 'foo'. Expected the address of a Dask scheduler" in done.stderr
 
 
+def test_what_a_run_sets_goes_whole_to_its_workers(settings):
+    scale = settings.scale.model_copy(update={"noise_floor": 0.09, "fitted_to_models": "a" * 64})
+    setup = Setup(settings.model_copy(update={"scale": scale}), ("masks",), "out", "models", "b" * 64)
+    assert Setup.from_json(setup.to_json()) == setup
+
+
 def test_a_machine_with_another_version_is_refused(settings):
     job, setup = Job("P1", "v1", "P1_v1", {}), Setup(settings)
     with pytest.raises(StudyError, match=r"A machine of the cluster has masi_vision .* Expected 9.9"):

@@ -5,6 +5,8 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra train")
 
 from masi_vision.cli.train import listening
+from masi_vision.errors import OutputError
+from masi_vision.training.train import _alone_in
 
 
 def test_a_log_file_shows_each_look_and_each_tenth_of_a_training(capsys):
@@ -25,3 +27,15 @@ def test_a_log_file_shows_each_look_and_each_tenth_of_a_training(capsys):
     assert lines[3] == "mine: step 15 of 100 (15%); last look at the validation people: mean_iou 0.625"
     assert len(lines) == 1 + 2 + 1 + 9 + 1
     assert lines[-1] == "other: step 1 of 2 (50%)"
+
+
+def test_a_second_call_in_a_run_is_refused_while_the_first_works(tmp_path):
+    """Both would make the models in one folder, and the one that ends first would take it away."""
+    with (
+        _alone_in(tmp_path / "run"),
+        pytest.raises(OutputError, match="Another call of masi train works in"),
+        _alone_in(tmp_path / "run"),
+    ):
+        pass
+    with _alone_in(tmp_path / "run"):
+        pass

@@ -168,7 +168,7 @@ def _label(picture: Picture, codes: Picture, subunit: Subunit, region: RegionRes
     (wide, high), _ = cv2.getTextSize(text, _FONT, 0.6, 1)
     if subunit in (Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR):
         # Above a cheek is the eye: its tag stands towards the ear, where the jaw gives way.
-        y = int(np.quantile(rows, 0.85))
+        y = int(np.quantile(rows, 0.85, method="lower"))  # a row that the region has: it may be in pieces
         border = columns[rows == y]
         outer_left = columns.mean() < np.nonzero(codes)[1].mean()
         x = border.min() - wide - 14 if outer_left else border.max() + 14

@@ -9,7 +9,7 @@ import pytest
 from masi_vision import score_photo
 from masi_vision.face.atlas import Subunit
 from masi_vision.photo import Photo, srgb_to_linear
-from masi_vision.report.overlay import _COLOURS, _window, draw_overlay, write_overlay
+from masi_vision.report.overlay import _COLOURS, _label, _window, draw_overlay, write_overlay
 from masi_vision.report.quality import _FOUND
 from masi_vision.scale import RegionGrade
 from masi_vision.visit.quality import Finding
@@ -179,6 +179,14 @@ def test_the_tag_of_a_cheek_stands_beside_it_and_below_the_eye(result, name):
     ]
     assert not inside.any()
     assert rows.min() / scale > np.nonzero(codes == Subunit[name.upper()])[0].mean()
+
+
+def test_the_tag_of_a_cheek_in_two_pieces_stands_beside_one_of_them(result):
+    codes = np.zeros((900, 400), np.uint8)
+    codes[300, 100:117] = codes[500, 100:103] = Subunit.RIGHT_MALAR  # 85 of 100 pixels lie above the gap
+    picture = np.full((900, 400, 3), 255, np.uint8)
+    _label(picture, codes, Subunit.RIGHT_MALAR, result.regions["right_malar"])
+    assert (picture != 255).any()
 
 
 def test_a_region_of_which_the_map_is_undecided_is_marked_below_its_figures(result):

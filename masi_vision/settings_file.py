@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar, get_args
 
@@ -24,6 +24,18 @@ class Section(BaseModel):
         """A copy with other values, which are checked like those of a file; pydantic's own checks nothing."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self).model_validate(values | dict(update or {}))
+
+
+def differing(
+    before: Mapping[str, Any], now: Mapping[str, Any], above: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Keys that two settings have otherwise, with those above them, and both values, None where one lacks."""
+    for key in sorted(before.keys() | now.keys()):
+        one, other = before.get(key), now.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from differing(one, other, f"{above}{key}.")
+        elif one != other:
+            yield f"{above}{key}", one, other
 
 
 _Kind = TypeVar("_Kind", bound=Section)

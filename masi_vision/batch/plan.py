@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from masi_vision.batch.address import is_same_file, mark_of
 from masi_vision.batch.job import Job, PhotoMark, Setup, photo_name, sha256_at
@@ -15,6 +15,7 @@ from masi_vision.batch.ledger import Ledger, Maker, Place, Record
 from masi_vision.batch.study import StudyVisit
 from masi_vision.names import View
 from masi_vision.report.pictures import Pictures
+from masi_vision.settings_file import differing
 from masi_vision.written import writing
 
 DOUBTFUL = "?"
@@ -221,24 +222,16 @@ def _made_otherwise(visit: StudyVisit, record: Record, maker: Maker, ledger: Led
     if before.version != now.version:
         yield f"version changed: {before.version}, now {now.version}"
     if before.models != now.models:
-        files = _differing(ledger.models_of(before), dict(maker.provenance.models_sha256))
+        files = _keys_of(differing(ledger.models_of(before), dict(maker.provenance.models_sha256)))
         name, name_now = ledger.name_of_models((visit.patient, visit.visit)), maker.provenance.models
-        yield f"models changed: {name}, now {name_now} ({', '.join(files)})"
+        yield f"models changed: {name}, now {name_now} ({files})"
     if before.slice != now.slice:
         values = json.loads(maker.values(visit.patient, visit.visit))
-        yield f"settings changed: {', '.join(_differing(ledger.settings_of(before), values))}"
+        yield f"settings changed: {_keys_of(differing(ledger.settings_of(before), values))}"
 
 
-def _differing(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> list[str]:
-    """Keys whose values differ, with those above them."""
-    found: list[str] = []
-    for key in sorted(before.keys() | now.keys()):
-        one, other = before.get(key), now.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            found += _differing(one, other, f"{above}{key}.")
-        elif one != other:
-            found.append(f"{above}{key}")
-    return found
+def _keys_of(found: Iterable[tuple[str, object, object]]) -> str:
+    return ", ".join(key for key, *_ in found)
 
 
 def _shut(now: Mapping[View, PhotoMark]) -> list[str]:

@@ -6,17 +6,17 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from masi_vision.errors import OutputError, SettingsError
 from masi_vision.labels.dataset import refuse_shared_photos
 from masi_vision.model_files import CARD
+from masi_vision.settings_file import differing
 from masi_vision.training.curves import draw_curves
 from masi_vision.training.experiment import Experiment
 from masi_vision.training.fit import BEST, CHECKPOINT, Figures, Processes
@@ -209,23 +209,15 @@ def _remember(one: Named, run: Path, begun: dict[str, str]) -> None:
     if has_begun and file.exists():
         before = json.loads(file.read_text(encoding="utf-8"))
         if before != values:
+            told = (
+                f"{key}: {json.dumps(then)} before, {json.dumps(here)} now"
+                for key, then, here in differing(before, values)
+            )
             raise OutputError(
-                f"{folder} holds a run of another experiment: {'; '.join(_differing(before, values))}. "
+                f"{folder} holds a run of another experiment: {'; '.join(told)}. "
                 "Expected the same, to go on with it, or a new folder. Name another with --run."
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
     write_file(origin, json.dumps(begun, indent=1) + "\n")
     write_file(file, json.dumps(values, indent=1) + "\n")
-
-
-def _differing(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> list[str]:
-    """Each setting that two experiments have otherwise, with both values; sections are gone into."""
-    told = []
-    for key in sorted({*before, *now}):
-        then, here = before.get(key), now.get(key)
-        if isinstance(then, dict) and isinstance(here, dict):
-            told += _differing(then, here, f"{within}{key}.")
-        elif then != here:
-            told.append(f"{within}{key}: {json.dumps(then)} before, {json.dumps(here)} now")
-    return told

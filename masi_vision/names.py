@@ -62,16 +62,18 @@ def signs_in_doubt(names: Iterable[str]) -> list[str]:
     """
     called: dict[str, dict[str, list[str]]] = {}
     for name in names:
-        if found := re.match(rf"(\D*?[^\W\d_])([-_\s+{_MINUS}]*)[0-9]", _with_minus(name)):
-            kind = {"-": "dash", _MINUS: "minus"}.get(found[2].strip()[-1:], "plain")
-            called.setdefault(found[1], {}).setdefault(kind, []).append(name)
-    return [
+        spelled = _with_minus(name)
+        for found in re.finditer(rf"(?<=[^\W\d_])([-_\s+{_MINUS}]*)[0-9]", spelled):
+            kind = {"-": "dash", _MINUS: "minus"}.get(found[1].strip()[-1:], "plain")
+            called.setdefault(spelled[: found.start()], {}).setdefault(kind, []).append(name)
+    doubtful = (
         name
         for kinds in called.values()
         if ("dash" in kinds and len(kinds) > 1) or (kinds.keys() == {"minus"} and len(kinds["minus"]) > 1)
         for of_kind in kinds.values()
         for name in of_kind
-    ]
+    )
+    return list(dict.fromkeys(doubtful))
 
 
 def in_order(names: Iterable[str], listed: Sequence[str] = ()) -> list[str]:

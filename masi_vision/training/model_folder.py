@@ -22,7 +22,7 @@ from masi_vision.training.fit import Fitted, write_tensors
 from masi_vision.training.onnx_export import export_finder, export_pigment, export_reader
 from masi_vision.training.runs import Prepared
 from masi_vision.version import __version__
-from masi_vision.visit.models import LEARNED_PHOTOS, PIGMENT_CARD, photos_learned
+from masi_vision.visit.models import LEARNED_PHOTOS, PIGMENT_CARD, UNFINISHED, photos_learned
 from masi_vision.written import json_text, write_file
 
 _PARITY = "largest_difference_to_pytorch"
@@ -71,6 +71,20 @@ def copy_models(source: Path, out: Path) -> None:
         checkpoint = source / f"{what}.safetensors"
         if checkpoint.exists():
             shutil.copyfile(checkpoint, out / checkpoint.name)
+
+
+def mark_unfinished(models: Path) -> None:
+    """Say in a card that the call which makes the models has not come to its end."""
+    file = models / PIGMENT_CARD
+    write_card(read_json(file) | {UNFINISHED: True}, file)
+
+
+def mark_finished(models: Path) -> None:
+    """No longer say so."""
+    file = models / PIGMENT_CARD
+    card = read_json(file)
+    card.pop(UNFINISHED, None)
+    write_card(card, file)
 
 
 def refuse_other_files(out: Path) -> None:
@@ -163,9 +177,10 @@ def page_of(card: dict[str, Any], name: str) -> str:
     hashes = "\n".join(f"| `{file}` | `{digest}` |" for file, digest in card["sha256"].items())
     parts = "\n".join(_section(what, one) for what, one in card.get("networks", {}).items())
     errors = card.get("errors_from", "")
+    unfinished = "The call did not finish: make it again.\n\n" if card.get(UNFINISHED) else ""
     return (
         f"# {name.capitalize()} models\n\nWritten by `masi train`, masi_vision {card['masi_vision']}.\n\n"
-        f"| file | SHA-256 |\n| --- | --- |\n{hashes}\n\n{parts}"
+        f"{unfinished}| file | SHA-256 |\n| --- | --- |\n{hashes}\n\n{parts}"
         + (f"\n## Intervals\n{errors}\n" if errors else "")
         + "\n## Limits\nThe figures above are of the validation people, on whom the network was chosen. What "
         "it is worth on others: `masi evaluate DATASET`, on the split test. It is no medical device: look "

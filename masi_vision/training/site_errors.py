@@ -19,7 +19,7 @@ from masi_vision.pigment.interval import Band, MeasureError
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.training.model_folder import write_card
 from masi_vision.training.pigment_figures import LEVEL
-from masi_vision.visit.models import PIGMENT_CARD, UNFINISHED, forget_opened, open_models
+from masi_vision.visit.models import PIGMENT_CARD, forget_opened, open_models
 
 _LEAST_KNOWN = 20
 _PATIENTS = 20
@@ -61,18 +61,9 @@ def widen_to_site(models: Path, data: Dataset) -> str:
     file = models / PIGMENT_CARD
     card = read_json(file)
     card["errors"][learned.METHOD] = asdict(wider)
-    card.pop(UNFINISHED, None)
     write_card(card | {"errors_from": told}, file)
     forget_opened()
     return told
-
-
-def mark_unfinished(models: Path) -> None:
-    """Say in the card that `widen_to_site` is still to come: the call may be stopped before."""
-    file = models / PIGMENT_CARD
-    card = read_json(file)
-    told = "Those of the models that were trained on, not held against the site's photographs yet."
-    write_card(card | {"errors_from": told, UNFINISHED: True}, file)
 
 
 def site_error(error: MeasureError, known: Sequence[Known]) -> tuple[MeasureError, str]:

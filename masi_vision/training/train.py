@@ -20,9 +20,16 @@ from masi_vision.settings_file import differing
 from masi_vision.training.curves import draw_curves
 from masi_vision.training.experiment import Experiment
 from masi_vision.training.fit import BEST, CHECKPOINT, Figures, Processes
-from masi_vision.training.model_folder import Part, copy_models, refuse_other_files, replace_network
+from masi_vision.training.model_folder import (
+    Part,
+    copy_models,
+    mark_finished,
+    mark_unfinished,
+    refuse_other_files,
+    replace_network,
+)
 from masi_vision.training.runs import Sources, carried_out, made_ready, refuse_without_outlines
-from masi_vision.training.site_errors import mark_unfinished, widen_to_site
+from masi_vision.training.site_errors import widen_to_site
 from masi_vision.visit.models import PIGMENT_CARD
 from masi_vision.written import PART, write_file
 
@@ -95,6 +102,7 @@ def train_models(
         if processes.is_first and sources.dataset and any(one.experiment.needs == "dataset" for one in parts):
             listener.begun("intervals", (f"Intervals: {widen_to_site(run / MAKING, sources.dataset)}",))
         if processes.is_first:
+            mark_finished(run / MAKING)
             _put_in_place(run)
     return parts
 
@@ -156,8 +164,7 @@ def _part(one: Named, sources: Sources, run: Path, listener: Listener, processes
         if sources.models != run / MAKING:
             shutil.rmtree(run / MAKING, ignore_errors=True)  # of a call that was stopped
             copy_models(sources.models, run / MAKING)
-            if one.experiment.needs == "dataset":
-                mark_unfinished(run / MAKING)
+            mark_unfinished(run / MAKING)
         replace_network(part, run / MAKING)
     processes.wait()
     return part

@@ -166,8 +166,8 @@ def _open_models(folder: Path) -> Models:
     if card.get(UNFINISHED):
         remarks.append(
             "The call of masi train that wrote the models did not finish: some networks may still be those "
-            "that were trained on, and the intervals are not held against the site's photographs. Make the "
-            "same call again."
+            "that were trained on, and the intervals may not have been held against the site's photographs. "
+            "Make the same call again."
         )
     made_with = __version__ if is_shipped(folder) else max(written_by, key=_numbers, default="")
     return Models(

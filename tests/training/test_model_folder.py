@@ -7,11 +7,13 @@ from model_folders import copied
 
 pytest.importorskip("torch", reason="needs the extra train")
 
+from masi_vision.model_files import shipped_folder
+from masi_vision.training import train
 from masi_vision.training.experiment import load_experiment
-from masi_vision.training.fit import Fitted
-from masi_vision.training.model_folder import Part, _write_card
-from masi_vision.training.runs import Prepared
-from masi_vision.visit.models import datasets_learned, photos_learned
+from masi_vision.training.fit import Fitted, Processes
+from masi_vision.training.model_folder import Part, _write_card, mark_finished, mark_unfinished
+from masi_vision.training.runs import Prepared, Sources
+from masi_vision.visit.models import datasets_learned, forget_opened, open_models, photos_learned
 
 
 def part_of(name, data, *marks):
@@ -32,3 +34,30 @@ def test_models_of_a_second_training_know_the_photos_of_the_first(tmp_path):
     assert datasets_learned(models) == {"a" * 64, "c" * 64}
     card = json.loads((models / "pigment.json").read_text(encoding="utf-8"))
     assert "learned_photos" not in card["networks"]["pigment"]
+
+
+def test_models_whose_training_was_stopped_say_so_until_it_comes_to_its_end(tmp_path):
+    models = copied(tmp_path / "models")
+    mark_unfinished(models)
+    assert "did not finish" in " ".join(open_models(models).remarks)
+    assert "did not finish" in (models / "pigment.md").read_text(encoding="utf-8")
+    forget_opened()
+    mark_finished(models)
+    assert not open_models(models).remarks
+    assert "did not finish" not in (models / "pigment.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["pigment", "finetune_regions"])
+def test_a_call_that_is_stopped_leaves_models_that_are_marked(tmp_path, monkeypatch, name):
+    def stopped(part, out):
+        raise KeyboardInterrupt
+
+    prepared = Prepared(None, None, None, None, None, {}, ())
+    for what in ("draw_curves", "carried_out"):
+        monkeypatch.setattr(train, what, lambda *_: None)
+    monkeypatch.setattr(train, "made_ready", lambda *_: prepared)
+    monkeypatch.setattr(train, "replace_network", stopped)
+    named, sources = train.Named(name, load_experiment(name)), Sources(shipped_folder(), None, None, tmp_path)
+    with Processes() as processes, pytest.raises(KeyboardInterrupt):
+        train._part(named, sources, tmp_path, train.Listener(), processes)
+    assert open_models(tmp_path / train.MAKING).remarks

@@ -38,7 +38,7 @@ from masi_vision.scale import ABSENT, MASI_REGIONS, MasiRegion, RegionGrade, mma
 from masi_vision.shipped import shipped_file
 from masi_vision.stats.courses import Course
 from masi_vision.stats.outcome import outcome
-from masi_vision.stats.outcome_protocol import load_protocol
+from masi_vision.stats.outcome_protocol import load_outcome_protocol
 
 PAGE = Path(__file__).parent.parent / "docs" / "statistics.md"
 SAME = tuple(Arm(arm.name, 0.25) for arm in ARMS)
@@ -84,7 +84,7 @@ Tested = dict[str, dict[str, float]]
 
 def tested(seed: int, arms: Sequence[Arm]) -> Tested:
     """What every analysis says of a trial."""
-    protocol = load_protocol()
+    protocol = load_outcome_protocol()
     rows = [
         row
         for row in outcome(drawn_trial(seed, arms, load_settings()), protocol)

@@ -36,7 +36,7 @@ def main() -> None:
     print(face_card.markdown_table(table))
     print(f"\nFaces found in {wrong['pictures']} pictures without one: {wrong['found']}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(face_figures.plain(figures), indent=1), encoding="utf-8")
+        arguments.json.write_text(json.dumps(face_figures.as_values(figures), indent=1), encoding="utf-8")
     if arguments.write_card:
         face_card.write(table, wrong, data)
 

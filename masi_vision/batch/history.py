@@ -100,7 +100,7 @@ def add_to_history(folder: Path, visits: Sequence[ScoredAgain]) -> None:
         stream.write(text)
 
 
-def joined(there: bytes, here: bytes) -> bytes:
+def merged(there: bytes, here: bytes) -> bytes:
     """Two histories of one folder, one left behind by a killed run: the first, and what the other adds."""
     known = set(there.splitlines())
     lines = [line for line in here.splitlines(keepends=True) if line.rstrip(b"\n") not in known]

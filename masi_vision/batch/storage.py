@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from masi_vision.batch.address import is_remote, local_path, remote, shown, words_of
-from masi_vision.batch.history import HISTORY, joined
+from masi_vision.batch.history import HISTORY, merged
 from masi_vision.batch.ledger import LEDGER
 from masi_vision.batch.results import LOCK
 from masi_vision.errors import OutputError, StudyError
@@ -101,7 +101,7 @@ def _fetch(there: UPath, here: Path, *, pictures: bool) -> None:
         there.fs.get_file((there / LEDGER).path, str(beside / LEDGER))
     if (there / HISTORY).exists():
         ours = (here / HISTORY).read_bytes() if (here / HISTORY).exists() else b""
-        (here / HISTORY).write_bytes(joined((there / HISTORY).read_bytes(), ours))
+        (here / HISTORY).write_bytes(merged((there / HISTORY).read_bytes(), ours))
     for kind in (OVERLAYS, MASKS) if pictures else ():
         for old in (here / kind).glob("*"):
             old.unlink()

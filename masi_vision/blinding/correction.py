@@ -132,7 +132,7 @@ def settled(rows: Sequence[CorrectionRow], key: Key, name: str) -> dict[Place, F
     return settled_rows
 
 
-def corrected(key: Key, corrections: Mapping[Place, FilingCorrection]) -> Key:
+def filed_right(key: Key, corrections: Mapping[Place, FilingCorrection]) -> Key:
     """The key as it would be, had the photos been filed right; hidden repeats go with their unit."""
     units = []
     for unit in key.units:

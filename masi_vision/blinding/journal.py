@@ -112,7 +112,7 @@ def read_journal(journal: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def set_back(moments: Iterable[tuple[int, str]], what: str, whose: str) -> list[str]:
+def clock_set_back(moments: Iterable[tuple[int, str]], what: str, whose: str) -> list[str]:
     """Where a clock was set back, a sentence each: nothing is altered, but times there mislead.
 
     Parameters

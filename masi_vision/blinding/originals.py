@@ -45,7 +45,7 @@ class Differing:
         return f"{place} {words[self.how]}{shows if self.coded_as else '.'}"
 
 
-def differing(visits: Sequence[StudyVisit], key: Key) -> Iterator[Differing]:
+def photos_differing(visits: Sequence[StudyVisit], key: Key) -> Iterator[Differing]:
     """Photos behind the codes that the study has otherwise now, or not any more, in the order of the key."""
     now = {(one.patient, one.visit): one.photos for one in visits}
     coded_at = _places_of(key, of_photos=True)

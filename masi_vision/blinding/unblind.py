@@ -195,7 +195,7 @@ def _guarded(cell: str) -> str:
     return cell if is_number else guarded(unguarded(cell))
 
 
-def coding(key: Key, corrections: Mapping[Place, FilingCorrection]) -> Table:
+def coding_table(key: Key, corrections: Mapping[Place, FilingCorrection]) -> Table:
     """Which original photo stands behind each coded one; photos left out without a code, and why.
 
     Parameters

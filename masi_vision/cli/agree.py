@@ -12,7 +12,7 @@ from masi_vision.cli.door import DONE, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.left_out import Without, left_out_of
 from masi_vision.cli.options import Overwrite, make_ready
-from masi_vision.cli.provenance import provenance_of
+from masi_vision.cli.provenance import provenance_of_analysis
 from masi_vision.cli.tables import check_run, say_open, say_two_names, say_two_sets
 from masi_vision.csv_table import csv_text, guarded
 from masi_vision.errors import StatsError
@@ -79,9 +79,9 @@ def agree(
     rows = left.rows(whole)
     read = reads_from(rows, reads.name)
     if protocol is not None:
-        from masi_vision.stats.outcome_protocol import load_protocol
+        from masi_vision.stats.outcome_protocol import load_outcome_protocol
 
-        rules = load_protocol(protocol)
+        rules = load_outcome_protocol(protocol)
         baseline, final = baseline or rules.baseline, final or rules.primary
     refuse_spelled_alike((one.visit for one in read), "visit", nearly=True)
     first, last = _visits(read, baseline, final)
@@ -104,7 +104,7 @@ def agree(
     found = findings(read, by_software, baseline=first, final=last, draws=draws)
     text = table_of(found, hashes)
     write_file(out / AGREEMENT, text, private=True)
-    made = provenance_of({"reads": reads, "scores": scores}, rows, {AGREEMENT: text}, left)
+    made = provenance_of_analysis({"reads": reads, "scores": scores}, rows, {AGREEMENT: text}, left)
     drawn = {"intervals": {"kind": KIND, "draws": draws, "seed": SEED}}
     write_file(out / MADE, json_text(made | hashes | drawn), private=True)
     _say(found)

@@ -258,11 +258,11 @@ def _said(
 def _since_coding(study: str, settings: Path | None, key: Key) -> tuple[list[str], list[str]]:
     """Photos of a study that are not those that were coded any more, and what has no code, in sentences."""
     from masi_vision.batch.study import visits_of
-    from masi_vision.blinding.originals import added, differing
+    from masi_vision.blinding.originals import added, photos_differing
     from masi_vision.config import load_settings
 
     visits = visits_of(study, load_settings(settings).views)
-    return [str(one) for one in differing(visits, key)], [str(one) for one in added(visits, key)]
+    return [str(one) for one in photos_differing(visits, key)], [str(one) for one in added(visits, key)]
 
 
 def _said_of_study(others: list[str], added: list[str]) -> int:

@@ -48,7 +48,7 @@ def calibrate(
     from masi_vision.config import load_settings
     from masi_vision.report.tables import refuse_cut_short, refuse_stopped
     from masi_vision.shipped import shipped_file
-    from masi_vision.stats.cut_points import fitted, is_found, joined
+    from masi_vision.stats.cut_points import fitted, is_found, reads_with_measures
     from masi_vision.written import write_file
 
     if out.exists():
@@ -60,7 +60,7 @@ def calibrate(
     _refuse_other_settings(measures.parent, base, file)
     read, measured = _rows(reads), _rows(measures)
     refuse_two_openings({reads.name: read, measures.name: measured})
-    found = joined(read, reads.name, measured, measures.name)
+    found = reads_with_measures(read, reads.name, measured, measures.name)
     if found.ungraded:
         typer.echo(f"{found.ungraded} reads are left out: the reader did not grade them.")
     if found.unmeasured:

@@ -77,11 +77,11 @@ def validate(
     if named:
         typer.echo(f"{' with '.join(named)}: usable settings. SHA-256 {load_settings(file, quality).sha256}")
     if protocol is not None:
-        from masi_vision.review.protocol import load_protocol as of_reading
+        from masi_vision.review.protocol import load_reading_protocol as of_reading
 
         typer.echo(f"{protocol}: a usable protocol of a reading. SHA-256 {of_reading(protocol).sha256}")
     if outcome is not None:
-        from masi_vision.stats.outcome_protocol import load_protocol as of_outcome
+        from masi_vision.stats.outcome_protocol import load_outcome_protocol as of_outcome
 
         typer.echo(f"{outcome}: a usable protocol of an outcome. SHA-256 {of_outcome(outcome).sha256}")
     return DONE

@@ -138,7 +138,7 @@ def log(
     passphrase_file: PassphraseFile = None,
 ) -> int:
     """Look whether the log of a key is as it was written; without --file nothing is opened."""
-    from masi_vision.blinding.journal import read_journal, set_back
+    from masi_vision.blinding.journal import clock_set_back, read_journal
     from masi_vision.blinding.record import content_of
 
     sought = _sha256_in(head) if head is not None else None
@@ -146,7 +146,7 @@ def log(
     entries = read_journal(journal_of(key))
     code = _said_of_log(key, entries, sought)
     moments = [(number, entry["utc"].partition("+")[0]) for number, entry in enumerate(entries, 1)]
-    for one in set_back(moments, "Line", "machine's"):
+    for one in clock_set_back(moments, "Line", "machine's"):
         typer.echo(one)
     if other := why_not_last_sealed(key, entries):
         typer.echo(f"masi: {other}", err=True)

@@ -178,9 +178,9 @@ def _course_of(protocol: Path | None) -> list[str]:
     if protocol is None:
         return []
     need_extra("stats", "the protocol of an outcome")
-    from masi_vision.stats.outcome_protocol import load_protocol
+    from masi_vision.stats.outcome_protocol import load_outcome_protocol
 
-    return load_protocol(protocol).course
+    return load_outcome_protocol(protocol).course
 
 
 def _rs_of(values: list[Value], study: str, visits: set[str], course: list[str]) -> _RsRows:

@@ -14,7 +14,7 @@ from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import need_extra
 from masi_vision.cli.left_out import LeftOut, Without, left_out_of
 from masi_vision.cli.options import Overwrite, make_ready
-from masi_vision.cli.provenance import PROVENANCE, WAYS_MADE, made_by, provenance_of
+from masi_vision.cli.provenance import PROVENANCE, WAYS_MADE, made_by, provenance_of_analysis
 from masi_vision.cli.tables import check_run, say_open, say_two_names, say_two_sets
 from masi_vision.csv_table import Row, csv_text, guarded
 from masi_vision.errors import StatsError
@@ -61,10 +61,10 @@ def outcome(
     need_extra("stats", "statistics")
     from masi_vision.stats.courses import EndpointValue, courses_of, endpoint_values, kind_of, strata_of
     from masi_vision.stats.outcome import NOT_FITTED, Gain, OutcomeFigure, gains
-    from masi_vision.stats.outcome_protocol import load_protocol
+    from masi_vision.stats.outcome_protocol import load_outcome_protocol
 
     make_ready(out, (OUTCOME, PATIENTS, ENDPOINT, PROTOCOL), overwrite=overwrite)
-    rules = load_protocol(protocol)
+    rules = load_outcome_protocol(protocol)
     left = left_out_of(without)
     rows = left.rows(rows_of(table))
     if not (rows and "reader" in rows[0]):  # a read rests on no run of the software
@@ -93,7 +93,7 @@ def outcome(
         "table": kind,
         "table_sha256": rows_sha256(rows),
         WAYS_MADE: _ways_made(rows, rules.endpoint),
-        PROVENANCE: provenance_of(went_in, rows, written, left),
+        PROVENANCE: provenance_of_analysis(went_in, rows, written, left),
     }
     write_file(out / PROTOCOL, json_text(asked), private=True)
     _say_unused(allocated or (), (allocation or table).name, rules)

@@ -28,7 +28,7 @@ _KINDS = {
 """Keys that a report tells, or goes by, and what stands there."""
 
 
-def provenance_of(
+def provenance_of_analysis(
     tables: Mapping[str, Path | None],
     rows: Sequence[Mapping[str, str]],
     written: Mapping[str, str],

@@ -103,7 +103,7 @@ def serve(
     from masi_vision.review.audit import note_tool
     from masi_vision.review.database import open_database, using, writing
     from masi_vision.review.pages import Reviewed
-    from masi_vision.review.protocol import load_protocol
+    from masi_vision.review.protocol import load_reading_protocol
     from masi_vision.review.reading import hold_against, prepare
     from masi_vision.review.software import scores_sha256, software_scores
 
@@ -116,7 +116,7 @@ def serve(
             f"{host} can be reached from other machines, and passwords would travel in the open. Expected "
             "TLS: name --tls-cert and --tls-key, or --behind-tls where a proxy does it."
         )
-    rules = load_protocol(protocol)
+    rules = load_reading_protocol(protocol)
     _check_scores(scores, rules)
     engine = open_database(db, may_be_new=False, tell=_tell)
     contents = read_contents(coded_set)
@@ -254,7 +254,7 @@ def add(
         from masi_vision.review.accounts import account_named, add_account
         from masi_vision.review.database import closed_utc, minute_of
         from masi_vision.review.lists import give_list
-        from masi_vision.review.protocol import load_protocol
+        from masi_vision.review.protocol import load_reading_protocol
         from masi_vision.review.reading import prepare
 
         if role in ("reader", "adjudicator") and (since := closed_utc(session)):
@@ -262,7 +262,7 @@ def add(
                 f"The reading is closed since {minute_of(since)}: nobody grades any more. Expected one that "
                 "is open. For another reading, name another --db."
             )
-        rules = load_protocol(protocol)
+        rules = load_reading_protocol(protocol)
         prepare(session, coded_set, rules)
         left = account_named(session, rest_of) if rest_of else None
         if left is not None and (left.role != "reader" or left.active):
@@ -334,10 +334,10 @@ def export(
         from masi_vision.review.audit import note_tool, trail
         from masi_vision.review.database import closed_utc
         from masi_vision.review.export import audit_csv, reads_csv
-        from masi_vision.review.protocol import load_protocol
+        from masi_vision.review.protocol import load_reading_protocol
         from masi_vision.review.reading import hold_against
 
-        rules = load_protocol(protocol)
+        rules = load_reading_protocol(protocol)
         hold_against(session, "protocol", rules.sha256)
         note_tool(session, "exported", out.name[:_LONGEST_NAME])
         tables = {"reads.csv": reads_csv(session, rules), "audit.csv": audit_csv(session)}
@@ -363,10 +363,10 @@ def close(
     with _opened(db) as session:
         from masi_vision.review.closing import close as close_reading
         from masi_vision.review.database import minute_of
-        from masi_vision.review.protocol import load_protocol
+        from masi_vision.review.protocol import load_reading_protocol
         from masi_vision.review.reading import hold_against
 
-        rules = load_protocol(protocol)
+        rules = load_reading_protocol(protocol)
         hold_against(session, "protocol", rules.sha256)
         since = minute_of(close_reading(session, rules, incomplete))
     typer.echo(f"The reading is closed since {since}. Export it now: masi review export.")
@@ -402,13 +402,13 @@ def verify(
     """Look for altered, removed or reordered rows of the audit trail, and of locked reads."""
     need_extra("review", "reading")
     from masi_vision.review.altered import looked_through
-    from masi_vision.review.audit import is_lock, set_back
+    from masi_vision.review.audit import is_lock, server_clock_set_back
     from masi_vision.review.database import looking, minute_of, using
     from masi_vision.review.database_copy import opened_to_verify
 
     with opened_to_verify(db, _tell) as engine, using(db), looking(engine) as session:
         events, found = looked_through(session)
-        remarks = set_back(events)
+        remarks = server_clock_set_back(events)
         locks = [event for event in events if is_lock(event)]
         if head is not None and head not in {event.hash for event in events}:
             found.append(f"No row has the hash {head[:16]}...: rows were taken off the end, or written anew.")

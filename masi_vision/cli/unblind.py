@@ -107,14 +107,14 @@ def _opened_tables(
     changes: Mapping[Place, FilingCorrection],
 ) -> list[Table]:
     """The tables by the corrected names, and the coding, which tells those of the key too."""
-    from masi_vision.blinding.correction import corrected
-    from masi_vision.blinding.unblind import coding, unblinded
+    from masi_vision.blinding.correction import filed_right
+    from masi_vision.blinding.unblind import coding_table, unblinded
 
-    as_corrected = corrected(key, changes)
+    as_corrected = filed_right(key, changes)
     if arms is not None:
         arms = {**arms, **dict.fromkeys(_not_counted(changes), "")}
     moved = {unit.code for unit in key.units if (unit.patient, unit.visit) in changes} if changes else None
-    return [*(unblinded(table, as_corrected, arms, moved) for table in tables), coding(key, changes)]
+    return [*(unblinded(table, as_corrected, arms, moved) for table in tables), coding_table(key, changes)]
 
 
 def _not_counted(changes: Mapping[Place, FilingCorrection]) -> list[str]:
@@ -153,11 +153,11 @@ def _say_corrected(changes: Mapping[Place, FilingCorrection], key: Key, *, is_al
 
 def _say_copied(key: Key, changes: Mapping[Place, FilingCorrection]) -> None:
     """Say which photos stand in the tables as those of two places, for all that was corrected."""
-    from masi_vision.blinding.correction import corrected
+    from masi_vision.blinding.correction import filed_right
     from masi_vision.blinding.originals import copied
 
     remedy = "Find out whose it is, and break the code again with --corrections: the others do not count."
-    for one in copied(corrected(key, changes), remedy, within_visits=False):
+    for one in copied(filed_right(key, changes), remedy, within_visits=False):
         typer.echo(f"Warning: {one}", err=True)
 
 

@@ -35,7 +35,7 @@ _KNOWN = {name: name for name in OURS if name != SKIP} | {
 }
 
 
-def plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name without capitals, dashes and blanks: "Right malar" is right_malar."""
     return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
 
@@ -49,7 +49,7 @@ class Classes:
 
     def ours(self, theirs: str) -> str | None:
         """One of `OURS`; None where nobody says what it means."""
-        return self._mapped.get(theirs) or _KNOWN.get(plain(theirs))
+        return self._mapped.get(theirs) or _KNOWN.get(plain_name(theirs))
 
     def any_is(self, theirs: Iterable[str], ours: str) -> bool:
         """Whether any of their classes means this one."""
@@ -79,13 +79,13 @@ def mapped_classes(told: Iterable[str], export: Export) -> Classes:
 
 def _pair(text: str, export: Export) -> tuple[str, str]:
     theirs, equals, ours = text.rpartition("=")
-    theirs, ours = theirs.strip(), plain(ours)
+    theirs, ours = theirs.strip(), plain_name(ours)
     if not equals or ours not in OURS:
         raise DatasetError(
             f"--class is {text!r}. Expected THEIRS=OURS, where OURS is one of {', '.join(OURS)}."
         )
     same = [name for name in export.classes if name == theirs] or [
-        name for name in export.classes if plain(name) == plain(theirs)
+        name for name in export.classes if plain_name(name) == plain_name(theirs)
     ]
     if len(same) != 1:
         found = "stands for several classes" if same else "is no class of the annotations"

@@ -12,7 +12,7 @@ from masi_vision.review.accounts import active_word, password_mark
 from masi_vision.review.audit import TOOL, Act, faults, is_lock, trail
 from masi_vision.review.database import closed_utc, fact
 from masi_vision.review.lists import told_order
-from masi_vision.review.reading import hash_of
+from masi_vision.review.reading import signature_hash
 from masi_vision.review.tables import Account, Entry, Event, Head, ListPlace
 
 
@@ -39,7 +39,7 @@ def altered_reads(session: Session, events: Sequence[Event]) -> list[str]:
     found = [
         f"The read {entry.id} of {entry.code} is not what was signed."
         for entry, name in rows
-        if entry.sha256 != hash_of(entry) or entry.signed_by != name
+        if entry.sha256 != signature_hash(entry) or entry.signed_by != name
     ]
     reads = Counter((entry.code, entry.signed_by, entry.sha256) for entry, _ in rows)
     found += [f"A read of {code} by {who} is not in the audit trail." for code, who, _ in reads - locks]

@@ -12,8 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from masi_vision.blinding.journal import set_back as clock_set_back
-from masi_vision.blinding.journal import system_user
+from masi_vision.blinding.journal import clock_set_back, system_user
 from masi_vision.review.tables import Event, Head
 
 START = "0" * 64
@@ -93,14 +92,14 @@ def note(
         new=new,
         reason=reason,
     )
-    event.hash = hash_of(event, head.hash)
+    event.hash = row_hash(event, head.hash)
     head.number, head.hash = event.number, event.hash
     session.add(event)
     session.flush()
     return event
 
 
-def hash_of(event: Event | dict[str, Any], before: str) -> str:
+def row_hash(event: Event | dict[str, Any], before: str) -> str:
     """Hash of a row and of everything before it."""
     values = event if isinstance(event, dict) else {name: getattr(event, name) for name in COLUMNS}
     text = json.dumps([before, *(values[name] for name in COLUMNS)], ensure_ascii=False)
@@ -119,14 +118,14 @@ def faults(events: Iterable[Event], head: Head) -> Iterator[str]:
     for event in events:
         if event.number != last + 1:
             yield f"Row {last + 1} is missing: row {event.number} follows row {last}."
-        elif event.hash != hash_of(event, before):
+        elif event.hash != row_hash(event, before):
             yield f"Row {event.number} is not as it was written, or does not follow the one before it."
         before, last = event.hash, event.number
     if (last, before) != (head.number, head.hash):
         yield f"The trail ends at row {last}; it was written as far as row {head.number}."
 
 
-def set_back(events: Iterable[Event]) -> list[str]:
+def server_clock_set_back(events: Iterable[Event]) -> list[str]:
     """Where the server's clock was set back, a sentence each."""
     return clock_set_back(((event.number, event.utc) for event in events), "Row", "server's")
 

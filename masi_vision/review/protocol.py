@@ -92,7 +92,7 @@ class ReadingProtocol(Section):
         return (("area", 6), ("darkness", 4), *homogeneity)
 
 
-def load_protocol(file: Path | None = None) -> ReadingProtocol:
+def load_reading_protocol(file: Path | None = None) -> ReadingProtocol:
     """Read a protocol; the shipped one where none is named.
 
     Raises

@@ -298,11 +298,11 @@ def _signed(account: Account, code: str, opened: OpenRead, reading: Reading, rea
         signed_by=account.name,
         meaning=MEANING[opened.stage],
     )
-    entry.sha256 = hash_of(entry)
+    entry.sha256 = signature_hash(entry)
     return entry
 
 
-def hash_of(entry: Entry) -> str:
+def signature_hash(entry: Entry) -> str:
     """Hash of all that was signed."""
     parts = (entry.code, entry.stage, entry.version, entry.reading, entry.reason)
     signature = (entry.locked_utc, entry.signed_by, entry.meaning)

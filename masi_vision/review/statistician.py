@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
 from masi_vision.review import altered
-from masi_vision.review.audit import note, set_back
+from masi_vision.review.audit import note, server_clock_set_back
 from masi_vision.review.database import looking, writing
 from masi_vision.review.export import audit_csv, reads_csv
 from masi_vision.review.pages import Pages, Shared
@@ -42,7 +42,7 @@ def audit_page(request: Request, pages: Shared, first: int | None = None) -> Res
     told = {
         "rows": len(events),
         "events": shown,
-        "remarks": set_back(events),
+        "remarks": server_clock_set_back(events),
         "parts": parts,
         "part": part,
     }

@@ -54,7 +54,9 @@ class Joined:
     unmeasured: int
 
 
-def joined(reads: Sequence[Line], reads_name: str, measures: Sequence[Line], measures_name: str) -> Joined:
+def reads_with_measures(
+    reads: Sequence[Line], reads_name: str, measures: Sequence[Line], measures_name: str
+) -> Joined:
     """Every read that counts with the measure of its region, where the software graded that.
 
     Parameters

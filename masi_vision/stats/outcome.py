@@ -246,7 +246,7 @@ def mmrm_of(
         visits that it has.
     """
     there = [one for one in courses if protocol.baseline in one.values]
-    visits = visits_of(courses, protocol)
+    visits = visits_modelled(courses, protocol)
     _check_cells(there, visits, protocol)
     arms = [protocol.control, *sorted({one.arm for one in there} - {protocol.control})]
     there = _modelled(there, visits)
@@ -279,7 +279,7 @@ def _modelled(with_baseline: Sequence[Course], visits: Sequence[str]) -> list[Co
     return [one for one in with_baseline if not one.values.keys().isdisjoint(visits)]
 
 
-def visits_of(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[str]:
+def visits_modelled(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[str]:
     """Visits that the model of all visits has, in their order."""
     there = {visit for one in courses for visit in one.values} - {protocol.baseline}
     if protocol.visits is not None:

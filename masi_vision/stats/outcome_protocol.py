@@ -88,7 +88,7 @@ class OutcomeProtocol(Section):
         return self
 
 
-def load_protocol(file: Path | None = None) -> OutcomeProtocol:
+def load_outcome_protocol(file: Path | None = None) -> OutcomeProtocol:
     """What is compared, as a file says it; None: the shipped one.
 
     Raises

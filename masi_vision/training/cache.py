@@ -57,7 +57,7 @@ class TrainingSet:
         """A photo with its label as corrected by eye, and the regions of which no label is right."""
         verdicts = label_corrections().get(one, {})
         face = self.labelled[one]
-        labels = corrected(face, verdicts, self.atlas) if verdicts else face.labels
+        labels = relabelled(face, verdicts, self.atlas) if verdicts else face.labels
         unclear = frozenset(region for region, verdict in verdicts.items() if verdict == "unclear")
         return replace(face, labels=labels), unclear
 
@@ -69,7 +69,7 @@ def label_corrections() -> dict[str, dict[str, str]]:
     return {str(one): dict(verdicts) for one, verdicts in listed.items()}
 
 
-def corrected(face: LabelledFace, verdicts: dict[str, str], atlas: FaceAtlas) -> Pixels:
+def relabelled(face: LabelledFace, verdicts: dict[str, str], atlas: FaceAtlas) -> Pixels:
     """The label with the regions judged whole filled and those judged hidden cleared."""
     drawn = drawn_codes(face, atlas)
     labels = face.labels.copy()

@@ -183,6 +183,6 @@ def table(figures: Sequence[FaceFigures], as_made: Sequence[FaceFigures]) -> dic
     return {name: row(part) for name, part in parts.items() if part}
 
 
-def plain(figures: Sequence[FaceFigures]) -> list[dict[str, object]]:
+def as_values(figures: Sequence[FaceFigures]) -> list[dict[str, object]]:
     """Every photo's figures as plain values."""
     return [asdict(one) | {"drawn": one.drawn.to_dict()} for one in figures]

@@ -108,16 +108,16 @@ class RegionResult:
     @property
     def flag(self) -> str:
         """As the tables have it."""
-        return told(self.flags)
+        return flags_text(self.flags)
 
 
-def told(flags: Flags) -> str:
+def flags_text(flags: Flags) -> str:
     """Flags as the tables have them: with a ``;`` between."""
     return ";".join(flags)
 
 
 def flags_in(cell: str) -> Flags:
-    """The flags behind a cell that `told` made."""
+    """The flags behind a cell that `flags_text` made."""
     return tuple(filter(None, cell.split(";")))
 
 

@@ -27,9 +27,9 @@ from masi_vision.visit.region import (
     UNDECIDED,
     Flags,
     flag_words,
+    flags_text,
     holding,
     preferred_views,
-    told,
 )
 from masi_vision.visit.score import VisitScore
 
@@ -80,7 +80,7 @@ class RegionChange:
     @property
     def flag(self) -> str:
         """As the tables have it."""
-        return told(self.flags)
+        return flags_text(self.flags)
 
     @property
     def doubts(self) -> Flags:

@@ -7,7 +7,7 @@ import pytest
 from faults import done_in
 from verbs import masi, table
 
-from masi_vision.batch.history import HISTORY, HISTORY_COLUMNS, joined
+from masi_vision.batch.history import HISTORY, HISTORY_COLUMNS, merged
 from masi_vision.batch.results import ResultsFolder
 from masi_vision.batch.shard import Shard
 
@@ -132,8 +132,8 @@ def test_a_history_that_another_program_saved_is_still_one(study, out):
 
 
 def test_a_history_that_a_killed_run_left_behind_is_joined_to_that_at_the_address():
-    assert joined(b"head\na\nb\n", b"head\na\nc\n") == b"head\na\nb\nc\n"
-    assert joined(b"head\na\n", b"") == b"head\na\n"
+    assert merged(b"head\na\nb\n", b"head\na\nc\n") == b"head\na\nb\nc\n"
+    assert merged(b"head\na\n", b"") == b"head\na\n"
 
 
 def test_the_history_of_a_coded_set_names_codes_alone_and_is_opened_with_the_tables(

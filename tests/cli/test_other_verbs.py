@@ -19,10 +19,10 @@ from masi_vision.cli.main import app, main
 from masi_vision.config import load_settings
 from masi_vision.errors import ModelError
 from masi_vision.report.names import FileNames, safe_name
-from masi_vision.review.protocol import load_protocol as reading_protocol
+from masi_vision.review.protocol import load_reading_protocol as reading_protocol
 from masi_vision.shipped import shipped_file
 from masi_vision.source_code import code_sha256, version_and_code
-from masi_vision.stats.outcome_protocol import load_protocol as outcome_protocol
+from masi_vision.stats.outcome_protocol import load_outcome_protocol as outcome_protocol
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -18,7 +18,7 @@ from masi_vision.scale import MASI_REGIONS
 from masi_vision.shipped import shipped_file
 from masi_vision.stats.courses import Course
 from masi_vision.stats.outcome import outcome
-from masi_vision.stats.outcome_protocol import load_protocol
+from masi_vision.stats.outcome_protocol import load_outcome_protocol
 from masi_vision.version import __version__
 
 
@@ -77,7 +77,7 @@ def test_the_endpoint_table_has_the_values_that_the_model_of_all_visits_was_fitt
     by_patient = {}
     for row in values:
         by_patient.setdefault((row["patient"], row["arm"]), {})[row["visit"]] = float(row["value"])
-    again = outcome([Course(*who, told) for who, told in by_patient.items()], load_protocol())
+    again = outcome([Course(*who, told) for who, told in by_patient.items()], load_outcome_protocol())
     _, found = table(tmp_path / "out" / "outcome.csv")
     for one in again:
         if one.analysis == "sensitivity: MMRM":

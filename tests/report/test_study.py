@@ -26,7 +26,7 @@ from masi_vision.report.figures import (
 )
 from masi_vision.report.study import Drawing, Strip, StudyReport
 from masi_vision.report.study_page import study_page
-from masi_vision.stats.outcome_protocol import load_protocol
+from masi_vision.stats.outcome_protocol import load_outcome_protocol
 
 RUN = {
     "version": "9.9.9",
@@ -511,7 +511,7 @@ def test_the_page_tells_every_set_of_libraries_that_scored():
 
 
 def test_the_page_says_which_strata_the_outcome_was_analysed_by():
-    rules = load_protocol().model_dump(mode="json")
+    rules = load_outcome_protocol().model_dump(mode="json")
     by = "as covariate, strata by centre, sex as factors, here and in the models below; p"
     for strata, said in ((["centre", "sex"], by), ([], "as covariate; p")):
         asked = StudyReport(title="T", run={}, scores=(), protocol=rules | {"strata": strata}).asked

@@ -17,7 +17,7 @@ from masi_vision.review.app import create_app
 from masi_vision.review.database import writing
 from masi_vision.review.lists import give_list
 from masi_vision.review.pages import Reviewed
-from masi_vision.review.protocol import load_protocol
+from masi_vision.review.protocol import load_reading_protocol
 from masi_vision.review.reading import prepare
 from masi_vision.shipped import shipped_file
 
@@ -85,7 +85,7 @@ def test_what_the_adjudicator_locked_is_the_endpoint_and_what_awaits_him_is_miss
 
     at_once = ("days_between_parts: 14", "days_between_parts: 0")
     asked = ["--protocol", shipped_with("protocol.yaml", tmp_path / "protocol.yaml", *at_once)]
-    protocol = load_protocol(asked[1])
+    protocol = load_reading_protocol(asked[1])
     with writing(engine) as session:
         prepare(session, coded, protocol)
         add_account(session, "adam", "adjudicator", PASSWORD)

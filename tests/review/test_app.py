@@ -23,13 +23,13 @@ from masi_vision.errors import ReadingError
 from masi_vision.review.accounts import add_account, is_password, set_password, switch
 from masi_vision.review.altered import looked_through
 from masi_vision.review.app import create_app
-from masi_vision.review.audit import faults, set_back, trail
+from masi_vision.review.audit import faults, server_clock_set_back, trail
 from masi_vision.review.closing import close
 from masi_vision.review.database import looking, using, writing
 from masi_vision.review.lists import give_list
 from masi_vision.review.pages import Reviewed
-from masi_vision.review.protocol import load_protocol
-from masi_vision.review.reading import hash_of
+from masi_vision.review.protocol import load_reading_protocol
+from masi_vision.review.reading import signature_hash
 from masi_vision.review.software import SoftwareScore, software_scores
 from masi_vision.review.tables import Draft, Entry, Head
 from masi_vision.review.texts import texts
@@ -494,16 +494,16 @@ def test_a_session_that_was_left_or_ended_is_over(reading_of):
 
 
 def test_a_session_that_was_left_too_long_is_over(reading_of):
-    from masi_vision.review.protocol import load_protocol
+    from masi_vision.review.protocol import load_reading_protocol
 
-    limits = load_protocol().session.model_copy(update={"idle_minutes": 1e-6})
+    limits = load_reading_protocol().session.model_copy(update={"idle_minutes": 1e-6})
     assert Person(reading_of(session=limits), "anna").see("/").status_code == 303
 
 
 def test_after_so_many_units_a_session_pauses_and_signing_in_anew_is_no_rest(reading_of, order):
-    from masi_vision.review.protocol import load_protocol
+    from masi_vision.review.protocol import load_reading_protocol
 
-    limits = load_protocol().session.model_copy(update={"units": 2})
+    limits = load_reading_protocol().session.model_copy(update={"units": 2})
     app = reading_of(session=limits)
     anna = Person(app, "anna")
     for _ in range(2):
@@ -720,7 +720,7 @@ def test_whoever_passes_the_triggers_and_alters_a_locked_read_is_found_out(readi
             session.add(Entry(**values | {"version": 7}))
         else:
             entry.reading = CHANGES["reading"]
-            entry.sha256 = hash_of(entry)
+            entry.sha256 = signature_hash(entry)
     with looking(engine) as session:
         assert (
             list(faults(trail(session), session.execute(select(Head)).scalar_one())) == []
@@ -730,9 +730,9 @@ def test_whoever_passes_the_triggers_and_alters_a_locked_read_is_found_out(readi
 
 
 def test_a_pause_ends_the_count_of_a_session_however_many_sign_ins_it_had(reading_of, engine, order):
-    from masi_vision.review.protocol import load_protocol
+    from masi_vision.review.protocol import load_reading_protocol
 
-    limits = load_protocol().session.model_copy(update={"units": 2, "pause_minutes": 15})
+    limits = load_reading_protocol().session.model_copy(update={"units": 2, "pause_minutes": 15})
     app = reading_of(session=limits)
     anna, elsewhere = Person(app, "anna"), Person(app, "anna")
     anna.lock(anna.next_code, graded())
@@ -837,7 +837,7 @@ def test_a_clock_that_is_set_back_lets_nobody_guess_and_leaves_no_session_open(r
     with looking(engine) as session:
         events, wrong = looked_through(session)
     assert wrong == []
-    (told,) = set_back(events)
+    (told,) = server_clock_set_back(events)
     assert "clock was set back" in told
     assert told in html.unescape(Person(app, "stat").see("/audit").text)
 
@@ -909,7 +909,7 @@ def test_a_clock_that_ran_ahead_and_was_set_right_bars_nobody_until_the_day_that
 
 @pytest.mark.parametrize("by_that_clock", [1, 2])
 def test_a_pause_after_a_clock_that_ran_ahead_comes_and_ends_as_any(reading_of, clock, order, by_that_clock):
-    limits = load_protocol().session.model_copy(update={"units": 2, "pause_minutes": 15})
+    limits = load_reading_protocol().session.model_copy(update={"units": 2, "pause_minutes": 15})
     app = reading_of(session=limits)
     for ahead in [1] * by_that_clock + [0] * (2 - by_that_clock):
         clock.ahead = timedelta(days=ahead)
@@ -934,7 +934,9 @@ def test_a_clock_that_was_behind_for_a_while_opens_no_part_early(reading_of, clo
 
 
 def test_a_clock_that_was_behind_for_a_while_ends_no_pause_early(reading_of, clock):
-    app = reading_of(session=load_protocol().session.model_copy(update={"units": 1, "pause_minutes": 15}))
+    app = reading_of(
+        session=load_reading_protocol().session.model_copy(update={"units": 1, "pause_minutes": 15})
+    )
     anna = Person(app, "anna")
     anna.lock(anna.next_code, graded())
     clock.ahead = -timedelta(days=5)
@@ -1130,7 +1132,7 @@ def test_no_telemetry_is_sent_whatever_the_environment_says(reading_of, monkeypa
 def test_on_this_machine_alone_other_names_of_it_are_refused(reading_of, engine, coded):
     reading_of()
     own = frozenset({"127.0.0.1", "[::1]", "localhost"})
-    guarded = create_app(Reviewed(engine, coded[0], load_protocol(), {}, hosts=own))
+    guarded = create_app(Reviewed(engine, coded[0], load_reading_protocol(), {}, hosts=own))
     hosts = (("localhost:8420", 200), ("127.0.0.1", 200), ("[::1]:8420", 200), ("evil.example", 421))
     for host, status in hosts:
         asked = TestClient(guarded).get("/sign-in", headers={"host": host})
@@ -1189,7 +1191,7 @@ def test_accounts_and_facts_changed_past_the_trail_are_found(reading_of, engine,
 def test_a_closing_moved_past_the_trail_is_found(reading_of, engine):
     reading_of()
     with writing(engine) as session:
-        close(session, load_protocol(), "to see")
+        close(session, load_reading_protocol(), "to see")
     with looking(engine) as session:
         assert not looked_through(session)[1]
     with writing(engine) as session:
@@ -1204,7 +1206,7 @@ def test_successors_read_what_those_who_left_have_not_locked(reading_of, engine,
     def follows(name, left):
         with writing(engine) as session:
             add_account(session, name, "reader", PASSWORD, list_name="anna")
-            return give_list(session, name, coded[0], load_protocol(), rest_of=left)
+            return give_list(session, name, coded[0], load_reading_protocol(), rest_of=left)
 
     for locked, (name, successor) in enumerate((("anna", "cleo"), ("cleo", "dora")), 1):
         reader = Person(app, name)

@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from masi_vision.cli.main import app
 from masi_vision.review.accounts import LEAST_PASSWORD
-from masi_vision.review.audit import COLUMNS, START, faults, hash_of
+from masi_vision.review.audit import COLUMNS, START, faults, row_hash
 from masi_vision.review.export import READ_COLUMNS
 from masi_vision.review.tables import Account
 from masi_vision.review.texts import RefusedError, texts
@@ -28,7 +28,7 @@ def written():
     rng, before, rows = random.Random(4), START, []
     for number in range(1, 201):
         row = {name: f"{name} {rng.random():.6f}" for name in COLUMNS} | {"number": number}
-        row["hash"] = before = hash_of(row, before)
+        row["hash"] = before = row_hash(row, before)
         rows.append(row)
     return rows, SimpleNamespace(number=200, hash=before)
 

@@ -6,7 +6,7 @@ pytest.importorskip("sqlalchemy", reason="needs the extra review")
 
 from masi_vision.errors import SettingsError
 from masi_vision.review.grades import Reading, discordance
-from masi_vision.review.protocol import load_protocol
+from masi_vision.review.protocol import load_reading_protocol
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.shipped import shipped_file
 
@@ -16,9 +16,9 @@ SHIPPED = shipped_file("configs", "protocol.yaml")
 def test_the_shipped_protocol_is_read_and_its_hash_is_of_its_values(tmp_path):
     again = tmp_path / "mine.yaml"
     again.write_text("# mine\n" + SHIPPED.read_text(encoding="utf-8"), encoding="utf-8")
-    assert load_protocol(again).sha256 == load_protocol().sha256
+    assert load_reading_protocol(again).sha256 == load_reading_protocol().sha256
     again.write_text(SHIPPED.read_text(encoding="utf-8").replace("parts: 3", "parts: 2"), encoding="utf-8")
-    assert load_protocol(again).sha256 != load_protocol().sha256
+    assert load_reading_protocol(again).sha256 != load_reading_protocol().sha256
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_value_that_does_not_fit_is_named(tmp_path, old, new, named):
     file = tmp_path / "mine.yaml"
     file.write_text(SHIPPED.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
     with pytest.raises(SettingsError, match=named):
-        load_protocol(file)
+        load_reading_protocol(file)
 
 
 def read(area, darkness, **of):
@@ -60,5 +60,5 @@ def read(area, darkness, **of):
     ],
 )
 def test_two_reads_differ_too_much_by_score_or_by_grade(one, other, differ):
-    assert bool(discordance(one, other, load_protocol())) is differ
-    assert bool(discordance(other, one, load_protocol())) is differ
+    assert bool(discordance(one, other, load_reading_protocol())) is differ
+    assert bool(discordance(other, one, load_reading_protocol())) is differ

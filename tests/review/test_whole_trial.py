@@ -19,7 +19,7 @@ from masi_vision.review.app import create_app  # noqa: E402
 from masi_vision.review.database import writing  # noqa: E402
 from masi_vision.review.lists import give_list  # noqa: E402
 from masi_vision.review.pages import Reviewed  # noqa: E402
-from masi_vision.review.protocol import load_protocol  # noqa: E402
+from masi_vision.review.protocol import load_reading_protocol  # noqa: E402
 from masi_vision.review.reading import prepare  # noqa: E402
 from masi_vision.shipped import shipped_file  # noqa: E402
 
@@ -92,7 +92,7 @@ def test_from_photographs_to_results(arms, tmp_path, engine, monkeypatch):
     shipped = shipped_file("configs", "protocol.yaml").read_text()
     at_once = shipped.replace("days_between_parts: 14", "days_between_parts: 0")
     (tmp_path / "protocol.yaml").write_text(at_once)
-    protocol = load_protocol(tmp_path / "protocol.yaml")
+    protocol = load_reading_protocol(tmp_path / "protocol.yaml")
     units = {unit.code: unit for unit in opened(key, PASSPHRASE).units}
     with writing(engine) as session:
         prepare(session, coded, protocol)

@@ -23,7 +23,7 @@ from masi_vision.review.app import create_app  # noqa: E402
 from masi_vision.review.database import open_database, put_away, writing  # noqa: E402
 from masi_vision.review.lists import give_list  # noqa: E402
 from masi_vision.review.pages import Reviewed  # noqa: E402
-from masi_vision.review.protocol import load_protocol  # noqa: E402
+from masi_vision.review.protocol import load_reading_protocol  # noqa: E402
 from masi_vision.review.reading import prepare  # noqa: E402
 from masi_vision.scale import MASI_REGIONS  # noqa: E402
 
@@ -106,7 +106,7 @@ def engine(request, tmp_path):
 
 def protocol_with(**changes):
     """The shipped protocol without waiting, and with other values."""
-    shipped = load_protocol()
+    shipped = load_reading_protocol()
     changes = {"days_between_parts": 0.0} | changes
     return shipped.model_copy(update=changes)
 

@@ -47,7 +47,7 @@ from masi_vision.review.accounts import add_account
 from masi_vision.review.altered import looked_through
 from masi_vision.review.database import looking, open_database, writing
 from masi_vision.review.lists import give_list
-from masi_vision.review.protocol import load_protocol
+from masi_vision.review.protocol import load_reading_protocol
 from masi_vision.review.reading import prepare
 from masi_vision.review.tables import Account, Entry
 from masi_vision.scale import MASI_REGIONS
@@ -145,10 +145,10 @@ def reading_of(
         database = database or str(folder / "reads.db")
         engine = open_database(database)
         with writing(engine) as session:
-            prepare(session, folder / "set", load_protocol(protocol))
+            prepare(session, folder / "set", load_reading_protocol(protocol))
             for one in readers:
                 add_account(session, one, "reader", PASSWORD, list_name=one)
-                give_list(session, one, folder / "set", load_protocol(protocol))
+                give_list(session, one, folder / "set", load_reading_protocol(protocol))
             add_account(session, "cora", "coordinator", PASSWORD, list_name="")
             add_account(session, "stat", "statistician", PASSWORD, list_name="")
         engine.dispose()

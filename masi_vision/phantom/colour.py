@@ -38,8 +38,9 @@ def colour_from_lab_shift(skin_rgb: Floats, rng: Rng) -> Floats:
     return np.asarray(taken / taken.mean(), np.float32)
 
 
-# Absorption of melanin falls with the wavelength to the power of 3.33 (Jacques 2013, DOI
-# 10.1088/0031-9155/58/11/R37); a camera's red, green and blue are taken at 610, 540 and 465 nm. Seen
+# Absorption of melanin falls with the wavelength to the power of 3.33 (S. L. Jacques, "Skin optics", Oregon
+# Medical Laser Center News, January 1998; his page on melanosomes of July 1998 has 3.48); a camera's red, green
+# and blue are taken at 610, 540 and 465 nm. Seen
 # through the scattering dermis the loss is nearly even, a little more in red: grey-blue (Tyndall).
 _EPIDERMAL: Floats = (np.array([610.0, 540.0, 465.0]) ** -3.33).astype(np.float32)
 _EPIDERMAL = _EPIDERMAL / _EPIDERMAL.mean()

@@ -24,7 +24,7 @@ Flags = npt.NDArray[np.bool_]
 COLUMNS, ROWS = 6, 4
 # CIE L*a*b* (D50, 2 degrees) of cards made since November 2014, row by row as printed, white at the lower
 # left: X-Rite, "New color specifications for ColorChecker SG and Classic charts", 2016, by i1Pro 2, M0 (the
-# same in BabelColor's pages on the ColorChecker and in colour-science). Older cards lie 2 dE*ab or so off.
+# same in BabelColor's pages on the ColorChecker and in colour-science). Older ones lie 1 dE*ab or so off.
 _REFERENCE = {
     "dark skin": (37.54, 14.37, 14.92),
     "light skin": (64.66, 19.27, 17.50),
@@ -62,7 +62,8 @@ _SEARCH_SIDE_PX = 1600
 _PLAUSIBLE_DELTA_E00 = 8.0
 # The inner half of a patch is read, in 3 x 3 blocks; on 6 to 30 samples a side, whatever its size.
 _BLOCKS, _FEWEST, _MOST = 3, 1, 5
-# How much more the two skin patches count. Chosen here on simulated and on measured skin: docs/colour.md.
+# How much more a difference of the two skin patches weighs; its square, 16, is how often they count in least
+# squares. Chosen here on simulated and on measured skin: docs/colour.md.
 _SKIN_WEIGHT = 4.0
 
 

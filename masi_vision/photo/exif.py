@@ -78,11 +78,14 @@ def colour_space_of(exif: Image.Exif) -> str | None:
     References
     ----------
     CIPA DC-008 (Exif 2.32): ColorSpace 1 is sRGB. CIPA DC-009 (DCF 2.0): InteroperabilityIndex "R03" is
-    the optional colour space Adobe RGB, which cameras write without an embedded profile.
+    the optional colour space Adobe RGB, which cameras write without an embedded profile. ColorSpace 2, of
+    no standard, is Adobe RGB in ExifTool's table of EXIF tags.
     """
-    if _text(_directory(exif, IFD.Interop).get(Interop.InteropIndex)) == "R03":
-        return "Adobe RGB (1998)"
-    return "sRGB" if _number(_directory(exif, IFD.Exif).get(Base.ColorSpace)) == 1 else None
+    space = _number(_directory(exif, IFD.Exif).get(Base.ColorSpace))
+    if space == 1:  # also where an editor that wrote sRGB left the index of the camera's own file
+        return "sRGB"
+    is_adobe = _text(_directory(exif, IFD.Interop).get(Interop.InteropIndex)) == "R03"
+    return "Adobe RGB (1998)" if is_adobe or space == 2 else None
 
 
 def facts_of(exif: Image.Exif, *, bits: int, colour_space: str) -> CaptureFacts:

@@ -28,7 +28,8 @@ class RegionMeasure:
     contrast_od : float
         Median density over the pigmented skin; 0 when there is none.
     contrast_delta_l, contrast_ita_deg : float
-        The same contrast as a drop in L* and in ITA from this region's normal skin.
+        The same contrast as a drop in L* and in ITA from this region's normal skin, by pigment of the colour
+        of `MELANIN`, not by the lesion's own. Exposure is in them: compare visits by ``contrast_od``.
     largest_patch_fraction : float
         Largest connected patch over all pigmented skin of the region.
     normal_ita_deg : float

@@ -143,10 +143,19 @@ def test_a_camera_raw_is_developed_in_its_own_white_balance(tmp_path, name):
     assert photo.srgb[48, 64] / 65535 == pytest.approx(1.055 * light ** (1 / 2.4) - 0.055, abs=0.003)
 
 
-def dng(width, height):
-    """The smallest camera RAW: an RGGB mosaic, uncompressed, of the colour of skin."""
+@pytest.mark.parametrize("brightest", [0.74, 0.76, 0.9, 1.0])
+def test_one_bright_thing_changes_nothing_else_in_a_camera_raw(tmp_path, brightest):
+    """LibRaw would stretch a photo whose brightest value is over three quarters of what the camera can."""
+    pytest.importorskip("rawpy")
+    alone, beside = (read_photo(saved(tmp_path, dng(128, 96, corner), "a.dng")) for corner in (0, brightest))
+    assert np.array_equal(alone.srgb[48:, 64:], beside.srgb[48:, 64:])
+
+
+def dng(width, height, corner=0.0):
+    """The smallest camera RAW: an RGGB mosaic, uncompressed, of the colour of skin, and a corner of it."""
     mosaic = np.full((height, width), 16000, "<u2")
     mosaic[::2, ::2], mosaic[1::2, 1::2] = 26000, 9000
+    mosaic[:16, :16] = np.maximum(mosaic[:16, :16], round(corner * 65535))
     matrix = [part for number in np.linalg.inv(to_xyz(SRGB)).ravel() for part in (round(1e6 * number), 10**6)]
     tags = [
         (254, "I", [0]), (256, "I", [width]), (257, "I", [height]), (258, "H", [16]), (259, "H", [1]),
@@ -363,13 +372,24 @@ def test_a_16_bit_photo_whose_profile_is_made_of_tables_comes_in_at_8_bits(tmp_p
     assert np.abs(photo.srgb - 255 * in_srgb(skin(), P3, srgb_curve)).max() < 2
 
 
-def test_a_camera_set_to_adobe_rgb_without_a_profile_is_converted(tmp_path):
+@pytest.mark.parametrize(("space", "index"), [(65535, "R03"), (2, "R98"), (2, None)])
+def test_a_camera_set_to_adobe_rgb_without_a_profile_is_converted(tmp_path, space, index):
     block = exif(make="Canon")
-    block.get_ifd(EXIF_IFD)[40961] = 65535
-    block.get_ifd(EXIF_IFD)[INTEROP_IFD] = {1: "R03"}
+    block.get_ifd(EXIF_IFD)[40961] = space
+    if index:
+        block.get_ifd(EXIF_IFD)[INTEROP_IFD] = {1: index}
     photo = read_photo(saved(tmp_path, encode(skin(), "PNG", exif=block)))
     assert photo.capture.colour_space == "Adobe RGB (1998)"
     assert np.abs(photo.srgb - 255 * in_srgb(skin(), ADOBE, lambda x: x ** (563 / 256))).max() <= 1
+
+
+def test_a_photo_that_says_srgb_is_left_alone_whatever_index_an_editor_left_in_it(tmp_path):
+    block = exif(make="Canon")
+    block.get_ifd(EXIF_IFD)[40961] = 1
+    block.get_ifd(EXIF_IFD)[INTEROP_IFD] = {1: "R03"}
+    photo = read_photo(saved(tmp_path, encode(skin(), "PNG", exif=block)))
+    assert photo.capture.colour_space == "sRGB"
+    assert np.array_equal(photo.srgb, skin())
 
 
 @pytest.mark.parametrize(

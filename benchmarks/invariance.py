@@ -30,13 +30,14 @@ CAPTURES: dict[str, Capture] = {
     "rotation 5 degrees": Capture(turn_deg=5.0),
     "rotation -5 degrees": Capture(turn_deg=-5.0),
 }
+MIRRORED = "mirrored, which swaps the sides"
 LAID_ON: dict[str, Distractor] = {"planted redness": "redness", "light from one side": "turned_light"}
 
 
 def invariance_table(sittings: Sittings, models: Models, settings: Settings) -> str:
     """Mean and largest change of mMASI against the plain photograph of the same phantom."""
     faces = people_to_plant(prepare(sittings.faces, sittings.cache), sittings.split)
-    changes: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CAPTURES, *LAID_ON)}
+    changes: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CAPTURES, MIRRORED, *LAID_ON)}
     done = 0
     for face in faces:
         if done == PEOPLE:
@@ -49,12 +50,12 @@ def invariance_table(sittings: Sittings, models: Models, settings: Settings) -> 
             continue
         done += 1
         shape = (melasma.lesion.shape[0], melasma.lesion.shape[1])
-        others = {what: (scene, capture) for what, capture in CAPTURES.items()} | {
+        others = {what: (scene, capture) for what, capture in {**CAPTURES, MIRRORED: Capture()}.items()} | {
             what: (replace(scene, extra=distraction(kind, shape, rng)), Capture())
             for what, kind in LAID_ON.items()
         }
         for what, (seen, capture) in others.items():
-            found = scored(seen, capture, models, settings)
+            found = scored(seen, capture, models, settings, mirrored=what == MIRRORED)
             if found is not None:
                 pair = (
                     abs(found.mmasi - plain.mmasi),
@@ -73,7 +74,11 @@ def invariance_table(sittings: Sittings, models: Models, settings: Settings) -> 
     return "\n".join(lines)
 
 
-def scored(scene: Scene, capture: Capture, models: Models, settings: Settings) -> Scores | None:
+def scored(
+    scene: Scene, capture: Capture, models: Models, settings: Settings, *, mirrored: bool = False
+) -> Scores | None:
     """Scores of one photograph of a scene; None if it is not scored."""
     pixels = photographed(scene, models.face.atlas, capture, np.random.default_rng(5))
+    if mirrored:
+        pixels = np.ascontiguousarray(pixels[:, ::-1])
     return score_photo(Photo.from_srgb(pixels, name=scene.face.id), settings, models=models).scores

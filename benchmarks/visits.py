@@ -31,6 +31,7 @@ from masi_vision.visit.views import SkinDetail, alike
 
 PAGE = Path(__file__).parent.parent / "docs" / "comparing.md"
 LEAST_CHANGE_OD = 5e-4
+APART = 0.01
 STRANGERS = 10
 """Other people beside whom each is held."""
 Changes = tuple[float, float, float, float, float]
@@ -46,6 +47,8 @@ class Pair:
         How far the same skin lies apart, 90th percentile, in shares of the face's width.
     told : float
         The same as the comparison itself estimates it.
+    by_region : tuple of (float, float)
+        The first two of each region that both photographs grade.
     aligned : bool
         Whether the tool would compare them at all.
     plainly : float
@@ -62,6 +65,7 @@ class Pair:
     by_landmarks: float
     registered: float
     told: float
+    by_region: tuple[tuple[float, float], ...]
     aligned: bool
     plainly: float
     regions: Mapping[str, Changes]
@@ -82,13 +86,18 @@ def _pair(before: Picture, after: Picture, models: Models, settings: Settings) -
     change = comparison.change
     skin = (before.codes > 0) & (after.codes > 0)
     regions = dict(_regions(before, after, comparison, models))
+    laid = np.asarray(comparison.laid.to_baseline(after.scene_xy), np.float32)
+
+    def apart(where: np.ndarray) -> tuple[float, float]:
+        return _apart(before, after.scene_xy, skin & where, atlas), _apart(
+            before, laid, change.skin & where, atlas
+        )
+
     return Pair(
         before.state,
-        _apart(before, after.scene_xy, skin, atlas),
-        _apart(
-            before, np.asarray(comparison.laid.to_baseline(after.scene_xy), np.float32), change.skin, atlas
-        ),
+        *apart(np.ones_like(skin)),
         comparison.residual_fraction,
+        tuple(apart(before.codes == SUBUNIT_OF_REGION[name]) for name in regions),
         comparison.aligned(settings.quality.registration_residual),
         float(np.average(change.plain[change.skin] != 0, weights=skin_area(atlas)[change.skin])),
         regions,
@@ -158,6 +167,11 @@ def table(judged_pairs: list[Pair]) -> str:
         return f"| {measure} | {laid} | {alone} |"
 
     apart_is = [f"{one.mean():.2%} ({one.max():.2%})" for one in apart.T]
+    by_region = np.array([both for pair in pairs for both in pair.by_region])
+    region_is = [
+        f"{one.mean():.2%} ({one.max():.2%}); {(one > APART).sum()} of {len(one)} over {APART:.0%}"
+        for one in by_region.T
+    ]
     still_is = [f"{one:.4f}" for one in np.abs(still).mean(axis=0)]
     (error_is, follows), (amount_error_is, amount_follows) = (_beside_truth(one) for one in (planted, people))
     alike_is = [f"{one:.4f}" for one in np.abs(alike[[0, 3]]).mean(axis=1)]
@@ -172,6 +186,8 @@ def table(judged_pairs: list[Pair]) -> str:
         row("skin apart by landmarks alone", apart_is[0]),
         row("skin apart once registered (must: under 1 %)", apart_is[1]),
         row("what `residual_*` says of that", apart_is[2]),
+        row("region by region: apart by landmarks alone", region_is[0]),
+        row("apart once registered", region_is[1]),
         row(
             "nothing changed: new or lost pigment (must: under 2 % of the skin)",
             f"{np.mean([pair.plainly for pair in clear]):.2%}",

@@ -15,6 +15,8 @@ _LARGEST_DETAIL = 0.05  # what is larger is light and pigment, which may change 
 _SMALLEST_DETAIL = 0.008  # what is smaller is noise and the file's blocks
 _RIM, _LEAST_COMMON = 0.008, 0.01  # of the skin left out; of the frame that two photographs must share
 _SMOOTHNESS = 0.03  # skin beside skin moves with it
+_THERE_AND_BACK = 0.003  # what is followed into the follow-up and back again comes home so near
+_FEW = 0.1  # where no larger share of the skin around does, landmarks count as much as what is found
 _LEVELS_PER_OD = 400.0  # contrast of skin's detail in the 8-bit picture that the flow is found in
 
 
@@ -29,13 +31,6 @@ class Registration:
     """
 
     positions: Floats
-
-    @property
-    def shift_px(self) -> Floats:
-        """(H, W, 2) how far the landmarks alone were off."""
-        height, width = self.positions.shape[:2]
-        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-        return np.asarray(self.positions - np.stack([x, y], axis=2), np.float32)
 
     def to_baseline(
         self, picture: npt.NDArray[np.generic], *, nearest: bool = False
@@ -58,17 +53,47 @@ def register(baseline_od: Floats, follow_up_od: Floats, skin: npt.NDArray[np.boo
     Notes
     -----
     Dense inverse search (Kroeger 2016, DOI 10.1007/978-3-319-46493-0_29), OpenCV's, on what is smaller than
-    5 % of the frame's width, and the flow smoothed: pigment that came or went moves nothing by itself.
+    5 % of the frame's width, there and back; what does not come home is left out, and the rest smoothed.
+    Where hardly any skin comes home the landmarks are believed: on skin without detail the rims of pigment
+    that came or went would otherwise be laid on other rims.
     """
     width = skin.shape[1]
-    still, moving = (
-        _detail(density, skin, _LARGEST_DETAIL * width) for density in (baseline_od, follow_up_od)
+    still, moving = _details(baseline_od, follow_up_od, skin)
+    there, back = _flow(still, moving), _flow(moving, still)
+    home = there + cv2.remap(
+        back, _grid(skin) + there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+    followed = skin & (np.linalg.norm(home, axis=2) < _THERE_AND_BACK * width)
+    share = _smoothed(followed.astype(np.float32), skin, _SMOOTHNESS * width)[..., None]
+    flow = _smoothed(there, followed, _SMOOTHNESS * width) * share * (1 + _FEW) / (share + _FEW)
+    return Registration(np.asarray(_grid(skin) + flow, np.float32))
+
+
+def left_apart_px(baseline_od: Floats, follow_up_od: Floats, skin: npt.NDArray[np.bool_]) -> Floats:
+    """How far what looks alike lies apart in two photographs that are laid over each other, (H, W).
+
+    Of all of it, for that of another person lies anywhere; the arguments are those of `register`.
+    """
+    flow = _flow(*_details(baseline_od, follow_up_od, skin))
+    return np.asarray(np.linalg.norm(_smoothed(flow, skin, _SMOOTHNESS * skin.shape[1]), axis=2), np.float32)
+
+
+def _details(
+    baseline_od: Floats, follow_up_od: Floats, skin: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    size_px = _LARGEST_DETAIL * skin.shape[1]
+    return _detail(baseline_od, skin, size_px), _detail(follow_up_od, skin, size_px)
+
+
+def _flow(still: npt.NDArray[np.uint8], moving: npt.NDArray[np.uint8]) -> Floats:
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = _smoothed(search.calc(still, moving, None), skin, _SMOOTHNESS * width)
-    height = skin.shape[0]
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    return Registration(np.asarray(np.stack([x, y], axis=2) + flow, np.float32))
+    return np.asarray(search.calc(still, moving, None), np.float32)
+
+
+def _grid(skin: npt.NDArray[np.bool_]) -> Floats:
+    """x, y of every pixel, (H, W, 2)."""
+    y, x = np.indices(skin.shape, np.float32)
+    return np.stack([x, y], axis=2)
 
 
 def likeness(one_od: Floats, other_od: Floats, skin: npt.NDArray[np.bool_]) -> float | None:

@@ -39,9 +39,9 @@ def colour_from_lab_shift(skin_rgb: Floats, rng: Rng) -> Floats:
 
 
 # Absorption of melanin falls with the wavelength to the power of 3.33 (S. L. Jacques, "Skin optics", Oregon
-# Medical Laser Center News, January 1998; his page on melanosomes of July 1998 has 3.48); a camera's red, green
-# and blue are taken at 610, 540 and 465 nm. Seen
-# through the scattering dermis the loss is nearly even, a little more in red: grey-blue (Tyndall).
+# Medical Laser Center News, January 1998; his page on melanosomes, July 1998, has 3.48); a camera's red,
+# green and blue are taken at 610, 540 and 465 nm. Seen through the scattering dermis the loss is nearly even,
+# a little more in red: grey-blue (Tyndall).
 _EPIDERMAL: Floats = (np.array([610.0, 540.0, 465.0]) ** -3.33).astype(np.float32)
 _EPIDERMAL = _EPIDERMAL / _EPIDERMAL.mean()
 _DERMAL: Floats = np.array([1.06, 1.02, 0.92], np.float32)
@@ -64,12 +64,16 @@ def density_for_delta_l(skin_rgb: Floats, colour: Floats, delta_l: float) -> flo
     L* falls steadily with density, so the density is found by halving an interval.
     """
     low, high = 0.0, 2.0
-    before = float(_to_lab(skin_rgb)[0])
     for _ in range(30):
         middle = (low + high) / 2
-        darker = before - float(_to_lab((skin_rgb * 10 ** (-middle * colour)).astype(np.float32))[0])
-        low, high = (middle, high) if darker < delta_l else (low, middle)
+        low, high = (middle, high) if delta_l_of(skin_rgb, colour, middle) < delta_l else (low, middle)
     return (low + high) / 2
+
+
+def delta_l_of(skin_rgb: Floats, colour: Floats, density_od: float) -> float:
+    """By how much pigment of this density and colour darkens this skin in L*."""
+    darker = (skin_rgb * 10 ** (-density_od * colour)).astype(np.float32)
+    return float(_to_lab(skin_rgb)[0]) - float(_to_lab(darker)[0])
 
 
 def _to_lab(linear_rgb: Floats) -> Floats:

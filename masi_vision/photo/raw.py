@@ -33,7 +33,7 @@ def decode_raw(data: bytes, limits: Limits) -> Decoded:
             output_color=rawpy.ColorSpace.sRGB,
             output_bps=16,
             no_auto_bright=True,
-            adjust_maximum_thr=0.0,  # else one bright thing would set what counts as white in this photo alone
+            adjust_maximum_thr=0.0,  # else one bright thing sets what is white in this photo alone
             gamma=curve,
         )
     check_colour(pixels)

@@ -21,7 +21,12 @@ from masi_vision.face.align import Alignment, skin_area
 from masi_vision.face.atlas import SUBUNIT_OF_REGION, FaceAtlas, Floats
 from masi_vision.labels.dataset import Split
 from masi_vision.phantom.capture import Capture, draw_capture, taken
-from masi_vision.phantom.colour import colour_from_depth, colour_from_lab_shift, density_for_delta_l
+from masi_vision.phantom.colour import (
+    colour_from_depth,
+    colour_from_lab_shift,
+    delta_l_of,
+    density_for_delta_l,
+)
 from masi_vision.phantom.distractor import Distraction, Distractor, distraction
 from masi_vision.phantom.melasma import Melasma, draw_melasma, no_melasma
 from masi_vision.phantom.pattern import Distribution, HeldOutPattern, Pattern
@@ -207,6 +212,9 @@ def drawn_melasma(
     distribution: Distribution = rng.choice(get_args(Distribution), p=[0.45, 0.35, 0.2, 0, 0])
     pattern: Pattern | HeldOutPattern = rng.choice(patterns)
     density = min(0.5, density_for_delta_l(skin, colour, delta_l))
+    delta_l = min(
+        delta_l, delta_l_of(skin, colour, density)
+    )  # on dark skin the densest is fainter than drawn
     symmetric = bool(rng.random() < 0.8)
     shape = (atlas.labels.shape[0], atlas.labels.shape[1])
     return draw_melasma(shape, distribution, pattern, colour, density, rng, symmetric=symmetric), delta_l

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from masi_vision.config import Limit
 from masi_vision.face.atlas import FaceAtlas, Floats
-from masi_vision.face.register import Registration, register
+from masi_vision.face.register import Registration, left_apart_px, register
 from masi_vision.pigment.change import ChangeMap, change_map
 from masi_vision.pigment.map import PigmentMap
 from masi_vision.skin.density import optical_density
@@ -95,8 +95,8 @@ def laid_over(baseline: FaceInFrame, follow_up: FaceInFrame, atlas: FaceAtlas) -
     moved = optical_density(there.linear_rgb)
     lesion = np.maximum(baseline.pigment.probability, there.pigment.probability)
     change = change_map(before, moved, skin, lesion)
-    left = np.linalg.norm(register(before, moved, skin).shift_px[skin], axis=1)
-    return Comparison(change, baseline, there, float(np.quantile(left, 0.9) / atlas.face_width_px), laid)
+    left = float(np.quantile(left_apart_px(before, moved, skin)[skin], 0.9))
+    return Comparison(change, baseline, there, left / atlas.face_width_px, laid)
 
 
 def _carried(face: FaceInFrame, laid: Registration) -> FaceInFrame:

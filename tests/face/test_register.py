@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from masi_vision.face.register import likeness, register
+from masi_vision.face.register import left_apart_px, likeness, register
 
 SHAPE = (224, 192)
 SKIN = np.ones(SHAPE, bool)
@@ -26,6 +26,11 @@ def shifted(picture, shift):
     )
 
 
+def shift_of(laid):
+    y, x = np.indices(SHAPE, np.float32)
+    return laid.positions - np.dstack([x, y])
+
+
 def bend(size_px):
     y, x = np.mgrid[0 : SHAPE[0], 0 : SHAPE[1]].astype(np.float32)
     return np.dstack([size_px * np.sin(x / 60), size_px * np.cos(y / 70)]).astype(np.float32)
@@ -36,7 +41,7 @@ def test_displaced_skin_is_found_within_half_a_pixel(size_px):
     still = texture()
     laid = register(still, shifted(still, bend(size_px)), SKIN)
     inner = (slice(20, -20), slice(20, -20))
-    off = np.linalg.norm(laid.shift_px - bend(size_px), axis=2)[inner]
+    off = np.linalg.norm(shift_of(laid) - bend(size_px), axis=2)[inner]
     assert np.quantile(off, 0.9) < 0.5
 
 
@@ -53,13 +58,36 @@ def test_pigment_that_went_moves_nothing_by_itself():
     patch = np.zeros(SHAPE, np.float32)
     cv2.circle(patch, (90, 110), 30, 0.12, -1)
     laid = register(still + cv2.GaussianBlur(patch, (0, 0), 2)[..., None], still, SKIN)
-    assert np.quantile(np.linalg.norm(laid.shift_px, axis=2), 0.9) < 0.5
+    assert np.quantile(np.linalg.norm(shift_of(laid), axis=2), 0.9) < 0.5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_on_skin_without_detail_pigment_that_went_is_not_laid_on_what_is_there(seed):
+    """The grain of two files is all that is to be seen beside the rims of the pigment."""
+    rng = np.random.default_rng(seed)
+    before, after = (
+        0.4 + 0.006 * cv2.GaussianBlur(rng.standard_normal(SHAPE), (0, 0), 1.2)[..., None] for _ in range(2)
+    )
+    patches = np.zeros(SHAPE, np.float32)
+    for x, y, size in rng.integers((40, 50, 4), (150, 170, 9), (14, 3)).tolist():
+        cv2.circle(patches, (x, y), size, 0.16, -1)
+    patches = cv2.GaussianBlur(patches, (0, 0), 1.5)[..., None]
+    before, after = (np.repeat(one, 3, axis=2).astype(np.float32) for one in (before + patches, after))
+    moved = np.linalg.norm(shift_of(register(before, after, SKIN)), axis=2)
+    assert np.quantile(moved[patches[..., 0] > 0.05], 0.9) < 0.5
+    assert left_apart_px(before, after, SKIN).max() > 2
+
+
+def test_skin_of_another_person_stays_far_apart():
+    still, other = texture(), texture(2)
+    moved = register(still, other, SKIN).to_baseline(other)
+    assert np.quantile(left_apart_px(still, moved, SKIN), 0.9) > 0.03 * SHAPE[1]
 
 
 def test_light_and_camera_move_nothing():
     still = texture()
     other = 1.1 * still + np.array([0.1, 0.05, -0.05], np.float32)
-    assert np.quantile(np.linalg.norm(register(still, other, SKIN).shift_px, axis=2), 0.9) < 0.5
+    assert np.quantile(np.linalg.norm(shift_of(register(still, other, SKIN)), axis=2), 0.9) < 0.5
 
 
 def test_one_skin_is_like_itself_in_another_light_and_another_skin_is_not():

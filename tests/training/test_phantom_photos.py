@@ -15,12 +15,15 @@ import cv2
 from masi_vision.face.align import Alignment
 from masi_vision.face.find import find_face
 from masi_vision.phantom.capture import Capture
+from masi_vision.phantom.colour import delta_l_of
 from masi_vision.phantom.demo import demo_folder
 from masi_vision.phantom.melasma import Melasma, no_melasma
+from masi_vision.photo import srgb_to_linear
 from masi_vision.training.data import LabelledFace
 from masi_vision.training.phantom_photos import (
     Scene,
     can_be_planted,
+    drawn_melasma,
     four_pictures,
     photographed,
     picture_of,
@@ -98,6 +101,18 @@ def test_an_estimate_that_is_the_truth_has_rows_without_error(person, models, se
         assert row.fraction == row.true_fraction
         assert 2 * row.both_px == row.either_px
     assert rows[1].true_fraction > 0.1 > rows[2].true_fraction
+
+
+def test_melasma_is_told_as_dark_as_it_is_where_its_density_is_at_the_end(person, models):
+    """On dark skin as dense as it gets is less than the drop in lightness that was drawn."""
+    dark = replace(person, pixels=np.full_like(person.pixels, (70, 50, 42)))
+    skin = srgb_to_linear(dark.pixels[:1, :1])[0, 0]
+    drawn = [
+        drawn_melasma(dark, models.face.atlas, "held out", np.random.default_rng(seed)) for seed in range(24)
+    ]
+    most = [delta_l_of(skin, melasma.colour, 0.5) for melasma, _ in drawn]
+    assert all(told <= end + 1e-3 for (_, told), end in zip(drawn, most, strict=True))
+    assert sum(told == pytest.approx(end, abs=1e-3) for (_, told), end in zip(drawn, most, strict=True)) > 1
 
 
 @pytest.mark.parametrize("families", ["training", "held out"])

@@ -376,8 +376,8 @@ def _unsure(
     if apart:
         return (
             f"The two ways to tell the change contradict each other: {', '.join(apart)}. Look at the "
-            "pictures: does something cover the skin, or are a photo's colours others? Until then no change "
-            "of the mMASI or the amount is told."
+            "pictures: does something cover the skin, are a photo's colours others, or did pigment of most "
+            "of the face clear? Until then no change of the mMASI or the amount is told."
         )
     if mixed := [name for name in MASI_REGIONS if MIXED in regions[name].flags]:
         return (

@@ -17,7 +17,7 @@ from masi_vision.report.change import draw_visits
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.compare import without_copies
 from masi_vision.visit.models import PIGMENT_CARD, shipped_models
-from masi_vision.visit.region_change import LaidVisits, refusals, region_change
+from masi_vision.visit.region_change import LaidVisits, contradict, refusals, region_change
 from masi_vision.visit.score import provenance_of
 
 PLANTED = ("forehead", "right_malar", "left_malar")
@@ -124,6 +124,24 @@ def test_a_change_is_flagged_where_the_map_is_undecided_at_either_visit(change, 
 @pytest.mark.parametrize("accepted", [(), (0,), (1,), (0, 1)])
 def test_a_change_is_flagged_where_a_check_was_accepted_at_either_visit(change, accepted):
     assert ("accepted" in forehead_change(change, accepted=accepted).flags) == bool(accepted)
+
+
+@pytest.mark.parametrize(
+    ("registered", "ends", "difference", "told"),
+    [
+        (0.03, (0.01, 0.05), -0.002, True),
+        (-0.02, (-0.03, -0.01), 0.001, True),
+        (0.03, (0.01, 0.05), 0.002, False),
+        (0.03, (0.01, 0.05), 0.0, False),
+        (0.01, (-0.01, 0.03), -0.02, False),
+        (-0.06, (-0.08, -0.04), 0.0, False),
+        (-0.09, (-0.11, -0.07), 0.0, True),
+    ],
+)
+def test_two_ways_contradict_each_other_far_apart_or_where_one_is_sure_of_the_other_sign(
+    registered, ends, difference, told
+):
+    assert contradict(registered, ends, difference) is told
 
 
 def coloured(change, view, region):

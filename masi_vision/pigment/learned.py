@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from masi_vision.errors import NotScorable
 from masi_vision.pigment.map import PigmentMap, surer
 from masi_vision.skin.density import MELANIN, Floats, optical_density
 
@@ -53,7 +54,7 @@ def map_by_network(
 
     Raises
     ------
-    ValueError
+    NotScorable
         There is hardly any visible skin.
 
     Notes
@@ -104,7 +105,7 @@ def network_input(linear_rgb: Floats, codes: npt.NDArray[np.uint8]) -> Floats:
 
     Raises
     ------
-    ValueError
+    NotScorable
         There is hardly any visible skin.
 
     Notes
@@ -122,7 +123,11 @@ def network_input(linear_rgb: Floats, codes: npt.NDArray[np.uint8]) -> Floats:
 def density_input(density: Floats, skin: npt.NDArray[np.bool_]) -> Floats:
     """The same from optical density (H, W, 3) and visible skin (H, W), at that size."""
     if skin.sum() < LEAST_SKIN_PX:
-        raise ValueError(f"skin must hold at least {LEAST_SKIN_PX} pixels, got {skin.sum()}")
+        raise NotScorable(
+            "region_hidden",
+            f"Hardly any facial skin is visible ({skin.sum()} pixels on the aligned face). Expected at least "
+            f"{LEAST_SKIN_PX}. Uncover hair, glasses or hands.",
+        )
     height, width = skin.shape
     made = np.empty((INPUT_CHANNELS, height, width), np.float32)
     for channel in range(3):

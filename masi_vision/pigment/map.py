@@ -51,6 +51,8 @@ class PigmentMap:
         if len({shape[:2] for shape in shapes.values()}) > 1:
             named = ", ".join(f"{part} {shape}" for part, shape in shapes.items())
             raise ValueError(f"{named} must have one height and width")
+        if not np.isfinite(self.probability).all():  # NaN reaches no cut: such skin would pass for clear
+            raise ValueError("probability must be finite")
         if not np.isfinite(self.density_od).all() or self.density_od.min(initial=0) < 0:
             raise ValueError("density_od must be finite and not negative")
         for part in parts:

@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from masi_vision.config import PigmentSettings, ScaleSettings, Settings
-from masi_vision.errors import NotScorable
 from masi_vision.face.align import Window, skin_area
 from masi_vision.face.atlas import MASI_SUBUNITS, FaceAtlas, Floats, Subunit
 from masi_vision.face.find import FaceRegions
 from masi_vision.names import View
 from masi_vision.photo import Photo
 from masi_vision.photo.colour_correction import Correction, Refusal
-from masi_vision.pigment.learned import LEAST_SKIN_PX, map_by_network
+from masi_vision.pigment.learned import map_by_network
 from masi_vision.pigment.map import PigmentMap
 from masi_vision.pigment.measure import RegionMeasure, measure_region, share_of_area
 from masi_vision.pigment.rules import map_by_rules
@@ -122,24 +121,23 @@ def measure_seen(seen: SeenPhoto, view: View, settings: Settings, models: Models
 def pigment_maps(
     linear_rgb: Floats, codes: npt.NDArray[np.uint8], settings: PigmentSettings, models: Models
 ) -> tuple[PigmentMap, PigmentMap | None]:
-    """The pigment map by the chosen method, and by rules as a second opinion beside the learned one."""
+    """The pigment map by the chosen method, and by rules as a second opinion beside the learned one.
+
+    Raises
+    ------
+    NotScorable
+        There is hardly any visible skin.
+    """
     by_rules = classical_map(linear_rgb, codes, settings, models)
     if settings.method == "classical":
         return by_rules, None
-    try:
-        learned = map_by_network(
-            linear_rgb,
-            codes,
-            models.pigment.read,
-            lesion_probability=settings.lesion_probability,
-            raised_by_doubt=settings.raised_by_doubt,
-        )
-    except ValueError as why:
-        raise NotScorable(
-            "region_hidden",
-            f"Hardly any facial skin is visible ({why}). Expected at least {LEAST_SKIN_PX} pixels of it on "
-            "the aligned face. Uncover hair, glasses or hands.",
-        ) from why
+    learned = map_by_network(
+        linear_rgb,
+        codes,
+        models.pigment.read,
+        lesion_probability=settings.lesion_probability,
+        raised_by_doubt=settings.raised_by_doubt,
+    )
     return learned, by_rules
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from masi_vision.errors import NotScorable
 from masi_vision.pigment.learned import (
     AROUND,
     INPUT_CHANNELS,
@@ -93,7 +94,9 @@ def test_what_is_no_skin_stays_within_bounds_and_does_not_colour_the_skin_beside
 
 
 def test_a_face_without_skin_is_refused():
-    with pytest.raises(ValueError, match="at least 100 pixels, got 0"):
+    with pytest.raises(
+        NotScorable, match=r"visible \(0 pixels on the aligned face\)\. Expected at least 100\."
+    ):
         density_input(np.zeros((*NETWORK_SHAPE, 3), np.float32), np.zeros(NETWORK_SHAPE, bool))
 
 

@@ -336,6 +336,21 @@ def test_without_visible_skin_there_is_no_learned_map_and_a_reason(models):
     assert caught.value.reason == "region_hidden"
 
 
+@pytest.mark.parametrize(("channel", "named"), [(0, "probability"), (1, "density_od")])
+def test_a_network_that_answers_with_no_numbers_is_an_error_and_no_clear_face(
+    plain_skin, models, channel, named
+):
+    class Broken:
+        def run(self, names, given):
+            drawn = np.zeros((1, 2, *NETWORK_SHAPE), np.float32)
+            drawn[:, channel] = np.nan
+            return [drawn]
+
+    broken = replace(models, pigment=replace(models.pigment, reader=Broken()))
+    with pytest.raises(ValueError, match=f"{named} must be finite"):
+        measure_photo(Photo.from_srgb(plain_skin(*SHAPE)), "front", SHIPPED, broken)
+
+
 def test_the_method_of_the_settings_stands_beside_the_score(by_rules, plain_skin, models):
     from masi_vision import score_photo
 

@@ -1,7 +1,8 @@
 """Fits a network: a plain loop with a cosine schedule, averaged weights, checkpoints and resume.
 
-Step by step the same whatever stops it in between: a sample is made of its number (`Samples`), the rate of
-the step, and a checkpoint holds everything else. Several processes, started by torchrun, share every batch.
+Step by step the same whatever stops it in between: a sample is made of its number (`Samples`), the rate and
+what a network itself draws (dropout) of the step, and a checkpoint holds everything else. Several processes,
+started by torchrun, share every batch.
 """
 
 from __future__ import annotations
@@ -138,7 +139,6 @@ class _Run:
         tell: Tell,
         processes: Processes,
     ) -> None:
-        torch.manual_seed(experiment.seed)
         torch.set_num_threads(experiment.threads)
         self.samples, self.loss_of, self.experiment = samples, loss_of, experiment
         self.folder, self.judge, self.tell = run, judge, tell
@@ -218,6 +218,8 @@ class _Run:
 
     def _step(self, batches: Iterator[Batch]) -> Facts:
         """One step of the optimizer, of as many batches as are gathered for it."""
+        of_step = np.random.default_rng((self.experiment.seed, self.progress.step, self.rank))
+        torch.manual_seed(int(of_step.integers(2**63)))  # of all devices
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(self.schedule, self.progress.step / self.total)
         self.optimizer.zero_grad(set_to_none=True)
@@ -318,7 +320,6 @@ class _Run:
         tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
-        tensors["random"] = torch.get_rng_state()
         write_tensors(self.folder / CHECKPOINT, tensors, {"progress": json.dumps(vars(self.progress))})
 
     def _fitted(self) -> Fitted:
@@ -454,12 +455,13 @@ def write_tensors(file: Path, tensors: dict[str, Tensor], facts: dict[str, str])
 def _resume(file: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> Reached:
     if not file.exists():
         return Reached()
-    parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}, "random": {}}
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
     try:
         with safe_open(file, "pt") as stored:
             for name in stored.keys():  # noqa: SIM118 (no mapping)
                 part, _, rest = name.partition(".")
-                parts[part][rest] = stored.get_tensor(name)
+                if part in parts:  # older ones hold a state of random numbers too
+                    parts[part][rest] = stored.get_tensor(name)
             progress = Reached(**json.loads(stored.metadata()["progress"]))
     except Exception as error:  # safetensors raises errors of its own and of the system
         raise ModelError(
@@ -478,7 +480,6 @@ def _resume(file: Path, network: nn.Module, average: nn.Module, optimizer: torch
         number, _, key = name.partition(".")
         state.setdefault(int(number), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    torch.set_rng_state(parts["random"][""])
     return progress
 
 

@@ -1,5 +1,6 @@
 """Networks other than ours, several processes, batches in parts: all that an experiment may ask for."""
 
+import json
 import os
 import subprocess
 import sys
@@ -133,13 +134,18 @@ def test_a_network_may_stay_halfway_to_its_start_with_its_statistics_as_they_wer
             assert moved[name] == 0
 
 
-def test_a_stopped_fit_that_stays_halfway_to_its_start_ends_with_the_same_network(tmp_path):
-    """The start is that of the first call: a checkpoint does not take its place."""
-
+@pytest.mark.parametrize(
+    ("architecture", "schedule"),
+    [
+        ("ours", {"kept_of_start": 0.5}),  # the start is that of the first call, not of the checkpoint
+        ("FPN", {}),  # it has dropout
+    ],
+)
+def test_a_stopped_fit_ends_with_the_same_network(architecture, schedule, tmp_path):
     def fitted(folder, tell=lambda *_: None):
         torch.manual_seed(0)
-        how = short(4, kept_of_start=0.5)
-        return fit(finder_of(other("ours")), Dots(), _mean_loss, how, tmp_path / folder, tell=tell)
+        how = short(4, **schedule)
+        return fit(finder_of(other(architecture)), Dots(), _mean_loss, how, tmp_path / folder, tell=tell)
 
     def stop(done, *_):
         if done == 2:
@@ -167,14 +173,19 @@ def _mean_loss(network, batch):
 
 
 TWO_PROCESSES = """
-import sys
+import os, sys
 import numpy as np, torch
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from test_designs import Dots, finder_of, other, short, _mean_loss, still
 from masi_vision.training.fit import fit
 torch.manual_seed(0)
-fit(still(finder_of(other("ours"))), Dots(), _mean_loss, short(3), Path(sys.argv[1]))
+folder, drawn = Path(sys.argv[1]), []
+def loss(network, batch):
+    drawn.append(float(torch.rand(())))
+    return _mean_loss(network, batch)
+fit(still(finder_of(other("ours"))), Dots(), loss, short(3), folder)
+(folder / ("drawn" + os.environ.get("RANK", "0"))).write_text(str(drawn))
 """
 
 
@@ -190,7 +201,10 @@ class Dots(Samples):
 
 @pytest.mark.slow
 def test_two_processes_fit_what_one_does(tmp_path):
-    """Every batch is shared out: the weights after three steps are those of one process."""
+    """Every batch is shared out: the weights after three steps are those of one process.
+
+    What a network draws for itself, as in dropout, each process draws anew.
+    """
     script = tmp_path / "fit.py"
     script.write_text(TWO_PROCESSES, encoding="utf-8")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -208,3 +222,7 @@ def test_two_processes_fit_what_one_does(tmp_path):
 
     one, two = (weights_of(tmp_path / folder / CHECKPOINT) for folder in ("one", "two"))
     assert_the_same_but_for_rounding(two, one)
+    files = (tmp_path / "one" / "drawn0", tmp_path / "two" / "drawn0", tmp_path / "two" / "drawn1")
+    alone, first, second = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    assert first == alone
+    assert len({*first, *second}) == 6

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 if find_spec("segmentation_models_pytorch") is None:  # imported by networks, after its torchvision is mended
     pytest.skip("needs the extra train", allow_module_level=True)
 
-from safetensors import SafetensorError  # noqa: E402
+from safetensors import SafetensorError, safe_open  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from torch.optim.swa_utils import AveragedModel  # noqa: E402
 
@@ -241,6 +241,20 @@ def test_a_log_that_a_crash_cut_off_is_gone_on_with(drawn_faces, atlas, mirror, 
         fit(new_finder(), samples, finders_loss, short(FINDER, 4), tmp_path, tell=stopping_after(2))
     with (tmp_path / "log.jsonl").open("a", encoding="utf-8") as log:
         log.write('{"step": 6, "sam')
+    assert fit(new_finder(), samples, finders_loss, short(FINDER, 4), tmp_path).steps == 4
+
+
+def test_a_checkpoint_that_also_holds_a_state_of_random_numbers_is_gone_on_with(
+    drawn_faces, atlas, mirror, tmp_path
+):
+    """So did those of before every step drew its own."""
+    samples = FinderSamples(drawn_faces, atlas.landmark_mean, mirror, FINDER.augmentation, seed=0)
+    with pytest.raises(StopAfterError):
+        fit(new_finder(), samples, finders_loss, short(FINDER, 4), tmp_path, tell=stopping_after(2))
+    file = tmp_path / CHECKPOINT
+    with safe_open(file, "pt") as stored:
+        facts = stored.metadata()
+    write_tensors(file, load_file(file) | {"random": torch.get_rng_state()}, facts)
     assert fit(new_finder(), samples, finders_loss, short(FINDER, 4), tmp_path).steps == 4
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from hashlib import sha256
+from inspect import getfile
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -95,6 +97,17 @@ def doubtful_labels() -> frozenset[str]:
     return frozenset(one for ids in listed.values() for one in ids)
 
 
+def faces_sha256(folder: Path) -> str:
+    """SHA-256 of what the labels of a folder of faces are made from, the rules among it.
+
+    Notes
+    -----
+    A photo is in it by its landmarks, which were found in it.
+    """
+    files = (folder / "index.csv", folder / "landmarks.npz", folder / "atlas.json", Path(getfile(label_face)))
+    return sha256(b"".join(sha256(file.read_bytes()).digest() for file in files)).hexdigest()
+
+
 def _label(face: Face, atlas: FaceAtlas, polygons: AtlasPolygons) -> tuple[str, Pixels]:
     cv2.setNumThreads(1)
     return face.id, label_face(face, face.read(), atlas, polygons)
@@ -105,7 +118,7 @@ def prepare(folder: Path, cache: Path, *, workers: int = 2) -> TrainingSet:
     faces, polygons = load_faces(folder), load_polygons(folder)
     split = split_by_person(faces)
     atlas = build_atlas([face for face in faces if split[face.id] == "train"], polygons)
-    labels_file = cache / f"labels-{atlas.version}.npz"
+    labels_file = cache / f"labels-{atlas.version}-{faces_sha256(folder)[:12]}.npz"
     if labels_file.exists():
         with np.load(labels_file) as stored:
             labels = {name: stored[name] for name in stored.files}

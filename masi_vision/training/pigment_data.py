@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,6 +25,7 @@ from masi_vision.pigment import learned
 from masi_vision.pigment.learned import LEAST_SKIN_PX, NETWORK_SHAPE
 from masi_vision.skin.density import optical_density
 from masi_vision.skin.tone import lab
+from masi_vision.source_code import code_sha256
 from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace, Pixels, Sample, Samples
 from masi_vision.training.experiment import PigmentAugmentation
@@ -84,9 +86,10 @@ def frame_face(face: LabelledFace, atlas: FaceAtlas) -> FrameFace | None:
 
 def frame_faces(data: TrainingSet, split: Split, cache: Path) -> list[FrameFace]:
     """The faces of a split in the aligned frame, made once and kept in the cache."""
-    file = cache / f"frames-{split}-{data.atlas.version}-{NETWORK_SHAPE[0]}.npz"
+    part = data.part(split)
+    file = cache / f"frames-{split}-{data.atlas.version}-{_made_from(part, data.atlas)[:12]}.npz"
     if not file.exists():
-        made = [frame_face(face, data.atlas) for face in data.part(split)]
+        made = [frame_face(face, data.atlas) for face in part]
         faces = [face for face in made if face is not None]
         np.savez_compressed(
             file,
@@ -100,6 +103,17 @@ def frame_faces(data: TrainingSet, split: Split, cache: Path) -> list[FrameFace]
         FrameFace(str(one), rgb, code, np.median(rgb[code > 0], axis=0))
         for one, rgb, code in zip(ids, linear, codes, strict=True)
     ]
+
+
+def _made_from(faces: list[LabelledFace], atlas: FaceAtlas) -> str:
+    """SHA-256 of all that their frames are made from, by this code: a label may be corrected afterwards."""
+    whole = sha256(code_sha256().encode())
+    for face in faces:
+        whole.update(face.id.encode())
+        for part in (face.pixels, face.labels, face.landmarks):
+            whole.update(np.ascontiguousarray(part).data)
+    whole.update(np.ascontiguousarray(atlas.nodes).data)
+    return whole.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,14 @@ from masi_vision.pigment import learned, rules
 from masi_vision.pigment.interval import Band, ChangeError, MeasureError
 from masi_vision.pigment.learned import DENSITY_UNIT_OD, INPUT_CHANNELS, NETWORK_SHAPE, read_both_ways
 from masi_vision.pigment.map import surer
-from masi_vision.training.cache import TrainingSet, prepare
+from masi_vision.source_code import code_sha256
+from masi_vision.training.cache import (
+    TrainingSet,
+    doubtful_labels,
+    faces_sha256,
+    label_corrections,
+    prepare,
+)
 from masi_vision.training.experiment import OURS, PigmentExperiment
 from masi_vision.training.model_folder import Part, rounded, sha256_of
 from masi_vision.training.phantom_batch import TWINS
@@ -233,11 +240,13 @@ def _phantoms(part: Part) -> int:
 
 
 def _validation_rows(sittings: Sittings, file: Path, cache: Path) -> list[Row]:
-    """Judge the validation people, or read what was judged of this network before: it takes minutes."""
+    """Judge the validation people, or read what the same code judged of them before: it takes minutes."""
     # What is chosen by these rows.
     chosen = {"pigment": {"lesion_probability", "undecided_fraction", "disagreement_fraction"}}
     settings = load_settings().model_dump(mode="json", exclude=chosen)
-    key = json.dumps([sha256_of(file), face_models().sha256, settings, asdict(sittings)], default=str)
+    by = [sha256_of(file), face_models().sha256, settings, code_sha256()]
+    people = [asdict(sittings), faces_sha256(sittings.faces), label_corrections(), sorted(doubtful_labels())]
+    key = json.dumps([by, people], default=str)
     kept = cache / f"validation-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
     if kept.exists():
         return [Row(**values) for values in json.loads(kept.read_text(encoding="utf-8"))]

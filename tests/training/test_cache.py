@@ -12,7 +12,9 @@ if find_spec("segmentation_models_pytorch") is None:
     pytest.skip("needs the extra train", allow_module_level=True)
 
 from masi_vision.face.atlas import Subunit
-from masi_vision.training import cache, pigment_data
+from masi_vision.model_files import shipped_folder
+from masi_vision.training import cache, pigment_data, pigment_export
+from masi_vision.visit.models import PIGMENT_READER
 
 
 @pytest.fixture
@@ -114,3 +116,21 @@ def test_frames_are_those_of_the_labels_as_they_are_now(drawn_faces, atlas, fold
     monkeypatch.setattr(pigment_data, "code_sha256", lambda: "another")
     frames()
     assert len(made) == 3
+
+
+def test_what_was_judged_is_judged_anew_by_other_code_and_of_other_labels(folder, monkeypatch):
+    kept, judged = kept_in(folder), []
+    monkeypatch.setattr(pigment_export, "judged", lambda *_: judged.append(1) or [])
+    sittings = pigment_export.Sittings(folder, kept, "validation", "training", 1)
+
+    def times():
+        pigment_export._validation_rows(sittings, shipped_folder() / PIGMENT_READER, kept)
+        return len(judged)
+
+    assert [times(), times()] == [1, 1]
+    monkeypatch.setattr(pigment_export, "code_sha256", lambda: "another")
+    assert [times(), times()] == [2, 2]
+    monkeypatch.setattr(pigment_export, "label_corrections", lambda: {"00000": {"chin": "hidden"}})
+    assert [times(), times()] == [3, 3]
+    np.savez(folder / "landmarks.npz")
+    assert [times(), times()] == [4, 4]

@@ -151,7 +151,7 @@ def test_a_corrected_label_fills_what_is_whole_and_clears_what_is_hidden(atlas):
     pixels = np.zeros((400, 320, 3), np.uint8)
     right = np.where(np.arange(320) < 160, int(Subunit.RIGHT_MALAR), 0) * np.ones((400, 1), int)
     face = data.LabelledFace("made", pixels, right.astype(np.uint8), landmarks, 0.0)
-    labels = cache.corrected(face, {"chin": "whole", "right_malar": "hidden", "forehead": "unclear"}, atlas)
+    labels = cache.relabelled(face, {"chin": "whole", "right_malar": "hidden", "forehead": "unclear"}, atlas)
     assert (labels == Subunit.CHIN).sum() > 500
     assert not np.isin(labels, (Subunit.RIGHT_MALAR, Subunit.FOREHEAD)).any()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import secrets
 from dataclasses import dataclass
 
@@ -14,7 +15,9 @@ from masi_vision.blinding.jpeg import jpeg_leaks, strip_jpeg
 from masi_vision.blinding.png import SIGNATURE, png_leaks, strip_png
 from masi_vision.errors import LeakError
 from masi_vision.photo import Pixels
+from masi_vision.photo.decode import decode
 from masi_vision.photo.exif import colour_space_of, exif_of, orientation_of
+from masi_vision.photo.pixels import Limits
 
 _JPEG = b"\xff\xd8\xff"
 _PADDED, _LEAST_ROOM = 0.2, 4096
@@ -42,26 +45,46 @@ def coded_photo(data: bytes, decoded: Pixels) -> CodedPhoto:
     Returns
     -------
     CodedPhoto
-        A JPEG or PNG keeps its coded picture, so that its pixels are the same to the last bit. Every other
-        format, and a file whose colours or position only metadata tell (Exif alone says Adobe RGB; a PNG
-        turned by Exif), becomes a PNG of the decoded pixels.
+        A JPEG or PNG keeps its coded picture, so that its pixels are the same to the last bit: the copy is
+        read back. Every other format, a file whose colours or position only metadata tell (Exif alone says
+        Adobe RGB; a PNG turned by Exif), and one whose copy would show other pixels, becomes a PNG of the
+        decoded pixels.
 
     Raises
     ------
     LeakError
         The file is damaged.
     """
-    if data.startswith(_JPEG):
-        turn = _turn_of(JpegImagePlugin.JpegImageFile(io.BytesIO(data)))
-        if turn is not None:
-            stripped = strip_jpeg(data, orientation=turn, padding=_padding(len(data)))
-            return _without_leak(CodedPhoto(stripped, ".jpg"))
-    if data.startswith(SIGNATURE) and _turn_of(PngImagePlugin.PngImageFile(io.BytesIO(data))) == 1:
-        return _without_leak(CodedPhoto(strip_png(data, padding=_padding(len(data))), ".png"))
+    copy = _stripped(data)
+    if copy is not None and _shows(copy, decoded):
+        return _without_leak(copy)
     written, plain = cv2.imencode(".png", np.ascontiguousarray(decoded[..., ::-1]))
     if not written:
         raise LeakError("cannot be written as PNG")
     return _without_leak(CodedPhoto(strip_png(plain.tobytes(), padding=_padding(len(plain))), ".png"))
+
+
+def _stripped(data: bytes) -> CodedPhoto | None:
+    """The same coded picture without metadata; None where it cannot do without."""
+    if data.startswith(_JPEG):
+        turn = _turn_of(JpegImagePlugin.JpegImageFile(io.BytesIO(data)))
+        if turn is not None:
+            return CodedPhoto(strip_jpeg(data, orientation=turn, padding=_padding(len(data))), ".jpg")
+    if data.startswith(SIGNATURE) and _turn_of(PngImagePlugin.PngImageFile(io.BytesIO(data))) == 1:
+        return CodedPhoto(strip_png(data, padding=_padding(len(data))), ".png")
+    return None
+
+
+def _shows(copy: CodedPhoto, pixels: Pixels) -> bool:
+    """Whether the reader finds these very pixels in a copy.
+
+    Which of two markers counts, or one in an odd place, decoders and the rules of a format tell differently.
+    """
+    try:
+        found = decode(copy.data, copy.suffix, Limits(math.inf)).srgb
+    except Exception:  # whatever the reader says of it, it does not show them
+        return False
+    return found.dtype == pixels.dtype and np.array_equal(found, pixels)
 
 
 def _turn_of(image: Image.Image) -> int | None:

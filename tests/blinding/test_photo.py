@@ -7,7 +7,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from named_photos import KINDS, forms_of, named_icc, named_photo
+from named_photos import KINDS, forms_of, named_icc, named_photo, segment
 from PIL import Image, ImageCms
 
 from masi_vision.blinding.colour_profile import clean_profile, profile_leaks
@@ -390,3 +390,38 @@ def test_text_before_a_restart_marker_is_found(picture):
     data = strip_jpeg(jpeg_with(picture, restart_marker_blocks=5), orientation=1, padding=0)
     at = data.index(b"\xff\xd3")
     assert jpeg_leaks(data[:at] + SECRET + data[at:]) == ["bytes behind its codes"]
+
+
+def adobe(transform):
+    return segment(0xEE, b"Adobe" + struct.pack(">HHHB", 100, 0, 0, transform))
+
+
+def odd_photos(picture):
+    """What the reader takes otherwise than the rules say by which a file is stripped, by what is odd."""
+    plain = jpeg_with(picture)[20:]  # without its start and its JFIF header
+    scans = jpeg_with(picture, progressive=True)
+    late = scans.rindex(b"\xff\xc4")
+    wide = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    wide = wide.replace(b"rXYZ", b"tXYZ").replace(b"gXYZ", b"rXYZ").replace(b"tXYZ", b"gXYZ")
+    png = plain_png(picture)
+    end = png_of([(b"gAMA", struct.pack(">I", 100000))])[len(SIGNATURE) :]
+    return {
+        "two Adobe markers": b"\xff\xd8" + adobe(0) + adobe(1) + plain,
+        "a JFIF header cut short": b"\xff\xd8" + segment(0xE0, b"JFIF\0\1\2\0") + adobe(0) + plain,
+        "a profile between two scans": (
+            scans[:late] + segment(0xE2, b"ICC_PROFILE\0\1\1" + wide) + scans[late:]
+        ),
+        "an Adobe marker between two scans": scans[:2] + scans[20:late] + adobe(0) + scans[late:],
+        "a gamma behind the picture": png[:-12] + end + png[-12:],
+    }
+
+
+@pytest.mark.parametrize("what", odd_photos(np.zeros((64, 64, 3), np.uint8)))
+def test_a_copy_that_would_show_other_colours_is_written_as_its_pixels(picture, tmp_path, what):
+    data = odd_photos(picture)[what]
+    (tmp_path / "before").write_bytes(data)
+    pixels = read_photo(tmp_path / "before").srgb
+    copy = coded_photo(data, pixels)
+    assert (copy.suffix, leaks_of(copy.data)) == (".png", [])
+    (tmp_path / "after").write_bytes(copy.data)
+    np.testing.assert_array_equal(read_photo(tmp_path / "after").srgb, pixels)

@@ -56,7 +56,7 @@ def coded_photo(data: bytes, decoded: Pixels) -> CodedPhoto:
         The file is damaged.
     """
     copy = _stripped(data)
-    if copy is not None and _shows(copy, decoded):
+    if copy is not None and shows(copy, decoded):
         return _without_leak(copy)
     written, plain = cv2.imencode(".png", np.ascontiguousarray(decoded[..., ::-1]))
     if not written:
@@ -75,7 +75,7 @@ def _stripped(data: bytes) -> CodedPhoto | None:
     return None
 
 
-def _shows(copy: CodedPhoto, pixels: Pixels) -> bool:
+def shows(copy: CodedPhoto, pixels: Pixels) -> bool:
     """Whether the reader finds these very pixels in a copy.
 
     Which of two markers counts, or one in an odd place, decoders and the rules of a format tell differently.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,15 +9,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms
+from PIL import ImageCms, TiffImagePlugin
+from PIL.ImageFile import ImageFile
 
 from masi_vision.batch.job import sha256_of
 from masi_vision.blinding.colour_profile import clean_profile
 from masi_vision.blinding.jpeg import strip_jpeg
 from masi_vision.blinding.jpeg_segment import segments_of
+from masi_vision.blinding.photo import CodedPhoto, shows
 from masi_vision.errors import LeakError, PhotoUnreadable
 from masi_vision.photo import read_photo
+from masi_vision.photo.decode import open_picture
 from masi_vision.photo.exif import colour_space_of, exif_of, orientation_of
+from masi_vision.photo.formats import format_of
 from masi_vision.report.dicom import CodedPicture, Shown, as_bytes, photograph, segmentation
 from masi_vision.report.names import FileNames
 from masi_vision.visit.seen import srgb8
@@ -27,18 +30,22 @@ from masi_vision.written import write_file, writing
 _BASELINE, _OTHER_FRAMES = 0xC0, frozenset((*range(0xC1, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xD0)))
 _LONGEST = 64
 _WITHOUT_LOSS = ("PNG", "TIFF", "BMP")
+_TIFF_WITH_LOSS = frozenset((6, 7, 34712, 34892, 50001, 50002))
+"""Values of TIFF's tag 259 (Compression): JPEG, old, new and of a DNG, JPEG 2000, WebP, JPEG XL."""
 Mask = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class DicomOrder:
-    """Where photographs and masks lie, where the files go, and of which patients there are none."""
+    """Where photographs and masks lie, where the files go, of which patients there are none, and the limit
+    on pixels with which the photographs were scored."""
 
     study: str
     photos: Path
     masks: Path
     out: Path
     left_out: frozenset[str] = frozenset()
+    max_megapixels: float = 200.0
 
 
 @dataclass
@@ -78,7 +85,7 @@ def write_dicom(order: DicomOrder, scores: Sequence[Mapping[str, str]]) -> Dicom
         for view, digest in _photos_of(row):
             shown = Shown(order.study, patient, visit, view)
             try:
-                picture = _picture(_of_hash(files, digest, order.photos))
+                picture = _picture(_of_hash(files, digest, order.photos), order.max_megapixels)
             except (PhotoUnreadable, LeakError, ValueError) as error:
                 made.problems.append(f"{patient}/{visit}/{view}: {error}")
                 continue
@@ -113,7 +120,7 @@ def _photos_of(row: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield view, digest
 
 
-def _picture(file: Path) -> CodedPicture:
+def _picture(file: Path, max_megapixels: float) -> CodedPicture:
     """A photograph as DICOM takes it: a plain upright JPEG as it is, anything else as its pixels.
 
     Raises
@@ -121,21 +128,30 @@ def _picture(file: Path) -> CodedPicture:
     PhotoUnreadable, LeakError
         The file is damaged.
     """
-    photo, data = read_photo(file), file.read_bytes()
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            kind, profile = image.format or "", image.info.get("icc_profile", b"")
-            exif = exif_of(image)
-            upright = orientation_of(exif) == 1
-            told = bool(profile) or colour_space_of(exif) in (None, "sRGB")
-    except OSError:  # HEIC and camera RAW: others than Pillow read them
+    photo, data = read_photo(file, max_megapixels=max_megapixels), file.read_bytes()
+    kind = format_of(data, file.suffix.lower())
+    if kind in ("HEIC", "RAW"):
         return CodedPicture(photo.full_size, None, srgb8(photo), _srgb_profile(), lossy=True)
-    if kind == "JPEG" and upright and told and _is_baseline(data):
-        plain = strip_jpeg(data, orientation=1, padding=0)
-        own = clean_profile(profile) if profile else _srgb_profile()
-        return CodedPicture(photo.full_size, plain, None, own, lossy=True)
-    lossy = kind not in _WITHOUT_LOSS
-    return CodedPicture(photo.full_size, None, srgb8(photo), _srgb_profile(), lossy)
+    image = open_picture(kind, data)
+    if kind == "JPEG" and _is_upright(image) and _is_baseline(data):
+        plain, profile = strip_jpeg(data, orientation=1, padding=0), image.info.get("icc_profile", b"")
+        if shows(CodedPhoto(plain, ".jpg"), photo.srgb):
+            own = clean_profile(profile) if profile else _srgb_profile()
+            return CodedPicture(photo.full_size, plain, None, own, lossy=True)
+    return CodedPicture(photo.full_size, None, srgb8(photo), _srgb_profile(), _is_lossy(kind, image))
+
+
+def _is_upright(image: ImageFile) -> bool:
+    """Whether the picture needs nothing of its metadata but the profile."""
+    exif = exif_of(image)
+    told = "icc_profile" in image.info or colour_space_of(exif) in (None, "sRGB")
+    return told and orientation_of(exif) == 1
+
+
+def _is_lossy(kind: str, image: ImageFile) -> bool:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return image.tag_v2.get(259) in _TIFF_WITH_LOSS
+    return kind not in _WITHOUT_LOSS
 
 
 def _srgb_profile() -> bytes:

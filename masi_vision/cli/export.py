@@ -110,9 +110,22 @@ def export(
         return SOME_NOT_SCORED if lacking else DONE
     from masi_vision.cli.dicom import DicomOrder
 
-    order = DicomOrder(study, photos, masks or results / "masks", out / _DICOM, left.patients)
+    masks_at, most = masks or results / "masks", _megapixels_of(results)
+    order = DicomOrder(study, photos, masks_at, out / _DICOM, left.patients, most)
     whole = _write_dicom(order, scored, masks_named=masks is not None)
     return DONE if whole and not lacking else SOME_NOT_SCORED
+
+
+def _megapixels_of(results: Path) -> float:
+    """How large a photo the run that scored them read; as shipped where no run.json tells it."""
+    from masi_vision.config import load_settings
+    from masi_vision.report.tables import settings_of_run
+
+    reading = (settings_of_run(results) or {}).get("reading")
+    most = reading.get("max_megapixels") if isinstance(reading, dict) else None
+    if isinstance(most, int | float) and most > 0:
+        return float(most)
+    return load_settings().reading.max_megapixels
 
 
 def _check_out(out: Path, *, overwrite: bool) -> None:

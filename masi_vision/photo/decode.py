@@ -80,7 +80,7 @@ def decode(data: bytes, suffix: str, limits: Limits) -> Decoded:
         return decode_raw(data, limits)
     if kind == "TIFF" and _is_raw(exif_.parse_exif(data)):
         return decode_raw(data, limits)
-    image = _open(kind, data)
+    image = open_picture(kind, data)
     width, height = image.size
     limits.check(width, height)
     _check_kind(image, kind)
@@ -95,8 +95,8 @@ def decode(data: bytes, suffix: str, limits: Limits) -> Decoded:
     return Decoded(upright(pixels, turn), full_size, facts)
 
 
-def _open(kind: str, data: bytes) -> ImageFile.ImageFile:
-    """Read the header alone."""
+def open_picture(kind: str, data: bytes) -> ImageFile.ImageFile:
+    """Read the header alone, of whatever size; the kind is one of `format_of` but camera RAW."""
     stream = io.BytesIO(data)
     try:
         return _heif_plugin()(stream) if kind == "HEIC" else _PLUGINS[kind](stream)

@@ -989,6 +989,50 @@ def test_photographs_that_cannot_be_exported_are_named_and_the_rest_goes_on(dico
     assert "--photos needs --results" in alone.output
 
 
+def test_a_photograph_as_large_as_its_run_read_is_written_whatever_another_limit_says(
+    dicom, tmp_path, monkeypatch
+):
+    from PIL import Image
+
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # of Pillow's own, half of what it refuses
+    results = shutil.copytree(dicom / "results", tmp_path / "results")
+    parts = ["--results", results, "--study", "S", "--photos", dicom / "study"]
+    done = masi("export", *parts, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "4 photographs and 4 segmentations" in done.output
+
+    run = json.loads((results / "run.json").read_text())
+    run["settings"]["reading"]["max_megapixels"] = 0.01
+    (results / "run.json").write_text(json.dumps(run))
+    done = masi("export", *parts, "--out", tmp_path / "small")
+    assert done.exit_code == 1
+    assert done.output.count("Expected at most 0.01 megapixels") == 4
+
+
+@pytest.mark.parametrize(("compression", "lossy"), [("jpeg", True), ("tiff_lzw", False)])
+def test_dicom_says_of_a_tiff_whether_it_was_compressed_with_loss(dicom, tmp_path, compression, lossy):
+    from masi_vision.cli.dicom import _picture
+
+    (tmp_path / "front.tif").write_bytes(picture_of("front.jpg", "TIFF", compression=compression))
+    assert _picture(tmp_path / "front.tif", 200.0).lossy is lossy
+
+
+def test_dicom_shows_the_colours_that_were_scored(dicom, tmp_path):
+    """A profile between the scans counts for who strips a file, and not for who reads it."""
+    from PIL import ImageCms
+
+    from masi_vision.cli.dicom import _picture
+
+    data = (dicom / "study" / "P1" / "v1" / "front.jpg").read_bytes()
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    icc = icc.replace(b"rXYZ", b"tXYZ").replace(b"gXYZ", b"rXYZ").replace(b"tXYZ", b"gXYZ")
+    segment = b"\xff\xe2" + (len(icc) + 16).to_bytes(2, "big") + b"ICC_PROFILE\0\1\1" + icc
+    (tmp_path / "front.jpg").write_bytes(data[:-2] + segment + data[-2:])
+    picture = _picture(tmp_path / "front.jpg", 200.0)
+    assert picture.jpeg is None
+    assert np.array_equal(picture.srgb, read_photo(tmp_path / "front.jpg").srgb)
+
+
 def test_tables_that_are_none_are_refused(tmp_path):
     (tmp_path / "reads.csv").write_text("code,reader\nAA,anna\n")
     done = masi("export", "--reads", tmp_path / "reads.csv", "--study", "S", "--out", tmp_path / "out")

@@ -16,7 +16,7 @@ from masi_vision.blinding.png import SIGNATURE, png_leaks, strip_png
 from masi_vision.errors import LeakError
 from masi_vision.photo import Pixels
 from masi_vision.photo.decode import decode
-from masi_vision.photo.exif import colour_space_of, exif_of, orientation_of
+from masi_vision.photo.exif import exif_of, orientation_of, space_by_exif_alone
 from masi_vision.photo.pixels import Limits
 
 _JPEG = b"\xff\xd8\xff"
@@ -90,9 +90,7 @@ def shows(copy: CodedPhoto, pixels: Pixels) -> bool:
 def _turn_of(image: Image.Image) -> int | None:
     """Orientation by Exif; None where Exif tells colours that no profile tells."""
     exif = exif_of(image)
-    if "icc_profile" not in image.info and colour_space_of(exif) not in (None, "sRGB"):
-        return None
-    return orientation_of(exif)
+    return orientation_of(exif) if space_by_exif_alone(image, exif) in (None, "sRGB") else None
 
 
 def _padding(size: int) -> int:

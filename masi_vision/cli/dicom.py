@@ -20,7 +20,7 @@ from masi_vision.blinding.photo import CodedPhoto, shows
 from masi_vision.errors import LeakError, PhotoUnreadable
 from masi_vision.photo import read_photo
 from masi_vision.photo.decode import open_picture
-from masi_vision.photo.exif import colour_space_of, exif_of, orientation_of
+from masi_vision.photo.exif import exif_of, orientation_of, space_by_exif_alone
 from masi_vision.photo.formats import format_of
 from masi_vision.report.dicom import CodedPicture, Shown, as_bytes, photograph, segmentation
 from masi_vision.report.names import FileNames
@@ -144,8 +144,7 @@ def _picture(file: Path, max_megapixels: float) -> CodedPicture:
 def _is_upright(image: ImageFile) -> bool:
     """Whether the picture needs nothing of its metadata but the profile."""
     exif = exif_of(image)
-    told = "icc_profile" in image.info or colour_space_of(exif) in (None, "sRGB")
-    return told and orientation_of(exif) == 1
+    return orientation_of(exif) == 1 and space_by_exif_alone(image, exif) in (None, "sRGB")
 
 
 def _is_lossy(kind: str, image: ImageFile) -> bool:

@@ -84,7 +84,12 @@ def decode(data: bytes, suffix: str, limits: Limits) -> Decoded:
     width, height = image.size
     limits.check(width, height)
     _check_kind(image, kind)
-    pixels = reduce(_pixels(image, kind, data, limits), limits)
+    if kind == "TIFF":
+        exif_.exif_of(image)  # before Pillow, while it loads, turns it as XMP says
+    pixels = _pixels(image, kind, data, limits)
+    if kind != "JPEG":  # which may have shrunk by now
+        height, width = pixels.shape[:2]
+    pixels = reduce(pixels, limits)
     exif = exif_.exif_of(image)
     check_colour(pixels)
     pixels, space = _to_srgb(pixels, image, exif)
@@ -286,7 +291,7 @@ def _to_srgb(pixels: Pixels, image: ImageFile.ImageFile, exif: Image.Exif) -> tu
             return icc_to_srgb(pixels, bytes(image.info["icc_profile"] or b""))
         except BadProfileError as error:
             raise UndecodableError("unreadable", _BAD_PROFILE) from error
-    space = _heif_space(image) or exif_.colour_space_of(exif)
+    space = _heif_space(image) or exif_.space_by_exif_alone(image, exif)
     if space in (None, "sRGB"):
         return pixels, space or "untagged (taken as sRGB)"
     return known_space(space).to_srgb(pixels), space

@@ -49,7 +49,13 @@ class CaptureFacts:
 
 
 def exif_of(image: Image.Image) -> Image.Exif:
-    """Read the image's EXIF block; an empty one where it is missing or damaged."""
+    """Read the image's EXIF block; an empty one where it is missing or damaged.
+
+    What XMP alone says of how the camera was held is forgotten: some viewers turn by it and most do not, nor
+    does the decoder of 16 bits.
+    """
+    for name in ("xmp", "XML:com.adobe.xmp"):  # where Pillow looks for it
+        image.info.pop(name, None)
     try:
         return image.getexif()
     except Exception:  # whatever a damaged block raises, the pixels are still good
@@ -86,6 +92,17 @@ def colour_space_of(exif: Image.Exif) -> str | None:
         return "sRGB"
     is_adobe = _text(_directory(exif, IFD.Interop).get(Interop.InteropIndex)) == "R03"
     return "Adobe RGB (1998)" if is_adobe or space == 2 else None
+
+
+def space_by_exif_alone(image: Image.Image, exif: Image.Exif) -> str | None:
+    """Name the colour space that EXIF declares; None where a profile or a chunk of a PNG tells it too.
+
+    Of the chunks cICP, iCCP, sRGB, gAMA and cHRM the first that is there counts (PNG, third edition). EXIF is
+    none of them: an editor that wrote sRGB may have left it as it was.
+    """
+    chunks = ("icc_profile", "cicp", "srgb", "gamma", "chromaticity")
+    is_told = any(image.info.get(name) not in (None, b"") for name in chunks)
+    return None if is_told else colour_space_of(exif)
 
 
 def facts_of(exif: Image.Exif, *, bits: int, colour_space: str) -> CaptureFacts:

@@ -50,6 +50,11 @@ class Photo:
             raise ValueError(
                 f"srgb must be uint8 or uint16 of shape (H, W, 3), got {self.srgb.dtype} {self.srgb.shape}"
             )
+        if not _is_reduced(self.full_size, self.srgb.shape[:2]):
+            raise ValueError(
+                f"full_size must be that of srgb, or a whole number of times as large, got {self.full_size} "
+                f"for {self.srgb.shape[:2]}"
+            )
         pixels = self.srgb.view()
         pixels.flags.writeable = False
         object.__setattr__(self, "srgb", pixels)
@@ -89,6 +94,14 @@ class Photo:
         height, width = self.srgb.shape[:2]
         factor: int = round(max(self.full_size) / max(height, width))
         return 1 / max(1, factor)
+
+
+def _is_reduced(full: tuple[int, int], part: tuple[int, ...]) -> bool:
+    """Whether blocks of some whole number of pixels make the one of the other; one at the edge may be cut."""
+    return any(
+        all(-(-whole // step) == rest for whole, rest in zip(full, part, strict=True))
+        for step in range(1, max(full) + 1)
+    )
 
 
 def read_photo(

@@ -218,6 +218,28 @@ def test_a_16_bit_tiff_stands_upright_too(tmp_path, orientation):
     assert np.array_equal(read_photo(path).srgb, SEEN[orientation](deep))
 
 
+XMP_ON_ITS_SIDE = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "TIFF of 16 bits"])
+def test_what_xmp_alone_says_of_the_position_turns_no_photo(tmp_path, kind):
+    if kind == "JPEG":
+        data = encode(skin(), "JPEG", xmp=XMP_ON_ITS_SIDE)
+    elif kind == "PNG":
+        data = png_with(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP_ON_ITS_SIDE)
+    elif kind == "TIFF":
+        data = encode(skin(), "TIFF", tiffinfo={700: XMP_ON_ITS_SIDE})
+    else:
+        tifffile = pytest.importorskip("tifffile")
+        stream = io.BytesIO()
+        tags = [(700, "B", len(XMP_ON_ITS_SIDE), XMP_ON_ITS_SIDE, True)]
+        tifffile.imwrite(stream, skin(dtype=np.uint16), photometric="rgb", extratags=tags, metadata=None)
+        data = stream.getvalue()
+    assert XMP_ON_ITS_SIDE in data
+    photo = read_photo(saved(tmp_path, data))
+    assert photo.full_size == photo.srgb.shape[:2] == (96, 128)
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_a_senseless_orientation_is_taken_as_upright(tmp_path, orientation):
     data = encode(skin(), "JPEG", exif=exif(orientation=orientation))
@@ -383,6 +405,22 @@ def test_a_camera_set_to_adobe_rgb_without_a_profile_is_converted(tmp_path, spac
     assert np.abs(photo.srgb - 255 * in_srgb(skin(), ADOBE, lambda x: x ** (563 / 256))).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (b"sRGB", b"\0"),
+        (b"gAMA", struct.pack(">I", 45455)),
+        (b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)),
+        (b"cICP", bytes([1, 13, 0, 1])),
+    ],
+)
+def test_a_chunk_of_a_png_counts_before_the_adobe_rgb_of_its_exif(tmp_path, kind, content):
+    block = exif(make="Canon")
+    block.get_ifd(EXIF_IFD)[40961] = 2
+    photo = read_photo(saved(tmp_path, png_with(kind, content, exif=block)))
+    assert np.array_equal(photo.srgb, skin())
+
+
 def test_a_photo_that_says_srgb_is_left_alone_whatever_index_an_editor_left_in_it(tmp_path):
     block = exif(make="Canon")
     block.get_ifd(EXIF_IFD)[40961] = 1
@@ -472,9 +510,9 @@ def dated(picture):
     return picture
 
 
-def png_with(kind, content):
+def png_with(kind, content, **options):
     """A PNG with another chunk before its picture, and no colour space."""
-    data, body = encode(skin()), kind + content
+    data, body = encode(skin(), **options), kind + content
     return (
         data[:33] + struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body)) + data[33:]
     )
@@ -698,6 +736,13 @@ def test_a_senseless_argument_is_a_mistake_of_the_caller(tmp_path):
         Photo.from_srgb(np.zeros((2, 2, 3)))
     with pytest.raises(ValueError, match=r"srgb must be an array, got Image\. Of a picture of Pillow"):
         Photo.from_srgb(Image.new("RGB", (4, 4)))
+
+
+@pytest.mark.parametrize("full_size", [(128, 96), (95, 128), (200, 256), (0, 0)])
+def test_a_full_size_that_is_no_multiple_of_the_pixels_is_a_mistake(full_size):
+    with pytest.raises(ValueError, match="full_size must be that of srgb"):
+        Photo(skin(), full_size, "front.jpg", "")
+    assert Photo(skin(), (191, 255), "front.jpg", "").scale == 0.5
 
 
 def test_a_photo_of_pixels_stays_what_it_was_when_they_are_used_again():

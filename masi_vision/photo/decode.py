@@ -59,9 +59,13 @@ _ODD_BUT_WHOLE = re.compile(
 _BLANK_END_BYTES = 1024
 """No coded picture ends in so many zeros (chosen here)."""
 _SRGB_GAMMA, _GAMMA_OFF = 1 / 2.2, 0.05
-"""Of the chunk gAMA of a PNG file in sRGB, and how far it may be off (chosen here)."""
+"""Of the chunk gAMA of a PNG file in sRGB, and by what share it may be off (chosen here)."""
 _SRGB_PRIMARIES, _PRIMARY_OFF = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06), 0.01
 """The same of its chunk cHRM: x and y of white, red, green and blue."""
+_FULL_RGB = bytes((0, 1))
+"""The end of a chunk cICP: no matrix, full range (PNG, third edition, allows no other matrix)."""
+_UNSPECIFIED = bytes((2, 2)) + _FULL_RGB
+"""Primaries and transfer of ITU-T H.273 that leave open what they are."""
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
 _PALETTE_MODES = ("P", "PA")
 _COLOUR_MODES = ("RGB", "RGBA", "RGBX", "YCbCr")
@@ -83,6 +87,8 @@ def decode(data: bytes, suffix: str, limits: Limits) -> Decoded:
     image = open_picture(kind, data)
     width, height = image.size
     limits.check(width, height)
+    if kind == "PNG":
+        image.info["cicp"] = _png_colour_codes(data)
     _check_kind(image, kind)
     if kind == "TIFF":
         exif_.exif_of(image)  # before Pillow, while it loads, turns it as XMP says
@@ -153,8 +159,8 @@ def _check_kind(image: ImageFile.ImageFile, kind: str) -> None:
             "Expected them pixel by pixel. Save it with the channels interleaved.",
         )
     gamma = image.info.get("gamma")
-    is_told = "srgb" in image.info or "icc_profile" in image.info
-    if kind == "PNG" and gamma and not is_told and abs(gamma - _SRGB_GAMMA) > _GAMMA_OFF:
+    is_told = "srgb" in image.info or "icc_profile" in image.info or image.info.get("cicp")
+    if kind == "PNG" and gamma and not is_told and abs(gamma / _SRGB_GAMMA - 1) > _GAMMA_OFF:
         raise UndecodableError(
             "unsupported_format",
             f"is stored with a gamma of {gamma:g}. Expected sRGB. Export it as sRGB.",
@@ -174,9 +180,7 @@ def _pixels(image: ImageFile.ImageFile, kind: str, data: bytes, limits: Limits) 
     if kind == "JPEG":
         return _jpeg_pixels(image, data, limits)
     deep = _is_16_bit(image)
-    if kind == "PNG":
-        image.info["cicp"] = _png_colour_codes(data)
-    elif kind in ("HEIC", "WEBP") and not data[-_BLANK_END_BYTES:].strip(b"\0"):
+    if kind in ("HEIC", "WEBP") and not data[-_BLANK_END_BYTES:].strip(b"\0"):
         raise OSError("its end is blank")
     image.load()
     if deep:
@@ -234,11 +238,11 @@ def _jpeg_quality(image: ImageFile.ImageFile) -> int | None:
 
 
 def _png_colour_codes(data: bytes) -> bytes:
-    """What the chunk ``cICP`` says, empty where there is none.
+    """What the chunk ``cICP`` says, empty where there is none or it leaves the colours open.
 
     On the way to the end marker: OpenCV would search for minutes behind a chunk longer than the file.
     """
-    place, codes = 8, b""
+    place, codes = 8, _UNSPECIFIED
     while (kind := data[place + 4 : place + 8]) != b"IEND":
         length = int.from_bytes(data[place : place + 4], "big")
         if kind == b"cICP":
@@ -246,7 +250,13 @@ def _png_colour_codes(data: bytes) -> bytes:
         place += 12 + length
         if place >= len(data):
             raise OSError("the end of the picture is missing")
-    return codes
+    if len(codes) != 4 or codes[2:] != _FULL_RGB:
+        raise UndecodableError(
+            "unsupported_format",
+            f"has a chunk cICP that is not read ({codes[:8].hex(' ') or 'empty'}). Expected four bytes with "
+            "00 01 at their end: RGB of full range. Export it as sRGB.",
+        )
+    return b"" if codes == _UNSPECIFIED else codes
 
 
 def _deep_pixels(data: bytes) -> Pixels:
@@ -283,9 +293,9 @@ def _is_raw(directory: Image.Exif) -> bool:
 
 def _to_srgb(pixels: Pixels, image: ImageFile.ImageFile, exif: Image.Exif) -> tuple[Pixels, str]:
     """Convert by colour codes or the profile, else by what EXIF declares; name where it came from."""
-    if len(codes := image.info.get("cicp", b"")) >= 2:  # goes before a profile (PNG, third edition)
-        space = _coded_space(codes[0], codes[1], "PNG picture")
-        return (pixels, "sRGB") if space in (None, "sRGB") else (known_space(space).to_srgb(pixels), space)
+    if codes := image.info.get("cicp"):  # goes before a profile (PNG, third edition)
+        coded = _coded_space(codes[0], codes[1], "PNG picture") or "sRGB"
+        return (pixels, coded) if coded == "sRGB" else (known_space(coded).to_srgb(pixels), coded)
     if "icc_profile" in image.info and not (image.format == "HEIF" and not image.info["icc_profile"]):
         try:
             return icc_to_srgb(pixels, bytes(image.info["icc_profile"] or b""))

@@ -617,6 +617,12 @@ REFUSED = {
     "png of wide primaries": (png_with(b"cHRM", P3_PRIMARIES), "unsupported_format", "other primary colours"),
     "png of high range": (png_with(b"cICP", bytes([9, 16, 0, 1])), "unsupported_format", "wide-gamut PNG"),
     "png in linear light": (png_with(b"gAMA", struct.pack(">I", 100000)), "unsupported_format", "gamma of 1"),
+    "png nearly of 1/2": (png_with(b"gAMA", struct.pack(">I", 50000)), "unsupported_format", "gamma of 0.5"),
+    "png of short codes": (png_with(b"cICP", bytes([12, 13])), "unsupported_format", "cICP that is not read"),
+    "png of no codes": (png_with(b"cICP", b""), "unsupported_format", "cICP that is not read (empty"),
+    "png of long codes": (png_with(b"cICP", bytes([1, 13, 0, 1, 0])), "unsupported_format", "four bytes"),
+    "png of narrow range": (png_with(b"cICP", bytes([1, 13, 0, 0])), "unsupported_format", "of full range"),
+    "png with a matrix": (png_with(b"cICP", bytes([1, 13, 6, 1])), "unsupported_format", "00 01 at their end"),
     "gray stored as colour": (encode(gray_rgb(), "JPEG"), "not_colour", "is a grayscale image"),
     "half transparent": (encode(with_alpha(100)), "unsupported_format", "has transparent parts"),
     "gif": (encode(COLOUR.convert("P"), "GIF"), "unsupported_format", "is a GIF image"),
@@ -640,6 +646,23 @@ def test_the_colour_codes_of_a_png_are_followed(tmp_path):
     assert (wide.srgb == known_space("Display P3").to_srgb(plain.srgb)).all()
     told = read_photo(saved(tmp_path, png_with(b"cICP", bytes([1, 13, 0, 1]))))
     assert (told.srgb == plain.srgb).all()
+
+
+def test_codes_that_leave_the_colours_open_leave_them_to_the_profile_and_others_tell_them(tmp_path):
+    profile = icc_profile(P3, SRGB_PARA, "Display P3")
+    told = read_photo(saved(tmp_path, encode(skin(), icc_profile=profile)))
+    open_ = read_photo(saved(tmp_path, png_with(b"cICP", bytes([2, 2, 0, 1]), icc_profile=profile)))
+    assert np.array_equal(open_.srgb, told.srgb)
+    assert not np.array_equal(told.srgb, skin())
+    linear = png_with(b"gAMA", struct.pack(">I", 100000))
+    coded = png_with(b"cICP", bytes([1, 13, 0, 1]))[33 : 33 + 16]
+    assert np.array_equal(read_photo(saved(tmp_path, linear[:33] + coded + linear[33:])).srgb, skin())
+
+
+def test_a_gamma_of_srgb_that_was_rounded_is_taken_as_it_is(tmp_path):
+    for gamma in (43500, 45000, 47000):
+        photo = read_photo(saved(tmp_path, png_with(b"gAMA", struct.pack(">I", gamma))))
+        assert np.array_equal(photo.srgb, skin())
 
 
 def test_half_a_photo_is_refused_whatever_another_library_switched_on(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 from dataclasses import replace
 
 import cv2
@@ -89,6 +90,8 @@ def decode(data: bytes, suffix: str, limits: Limits) -> Decoded:
     limits.check(width, height)
     if kind == "PNG":
         image.info["cicp"] = _png_colour_codes(data)
+    elif kind == "BMP":
+        image.info.update(**_bmp_profile(data))
     _check_kind(image, kind)
     if kind == "TIFF":
         exif_.exif_of(image)  # before Pillow, while it loads, turns it as XMP says
@@ -151,6 +154,12 @@ def _check_kind(image: ImageFile.ImageFile, kind: str) -> None:
             "unsupported_format",
             f"is a {image.mode} image, made for printing or editing. "
             "Expected RGB. Use the camera's original file, or export it as sRGB.",
+        )
+    if kind == "BMP" and any(";1" in str(tile.args) for tile in image.tile):  # BGR;15 and BGR;16
+        raise UndecodableError(
+            "unsupported_format",
+            "keeps 5 or 6 bits of a colour: shades that a score rests on are gone. "
+            "Expected 8 bits. Use the camera's original file.",
         )
     if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(284) == 2 and _is_16_bit(image):
         raise UndecodableError(
@@ -257,6 +266,29 @@ def _png_colour_codes(data: bytes) -> bytes:
             "00 01 at their end: RGB of full range. Export it as sRGB.",
         )
     return b"" if codes == _UNSPECIFIED else codes
+
+
+def _bmp_profile(data: bytes) -> dict[str, bytes]:
+    """What a BMP with a header of version 4 or 5 embeds as its profile; Pillow leaves it out.
+
+    References
+    ----------
+    BITMAPV5HEADER (learn.microsoft.com, wingdi.h).
+    """
+    header = data[14:138]
+    size = int.from_bytes(header[:4], "little")
+    space = header[56:60][::-1] if size >= 108 else b""
+    if space == b"MBED" and size >= 124:
+        start, length = struct.unpack_from("<II", header, 112)
+        return {"icc_profile": data[14 + start : 14 + start + length]}
+    is_calibrated = space == bytes(4) and any(header[60:108])  # all zeros tell nothing
+    if is_calibrated or space in (b"LINK", b"MBED"):
+        raise UndecodableError(
+            "unsupported_format",
+            "is a BMP in a colour space of its own (calibrated, or a profile in another file). "
+            "Expected sRGB, or a profile within. Export it as sRGB.",
+        )
+    return {}
 
 
 def _deep_pixels(data: bytes) -> Pixels:

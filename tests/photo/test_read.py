@@ -622,7 +622,7 @@ REFUSED = {
     "png of no codes": (png_with(b"cICP", b""), "unsupported_format", "cICP that is not read (empty"),
     "png of long codes": (png_with(b"cICP", bytes([1, 13, 0, 1, 0])), "unsupported_format", "four bytes"),
     "png of narrow range": (png_with(b"cICP", bytes([1, 13, 0, 0])), "unsupported_format", "of full range"),
-    "png with a matrix": (png_with(b"cICP", bytes([1, 13, 6, 1])), "unsupported_format", "00 01 at their end"),
+    "png with a matrix": (png_with(b"cICP", bytes([1, 13, 6, 1])), "unsupported_format", "00 01 at their"),
     "gray stored as colour": (encode(gray_rgb(), "JPEG"), "not_colour", "is a grayscale image"),
     "half transparent": (encode(with_alpha(100)), "unsupported_format", "has transparent parts"),
     "gif": (encode(COLOUR.convert("P"), "GIF"), "unsupported_format", "is a GIF image"),
@@ -657,6 +657,49 @@ def test_codes_that_leave_the_colours_open_leave_them_to_the_profile_and_others_
     linear = png_with(b"gAMA", struct.pack(">I", 100000))
     coded = png_with(b"cICP", bytes([1, 13, 0, 1]))[33 : 33 + 16]
     assert np.array_equal(read_photo(saved(tmp_path, linear[:33] + coded + linear[33:])).srgb, skin())
+
+
+def bmp(space, icc=b"", *, endpoints=bytes(36), bits=24):
+    """A BMP with a header of version 5."""
+    rows = skin()[::-1].astype(np.uint16)
+    if bits == 24:
+        pixels = rows.astype(np.uint8)[..., ::-1].tobytes()
+    else:
+        pixels = (
+            (rows[..., 0] >> 3 << 11 | rows[..., 1] >> 2 << 5 | rows[..., 2] >> 3).astype("<u2").tobytes()
+        )
+    masks = (0, 0, 0, 0) if bits == 24 else (0xF800, 0x7E0, 0x1F, 0)
+    header = struct.pack(
+        "<IiiHHIIiiII", 124, 128, 96, 1, bits, 0 if bits == 24 else 3, len(pixels), 0, 0, 0, 0
+    )
+    header += struct.pack("<4I", *masks) + space[::-1] + endpoints + bytes(12)
+    header += struct.pack("<4I", 4, 124 + len(pixels) if icc else 0, len(icc), 0)
+    return struct.pack("<2sIHHI", b"BM", 138 + len(pixels) + len(icc), 0, 0, 138) + header + pixels + icc
+
+
+@pytest.mark.parametrize("space", [b"sRGB", b"Win ", bytes(4)])
+def test_a_bmp_that_says_srgb_or_nothing_is_taken_as_it_is(tmp_path, space):
+    assert np.array_equal(read_photo(saved(tmp_path, bmp(space))).srgb, skin())
+
+
+def test_the_profile_within_a_bmp_is_followed(tmp_path):
+    profile = icc_profile(P3, SRGB_PARA, "Display P3")
+    told = read_photo(saved(tmp_path, encode(skin(), icc_profile=profile)))
+    assert np.array_equal(read_photo(saved(tmp_path, bmp(b"MBED", profile))).srgb, told.srgb)
+    assert "colour profile that is damaged" in refusal(saved(tmp_path, bmp(b"MBED", profile[:90]))).message
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (bmp(b"LINK"), "a colour space of its own"),
+        (bmp(bytes(4), endpoints=bytes(35) + b"\1"), "a colour space of its own"),
+        (bmp(b"sRGB", bits=16), "keeps 5 or 6 bits of a colour"),
+    ],
+)
+def test_a_bmp_whose_colours_nobody_can_tell_is_refused(tmp_path, data, said):
+    refused = refusal(saved(tmp_path, data))
+    assert (refused.reason, said in refused.message) == ("unsupported_format", True)
 
 
 def test_a_gamma_of_srgb_that_was_rounded_is_taken_as_it_is(tmp_path):

@@ -28,8 +28,15 @@ from PIL import (
 
 from masi_vision.photo import exif as exif_
 from masi_vision.photo.colour import Numbers, Pixels
-from masi_vision.photo.formats import UndecodableError, format_of, missing_extra
-from masi_vision.photo.jpeg_scans import refuse_many_scans
+from masi_vision.photo.formats import (
+    UndecodableError,
+    check_compression,
+    format_of,
+    missing_extra,
+    unread_header,
+    unread_jpeg,
+)
+from masi_vision.photo.jpeg_scans import is_lossless, refuse_many_scans
 from masi_vision.photo.pixels import GRAY, Decoded, Limits, check_colour, check_opaque, reduce, upright
 from masi_vision.photo.profile import BadProfileError, icc_to_srgb, known_space
 from masi_vision.photo.raw import decode_raw
@@ -67,6 +74,8 @@ _FULL_RGB = bytes((0, 1))
 """The end of a chunk cICP: no matrix, full range (PNG, third edition, allows no other matrix)."""
 _UNSPECIFIED = bytes((2, 2)) + _FULL_RGB
 """Primaries and transfer of ITU-T H.273 that leave open what they are."""
+_HIGH_RANGE = (16, 18)
+"""Transfers PQ and HLG of ITU-T H.273."""
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
 _PALETTE_MODES = ("P", "PA")
 _COLOUR_MODES = ("RGB", "RGBA", "RGBX", "YCbCr")
@@ -83,8 +92,8 @@ def decode(data: bytes, suffix: str, limits: Limits) -> Decoded:
     kind = format_of(data, suffix)
     if kind == "RAW":
         return decode_raw(data, limits)
-    if kind == "TIFF" and _is_raw(exif_.parse_exif(data)):
-        return decode_raw(data, limits)
+    if kind == "TIFF" and _is_raw(directory := exif_.parse_exif(data)):
+        return decode_raw(data, limits, is_preview=directory.get(254) == 1)
     image = open_picture(kind, data)
     width, height = image.size
     limits.check(width, height)
@@ -115,13 +124,10 @@ def open_picture(kind: str, data: bytes) -> ImageFile.ImageFile:
     try:
         return _heif_plugin()(stream) if kind == "HEIC" else _PLUGINS[kind](stream)
     except SyntaxError as error:
-        if kind != "TIFF" or "unknown pixel mode" not in str(error):
+        unread = unread_header(kind, data, str(error))
+        if unread is None:
             raise
-        raise UndecodableError(
-            "unsupported_format",
-            "is a TIFF of a kind that is not read (numbers with a fraction or a sign, or more than 16 bits). "
-            "Expected 8 or 16 bits of a colour. Export it so, or as JPEG.",
-        ) from error
+        raise unread from error
 
 
 def _heif_plugin() -> type[ImageFile.ImageFile]:
@@ -155,6 +161,8 @@ def _check_kind(image: ImageFile.ImageFile, kind: str) -> None:
             f"is a {image.mode} image, made for printing or editing. "
             "Expected RGB. Use the camera's original file, or export it as sRGB.",
         )
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        check_compression(image.tag_v2.get(259, 1), is_16_bit=_is_16_bit(image))
     if kind == "BMP" and any(";1" in str(tile.args) for tile in image.tile):  # BGR;15 and BGR;16
         raise UndecodableError(
             "unsupported_format",
@@ -210,6 +218,8 @@ def _jpeg_pixels(image: ImageFile.ImageFile, data: bytes, limits: Limits) -> npt
     start = image.fp.tell()
     if data.rfind(_END_OF_JPEG) < start:
         raise OSError("the end of the picture is missing")
+    if is_lossless(data):
+        raise unread_jpeg("compressed without loss")
     refuse_many_scans(data)
     if not image.info.get("progressive") and data[start - 3 : start] != _WHOLE_SPECTRUM:
         data = data[: start - 3] + _WHOLE_SPECTRUM + data[start:]
@@ -351,8 +361,11 @@ def _coded_space(primaries: int, transfer: int, what: str) -> str | None:
         return None
     if primaries in (1, 2, 12) and transfer in (1, 2, 6, 13):
         return "Display P3" if primaries == 12 else "sRGB"
-    raise UndecodableError(
-        "unsupported_format",
-        f"is a high-dynamic-range or wide-gamut {what}. Expected sRGB or Display P3. "
-        "Turn HDR off in the camera, or export it as JPEG.",
-    )
+    if transfer in _HIGH_RANGE:
+        found, do = f"a high-dynamic-range {what}", "Turn HDR off in the camera, or export it as JPEG."
+    else:
+        found, do = (
+            f"a {what} of other colours (codes {primaries} and {transfer})",
+            "Export it as JPEG in sRGB.",
+        )
+    raise UndecodableError("unsupported_format", f"is {found}. Expected sRGB or Display P3. {do}")

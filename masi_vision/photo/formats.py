@@ -29,6 +29,12 @@ _NOT_READ = (
     (b"\0\0\0\x0cJXL", "a JPEG XL image"),
     (b"\xff\x0a", "a JPEG XL image"),
 )
+_WEBP, _ZSTD, _LZMA = 50001, 50000, 34925
+_COMPRESSIONS = {
+    **{_WEBP: "WebP", _ZSTD: "ZSTD", _LZMA: "LZMA"},
+    **{34712: "JPEG 2000", 34887: "LERC", 50002: "JPEG XL"},
+}
+"""Values of TIFF's tag 259 that are not read, or not in every installation."""
 
 
 class UndecodableError(Exception):
@@ -90,3 +96,48 @@ def missing_extra(words: str, extra: str) -> UndecodableError:
         f"is a {words}, which this installation cannot read. Expected JPEG, PNG or TIFF, "
         f"or the extra for it. {how_to_install(extra)}",
     )
+
+
+def unread_header(kind: str, data: bytes, words: str) -> UndecodableError | None:
+    """A file that Pillow does not open, in its words, though it may be whole; None for damage."""
+    if kind == "JPEG" and "-bit layers" in words:
+        return unread_jpeg("of more than 8 bits")
+    if kind != "TIFF":
+        return None
+    if data[:4] == b"MM\0+":
+        what = "a BigTIFF whose numbers begin with their high byte"
+        expected = "a TIFF of less than 4 GB, or numbers that begin with their low byte"
+    elif words.isdigit():  # the key that is not in Pillow's table of compressions
+        return _unread_compression(int(words))
+    elif "unknown pixel mode" in words:
+        what = "a TIFF of a kind that is not read (numbers with a fraction or a sign, or more than 16 bits)"
+        expected = "8 or 16 bits of a colour"
+    else:
+        return None
+    return UndecodableError(
+        "unsupported_format", f"is {what}. Expected {expected}. Export it so, or as JPEG."
+    )
+
+
+def unread_jpeg(what: str) -> UndecodableError:
+    """Say which kind of JPEG is not read."""
+    return UndecodableError(
+        "unsupported_format",
+        f"is a JPEG {what}, which is not read. Expected 8 bits of a colour, compressed as cameras do. "
+        "Export it as JPEG or TIFF.",
+    )
+
+
+def _unread_compression(number: int) -> UndecodableError:
+    name = _COMPRESSIONS.get(number, f"its number {number} says")
+    return UndecodableError(
+        "unsupported_format",
+        f"is a TIFF compressed as {name}, which is not read. Expected no compression, LZW, Deflate or JPEG. "
+        "Export it so, or as JPEG.",
+    )
+
+
+def check_compression(number: int, *, is_16_bit: bool) -> None:
+    """Refuse a TIFF that Pillow, or at 16 bits OpenCV, opens and then may not decode."""
+    if number == _WEBP or (is_16_bit and number in (_ZSTD, _LZMA)):
+        raise _unread_compression(number)

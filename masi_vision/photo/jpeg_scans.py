@@ -1,4 +1,6 @@
-"""How many scans a JPEG is drawn in: each goes over the whole picture, however few bytes it has.
+"""What a JPEG's markers tell of its coding: without loss or not, and in how many scans it is drawn.
+
+Each scan goes over the whole picture, however few bytes it has.
 
 References
 ----------
@@ -18,6 +20,20 @@ _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 _SCAN_BYTES = re.compile(rb"\xff\xda")
 _MARKER = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
 """Those behind which libjpeg reads on: no stuffed zero, no restart."""
+
+_FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))
+_LOSSLESS = frozenset((0xC3, 0xC7, 0xCB, 0xCF))
+
+
+def is_lossless(data: bytes) -> bool:
+    """Whether the frame of the first picture is one of T.81, annex H."""
+    place = 2
+    while found := _MARKER.search(data, place):
+        place, marker = found.end(), found[1][0]
+        if marker in _FRAMES or marker in (_START, _END, _SCAN):
+            return marker in _LOSSLESS
+        place += int.from_bytes(data[place : place + 2], "big")
+    return False
 
 
 def refuse_many_scans(data: bytes) -> None:

@@ -9,9 +9,21 @@ from masi_vision.photo.exif import CaptureFacts, facts_of, parse_exif
 from masi_vision.photo.formats import UndecodableError, missing_extra
 from masi_vision.photo.pixels import Decoded, Limits, check_colour, reduce
 
+_UNKNOWN = (
+    "is no camera RAW, or one of a camera that LibRaw does not know. "
+    "Expected a photograph. Export it as JPEG, or as TIFF of 8 or 16 bits."
+)
+_PREVIEW = (
+    "calls itself a small copy of another picture (NewSubfileType 1), and no camera RAW that LibRaw knows is "
+    "in it. Expected the photograph itself. Export it anew, as JPEG or TIFF."
+)
 
-def decode_raw(data: bytes, limits: Limits) -> Decoded:
-    """Develop a camera RAW: camera white balance, sRGB, 16 bits, no automatic brightness."""
+
+def decode_raw(data: bytes, limits: Limits, *, is_preview: bool = False) -> Decoded:
+    """Develop a camera RAW: camera white balance, sRGB, 16 bits, no automatic brightness.
+
+    Where only a preview in front made it a RAW, a file that is none is told by that.
+    """
     try:
         import rawpy
     except ImportError as error:
@@ -19,11 +31,7 @@ def decode_raw(data: bytes, limits: Limits) -> Decoded:
     try:
         opened = rawpy.imread(io.BytesIO(data))
     except rawpy.LibRawFileUnsupportedError as error:
-        raise UndecodableError(
-            "unsupported_format",
-            "is no camera RAW, or one of a camera that LibRaw does not know. "
-            "Expected a photograph. Export it as JPEG, or as TIFF of 8 or 16 bits.",
-        ) from error
+        raise UndecodableError("unsupported_format", _PREVIEW if is_preview else _UNKNOWN) from error
     with opened as raw:
         limits.check(raw.sizes.width, raw.sizes.height)
         facts = _raw_facts(raw, data)

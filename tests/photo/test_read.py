@@ -521,14 +521,15 @@ def png_with(kind, content, **options):
 P3_PRIMARIES = struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
 
 
-def tiff(picture, *, in_planes=False, kind=1):
+def tiff(picture, *, in_planes=False, kind=1, compression=1, more_tags=()):
     """A TIFF of 64 x 64 px: by pixels, or the whole of red first; of kind 1 whole numbers, 3 fractions."""
     bits, parts = 8 * picture.itemsize, 3 if in_planes else 1
     size = picture.nbytes // parts
     tags = {
-        **{256: (4, 64), 257: (4, 64), 258: (3, bits, bits, bits), 259: (3, 1), 262: (3, 2)},
+        **{256: (4, 64), 257: (4, 64), 258: (3, bits, bits, bits), 259: (3, compression), 262: (3, 2)},
         **{273: (4, *[0] * parts), 277: (3, 3), 278: (4, 64), 279: (4, *[size] * parts)},
         **{284: (3, 1 + in_planes), 339: (3, kind, kind, kind)},
+        **dict(more_tags),
     }
     end = 8 + 2 + 12 * len(tags) + 4
     start = end + 64
@@ -566,6 +567,18 @@ def compressed_text_bomb():
         + struct.pack(">I", zlib.crc32(chunk))
         + data[33:]
     )
+
+
+def jpeg_frame(marker, bits):
+    """A JPEG whose header says that it is coded otherwise."""
+    data = encode(skin(), "JPEG")
+    at = data.index(b"\xff\xc0")
+    return data[: at + 1] + bytes((marker,)) + data[at + 2 : at + 4] + bytes((bits,)) + data[at + 5 :]
+
+
+def big_tiff():
+    """The head of a BigTIFF whose numbers begin with their high byte."""
+    return b"MM\0+" + struct.pack(">HHQQ", 8, 0, 16, 0) + bytes(64)
 
 
 REFUSED = {
@@ -615,7 +628,7 @@ REFUSED = {
         "a TIFF of a kind that is not read",
     ),
     "png of wide primaries": (png_with(b"cHRM", P3_PRIMARIES), "unsupported_format", "other primary colours"),
-    "png of high range": (png_with(b"cICP", bytes([9, 16, 0, 1])), "unsupported_format", "wide-gamut PNG"),
+    "png of high range": (png_with(b"cICP", bytes([9, 16, 0, 1])), "unsupported_format", "dynamic-range PNG"),
     "png in linear light": (png_with(b"gAMA", struct.pack(">I", 100000)), "unsupported_format", "gamma of 1"),
     "png nearly of 1/2": (png_with(b"gAMA", struct.pack(">I", 50000)), "unsupported_format", "gamma of 0.5"),
     "png of short codes": (png_with(b"cICP", bytes([12, 13])), "unsupported_format", "cICP that is not read"),
@@ -623,6 +636,25 @@ REFUSED = {
     "png of long codes": (png_with(b"cICP", bytes([1, 13, 0, 1, 0])), "unsupported_format", "four bytes"),
     "png of narrow range": (png_with(b"cICP", bytes([1, 13, 0, 0])), "unsupported_format", "of full range"),
     "png with a matrix": (png_with(b"cICP", bytes([1, 13, 6, 1])), "unsupported_format", "00 01 at their"),
+    "jpeg of 12 bits": (jpeg_frame(0xC1, 12), "unsupported_format", "is a JPEG of more than 8 bits"),
+    "jpeg without loss": (jpeg_frame(0xC3, 8), "unsupported_format", "JPEG compressed without loss"),
+    "big tiff": (big_tiff(), "unsupported_format", "is a BigTIFF whose numbers begin with their high byte"),
+    **{
+        f"tiff as {name}": (
+            tiff(skin(64, 64, kind), compression=number),
+            "unsupported_format",
+            f"is a TIFF compressed as {name}, which is not read",
+        )
+        for name, number, kind in (
+            ("JPEG 2000", 34712, np.uint8),
+            ("LERC", 34887, np.uint8),
+            ("WebP", 50001, np.uint8),
+            ("JPEG XL", 50002, np.uint16),
+            ("ZSTD", 50000, np.uint16),
+            ("LZMA", 34925, np.uint16),
+            ("its number 33003 says", 33003, np.uint8),
+        )
+    },
     "gray stored as colour": (encode(gray_rgb(), "JPEG"), "not_colour", "is a grayscale image"),
     "half transparent": (encode(with_alpha(100)), "unsupported_format", "has transparent parts"),
     "gif": (encode(COLOUR.convert("P"), "GIF"), "unsupported_format", "is a GIF image"),
@@ -706,6 +738,23 @@ def test_a_gamma_of_srgb_that_was_rounded_is_taken_as_it_is(tmp_path):
     for gamma in (43500, 45000, 47000):
         photo = read_photo(saved(tmp_path, png_with(b"gAMA", struct.pack(">I", gamma))))
         assert np.array_equal(photo.srgb, skin())
+
+
+def test_a_heic_of_other_colours_is_not_called_high_range(tmp_path):
+    pytest.importorskip("pi_heif", reason="needs the extra heic")
+    said = {}
+    for codes in ((6, 6), (9, 16)):
+        data = HEIC.replace(b"nclx\0\1\0\r", struct.pack(">4sHH", b"nclx", *codes))
+        assert data != HEIC
+        said[codes] = refusal(saved(tmp_path, data)).message
+    assert "is a HEIC photo of other colours (codes 6 and 6)" in said[6, 6]
+    assert "is a high-dynamic-range HEIC photo" in said[9, 16]
+
+
+def test_a_tiff_that_calls_itself_a_copy_is_told_by_that(tmp_path):
+    pytest.importorskip("rawpy", reason="needs the extra raw")
+    refused = refusal(saved(tmp_path, tiff(skin(64, 64), more_tags={254: (4, 1)}), "front.tif"))
+    assert "calls itself a small copy of another picture" in refused.message
 
 
 def test_half_a_photo_is_refused_whatever_another_library_switched_on(tmp_path, monkeypatch):

@@ -29,6 +29,8 @@ from masi_vision.written import write_file, writing
 
 _BASELINE, _OTHER_FRAMES = 0xC0, frozenset((*range(0xC1, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xD0)))
 _LONGEST = 64
+_MOST_PX = 65535
+"""Of Rows and Columns, unsigned numbers of 16 bits (DICOM PS3.3, C.7.6.3)."""
 _WITHOUT_LOSS = ("PNG", "TIFF", "BMP")
 _TIFF_WITH_LOSS = frozenset((6, 7, 34712, 34892, 50001, 50002))
 """Values of TIFF's tag 259 (Compression): JPEG, old, new and of a DNG, JPEG 2000, WebP, JPEG XL."""
@@ -127,8 +129,13 @@ def _picture(file: Path, max_megapixels: float) -> CodedPicture:
     ------
     PhotoUnreadable, LeakError
         The file is damaged.
+    ValueError
+        It is too large for DICOM.
     """
     photo, data = read_photo(file, max_megapixels=max_megapixels), file.read_bytes()
+    if max(photo.full_size) > _MOST_PX:
+        height, width = photo.full_size
+        raise ValueError(f"it is {width} x {height} px. DICOM takes at most {_MOST_PX} on a side.")
     kind = format_of(data, file.suffix.lower())
     if kind in ("HEIC", "RAW"):
         return CodedPicture(photo.full_size, None, srgb8(photo), _srgb_profile(), lossy=True)

@@ -1017,6 +1017,17 @@ def test_dicom_says_of_a_tiff_whether_it_was_compressed_with_loss(dicom, tmp_pat
     assert _picture(tmp_path / "front.tif", 200.0).lossy is lossy
 
 
+def test_a_photograph_too_wide_for_dicom_is_one_that_cannot_be_exported(dicom, tmp_path):
+    import cv2
+
+    from masi_vision.cli.dicom import _picture
+
+    wide = np.full((64, 65536, 3), (90, 120, 200), np.uint8)
+    (tmp_path / "front.png").write_bytes(cv2.imencode(".png", wide)[1].tobytes())
+    with pytest.raises(ValueError, match=r"65536 x 64 px\. DICOM takes at most 65535"):
+        _picture(tmp_path / "front.png", 200.0)
+
+
 def test_dicom_shows_the_colours_that_were_scored(dicom, tmp_path):
     """A profile between the scans counts for who strips a file, and not for who reads it."""
     from PIL import ImageCms

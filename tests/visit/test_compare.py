@@ -141,7 +141,9 @@ def test_a_change_is_flagged_where_a_check_was_accepted_at_either_visit(change, 
 def test_two_ways_contradict_each_other_far_apart_or_where_one_is_sure_of_the_other_sign(
     registered, ends, difference, told
 ):
-    assert contradict(registered, ends, difference) is told
+    assert contradict(registered, ends, difference, decided=True) is told
+    far = abs(registered - difference) > 0.08
+    assert contradict(registered, ends, difference, decided=False) is far
 
 
 def coloured(change, view, region):

@@ -22,6 +22,7 @@ from masi_vision.photo import read_photo
 from masi_vision.photo.decode import open_picture
 from masi_vision.photo.exif import exif_of, orientation_of, space_by_exif_alone
 from masi_vision.photo.formats import format_of
+from masi_vision.photo.raw import RAW_SPACE
 from masi_vision.report.dicom import CodedPicture, Shown, as_bytes, photograph, segmentation
 from masi_vision.report.names import FileNames
 from masi_vision.visit.seen import srgb8
@@ -137,7 +138,7 @@ def _picture(file: Path, max_megapixels: float) -> CodedPicture:
         height, width = photo.full_size
         raise ValueError(f"it is {width} x {height} px. DICOM takes at most {_MOST_PX} on a side.")
     kind = format_of(data, file.suffix.lower())
-    if kind in ("HEIC", "RAW"):
+    if kind == "HEIC" or photo.capture.colour_space == RAW_SPACE:  # a RAW may be named and begin as a TIFF
         return CodedPicture(photo.full_size, None, srgb8(photo), _srgb_profile(), lossy=True)
     image = open_picture(kind, data)
     if kind == "JPEG" and _is_upright(image) and _is_baseline(data):

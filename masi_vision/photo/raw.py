@@ -9,6 +9,8 @@ from masi_vision.photo.exif import CaptureFacts, facts_of, parse_exif
 from masi_vision.photo.formats import UndecodableError, missing_extra
 from masi_vision.photo.pixels import Decoded, Limits, check_colour, reduce
 
+RAW_SPACE = "camera RAW"
+"""What `CaptureFacts.colour_space` says of every camera RAW."""
 _UNKNOWN = (
     "is no camera RAW, or one of a camera that LibRaw does not know. "
     "Expected a photograph. Export it as JPEG, or as TIFF of 8 or 16 bits."
@@ -50,7 +52,7 @@ def decode_raw(data: bytes, limits: Limits, *, is_preview: bool = False) -> Deco
 
 def _raw_facts(raw: object, data: bytes) -> CaptureFacts:
     """Take the facts from the TIFF directory most RAW files begin with, else from LibRaw."""
-    facts = facts_of(parse_exif(data), bits=16, colour_space="camera RAW")
+    facts = facts_of(parse_exif(data), bits=16, colour_space=RAW_SPACE)
     other = getattr(raw, "other", None)
     if facts.exposure_s is not None or other is None:
         return facts

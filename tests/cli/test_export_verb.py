@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from camera_raw import dng
 from verbs import masi, table
 
 from masi_vision.face.atlas import Subunit
@@ -1042,6 +1043,16 @@ def test_dicom_shows_the_colours_that_were_scored(dicom, tmp_path):
     picture = _picture(tmp_path / "front.jpg", 200.0)
     assert picture.jpeg is None
     assert np.array_equal(picture.srgb, read_photo(tmp_path / "front.jpg").srgb)
+
+
+@pytest.mark.parametrize("name", ["front.dng", "front.tif", "front.jpg"])
+def test_dicom_takes_a_camera_raw_whatever_it_is_called(dicom, tmp_path, name):
+    pytest.importorskip("rawpy")
+    from masi_vision.cli.dicom import _picture
+
+    (tmp_path / name).write_bytes(dng(128, 96))
+    picture = _picture(tmp_path / name, 200.0)
+    assert (picture.size, picture.jpeg, picture.lossy) == ((96, 128), None, True)
 
 
 def test_tables_that_are_none_are_refused(tmp_path):

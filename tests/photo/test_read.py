@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from camera_raw import D65, SRGB, dng, to_xyz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
@@ -151,37 +152,6 @@ def test_one_bright_thing_changes_nothing_else_in_a_camera_raw(tmp_path, brighte
     assert np.array_equal(alone.srgb[48:, 64:], beside.srgb[48:, 64:])
 
 
-def dng(width, height, corner=0.0):
-    """The smallest camera RAW: an RGGB mosaic, uncompressed, of the colour of skin, and a corner of it."""
-    mosaic = np.full((height, width), 16000, "<u2")
-    mosaic[::2, ::2], mosaic[1::2, 1::2] = 26000, 9000
-    mosaic[:16, :16] = np.maximum(mosaic[:16, :16], round(corner * 65535))
-    matrix = [part for number in np.linalg.inv(to_xyz(SRGB)).ravel() for part in (round(1e6 * number), 10**6)]
-    tags = [
-        (254, "I", [0]), (256, "I", [width]), (257, "I", [height]), (258, "H", [16]), (259, "H", [1]),
-        (262, "H", [32803]), (271, "s", b"Test\0"), (272, "s", b"Cam\0\0"), (273, "I", [0]), (274, "H", [1]),
-        (277, "H", [1]), (278, "I", [height]), (279, "I", [mosaic.nbytes]), (33421, "H", [2, 2]),
-        (33422, "B", [0, 1, 1, 2]), (50706, "B", [1, 4, 0, 0]), (50708, "s", b"Test Cam\0"),
-        (50717, "H", [65535]), (50721, "r", matrix), (50728, "R", [1, 1] * 3), (50778, "H", [21]),
-    ]  # fmt: skip
-    codes = {"I": (4, 4), "H": (3, 2), "B": (1, 1), "s": (2, 1), "r": (10, 8), "R": (5, 8)}
-    start = 8 + 2 + 12 * len(tags) + 4
-    heap, entries = b"", b""
-    packed = []
-    for tag, kind, values in tags:
-        item = {"s": "B", "r": "i", "R": "I"}.get(kind, kind)
-        raw = struct.pack(f"<{len(values)}{item}", *values)
-        packed.append((tag, codes[kind][0], len(raw) // codes[kind][1], raw))
-    size = sum(len(raw) + len(raw) % 2 for *_, raw in packed if len(raw) > 4)
-    for tag, code, count, raw in packed:
-        if tag == 273:
-            raw = struct.pack("<I", start + size)
-        inline = raw.ljust(4, b"\0") if len(raw) <= 4 else struct.pack("<I", start + len(heap))
-        heap += raw + b"\0" * (len(raw) % 2) if len(raw) > 4 else b""
-        entries += struct.pack("<HHI", tag, code, count) + inline
-    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + b"\0" * 4 + heap + mosaic.tobytes()
-
-
 # --- orientation and facts
 
 SEEN = {  # what numpy does to the stored picture so that it stands upright (CIPA DC-008, Orientation)
@@ -291,18 +261,12 @@ def test_damaged_exif_never_keeps_the_pixels_back(tmp_path):
 
 # --- colour
 
-SRGB, P3, ADOBE = (
-    ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)),
+P3, ADOBE = (
     ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06)),
     ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06)),
 )
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-D65, D50 = np.array([0.95047, 1, 1.08883]), np.array([0.9642, 1, 0.8249])
-
-
-def to_xyz(primaries):
-    columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in primaries]).T
-    return columns * np.linalg.solve(columns, D65)
+D50 = np.array([0.9642, 1, 0.8249])
 
 
 def srgb_curve(x):

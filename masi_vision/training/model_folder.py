@@ -79,6 +79,12 @@ def mark_unfinished(models: Path) -> None:
     write_card(read_json(file) | {UNFINISHED: True}, file)
 
 
+def is_unfinished(models: Path) -> bool:
+    """Whether their card says that the call which made them did not come to its end."""
+    file = models / PIGMENT_CARD
+    return file.is_file() and UNFINISHED in read_json(file)
+
+
 def mark_finished(models: Path) -> None:
     """No longer say so."""
     file = models / PIGMENT_CARD

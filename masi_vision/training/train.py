@@ -23,6 +23,7 @@ from masi_vision.training.fit import BEST, CHECKPOINT, Figures, Processes
 from masi_vision.training.model_folder import (
     Part,
     copy_models,
+    is_unfinished,
     mark_finished,
     mark_unfinished,
     refuse_other_files,
@@ -96,13 +97,16 @@ def train_models(
             refuse_other_files(run / MODELS)
             (run / MAKING).mkdir(exist_ok=True)  # says from now on that the call has not come to its end
         parts: list[Part] = []
+        inherits = is_unfinished(sources.models)
         for one in experiments:
             parts.append(_part(one, sources, run, listener, processes))
             sources = replace(sources, models=run / MAKING, previous=run / one.name)
-        if processes.is_first and sources.dataset and any(one.experiment.needs == "dataset" for one in parts):
+        widens = sources.dataset and any(one.experiment.needs == "dataset" for one in parts)
+        if processes.is_first and sources.dataset and widens:
             listener.begun("intervals", (f"Intervals: {widen_to_site(run / MAKING, sources.dataset)}",))
         if processes.is_first:
-            mark_finished(run / MAKING)
+            if widens or not inherits:  # else it is still true of what was trained on
+                mark_finished(run / MAKING)
             _put_in_place(run)
     return parts
 

@@ -61,3 +61,17 @@ def test_a_call_that_is_stopped_leaves_models_that_are_marked(tmp_path, monkeypa
     with Processes() as processes, pytest.raises(KeyboardInterrupt):
         train._part(named, sources, tmp_path, train.Listener(), processes)
     assert open_models(tmp_path / train.MAKING).remarks
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_what_is_trained_on_unfinished_models_is_unfinished_too(tmp_path, monkeypatch, marked):
+    """Nothing here looks at their intervals again."""
+    models = copied(tmp_path / "models")
+    if marked:
+        mark_unfinished(models)
+    for what in ("draw_curves", "carried_out", "replace_network"):
+        monkeypatch.setattr(train, what, lambda *_: None)
+    monkeypatch.setattr(train, "made_ready", lambda *_: Prepared(None, None, None, None, None, {}, ()))
+    named = train.Named("pigment", load_experiment("pigment"))
+    train.train_models([named], Sources(models, None, None, tmp_path), tmp_path / "run")
+    assert bool(open_models(tmp_path / "run" / train.MODELS).remarks) is marked

@@ -90,8 +90,9 @@ def colour_space_of(exif: Image.Exif) -> str | None:
     space = _number(_directory(exif, IFD.Exif).get(Base.ColorSpace))
     if space == 1:  # also where an editor that wrote sRGB left the index of the camera's own file
         return "sRGB"
-    is_adobe = _text(_directory(exif, IFD.Interop).get(Interop.InteropIndex)) == "R03"
-    return "Adobe RGB (1998)" if is_adobe or space == 2 else None
+    index = _text(_directory(exif, IFD.Interop).get(Interop.InteropIndex))
+    is_adobe = index == "R03" or (space == 2 and index != "R98")  # R98: the plain kind, sRGB
+    return "Adobe RGB (1998)" if is_adobe else None
 
 
 def space_by_exif_alone(image: Image.Image, exif: Image.Exif) -> str | None:

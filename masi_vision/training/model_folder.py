@@ -75,8 +75,7 @@ def copy_models(source: Path, out: Path) -> None:
 
 def mark_unfinished(models: Path) -> None:
     """Say in a card that the call which makes the models has not come to its end."""
-    file = models / PIGMENT_CARD
-    write_card(read_json(file) | {UNFINISHED: True}, file)
+    _rewrite(read_json(models / PIGMENT_CARD) | {UNFINISHED: True}, models / PIGMENT_CARD)
 
 
 def is_unfinished(models: Path) -> bool:
@@ -87,10 +86,17 @@ def is_unfinished(models: Path) -> bool:
 
 def mark_finished(models: Path) -> None:
     """No longer say so."""
-    file = models / PIGMENT_CARD
-    card = read_json(file)
+    card = read_json(models / PIGMENT_CARD)
     card.pop(UNFINISHED, None)
-    write_card(card, file)
+    _rewrite(card, models / PIGMENT_CARD)
+
+
+def _rewrite(card: dict[str, Any], file: Path) -> None:
+    """A card, and its page only where there is one: that of a network that was not touched is not ours."""
+    if file.with_suffix(".md").exists():
+        write_card(card, file)
+    else:
+        write_file(file, json_text(card))
 
 
 def refuse_other_files(out: Path) -> None:

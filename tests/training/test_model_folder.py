@@ -38,6 +38,7 @@ def test_models_of_a_second_training_know_the_photos_of_the_first(tmp_path):
 
 def test_models_whose_training_was_stopped_say_so_until_it_comes_to_its_end(tmp_path):
     models = copied(tmp_path / "models")
+    (models / "pigment.md").write_text("of a training", encoding="utf-8")
     mark_unfinished(models)
     assert "did not finish" in " ".join(open_models(models).remarks)
     assert "did not finish" in (models / "pigment.md").read_text(encoding="utf-8")
@@ -45,6 +46,15 @@ def test_models_whose_training_was_stopped_say_so_until_it_comes_to_its_end(tmp_
     mark_finished(models)
     assert not open_models(models).remarks
     assert "did not finish" not in (models / "pigment.md").read_text(encoding="utf-8")
+
+
+def test_a_network_that_was_not_touched_gets_no_page_of_a_training(tmp_path):
+    models = copied(tmp_path / "models")
+    before = (models / "pigment.json").read_text(encoding="utf-8")
+    mark_unfinished(models)
+    mark_finished(models)
+    assert json.loads((models / "pigment.json").read_text(encoding="utf-8")) == json.loads(before)
+    assert not (models / "pigment.md").exists()
 
 
 @pytest.mark.parametrize("name", ["pigment", "finetune_regions"])

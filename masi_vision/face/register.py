@@ -57,32 +57,35 @@ def register(baseline_od: Floats, follow_up_od: Floats, skin: npt.NDArray[np.boo
     Where hardly any skin comes home the landmarks are believed: on skin without detail the rims of pigment
     that came or went would otherwise be laid on other rims.
     """
+    flow, followed = _followed(baseline_od, follow_up_od, skin)
+    share = _smoothed(followed.astype(np.float32), skin, _SMOOTHNESS * skin.shape[1])[..., None]
+    return Registration(np.asarray(_grid(skin) + flow * share * (1 + _FEW) / (share + _FEW), np.float32))
+
+
+def left_apart_px(baseline_od: Floats, follow_up_od: Floats, skin: npt.NDArray[np.bool_]) -> Floats:
+    """How far the skin still lies apart in two photographs that are laid over each other, (H, W).
+
+    By what comes home alone, however little it is: of another person that lies anywhere. The arguments are
+    those of `register`.
+    """
+    flow, _ = _followed(baseline_od, follow_up_od, skin)
+    return np.asarray(np.linalg.norm(flow, axis=2), np.float32)
+
+
+def _followed(
+    baseline_od: Floats, follow_up_od: Floats, skin: npt.NDArray[np.bool_]
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Where the skin went, smoothed, (H, W, 2), and on which skin it is told by what comes home."""
     width = skin.shape[1]
-    still, moving = _details(baseline_od, follow_up_od, skin)
+    still, moving = (
+        _detail(density, skin, _LARGEST_DETAIL * width) for density in (baseline_od, follow_up_od)
+    )
     there, back = _flow(still, moving), _flow(moving, still)
     home = there + cv2.remap(
         back, _grid(skin) + there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     followed = skin & (np.linalg.norm(home, axis=2) < _THERE_AND_BACK * width)
-    share = _smoothed(followed.astype(np.float32), skin, _SMOOTHNESS * width)[..., None]
-    flow = _smoothed(there, followed, _SMOOTHNESS * width) * share * (1 + _FEW) / (share + _FEW)
-    return Registration(np.asarray(_grid(skin) + flow, np.float32))
-
-
-def left_apart_px(baseline_od: Floats, follow_up_od: Floats, skin: npt.NDArray[np.bool_]) -> Floats:
-    """How far what looks alike lies apart in two photographs that are laid over each other, (H, W).
-
-    Of all of it, for that of another person lies anywhere; the arguments are those of `register`.
-    """
-    flow = _flow(*_details(baseline_od, follow_up_od, skin))
-    return np.asarray(np.linalg.norm(_smoothed(flow, skin, _SMOOTHNESS * skin.shape[1]), axis=2), np.float32)
-
-
-def _details(
-    baseline_od: Floats, follow_up_od: Floats, skin: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    size_px = _LARGEST_DETAIL * skin.shape[1]
-    return _detail(baseline_od, skin, size_px), _detail(follow_up_od, skin, size_px)
+    return _smoothed(there, followed, _SMOOTHNESS * width), followed
 
 
 def _flow(still: npt.NDArray[np.uint8], moving: npt.NDArray[np.uint8]) -> Floats:

@@ -101,7 +101,7 @@ def train_models(
         for one in experiments:
             parts.append(_part(one, sources, run, listener, processes))
             sources = replace(sources, models=run / MAKING, previous=run / one.name)
-        widens = sources.dataset and any(one.experiment.needs == "dataset" for one in parts)
+        widens = any(one.experiment.needs == "dataset" for one in parts)
         if processes.is_first and sources.dataset and widens:
             listener.begun("intervals", (f"Intervals: {widen_to_site(run / MAKING, sources.dataset)}",))
         if processes.is_first:

@@ -665,8 +665,11 @@ def test_the_server_is_asked_by_its_own_names_and_its_start_is_in_the_trail(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_page_that_is_stopped_leaves_one_whole_file(coded, tmp_path, monkeypatch, number):
+def test_a_page_that_is_stopped_leaves_one_whole_file(coded, tmp_path, monkeypatch, request, number):
     uvicorn = pytest.importorskip("uvicorn", reason="needs the extra review")
+    # A shell that starts the tests in the background has them ignore SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     monkeypatch.setattr(uvicorn.Server, "run", lambda _self, sockets: signal.raise_signal(number))
     (tmp_path / "word").write_text(PASSWORD + "\n")
     at = ["--db", tmp_path / "reads.db"]

@@ -112,7 +112,7 @@ def _person(regions: Mapping[str, Changes], models: Models) -> Changes | None:
         return None
     weights = [REGION_TENTHS[name] for name in regions]
     found, _, _, difference, true = np.average(list(regions.values()), axis=0, weights=weights)
-    ends = models.pigment.change_error.around_mean([one[0] for one in regions.values()], weights)
+    ends = models.pigment.change_error.around_mean([one[1:3] for one in regions.values()], weights)
     return float(found), *ends, float(difference), float(true)
 
 
@@ -144,7 +144,8 @@ def _regions(
             )
             for one in both
         )
-        yield name, (found, *models.pigment.change_error.around(found), second - first, true)
+        ends = models.pigment.change_error.around(found, change.clear_fraction)
+        yield name, (found, *ends, second - first, true)
 
 
 def table(judged_pairs: list[Pair]) -> str:

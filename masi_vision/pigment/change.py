@@ -53,6 +53,8 @@ class ChangeMap:
         What exposure and white balance add to the follow-up's density to make it the baseline's.
     spread_od : float
         Standard deviation of what unchanged skin shows.
+    clear_fraction : float
+        How much of the skin is surely clear at both visits: the mean of (1 - lesion) ** 4.
     plain : (H, W) int8
         1 where skin plainly got darker, -1 where lighter, else 0: smoothed over 1.5 % of the frame's width,
         the change exceeds 0.03 OD and three times the spread.
@@ -63,6 +65,7 @@ class ChangeMap:
     tone: float
     shift_od: Floats
     spread_od: float
+    clear_fraction: float
     plain: npt.NDArray[np.int8]
 
     @property
@@ -113,10 +116,12 @@ def change_map(
     )
     surplus = baseline_od - np.float32(line.tone) * follow_up_od - line.shift.astype(np.float32)
     change = np.where(skin, -surplus.mean(axis=2), 0).astype(np.float32)
-    unchanged = _unchanged(change.astype(np.float64), _clear(lesion.astype(np.float64)), line.spread) * skin
+    surely = _clear(lesion.astype(np.float64))
+    unchanged = _unchanged(change.astype(np.float64), surely, line.spread) * skin
     spread = float(np.sqrt((unchanged * change**2).sum() / max(unchanged.sum(), 1.0)))
     plain = _plain(change, skin, spread)
-    return ChangeMap(change, skin, line.tone, line.shift.astype(np.float32), spread, plain)
+    shift, clear_fraction = line.shift.astype(np.float32), float(surely[skin].mean())
+    return ChangeMap(change, skin, line.tone, shift, spread, clear_fraction, plain)
 
 
 def _plain(change: Floats, skin: npt.NDArray[np.bool_], spread: float) -> npt.NDArray[np.int8]:

@@ -48,8 +48,8 @@ class Band:
 
 
 @dataclass(frozen=True)
-class ChangeError:
-    """How far a change between two visits laid over each other was from the truth.
+class Distances:
+    """How far from the truth changes lay, by their size.
 
     Parameters
     ----------
@@ -58,14 +58,10 @@ class ChangeError:
         ones take the last.
     within_od : (N,) tuple
         Nine truths in ten lay within this of a change of that size.
-    share : float
-        How much of the regions' mean distance that of their weighted mean has: errors of four regions partly
-        cancel.
     """
 
     size_od: tuple[float, ...]
     within_od: tuple[float, ...]
-    share: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse tables that cannot be read off."""
@@ -75,24 +71,47 @@ class ChangeError:
             raise ValueError("size_od must increase")
         if not all(0 <= value < inf for value in (*self.size_od, *self.within_od)):
             raise ValueError("size_od and within_od must be numbers of 0 and more")
+
+    def of(self, change_od: float) -> float:
+        """How far from the truth a change may be."""
+        return float(np.interp(abs(change_od), self.size_od, self.within_od))
+
+
+@dataclass(frozen=True)
+class ChangeError:
+    """How far a change between two visits laid over each other was from the truth.
+
+    Parameters
+    ----------
+    by_clear : tuple of (float, Distances)
+        Of a region, where no more than this share of the face is surely clear (`ChangeMap.clear_fraction`):
+        by what did not change the two photographs are evened out. Shares increase up to 1.
+    share : float
+        How much of the regions' mean distance that of their weighted mean has: errors of four regions partly
+        cancel.
+    """
+
+    by_clear: tuple[tuple[float, Distances], ...]
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse tables that leave a face without any."""
         if not 0 <= self.share <= 1:
             raise ValueError(f"share must be in [0, 1], got {self.share}")
+        _increase_up_to_1("by_clear", [share for share, _ in self.by_clear])
 
-    def around(self, change_od: float) -> tuple[float, float]:
-        """Low and high end around the measured change of a region."""
-        within = self.distance_od(change_od)
+    def around(self, change_od: float, clear_fraction: float) -> tuple[float, float]:
+        """Low and high end around the measured change of a region, given the share of surely clear skin."""
+        within = next(far for share, far in self.by_clear if clear_fraction <= share).of(change_od)
         return change_od - within, change_od + within
 
-    def around_mean(self, changes_od: Sequence[float], weights: Sequence[float]) -> tuple[float, float]:
-        """Low and high end around the weighted mean of the regions' changes."""
-        mean = float(np.average(changes_od, weights=weights))
-        distances = [self.distance_od(change) for change in changes_od]
-        within = self.share * float(np.average(distances, weights=weights))
-        return mean - within, mean + within
-
-    def distance_od(self, change_od: float) -> float:
-        """How far from the truth the change of a region may be."""
-        return float(np.interp(abs(change_od), self.size_od, self.within_od))
+    def around_mean(
+        self, ends_od: Sequence[tuple[float, float]], weights: Sequence[float]
+    ) -> tuple[float, float]:
+        """Low and high end around the weighted mean of the regions' changes, given the ends of each."""
+        low, high = np.average(ends_od, axis=0, weights=weights)
+        middle, within = (low + high) / 2, self.share * (high - low) / 2
+        return float(middle - within), float(middle + within)
 
 
 @dataclass(frozen=True)
@@ -125,12 +144,16 @@ class MeasureError:
         for name in ("share", "change_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
-        shares = [share for share, _ in self.by_doubt]
-        if shares and (shares != sorted(set(shares)) or shares[-1] != 1):
-            raise ValueError(f"by_doubt must increase up to 1, got {shares}")
+        if self.by_doubt:
+            _increase_up_to_1("by_doubt", [share for share, _ in self.by_doubt])
 
     def around_fraction(self, fraction: float, undecided: float) -> tuple[float, float]:
         """Low and high end around a measured fraction, given the share of the skin that is undecided."""
         band = next((band for share, band in self.by_doubt if undecided <= share), self.fraction)
         low, high = band.around(fraction)
         return low, min(1.0, high)
+
+
+def _increase_up_to_1(name: str, shares: list[float]) -> None:
+    if shares != sorted(set(shares)) or shares[-1:] != [1]:
+        raise ValueError(f"{name} must increase up to 1, got {shares}")

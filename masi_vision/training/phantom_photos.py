@@ -126,6 +126,8 @@ class Row:
         Visible skin; lesion pixels found and true at once; found and true, added.
     undecided_fraction : float or None
         As of `RegionMeasure`; None where the estimator knows no doubt.
+    clear_fraction : float or None
+        As of `ChangeMap`, of a change between visits laid over each other; else None.
     """
 
     estimator: str
@@ -147,6 +149,7 @@ class Row:
     both_px: int
     either_px: int
     undecided_fraction: float | None = None
+    clear_fraction: float | None = None
 
 
 def can_be_planted(face: LabelledFace) -> bool:
@@ -347,7 +350,10 @@ def change_rows(before: Picture, after: Picture, atlas: FaceAtlas, settings: Set
     there = np.asarray(comparison.laid.to_baseline(after.density_od), np.float32)
     nothing, area = np.zeros_like(before.density_od), skin_area(atlas).astype(np.float64)
     first, second = (
-        {row.region: row for row in rows_of(picture, CHANGE, nothing > 0, nothing)}
+        {
+            row.region: replace(row, clear_fraction=change.clear_fraction)
+            for row in rows_of(picture, CHANGE, nothing > 0, nothing)
+        }
         for picture in (before, after)
     )
     for name, subunit in SUBUNIT_OF_REGION.items():

@@ -28,7 +28,7 @@ from masi_vision.face.models import face_models
 from masi_vision.labels.dataset import Split
 from masi_vision.model_files import read_json, shipped_folder
 from masi_vision.pigment import learned, rules
-from masi_vision.pigment.interval import Band, ChangeError, MeasureError
+from masi_vision.pigment.interval import Band, ChangeError, Distances, MeasureError
 from masi_vision.pigment.learned import DENSITY_UNIT_OD, INPUT_CHANNELS, NETWORK_SHAPE, read_both_ways
 from masi_vision.pigment.map import surer
 from masi_vision.source_code import code_sha256
@@ -147,7 +147,8 @@ def untried_models(file: Path) -> Models:
     nothing = MeasureError(_NOT_KNOWN, _NOT_KNOWN, 1.0)
     errors = {learned.METHOD: nothing, rules.METHOD: nothing}
     return Models(
-        face_models(), PigmentModel(open_pigment_reader(file), errors, ChangeError((0.0,), (1.0,)), {})
+        face_models(),
+        PigmentModel(open_pigment_reader(file), errors, ChangeError(((1.0, Distances((0.0,), (1.0,))),)), {}),
     )
 
 

@@ -10,17 +10,22 @@ import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
 from masi_vision.config import ScaleSettings
-from masi_vision.pigment.interval import Band, ChangeError, MeasureError
+from masi_vision.pigment.interval import Band, ChangeError, Distances, MeasureError
 from masi_vision.scale import MASI_REGIONS, REGION_TENTHS, MasiRegion, area_grade
 from masi_vision.training.phantom_photos import CHANGE, Row, State
 from masi_vision.visit.score import change_ends, mmasi_of, moved
+
+_Numbers = npt.NDArray[np.float64]
 
 Shot = tuple[str, str]
 """Person and state: one photograph."""
 
 DOUBT = (0.02, 0.5, 1.0)
 """Steps of the share of a region's skin that is undecided: next to nothing, up to half of it, more."""
+CLEAR = (0.5, 1.0)
+"""Steps of the share of a face that is surely clear: less of it than of anything else, or most of it."""
 _LEAST_ROWS = 40
+_NEAREST_CHANGES = 80
 _PLANTED: tuple[State, State] = ("planted", "treated")
 _WEIGHTS: dict[str, float] = {region: tenths / 10 for region, tenths in REGION_TENTHS.items()}
 _DARK_DELTA_L = 6.0
@@ -86,9 +91,10 @@ def change_r(rows: list[Row]) -> float:
 def change_error(rows: list[Row]) -> ChangeError:
     """Within how much of a region's change nine truths in ten lay, by the size of what was measured.
 
-    And how much of that the weighted mean of a person's four regions needs for nine people in ten. Of
-    planted and treated photographs alone, in a quarter of whose regions nothing was planted: beside clear
-    faces, of whom hardly anything is measured, small changes would look surer than they are in a patient.
+    By step of `CLEAR`; in one table, where one of them has too few. And how much of that the weighted mean of
+    a person's four regions needs for nine people in ten. Of planted and treated photographs alone, in a
+    quarter of whose regions nothing was planted: beside clear faces, of whom hardly anything is measured,
+    small changes would look surer than they are in a patient.
 
     Raises
     ------
@@ -98,37 +104,57 @@ def change_error(rows: list[Row]) -> ChangeError:
     people = laid_over_changes(rows)
     if not people:
         raise ValueError("no change was measured: expected rows of the visits laid over each other")
-    found, true = np.array([pair for regions in people.values() for pair in regions.values()]).T
-    size, missed = np.abs(found), np.abs(true - found)
-    places = np.unique([0.0, *np.round(np.quantile(size, np.linspace(0.1, 0.97, 6)), 4)])
-    within = [np.quantile(missed[np.argsort(abs(size - place))[:80]], LEVEL) for place in places]
-    error = ChangeError(tuple(float(p) for p in places), tuple(round(float(w), 4) for w in within))
+    found, true, clear = np.array([one for regions in people.values() for one in regions.values()]).T
+    parts = [clear <= CLEAR[0], clear > CLEAR[0]]
+    if min(part.sum() for part in parts) < _NEAREST_CHANGES:
+        parts = [np.full(len(clear), True)]
+    tables = [_distances(found[part], true[part]) for part in parts]
+    error = ChangeError(tuple(zip(CLEAR[-len(tables) :], tables, strict=True)))
     return replace(error, share=_share_of_mean(list(people.values()), error))
 
 
-def laid_over_changes(rows: Iterable[Row]) -> dict[str, dict[MasiRegion, tuple[float, float]]]:
-    """Change of each region between a person's two planted photographs, laid over each other, and true."""
+def _distances(found: _Numbers, true: _Numbers) -> Distances:
+    size, missed = np.abs(found), np.abs(true - found)
+    places = np.unique([0.0, *np.round(np.quantile(size, np.linspace(0.1, 0.97, 6)), 4)])
+    near = (np.argsort(abs(size - place))[:_NEAREST_CHANGES] for place in places)
+    within = [np.quantile(missed[one], LEVEL) for one in near]
+    return Distances(tuple(float(p) for p in places), tuple(round(float(w), 4) for w in within))
+
+
+def laid_over_changes(rows: Iterable[Row]) -> dict[str, dict[MasiRegion, tuple[float, float, float]]]:
+    """Change of each region between a person's two planted photographs, laid over each other, and true.
+
+    And how much of the face is surely clear, as of `ChangeMap`.
+    """
     by_region = {(r.person, r.state, r.region): r for r in rows if r.estimator == CHANGE}
-    people: dict[str, dict[MasiRegion, tuple[float, float]]] = {}
+    people: dict[str, dict[MasiRegion, tuple[float, float, float]]] = {}
     for (person, state, region), first in by_region.items():
         second = by_region.get((person, "treated", region))
         if state == "planted" and second is not None:
+            if first.clear_fraction is None:
+                raise ValueError(
+                    f"the change of {person} has no clear_fraction: expected rows of `change_rows`"
+                )
             people.setdefault(person, {})[region] = (
                 second.integrated_od - first.integrated_od,
                 second.true_integrated_od - first.true_integrated_od,
+                first.clear_fraction,
             )
     return people
 
 
-def _share_of_mean(people: Sequence[Mapping[MasiRegion, tuple[float, float]]], error: ChangeError) -> float:
+def _share_of_mean(
+    people: Sequence[Mapping[MasiRegion, tuple[float, float, float]]], error: ChangeError
+) -> float:
     """Of people with all four regions; 1 where nobody has."""
     shares = []
     for regions in people:
         if len(regions) == len(MASI_REGIONS):
             weights = [_WEIGHTS[name] for name in regions]
-            found, true = np.array(list(regions.values())).T
-            low, high = error.around_mean(found, weights)
-            missed = abs(float(np.average(true - found, weights=weights)))
+            ends = [error.around(found, clear) for found, _, clear in regions.values()]
+            low, high = error.around_mean(ends, weights)
+            off = [true - found for found, true, _ in regions.values()]
+            missed = abs(float(np.average(off, weights=weights)))
             shares.append(2 * missed / (high - low) if missed else 0.0)
     return min(1.0, round(float(np.quantile(shares, LEVEL)), 3)) if shares else 1.0
 

@@ -462,11 +462,11 @@ def _mmasi_change(first: VisitScore, second: VisitScore, share: float) -> Change
 
 
 def _amount_change(regions: Mapping[str, RegionChange], error: ChangeError) -> Change:
-    changes = [regions[name].registered_od for name in MASI_REGIONS]
-    found = [one for one in changes if one is not None]
-    if len(found) < len(changes):
+    found = [done for name in MASI_REGIONS if (done := regions[name].registered) is not None]
+    if len(found) < len(MASI_REGIONS):
         return _UNKNOWN
-    return float(np.average(found, weights=_WEIGHTS)), *error.around_mean(found, _WEIGHTS)
+    changes, ends = [change for change, *_ in found], [(low, high) for _, low, high in found]
+    return float(np.average(changes, weights=_WEIGHTS)), *error.around_mean(ends, _WEIGHTS)
 
 
 def _seen_in(region: RegionResult) -> View | None:

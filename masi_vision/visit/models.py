@@ -36,7 +36,7 @@ from masi_vision.model_files import (
 )
 from masi_vision.photo import printable
 from masi_vision.pigment import learned, rules
-from masi_vision.pigment.interval import Band, ChangeError, MeasureError
+from masi_vision.pigment.interval import Band, ChangeError, Distances, MeasureError
 from masi_vision.pigment.learned import INPUT_CHANNELS, NETWORK_SHAPE
 from masi_vision.version import __version__
 
@@ -197,9 +197,13 @@ def _known_errors(card: Mapping[str, Any], folder: Path) -> tuple[dict[str, Meas
 
 
 def _change_error(values: Mapping[str, Any]) -> ChangeError:
-    size_od, within_od = (tuple(values[name]) for name in ("size_od", "within_od"))
-    # Cards of before share have the whole distance.
-    return ChangeError(size_od, within_od, float(values.get("share", 1.0)))
+    # Cards of before by_clear have one table, those of before share the whole distance.
+    tables = values.get("by_clear", [(1.0, values)])
+    by_clear = tuple(
+        (float(share), Distances(tuple(table["size_od"]), tuple(table["within_od"])))
+        for share, table in tables
+    )
+    return ChangeError(by_clear, float(values.get("share", 1.0)))
 
 
 def _error(values: Mapping[str, Any]) -> MeasureError:

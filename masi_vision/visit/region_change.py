@@ -83,6 +83,14 @@ class RegionChange:
         return flags_text(self.flags)
 
     @property
+    def registered(self) -> tuple[float, float, float] | None:
+        """Change by the second route in OD, and its ends; None where the region is not compared."""
+        low, high = self.registered_od_low, self.registered_od_high
+        if self.registered_od is None or low is None or high is None:
+            return None
+        return self.registered_od, low, high
+
+    @property
     def doubts(self) -> Flags:
         """Those of its flags for which a change is to be looked at before it is used."""
         return tuple(flag for flag in self.flags if flag in _DOUBTS)
@@ -226,7 +234,7 @@ def _changed(
         for pigment in (measures[0].pigment, comparison.follow_up.pigment)
     ]
     mean = mean_over_area(change.change_od, common, area)
-    low, high = models.pigment.change_error.around(mean)
+    low, high = models.pigment.change_error.around(mean, change.clear_fraction)
     darker, lighter = (share_of_area(common & (change.plain == sign), common, area) for sign in (1, -1))
     preferred, difference = preferred_views(name)[0], _difference_od(found)
     most_undecided = max(one.undecided_fraction if one else 0.0 for one in found)

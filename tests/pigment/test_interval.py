@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masi_vision.pigment.interval import Band, ChangeError, MeasureError
+from masi_vision.pigment.interval import Band, ChangeError, Distances, MeasureError
 
 BAND = Band((0.0, 0.2, 0.6), (0.0, 0.1, 0.2), (0.04, 0.1, 0.3))
+FAR = Distances((0.0, 0.02, 0.1), (0.004, 0.01, 0.03))
 
 
 @pytest.mark.parametrize(
@@ -52,10 +53,22 @@ def test_bands_that_leave_a_region_without_any_are_refused(shares):
 
 
 def test_the_interval_of_a_change_is_as_wide_on_both_sides_whatever_its_sign():
-    error = ChangeError((0.0, 0.02, 0.1), (0.004, 0.01, 0.03))
-    assert error.around(0.01) == pytest.approx((0.003, 0.017))
-    assert error.around(-0.01) == pytest.approx((-0.017, -0.003))
-    assert error.around(0.5) == pytest.approx((0.47, 0.53))
+    error = ChangeError(((1.0, FAR),))
+    assert error.around(0.01, 0.8) == pytest.approx((0.003, 0.017))
+    assert error.around(-0.01, 0.8) == pytest.approx((-0.017, -0.003))
+    assert error.around(0.5, 0.8) == pytest.approx((0.47, 0.53))
+
+
+def test_of_a_face_with_little_clear_skin_a_change_is_less_sure():
+    error = ChangeError(((0.5, FAR), (1.0, Distances((0.0,), (0.001,)))))
+    assert error.around(0.02, 0.5) == pytest.approx((0.01, 0.03))
+    assert error.around(0.02, 0.51) == pytest.approx((0.019, 0.021))
+
+
+@pytest.mark.parametrize("shares", [(), (0.5,), (1.0, 1.0), (0.6, 0.5, 1.0)])
+def test_errors_that_leave_a_face_without_any_are_refused(shares):
+    with pytest.raises(ValueError, match="by_clear must increase up to 1"):
+        ChangeError(tuple((share, FAR) for share in shares))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +83,7 @@ def test_the_interval_of_a_change_is_as_wide_on_both_sides_whatever_its_sign():
 )
 def test_errors_of_a_change_that_cannot_be_read_off_are_refused(table, words):
     with pytest.raises(ValueError, match=words):
-        ChangeError(*table)
+        Distances(*table)
 
 
 @pytest.mark.parametrize("share", [-3.0, 1.01, float("nan")])
@@ -81,9 +94,9 @@ def test_a_score_s_interval_is_never_wider_than_those_of_its_regions(share):
 
 
 def test_the_mean_of_regions_is_as_far_from_the_truth_as_its_share_of_theirs():
-    error = ChangeError((0.0, 0.02, 0.1), (0.004, 0.01, 0.03), 0.5)
-    low, high = error.around_mean([0.02, -0.1], [3, 1])
+    error = ChangeError(((1.0, FAR),), 0.5)
+    low, high = error.around_mean([error.around(one, 1.0) for one in (0.02, -0.1)], [3, 1])
     assert (low, high) == pytest.approx((-0.01 - 0.0075, -0.01 + 0.0075))  # half of (3 * 0.01 + 0.03) / 4
-    assert error.around(0.02) == pytest.approx((0.01, 0.03))  # a region's own is whole
+    assert error.around(0.02, 1.0) == pytest.approx((0.01, 0.03))  # a region's own is whole
     with pytest.raises(ValueError, match="share must be"):
-        ChangeError((0.0,), (0.01,), 1.5)
+        ChangeError(((1.0, FAR),), 1.5)

@@ -186,28 +186,50 @@ def test_where_nothing_was_measured_the_band_holds_nine_truths_in_ten():
     assert 0.89 < np.mean(true <= high) < 0.91
 
 
+def laid_over(row, clear_fraction=1.0, **values):
+    return replace(row, estimator=CHANGE, clear_fraction=clear_fraction, **values)
+
+
+def test_a_change_is_less_sure_of_faces_with_little_clear_skin():
+    rng = np.random.default_rng(12)
+
+    def made(people):
+        for row in rows(people):
+            if row.state in ("planted", "treated"):
+                little = int(row.person) % 2
+                off = (0.02 if little else 0.004) * rng.normal()
+                yield laid_over(row, 0.3 if little else 0.9, integrated_od=row.true_integrated_od + off)
+
+    error = change_error(list(made(100)))
+    assert [share for share, _ in error.by_clear] == [0.5, 1.0]
+    wide, narrow = (np.ptp(error.around(0.0, clear)) for clear in (0.3, 0.9))
+    assert wide > 3 * narrow
+    assert len(change_error(list(made(20))).by_clear) == 1
+
+
+def test_a_change_without_its_share_of_clear_skin_is_refused():
+    with pytest.raises(ValueError, match="has no clear_fraction"):
+        change_error([replace(row, estimator=CHANGE) for row in rows(3)])
+
+
 def test_the_error_of_a_change_fitted_on_some_holds_the_truth_of_others():
     rng = np.random.default_rng(3)
     truth = [row for row in rows(100) if row.state in ("planted", "treated")]
     noise = 0.01 * rng.normal(size=len(truth))
     made = [
-        replace(row, estimator=CHANGE, integrated_od=row.true_fraction * row.true_contrast_od + off)
+        laid_over(row, integrated_od=row.true_fraction * row.true_contrast_od + off)
         for row, off in zip(truth, noise, strict=True)
     ]
     error = change_error(made)
     true = rng.uniform(-0.06, 0, 2000)
     found = true + 0.01 * np.sqrt(2) * rng.normal(size=2000)
-    ends = np.array([error.around(float(one)) for one in found])
+    ends = np.array([error.around(float(one), 1.0) for one in found])
     assert 0.84 < np.mean((ends[:, 0] <= true) & (true <= ends[:, 1])) < 0.96
 
 
 def test_clear_faces_do_not_make_a_change_surer():
-    made = [
-        replace(row, estimator=CHANGE, integrated_od=0.0)
-        for row in rows(60)
-        if row.state in ("clear", "again")
-    ]
-    changed = [replace(row, estimator=CHANGE) for row in rows(60) if row.state in ("planted", "treated")]
+    made = [laid_over(row, integrated_od=0.0) for row in rows(60) if row.state in ("clear", "again")]
+    changed = [laid_over(row) for row in rows(60) if row.state in ("planted", "treated")]
     assert change_error([*made, *changed]) == change_error(changed)
 
 
@@ -247,7 +269,7 @@ def test_the_change_of_an_amount_is_held_as_often_as_that_of_a_region():
     def made(seed):
         rng = np.random.default_rng((11, seed))
         return [
-            replace(row, estimator=CHANGE, integrated_od=row.true_integrated_od + 0.01 * rng.normal())
+            laid_over(row, integrated_od=row.true_integrated_od + 0.01 * rng.normal())
             for row in rows(150, seed=seed)
             if row.state in ("planted", "treated")
         ]
@@ -257,15 +279,12 @@ def test_the_change_of_an_amount_is_held_as_often_as_that_of_a_region():
     held = []
     for regions in laid_over_changes(made(2)).values():
         weights = [REGION_TENTHS[name] for name in regions]
-        found, true = np.array(list(regions.values())).T
-        low, high = error.around_mean(found, weights)
-        held.append(low <= np.average(true, weights=weights) <= high)
+        low, high = error.around_mean([error.around(one, 1.0) for one, *_ in regions.values()], weights)
+        held.append(low <= np.average([true for _, true, _ in regions.values()], weights=weights) <= high)
     assert len(held) == 150
     assert 0.84 < np.mean(held) < 0.96
 
 
 def test_nobody_with_all_four_regions_has_the_whole_distance():
-    part = [
-        replace(row, estimator=CHANGE) for row in rows(60) if row.state != "clear" and row.region != "chin"
-    ]
+    part = [laid_over(row) for row in rows(60) if row.state != "clear" and row.region != "chin"]
     assert change_error(part).share == 1

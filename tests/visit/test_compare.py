@@ -233,7 +233,8 @@ def test_results_of_other_models_are_compared_by_those_alone(fronts, tmp_path):
     """The intervals of a change come from the models: those of others would be wrong without a word."""
     site = copied(tmp_path / "site")
     card = json.loads((site / PIGMENT_CARD).read_text(encoding="utf-8"))
-    card["change_error"]["within_od"] = [2 * one for one in card["change_error"]["within_od"]]
+    for _, table in card["change_error"]["by_clear"]:
+        table["within_od"] = [2 * one for one in table["within_od"]]
     change_card(site, PIGMENT_CARD, change_error=card["change_error"])
     models = open_models(site)
     assert models.pigment.change_error != shipped_models().pigment.change_error

@@ -66,6 +66,12 @@ def test_intervals_are_known_for_both_methods(card):
         assert error.fraction.around(0.3)[0] < 0.3 < error.fraction.around(0.3)[1]
 
 
+def test_a_change_is_less_sure_where_less_of_the_face_is_surely_clear():
+    error = shipped_models().pigment.change_error
+    for change_od in (0.0, -0.02, 0.1):
+        assert np.ptp(error.around(change_od, 0.2)) > np.ptp(error.around(change_od, 0.9))
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Models of a site, a copy of the shipped ones; to be changed."""
@@ -111,6 +117,13 @@ def test_other_tables_of_errors_are_other_models(folder, card):
     change_card(folder, PIGMENT_CARD, errors=errors)
     found, shipped = open_models(folder).sha256, shipped_models().sha256
     assert {name for name in found if found[name] != shipped[name]} == {ERRORS}
+
+
+def test_the_one_table_of_a_change_of_earlier_cards_holds_for_every_face(folder):
+    change_card(folder, PIGMENT_CARD, change_error={"size_od": [0, 0.1], "within_od": [0.01, 0.02]})
+    error = open_models(folder).pigment.change_error
+    assert error.around(0.1, 0.2) == error.around(0.1, 1.0) == pytest.approx((0.08, 0.12))
+    assert error.share == 1
 
 
 def test_what_else_a_card_tells_makes_no_other_models(folder):

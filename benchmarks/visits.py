@@ -23,7 +23,7 @@ from masi_vision.face.atlas import SUBUNIT_OF_REGION, FaceAtlas, Floats
 from masi_vision.pigment.map import undecided
 from masi_vision.pigment.measure import integrated_od, mean_over_area
 from masi_vision.scale import REGION_TENTHS, MasiRegion
-from masi_vision.training.phantom_photos import Picture
+from masi_vision.training.phantom_photos import Picture, planted_change_od
 from masi_vision.training.pigment_export import Sittings, judged
 from masi_vision.visit.laid_over import Comparison, face_in_frame, laid_over
 from masi_vision.visit.models import Models, shipped_models
@@ -129,14 +129,12 @@ def _regions(
     """Both routes on the skin that both photographs show, beside what was planted there."""
     change, both = comparison.change, (comparison.baseline.pigment, comparison.follow_up.pigment)
     area = skin_area(models.face.atlas)
-    planted = np.asarray(comparison.laid.to_baseline(after.density_od), np.float32)
+    planted = planted_change_od(before, after, models.face.atlas)
     for name, subunit in SUBUNIT_OF_REGION.items():
         common = (before.codes == subunit) & change.skin
         if name not in before.graded & after.graded or not common.any():
             continue
-        found, true = (
-            mean_over_area(one, common, area) for one in (change.change_od, planted - before.density_od)
-        )
+        found, true = (mean_over_area(one, common, area) for one in (change.change_od, planted))
         first, second = (
             integrated_od(
                 mean_over_area(one.density_od, common, area),

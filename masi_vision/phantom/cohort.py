@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -27,6 +28,7 @@ VISITS = 3
 _EFFECT_AT_LAST_TREATMENT = 0.6
 
 _PATIENT_SPREAD, _REGION_SPREAD = 0.15, 0.08
+_SEAM_WIDTH = 0.015  # standard deviation of what blurs the borders between effects, over the frame's width
 _LEAST_AMOUNT_OD = 0.004
 _LEAST_FRACTION = 0.05
 """Of one region at least: below, a reader may well see none."""
@@ -118,10 +120,22 @@ def draw_patient(
         if is_plain and max(melasma.lesion[codes == code].mean() for code in graded) > _LEAST_FRACTION:
             break
     effect = arm.effect + rng.normal(0, _PATIENT_SPREAD)
-    remaining = np.ones(shape, np.float32)
+    of_code = np.zeros(256, np.float32)
     for code in np.unique(codes[codes > 0]):
-        remaining[codes == code] = 1 - np.clip(effect + rng.normal(0, _REGION_SPREAD), -0.3, 1)
-    return Patient(name, arm, melasma, remaining)
+        of_code[code] = 1 - np.clip(effect + rng.normal(0, _REGION_SPREAD), -0.3, 1)
+    remaining = cv2.GaussianBlur(of_code[_nearest(codes)], (0, 0), _SEAM_WIDTH * shape[1])
+    return Patient(name, arm, melasma, np.asarray(remaining, np.float32))
+
+
+def _nearest(codes: Codes) -> Codes:
+    """The region of every pixel, or the one that lies nearest: what is treated does not end at its border."""
+    outside = (codes == 0).astype(np.uint8)
+    _, place = cv2.distanceTransformWithLabels(
+        outside, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    at_place = np.zeros(place.max() + 1, np.uint8)
+    at_place[place[codes > 0]] = codes[codes > 0]
+    return at_place[place]
 
 
 # From light to dark, linear RGB.

@@ -76,6 +76,7 @@ class Picture:
         Truth in the frame of the measures.
     graded : frozenset of str
         Regions of which enough skin is visible.
+    scene : Scene
     scene_xy : (H, W, 2) float32
         Which point of the scene, in its pixels, each pixel of the frame shows; far outside where none.
     """
@@ -90,6 +91,7 @@ class Picture:
     lesion: Mask
     density_od: Floats
     graded: frozenset[str]
+    scene: Scene
     scene_xy: Floats
 
     @property
@@ -262,9 +264,8 @@ def picture_of(
     back = np.linalg.inv(np.vstack([capture.placed(shape), [0, 0, 1]]))[:2]
     at = measures.face.alignment.photo_positions() @ back[:, :2].T.astype(np.float32) + back[:, 2]
     at = np.nan_to_num(at, nan=-1e4).astype(np.float32)
-    over = Alignment(atlas, face.landmarks)
     lesion, density = (
-        cv2.remap(np.asarray(over.to_photo(part, (0, 0, *shape)), np.float32), at, None, cv2.INTER_LINEAR)
+        seen_at(part, face, atlas, at)
         for part in (scene.melasma.lesion.astype(np.float32), scene.melasma.density_od)
     )
     graded = frozenset(
@@ -283,8 +284,22 @@ def picture_of(
         lesion=lesion > 0.5,
         density_od=density,
         graded=graded,
+        scene=scene,
         scene_xy=at,
     )
+
+
+def seen_at(planted: Floats, face: LabelledFace, atlas: FaceAtlas, scene_xy: Floats) -> Floats:
+    """What is planted (H, W), in the frame of a face, at points of the scene in its pixels: (h, w)."""
+    window = (0, 0, *face.pixels.shape[:2])
+    on_scene = np.asarray(Alignment(atlas, face.landmarks).to_photo(planted, window), np.float32)
+    return np.asarray(cv2.remap(on_scene, scene_xy, None, cv2.INTER_LINEAR), np.float32)
+
+
+def planted_change_od(before: Picture, after: Picture, atlas: FaceAtlas) -> Floats:
+    """By how much the pigment of every pixel of the first frame changed, whatever lies over it: (H, W)."""
+    scene = after.scene
+    return seen_at(scene.melasma.density_od, scene.face, atlas, before.scene_xy) - before.density_od
 
 
 def rows_of(
@@ -347,7 +362,7 @@ def change_rows(before: Picture, after: Picture, atlas: FaceAtlas, settings: Set
     if not comparison.aligned(settings.quality.registration_residual):
         return
     change = comparison.change
-    there = np.asarray(comparison.laid.to_baseline(after.density_od), np.float32)
+    there = before.density_od + planted_change_od(before, after, atlas)
     nothing, area = np.zeros_like(before.density_od), skin_area(atlas).astype(np.float64)
     first, second = (
         {

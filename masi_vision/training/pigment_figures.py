@@ -170,11 +170,17 @@ def by_shot(rows: Iterable[Row]) -> dict[Shot, list[Row]]:
 def pairs_of(
     rows: Iterable[Row], first: State, second: State, *, whole: bool = False
 ) -> list[tuple[list[Row], list[Row]]]:
-    """Two photographs of everybody of whom both grade a region; all four, where they are to be `whole`."""
+    """Two photographs of everybody, as far as both grade a region; all four, where they are to be `whole`."""
     least = len(MASI_REGIONS) if whole else 1
-    shots = {shot: part for shot, part in by_shot(rows).items() if len(part) >= least}
-    people = sorted({person for person, _ in shots})
-    return [(shots[p, first], shots[p, second]) for p in people if {(p, first), (p, second)} <= shots.keys()]
+    shots = by_shot(rows)
+    pairs = []
+    for person in sorted({person for person, _ in shots}):
+        two = [shots.get((person, state), []) for state in (first, second)]
+        both = {row.region for row in two[0]} & {row.region for row in two[1]}
+        if len(both) >= least:
+            before, after = ([row for row in part if row.region in both] for part in two)
+            pairs.append((before, after))
+    return pairs
 
 
 def correlation(one: list[float], other: list[float]) -> float:

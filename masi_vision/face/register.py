@@ -58,7 +58,7 @@ def register(baseline_od: Floats, follow_up_od: Floats, skin: npt.NDArray[np.boo
     that came or went would otherwise be laid on other rims.
     """
     flow, followed = _followed(baseline_od, follow_up_od, skin)
-    share = _smoothed(followed.astype(np.float32), skin, _SMOOTHNESS * skin.shape[1])[..., None]
+    share = smoothed_on_skin(followed.astype(np.float32), skin, _SMOOTHNESS * skin.shape[1])[..., None]
     return Registration(np.asarray(_grid(skin) + flow * share * (1 + _FEW) / (share + _FEW), np.float32))
 
 
@@ -85,7 +85,7 @@ def _followed(
         back, _grid(skin) + there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     followed = skin & (np.linalg.norm(home, axis=2) < _THERE_AND_BACK * width)
-    return _smoothed(there, followed, _SMOOTHNESS * width), followed
+    return smoothed_on_skin(there, followed, _SMOOTHNESS * width), followed
 
 
 def _flow(still: npt.NDArray[np.uint8], moving: npt.NDArray[np.uint8]) -> Floats:
@@ -125,18 +125,20 @@ def likeness(one_od: Floats, other_od: Floats, skin: npt.NDArray[np.bool_]) -> f
 
 
 def _between(grey: Floats, skin: npt.NDArray[np.bool_], width: int) -> Floats:
-    fine, coarse = (_smoothed(grey, skin, sigma * width) for sigma in (_SMALLEST_DETAIL, _LARGEST_DETAIL))
+    fine, coarse = (
+        smoothed_on_skin(grey, skin, sigma * width) for sigma in (_SMALLEST_DETAIL, _LARGEST_DETAIL)
+    )
     return fine - coarse
 
 
 def _detail(density: Floats, skin: npt.NDArray[np.bool_], sigma_px: float) -> npt.NDArray[np.uint8]:
     grey = density.mean(axis=2)
-    fine = (grey - _smoothed(grey, skin, sigma_px)) * skin
+    fine = (grey - smoothed_on_skin(grey, skin, sigma_px)) * skin
     return np.asarray(np.clip(128 + _LEVELS_PER_OD * fine, 0, 255), np.uint8)
 
 
-def _smoothed(picture: Floats, skin: npt.NDArray[np.bool_], sigma_px: float) -> Floats:
-    """Gaussian mean over the skin alone."""
+def smoothed_on_skin(picture: Floats, skin: npt.NDArray[np.bool_], sigma_px: float) -> Floats:
+    """Gaussian mean over the skin alone: of (H, W) or (H, W, C), at a standard deviation in pixels."""
     share = skin.astype(np.float32)
     weight = np.maximum(cv2.GaussianBlur(share, (0, 0), sigma_px), np.float32(1e-3))
     covered = picture * (share if picture.ndim == 2 else share[..., None])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from masi_vision.config import Limit
 from masi_vision.face.atlas import FaceAtlas, Floats
-from masi_vision.face.register import Registration, left_apart_px, register
+from masi_vision.face.register import Registration, left_apart_px, register, smoothed_on_skin
 from masi_vision.pigment.change import ChangeMap, change_map
 from masi_vision.pigment.map import PigmentMap
 from masi_vision.skin.density import optical_density
@@ -38,7 +39,15 @@ def face_in_frame(measures: PhotoMeasures) -> FaceInFrame:
     return FaceInFrame(measures.corrected_rgb, measures.codes, measures.pigment)
 
 
-_COPY_RESIDUAL, _COPY_SPREAD_OD = 0.0004, 0.007
+# In shares of the frame's width. Chosen here.
+_SHARPNESS = (
+    0.01  # both photographs are blurred by so much: of two that are unequally sharp one looks lighter
+)
+_HIDDEN_RIM, _LEAST_HIDDEN = (
+    0.012,
+    0.008,
+)  # left out around what one of them hides; no thinner strip is hidden
+_COPY_RESIDUAL, _COPY_SPREAD_OD = 0.0004, 0.005
 """A photograph and its copy at JPEG 93 were 0.0002 of the face's width and 0.005 OD apart; the nearest of 47
 pairs of phantoms taken twice 0.0006 and 0.01. Chosen here."""
 
@@ -91,12 +100,26 @@ def laid_over(baseline: FaceInFrame, follow_up: FaceInFrame, atlas: FaceAtlas) -
     before, after = optical_density(baseline.linear_rgb), optical_density(follow_up.linear_rgb)
     laid = register(before, after, (baseline.codes > 0) & (follow_up.codes > 0))
     there = _carried(follow_up, laid)
-    skin = (baseline.codes > 0) & (there.codes > 0)
+    common = (baseline.codes > 0) & (there.codes > 0)
     moved = optical_density(there.linear_rgb)
+    skin = common & ~_near_hidden((baseline.codes > 0) ^ (there.codes > 0))
+    sigma_px = _SHARPNESS * skin.shape[1]
+    even_before, even_after = (
+        optical_density(smoothed_on_skin(face.linear_rgb, skin, sigma_px)) for face in (baseline, there)
+    )
     lesion = np.maximum(baseline.pigment.probability, there.pigment.probability)
-    change = change_map(before, moved, skin, lesion)
-    left = float(np.quantile(left_apart_px(before, moved, skin)[skin], 0.9))
+    change = change_map(even_before, even_after, skin, lesion)
+    left = float(np.quantile(left_apart_px(before, moved, common)[common], 0.9))
     return Comparison(change, baseline, there, left / atlas.face_width_px, laid)
+
+
+def _near_hidden(hidden: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """What one photograph hides, and its rim: there the hair, or whatever it is, counts as skin in part."""
+    width = hidden.shape[1]
+    least = np.ones((2 * round(_LEAST_HIDDEN * width / 2) + 1,) * 2, np.uint8)
+    rim = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(_HIDDEN_RIM * width) + 1,) * 2)
+    plainly = cv2.morphologyEx(hidden.astype(np.uint8), cv2.MORPH_OPEN, least)
+    return np.asarray(cv2.dilate(plainly, rim) > 0)
 
 
 def _carried(face: FaceInFrame, laid: Registration) -> FaceInFrame:

@@ -102,6 +102,7 @@ def test_the_row_of_the_shipped_cut_is_the_shipped_map(atlas):
         lesion=skin,
         density_od=density,
         graded=frozenset(MASI_REGIONS),
+        scene=SimpleNamespace(),
         scene_xy=np.zeros((*shape, 2), np.float32),
     )
     rows = list(pigment.judge_one(picture, SETTINGS))

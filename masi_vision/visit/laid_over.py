@@ -39,14 +39,10 @@ def face_in_frame(measures: PhotoMeasures) -> FaceInFrame:
     return FaceInFrame(measures.corrected_rgb, measures.codes, measures.pigment)
 
 
-# In shares of the frame's width. Chosen here.
-_SHARPNESS = (
-    0.01  # both photographs are blurred by so much: of two that are unequally sharp one looks lighter
-)
-_HIDDEN_RIM, _LEAST_HIDDEN = (
-    0.012,
-    0.008,
-)  # left out around what one of them hides; no thinner strip is hidden
+# In shares of the frame's width. Chosen here, on reported failures and on planted validation people.
+_SHARPNESS = 0.01  # by so much both are blurred: of two unequally sharp ones the blurred one looks lighter
+_HIDDEN_RIM = 0.012  # left out around what one of them hides
+_LEAST_HIDDEN = 0.008  # no thinner strip is hidden: borders are drawn a pixel apart
 _COPY_RESIDUAL, _COPY_SPREAD_OD = 0.0004, 0.005
 """A photograph and its copy at JPEG 93 were 0.0002 of the face's width and 0.005 OD apart; the nearest of 47
 pairs of phantoms taken twice 0.0006 and 0.01. Chosen here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -108,11 +109,10 @@ class FaceRegions:
         back = inverse(self.crop)
         back[:, 2] -= (left, top)
         size = (right - left, bottom - top)
-        shares = [
+        return largest(
             cv2.warpAffine(share, back, size, flags=cv2.INTER_LINEAR, borderValue=float(code == 0))
             for code, share in enumerate(self.shares)
-        ]
-        return np.asarray(np.argmax(shares, axis=0), np.uint8)
+        )
 
     def frame_codes(self) -> Pixels:
         """Subunit codes on visible skin in the aligned frame, (H, W) uint8; 0 where nothing faces us."""
@@ -120,15 +120,23 @@ class FaceRegions:
         linear = self.crop[:, :2].astype(np.float32)
         at = positions @ linear.T + self.crop[:, 2].astype(np.float32)
         at = np.nan_to_num(at, nan=-1e4)
-        most = np.zeros(at.shape[:2], np.float32)
-        codes = np.zeros(at.shape[:2], np.uint8)
         where, fine = cv2.convertMaps(at, None, cv2.CV_16SC2)
-        for code, share in enumerate(self.shares):
-            here = cv2.remap(share, where, fine, cv2.INTER_LINEAR, borderValue=0)
-            np.copyto(codes, np.uint8(code), where=here > most)
-            np.maximum(most, here, out=most)
+        codes = largest(
+            cv2.remap(share, where, fine, cv2.INTER_LINEAR, borderValue=0) for share in self.shares
+        )
         codes[np.isnan(positions[..., 0])] = Subunit.NONE
         return codes
+
+
+def largest(layers: Iterable[npt.NDArray[np.number]]) -> Pixels:
+    """Number of the largest of the layers (H, W) at each pixel, (H, W) uint8; of equal ones the first's."""
+    numbered = enumerate(layers)
+    most = np.array(next(numbered)[1])
+    codes = np.zeros(most.shape, np.uint8)
+    for number, layer in numbered:  # one at a time: NumPy's argmax is slow along the first axis
+        np.copyto(codes, np.uint8(number), where=layer > most)
+        np.maximum(most, layer, out=most)
+    return codes
 
 
 def find_face(picture: Pixels, models: FaceModels, *, min_probability: float) -> FaceRegions:

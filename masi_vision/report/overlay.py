@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from masi_vision.face.atlas import MASI_SUBUNITS, SUBUNITS, Subunit
+from masi_vision.face.find import largest
 from masi_vision.names import View
 from masi_vision.pigment import learned, rules
 from masi_vision.report.picture import Picture, jpeg
@@ -121,15 +122,14 @@ def _enlarged(picture: Picture, window: tuple[int, int, int, int]) -> Picture:
 def _scaled(codes: Picture, shape: tuple[int, ...]) -> Picture:
     """Codes at the size of the picture, their borders smooth: each code is enlarged by itself."""
     size = (shape[1], shape[0])
-    shares = [
+    return largest(
         cv2.resize(
             cv2.GaussianBlur((codes == code).astype(np.float32), (0, 0), 1.0),
             size,
             interpolation=cv2.INTER_LINEAR,
         )
         for code in range(len(Subunit))
-    ]
-    return np.asarray(np.argmax(shares, axis=0), np.uint8)
+    )
 
 
 def _pigmented(

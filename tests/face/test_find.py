@@ -13,7 +13,7 @@ from masi_vision.face import find
 from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import Subunit
 from masi_vision.face.crop import KEY_LANDMARKS, crop_template, photo_to_crop
-from masi_vision.face.find import _coarse, _where_it_belongs, find_face, widest_other
+from masi_vision.face.find import _coarse, _where_it_belongs, find_face, largest, widest_other
 from masi_vision.face.models import face_models
 from masi_vision.model_files import verified
 from masi_vision.photo import read_photo
@@ -419,3 +419,10 @@ def test_what_is_hardly_a_face_or_the_same_one_again_is_no_other(amid, monkeypat
     )
     monkeypatch.setattr(find, "_coarse", lambda *of: pytest.fail("there is no room"))
     assert widest_other(narrow[top - room :, left - room :], shifted, None) == 0
+
+
+def test_where_subunits_are_equally_likely_the_first_is_taken():
+    layers = np.float32([[[0.5, 0.2, 0.3]], [[0.5, 0.4, 0.3]], [[0.5, 0.4, 0.7]]])
+    before = layers.copy()
+    np.testing.assert_array_equal(largest(layers), [[0, 1, 2]])
+    np.testing.assert_array_equal(layers, before)

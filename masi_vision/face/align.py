@@ -184,13 +184,14 @@ class Alignment:
         facing = np.flatnonzero(self.facing() > 0)
         far_first = facing[np.argsort(-corners[facing, :, 2].mean(axis=1), kind="stable")]
         triangle = _paint(corners[:, :, :2], far_first, window)
-        positions = np.full((bottom - top, right - left, 2), np.nan, np.float32)
-        rows, columns = np.nonzero(triangle >= 0)
-        of = triangle[rows, columns]
+        nowhere = np.full((1, 2, 3), np.nan, np.float32)  # the last: where the number is -1
         affine = _affine(corners[:, :, :2], self.atlas.nodes[self.atlas.triangles])
-        points = np.stack([columns + left, rows + top, np.ones_like(rows)], axis=1).astype(np.float32)
-        positions[rows, columns] = np.einsum("pij,pj->pi", affine[of], points)
-        return positions
+        ways = np.ascontiguousarray(np.concatenate([affine, nowhere]).transpose(1, 2, 0))
+        x = np.arange(left, right, dtype=np.float32)
+        y = np.arange(top, bottom, dtype=np.float32)[:, None]
+        return np.stack(
+            [of_x[triangle] * x + of_y[triangle] * y + shift[triangle] for of_x, of_y, shift in ways], axis=2
+        )
 
     def to_frame(self, picture: npt.NDArray[np.generic], *, nearest: bool = False) -> npt.NDArray[np.generic]:
         """Carry a picture of the photo's size into the aligned frame; what is hidden becomes 0."""

@@ -129,12 +129,12 @@ def region_truth(melasma: Melasma, region: npt.NDArray[np.bool_], area: Floats) 
     ValueError
         The region has no visible skin: nothing is true of it.
     """
-    weight = np.where(region, area, 0).astype(np.float64)
+    weight = area[region].astype(np.float64)
     if not weight.any():
         raise ValueError("region must hold visible skin, got none")
-    lesion = melasma.lesion & region
+    lesion, density = melasma.lesion[region], melasma.density_od[region]
     return RegionTruth(
         float(weight[lesion].sum() / weight.sum()),
-        float(np.median(melasma.density_od[lesion])) if lesion.any() else 0.0,
-        float((weight * melasma.density_od).sum() / weight.sum()),
+        float(np.median(density[lesion])) if lesion.any() else 0.0,
+        float((weight * density).sum() / weight.sum()),
     )

@@ -204,7 +204,7 @@ def _pixels(image: ImageFile.ImageFile, kind: str, data: bytes, limits: Limits) 
         return _deep_pixels(data)
     if image.mode not in ("RGB", "YCbCr") or "transparency" in image.info:
         return check_opaque(np.asarray(image.convert("RGBA")))
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # convert copies RGB too
 
 
 def _jpeg_pixels(image: ImageFile.ImageFile, data: bytes, limits: Limits) -> npt.NDArray[np.uint8]:

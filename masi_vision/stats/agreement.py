@@ -92,7 +92,7 @@ def bland_altman(one: Values, other: Values, *, deviations: float = 1.96) -> Bla
     s sqrt(3 / n); intervals by Student's t with n - 1 degrees of freedom.
     """
     first, second = paired(one, other)
-    apart, mean = first - second, (first + second) / 2
+    apart, mean = _apart(first, second), (first + second) / 2
     n, bias, sd = len(apart), float(apart.mean()), float(apart.std(ddof=1))
     quantile = float(stdtrit(n - 1, TAIL))
     of_bias, of_limit = quantile * sd / np.sqrt(n), quantile * sd * np.sqrt(3 / n)
@@ -109,6 +109,13 @@ def bland_altman(one: Values, other: Values, *, deviations: float = 1.96) -> Bla
         slope,
         p,
     )
+
+
+def _apart(first: Values, second: Values) -> Values:
+    """First less second; 0 where they differ by rounding alone."""
+    apart = first - second
+    least = LEAST_SPREAD * max(np.abs(first).max(), np.abs(second).max())
+    return np.where(np.abs(apart) > least, apart, 0.0)
 
 
 def _slope(mean: Values, apart: Values) -> tuple[Estimate, float]:
@@ -140,7 +147,7 @@ def within_unit_sd(one: Values, other: Values) -> Estimate:
     every pair were another patient's; none where no pair differs.
     """
     first, second = paired(one, other)
-    sd, n = float(np.sqrt(((first - second) ** 2).mean() / 2)), len(first)
+    sd, n = float(np.sqrt((_apart(first, second) ** 2).mean() / 2)), len(first)
     if sd == 0:
         return Estimate(0.0, np.nan, np.nan)
     low, high = (sd * np.sqrt(n / chdtri(n, tail)) for tail in (1 - TAIL, TAIL))

@@ -198,6 +198,13 @@ def test_what_never_varies_has_no_interval():
     assert np.isnan(draws["kappa"].low)
 
 
+def test_the_dust_of_a_mean_is_no_disagreement():
+    reads = np.random.default_rng(0).uniform(0, 24, 40).round(1)
+    same = bland_altman(reads, (reads + reads + reads) / 3)
+    assert (same.bias.value, same.sd, same.upper.value, np.isnan(same.upper.low)) == (0.0, 0.0, 0.0, True)
+    assert (same.slope.value, np.isnan(same.slope_p)) == (0.0, True)
+
+
 def test_a_masked_value_is_missing_and_an_infinite_one_is_refused():
     masked = np.ma.masked_equal([6.0, 3.0, 9.9, 99.0, 7.5], 99)
     there = bland_altman(np.array([6.0, 3.0, 9.9, np.nan, 7.5]), np.ones(5))

@@ -1,8 +1,10 @@
 """A trial that never was: its arms do what they were set to do, and its readers err as people do."""
 
+import cv2
 import numpy as np
 import pytest
 
+from masi_vision.face.atlas import Subunit
 from masi_vision.phantom.cohort import (
     ARMS,
     VISITS,
@@ -72,6 +74,17 @@ def test_regions_answer_each_for_itself(patients, small):
         np.ptp([patient.remaining[small == code].mean() for code in (1, 2, 3)]) for patient in patients
     ]
     assert np.median(spreads) > 0.05
+
+
+def test_skin_around_a_region_answers_as_it_does(patients, small):
+    """Under the eyes, on brows and lips: nothing there stays dark while the cheek beside it clears."""
+    around = cv2.dilate((small > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    most = cv2.dilate(small, np.ones((9, 9), np.uint8))
+    beside = around & (small == 0) & (most == Subunit.RIGHT_MALAR)
+    assert beside.any()
+    for patient in patients[:20]:
+        cheek = np.median(patient.remaining[small == Subunit.RIGHT_MALAR])
+        assert np.median(patient.remaining[beside]) == pytest.approx(cheek, abs=0.05)
 
 
 def test_readers_agree_as_trained_readers_do(patients, small):

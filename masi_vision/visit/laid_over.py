@@ -44,8 +44,8 @@ _SHARPNESS = 0.01  # by so much both are blurred: of two unequally sharp ones th
 _HIDDEN_RIM = 0.012  # left out around what one of them hides
 _LEAST_HIDDEN = 0.008  # no thinner strip is hidden: borders are drawn a pixel apart
 _COPY_RESIDUAL, _COPY_SPREAD_OD = 0.0004, 0.005
-"""So near were 35 of 40 photographs and their copies at JPEG 93; the nearest of 40 phantoms taken twice lay 0.0005
-of the face's width and 0.0055 OD apart. Chosen here."""
+"""So near were 35 of 40 photographs and their copies at JPEG 93; the nearest of 40 phantoms taken twice lay
+0.0005 of the face's width and 0.0055 OD apart. Chosen here."""
 
 
 @dataclass(frozen=True)

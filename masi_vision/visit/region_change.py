@@ -43,7 +43,7 @@ class RegionChange:
     view : {"front", "left", "right"} or None
         None where no view shows the region in both visits.
     common_fraction : float or None
-        Skin seen in both over the whole region.
+        Skin seen in both, less the rim of what one of them hides, over the whole region.
     before, after : RegionMeasure or None
         The same skin at both visits.
     registered_od, registered_od_low, registered_od_high : float or None

@@ -155,5 +155,5 @@ class MeasureError:
 
 
 def _increase_up_to_1(name: str, shares: list[float]) -> None:
-    if shares != sorted(set(shares)) or shares[-1:] != [1]:
+    if shares != sorted(set(shares)) or shares[-1:] != [1] or not shares[0] >= 0:
         raise ValueError(f"{name} must increase up to 1, got {shares}")

@@ -114,7 +114,7 @@ def bland_altman(one: Values, other: Values, *, deviations: float = 1.96) -> Bla
 def _apart(first: Values, second: Values) -> Values:
     """First less second; 0 where they differ by rounding alone."""
     apart = first - second
-    least = LEAST_SPREAD * max(np.abs(first).max(), np.abs(second).max())
+    least = LEAST_SPREAD * np.maximum(np.abs(first), np.abs(second))
     return np.where(np.abs(apart) > least, apart, 0.0)
 
 

@@ -65,7 +65,9 @@ def test_of_a_face_with_little_clear_skin_a_change_is_less_sure():
     assert error.around(0.02, 0.51) == pytest.approx((0.019, 0.021))
 
 
-@pytest.mark.parametrize("shares", [(), (0.5,), (1.0, 1.0), (0.6, 0.5, 1.0)])
+@pytest.mark.parametrize(
+    "shares", [(), (0.5,), (1.0, 1.0), (0.6, 0.5, 1.0), (-1.0, 1.0), (float("nan"), 1.0)]
+)
 def test_errors_that_leave_a_face_without_any_are_refused(shares):
     with pytest.raises(ValueError, match="by_clear must increase up to 1"):
         ChangeError(tuple((share, FAR) for share in shares))

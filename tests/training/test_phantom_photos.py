@@ -27,6 +27,7 @@ from masi_vision.training.phantom_photos import (
     four_pictures,
     photographed,
     picture_of,
+    planted_change_od,
     rows_of,
 )
 from masi_vision.visit.models import shipped_models
@@ -91,6 +92,24 @@ def test_truth_follows_the_camera(person, models, settings, melasma, capture):
     both = (picture.lesion & melasma.lesion).sum() / (picture.lesion | melasma.lesion).sum()
     assert both > 0.85
     assert np.median(picture.density_od[picture.lesion]) == pytest.approx(0.15, abs=0.01)
+
+
+def test_what_changed_is_known_wherever_the_photos_were_taken(person, models, settings, melasma):
+    """And is nothing, to the last digit, between two photographs of one scene."""
+    rng = np.random.default_rng(0)
+    half = melasma.after_treatment(np.full(melasma.lesion.shape, 0.5, np.float32))
+    before, again, after = (
+        picture_of(Scene(person, planted), capture, models, settings, rng)
+        for planted, capture in (
+            (melasma, Capture()),
+            (melasma, Capture(turn_deg=8, shift_px=(12, -7))),
+            (half, Capture(scale=0.8, turn_deg=-5)),
+        )
+    )
+    assert before.density_od.max() > 0.1
+    assert (planted_change_od(before, again, models.face.atlas) == 0).all()
+    changed = planted_change_od(before, after, models.face.atlas)
+    np.testing.assert_allclose(changed, -before.density_od / 2, atol=1e-6)
 
 
 def test_an_estimate_that_is_the_truth_has_rows_without_error(person, models, settings, melasma):

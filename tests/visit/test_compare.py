@@ -16,6 +16,7 @@ from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
 from masi_vision.report.change import draw_visits
 from masi_vision.scale import MASI_REGIONS
 from masi_vision.visit.compare import without_copies
+from masi_vision.visit.laid_over import face_in_frame, laid_over
 from masi_vision.visit.models import PIGMENT_CARD, shipped_models
 from masi_vision.visit.region_change import LaidVisits, contradict, refusals, region_change
 from masi_vision.visit.score import provenance_of
@@ -227,6 +228,22 @@ def test_visits_are_named_by_path_too(demo_visits, change):
 def test_results_made_under_other_settings_do_not_compare(visits, by_rules):
     with pytest.raises(ValueError, match="Expected one version"):
         compare_visits(*visits, by_rules)
+
+
+def test_the_interval_is_that_of_faces_with_as_little_clear_skin(fronts, tmp_path):
+    models, (before, after) = shipped_models(), (face_in_frame(one.photos[0].measures) for one in fronts)
+    clear = laid_over(before, after, models.face.atlas).change.clear_fraction
+    assert 0 < clear < 1
+    widths = {}
+    for cut in (clear - 0.01, clear + 0.01):
+        site = copied(tmp_path / f"{cut:.3f}")
+        tables = [{"size_od": [0.0], "within_od": [within]} for within in (0.05, 0.01)]
+        change_card(site, PIGMENT_CARD, change_error={"by_clear": [[cut, tables[0]], [1.0, tables[1]]]})
+        theirs = open_models(site)
+        visits = [replace(one, provenance=provenance_of(load_settings(), theirs)) for one in fronts]
+        forehead = compare_visits(*visits, models=theirs).regions["forehead"]
+        widths[cut > clear] = forehead.registered_od_high - forehead.registered_od_low
+    assert widths == {False: pytest.approx(0.02), True: pytest.approx(0.1)}
 
 
 def test_results_of_other_models_are_compared_by_those_alone(fronts, tmp_path):

@@ -42,10 +42,11 @@ def face_in_frame(measures: PhotoMeasures) -> FaceInFrame:
 # In shares of the frame's width. Chosen here, on reported failures and on planted validation people.
 _SHARPNESS = 0.01  # by so much both are blurred: of two unequally sharp ones the blurred one looks lighter
 _HIDDEN_RIM = 0.012  # left out around what one of them hides
-_LEAST_HIDDEN = 0.008  # no thinner strip is hidden: borders are drawn a pixel apart
-_COPY_RESIDUAL, _COPY_SPREAD_OD = 0.0004, 0.005
-"""So near were 35 of 40 photographs and their copies at JPEG 93; the nearest of 40 phantoms taken twice lay
-0.0005 of the face's width and 0.0055 OD apart. Chosen here."""
+_LEAST_HIDDEN = 0.013  # no thinner strip is hidden: borders are drawn a pixel apart
+_COPY_RESIDUAL, _COPY_SPREAD_OD = 0.0004, 0.004
+"""So near were 32 of 40 phantoms and their copies at JPEG 93; the nearest of 40 taken twice lay 0.0005 of the
+face's width and 0.008 OD apart. Of ten faces taken twice, moved by three pixels and with another noise, four
+had the first and were 0.0044 OD apart and more. Chosen here, by hand."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Comparison:
         width.
     laid : Registration
         The way from the baseline's frame to the follow-up's.
+    sharp_spread_od : float
+        By how much the two differ as sharp as they are: their noise, which a copy has in common with its own.
     """
 
     change: ChangeMap
@@ -70,6 +73,7 @@ class Comparison:
     follow_up: FaceInFrame
     residual_fraction: float
     laid: Registration
+    sharp_spread_od: float
 
     def doubtful(self, limit: Limit) -> bool:
         """Whether the two hardly fit together: another light, or a registration past where it is warned."""
@@ -78,7 +82,7 @@ class Comparison:
     @property
     def one_photograph(self) -> bool:
         """Whether the two fit as only a copy does, written anew: no two photographs are so alike."""
-        return self.residual_fraction < _COPY_RESIDUAL and self.change.spread_od < _COPY_SPREAD_OD
+        return self.residual_fraction < _COPY_RESIDUAL and self.sharp_spread_od < _COPY_SPREAD_OD
 
     def aligned(self, limit: Limit) -> bool:
         """Whether the two are the same skin at all."""
@@ -106,7 +110,9 @@ def laid_over(baseline: FaceInFrame, follow_up: FaceInFrame, atlas: FaceAtlas) -
     lesion = np.maximum(baseline.pigment.probability, there.pigment.probability)
     change = change_map(even_before, even_after, skin, lesion)
     left = float(np.quantile(left_apart_px(before, moved, common)[common], 0.9))
-    return Comparison(change, baseline, there, left / atlas.face_width_px, laid)
+    apart = np.abs((before - np.float32(change.tone) * moved - change.shift_od).mean(axis=2)[skin])
+    sharp_spread_od = 1.4826 * float(np.median(apart))  # of a normal distribution its standard deviation
+    return Comparison(change, baseline, there, left / atlas.face_width_px, laid, sharp_spread_od)
 
 
 def _near_hidden(hidden: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

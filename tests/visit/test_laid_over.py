@@ -66,3 +66,17 @@ def test_a_border_that_two_photos_draw_a_pixel_apart_hides_nothing(face):
     moved = replace(face, codes=np.roll(face.codes, 1, axis=1))
     common = (face.codes > 0) & (moved.codes > 0)
     assert (laid_over(face, moved, ATLAS).change.skin == common).all()
+
+
+def test_a_second_shot_in_the_same_light_is_no_copy(face):
+    """It has another noise, which blurred skin hides."""
+    rng = np.random.default_rng(1)
+
+    def shot(noise):
+        light = 1 + noise * rng.normal(size=face.linear_rgb.shape)
+        return replace(face, linear_rgb=np.asarray(face.linear_rgb * light, np.float32))
+
+    second = laid_over(shot(0.02), shot(0.02), ATLAS)
+    assert second.residual_fraction < 0.0004 and second.change.spread_od < 0.005
+    assert not second.one_photograph
+    assert laid_over(face, shot(0.003), ATLAS).one_photograph

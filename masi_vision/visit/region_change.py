@@ -51,7 +51,7 @@ class RegionChange:
         interval; below 0 where the skin got lighter.
     darker_fraction, lighter_fraction : float or None
         Share of the common skin that plainly changed.
-    tone, spread_od : float or None
+    tone, spread_od, clear_fraction : float or None
         Of the photographs' fit, see `ChangeMap`.
     flags : tuple of str
         Why it is not compared: a visit's reason where nothing of it was measured, one of `REFUSED` at a
@@ -70,6 +70,7 @@ class RegionChange:
     lighter_fraction: float | None = None
     tone: float | None = None
     spread_od: float | None = None
+    clear_fraction: float | None = None
     flags: Flags = ()
 
     def __str__(self) -> str:
@@ -121,7 +122,7 @@ were so far apart. Chosen here, with its test people in view."""
 _DOUBTS = (DOUBTFUL, ROUTES_DIFFER, UNDECIDED, MIXED)
 REGISTERED = (
     *("registered_od", "registered_od_low", "registered_od_high", "darker_fraction", "lighter_fraction"),
-    *("tone", "spread_od"),
+    *("tone", "spread_od", "clear_fraction"),
 )
 """What only the second route knows of a region."""
 
@@ -260,6 +261,7 @@ def _changed(
         lighter_fraction=lighter,
         tone=change.tone,
         spread_od=change.spread_od,
+        clear_fraction=change.clear_fraction,
         flags=holding(flags),
     )
 

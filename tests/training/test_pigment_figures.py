@@ -24,6 +24,7 @@ from masi_vision.training.pigment_figures import (
     figures,
     laid_over_changes,
     measured_error,
+    pairs_of,
 )
 
 SCALE = load_settings().scale
@@ -120,6 +121,24 @@ def test_what_never_varies_correlates_with_nothing():
 def test_a_photo_with_a_hidden_region_has_no_score_to_compare():
     hidden = [row for row in rows() if row.region != "chin" or row.state != "again"]
     assert np.isnan(figures(hidden, SCALE)["mMASI change, nothing changed"])
+
+
+def test_two_photos_of_a_person_are_compared_on_the_regions_that_both_grade():
+    made = [
+        row
+        for row in rows(people=3)
+        if (row.person, row.state, row.region) != ("00000", "treated", "chin")
+        and (row.person, row.state, row.region) != ("00000", "planted", "forehead")
+        and (row.person, row.state) != ("00001", "treated")
+    ]
+    pairs = pairs_of(made, "planted", "treated")
+    assert [{row.person for row in before + after} for before, after in pairs] == [{"00000"}, {"00002"}]
+    assert [{row.state for row in part} for part in pairs[0]] == [{"planted"}, {"treated"}]
+    for part in pairs[0]:
+        assert {row.region for row in part} == {"right_malar", "left_malar"}
+    (whole,) = pairs_of(made, "planted", "treated", whole=True)
+    assert whole[0][0].person == "00002"
+    assert [len(part) for part in whole] == [4, 4]
 
 
 def test_intervals_fitted_on_some_hold_the_truth_of_others():

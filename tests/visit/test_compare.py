@@ -62,17 +62,29 @@ def test_both_routes_are_told(change):
 
 def test_the_amount_is_the_mean_of_the_regions_weighted_as_in_masi(visits, change):
     regions = [change.regions[name] for name in ("forehead", "right_malar", "left_malar", "chin")]
-    for end in ("", "_low", "_high"):
-        weighted = np.average([getattr(one, f"registered_od{end}") for one in regions], weights=[3, 3, 3, 1])
-        told = getattr(change, f"amount_change_od{end}")
-        if end:  # errors of four regions partly cancel
-            assert abs(told - change.amount_change_od) < abs(weighted - change.amount_change_od)
-        else:
-            assert told == pytest.approx(weighted)
+    weighted, low, high = (
+        np.average([getattr(one, f"registered_od{end}") for one in regions], weights=[3, 3, 3, 1])
+        for end in ("", "_low", "_high")
+    )
+    assert change.amount_change_od == pytest.approx(weighted)
+    share = shipped_models().pigment.change_error.share  # errors of four regions partly cancel
+    assert 0 < share < 1
+    assert change.amount_change_od_high - weighted == pytest.approx(share * (high - low) / 2)
+    assert weighted - change.amount_change_od_low == pytest.approx(share * (high - low) / 2)
     before = [visits[0].regions[name].measure.integrated_od for name in MASI_REGIONS]
     assert change.amount_before_od == pytest.approx(np.average(before, weights=[3, 3, 3, 1]))
     assert change.amount_change_od < 0
     assert change.amount_before_od + change.amount_change_od > 0
+
+
+def test_a_region_says_how_sure_its_change_is(change):
+    error = shipped_models().pigment.change_error
+    for name in PLANTED:
+        region = change.regions[name]
+        assert 0 < region.clear_fraction < 1
+        ends = region.registered_od_low, region.registered_od_high
+        assert ends == pytest.approx(error.around(region.registered_od, region.clear_fraction))
+        assert change.to_dict()["regions"][name]["clear_fraction"] == round(region.clear_fraction, 5)
 
 
 def test_a_region_that_was_not_graded_leaves_the_baseline_without_an_amount(change):

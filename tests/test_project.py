@@ -170,7 +170,7 @@ def wheel(tmp_path_factory):
     return next(folder.glob("*.whl"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_wheel_carries_models_settings_and_the_demo(wheel):
     expected = {
         f"masi_vision/{file.relative_to(REPOSITORY).as_posix()}"
@@ -189,7 +189,7 @@ def test_a_wheel_carries_models_settings_and_the_demo(wheel):
     assert "masi_vision/py.typed" in names
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_a_wheel_carries_scores_a_photo(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")

@@ -18,6 +18,8 @@ from verbs import masi, table
 
 from masi_vision.batch.address import mark_of
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("s3fs", reason="needs the extra s3")
 pytest.importorskip("moto", reason="needs moto's S3 server")
 

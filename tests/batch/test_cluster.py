@@ -18,6 +18,8 @@ from masi_vision.batch.job import Job, Setup
 from masi_vision.errors import StudyError
 from masi_vision.visit.models import shipped_models
 
+pytestmark = pytest.mark.long
+
 distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
 
 

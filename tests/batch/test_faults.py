@@ -19,6 +19,8 @@ from verbs import masi, table
 from masi_vision.cli.studies import _stoppable
 from masi_vision.errors import MasiError, OutputError, StudyError
 
+pytestmark = pytest.mark.long
+
 SPOILT = Path(__file__).parent / "spoilt"
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="kills processes found in /proc")
 root_only = pytest.mark.skipif(

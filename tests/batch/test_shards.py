@@ -112,6 +112,7 @@ def test_a_shard_that_is_none_is_refused(text, four_visits, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_parts_of_later_are_taken_with_their_pictures_and_those_of_before_are_drawn_again(
     four_visits, perform, settings, tmp_path
 ):
@@ -127,6 +128,7 @@ def test_parts_of_later_are_taken_with_their_pictures_and_those_of_before_are_dr
     assert set(reasons.values()) == {"its pictures may be of another run"}
 
 
+@pytest.mark.long
 def test_a_part_of_another_study_draws_over_nothing(perform, tmp_path):
     """The whole was scored; the part's own ledger is new, so only the whole's can tell."""
     out, drawn = tmp_path / "out", ("overlays",)

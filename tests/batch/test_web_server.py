@@ -16,6 +16,8 @@ import pytest
 from faults import command, hears_ctrl_c
 from verbs import masi
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("upath", reason="needs the extra cluster")
 pytest.importorskip("aiohttp", reason="needs the package for http://")
 

@@ -123,6 +123,7 @@ def test_the_script_is_the_verb(two_visits, tmp_path):
     assert "2 to score" in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_a_watch_scores_what_comes_until_it_is_stopped(two_visits, tmp_path):
     study, out = shutil.copytree(two_visits, tmp_path / "study"), tmp_path / "out"

@@ -755,6 +755,7 @@ def test_fhir_s_own_schema_takes_every_observation(exported):
     assert systems == {"urn:masi-vision:codes"}
 
 
+@pytest.mark.long
 def test_what_the_software_wrote_goes_in_as_it_is(tmp_path):
     """The results of `masi demo`: an open study."""
     done = masi("demo", "--out", tmp_path / "demo")

@@ -106,7 +106,7 @@ def test_a_folder_that_is_there_is_not_written_into(apart):
     assert "is there already" in done.output
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @photographs
 def test_photographs_lie_in_the_layout_and_tell_nothing(faces_folder, tmp_path):
     done = phantom("--out", tmp_path / "study", "--faces", faces_folder, "--patients", 2)
@@ -130,7 +130,7 @@ def test_more_visits_are_made_as_asked_for(tmp_path):
     assert {row["visit"] for row in truth} == {f"visit-{n}" for n in range(1, 6)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @photographs
 def test_a_head_is_photographed_from_both_sides_too(faces_folder, tmp_path):
     from masi_vision.config import load_settings

@@ -651,6 +651,7 @@ def test_strips_of_faces_come_from_a_comparison_and_stay_small(study, tmp_path):
     assert "holds no pictures/NAME_front.jpg" in none.output
 
 
+@pytest.mark.long
 def test_the_same_page_as_pdf(study, tmp_path):
     try:
         import weasyprint  # noqa: F401
@@ -691,7 +692,8 @@ def test_a_figure_of_another_hand_in_the_folder_stays(study, tmp_path):
     assert "distribution.svg is there already" in " ".join(again.output.split())
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.long
 @pytest.mark.skipif(os.name != "posix", reason="HOME is POSIX's")
 def test_an_account_whose_home_cannot_be_written_is_told_nothing_of_matplotlib(study, tmp_path):
     own = ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")

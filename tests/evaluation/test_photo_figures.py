@@ -158,6 +158,7 @@ def test_a_photo_that_cannot_be_read_is_listed(drawn, dataset, settings):
     assert second.problem == "" and second.mean_iou == 1
 
 
+@pytest.mark.long
 def test_workers_change_nothing(drawn, dataset, settings):
     data, seen = dataset(drawn[:3], labels=shifted(3)), []
     alone = evaluate_dataset(data, None, settings, progress=lambda done, total: seen.append((done, total)))

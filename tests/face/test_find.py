@@ -346,7 +346,7 @@ def test_a_missing_model_file_is_refused(tmp_path):
         verified(tmp_path / "face_reader.onnx", "0" * 64)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_face_that_stands_on_its_head_is_no_upright_one(faces_folder):
     picture = read_photo(faces_folder / "photos" / "01339.jpg").srgb
     models = face_models()

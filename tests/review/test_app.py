@@ -349,6 +349,7 @@ def test_scores_of_other_photos_are_not_shown(tmp_path):
             software_scores(write(*visits), contents)
 
 
+@pytest.mark.long
 @pytest.mark.full_cost
 def test_whoever_guesses_must_wait_and_cannot_tell_whether_the_name_exists(reading_of):
     app = reading_of()

@@ -23,6 +23,8 @@ from readers import (  # noqa: E402
     sign_in,
 )
 
+pytestmark = pytest.mark.long
+
 if find_spec("playwright") is None or not CHROMIUM.exists():
     pytest.skip(f"needs playwright and {CHROMIUM}", allow_module_level=True)
 

@@ -23,6 +23,8 @@ from masi_vision.review.protocol import load_reading_protocol  # noqa: E402
 from masi_vision.review.reading import prepare  # noqa: E402
 from masi_vision.shipped import shipped_file  # noqa: E402
 
+pytestmark = pytest.mark.long
+
 VISITS = ("visit-1", "visit-2")
 PASSPHRASE = "a passphrase that nobody knows"
 

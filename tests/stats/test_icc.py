@@ -55,6 +55,7 @@ def by_regression(table):
     }
 
 
+@pytest.mark.long
 def test_two_hundred_tables_with_ties_and_missing_cells_as_another_implementation_has_them():
     rng = np.random.default_rng(1979)
     for _ in range(200):

@@ -345,6 +345,7 @@ def test_further_outcomes_are_counted_once_and_follow_each_other():
         other_results([*rows, rows[0]], arms, RULES, "others.csv")
 
 
+@pytest.mark.long
 def test_null_trials_are_called_effective_as_seldom_as_the_level_says():
     """Any of three comparisons, by Dunnett, in 120 trials of four arms that do not differ: 6 expected.
 

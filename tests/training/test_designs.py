@@ -199,7 +199,7 @@ class Dots(Samples):
         return {"image": rng.random((3, 128, 128), np.float32)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_fit_what_one_does(tmp_path):
     """Every batch is shared out: the weights after three steps are those of one process.
 

@@ -42,7 +42,7 @@ def few(faces_folder, tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("script", "experiments", "card"),
     [

@@ -46,7 +46,7 @@ def site(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_from_a_folder_of_photos_to_models_that_score(site):
     dataset, run = site / "dataset", site / "run"
     configs = [short("finetune_regions", site), short("finetune_pigment", site)]
@@ -97,7 +97,7 @@ def test_from_a_folder_of_photos_to_models_that_score(site):
     assert rows[0]["models"] == "models"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_where_no_validation_photo_shows_pigment_the_network_of_the_end_is_kept(site, tmp_path):
     dataset = shutil.copytree(site / "dataset", tmp_path / "dataset")
     for row in table(dataset / "dataset.csv")[1]:
@@ -115,7 +115,7 @@ def test_where_no_validation_photo_shows_pigment_the_network_of_the_end_is_kept(
     assert (one["kept_step"], one["validation"]) == (one["steps"], {})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_of_two_processes_the_first_writes_the_models(site, tmp_path):
     """Both experiments of a call, each with a batch shared out; the log and the models are written once."""
     configs = [short("finetune_regions", tmp_path), short("finetune_pigment", tmp_path)]

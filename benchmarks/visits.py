@@ -4,13 +4,14 @@
 
 Each person is photographed four times: clear, clear again, planted, and planted after treatment, each time
 moved, scaled, turned and in another light (`masi_vision/phantom/capture.py`). Where the same skin lies in two
-photographs is known from the camera.
+photographs is known from the camera. The follow-ups are taken again with the lamp at set places
+(`masi_vision/training/moved_lamp.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -18,12 +19,14 @@ import numpy as np
 from page import parser_of, write_results
 
 from masi_vision.config import Settings, load_settings
+from masi_vision.errors import NotScorable
 from masi_vision.face.align import skin_area
 from masi_vision.face.atlas import SUBUNIT_OF_REGION, FaceAtlas, Floats
+from masi_vision.phantom.capture import draw_capture
 from masi_vision.pigment.map import undecided
 from masi_vision.pigment.measure import integrated_od, mean_over_area
 from masi_vision.scale import REGION_TENTHS, MasiRegion
-from masi_vision.training.phantom_photos import Picture, planted_change_od
+from masi_vision.training.phantom_photos import Picture, picture_of, planted_change_od
 from masi_vision.training.pigment_export import Sittings, judged
 from masi_vision.visit.laid_over import Comparison, face_in_frame, laid_over
 from masi_vision.visit.models import Models, shipped_models
@@ -32,6 +35,7 @@ from masi_vision.visit.views import SkinDetail, alike
 PAGE = Path(__file__).parent.parent / "docs" / "comparing.md"
 LEAST_CHANGE_OD = 5e-4
 APART = 0.01
+LAMPS_DEG = (0, 5, 10, 15, 20)
 STRANGERS = 10
 """Other people beside whom each is held."""
 Changes = tuple[float, float, float, float, float]
@@ -59,6 +63,10 @@ class Pair:
         The same of the amount: of the four regions, weighted as in MASI; None where one lacks.
     detail : SkinDetail, 2
         By which one person is told from another.
+    doubtful : bool
+        Whether the tool tells no change of the visit, as the light is another.
+    lamp_deg : int or None
+        How far the lamp was set aside for the follow-up; None of the pairs of the first table.
     """
 
     state: str
@@ -71,6 +79,8 @@ class Pair:
     regions: Mapping[str, Changes]
     person: Changes | None
     detail: tuple[SkinDetail, SkinDetail]
+    doubtful: bool
+    lamp_deg: int | None = None
 
 
 def judge(pictures: list[Picture], models: Models, settings: Settings) -> Iterator[Pair]:
@@ -78,6 +88,18 @@ def judge(pictures: list[Picture], models: Models, settings: Settings) -> Iterat
     by_state = {picture.state: picture for picture in pictures}
     for before, after in (("clear", "again"), ("planted", "treated")):
         yield _pair(by_state[before], by_state[after], models, settings)
+    side = 1 if sum(map(ord, pictures[0].person)) % 2 else -1
+    for lamp_deg in LAMPS_DEG:
+        for before, after in (("clear", "again"), ("planted", "treated")):
+            rng = np.random.default_rng((lamp_deg, *map(ord, pictures[0].person + after)))
+            scene = replace(by_state[after].scene, lamp_deg=(side * lamp_deg, 0.0))
+            try:
+                there = picture_of(
+                    scene, draw_capture(rng), models, settings, rng, state=by_state[after].state
+                )
+            except NotScorable:
+                continue
+            yield replace(_pair(by_state[before], there, models, settings), lamp_deg=lamp_deg)
 
 
 def _pair(before: Picture, after: Picture, models: Models, settings: Settings) -> Pair:
@@ -103,6 +125,7 @@ def _pair(before: Picture, after: Picture, models: Models, settings: Settings) -
         regions,
         _person(regions, models),
         (SkinDetail.of(before.measures), SkinDetail.of(after.measures)),
+        comparison.doubtful(settings.quality.registration_residual),
     )
 
 
@@ -207,6 +230,28 @@ def table(judged_pairs: list[Pair]) -> str:
     return "\n".join(lines)
 
 
+def lamps_table(pairs: list[Pair]) -> str:
+    """What is told of follow-ups whose lamp stands aside; beside them those of which nothing is told."""
+    lines = [
+        "| lamp aside by | pairs | called doubtful | nothing changed: error of a region, OD; interval holds "
+        "| planted change: r; error, OD; interval holds |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for lamp_deg in LAMPS_DEG:
+        there = [pair for pair in pairs if pair.lamp_deg == lamp_deg and pair.aligned]
+        told = [pair for pair in there if not pair.doubtful]
+        clear, planted = (
+            np.array([r for pair in told if pair.state == state for r in pair.regions.values()]).T
+            for state in ("clear", "planted")
+        )
+        (error, _), (r, _) = _beside_truth(planted)
+        lines.append(
+            f"| {lamp_deg} degrees | {len(there)} | {len(there) - len(told)} "
+            f"| {_errors(clear)[0]}; {_held(clear).mean():.0%} | {r}; {error}; {_held(planted).mean():.0%} |"
+        )
+    return "\n".join(lines)
+
+
 def likeness_table(pairs: list[Pair], limit: float) -> str:
     """How often `visits_likeness` of `masi qc` warns: of one person, of whom each is held against others."""
     firsts = [pair.detail[0] for pair in pairs if pair.state == "clear"]
@@ -232,9 +277,12 @@ def likeness_table(pairs: list[Pair], limit: float) -> str:
 
 def _beside_truth(changes: np.ndarray) -> tuple[list[str], list[str]]:
     """Mean absolute error and r of both routes."""
-    both = (changes[0], changes[3])
-    errors = [f"{np.abs(one - changes[4]).mean():.4f}" for one in both]
-    return errors, [f"{np.corrcoef(one, changes[4])[0, 1]:.2f}" for one in both]
+    return _errors(changes), [f"{np.corrcoef(changes[at], changes[4])[0, 1]:.2f}" for at in (0, 3)]
+
+
+def _errors(changes: np.ndarray) -> list[str]:
+    """Mean absolute error of both routes."""
+    return [f"{np.abs(changes[at] - changes[4]).mean():.4f}" for at in (0, 3)]
 
 
 def _held(changes: np.ndarray) -> np.ndarray:
@@ -249,9 +297,10 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     sittings = Sittings(arguments.faces, arguments.cache, "test", "held out", arguments.people)
-    pairs = judged(sittings, shipped_models, judge)
+    every = judged(sittings, shipped_models, judge)
+    pairs = [pair for pair in every if pair.lamp_deg is None]
     limit = load_settings().quality.visits_likeness.warn or 0.0
-    results = f"{table(pairs)}\n\n{likeness_table(pairs, limit)}"
+    results = f"{table(pairs)}\n\n{lamps_table(every)}\n\n{likeness_table(pairs, limit)}"
     print(results)
     if arguments.write:
         write_results(PAGE, results)

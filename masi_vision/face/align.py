@@ -20,6 +20,7 @@ Window = tuple[int, int, int, int]
 """(top, left, bottom, right) in pixels, bottom and right exclusive."""
 
 _MOST_STRETCH = 2.0  # skin seen at more than 60 degrees is measured badly: it counts no more than there
+_FACET_WIDTH = 0.02
 _SHIFT = 4  # fractional bits of the corners handed to cv2.fillConvexPoly
 
 
@@ -72,6 +73,27 @@ def skin_area(atlas: FaceAtlas) -> Floats:
     area = np.where(triangle >= 0, stretch[triangle], 0).astype(np.float32)
     area.flags.writeable = False
     return area
+
+
+@lru_cache(maxsize=4)
+def surface_normals(atlas: FaceAtlas) -> Floats:
+    """Where the skin of the mean face turns to, (H, W, 3), of length 1; 0 outside the mesh.
+
+    Notes
+    -----
+    In the axes of `FaceAtlas.landmark_mean`, out of the face: x < 0 on the patient's right. Per triangle of
+    the mean landmarks, smoothed over 2 % of the frame's width: what catches light is no facet.
+    """
+    corners = with_forehead(atlas.landmark_mean)[atlas.triangles].astype(np.float64)
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    across *= -np.sign(across[:, 2:]) / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-12)
+    triangle = _grid(atlas).triangle
+    facets = np.where(triangle[..., None] >= 0, across[triangle], 0).astype(np.float32)
+    smooth = cv2.GaussianBlur(facets, (0, 0), _FACET_WIDTH * triangle.shape[1])
+    length = np.maximum(np.linalg.norm(smooth, axis=2, keepdims=True), 1e-6)
+    normals = np.where(triangle[..., None] >= 0, smooth / length, 0).astype(np.float32)
+    normals.flags.writeable = False
+    return normals
 
 
 def _barycentric(corners: Floats, points: Floats) -> Floats:

@@ -1,8 +1,9 @@
 """What changed between two visits: a second way to a change, beside the difference of two measures.
 
 What stays between a patient's visits is face, what moves is pigment. Light and camera differ by a factor and
-a tone curve, which in optical density is one straight line for the whole face; skin that did not change lies
-on it, and how far the rest lies off it is pigment that came or went.
+a tone curve, which in optical density is one straight line for the whole face; a lamp, or a head, that moved
+adds what goes with the direction in which the skin faces. Skin that did not change lies on that line, and how
+far the rest lies off it is pigment that came or went.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ _SPREAD_OD = (0.02, 0.04)  # least and most of unchanged skin: noise and what re
 _TONE = (0.75, 1.33)  # least and most
 _TONE_BELIEF = 0.02  # variance, in OD squared, with which a tone curve of exponent one is believed
 _BELIEF_POWER = 4  # a lesion is missed more often than clear skin is called one
+# The same, with which the lamp is believed to stand where it stood: per squared OD gained by skin that turns
+# across, down, to the camera. To one side no melasma clears as a lamp moves.
+_LAMP_BELIEF = np.array([0.0025, 0.075, 0.02])
+_LAMP_OD = 0.04  # standard deviation over the face: of more, more is left than an interval holds
 _CHANGE_RANGE_OD = 0.5  # changed skin may lie anywhere in this range
 _STARTS, _ROUNDS = 12, 12
 # A change that can be seen: darkness grade 1 begins here too. Chosen here.
@@ -51,6 +56,8 @@ class ChangeMap:
         Exponent of the tone curve from follow-up to baseline; 1 for one camera at one setting.
     shift_od : (3,) float32
         What exposure and white balance add to the follow-up's density to make it the baseline's.
+    lamp_od : (H, W) float32
+        What a lamp that moved adds to it.
     spread_od : float
         Standard deviation of what unchanged skin shows.
     clear_fraction : float
@@ -64,18 +71,30 @@ class ChangeMap:
     skin: npt.NDArray[np.bool_]
     tone: float
     shift_od: Floats
+    lamp_od: Floats
     spread_od: float
     clear_fraction: float
     plain: npt.NDArray[np.int8]
 
     @property
     def doubtful(self) -> bool:
-        """Whether no believable camera made one photograph of the other: the tone curve is at its bound."""
-        return not _TONE[0] < self.tone < _TONE[1]
+        """Whether no believable camera made one photograph of the other, or the lamp moved too far."""
+        return not _TONE[0] < self.tone < _TONE[1] or self.lamp_spread_od > _LAMP_OD
+
+    @property
+    def lamp_spread_od(self) -> float:
+        """By how much the light falls differently: its standard deviation over the skin."""
+        return float(self.lamp_od[self.skin].std())
+
+    def evened(self, follow_up_od: Floats) -> Floats:
+        """The follow-up's density in the light of the baseline, (H, W, 3)."""
+        return np.asarray(
+            np.float32(self.tone) * follow_up_od + self.shift_od + self.lamp_od[..., None], np.float32
+        )
 
 
 def change_map(
-    baseline_od: Floats, follow_up_od: Floats, skin: npt.NDArray[np.bool_], lesion: Floats
+    baseline_od: Floats, follow_up_od: Floats, skin: npt.NDArray[np.bool_], lesion: Floats, normals: Floats
 ) -> ChangeMap:
     """Even out two registered photographs on the skin that did not change, and take one from the other.
 
@@ -87,6 +106,8 @@ def change_map(
         Visible in both.
     lesion : (H, W) float32
         Probability of lesion, the higher of the two visits: skin without a lesion has none to change.
+    normals : (H, W, 3) float32
+        Where the skin faces, of length 1.
 
     Raises
     ------
@@ -95,8 +116,10 @@ def change_map(
 
     Notes
     -----
-    baseline = tone * follow_up + shift, with one shift per channel, fitted by expectation maximization at 128
-    pixels of width: with c = (1 - lesion) ** 4, a pixel is unchanged with probability
+    baseline = tone * follow_up + shift + lamp, with one shift per channel and lamp = normals @ (three
+    numbers): what a matt surface sends back is linear in its normal (Lambert), and so nearly is its logarithm
+    where the lamp moves little. Fitted by expectation maximization at 128 pixels of width: with
+    c = (1 - lesion) ** 4, a pixel is unchanged with probability
     c N(d; 0, s) / (c N(d; 0, s) + (1 - c) / 0.5), d its mean distance from the line over the channels. Which
     skin is the unchanged one is not known at first: the fit starts from twelve quantiles of the difference
     and keeps the likeliest end.
@@ -105,23 +128,25 @@ def change_map(
     small = cv2.resize(skin.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.9
     if small.sum() < LEAST_SKIN_PX:
         raise NoCommonSkin(f"the visits must share {LEAST_SKIN_PX} pixels of skin, got {small.sum()}")
-    before, after, likely = (
+    before, after, likely, facing = (
         cv2.resize(one, size, interpolation=cv2.INTER_AREA)[small].astype(np.float64)
-        for one in (baseline_od, follow_up_od, lesion)
+        for one in (baseline_od, follow_up_od, lesion, normals)
     )
     clear = _clear(likely)
     starts = np.quantile((before - after).mean(axis=1), np.linspace(0.04, 0.96, _STARTS))
     line = max(
-        (_fitted(before, after, clear, float(start)) for start in starts), key=lambda one: one.likelihood
+        (_fitted(before, after, facing, clear, float(start)) for start in starts),
+        key=lambda one: one.likelihood,
     )
+    lamp = normals @ line.lamp.astype(np.float32)
     surplus = baseline_od - np.float32(line.tone) * follow_up_od - line.shift.astype(np.float32)
-    change = np.where(skin, -surplus.mean(axis=2), 0).astype(np.float32)
+    change = np.where(skin, lamp - surplus.mean(axis=2), 0).astype(np.float32)
     surely = _clear(lesion.astype(np.float64))
     unchanged = _unchanged(change.astype(np.float64), surely, line.spread) * skin
     spread = float(np.sqrt((unchanged * change**2).sum() / max(unchanged.sum(), 1.0)))
     plain = _plain(change, skin, spread)
     shift, clear_fraction = line.shift.astype(np.float32), float(surely[skin].mean())
-    return ChangeMap(change, skin, line.tone, shift, spread, clear_fraction, plain)
+    return ChangeMap(change, skin, line.tone, shift, lamp, spread, clear_fraction, plain)
 
 
 def _plain(change: Floats, skin: npt.NDArray[np.bool_], spread: float) -> npt.NDArray[np.int8]:
@@ -137,27 +162,35 @@ class _Line:
     likelihood: float
     tone: float
     shift: _Numbers
+    lamp: _Numbers
     spread: float
 
 
-def _fitted(before: _Numbers, after: _Numbers, clear: _Numbers, start: float) -> _Line:
+def _fitted(before: _Numbers, after: _Numbers, facing: _Numbers, clear: _Numbers, start: float) -> _Line:
     """The line that a start leads to."""
     distance, spread, tone = (before - after).mean(axis=1) - start, 0.05, 1.0
-    shift = np.full(3, start)
-    ridge = _TONE_BELIEF * len(before)
+    shift, lamp = np.full(3, start), np.zeros(3)
+    ridge = len(before) * np.diag([_TONE_BELIEF, *_LAMP_BELIEF])
     for _ in range(_ROUNDS):
         share = _unchanged(distance, clear, spread)
         share = share / max(share.sum(), 1e-3)
-        middle_before, middle_after = share @ before, share @ after
-        y, x = before - middle_before, after - middle_after
+        middle_before, middle_after, middle_facing = share @ before, share @ after, share @ facing
+        y, x, n = before - middle_before, after - middle_after, facing - middle_facing
         weight = len(before) * share
-        tone = float(((weight @ (x * y)).sum() + ridge) / ((weight @ (x * x)).sum() + ridge))
-        tone = float(np.clip(tone, *_TONE))
-        shift = middle_before - tone * middle_after
-        distance = (y - tone * x).mean(axis=1)
+        weighted = weight[:, None] * n
+        with_tone = x.sum(axis=1) @ weighted
+        squares = ridge.copy()
+        squares[0, 0] += (weight @ (x * x)).sum()
+        squares[0, 1:] = squares[1:, 0] = with_tone
+        squares[1:, 1:] += 3 * n.T @ weighted
+        products = np.append((weight @ (x * y)).sum() + _TONE_BELIEF * len(before), y.sum(axis=1) @ weighted)
+        tone = float(np.clip(np.linalg.solve(squares, products)[0], *_TONE))
+        lamp = np.linalg.solve(squares[1:, 1:], products[1:] - tone * with_tone)
+        shift = middle_before - tone * middle_after - middle_facing @ lamp
+        distance = (y - tone * x).mean(axis=1) - n @ lamp
         spread = float(np.clip(np.sqrt(share @ distance**2), *_SPREAD_OD))
     likelihood = np.log(clear * _normal(distance, spread) + (1 - clear) / _CHANGE_RANGE_OD).sum()
-    return _Line(float(likelihood), tone, shift, spread)
+    return _Line(float(likelihood), tone, shift, lamp, spread)
 
 
 def _clear(lesion: _Numbers) -> _Numbers:

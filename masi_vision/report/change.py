@@ -136,8 +136,8 @@ def _doubts(regions: Mapping[str, RegionChange]) -> list[str]:
 
 
 def _evened(one: Comparison) -> Floats:
-    """The follow-up with the baseline's exposure, balance and tone."""
-    density = one.change.tone * optical_density(one.follow_up.linear_rgb) + one.change.shift_od
+    """The follow-up with the baseline's exposure, balance and tone, and its lamp where that stood."""
+    density = one.change.evened(optical_density(one.follow_up.linear_rgb))
     return np.asarray(np.clip(10**-density, 0, 1), np.float32)
 
 

@@ -38,6 +38,7 @@ from masi_vision.scale import MasiRegion
 from masi_vision.skin.density import optical_density
 from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace
+from masi_vision.training.moved_lamp import LAMP_DEG, moved_lamp_photo
 from masi_vision.training.pigment_data import in_colour
 from masi_vision.training.turned_head import turned_photo
 from masi_vision.visit.laid_over import face_in_frame, laid_over
@@ -53,11 +54,15 @@ _LEAST_SKIN_PX = 3000
 
 @dataclass(frozen=True)
 class Scene:
-    """A person before the camera: a face, what is planted on it, what else lies on it."""
+    """A person before the camera: a face, what is planted on it, what else lies on it, where the lamp stands.
+
+    ``lamp_deg`` is how far from where it stood in the face's own photograph, see `moved_lamp_photo`.
+    """
 
     face: LabelledFace
     melasma: Melasma
     extra: Distraction | None = None
+    lamp_deg: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +173,7 @@ def people_to_plant(data: TrainingSet, split: Split) -> list[LabelledFace]:
 def four_pictures(
     face: LabelledFace, models: Models, settings: Settings, families: Families, rng: np.random.Generator
 ) -> list[Picture]:
-    """The four photographs of one person.
+    """The four photographs of one person; at the second visit of either the lamp stands elsewhere.
 
     Raises
     ------
@@ -187,9 +192,12 @@ def four_pictures(
     }
     kind: Distractor | None = rng.choice(get_args(Distractor)) if rng.random() < 0.5 else None
     extra = distraction(kind, shape, rng) if kind else None
+    (of_lamp,) = rng.spawn(1)
+    across_deg, down_deg = of_lamp.normal(0, LAMP_DEG)
+    lamps = {"again": (across_deg, down_deg), "treated": (across_deg, down_deg)}
     return [
         picture_of(
-            Scene(face, planted, extra),
+            Scene(face, planted, extra, lamps.get(state, (0.0, 0.0))),
             draw_capture(rng),
             models,
             settings,
@@ -240,6 +248,8 @@ def photographed(
             added.reshape(*light.shape[:2], 1),
         )
         light = on_photo.laid_on(light)
+    if any(scene.lamp_deg):
+        light = moved_lamp_photo(np.asarray(light, np.float32), scene.face.landmarks, atlas, scene.lamp_deg)
     if yaw_deg:
         light = turned_photo(np.asarray(light, np.float32), scene.face.landmarks, atlas, yaw_deg)
     return taken(np.asarray(light, np.float32), capture, rng)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from masi_vision.config import Limit
+from masi_vision.face.align import surface_normals
 from masi_vision.face.atlas import FaceAtlas, Floats
 from masi_vision.face.register import Registration, left_apart_px, register, smoothed_on_skin
 from masi_vision.pigment.change import ChangeMap, change_map
@@ -108,9 +109,9 @@ def laid_over(baseline: FaceInFrame, follow_up: FaceInFrame, atlas: FaceAtlas) -
         optical_density(smoothed_on_skin(face.linear_rgb, skin, sigma_px)) for face in (baseline, there)
     )
     lesion = np.maximum(baseline.pigment.probability, there.pigment.probability)
-    change = change_map(even_before, even_after, skin, lesion)
+    change = change_map(even_before, even_after, skin, lesion, surface_normals(atlas))
     left = float(np.quantile(left_apart_px(before, moved, common)[common], 0.9))
-    apart = np.abs((before - np.float32(change.tone) * moved - change.shift_od).mean(axis=2)[skin])
+    apart = np.abs((before - change.evened(moved)).mean(axis=2)[skin])
     sharp_spread_od = 1.4826 * float(np.median(apart))  # of a normal distribution its standard deviation
     return Comparison(change, baseline, there, left / atlas.face_width_px, laid, sharp_spread_od)
 

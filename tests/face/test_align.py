@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masi_vision.face.align import Alignment, skin_area
+from masi_vision.face.align import Alignment, skin_area, surface_normals
 from masi_vision.face.atlas import MIRRORED_CODE, Subunit
 
 ONE_BY_ONE = settings(max_examples=15, deadline=None)
@@ -209,3 +209,17 @@ def test_the_skin_behind_a_pixel_is_what_the_camera_sees_it_on_edge_by(atlas):
     means = [area[atlas.labels == code].mean() for code in (Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR)]
     assert means[0] == pytest.approx(means[1], rel=0.02)
     assert min(means) > 1.15 * area[atlas.labels == Subunit.FOREHEAD].mean()
+
+
+def test_each_cheek_of_the_mean_face_turns_to_its_own_side(atlas):
+    normals = surface_normals(atlas)
+    on_face = (atlas.labels > 0) & (skin_area(atlas) > 0)
+    np.testing.assert_allclose(np.linalg.norm(normals[on_face], axis=1), 1, atol=1e-3)
+    right, left, forehead, chin = (
+        normals[atlas.labels == code].mean(axis=0)
+        for code in (Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR, Subunit.FOREHEAD, Subunit.CHIN)
+    )
+    assert right[0] < -0.3 and left[0] > 0.3
+    assert right[0] == pytest.approx(-left[0], abs=0.02)
+    assert forehead[1] < 0 < chin[1]  # y grows downwards
+    assert normals[on_face][:, 2].max() < 0  # out of the face is towards the camera

@@ -85,6 +85,7 @@ def test_a_region_says_how_sure_its_change_is(change):
         ends = region.registered_od_low, region.registered_od_high
         assert ends == pytest.approx(error.around(region.registered_od, region.clear_fraction))
         assert change.to_dict()["regions"][name]["clear_fraction"] == round(region.clear_fraction, 5)
+        assert region.lamp_od == change.views[region.view].change.lamp_spread_od < 0.02
 
 
 def test_a_region_that_was_not_graded_leaves_the_baseline_without_an_amount(change):

@@ -87,6 +87,7 @@ def test_no_password_is_told(tmp_path, four_visits, what):
         assert SECRET.encode() not in file.read_bytes(), file.name
 
 
+@pytest.mark.long
 def test_one_address_that_cannot_be_reached_costs_its_visit_alone(tmp_path, four_visits, rude_server):
     pytest.importorskip("upath", reason="needs the extra cluster")
     photo = four_visits / "P01" / "visit-1" / "front.jpg"

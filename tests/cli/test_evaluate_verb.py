@@ -90,6 +90,7 @@ def test_the_same_models_twice_get_two_names(faces):
     assert "Page:" not in done.stdout
 
 
+@pytest.mark.long
 def test_models_of_two_runs_are_named_by_their_runs_and_say_what_they_learned_from(copied, tmp_path):
     (copied / "dataset.csv").write_text((copied / "dataset.csv").read_text().replace("test", "train", 1))
     data = read_dataset(copied)

@@ -886,6 +886,7 @@ def test_names_that_run_into_each_other_and_names_in_any_script_stay_apart():
     assert (read.PatientID, read.ClinicalTrialTimePointID) == ("患者1", "é")
 
 
+@pytest.mark.long
 def test_photographs_of_a_coded_set_get_their_patients_back(dicom, tmp_path):
     """Tables after masi unblind name patients; the masks bear codes."""
     (tmp_path / "phrase").write_text("a passphrase that nobody knows\n")

@@ -65,6 +65,7 @@ def test_the_list_names_models_with_what_they_are_and_where_added_ones_lie(train
     assert f"Added models lie in {own_store}." in done.stdout
 
 
+@pytest.mark.long
 def test_the_list_says_what_is_broken_and_fails_only_where_that_is_in_use(trained, own_store):
     masi("models", "add", trained)
     masi("models", "add", trained, "--name", "site-b")
@@ -90,6 +91,7 @@ def test_added_models_are_said_with_how_to_use_them(trained):
     )
 
 
+@pytest.mark.long
 def test_models_that_are_the_shipped_ones_are_added_with_a_word(trained, tmp_path):
     done = masi("models", "add", copied(tmp_path / "site-c"))
     assert done.exit_code == 0
@@ -184,6 +186,7 @@ def test_scores_of_other_models_name_them_in_every_table_and_batch_writes_the_sa
         assert (batched / name).read_bytes() == (scored / name).read_bytes(), name
 
 
+@pytest.mark.long
 def test_cut_points_that_were_fitted_to_other_models_are_told_by_every_verb_that_grades(
     trained, visit, tmp_path, scored_here
 ):
@@ -203,6 +206,7 @@ def test_cut_points_that_were_fitted_to_other_models_are_told_by_every_verb_that
         assert "cut points" not in own.stderr
 
 
+@pytest.mark.long
 def test_models_in_use_score_until_the_option_names_others(trained, visit, tmp_path):
     masi("models", "add", trained)
     masi("models", "use", "site-a")

@@ -65,6 +65,7 @@ def read_by_all(app, units):
             assert adam.lock(code, reading).status_code == 200
 
 
+@pytest.mark.long
 def test_what_the_adjudicator_locked_is_the_endpoint_and_what_awaits_him_is_missing(
     tmp_path, engine, monkeypatch
 ):

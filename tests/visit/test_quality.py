@@ -291,6 +291,7 @@ def test_noise_is_measured_as_it_is_seen_at_a_face_width_of_160_px(photos, scale
         assert (found.result, found.reason) == (result, "noisy")
 
 
+@pytest.mark.long
 def test_noise_that_a_camera_smeared_is_noticed(photos):
     """By a median, and as blotches of colour: each pixel is like the next, and no grain is left."""
     rng = np.random.default_rng(0)

@@ -9,12 +9,18 @@ import numpy.typing as npt
 from masi_vision.face.align import Alignment
 from masi_vision.face.atlas import FaceAtlas, Floats, with_forehead
 
-LAMP_DEG = (3.0, 2.0)
+_LAMP_DEG = (3.0, 2.0)
 """Standard deviations, across and down, of where the lamp stands at another visit. Of trials none is known
 (a head turned by as much does the same): chosen here."""
 _AMBIENT = 0.3  # of the lamp's own light: from walls, where it stands makes no difference
 _HEIGHT_DEG = 20.0  # of the lamp above the camera
 _SOFT = 0.01  # of the face's width: between triangles, and where the face ends
+
+
+def draw_lamp(rng: np.random.Generator) -> tuple[float, float]:
+    """Where the lamp stands at a visit, in degrees across and down from where it should."""
+    across_deg, down_deg = rng.normal(0, _LAMP_DEG)
+    return float(across_deg), float(down_deg)
 
 
 def moved_lamp_photo(

@@ -38,7 +38,7 @@ from masi_vision.scale import MasiRegion
 from masi_vision.skin.density import optical_density
 from masi_vision.training.cache import TrainingSet
 from masi_vision.training.data import LabelledFace
-from masi_vision.training.moved_lamp import LAMP_DEG, moved_lamp_photo
+from masi_vision.training.moved_lamp import draw_lamp, moved_lamp_photo
 from masi_vision.training.pigment_data import in_colour
 from masi_vision.training.turned_head import turned_photo
 from masi_vision.visit.laid_over import face_in_frame, laid_over
@@ -193,8 +193,8 @@ def four_pictures(
     kind: Distractor | None = rng.choice(get_args(Distractor)) if rng.random() < 0.5 else None
     extra = distraction(kind, shape, rng) if kind else None
     (of_lamp,) = rng.spawn(1)
-    across_deg, down_deg = of_lamp.normal(0, LAMP_DEG)
-    lamps = {"again": (across_deg, down_deg), "treated": (across_deg, down_deg)}
+    lamp_deg = draw_lamp(of_lamp)
+    lamps = {"again": lamp_deg, "treated": lamp_deg}
     return [
         picture_of(
             Scene(face, planted, extra, lamps.get(state, (0.0, 0.0))),

@@ -104,6 +104,7 @@ def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settin
     photos = 0
     for number, (arm, (face, codes, skin)) in enumerate(zip(arms, people, strict=True)):
         own = np.random.default_rng(of_patients[number])
+        (of_lamps,) = own.spawn(1)
         patient = draw_patient(f"P{number + 1:03d}", arm, skin, atlas.labels, _REGIONS.values(), own)
         for place in range(plan.visits):
             visit, melasma = f"visit-{place + 1}", patient.at(place, plan.visits)
@@ -111,10 +112,12 @@ def write_study(plan: StudyPlan, faces: Path | None, out: Path, settings: Settin
             rows += _truth_rows(patient, visit, truth, settings)
             reads += _read_rows(patient, visit, truth, readers, settings, own)
             if face is not None:
+                from masi_vision.training.moved_lamp import draw_lamp
                 from masi_vision.training.phantom_photos import Scene, photographed
 
+                lamp_deg = draw_lamp(of_lamps)
                 for view in plan.views:
-                    scene, turn = Scene(face, melasma), _TURN_DEG[view]
+                    scene, turn = Scene(face, melasma, lamp_deg=lamp_deg), _TURN_DEG[view]
                     pixels = photographed(scene, atlas, draw_capture(own), own, yaw_deg=turn)
                     _write_photo(out / patient.name / visit / f"{view}.jpg", pixels)
                     photos += 1

@@ -141,6 +141,8 @@ def test_a_person_is_photographed_four_times(person, models, settings, families)
     assert not pictures[0].lesion.any()
     assert pictures[2].density_od.sum() > pictures[3].density_od.sum()
     assert len({picture.distractor for picture in pictures}) == 1
+    first, again, planted, treated = (picture.scene.lamp_deg for picture in pictures)
+    assert first == planted == (0, 0) != again == treated
 
 
 def test_a_photo_without_colour_or_without_skin_is_not_planted(person):

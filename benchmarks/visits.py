@@ -240,15 +240,16 @@ def lamps_table(pairs: list[Pair]) -> str:
     for lamp_deg in LAMPS_DEG:
         there = [pair for pair in pairs if pair.lamp_deg == lamp_deg and pair.aligned]
         told = [pair for pair in there if not pair.doubtful]
-        clear, planted = (
-            np.array([r for pair in told if pair.state == state for r in pair.regions.values()]).T
-            for state in ("clear", "planted")
-        )
-        (error, _), (r, _) = _beside_truth(planted)
-        lines.append(
-            f"| {lamp_deg} degrees | {len(there)} | {len(there) - len(told)} "
-            f"| {_errors(clear)[0]}; {_held(clear).mean():.0%} | {r}; {error}; {_held(planted).mean():.0%} |"
-        )
+        cells = [f"{lamp_deg} degrees", str(len(there)), str(len(there) - len(told))]
+        for state in ("clear", "planted"):
+            regions = np.array([r for pair in told if pair.state == state for r in pair.regions.values()]).T
+            if not regions.size:
+                cells.append("")  # nothing is told of any
+                continue
+            r = f"{np.corrcoef(regions[0], regions[4])[0, 1]:.2f}; " if state == "planted" else ""
+            error = np.abs(regions[0] - regions[4]).mean()
+            cells.append(f"{r}{error:.4f}; {_held(regions).mean():.0%}")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -277,12 +278,9 @@ def likeness_table(pairs: list[Pair], limit: float) -> str:
 
 def _beside_truth(changes: np.ndarray) -> tuple[list[str], list[str]]:
     """Mean absolute error and r of both routes."""
-    return _errors(changes), [f"{np.corrcoef(changes[at], changes[4])[0, 1]:.2f}" for at in (0, 3)]
-
-
-def _errors(changes: np.ndarray) -> list[str]:
-    """Mean absolute error of both routes."""
-    return [f"{np.abs(changes[at] - changes[4]).mean():.4f}" for at in (0, 3)]
+    both = (changes[0], changes[3])
+    errors = [f"{np.abs(one - changes[4]).mean():.4f}" for one in both]
+    return errors, [f"{np.corrcoef(one, changes[4])[0, 1]:.2f}" for one in both]
 
 
 def _held(changes: np.ndarray) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 What stays between a patient's visits is face, what moves is pigment. Light and camera differ by a factor and
 a tone curve, which in optical density is one straight line for the whole face; a lamp, or a head, that moved
-adds what goes with the direction in which the skin faces. Skin that did not change lies on that line, and how
-far the rest lies off it is pigment that came or went.
+takes from skin that turns to one side what it gives to the other. Skin that did not change lies on that line,
+and how far the rest lies off it is pigment that came or went.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _TONE = (0.75, 1.33)  # least and most
 _TONE_BELIEF = 0.02  # variance, in OD squared, with which a tone curve of exponent one is believed
 _BELIEF_POWER = 4  # a lesion is missed more often than clear skin is called one
 # The same, with which the lamp is believed to stand where it stood: per squared OD gained by skin that turns
-# across, down, to the camera. To one side no melasma clears as a lamp moves.
-_LAMP_BELIEF = np.array([0.0025, 0.075, 0.02])
+# across, and down.
+_LAMP_BELIEF = np.array([0.0025, 0.0025, 0.1, 0.1])
 _LAMP_OD = 0.04  # standard deviation over the face: of more, more is left than an interval holds
 _CHANGE_RANGE_OD = 0.5  # changed skin may lie anywhere in this range
 _STARTS, _ROUNDS = 12, 12
@@ -116,10 +116,12 @@ def change_map(
 
     Notes
     -----
-    baseline = tone * follow_up + shift + lamp, with one shift per channel and lamp = normals @ (three
-    numbers): what a matt surface sends back is linear in its normal (Lambert), and so nearly is its logarithm
-    where the lamp moves little. Fitted by expectation maximization at 128 pixels of width: with
-    c = (1 - lesion) ** 4, a pixel is unchanged with probability
+    baseline = tone * follow_up + shift + lamp, with one shift per channel and lamp = across * x + down * y of
+    the skin's normal: what a matt surface sends back is linear in it (Lambert), and its logarithm nearly so
+    where the lamp moves little. A lamp takes from one half of the face what it gives to the other, which
+    pigment does not: each half is asked alone, and where they agree in sign their harmonic mean is believed,
+    else none. Fitted by expectation maximization at 128 pixels of width: with c = (1 - lesion) ** 4, a pixel
+    is unchanged with probability
     c N(d; 0, s) / (c N(d; 0, s) + (1 - c) / 0.5), d its mean distance from the line over the channels. Which
     skin is the unchanged one is not known at first: the fit starts from twelve quantiles of the difference
     and keeps the likeliest end.
@@ -138,7 +140,7 @@ def change_map(
         (_fitted(before, after, facing, clear, float(start)) for start in starts),
         key=lambda one: one.likelihood,
     )
-    lamp = normals @ line.lamp.astype(np.float32)
+    lamp = normals[..., :2] @ line.lamp.astype(np.float32)
     surplus = baseline_od - np.float32(line.tone) * follow_up_od - line.shift.astype(np.float32)
     change = np.where(skin, lamp - surplus.mean(axis=2), 0).astype(np.float32)
     surely = _clear(lesion.astype(np.float64))
@@ -169,28 +171,42 @@ class _Line:
 def _fitted(before: _Numbers, after: _Numbers, facing: _Numbers, clear: _Numbers, start: float) -> _Line:
     """The line that a start leads to."""
     distance, spread, tone = (before - after).mean(axis=1) - start, 0.05, 1.0
-    shift, lamp = np.full(3, start), np.zeros(3)
+    shift, lamp = np.full(3, start), np.zeros(2)
+    halves = _halves(facing)
     ridge = len(before) * np.diag([_TONE_BELIEF, *_LAMP_BELIEF])
     for _ in range(_ROUNDS):
         share = _unchanged(distance, clear, spread)
         share = share / max(share.sum(), 1e-3)
-        middle_before, middle_after, middle_facing = share @ before, share @ after, share @ facing
-        y, x, n = before - middle_before, after - middle_after, facing - middle_facing
+        middle_before, middle_after, middle_halves = share @ before, share @ after, share @ halves
+        y, x, n = before - middle_before, after - middle_after, halves - middle_halves
         weight = len(before) * share
         weighted = weight[:, None] * n
-        with_tone = x.sum(axis=1) @ weighted
         squares = ridge.copy()
         squares[0, 0] += (weight @ (x * x)).sum()
-        squares[0, 1:] = squares[1:, 0] = with_tone
+        squares[0, 1:] = squares[1:, 0] = x.sum(axis=1) @ weighted
         squares[1:, 1:] += 3 * n.T @ weighted
         products = np.append((weight @ (x * y)).sum() + _TONE_BELIEF * len(before), y.sum(axis=1) @ weighted)
-        tone = float(np.clip(np.linalg.solve(squares, products)[0], *_TONE))
-        lamp = np.linalg.solve(squares[1:, 1:], products[1:] - tone * with_tone)
-        shift = middle_before - tone * middle_after - middle_facing @ lamp
-        distance = (y - tone * x).mean(axis=1) - n @ lamp
+        lamp = _agreed(np.linalg.solve(squares, products)[1:])
+        of_halves = np.repeat(lamp, 2)
+        tone = float(np.clip((products[0] - squares[0, 1:] @ of_halves) / squares[0, 0], *_TONE))
+        shift = middle_before - tone * middle_after - middle_halves @ of_halves
+        distance = (y - tone * x).mean(axis=1) - n @ of_halves
         spread = float(np.clip(np.sqrt(share @ distance**2), *_SPREAD_OD))
     likelihood = np.log(clear * _normal(distance, spread) + (1 - clear) / _CHANGE_RANGE_OD).sum()
     return _Line(float(likelihood), tone, shift, lamp, spread)
+
+
+def _halves(facing: _Numbers) -> _Numbers:
+    """Of normals (N, 3) what turns left, right, down and up: (N, 4)."""
+    x, y, _ = facing.T
+    return np.stack([np.maximum(x, 0), np.minimum(x, 0), np.maximum(y, 0), np.minimum(y, 0)], axis=1)
+
+
+def _agreed(of_halves: _Numbers) -> _Numbers:
+    """What both halves of the face say of the lamp, across and down; 0 where they contradict each other."""
+    one, other = of_halves.reshape(2, 2).T
+    same = one * other > 0
+    return np.where(same, 2 * one * other / np.where(same, one + other, 1), 0)
 
 
 def _clear(lesion: _Numbers) -> _Numbers:

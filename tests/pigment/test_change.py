@@ -62,7 +62,7 @@ CAMERAS = [
     {"shift": (0.1, -0.05, 0.08), "tone": 1.12},
     {"shift": (-0.3, -0.3, -0.2), "tone": 0.9},
     {"lamp": lamp_moved(8.0)},
-    {"lamp": lamp_moved(-8.0, 6.0), "shift": (0.1, -0.05, 0.08), "tone": 1.12},
+    {"lamp": lamp_moved(-8.0, 3.0), "shift": (0.1, -0.05, 0.08), "tone": 1.12},
 ]
 
 
@@ -70,7 +70,7 @@ CAMERAS = [
 def test_pigment_that_went_is_found_whatever_the_camera_did(camera):
     pigment = patch(0.2, 0.1)
     found = changed(pigment, 0.4 * pigment, (pigment > 0.05).astype(np.float32) * 0.7, **camera)
-    assert found.change_od.mean() == pytest.approx(-0.6 * pigment.mean(), rel=0.2)
+    assert found.change_od.mean() == pytest.approx(-0.6 * pigment.mean(), rel=0.15)
     assert found.change_od[SHAPE[0] // 2, SHAPE[1] // 2] < -0.03
     assert abs(found.change_od[:20].mean()) < 0.006
 
@@ -126,7 +126,7 @@ def test_what_unchanged_skin_varies_by_is_no_plain_change():
 def test_the_tone_curve_between_the_photographs_is_told():
     pigment = patch(0.2, 0.1)
     found = changed(pigment, pigment, np.zeros(SHAPE, np.float32), tone=1 / 1.1)
-    assert found.tone == pytest.approx(1.1, abs=0.06)
+    assert found.tone == pytest.approx(1.1, abs=0.04)
 
 
 @pytest.mark.parametrize("across_deg", [-10.0, 10.0])
@@ -139,11 +139,20 @@ def test_a_cheek_that_the_lamp_left_has_no_new_pigment(across_deg):
     assert not found.doubtful
 
 
-def test_pigment_that_went_on_one_cheek_is_no_lamp():
+@pytest.mark.parametrize(("believed", "missed_od"), [(0.0, 0.03), (0.7, 0.015)])
+def test_pigment_that_went_on_one_cheek_is_no_lamp(believed, missed_od):
+    """Whether or not the map found it: the other cheek says nothing of a lamp."""
     cheek = np.where(np.arange(SHAPE[1]) > 0.7 * SHAPE[1], patch(0.6, 0.1), 0)
-    found = changed(cheek, 0 * cheek, (cheek > 0.05).astype(np.float32) * 0.7)
-    assert found.change_od[cheek > 0.08].mean() == pytest.approx(-0.1, abs=0.015)
-    assert found.lamp_spread_od < 0.005
+    found = changed(cheek, 0 * cheek, (cheek > 0.05).astype(np.float32) * np.float32(believed))
+    assert found.change_od[cheek > 0.08].mean() == pytest.approx(-0.1, abs=missed_od)
+    assert found.lamp_spread_od < 0.01
+
+
+def test_one_half_of_a_face_tells_nothing_of_a_lamp_beside_it():
+    half, nothing = SKIN.copy(), np.zeros(SHAPE, np.float32)
+    half[:, : SHAPE[1] // 2] = False
+    found = change_map(taken(face()), taken(face() + lamp_moved(10.0)), half, nothing, NORMALS)
+    assert found.lamp_spread_od < 0.003
 
 
 def test_a_lamp_from_elsewhere_is_doubtful():

@@ -20,7 +20,7 @@ Window = tuple[int, int, int, int]
 """(top, left, bottom, right) in pixels, bottom and right exclusive."""
 
 _MOST_STRETCH = 2.0  # skin seen at more than 60 degrees is measured badly: it counts no more than there
-_FACET_WIDTH = 0.02
+_FACET_WIDTH = 0.02  # of the frame's width: over so much the normals of triangles are smoothed
 _SHIFT = 4  # fractional bits of the corners handed to cv2.fillConvexPoly
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from masi_vision import score_visit
+from masi_vision.face.align import surface_normals
 from masi_vision.face.atlas import Subunit
 from masi_vision.visit.laid_over import face_in_frame, laid_over
 from masi_vision.visit.models import shipped_models
@@ -60,6 +61,21 @@ def test_hair_at_one_visit_darkens_no_skin_beside_it(face):
     assert abs(mean_change_od(covered, face, Subunit.FOREHEAD)) < 0.003
     seen = laid_over(face, covered, ATLAS).change.skin
     assert (seen & top).sum() > 0.5 * (covered.codes == Subunit.FOREHEAD).sum()
+
+
+@pytest.mark.parametrize("across_deg", [-8, 8])
+def test_a_lamp_that_moved_aside_is_no_pigment(face, across_deg):
+    """Matt skin, half of its light from all around."""
+    turn = np.deg2rad(across_deg)
+    there, before = (
+        0.5 + np.maximum(surface_normals(ATLAS) @ np.array(lamp), 0)
+        for lamp in ((np.sin(turn), 0, -np.cos(turn)), (0, 0, -1))
+    )
+    share = np.asarray(there / before, np.float32)
+    lit = replace(face, linear_rgb=face.linear_rgb * share[..., None])
+    for cheek in (Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR):
+        assert abs(np.log10(share[face.codes == cheek]).mean()) > 0.015
+        assert abs(mean_change_od(face, lit, cheek)) < 0.004
 
 
 def test_a_border_that_two_photos_draw_a_pixel_apart_hides_nothing(face):

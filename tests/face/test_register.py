@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from masi_vision.face.register import left_apart_px, likeness, register
+from masi_vision.face.register import left_apart_px, likeness, register, smoothed_on_skin
 
 SHAPE = (224, 192)
 SKIN = np.ones(SHAPE, bool)
@@ -101,3 +101,13 @@ def test_two_photographs_that_share_hardly_any_skin_are_not_called_unlike():
     little = np.zeros(SHAPE, bool)
     little[100:104] = True
     assert likeness(texture(), texture(2), little) is None
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_what_covers_the_skin_is_no_part_of_its_mean(channels):
+    skin = np.zeros(SHAPE, bool)
+    skin[:, :90] = True
+    picture = np.where(skin[(...,) + (None,) * len(channels)], 0.4, 9.0) * np.ones(channels)
+    mean = smoothed_on_skin(picture.astype(np.float32), skin, 4.0)
+    assert mean.shape == picture.shape
+    np.testing.assert_allclose(mean[skin], 0.4, rtol=1e-5)

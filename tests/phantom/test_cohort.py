@@ -87,6 +87,12 @@ def test_skin_around_a_region_answers_as_it_does(patients, small):
         assert np.median(patient.remaining[beside]) == pytest.approx(cheek, abs=0.05)
 
 
+def test_no_edge_is_seen_where_regions_answer_unlike(atlas):
+    patient = draw_patient("P1", ARMS[3], SKIN, atlas.labels, REGIONS.values(), np.random.default_rng(7))
+    steps = [np.abs(np.diff(patient.remaining, axis=axis)).max() for axis in (0, 1)]
+    assert 0 < max(steps) < 0.2 * np.ptp(patient.remaining)
+
+
 def test_readers_agree_as_trained_readers_do(patients, small):
     """ICC(2,1) of the mMASI near the published 0.82."""
     rng = np.random.default_rng(4)

@@ -23,6 +23,7 @@ from masi_vision.training.data import LabelledFace
 from masi_vision.training.phantom_photos import (
     Scene,
     can_be_planted,
+    change_rows,
     drawn_melasma,
     four_pictures,
     photographed,
@@ -110,6 +111,29 @@ def test_what_changed_is_known_wherever_the_photos_were_taken(person, models, se
     assert (planted_change_od(before, again, models.face.atlas) == 0).all()
     changed = planted_change_od(before, after, models.face.atlas)
     np.testing.assert_allclose(changed, -before.density_od / 2, atol=1e-6)
+
+
+def test_a_change_stands_in_the_rows_as_planted_however_the_face_was_laid_into_the_frame(
+    person, models, settings, melasma
+):
+    """Half of the pigment of one cheek went; the follow-up's frame lies some pixels beside its scene's."""
+    half = melasma.after_treatment(np.full(melasma.lesion.shape, 0.5, np.float32))
+    before, after = (
+        picture_of(Scene(person, planted), capture, models, settings, np.random.default_rng(0))
+        for planted, capture in ((melasma, Capture()), (half, Capture(scale=0.8, turn_deg=-5)))
+    )
+    beside = replace(after, density_od=np.roll(after.density_od, 9, axis=1))
+    rows = list(change_rows(before, beside, models.face.atlas, settings))
+    first, second = rows[::2], rows[1::2]
+    assert [row.region for row in first] == ["forehead", "right_malar", "left_malar", "chin"]
+    for one, other in zip(first, second, strict=True):
+        assert other.true_integrated_od == pytest.approx(one.true_integrated_od / 2, abs=1e-6)
+    found, planted = (
+        [getattr(other, name) - getattr(one, name) for one, other in zip(first, second, strict=True)]
+        for name in ("integrated_od", "true_integrated_od")
+    )
+    assert planted[1] < -0.005 < -0.0005 < min(planted[0], *planted[2:])
+    np.testing.assert_allclose(found, planted, atol=0.004)
 
 
 def test_an_estimate_that_is_the_truth_has_rows_without_error(person, models, settings, melasma):

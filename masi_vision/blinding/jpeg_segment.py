@@ -7,12 +7,14 @@ ITU-T T.81, annex B (markers).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from masi_vision.errors import LeakError
 
 EOI, SOS = 0xD9, 0xDA
+_NO_RESTART = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # 0 stands behind a coded 255, 255 fills
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,7 @@ def segments_of(data: bytes) -> Iterator[Segment]:
 
 def _end_of_scan(data: bytes, place: int) -> int:
     """Where the coded data end: before the first marker that is no restart."""
-    while True:
-        place = data.find(b"\xff", place)
-        if place < 0 or place + 1 >= len(data):
-            raise LeakError("is cut off")
-        following = data[place + 1]
-        if following == 0xFF:
-            place += 1
-        elif following == 0 or 0xD0 <= following <= 0xD7:
-            place += 2
-        else:
-            return place
+    end = _NO_RESTART.search(data, place)
+    if end is None:
+        raise LeakError("is cut off")
+    return end.start()

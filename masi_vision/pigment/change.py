@@ -21,16 +21,19 @@ LEAST_SKIN_PX = 100
 
 _FITTED_WIDTH_PX = 128
 # Chosen on planted photographs of the validation people.
-_SPREAD_OD = (0.02, 0.04)  # least and most of unchanged skin: noise and what registration leaves
+_SPREAD_OD = (0.01, 0.04)  # least and most of unchanged skin: noise and what registration leaves
 _TONE = (0.75, 1.33)  # least and most
 _TONE_BELIEF = 0.02  # variance, in OD squared, with which a tone curve of exponent one is believed
 _BELIEF_POWER = 4  # a lesion is missed more often than clear skin is called one
 # The same, with which the lamp is believed to stand where it stood: per squared OD gained by skin that turns
 # across, and down.
-_LAMP_BELIEF = np.array([0.0025, 0.0025, 0.1, 0.1])
+_LAMP_BELIEF = np.array([0.0025, 0.0025, 0.03, 0.03])
 _LAMP_OD = 0.04  # standard deviation over the face: of more, more is left than an interval holds
 _CHANGE_RANGE_OD = 0.5  # changed skin may lie anywhere in this range
-_STARTS, _ROUNDS = 12, 12
+_EITHER_WAY = (
+    0.3  # share of changed skin that may lie on either side; the rest changed as most of the face did
+)
+_STARTS, _ROUNDS = 6, 12
 # A change that can be seen: darkness grade 1 begins here too. Chosen here.
 _PLAIN_OD, _PLAIN_SPREADS, _PLAIN_WIDTH = 0.03, 3.0, 0.015
 
@@ -122,8 +125,10 @@ def change_map(
     pigment does not: each half is asked alone, and where they agree in sign their harmonic mean is believed,
     else none. Fitted by expectation maximization at 128 pixels of width: with c = (1 - lesion) ** 4, a pixel
     is unchanged with probability
-    c N(d; 0, s) / (c N(d; 0, s) + (1 - c) / 0.5), d its mean distance from the line over the channels. Which
-    skin is the unchanged one is not known at first: the fit starts from twelve quantiles of the difference
+    c N(d; 0, s) / (c N(d; 0, s) + (1 - c) u(d)), d its mean distance from the line over the channels. Of skin
+    that changed most lies on one side of the line, for a face lightens or darkens: u is a step at 0 as wide
+    as s, from 0.3 / 0.5 on the other side to 1.7 / 0.5 on that one. Which side that is, and which skin is the
+    unchanged one, is not known at first: the fit starts from quantiles of the difference, with either side,
     and keeps the likeliest end.
     """
     size = (_FITTED_WIDTH_PX, round(_FITTED_WIDTH_PX * skin.shape[0] / skin.shape[1]))
@@ -137,14 +142,18 @@ def change_map(
     clear = _clear(likely)
     starts = np.quantile((before - after).mean(axis=1), np.linspace(0.04, 0.96, _STARTS))
     line = max(
-        (_fitted(before, after, facing, clear, float(start)) for start in starts),
+        (
+            _fitted(before, after, facing, clear, float(start), side)
+            for start in starts
+            for side in (-1.0, 1.0)
+        ),
         key=lambda one: one.likelihood,
     )
     lamp = normals[..., :2] @ line.lamp.astype(np.float32)
     surplus = baseline_od - np.float32(line.tone) * follow_up_od - line.shift.astype(np.float32)
     change = np.where(skin, lamp - surplus.mean(axis=2), 0).astype(np.float32)
     surely = _clear(lesion.astype(np.float64))
-    unchanged = _unchanged(change.astype(np.float64), surely, line.spread) * skin
+    unchanged = _unchanged(-change.astype(np.float64), surely, line.spread, line.side) * skin
     spread = float(np.sqrt((unchanged * change**2).sum() / max(unchanged.sum(), 1.0)))
     plain = _plain(change, skin, spread)
     shift, clear_fraction = line.shift.astype(np.float32), float(surely[skin].mean())
@@ -166,16 +175,19 @@ class _Line:
     shift: _Numbers
     lamp: _Numbers
     spread: float
+    side: float
 
 
-def _fitted(before: _Numbers, after: _Numbers, facing: _Numbers, clear: _Numbers, start: float) -> _Line:
-    """The line that a start leads to."""
+def _fitted(
+    before: _Numbers, after: _Numbers, facing: _Numbers, clear: _Numbers, start: float, side: float
+) -> _Line:
+    """The line that a start leads to where skin that changed got lighter (`side` 1) or darker (-1)."""
     distance, spread, tone = (before - after).mean(axis=1) - start, 0.05, 1.0
     shift, lamp = np.full(3, start), np.zeros(2)
     halves = _halves(facing)
     ridge = len(before) * np.diag([_TONE_BELIEF, *_LAMP_BELIEF])
     for _ in range(_ROUNDS):
-        share = _unchanged(distance, clear, spread)
+        share = _unchanged(distance, clear, spread, side)
         share = share / max(share.sum(), 1e-3)
         middle_before, middle_after, middle_halves = share @ before, share @ after, share @ halves
         y, x, n = before - middle_before, after - middle_after, halves - middle_halves
@@ -192,8 +204,9 @@ def _fitted(before: _Numbers, after: _Numbers, facing: _Numbers, clear: _Numbers
         shift = middle_before - tone * middle_after - middle_halves @ of_halves
         distance = (y - tone * x).mean(axis=1) - n @ of_halves
         spread = float(np.clip(np.sqrt(share @ distance**2), *_SPREAD_OD))
-    likelihood = np.log(clear * _normal(distance, spread) + (1 - clear) / _CHANGE_RANGE_OD).sum()
-    return _Line(float(likelihood), tone, shift, lamp, spread)
+    changed = (1 - clear) * _changed(distance, spread, side)
+    likelihood = np.log(clear * _normal(distance, spread) + changed).sum()
+    return _Line(float(likelihood), tone, shift, lamp, spread, side)
 
 
 def _halves(facing: _Numbers) -> _Numbers:
@@ -213,9 +226,14 @@ def _clear(lesion: _Numbers) -> _Numbers:
     return np.clip((1 - lesion) ** _BELIEF_POWER, 0.02, 0.98)
 
 
-def _unchanged(distance: _Numbers, clear: _Numbers, spread: float) -> _Numbers:
+def _unchanged(distance: _Numbers, clear: _Numbers, spread: float, side: float) -> _Numbers:
     same = clear * _normal(distance, spread)
-    return np.asarray(same / (same + (1 - clear) / _CHANGE_RANGE_OD))
+    return np.asarray(same / (same + (1 - clear) * _changed(distance, spread, side)))
+
+
+def _changed(distance: _Numbers, spread: float, side: float) -> _Numbers:
+    step = 1 + np.tanh(side * distance / spread)  # 0 on the other side, 2 on this one
+    return np.asarray((_EITHER_WAY + (1 - _EITHER_WAY) * step) / _CHANGE_RANGE_OD)
 
 
 def _normal(distance: _Numbers, spread: float) -> _Numbers:

@@ -30,9 +30,7 @@ _BELIEF_POWER = 4  # a lesion is missed more often than clear skin is called one
 _LAMP_BELIEF = np.array([0.0025, 0.0025, 0.03, 0.03])
 _LAMP_OD = 0.04  # standard deviation over the face: of more, more is left than an interval holds
 _CHANGE_RANGE_OD = 0.5  # changed skin may lie anywhere in this range
-_EITHER_WAY = (
-    0.3  # share of changed skin that may lie on either side; the rest changed as most of the face did
-)
+_EITHER_WAY = 0.3  # share of changed skin that may lie on either side; the rest changed as the face did
 _STARTS, _ROUNDS = 6, 12
 # A change that can be seen: darkness grade 1 begins here too. Chosen here.
 _PLAIN_OD, _PLAIN_SPREADS, _PLAIN_WIDTH = 0.03, 3.0, 0.015

@@ -21,13 +21,13 @@ LEAST_SKIN_PX = 100
 
 _FITTED_WIDTH_PX = 128
 # Chosen on planted photographs of the validation people.
-_SPREAD_OD = (0.01, 0.04)  # least and most of unchanged skin: noise and what registration leaves
+_SPREAD_OD = (0.02, 0.04)  # least and most of unchanged skin: noise and what registration leaves
 _TONE = (0.75, 1.33)  # least and most
 _TONE_BELIEF = 0.02  # variance, in OD squared, with which a tone curve of exponent one is believed
 _BELIEF_POWER = 4  # a lesion is missed more often than clear skin is called one
 # The same, with which the lamp is believed to stand where it stood: per squared OD gained by skin that turns
 # across, and down.
-_LAMP_BELIEF = np.array([0.0025, 0.0025, 0.03, 0.03])
+_LAMP_BELIEF = np.array([0.0025, 0.0025, 0.1, 0.1])
 _LAMP_OD = 0.04  # standard deviation over the face: of more, more is left than an interval holds
 _CHANGE_RANGE_OD = 0.5  # changed skin may lie anywhere in this range
 _EITHER_WAY = 0.3  # share of changed skin that may lie on either side; the rest changed as the face did

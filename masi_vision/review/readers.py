@@ -272,7 +272,7 @@ def _told_in_list(session: Session, who: Visitor, pages: Pages) -> dict[str, Any
     """What was begun again and is not locked, and what may be graded a second time."""
     begun = [*closing.open_corrections(session), *closing.open_second_reads(session)]
     own = [code for code, name in begun if name == who.account.name]
-    return {"begun": own, "again": _again_of(session, who, pages)}
+    return {"begun": own, "again": _again_of(session, who, pages), "database": fact(session, "reading")}
 
 
 def _software(session: Session, who: Visitor, code: str, pages: Pages) -> SoftwareScore | None:

@@ -50,7 +50,7 @@ def browser(opened):
 def served():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("masi_vision.review.accounts._hasher", cheap_hasher)
-        with reading_of(3, [f"reader-{number}" for number in range(1, 34)]) as reading:
+        with reading_of(3, [f"reader-{number}" for number in range(1, 48)]) as reading:
             yield reading
 
 
@@ -180,7 +180,7 @@ def test_arrows_move_and_grade_nothing_and_capital_letters_are_letters(browser, 
 def test_other_is_no_reason_without_a_comment(browser, reading):
     page = browser.new_page()
     first_unit(page, reading)
-    page.locator("body[data-shown]").wait_for()
+    page.wait_for_function("() => looked.size")
     page.locator("#ungradable").select_option("other")
     page.locator("#lock").click()
     page.locator("#comment:focus").wait_for()
@@ -202,6 +202,84 @@ def test_area_0_has_no_darkness_and_going_back_brings_it_again(browser, reading)
     page.reload()
     page.locator("body[data-ready=yes]").wait_for()
     assert grades_on(page) == {"forehead": {"area": 2, "darkness": 3}}
+
+
+def test_every_region_takes_two_keys_also_one_without_pigment(browser, reading):
+    """A second 0 was the area of the next region, and every grade after it one region further down."""
+    page = browser.new_page()
+    first_unit(page, reading)
+    for grade in "00323200":
+        page.keyboard.press(grade)
+    both = {"area": 3, "darkness": 2}
+    expected = {"forehead": {"area": 0}, "right_malar": both, "left_malar": both, "chin": {"area": 0}}
+    assert grades_on(page) == expected
+    assert page.evaluate("document.activeElement.id") == "lock"
+    page.keyboard.press("4")
+    assert "4 was not entered" in page.locator("#hint").text_content()
+
+
+def test_a_key_that_is_no_grade_is_said_and_grades_nothing(browser, reading):
+    page = browser.new_page()
+    first_unit(page, reading)
+    page.keyboard.press("0")
+    page.keyboard.press("3")
+    assert "Area 0 has no other grade than 0" in page.locator("#hint").text_content()
+    assert grades_on(page) == {"forehead": {"area": 0}}
+    for grade in "035":
+        page.keyboard.press(grade)
+    assert "5 is no grade of this" in page.locator("#hint").text_content()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("2")
+    assert grades_on(page) == {"forehead": {"area": 2}, "right_malar": {"area": 3}}
+    assert not page.locator("#hint").text_content()
+
+
+def test_a_key_after_a_click_grades_the_next_scale(browser, reading):
+    page = browser.new_page()
+    first_unit(page, reading)
+    page.locator('.scale[data-region="forehead"][data-scale="area"] label').nth(3).click()
+    page.keyboard.press("2")
+    assert grades_on(page) == {"forehead": {"area": 3, "darkness": 2}}
+
+
+@pytest.mark.parametrize("size", [(1366, 640), (390, 844), (640, 400)])
+def test_what_is_not_saved_is_seen_and_the_page_is_not_left_without_a_question(size, browser, reading):
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]})
+    page = context.new_page()
+    code = first_unit(page, reading)
+    context.set_offline(True)
+    page.keyboard.press("3")
+    page.locator("#saved.unsaved", has_text="Not saved yet").wait_for()
+    box = page.locator("#saved").bounding_box()
+    assert box["y"] >= 0 and box["y"] + box["height"] <= size[1]
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    context.set_offline(False)
+    page.route("**/draft", lambda route: route.abort())
+    page.goto(f"{reading.url}/")
+    assert asked == ["beforeunload"]
+    assert code in page.locator("#unsent").text_content()
+
+
+def test_what_is_signed_stands_beside_the_password(browser, reading):
+    page = browser.new_page()
+    code = graded_unit(page, reading)
+    look_at_every_view(page)
+    page.keyboard.press("l")
+    page.locator("#password:focus").wait_for()
+    text = page.locator("#sign").inner_text()
+    assert code in text
+    for region, given in zip(page.locator("#signing li").all(), meant_for(code).values(), strict=True):
+        assert re.findall(r"\d", region.text_content()) == [str(grade) for grade in given.values()]
+
+
+def test_a_glimpse_of_every_view_is_no_look(browser, reading):
+    page = browser.new_page()
+    graded_unit(page, reading)
+    for _ in range(2 * page.evaluate("state.views.length")):
+        page.keyboard.press("l")
+    assert not page.locator("#sign").evaluate("one => one.open")
 
 
 def test_two_windows_of_one_browser_share_what_the_network_does_not_take(browser, reading):
@@ -393,6 +471,7 @@ def test_enlarged_the_photo_stays_in_sight_while_the_last_region_is_graded(brows
 def test_a_view_that_was_above_the_screen_was_not_looked_at(browser, reading):
     page = browser.new_page(viewport={"width": 320, "height": 640})
     graded_unit(page, reading)
+    page.wait_for_function("() => looked.size")
     page.evaluate("document.querySelector('.photo').style.position = 'static'")
     page.evaluate("document.querySelector('.grades').style.paddingBottom = '200vh'")
     page.evaluate("scrollTo(0, document.body.scrollHeight)")

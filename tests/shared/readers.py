@@ -237,8 +237,8 @@ def sign_in(page: object, reading: Reading, name: str) -> None:
 
 
 def press_grades(page: object, grades: dict[str, dict[str, int]], *, skip: int = 0, most: int = 99) -> None:
-    """Type the grades of a unit; the focus goes from scale to scale by itself."""
-    keys = [str(grade) for region in grades.values() for grade in region.values()]
+    """Type the grades of a unit, two for every region; the focus goes from scale to scale by itself."""
+    keys = [str(region.get(scale, 0)) for region in grades.values() for scale in ("area", "darkness")]
     for key in keys[skip:most]:
         page.keyboard.press(key)
 
@@ -247,7 +247,7 @@ def look_at_every_view(page: object) -> None:
     """What a reader signs is that the unit was graded from its photographs: all have been on the screen."""
     while page.evaluate("state.views.some((view) => !looked.has(view))"):
         page.keyboard.press("v")
-        page.locator("body[data-shown]").wait_for()
+        page.wait_for_function("() => looked.has(document.body.dataset.shown)")
 
 
 def lock(page: object) -> None:
@@ -299,7 +299,8 @@ def _in_trouble(page: object, reading: Reading, trouble: str, grades: dict[str, 
         press_grades(page, grades, skip=3, most=5)
         page.reload()  # may come before the last grade was sent
         page.locator("body[data-ready=yes]").wait_for()
-        press_grades(page, grades, skip=5)
+        is_without = list(grades.values())[2]["area"] == 0  # then the page goes on behind its darkness
+        press_grades(page, grades, skip=6 if is_without else 5)
     elif trouble == "server":
         reading.kill()
         press_grades(page, grades, skip=3)

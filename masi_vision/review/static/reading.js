@@ -37,6 +37,7 @@ const place = document.getElementById("viewer");
 const viewer = state.views.length ? shown(place, urlOf(state.views[0])) : null;
 const looked = new Set(); // the views that were on the screen, not above or below it
 const LEAST_PX = 150; // a strip of a photo is no look at it
+const LEAST_MS = 1000; // nor is a glimpse, by a key pressed three times
 let inSight = false;
 if (viewer) {
   viewer.addHandler("open", () => {
@@ -52,8 +53,11 @@ if (viewer) {
   }, { threshold: [0, 0.5, 1] }).observe(place);
 }
 
+let looking = null;
 function noteLooked() {
-  if (inSight && place.clientHeight >= LEAST_PX && document.body.dataset.shown) looked.add(document.body.dataset.shown);
+  const view = document.body.dataset.shown;
+  clearTimeout(looking);
+  if (inSight && place.clientHeight >= LEAST_PX && view) looking = setTimeout(() => looked.add(view), LEAST_MS);
 }
 
 document.getElementById("retry").addEventListener("click", () => show(current));
@@ -77,6 +81,7 @@ function show(number) {
   if (!viewer) return;
   current = (number + state.views.length) % state.views.length;
   delete document.body.dataset.shown;
+  clearTimeout(looking);
   document.getElementById("photo-failed").hidden = true;
   document.getElementById("photo-waits").hidden = false;
   viewer.open({ type: "image", url: urlOf(state.views[current]) });
@@ -131,8 +136,10 @@ function inputs(scale) {
   return [...scale.querySelectorAll("input")];
 }
 
-function note(words, language = "") {
+// What is not saved is said where it is seen, wherever the page is scrolled to.
+function note(words, language = "", isUnsaved = false) {
   saved.textContent = words;
+  saved.classList.toggle("unsaved", isUnsaved);
   saved.lang = language || document.documentElement.lang;
 }
 
@@ -183,15 +190,20 @@ function ease() {
     const off = !state.open || Boolean(why.value) || none;
     const chosen = inputs(scale).find((input) => input.checked);
     if (none && chosen) {
-      remembered.set(scale, chosen);
+      if (!remembered.has(scale)) remembered.set(scale, chosen);
       chosen.checked = false;
     } else if (!none && remembered.has(scale)) {
       remembered.get(scale).checked ||= !chosen;
       remembered.delete(scale);
     }
-    for (const input of inputs(scale)) input.disabled = off;
+    // Every region takes two keys: of none the second is 0 too, so that no key slips to the next region.
+    for (const input of inputs(scale)) input.disabled = off && !(takesZero(scale) && input.value === "0");
     scale.classList.toggle("off", off);
   }
+}
+
+function takesZero({ dataset: { region, scale } }) {
+  return state.open && !why.value && scale !== "area" && (read().grades[region] || {}).area === 0;
 }
 
 function lacksComment() {
@@ -309,7 +321,7 @@ function send() {
 
 async function sendAll() {
   while (behind || isUnsent()) {
-    note(t.saving);
+    if (!saved.classList.contains("unsaved")) note(t.saving); // tried again, it is as unsaved as before
     const sent = { fields: unsent(), at: Date.now() };
     const body = { ...newest(), turn: behind ? 0 : seen + 1, read: state.read }; // 0 only asks
     let answer, told;
@@ -318,7 +330,7 @@ async function sendAll() {
       told = await answer.json();
       if (answer.status >= 500) throw new Error(told.error);
     } catch (error) {
-      note(answer?.status === 503 && told?.error ? `${told.error} ${t.kept}` : t.offline, told?.language);
+      note(answer?.status === 503 && told?.error ? `${told.error} ${t.kept}` : t.offline, told?.language, true);
       clearTimeout(retry);
       retry = setTimeout(send, wait);
       wait = Math.min(2 * wait, 8000);
@@ -385,17 +397,43 @@ function focusScale(scale) {
   (of.find((input) => input.checked) || of[0]).focus();
 }
 
-function next(scale) {
-  const following = scales.slice(scales.indexOf(scale) + 1).find((one) => !one.classList.contains("off"));
+function next(scale, isTaking) {
+  const following = scales.slice(scales.indexOf(scale) + 1).find(isTaking);
   if (following) focusScale(following);
   else document.getElementById("lock").focus();
 }
 
 // To the scale before or after: nothing is graded by moving.
 function step(scale, by) {
-  const all = usable();
-  const at = all[all.indexOf(scale) + by];
+  const order = by > 0 ? scales : [...scales].reverse();
+  const at = order.slice(order.indexOf(scale) + 1).find((one) => !one.classList.contains("off"));
   if (at) focusScale(at);
+}
+
+// A digit that grades nothing is said: who looks at the photo would go on, one place beside.
+function hint(words) {
+  document.getElementById("hint").textContent = words;
+}
+
+function grade(scale, digit) {
+  const input = scale && inputs(scale).find((one) => one.value === digit && !one.disabled);
+  if (!scale) return hint(t.no_scale.replace("{digit}", digit));
+  if (!input) return hint((takesZero(scale) ? t.none_there : t.no_grade).replace("{digit}", digit).replace("{what}", scale.ariaLabel));
+  hint("");
+  if (!takesZero(scale)) {
+    input.checked = true;
+    changed();
+  }
+  next(scale, (one) => inputs(one).some(({ disabled }) => !disabled));
+}
+
+// A click goes on as a key does: else a key after it would change what was clicked.
+let isPointing = false;
+function clicked(event) {
+  hint("");
+  changed();
+  const scale = event.target.closest(".scale");
+  if (isPointing && scale) next(scale, (one) => !one.classList.contains("off"));
 }
 
 // Who speaks to the machine, or leans on the keys, can do without keys of one letter.
@@ -421,13 +459,9 @@ function press(event) {
   if (isLetter && areLettersOff()) return;
   if (isArrow && event.shiftKey) move(event.key.slice("Arrow".length).toLowerCase());
   else if (scale && isArrow) step(scale, ["ArrowRight", "ArrowDown"].includes(event.key) ? 1 : -1);
-  else if (/^[0-9]$/.test(event.key) && scale && state.open) {
-    const input = inputs(scale).find((one) => one.value === event.key && !one.disabled);
-    if (!input) return;
+  else if (/^[0-9]$/.test(event.key) && state.open) {
     event.preventDefault();
-    input.checked = true;
-    changed();
-    next(scale);
+    grade(scale, event.key);
   } else if (key === "v") show(current + 1);
   else if (["u", "l"].includes(key) && state.open) {
     event.preventDefault(); // else the letter lands in the field that gets the focus
@@ -459,6 +493,17 @@ function withoutDarkness() {
   return scales.filter(({ dataset: { region, scale } }) => {
     const given = read().grades[region] || {};
     return scale === "darkness" && given.area > 0 && given.darkness === 0;
+  });
+}
+
+// What is signed, in words: a grade that slipped to another region is seen there at the latest.
+function graded() {
+  if (why.value) return [why.selectedOptions[0].textContent];
+  return [...document.querySelectorAll(".region")].map((region) => {
+    const given = [...region.querySelectorAll(".scale:not(.off)")].map((scale) => {
+      return `${scale.querySelector("span").textContent} ${inputs(scale).find((input) => input.checked).value}`;
+    });
+    return `${region.querySelector("legend").textContent}: ${given.join(t.between_grades)}`;
   });
 }
 
@@ -494,6 +539,11 @@ function sign() {
     }
   }
   say("");
+  document.getElementById("signing").replaceChildren(...graded().map((words) => {
+    const line = document.createElement("li");
+    line.textContent = words;
+    return line;
+  }));
   password.value = "";
   dialog.showModal();
   password.focus();
@@ -545,7 +595,10 @@ async function signAndLock() {
 }
 
 if (state.open) {
-  form.addEventListener("change", changed);
+  form.addEventListener("change", clicked);
+  addEventListener("pointerdown", () => { isPointing = true; }, true);
+  addEventListener("keydown", () => { isPointing = false; }, true);
+  addEventListener("beforeunload", (event) => { if (saved.classList.contains("unsaved")) event.preventDefault(); });
   // Letters on their way to a Chinese word are no comment yet.
   comment.addEventListener("input", (event) => event.isComposing || changed());
   comment.addEventListener("compositionstart", () => { isComposing = true; });

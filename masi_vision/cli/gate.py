@@ -306,20 +306,26 @@ def what_there_is(path: Path, settings: Settings) -> Picture | None:
 def _show(book: GateBook) -> None:
     console = screen.console()
     console.print(_table(book.photos))
-    for one in book.photos:
-        for sentence in one.complaints:
-            console.print(f"{one.name}: {sentence}", soft_wrap=True)
+    for result, name, sentence in _complaints(book.photos):
+        console.print(f"{result}: {name}: {sentence}", soft_wrap=True)
     places = [one.name for one in book.photos]
     for remark in [*book.remarks, *screen.idle_overrides(book.order.settings, places)]:
         console.print(remark, soft_wrap=True)
-    bad = sum(one.result == "fail" for one in book.there)
+    bad, warned = (sum(one.result == result for one in book.there) for result in ("fail", "warn"))
     lacking = sum(one.problem is not None and not one.photo for one in book.photos)
     lack = "visit lacks what it needs" if lacking == 1 else "visits lack what they need"
     more = f" {lacking} {lack}." if lacking else ""
     stopped = " Stopped before the end: what was done is kept." if book.state == "interrupted" else ""
-    console.print(f"{bad} of {len(book.there)} photos fail.{more}{stopped}", soft_wrap=True)
+    warnings = f" {warned} warn: they can be scored." if warned else ""
+    console.print(f"{bad} of {len(book.there)} photos fail.{warnings}{more}{stopped}", soft_wrap=True)
     out = book.order.out
     console.print(f"Table: {out / QUALITY_CSV}  Contact sheets: {out / SHEETS}", soft_wrap=True)
+
+
+def _complaints(photos: list[CheckedPhoto]) -> list[tuple[str, str, str]]:
+    """Result, photo and sentence of all that did not pass: what fails first."""
+    told = [(result, one.name, sentence) for one in photos for result, sentence in one.complaints]
+    return sorted(told, key=lambda one: -RESULTS.index(one[0]))
 
 
 def _table(photos: list[CheckedPhoto]) -> Table:

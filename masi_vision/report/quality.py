@@ -109,12 +109,12 @@ class CheckedPhoto:
         return "fail" if self.problem else worst(self.findings)
 
     @property
-    def complaints(self) -> tuple[str, ...]:
-        """A sentence for each check that did not pass, the worst first."""
+    def complaints(self) -> tuple[tuple[str, str], ...]:
+        """Result and sentence of each check that did not pass, the worst first."""
         if self.problem is not None:
-            return (self.problem.message,)
+            return (("fail", self.problem.message),)
         ordered = sorted(self.findings, key=lambda f: -RESULTS.index(f.result))
-        return tuple(finding.sentence for finding in ordered if finding.result != "pass")
+        return tuple((finding.result, finding.sentence) for finding in ordered if finding.result != "pass")
 
     @property
     def name(self) -> str:
@@ -200,10 +200,16 @@ def _tile(one: CheckedPhoto, name: str) -> Picture:
     cv2.rectangle(tile, (2, 2), (size - 3, size - 3), colour, 4)
     shown = _NO_PICTURE if one.thumbnail is None else one.thumbnail
     tile[_GAP_PX : size - _GAP_PX, _GAP_PX : size - _GAP_PX] = shown
-    for place, line in enumerate((name[-_LINE:], *_short(one))):
+    for place, line in enumerate((_shortened(name), *_short(one))):
         y = size + 14 + 18 * place
         cv2.putText(tile, line, (_GAP_PX, y), _FONT, 0.4, _INK, 1, cv2.LINE_AA)
     return tile
+
+
+def _shortened(name: str) -> str:
+    """A name on one line: both ends of what is too long, for patients differ at either."""
+    half = (_LINE - 3) // 2
+    return name if len(name) <= _LINE else f"{name[:half]}...{name[half + 3 - _LINE :]}"
 
 
 def _short(one: CheckedPhoto) -> list[str]:

@@ -12,7 +12,7 @@ from verbs import masi, table
 
 from masi_vision.cli import gate
 from masi_vision.config import load_settings
-from masi_vision.report.quality import QUALITY_COLUMNS, CheckedPhoto, contact_sheets
+from masi_vision.report.quality import QUALITY_COLUMNS, CheckedPhoto, _shortened, contact_sheets
 from masi_vision.shipped import shipped_file
 from masi_vision.visit.seen import see_photo
 
@@ -67,6 +67,9 @@ def test_every_check_has_its_row_and_every_photo_its_result(checked):
     assert {row["patient"] for row in rows} == {"'=P1"}  # a spreadsheet would run it
     assert all(row["message"] for row in rows if row["result"] != "pass")
     assert "3 of 6 photos fail." in done.stdout
+    told = [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith(("fail: ", "warn: "))]
+    assert told.count("fail") > 2 < told.count("warn")
+    assert told == sorted(told), "what fails comes first"
     assert "shows the patient's other side" in done.stdout
 
 
@@ -485,3 +488,10 @@ def test_an_override_that_fits_no_photo_is_told(study, tmp_path):
         assert "such as V2/front" in done.stdout
         fits = masi(verb, visit, "--out", out, "--overwrite", "--accept", "blur_percent@V2/front")
         assert "Nothing was accepted" not in fits.stdout
+
+
+def test_on_the_contact_sheet_patients_with_long_names_are_told_apart():
+    captions = {_shortened(f"{site}-{'0123456789' * 3}/visit-1/front") for site in ("NORTH", "SOUTH")}
+    assert len(captions) == 2
+    assert all(caption.endswith("/visit-1/front") and "..." in caption for caption in captions)
+    assert _shortened("P1/V1/front") == "P1/V1/front"

@@ -260,6 +260,13 @@ def show_summary(summary: Summary, order: StudyOrder, before: Summary | None = N
         )
     words = "Scored without a photo that could not be read; the next run tries again:"
     _list(console, words, _news(_lacking, summary, before), all_in="run.json")
+    failing = _news(_failing, summary, before)
+    _list(
+        console,
+        "Scored, with a photo that fails (masi qc tells which, and why):",
+        failing,
+        all_in="scores.csv",
+    )
     reasons = Counter(one.reason for one in summary.told if one.status != "scored")
     scored = [one for one in summary.told if one.status == "scored"]
     warned, failed = (sum(one.quality == worst for one in scored) for worst in ("warn", "fail"))
@@ -313,6 +320,14 @@ def _not_scored(summary: Summary) -> list[tuple[Place, str]]:
         ((one.patient, one.visit), f"{place_of(one.patient, one.visit)}: {one.reason}")
         for one in summary.told
         if one.status != "scored"
+    ]
+
+
+def _failing(summary: Summary) -> list[tuple[Place, str]]:
+    return [
+        ((one.patient, one.visit), place_of(one.patient, one.visit))
+        for one in summary.told
+        if one.status == "scored" and one.quality == "fail"
     ]
 
 

@@ -72,6 +72,7 @@ def test_a_visit_that_lacks_a_photo_is_told_though_it_is_scored(two_visits, tmp_
     told = " ".join(done.stdout.split())
     assert "Scored without a photo that could not be read; the next run tries again: P01/visit-1 " in told
     assert "2 of 2 visits scored; 2 with a photo that fails" in told
+    assert "Scored, with a photo that fails (masi qc tells which, and why):" in told
 
 
 def test_a_photo_that_is_another_visit_s_is_told(two_visits, tmp_path, scored_here):

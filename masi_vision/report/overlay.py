@@ -39,13 +39,15 @@ _COLOURS: dict[Subunit, tuple[int, int, int]] = {
     Subunit.NOSE: (160, 160, 160),
     Subunit.UPPER_LIP: (160, 160, 160),
 }
+# The cheeks are equally light in a black and white print.
+_SIDES = {Subunit.RIGHT_MALAR: "R ", Subunit.LEFT_MALAR: "L "}
 # White in a black casing: one of the two stands out from any skin, and no region has it, to any eye.
 _PIGMENT = (255, 255, 245)
 # So wide no pigment is drawn along a region's border: its outline closes beside that line, not below it.
 _BORDER_PX = 7
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _DOUBT = (190, 0, 0)
-_SCALES = "A: area 0 to 6, D: darkness 0 to 4"
+_SCALES = "R, L: the patient's side, A: area 0 to 6, D: darkness 0 to 4"
 _NOTES = {rules.METHOD: "pigment, by rules: a rough estimate", learned.METHOD: "pigment"}
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _STRIP_PX = 96
@@ -164,7 +166,8 @@ def _label(picture: Picture, codes: Picture, subunit: Subunit, region: RegionRes
     if not len(rows):
         return
     colour = _COLOURS[subunit]
-    text = "not graded" if region.grade is None else f"A{region.grade.area} D{region.grade.darkness}"
+    grade = "not graded" if region.grade is None else f"A{region.grade.area} D{region.grade.darkness}"
+    text = f"{_SIDES.get(subunit, '')}{grade}"
     (wide, high), _ = cv2.getTextSize(text, _FONT, 0.6, 1)
     if subunit in (Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR):
         # Above a cheek is the eye: its tag stands towards the ear, where the jaw gives way.

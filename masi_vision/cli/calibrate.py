@@ -12,6 +12,7 @@ import typer
 
 from masi_vision.cli.door import DONE, SOME_NOT_SCORED, verb
 from masi_vision.cli.extras import need_extra
+from masi_vision.cli.tables import say_open, say_two_names, say_two_sets
 from masi_vision.csv_table import Row
 from masi_vision.errors import OutputError, SettingsError, StatsError
 from masi_vision.reads_table import refuse_two_openings, rows_of, rows_sha256
@@ -60,6 +61,9 @@ def calibrate(
     _refuse_other_settings(measures.parent, base, file)
     read, measured = _rows(reads), _rows(measures)
     refuse_two_openings({reads.name: read, measures.name: measured})
+    say_open(read, reads.name)
+    say_two_names({row["patient"] for row in read})
+    say_two_sets(read, reads.name)
     found = reads_with_measures(read, reads.name, measured, measures.name)
     if found.ungraded:
         typer.echo(f"{found.ungraded} reads are left out: the reader did not grade them.")
@@ -68,6 +72,11 @@ def calibrate(
     marked = [pair for pair in found.pairs if pair.area]
     if missed := sum(not is_found(pair, base.scale) for pair in marked):
         typer.echo(f"{missed} reads of pigment count for nothing: the software found none there.")
+    clear = [pair for pair in found.pairs if pair.area == 0]
+    if false := sum(is_found(pair, base.scale) for pair in clear):
+        typer.echo(
+            f"{false} of {len(clear)} reads without pigment count for nothing: the software found some."
+        )
     if lacking := sum(not pair.darkness and is_found(pair, base.scale) for pair in marked):
         typer.echo(f"{lacking} reads count for the area alone: they have an area, and no darkness or a 0.")
     fits = fitted(found.pairs, base.scale)

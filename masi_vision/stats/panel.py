@@ -23,7 +23,7 @@ from masi_vision.stats.agreement import (
 )
 from masi_vision.stats.icc import Form, complete_rows, reliability
 from masi_vision.stats.reads import NEEDED_GRADES, Read, ReadTable, table_of
-from masi_vision.stats.resampling import DRAWS, Rows, by_patient
+from masi_vision.stats.resampling import DRAWS, LEAST_PATIENTS, Rows, by_patient
 
 Values = npt.NDArray[np.float64]
 SOFTWARE, PANEL = "software", "mean of the readers"
@@ -113,7 +113,8 @@ def _figures(topic: str, between: str, table: ReadTable, formulas: Formulas, dra
     Notes
     -----
     Where a formula has an interval, each end is the farther one of both. Drawn intervals are too narrow of
-    few patients, and know of these readers alone; a formula knows nothing of visits that are alike.
+    few patients, and know of these readers alone; a formula knows nothing of visits that are alike: of fewer
+    patients than can be drawn it is asked only where each has one.
     """
     there = complete_rows(table.values)
     values, patients = table.values[there], list(np.array(table.patients, dtype=object)[there])
@@ -121,7 +122,8 @@ def _figures(topic: str, between: str, table: ReadTable, formulas: Formulas, dra
     def of(rows: Rows) -> dict[str, float]:
         return {name: one.value for name, one in formulas(values[rows]).items()}
 
-    by_formula = formulas(values) if len(values) >= LEAST_PAIRS else {}
+    several = LEAST_PATIENTS > len(set(patients)) < len(patients)
+    by_formula = formulas(values) if len(values) >= LEAST_PAIRS and not several else {}
     for measure, drawn in by_patient(of, patients, draws=draws).items():
         estimate = _wider(drawn, by_formula.get(measure, drawn))
         yield Figure(topic, between, measure, len(patients), len(set(patients)), estimate)

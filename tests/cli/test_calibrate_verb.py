@@ -231,6 +231,27 @@ def test_reads_of_pigment_that_the_software_did_not_find_are_told(panel, tmp_pat
     assert "(1198 reads of" in done.stdout
 
 
+def test_what_the_software_found_where_the_reader_saw_nothing_is_told(panel, tmp_path):
+    clear = [row | {"area": 0, "darkness": 0} for row in panel[0][:3]]
+    reads, measures = write(tmp_path / "reads.csv", clear + panel[0][3:]), write(tmp_path / "r.csv", panel[1])
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert "3 of 3 reads without pigment count for nothing: the software found some." in done.stdout
+
+
+def test_reads_that_agree_warns_of_are_warned_of_here_too(panel, tmp_path):
+    """Of one patient under two numbers, and of reads of which nobody knows whether more may come."""
+    other = {row["patient"]: row["patient"] for row in panel[0]}
+    one, two = sorted(other)[:2]
+    other |= {one: "P7", two: "P007"}
+    reads, measures = (
+        write(tmp_path / f"{number}.csv", [row | {"patient": other[row["patient"]]} for row in rows])
+        for number, rows in enumerate(panel)
+    )
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert "P7" in done.stderr
+    assert "P007" in done.stderr
+
+
 def test_one_reader_in_two_spellings_is_refused(panel, tmp_path):
     rows = [row | {"reader": ("A", "a")[place % 2]} for place, row in enumerate(panel[0])]
     reads, measures = write(tmp_path / "reads.csv", rows), write(tmp_path / "regions.csv", panel[1])

@@ -313,6 +313,7 @@ async function ask(path, method, body) {
 let running = null;
 let retry = null;
 let wait = 500;
+let isAway = false; // the server, when last asked
 // Until the server has what is on the screen, or cannot be reached.
 function send() {
   running ||= sendAll().finally(() => { running = null; });
@@ -330,13 +331,14 @@ async function sendAll() {
       told = await answer.json();
       if (answer.status >= 500) throw new Error(told.error);
     } catch (error) {
+      isAway = true;
       note(answer?.status === 503 && told?.error ? `${told.error} ${t.kept}` : t.offline, told?.language, true);
       clearTimeout(retry);
       retry = setTimeout(send, wait);
       wait = Math.min(2 * wait, 8000);
       return;
     }
-    wait = 500;
+    [wait, isAway] = [500, false];
     if (!answer.ok) return notTaken(answer.status, told.error || answer.statusText, told.language);
     take(told, sent);
   }
@@ -598,7 +600,7 @@ if (state.open) {
   form.addEventListener("change", clicked);
   addEventListener("pointerdown", () => { isPointing = true; }, true);
   addEventListener("keydown", () => { isPointing = false; }, true);
-  addEventListener("beforeunload", (event) => { if (saved.classList.contains("unsaved")) event.preventDefault(); });
+  addEventListener("beforeunload", (event) => { if (isAway && isUnsent()) event.preventDefault(); });
   // Letters on their way to a Chinese word are no comment yet.
   comment.addEventListener("input", (event) => event.isComposing || changed());
   comment.addEventListener("compositionstart", () => { isComposing = true; });

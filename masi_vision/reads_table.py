@@ -222,10 +222,14 @@ def refuse_two_reads(reads: Iterable[tuple[str, str, str, Hashable]], name: str)
     seen: set[tuple[str, str, str, Hashable]] = set()
     for read in reads:
         if read in seen:
+            what, wanted = (
+                ("hidden repeats", "one at most")
+                if read[3]
+                else ("reads", "one, and a repeat marked in the column repeat_of")
+            )
             raise StatsError(
-                f"{name} has two reads of {read[0]} {read[1]} by {read[2]}. Expected one, and a repeat "
-                "marked in the column repeat_of. Where two centres count their patients alike, give each "
-                "patient a name of one's own (lyon/003)."
+                f"{name} has two {what} of {read[0]} {read[1]} by {read[2]}. Expected {wanted}. Where two "
+                "centres count their patients alike, give each patient a name of one's own (lyon/003)."
             )
         seen.add(read)
 

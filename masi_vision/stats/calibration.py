@@ -37,6 +37,8 @@ class Calibration:
         the cut points that were there before, on the same reads.
     exact, within_one : float
         Share of reads, cross-validated.
+    given, found : tuple of int
+        How many reads have grade 0, 1, ..., by the readers and by the software, cross-validated.
     """
 
     cut_points: tuple[float, ...]
@@ -46,6 +48,8 @@ class Calibration:
     error_before: float
     exact: float
     within_one: float
+    given: tuple[int, ...]
+    found: tuple[int, ...]
 
 
 def first_cut(threshold: float, second: float) -> float:
@@ -83,18 +87,18 @@ def calibrate(
         A grade was given too seldom, or higher measures do not come with higher grades.
     """
     names, count = np.array(patients), len(before)
-    given = {k: int((grades == k).sum()) for k in range(lowest, lowest + count + 1)}
-    if scarce := [k for k, n in given.items() if n < LEAST_OF_A_GRADE]:
+    given = np.bincount(grades, minlength=lowest + count + 1)
+    if scarce := [k for k in range(lowest, lowest + count + 1) if given[k] < LEAST_OF_A_GRADE]:
         raise ValueError(
             f"grade {scarce[0]} was given {given[scarce[0]]} times. Expected each grade from {lowest} to "
             f"{lowest + count} at least {LEAST_OF_A_GRADE} times"
         )
     cuts = fit_cut_points(measured, grades, lowest=lowest, count=count)
-    errors = []
+    found = np.zeros_like(grades)
     for there in _folds(names):
         others = fit_cut_points(measured[~there], grades[~there], lowest=lowest, count=count)
-        errors.append(_graded_from(threshold, measured[there], others, lowest) - grades[there])
-    apart = np.concatenate(errors)
+        found[there] = _graded_from(threshold, measured[there], others, lowest)
+    apart = found - grades
     old = _graded_from(threshold, measured, before, lowest) - grades
     return Calibration(
         tuple(cuts),
@@ -104,6 +108,8 @@ def calibrate(
         float(abs(old).mean()),
         float((apart == 0).mean()),
         float((abs(apart) <= 1).mean()),
+        tuple(given.tolist()),
+        tuple(np.bincount(found, minlength=len(given)).tolist()),
     )
 
 
@@ -162,11 +168,10 @@ def fit_cut_points(measured: Values, grades: Grades, *, lowest: int, count: int)
     }
     if few := [reads for reads, is_within in lacking.items() if not is_within]:
         raise ValueError(
-            f"the cut points {np.round(np.exp(cuts), 3).tolist()} would lie beyond what was measured, "
-            f"{np.exp(x.min()):.3g} to {np.exp(x.max()):.3g}. Expected the lowest grade to be likelier than "
-            "the others together at the least measure, and the highest at the greatest, in all of the panel "
-            "and in each four fifths of its patients. Let the panel read more regions of "
-            f"{' and of '.join(few)} is measured"
+            f"cut points would lie beyond what was measured, {np.exp(x.min()):.3g} to {np.exp(x.max()):.3g}. "
+            "Expected the lowest grade to be likelier than the others together at the least measure, and the "
+            "highest at the greatest, in all of the panel and in each four fifths of its patients. Let the "
+            f"panel read more regions of {' and of '.join(few)} is measured"
         )
     return [float(cut) for cut in np.exp(cuts)]
 

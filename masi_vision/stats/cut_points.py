@@ -10,7 +10,7 @@ from math import inf
 import numpy as np
 
 from masi_vision.config import ScaleSettings
-from masi_vision.csv_table import number_in, whole_number
+from masi_vision.csv_table import NOTHING, number_in, whole_number
 from masi_vision.errors import StatsError
 from masi_vision.reads_table import need_columns, of_masi, refuse_spelled_alike, that_count
 from masi_vision.scale import MASI_REGIONS
@@ -31,6 +31,7 @@ class ReadRegion:
     """A region as it was read and as it was measured; without a darkness it counts for the area alone."""
 
     patient: str
+    reader: str
     area: int
     darkness: int | None
     pigmented_fraction: float
@@ -91,7 +92,7 @@ def reads_with_measures(
             "take photos that can be scored."
         )
     pairs = [
-        ReadRegion(row["patient"], *_grades(row), *measured[_key(row)])
+        ReadRegion(row["patient"], row.get("reader", ""), *_grades(row), *measured[_key(row)])
         for row in graded
         if _key(row) in measured
     ]
@@ -120,7 +121,7 @@ def fitted(pairs: Sequence[ReadRegion], scale: ScaleSettings) -> dict[str, Calib
         try:
             return calibrate(
                 np.array([getattr(pair, measure) for pair in some]),
-                np.array([getattr(pair, grade) for pair in some]),
+                np.array([getattr(pair, grade) for pair in some], np.int64),
                 [pair.patient for pair in some],
                 before,
                 lowest=1,
@@ -147,6 +148,12 @@ def is_found(pair: ReadRegion, scale: ScaleSettings) -> bool:
 def _by_region(rows: Sequence[Line], name: str) -> list[Line]:
     """A row for every region that was read."""
     counted = [row for row in that_count(with_patients(rows), name) if not row.get("repeat_of")]
+    if blank := [row for row in counted if not row["patient"]]:
+        raise StatsError(
+            f"{name} has {len(blank)} reads without a patient, among them one of visit {blank[0]['visit']}, "
+            "and names patients in others. Expected a name in each: all without would count as one person. "
+            f"Complete it; {NOTHING}"
+        )
     if "reader" in rows[0]:  # without it, several rows of a region are several readers
         _refuse_twice(counted, ("patient", "visit", "region", "reader"), name)
     if "region" in rows[0]:
@@ -162,7 +169,7 @@ def _by_region(rows: Sequence[Line], name: str) -> list[Line]:
         )
     need_columns(counted, columns, name)
     return [
-        {"patient": row["patient"], "visit": row["visit"], "region": region}
+        {"patient": row["patient"], "visit": row["visit"], "region": region, "reader": row.get("reader", "")}
         | {grade: row.get(f"{region}_{grade}", "") for grade in NEEDED_GRADES}
         for row in counted
         for region in MASI_REGIONS

@@ -110,7 +110,8 @@ def test_without_patients_every_visit_is_a_patient_as_in_the_other_commands(pane
     )
     done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
     assert done.exit_code == 0, done.output
-    assert "1200 reads of 1 patients" not in done.output
+    assert "(1200 reads of 150 patients;" in done.stdout
+    assert "masi: no patient is named: every visit counts as a patient" in done.stderr
 
 
 def test_settings_whose_lists_run_over_lines_are_refused_and_nothing_is_written(panel, tmp_path):
@@ -205,9 +206,11 @@ def test_reads_of_area_alone_fit_the_area_alone(panel, tmp_path):
     assert "Kept as they were: The cut points of darkness cannot be fitted" in done.stdout
 
 
-def test_cut_points_of_which_one_list_is_of_models_of_before_stay_told_as_theirs(panel, tmp_path):
+@pytest.mark.parametrize("what", ["models", "reads"])
+def test_settings_never_tell_of_one_panel_what_is_of_two(panel, tmp_path, what):
+    """Darkness cannot be fitted, and what stands there is another panel's, or of other models."""
     shown = shipped_file("configs", "scoring.yaml").read_text(encoding="utf-8")
-    text = shown.replace("scale:\n", f"scale:\n  fitted_to_models: {'b' * 64}\n", 1)
+    text = shown.replace("scale:\n", f"scale:\n  fitted_to_{what}: {'b' * 64}\n", 1)
     (tmp_path / "before.yaml").write_text(text, encoding="utf-8")
     used = load_settings(tmp_path / "before.yaml").model_dump(mode="json")
     run = {"settings": used, "version": "0.0.9", "models": "new", "models_sha256": {"a.onnx": "0" * 64}}
@@ -215,8 +218,89 @@ def test_cut_points_of_which_one_list_is_of_models_of_before_stay_told_as_theirs
     reads = write(tmp_path / "reads.csv", [row | {"darkness": ""} for row in panel[0]])
     measures = write(tmp_path / "regions.csv", panel[1])
     settings = ("--settings", tmp_path / "before.yaml", "--out", tmp_path / "mine.yaml")
-    assert calibrate(reads, "--measures", measures, *settings).exit_code == 1
-    assert load_settings(tmp_path / "mine.yaml").scale.fitted_to_models == "b" * 64
+    refused = calibrate(reads, "--measures", measures, *settings)
+    assert refused.exit_code == 2
+    said = " ".join(refused.output.split())
+    assert "The cut points of darkness cannot be fitted: grade 1 was given 0 times" in said
+    assert f"The one that stays as it is in before.yaml was fitted to other {what}. Expected" in said
+    assert not (tmp_path / "mine.yaml").exists()
+
+
+def test_one_scale_alone_is_fitted_where_that_is_wished(panel, tmp_path):
+    reads, measures = write(tmp_path / "reads.csv", panel[0]), write(tmp_path / "regions.csv", panel[1])
+    out = tmp_path / "mine.yaml"
+    done = calibrate(reads, "--measures", measures, "--out", out, "--only", "darkness")
+    assert done.exit_code == 0, done.output
+    scale, shipped = load_settings(out).scale, load_settings().scale
+    assert scale.area_cut_points == shipped.area_cut_points
+    assert scale.darkness_cut_points_od != shipped.darkness_cut_points_od
+    assert "area" not in done.stdout.replace("regions", "")
+    # Then the other one, of the same panel, on top of it.
+    both = calibrate(
+        *(reads, "--measures", measures, "--settings", out, "--only", "area"),
+        *("--out", tmp_path / "both.yaml"),
+    )
+    assert both.exit_code == 0, both.output
+    together = calibrate(reads, "--measures", measures, "--out", tmp_path / "together.yaml")
+    assert together.exit_code == 0
+    assert load_settings(tmp_path / "both.yaml") == load_settings(tmp_path / "together.yaml")
+
+
+def test_how_often_each_grade_is_given_is_told_and_cut_points_that_are_no_better(panel, tmp_path):
+    reads, measures = write(tmp_path / "reads.csv", panel[0]), write(tmp_path / "regions.csv", panel[1])
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    done = calibrate(reads, "--measures", measures, "--out", first)
+    given = [sum(row["darkness"] == grade for row in panel[0]) for grade in (1, 2, 3, 4)]
+    told = re.search(
+        r"Grades of darkness by the panel and by the software \(cross-validated\): (.*)\.", done.stdout
+    )
+    assert re.findall(r"(\d) (\d+) and", told[1]) == [(str(k), str(n)) for k, n in enumerate(given, 1)]
+    found = [int(n) for n in re.findall(r"and (\d+)", told[1])]
+    assert sum(found) == 1200
+    np.testing.assert_allclose(found, given, rtol=0.1)
+    assert "The cut points before" not in done.stdout
+    again = calibrate(reads, "--measures", measures, "--settings", first, "--out", second)
+    assert "The cut points before are as near to these reads or nearer: keep them with --only" in again.stdout
+
+
+def test_a_grade_that_the_software_hardly_gives_is_told(panel, tmp_path):
+    """Of measures that hardly follow what readers see, cut points part the middle alone."""
+    rng = np.random.default_rng(1)
+    blurred = [
+        row | {"contrast_od": np.exp(rng.normal(0, 0.5)) * row["contrast_od"] ** 0.3}
+        for row in panel[1]
+        if row["area"]
+    ]
+    reads, measures = write(tmp_path / "reads.csv", panel[0]), write(tmp_path / "regions.csv", blurred)
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml", "--only", "darkness")
+    assert done.exit_code == 0, done.output
+    assert re.search(r"Less than half as often as the panel the software gives darkness [1-4]", done.stdout)
+
+
+def test_whom_without_names_is_no_part_of_the_panel(panel, tmp_path):
+    reads, measures = write(tmp_path / "reads.csv", panel[0]), write(tmp_path / "regions.csv", panel[1])
+    gone = write(tmp_path / "gone.csv", [{"patient": "P003"}, {"patient": "P004"}])
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml", "--without", gone)
+    assert done.exit_code == 0, done.output
+    assert "Patients left out: 2 of 2 that gone.csv lists." in done.stdout
+    assert "(1168 reads of 73 patients;" in done.stdout
+    scale = load_settings(tmp_path / "mine.yaml").scale
+    assert scale.fitted_to_reads == rows_sha256(rows_of(reads)), "as masi agree asks for it"
+
+
+def test_readers_are_told_with_their_share(panel, tmp_path):
+    rows = wide(panel[0])
+    reads, measures = write(tmp_path / "reads.csv", rows), write(tmp_path / "regions.csv", panel[1])
+    done = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert "Reads that count, each as much as any other: R0 600, R1 600." in done.stdout
+
+
+def test_a_read_without_a_patient_beside_others_is_refused(panel, tmp_path):
+    rows = [row | ({"patient": ""} if place < 3 else {}) for place, row in enumerate(panel[0])]
+    reads, measures = write(tmp_path / "reads.csv", rows), write(tmp_path / "regions.csv", panel[1])
+    refused = calibrate(reads, "--measures", measures, "--out", tmp_path / "mine.yaml")
+    assert refused.exit_code == 2
+    assert "reads.csv has 3 reads without a patient, among them one of visit visit-0" in refused.output
 
 
 def test_reads_of_pigment_that_the_software_did_not_find_are_told(panel, tmp_path):

@@ -119,7 +119,7 @@ def test_reads_by_the_very_cut_points_in_use_find_no_error_in_them():
     area = graded(areas, scale.area_cut_points, 1)
     darkness = graded(contrasts, scale.darkness_cut_points_od, 0)
     pairs = [
-        ReadRegion(f"P{n // 4:03d}", int(area[n]), int(darkness[n]), areas[n], contrasts[n])
+        ReadRegion(f"P{n // 4:03d}", "A", int(area[n]), int(darkness[n]), areas[n], contrasts[n])
         for n in range(600)
     ]
     found = fitted(pairs, scale)

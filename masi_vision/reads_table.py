@@ -211,7 +211,7 @@ def refuse_two_reads(reads: Iterable[tuple[str, str, str, Hashable]], name: str)
     Parameters
     ----------
     reads : iterable of (patient, visit, reader, anything)
-        The last tells reads apart that one reader may have of a unit, as of a hidden repeat.
+        The last tells reads apart that one reader may have of a unit; True is a hidden repeat.
     name : str
         Of the table.
 
@@ -224,7 +224,7 @@ def refuse_two_reads(reads: Iterable[tuple[str, str, str, Hashable]], name: str)
         if read in seen:
             what, wanted = (
                 ("hidden repeats", "one at most")
-                if read[3]
+                if read[3] is True
                 else ("reads", "one, and a repeat marked in the column repeat_of")
             )
             raise StatsError(

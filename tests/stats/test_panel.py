@@ -231,7 +231,11 @@ def test_a_region_that_was_not_graded_leaves_no_score_and_one_without_pigment_do
             [wide("P1", "v1", "A", [4] * 4, [1] * 4, mmasi="4.0", chin_darkness="")],
             "P1 v1 by A: a total is there, and chin has no grade",
         ),
-        ([wide("P1", "v1", "A", [1] * 4, [1] * 4)] * 2, "two reads of P1 v1 by A"),
+        ([wide("P1", "v1", "A", [1] * 4, [1] * 4)] * 2, "two reads of P1 v1 by A. Expected one, and a rep"),
+        (
+            [wide("P1", "v1", "A", [1] * 4, [1] * 4, repeat_of=code) for code in ("", "BC", "DF")],
+            "two hidden repeats of P1 v1 by A. Expected one at most.",
+        ),
         ([without(wide("P1", "v1", "A", [1] * 4, [1] * 4), "chin_darkness")], "lacks chin_darkness"),
         ([long("P1", "chin", 1, 1), long("P1", "chin", 6, 4)], "two reads of P1 v1, chin, by A"),
         ([long("P1", "fore head", 1, 1)], "the region 'fore head'"),

@@ -99,7 +99,9 @@ def make(
     repeated = sum(unit.repeat_of is not None for unit in made.units)
     typer.echo(
         f"{len(made.units)} units in {out}, {repeated} of them hidden repeats, for {', '.join(made.orders)}; "
-        f"{len(made.left_out)} left out. Key: {key}. Keep it and its passphrase apart from the set."
+        f"{len(made.left_out)} left out. Key: {key}. Keep it and its passphrase apart from the set.\n"
+        "Next: where the set will be read from, masi blind check SET. Then, for each of those who read, masi "
+        "review account add NAME --set SET --db FILE (docs/review.md)."
     )
     tell_end(key, end)
     return SOME_NOT_SCORED if made.left_out or told else DONE

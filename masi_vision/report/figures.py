@@ -76,7 +76,7 @@ def bland_altman_figure(
             )
         axes.axhline(0, color="black", linewidth=0.6)
         axes.set_xlabel(f"mean of {names[0]} and {names[1]}, mMASI")
-        axes.set_ylabel(f"{names[0]} less {names[1]}")
+        axes.set_ylabel(f"{names[0]} less {names[1]}, mMASI")
 
     return _drawn(draw, (7.2, 4.2))
 

@@ -53,7 +53,10 @@ def home(request: Request, pages: Shared) -> Response:
         if who.account.role == "coordinator":
             made = closing.progress_of_all(session, pages.protocol)
             waiting = len(adjudication.codes_not_adjudicated(session, pages.protocol))
-            return pages.page("progress", request, who, readers=made, waiting=waiting)
+            since = closed_utc(session)
+            told = {"closed_at": since and minute_of(since), "waiting": waiting, "readers": made}
+            told["is_due"] = bool(closing.still_due(session, pages.protocol))
+            return pages.page("progress", request, who, **told)
         if who.account.role == "statistician":
             events, wrong = altered.looked_through(session)
             return pages.page("statistician", request, who, rows=len(events), faults=wrong)

@@ -597,7 +597,7 @@ def test_whoever_hears_the_page_is_told_unit_view_and_dialog(browser, reading):
     assert code in page.get_by_role("heading", level=1).text_content()
     assert page.locator("#viewer").get_attribute("aria-label") == "The photo of this unit: Front"
     page.keyboard.press("v")
-    assert page.locator("#viewer").get_attribute("aria-label") == "The photo of this unit: Right side"
+    assert page.locator("#viewer").get_attribute("aria-label") == "The photo of this unit: Patient's right"
     assert page.locator("#sign").get_attribute("aria-label") == "Lock and sign"
 
 

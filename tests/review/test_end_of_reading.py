@@ -191,6 +191,22 @@ def test_after_its_end_nobody_grades_locks_or_corrects(reading_of, engine):
         close(session, protocol, "again")
 
 
+def test_the_coordinator_is_told_what_comes_next_and_not_before_all_is_locked(reading_of, engine):
+    app = reading_of()
+    cora, adam = Person(app, "cora"), Person(app, "adam")
+    read_all(Person(app, "anna"), graded(area=2))
+    read_all(Person(app, "ben"), graded(area=6))
+    assert "masi review" not in cora.see("/").text, "units await the adjudicator"
+    read_all(adam, graded(area=4))
+    assert "end the reading (masi review close), then export" in cora.see("/").text
+    with writing(engine) as session:
+        close(session, protocol_with())
+    told = cora.see("/").text
+    assert "The reading was closed at" in told
+    assert "Next: export it (masi review export)" in told
+    assert "masi review close" not in told
+
+
 def test_what_an_adjudicator_has_graded_and_not_locked_is_due(reading_of, engine):
     app = reading_of()
     read_all(Person(app, "anna"), graded(area=2))

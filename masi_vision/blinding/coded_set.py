@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -39,6 +40,9 @@ FORMAT = 1
 CONTENTS, ORDERS, ORDER_COLUMNS = "set.json", "orders", ("place", "code")
 FILE_TIME = 946_684_800
 """2000-01-01 in UTC: when every file of every set was written, as far as the disk tells."""
+
+_LEAST_ALIKE = 5
+"""Visits with the same views among which two units are not known for a pair. Chosen here."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +173,10 @@ def _written(
         for one in visits
         if one not in usable
     ]
-    chosen = rng.permutation(len(usable))[: repeats_wanted(len(usable), plan.repeat_share)]
+    chosen = _drawn_by_views([one.photos for one in usable], rng)
+    chosen = chosen[: repeats_wanted(len(usable), plan.repeat_share)]
     codes = draw_codes(len(usable) + len(chosen))
+    planned: list[tuple[str, StudyVisit, str | None]]
     planned = [(code, usable[at], None) for at, code in enumerate(codes[: len(usable)])]
     planned += [(code, usable[at], codes[at]) for at, code in zip(chosen, codes[len(usable) :], strict=True)]
     hashes: dict[str, str] = {}
@@ -195,6 +201,14 @@ def _written(
     _write_lists(folder, set_id, orders, hashes)
     _even_times(folder)
     return Key(set_id, seed, tuple(units), orders, tuple(left_out), hashes)
+
+
+def _drawn_by_views(photos: Sequence[Mapping[View, object]], rng: np.random.Generator) -> list[int]:
+    """Places as chance has them; those with views of few visits last: two such are known for a pair."""
+    alike = Counter(frozenset(one) for one in photos)
+    return sorted(
+        rng.permutation(len(photos)).tolist(), key=lambda at: -min(alike[frozenset(photos[at])], _LEAST_ALIKE)
+    )
 
 
 def _coded(

@@ -746,6 +746,21 @@ def test_a_repeat_of_a_unit_that_could_not_be_written_is_no_repeat(tmp_path, mon
     assert len(key.left_out) == 2
 
 
+def test_a_visit_with_views_of_its_own_is_repeated_last(tmp_path):
+    """Two units without a front among many with one are known for one visit."""
+    small_study(tmp_path, [f"v{number}" for number in range(12)])
+    photos = sorted((tmp_path / "study").rglob("front.png"))
+    for lefts, repeated in ((1, {"front"}), (4, {"front"}), (8, {"left"})):
+        for odd in (file for file in photos[:lefts] if file.exists()):
+            odd.rename(odd.with_name("left.png"))
+        visits = visits_of(str(tmp_path / "study"), load_settings().views)
+        for number in range(3):
+            key = make_set(visits, tmp_path / f"set{lefts}-{number}", coded_set.CodingPlan(repeat_share=0.5))
+            repeats = [unit for unit in key.units if unit.repeat_of]
+            assert len(repeats) == 6
+            assert set().union(*(unit.photos for unit in repeats)) == repeated
+
+
 @pytest.mark.usefixtures("no_chance")
 def test_a_visit_may_be_called_as_a_word_of_the_lists(tmp_path):
     done = masi(*small_study(tmp_path, WORDS_OF_A_SET))

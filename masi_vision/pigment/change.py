@@ -59,6 +59,9 @@ class ChangeMap:
         What exposure and white balance add to the follow-up's density to make it the baseline's.
     lamp_od : (H, W) float32
         What a lamp that moved adds to it.
+    evened_od : float
+        What tone curve and shift add to it on average over skin and channels: above 0 where the follow-up was
+        the lighter picture, be it by exposure or by a tan that faded.
     spread_od : float
         Standard deviation of what unchanged skin shows.
     clear_fraction : float
@@ -73,6 +76,7 @@ class ChangeMap:
     tone: float
     shift_od: Floats
     lamp_od: Floats
+    evened_od: float
     spread_od: float
     clear_fraction: float
     plain: npt.NDArray[np.int8]
@@ -155,7 +159,8 @@ def change_map(
     spread = float(np.sqrt((unchanged * change**2).sum() / max(unchanged.sum(), 1.0)))
     plain = _plain(change, skin, spread)
     shift, clear_fraction = line.shift.astype(np.float32), float(surely[skin].mean())
-    return ChangeMap(change, skin, line.tone, shift, lamp, spread, clear_fraction, plain)
+    evened = float((line.tone - 1) * follow_up_od[skin].mean() + line.shift.mean())
+    return ChangeMap(change, skin, line.tone, shift, lamp, evened, spread, clear_fraction, plain)
 
 
 def _plain(change: Floats, skin: npt.NDArray[np.bool_], spread: float) -> npt.NDArray[np.int8]:

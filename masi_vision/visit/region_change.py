@@ -51,7 +51,7 @@ class RegionChange:
         interval; below 0 where the skin got lighter.
     darker_fraction, lighter_fraction : float or None
         Share of the common skin that plainly changed.
-    tone, lamp_od, spread_od, clear_fraction : float or None
+    tone, evened_od, lamp_od, spread_od, clear_fraction : float or None
         Of the photographs' fit, see `ChangeMap`; of the lamp its ``lamp_spread_od``.
     flags : tuple of str
         Why it is not compared: a visit's reason where nothing of it was measured, one of `REFUSED` at a
@@ -69,6 +69,7 @@ class RegionChange:
     darker_fraction: float | None = None
     lighter_fraction: float | None = None
     tone: float | None = None
+    evened_od: float | None = None
     lamp_od: float | None = None
     spread_od: float | None = None
     clear_fraction: float | None = None
@@ -123,7 +124,7 @@ were so far apart. Chosen here, with its test people in view."""
 _DOUBTS = (DOUBTFUL, ROUTES_DIFFER, UNDECIDED, MIXED)
 REGISTERED = (
     *("registered_od", "registered_od_low", "registered_od_high", "darker_fraction", "lighter_fraction"),
-    *("tone", "lamp_od", "spread_od", "clear_fraction"),
+    *("tone", "evened_od", "lamp_od", "spread_od", "clear_fraction"),
 )
 """What only the second route knows of a region."""
 
@@ -261,6 +262,7 @@ def _changed(
         darker_fraction=darker,
         lighter_fraction=lighter,
         tone=change.tone,
+        evened_od=change.evened_od,
         lamp_od=change.lamp_spread_od,
         spread_od=change.spread_od,
         clear_fraction=change.clear_fraction,

@@ -90,6 +90,17 @@ def test_a_plain_change_has_its_place_and_its_sign():
     assert (found.plain[pigment == 0] != 0).mean() < 0.02
 
 
+@pytest.mark.parametrize("tone", [1.0, 1.1])
+def test_what_was_evened_out_is_told_and_is_no_pigment(tone):
+    """A picture one and a half times as bright, of a face that lost pigment."""
+    pigment, brighter_od = patch(0.2, 0.1), float(np.log10(1.5))
+    lesion = (pigment > 0.05).astype(np.float32) * np.float32(0.7)
+    found = changed(pigment, 0 * pigment, lesion, shift=(-brighter_od,) * 3, tone=tone)
+    darker_by_tone = (tone - 1) * float(face().mean())
+    assert found.evened_od == pytest.approx(brighter_od - darker_by_tone, abs=0.01)
+    assert changed(pigment, pigment, lesion).evened_od == pytest.approx(0, abs=0.003)
+
+
 def test_new_pigment_is_darker():
     pigment = patch(0.2, 0.1)
     found = changed(0 * pigment, pigment, (pigment > 0.05).astype(np.float32) * 0.7)

@@ -86,6 +86,8 @@ def test_a_region_says_how_sure_its_change_is(change):
         assert ends == pytest.approx(error.around(region.registered_od, region.clear_fraction))
         assert change.to_dict()["regions"][name]["clear_fraction"] == round(region.clear_fraction, 5)
         assert region.lamp_od == change.views[region.view].change.lamp_spread_od < 0.02
+        assert region.evened_od == change.views[region.view].change.evened_od
+        assert change.to_dict()["regions"][name]["evened_od"] == round(region.evened_od, 5)
 
 
 def test_a_region_that_was_not_graded_leaves_the_baseline_without_an_amount(change):

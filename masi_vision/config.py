@@ -210,6 +210,16 @@ class ColourCardSettings(Section):
     max_left_out_delta_e00: Annotated[float, Field(gt=0)]
 
 
+_HIGHEST = {
+    **{"jpeg_quality": 100, "yaw_deg_front": 90, "yaw_deg_oblique_least": 90, "yaw_deg_oblique_most": 90},
+    **{"pitch_deg": 90, "roll_deg": 180, "yaw_change_deg": 90, "noise_levels": 255, "colour_levels": 255},
+    **{"other_face_fraction": 1, "views_likeness": 1, "visits_likeness": 1, "eye_opening_change": 1},
+    **{"blur_percent": 10, "light_difference_od": 2, "red_over_blue_od": 2, "exposure_change_ev": 10},
+    **{"card_drift_delta_e00": 50},
+}
+"""A limit beyond is in another unit, and would let every photo pass, or none; null switches a check off."""
+
+
 class QualitySettings(Section):
     """When a photo is good enough to be scored; `configs/quality.yaml` explains each."""
 
@@ -251,9 +261,7 @@ class QualitySettings(Section):
 
     @model_validator(mode="after")
     def _limits_that_a_photo_can_keep(self) -> QualitySettings:
-        highest = {"jpeg_quality": 100, "yaw_deg_front": 90, "yaw_deg_oblique_least": 90}
-        highest |= {"yaw_deg_oblique_most": 90, "pitch_deg": 90, "roll_deg": 180}
-        for name, most in highest.items():
+        for name, most in _HIGHEST.items():
             limit = getattr(self, name)
             if max(limit.warn or 0, limit.fail or 0) > most:
                 raise ValueError(f"{name} up to {most}")

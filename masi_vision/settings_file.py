@@ -206,6 +206,7 @@ def _sentence(problem: ErrorDetails, kind: type[Section], shipped: str) -> str:
     if _may_be_null(kind, problem["loc"]):
         expected += ", or null"
     hint = ""
-    if re.fullmatch(r"[-+]?[0-9]+e[-+]?[0-9]+", str(problem["input"]), re.IGNORECASE):
+    given = problem["input"]
+    if isinstance(given, str) and re.fullmatch(r"[-+]?[0-9]+e[-+]?[0-9]+", given, re.IGNORECASE):
         hint = " YAML takes it for text: write it with a point, as 5.0e-4."
     return f"{key}: found {json.dumps(problem['input'])}. Expected {expected}.{hint}"

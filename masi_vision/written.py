@@ -95,6 +95,11 @@ def writing(path: Path) -> Iterator[None]:
     """Turn what a disk can answer into a sentence."""
     try:
         yield
+    except FileExistsError as error:
+        raise OutputError(
+            f"{path} cannot be written: where a folder is expected stands something else, as a link that "
+            "leads nowhere. Name another."
+        ) from error
     except OSError as error:
         words = reason_of(error)
         raise OutputError(

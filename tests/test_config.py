@@ -216,6 +216,8 @@ def test_a_key_given_twice_is_refused(edited):
         (b"scale: 1:30.5", "which YAML reads as 90.5"),
         (b"scale: '010'", r'scale: found "010"'),
         (b"scale: -1.0e-4", r"scale: found -0.0001\."),
+        (b"scale: 1e-6", r"YAML takes it for text: write it with a point"),
+        (b"scale: 0.000001", r"scale: found 1e-06\. Expected [^.]*\.\n"),
         (b"scale: .5", r"scale: found 0.5\."),
         (b"scale: " + b"9" * 5000, "is not YAML"),
         (b"scale: " + b"[" * 3000, "is not YAML"),
@@ -405,6 +407,12 @@ def test_the_order_of_overrides_and_their_number_leave_the_hash_alone():
             "greater than or equal",
         ),
         ("accepted_spoilt_fraction: 0.8", "accepted_spoilt_fraction: 0.1", "not below those that fail"),
+        (
+            "blur_percent: {warn: 1.1, fail: 1.3}",
+            "blur_percent: {warn: 110, fail: 130}",
+            "blur_percent up to 10",
+        ),
+        ("views_likeness: {warn: 0.68", "views_likeness: {warn: 68", "views_likeness up to 1"),
     ],
 )
 def test_limits_that_no_photo_can_keep_are_refused(tmp_path, old, new, said):

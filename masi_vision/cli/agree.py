@@ -137,7 +137,13 @@ def _visits(read: Sequence[Read], baseline: str | None, final: str | None) -> tu
             "and so which came first, nobody can tell. Expected the two of the change. Name them with "
             "--baseline and --final, or with --protocol."
         )
-    return baseline or names[0], final or names[-1]
+    first, last = baseline or names[0], final or names[-1]
+    if first == last and len(names) > 1:
+        raise StatsError(
+            f"Baseline and final are both {first!r}, and the table has {', '.join(names)}. Expected two of "
+            "them. Name another with --baseline or --final."
+        )
+    return first, last
 
 
 def _say_visits(read: Sequence[Read]) -> None:

@@ -12,6 +12,8 @@ from masi_vision.cli.options import Accept, ModelsChoice, QualityFile, SettingsF
 if TYPE_CHECKING:
     from masi_vision.batch.shard import Shard
 
+_EVERY_S = 30.0
+
 
 @verb
 def batch(
@@ -40,8 +42,9 @@ def batch(
         bool, typer.Option("--watch", help="Go on looking for new visits until stopped.")
     ] = False,
     every: Annotated[
-        float, typer.Option(min=0.1, max=1e6, help="Seconds between two looks of --watch.")
-    ] = 30.0,
+        float | None,
+        typer.Option(min=0.1, max=1e6, help="Seconds between two looks of --watch; 30 where omitted."),
+    ] = None,
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Do part I of N; a run without it gathers all parts.")
     ] = None,
@@ -58,6 +61,8 @@ def batch(
 
     if dry_run and watch:
         raise StudyError("--dry-run looks once, and --watch goes on looking. Expected one of them.")
+    if every is not None and not watch:
+        raise StudyError("--every is given without --watch, which alone looks again. Expected both.")
     chosen = load_settings(settings, quality, accept=accept or ())
     order = StudyOrder(
         study,
@@ -70,7 +75,7 @@ def batch(
         cluster=cluster,
         models=chosen_models(models, chosen),
     )
-    return run_study(order, dry_run=dry_run, watch_every_s=every if watch else None)
+    return run_study(order, dry_run=dry_run, watch_every_s=(every or _EVERY_S) if watch else None)
 
 
 def _shard(text: str) -> Shard:

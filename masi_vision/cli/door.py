@@ -12,11 +12,12 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import ParamSpec, TextIO
 
 import typer
 
-from masi_vision.errors import MasiError, SettingsError, broken_library
+from masi_vision.errors import MasiError, OutputError, SettingsError, broken_library
 from masi_vision.version import __version__
 
 # The codes of docs/outputs.md. 70 is EX_SOFTWARE of sysexits.h, 130 what shells give for Ctrl-C.
@@ -39,6 +40,7 @@ def verb(run: Callable[_P, int]) -> Callable[_P, None]:
         code = DONE
         try:
             _refuse_other_names()
+            _refuse_lost_folder()
             code = run(*args, **kwargs)
             sys.stdout.flush()  # Python's own flush at the end would give a code of its own
         except MasiError as error:
@@ -79,6 +81,14 @@ def _refuse_other_names() -> None:
             f"Names of files are read as {found} here, and patients would be called otherwise. Expected "
             "utf-8. Set the environment variable PYTHONUTF8=1, or a locale such as C.UTF-8 (LC_ALL)."
         )
+
+
+def _refuse_lost_folder() -> None:
+    """A path is told from the folder that one is in."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise OutputError("The folder that you are in is not there any more. Go to another.") from error
 
 
 def _has_no_reader(error: Exception) -> bool:

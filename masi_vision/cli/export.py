@@ -77,6 +77,8 @@ def export(
     _check_study(study)
     if photos is not None and results is None:
         raise StatsError("--photos needs --results, whose scores.csv says whose photos they are. Add it.")
+    if masks is not None and photos is None:
+        raise StatsError("--masks is given without --photos, with which alone masks are written. Add it.")
     if photos is not None:
         _need_dicom(photos)
     course = _course_of(protocol)

@@ -92,6 +92,7 @@ def main() -> None:
         )
         sys.exit(MUST_CHANGE)
     _tell_flags(command := get_command(app))
+    _refuse_twice(command)
     try:
         command(prog_name="masi")
     except OSError as error:  # of help and usage: verbs have the door
@@ -99,6 +100,27 @@ def main() -> None:
             raise
         leave_full_output()
         sys.exit(MUST_CHANGE)
+
+
+def _refuse_twice(command: Any) -> None:
+    """Have every verb refuse an option that is given twice: typer takes the last, and tells nobody."""
+    for verb in getattr(command, "commands", {}).values():
+        _refuse_twice(verb)
+    if hasattr(command, "commands"):
+        return
+    parsed = command.parse_args
+
+    def parse_args(context: Any, words: list[str]) -> list[str]:
+        order = command.make_parser(context).parse_args(list(words))[2]
+        for one in order:
+            takes_one = one.param_type_name == "option" and not (one.multiple or one.is_flag)
+            if takes_one and (times := order.count(one)) > 1:
+                raise typer.BadParameter(
+                    f"it is given {times} times. Expected once: the last alone would count.", context, one
+                )
+        return list(parsed(context, words))
+
+    command.parse_args = parse_args
 
 
 def _tell_flags(command: Any) -> None:

@@ -239,6 +239,10 @@ def add(
         raise ReadingError(
             f"--rest-of is given {beside}. Expected it alone, for a reader: the list is that of who left."
         )
+    if order and role != "reader":
+        raise ReadingError(
+            f"--order is given for {_one(role)}. Expected it for a reader alone, whose list it orders."
+        )
     need_extra("review", "reading")
     from masi_vision.review.database import file_of
 

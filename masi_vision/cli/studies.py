@@ -213,7 +213,7 @@ def show_plan(plan: Plan) -> None:
         for view, address in job.photos.items()
         if not (is_remote(address) or local_path(address).is_file())
     ]
-    _list(console, f"Of these photos {len(lacking)} cannot be found:", lacking, all_in="")
+    _list(console, f"Of these photos {len(lacking)} are not there, or are no files:", lacking, all_in="")
     _show_reasons(console, plan)
     _list(console, _LEFT, [place_of(*place) for place in plan.vanished], all_in="")
     problems = [f"{one.place}: {one.problem}" for one in plan.problems]

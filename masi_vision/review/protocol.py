@@ -16,6 +16,7 @@ from masi_vision.shipped import shipped_file
 Language = Literal["en", "zh"]
 _Count = Annotated[int, Field(ge=1)]
 _Amount = Annotated[float, Field(ge=0)]
+_Minutes = Annotated[float, Field(ge=0, le=525_600)]  # a year
 _Reason = Annotated[str, Field(min_length=1)]
 
 
@@ -29,8 +30,8 @@ class SessionLimits(Section):
     """Against fatigue: units that may be locked in a session, the pause after it, and when it ends unused."""
 
     units: _Count
-    pause_minutes: _Amount
-    idle_minutes: Annotated[float, Field(gt=0)]
+    pause_minutes: _Minutes
+    idle_minutes: Annotated[float, Field(gt=0, le=525_600)]
 
 
 class AdjudicationRule(Section):
@@ -46,7 +47,7 @@ class SignInLimits(Section):
     """Wrong passwords before a name must wait, and minutes that it waits."""
 
     attempts: _Count
-    minutes: _Amount
+    minutes: _Minutes
 
 
 class ReadingProtocol(Section):
@@ -71,7 +72,7 @@ class ReadingProtocol(Section):
     languages: Annotated[tuple[Language, ...], Field(min_length=1)]
     session: SessionLimits
     parts: _Count
-    days_between_parts: _Amount
+    days_between_parts: Annotated[float, Field(ge=0, le=3650)]
     adjudication: AdjudicationRule
     sign_in: SignInLimits
 

@@ -107,6 +107,11 @@ def outcome(courses: Sequence[Course], protocol: OutcomeProtocol) -> list[Outcom
                 "Expected one of each. Take courses with the strata of this protocol."
             )
     refuse_spelled_alike(arms, "arm")
+    if len(arms) < 2:
+        raise StatsError(
+            f"The table has one arm, {protocol.control}. Expected two or more: an outcome is a difference "
+            "between arms. Give the list of who is in which (--allocation)."
+        )
     refuse_spelled_alike((one.patient for one in courses), "patient")
     return [
         *_compared("primary", courses, protocol),

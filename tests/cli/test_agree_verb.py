@@ -26,6 +26,15 @@ def study(tmp_path_factory):
     return folder
 
 
+def test_a_visit_does_not_change_from_itself(study, tmp_path):
+    asked = ("--baseline", "visit-1", "--final", "visit-1", "--out", tmp_path)
+    done = masi("agree", study / "reads.csv", *asked)
+    assert done.exit_code == 2
+    assert (
+        "Baseline and final are both 'visit-1', and the table has visit-1, visit-2, visit-3." in done.output
+    )
+
+
 def test_readers_and_software_are_compared(study, tmp_path):
     reads = study / "reads.csv"
     done = masi("agree", reads, "--scores", study / "truth.csv", "--out", tmp_path, "--draws", 100)

@@ -35,8 +35,22 @@ def test_a_dry_run_says_which_photo_of_a_manifest_is_not_there(two_visits, tmp_p
     done = masi("batch", tmp_path / "study.csv", "--out", tmp_path / "out", "--dry-run")
     assert done.stdout == (
         "2 visits: 0 finished, 2 to score (2 photos).\n"
-        f"Of these photos 1 cannot be found:\n  P01/visit-2/front: {gone}\n"
+        f"Of these photos 1 are not there, or are no files:\n  P01/visit-2/front: {gone}\n"
     )
+
+
+def test_seconds_between_two_looks_need_a_second_look(two_visits, tmp_path):
+    done = masi("batch", two_visits, "--out", tmp_path / "out", "--every", 5)
+    assert done.exit_code == 2
+    assert "--every is given without --watch" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_are_not_written_where_a_link_leads_nowhere(two_visits, tmp_path):
+    (tmp_path / "out").symlink_to(tmp_path / "nowhere" / "at all")
+    done = masi("batch", two_visits, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "a link that leads nowhere" in " ".join(done.stderr.split())
 
 
 def test_the_summary_tells_scored_not_scored_why_and_the_slowest(two_visits, tmp_path, scored_here):

@@ -990,6 +990,9 @@ def test_photographs_that_cannot_be_exported_are_named_and_the_rest_goes_on(dico
     alone = masi("export", "--study", "S", "--photos", tmp_path / "photos", "--out", tmp_path / "none")
     assert alone.exit_code == 2
     assert "--photos needs --results" in alone.output
+    masks = masi("export", *parts[:4], "--masks", tmp_path, "--out", tmp_path / "none")
+    assert masks.exit_code == 2
+    assert "--masks is given without --photos" in masks.output
 
 
 def test_a_photograph_as_large_as_its_run_read_is_written_whatever_another_limit_says(

@@ -183,6 +183,17 @@ def test_help_loads_neither_the_measuring_verbs_nor_torch():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps the folder that somebody is in")
+def test_a_folder_that_is_gone_is_no_bug(tmp_path):
+    (tmp_path / "gone").mkdir()
+    code = "import os; os.rmdir(os.getcwd()); from masi_vision.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "doctor"], capture_output=True, text=True, cwd=tmp_path / "gone"
+    )
+    assert done.returncode == door.MUST_CHANGE
+    assert "The folder that you are in is not there any more" in done.stderr
+
+
 def test_an_empty_argument_is_not_taken_for_the_current_folder(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "masi_vision", "score", ""], capture_output=True, text=True, cwd=tmp_path
@@ -272,6 +283,32 @@ def test_a_path_in_a_script_that_the_terminal_lacks_is_no_bug(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert rb"\u0928\u0947\u092a\u093e\u0932.yaml" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["outcome", "t.csv", "--out", "o", "--without", "a.csv", "--without", "b.csv"], "--without"),
+        (["blind", "STUDY", "--out", "SET", "--key", "a", "--key=b"], "--key"),
+    ],
+)
+def test_an_option_given_twice_is_refused_where_one_value_counts(words, option, monkeypatch, capsys):
+    """The last would count: a trial would keep whom the first list leaves out."""
+    monkeypatch.setattr(sys, "argv", ["masi", *words])
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert done.value.code == door.MUST_CHANGE
+    said = " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().err).split())
+    assert f"Invalid value for '{option}': it is given 2 times. Expected once: the last alone" in said
+
+
+def test_readers_may_be_as_many_as_there_are(tmp_path, monkeypatch, capsys):
+    words = ["blind", str(tmp_path / "none"), "--out", "SET", "--key", "k", "--reader", "a", "--reader", "b"]
+    monkeypatch.setattr(sys, "argv", ["masi", *words])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main()
+    assert "none is no folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", [[], ["score"], ["blind", "check"], ["review", "serve"]])

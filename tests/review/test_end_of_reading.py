@@ -463,6 +463,17 @@ def test_a_value_put_past_the_rules_of_its_table_is_no_damage_but_altered(
     assert said in done.stdout
 
 
+def test_an_order_is_a_reader_s(coded, tmp_path):
+    (tmp_path / "word").write_text(PASSWORD + "\n")
+    asked = ["--password-file", tmp_path / "word", "--role", "coordinator", "--set", coded[0]]
+    done = masi("review", "account", "add", "cora", "--db", tmp_path / "reads.db", *asked, "--order", "anna")
+    assert done.exit_code == 2
+    assert "--order is given for a coordinator. Expected it for a reader alone" in " ".join(
+        done.output.split()
+    )
+    assert not (tmp_path / "reads.db").exists()
+
+
 def test_a_folder_that_is_not_there_is_no_full_disk(coded, tmp_path):
     (tmp_path / "word").write_text(PASSWORD + "\n")
     asked = ["--password-file", tmp_path / "word", "--role", "coordinator", "--set", coded[0]]

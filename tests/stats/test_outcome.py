@@ -271,6 +271,12 @@ def test_visits_that_the_protocol_does_not_name_are_not_in_the_model_of_all_visi
     assert of(outcome(more, RULES), "sensitivity: MMRM", "D less A").value != told.value
 
 
+def test_one_arm_is_no_trial():
+    alone = [replace(one, arm="A") for one in courses(1)]
+    with pytest.raises(StatsError, match=r"has one arm, A\. Expected two or more"):
+        outcome(alone, RULES)
+
+
 def test_a_visit_of_the_protocol_that_the_table_lacks_is_refused():
     rules = RULES.model_copy(update={"visits": ["visit_3", "visit-6"]})
     with pytest.raises(StatsError, match="names the visit 'visit_3'"):

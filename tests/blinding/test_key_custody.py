@@ -125,7 +125,9 @@ def test_coding_is_the_first_line_of_the_log_and_tells_no_name(made):
     assert first["originals_sha256"] == hashlib.sha256("\n".join(sorted(originals)).encode()).hexdigest()
     text = json.dumps(first)
     assert not any(name in text for name in (*PATIENTS, *VISITS, str(made)))
-    assert f"key.log ends with {first['sha256']}" in " ".join((made / "said").read_text().split())
+    told = " ".join((made / "said").read_text().split())
+    assert f"key.log ends with {first['sha256']}" in told
+    assert told.index("masi blind check SET") < told.index("masi review account add NAME --set SET")
 
 
 def is_full(*_):

@@ -257,6 +257,7 @@ def test_what_is_not_saved_is_seen_and_the_page_is_not_left_without_a_question(s
     page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
     context.set_offline(False)
     page.route("**/draft", lambda route: route.abort())
+    page.keyboard.press("l")  # what that says takes the place of what is not saved
     page.goto(f"{reading.url}/")
     assert asked == ["beforeunload"]
     assert code in page.locator("#unsent").text_content()

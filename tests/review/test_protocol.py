@@ -29,6 +29,9 @@ def test_the_shipped_protocol_is_read_and_its_hash_is_of_its_values(tmp_path):
         ("parts: 3", "parts: three", "parts"),
         ("[en, zh]", "[fr]", "languages"),
         ("homogeneity: false", "homogenity: false", "homogenity"),
+        ("days_between_parts: 14", "days_between_parts: 3000000", "days_between_parts"),
+        ("pause_minutes: 15", "pause_minutes: 1e12", "session.pause_minutes"),
+        ("idle_minutes: 30", "idle_minutes: 0", "session.idle_minutes"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named(tmp_path, old, new, named):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from masi_vision.config import Limit
 from masi_vision.face.align import surface_normals
-from masi_vision.face.atlas import FaceAtlas, Floats
+from masi_vision.face.atlas import FaceAtlas, Floats, Subunit
 from masi_vision.face.register import Registration, left_apart_px, register, smoothed_on_skin
 from masi_vision.pigment.change import ChangeMap, change_map
 from masi_vision.pigment.map import PigmentMap
@@ -26,7 +26,7 @@ class FaceInFrame:
     ----------
     linear_rgb : (H, W, 3) float32
     codes : (H, W) uint8
-        Subunit of every pixel of visible skin.
+        Subunit of every pixel of visible skin that is not burnt out.
     pigment : PigmentMap
     """
 
@@ -36,8 +36,9 @@ class FaceInFrame:
 
 
 def face_in_frame(measures: PhotoMeasures) -> FaceInFrame:
-    """A measured photograph as a comparison takes it."""
-    return FaceInFrame(measures.corrected_rgb, measures.codes, measures.pigment)
+    """A measured photograph as a comparison takes it: burnt-out skin tells neither pigment nor camera."""
+    told = np.where(measures.burnt_out, Subunit.NONE, measures.codes).astype(np.uint8)
+    return FaceInFrame(measures.corrected_rgb, told, measures.pigment)
 
 
 # In shares of the frame's width. Chosen here, on reported failures and on planted validation people.

@@ -20,7 +20,7 @@ from masi_vision.pigment.map import PigmentMap
 from masi_vision.pigment.measure import RegionMeasure, measure_region, share_of_area
 from masi_vision.pigment.rules import map_by_rules
 from masi_vision.visit.models import Models
-from masi_vision.visit.seen import SeenPhoto, named, see_photo
+from masi_vision.visit.seen import CLIPPED, SeenPhoto, named, see_photo
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,8 @@ class PhotoMeasures:
         Name of each subunit to its pigmented fraction by the second opinion; None where there is none.
     corrected_rgb : (H, W, 3)
         The face in the aligned frame as it was measured: corrected, where a colour card is used.
+    burnt_out : (H, W) bool
+        Where a channel of the photo is as bright as the file can tell.
     card : Correction, Refusal or None
         What the photo's colour card asked for.
     """
@@ -54,11 +56,12 @@ class PhotoMeasures:
     regions: dict[str, RegionMeasure | None]
     second_fraction: dict[str, float | None]
     corrected_rgb: Floats
+    burnt_out: npt.NDArray[np.bool_]
     card: Correction | Refusal | None = None
 
     def __post_init__(self) -> None:
         """Make read-only what a later comparison reads again."""
-        for part in (self.codes, self.corrected_rgb):
+        for part in (self.codes, self.corrected_rgb, self.burnt_out):
             part.setflags(write=False)
 
     def photo_lesion(self, window: Window) -> Floats:
@@ -114,6 +117,7 @@ def measure_seen(seen: SeenPhoto, view: View, settings: Settings, models: Models
         regions=regions,
         second_fraction=opinions,
         corrected_rgb=seen.corrected_rgb,
+        burnt_out=seen.brightest >= CLIPPED,
         card=seen.card,
     )
 

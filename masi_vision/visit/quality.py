@@ -22,7 +22,6 @@ from masi_vision.photo.colour_correction import Correction, Refusal
 from masi_vision.scale import MASI_REGIONS, MasiRegion
 from masi_vision.visit.measure import among, region_members, visible_share
 from masi_vision.visit.photo_light import (
-    Light,
     blur_percent,
     colour_levels,
     glossy,
@@ -31,7 +30,7 @@ from masi_vision.visit.photo_light import (
     red_over_blue_od,
     without_detail,
 )
-from masi_vision.visit.seen import SeenPhoto
+from masi_vision.visit.seen import CLIPPED, SeenPhoto
 from masi_vision.visit.views import SkinDetail, alike, likeness_of
 
 Result = Literal["pass", "warn", "accepted", "fail"]
@@ -71,8 +70,6 @@ _SHOWN: Mapping[View, tuple[MasiRegion, ...]] = {
 
 _SPOILT = ("clipped_fraction", "blocked_fraction", "red_over_blue_od")
 """What makes skin unfit to be measured, seen or not."""
-_CLIPPED = 0.9516
-"""249.5 of 255 in linear light, so that 250 is clipped. Chosen here."""
 _BLOCKED = 0.01263
 """29.5 of 255 in linear light, so that 29 is blocked and 30 is not. Chosen here."""
 _NO_SIDE_DEG = 10.0
@@ -134,30 +131,30 @@ def check_photo(seen: SeenPhoto, view: View, settings: Settings, place: str = ""
     """
     limits, members = settings.quality, region_members(settings.scale)
     check = Checks(limits, place)
-    light, shines, flat = Light.of(seen.linear_rgb), glossy(seen), without_detail(seen)
+    shines, flat = glossy(seen), without_detail(seen)
     whole = [check(name, None, value, says) for name, value, says in _of_photo(seen, view)]
     regions = [
         check(name, region, value, says)
         for region in _SHOWN[view]
-        for name, value, says in _of_region(seen, view, region, members[region], light, shines, flat)
+        for name, value, says in _of_region(seen, view, region, members[region], shines, flat)
     ]
     return (
         *whole,
         *_of_card(seen, limits, place),
         *regions,
-        *_of_ungraded(seen, view, members, light, check),
+        *_of_ungraded(seen, view, members, check),
     )
 
 
 def _of_ungraded(
-    seen: SeenPhoto, view: View, members: Mapping[str, list[int]], light: Light, check: Checks
+    seen: SeenPhoto, view: View, members: Mapping[str, list[int]], check: Checks
 ) -> Iterator[Finding]:
     """What is measured and not graded, where it is too bad to be measured: a warning, as the score stands."""
     if view != "front":
         return
     nothing = np.zeros(seen.codes.shape, np.bool_)
     for region in (name for name in members if name not in MASI_REGIONS):
-        for name, value, says in _of_region(seen, view, region, members[region], light, nothing, nothing):
+        for name, value, says in _of_region(seen, view, region, members[region], nothing, nothing):
             found = check(name, region, value, says)
             if found.result in ("fail", "accepted") and name in _SPOILT:
                 yield replace(found, result="warn") if found.result == "fail" else found
@@ -405,7 +402,6 @@ def _of_region(
     view: View,
     region: str,
     members: list[int],
-    light: Light,
     shines: npt.NDArray[np.bool_],
     flat: npt.NDArray[np.bool_],
 ) -> Iterator[tuple[str, float | None, str]]:
@@ -419,10 +415,10 @@ def _of_region(
         f"{name}: {floored(visible):.1%} visible. Expected {{limit}} of it. "
         f"Uncover hair, glasses or hands, {'' if adds else 'and '}keep the whole face in the frame{adds}.",
     )
-    brightest = light.most[skin] if skin.any() else None
+    brightest = seen.brightest[skin] if skin.any() else None
     plain = None
     if brightest is not None:
-        plain = float((flat[skin] & (brightest > _BLOCKED) & (brightest < _CLIPPED)).mean())
+        plain = float((flat[skin] & (brightest > _BLOCKED) & (brightest < CLIPPED)).mean())
     yield (
         "plain_fraction",
         plain,
@@ -430,7 +426,7 @@ def _of_region(
         "Expected {limit} of it. Take off what covers the skin, and the box that hides who it is; if nothing "
         "does, the file has too few shades: use the camera's own.",
     )
-    clipped = None if brightest is None else float((brightest >= _CLIPPED).mean())
+    clipped = None if brightest is None else float((brightest >= CLIPPED).mean())
     yield (
         "clipped_fraction",
         clipped,

@@ -31,6 +31,8 @@ READ_SIDE_PX = 720
 pixels of the aligned frame. A smaller face makes the photo be read again, larger."""
 _NEARLY = 1.1
 """By so much the face may be smaller than in the aligned frame, and counts as of its size."""
+CLIPPED = 0.9516
+"""249.5 of 255 in linear light, so that 250 is clipped. Chosen here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,12 @@ class SeenPhoto:
     def linear_rgb(self) -> Floats:
         """The face in the aligned frame as photographed, (H, W, 3)."""
         return linear_face(self.photo, self.face)
+
+    @cached_property
+    def brightest(self) -> Floats:
+        """The greatest of its three channels, (H, W): NumPy is slow along an axis of three."""
+        red, green, blue = cv2.split(self.linear_rgb)
+        return np.asarray(np.maximum(np.maximum(red, green), blue), np.float32)
 
     @cached_property
     def corrected_rgb(self) -> Floats:

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from masi_vision import score_visit
+from masi_vision.config import load_settings
 from masi_vision.face.align import surface_normals
 from masi_vision.face.atlas import Subunit
+from masi_vision.photo import Photo, linear_to_srgb8, read_photo, srgb_to_linear
 from masi_vision.visit.laid_over import face_in_frame, laid_over
+from masi_vision.visit.measure import measure_photo
 from masi_vision.visit.models import shipped_models
 
 ATLAS = shipped_models().face.atlas
@@ -76,6 +79,23 @@ def test_a_lamp_that_moved_aside_is_no_pigment(face, across_deg):
     for cheek in (Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR):
         assert abs(np.log10(share[face.codes == cheek]).mean()) > 0.015
         assert abs(mean_change_od(face, lit, cheek)) < 0.004
+
+
+def test_burnt_out_skin_tells_neither_pigment_nor_the_camera(demo_visits):
+    """A copy nearly twice as bright, half of which the file cannot tell."""
+    models, settings = shipped_models(), load_settings()
+    photo = read_photo(demo_visits[0] / "front.jpg")
+    bright = np.clip(1.8 * srgb_to_linear(photo.srgb), 0, 1).astype(np.float32)
+    before, after = (
+        measure_photo(one, "front", settings, models)
+        for one in (photo, Photo.from_srgb(linear_to_srgb8(bright)))
+    )
+    codes, burnt = before.codes, after.burnt_out
+    assert 0.4 < burnt[codes > 0].mean() < 0.6 and not before.burnt_out[codes > 0].any()
+    change = laid_over(face_in_frame(before), face_in_frame(after), ATLAS).change
+    assert not (change.skin & burnt).any()
+    for region in (Subunit.FOREHEAD, Subunit.RIGHT_MALAR, Subunit.LEFT_MALAR, Subunit.CHIN):
+        assert abs(change.change_od[change.skin & (codes == region)].mean()) < 0.001
 
 
 def test_a_border_that_two_photos_draw_a_pixel_apart_hides_nothing(face):
